@@ -1,0 +1,52 @@
+# Python 3.11 or newer, git and make are all that a machine needs; the rest comes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := enireconcile tests docs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lint types layers bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and mending, in a sandbox
+	@$(BIN)/enireconcile sandbox -- $(BIN)/python docs/demo.py
+
+test: $(VENV)/dev.stamp ## Run all tests
+	@$(BIN)/pytest -n auto
+
+check: format lint types layers test ## All that must be green before a commit
+
+format: $(VENV)/dev.stamp
+	@$(BIN)/ruff format --check $(CODE)
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check $(CODE)
+
+types: $(VENV)/dev.stamp
+	@$(BIN)/mypy
+
+layers: $(VENV)/dev.stamp
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
+	@$(BIN)/python -m tests.bench
+
+clean: ## Remove what make has made
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "enireconcile needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "setting up $(VENV) for development (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev]'
+	@touch $@ $(VENV)/demo.stamp

@@ -1,0 +1,5 @@
+"""``python -m enireconcile``."""
+
+from enireconcile.cli import main
+
+main()

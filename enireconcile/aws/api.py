@@ -1,0 +1,178 @@
+"""Calls to AWS, counted, paced and with one layer of retries.
+
+``Reader`` can only describe: it is all that planning gets. ``Writer`` sends one attempt of a mutating call and
+reports what came of it; when to call again is the executor's decision, since it knows what a repeat would do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from enireconcile.aws.faults import Fault, Meaning, fault_from
+from enireconcile.aws.pacing import Pacer
+from enireconcile.aws.session import Session
+from enireconcile.model import Secret
+
+log = logging.getLogger("enireconcile.aws")
+
+_SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm"}
+_READS = ("Describe", "Get", "List", "Lookup")
+_PAGED = frozenset(
+    {
+        "DescribeImages",
+        "DescribeInstances",
+        "DescribeNetworkInterfaces",
+        "DescribeSecurityGroups",
+        "DescribeSubnets",
+        "DescribeVpcs",
+    }
+)
+_PAGE_SIZE = 1000
+
+
+class Channel:
+    """One run's way to AWS: the session, a pool of threads, the pacer and the counters."""
+
+    def __init__(self, session: Session, parallelism: int = 10) -> None:
+        self.session = session
+        self.pacer = Pacer()
+        self.calls: Counter[str] = Counter()
+        self.throttled = 0
+        self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
+
+    async def attempt(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """One request, once. Raises Fault."""
+        await self.pacer.turn(call)
+        self.calls[call] += 1
+        loop = asyncio.get_running_loop()
+        # Shielded: a call that EC2 has perhaps begun is never abandoned half way, whoever cancels us.
+        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params))
+        try:
+            response = await asyncio.shield(answer)
+        except Fault as fault:
+            log.debug("%s failed: %s (request %s)", call, fault.code, fault.request_id)
+            if fault.meaning is Meaning.THROTTLED:
+                self.throttled += 1
+                self.pacer.bucket(call).throttled()
+            raise
+        self.pacer.bucket(call).succeeded()
+        return response
+
+    def _send(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+        try:
+            client = self.session.client(_SERVICES.get(call, "ec2"))
+            method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
+            response = method(**params)
+        except (ClientError, BotoCoreError) as error:
+            raise fault_from(call, error) from None
+        log.debug("%s (request %s)", call, response.get("ResponseMetadata", {}).get("RequestId"))
+        return response
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.session.close()
+
+
+class Reader:
+    """Describes, and nothing else: a mutating call cannot leave it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """All pages of one describe, their lists joined. Raises AwsError."""
+        if not call.startswith(_READS):
+            raise PermissionError(f"{call} is not a read")
+        try:
+            return await self._all_pages(call, dict(params or {}))
+        except Fault as fault:
+            raise fault.error() from None
+
+    async def _all_pages(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+        if call not in _PAGED:
+            return await self._patiently(call, params)
+        params = {"MaxResults": _PAGE_SIZE, **params}
+        pages = [await self._patiently(call, params)]
+        # A page may be short or even empty while there is more: only the absent token ends the list.
+        while token := pages[-1].get("NextToken"):
+            pages.append(await self._patiently(call, {**params, "NextToken": token}))
+        return _joined(pages)
+
+    async def _patiently(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+        async for trial in retrying(_worth_repeating):
+            with trial:
+                return await self._channel.attempt(call, params)
+        raise AssertionError("unreachable")
+
+
+class Writer:
+    """One attempt of one mutating call at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises Fault."""
+        return await self._channel.attempt(call, params)
+
+
+def retrying(
+    worth: Callable[[BaseException], bool],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncRetrying:
+    """tenacity, with the pause that a fault deserves and an end when its ``seconds`` are over."""
+    started: list[float] = []
+
+    def over(state: RetryCallState) -> bool:
+        now = asyncio.get_running_loop().time()
+        if not started:
+            started.append(now)
+        error = state.outcome.exception() if state.outcome else None
+        return isinstance(error, Fault) and now - started[0] >= error.seconds
+
+    return AsyncRetrying(retry=retry_if_exception(worth), stop=over, wait=_pause, sleep=sleep, reraise=True)
+
+
+def _pause(state: RetryCallState) -> float:
+    """A young object or a state in transit comes soon; a throttle wants more room."""
+    error = state.outcome.exception() if state.outcome else None
+    waiting = isinstance(error, Fault) and error.meaning is Meaning.WAIT
+    strategy = (
+        wait_random_exponential(multiplier=0.25, max=5, min=0.1)
+        if waiting
+        else wait_random_exponential(multiplier=0.5, max=20, min=0.1)
+    )
+    return strategy(state)
+
+
+def _worth_repeating(error: BaseException) -> bool:
+    return isinstance(error, Fault) and error.meaning in {Meaning.THROTTLED, Meaning.RETRY, Meaning.UNSURE}
+
+
+def _joined(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    joined: dict[str, Any] = {}
+    for page in pages:
+        for key, value in page.items():
+            if isinstance(value, list):
+                joined.setdefault(key, []).extend(value)
+    return joined
+
+
+def _exposed(value: Any) -> Any:
+    """Parameters as EC2 must get them: secrets opened, mappings and tuples as botocore wants them."""
+    if isinstance(value, Secret):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: _exposed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_exposed(item) for item in value]
+    return value

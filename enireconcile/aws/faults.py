@@ -1,0 +1,199 @@
+"""What an error of EC2 means for us: one table, from code (and message, where EC2 overloads a code) to Meaning.
+
+EC2 models no errors, so the code is all there is; a few codes say different things in different messages. The
+table is read from the top, the first row that fits wins, and an unknown code is a refusal: we never retry what
+we do not understand. Codes and their meanings: EC2 API reference, "Error codes"; idempotency: EC2 developer
+guide, "Ensuring idempotency".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from enireconcile.errors import AwsError
+
+
+class Meaning(Enum):
+    """What to do about a fault."""
+
+    THROTTLED = "not executed: slow this action down and call again"
+    RETRY = "not executed: call again"
+    UNSURE = "perhaps executed: the answer is lost"
+    WAIT = "not executed: the world needs a moment, call again"
+    DONE = "what the call wanted is so already"
+    ECHO = "so already, which is our own doing if an earlier attempt went unanswered; else the world has moved"
+    REPLAN = "the world is not what the plan saw"
+    SPENT = "this ClientToken belongs to something else or something gone: take a new one"
+    REFUSED = "no: the request, a quota or a permission"
+
+
+class Fault(Exception):
+    """One failed attempt of one call. ``seconds`` bounds how long waiting for it is worth while."""
+
+    def __init__(
+        self,
+        call: str,
+        code: str,
+        message: str,
+        meaning: Meaning,
+        seconds: float,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(f"{call}: {code}: {message}")
+        self.call, self.code, self.message, self.meaning = call, code, message, meaning
+        self.seconds, self.request_id = seconds, request_id
+
+    def error(self, address: str | None = None) -> AwsError:
+        """The fault as the user sees it."""
+        return AwsError(
+            self.call,
+            self.code,
+            self.message,
+            request_id=self.request_id,
+            address=address,
+            hint=_hint(self.code),
+        )
+
+
+PROPAGATION = 300.0
+TRANSIENT = 300.0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """``codes`` and ``message`` are regular expressions, ``calls`` too; all that are given must match."""
+
+    codes: str
+    meaning: Meaning
+    calls: str = ".*"
+    message: str = ""
+    seconds: float = 0.0
+
+
+_NOT_FOUND = (
+    r"Invalid(InstanceID|NetworkInterfaceID|NetworkInterface|Group|SecurityGroupI[Dd]|AllocationID|AddressID"
+    r"|Address|AttachmentID|AssociationID|Association)\.NotFound"
+)
+
+TABLE = (
+    _Row(
+        r"RequestLimitExceeded|EC2ThrottledException|Throttling(Exception)?|RequestThrottled(Exception)?"
+        r"|TooManyRequestsException|ConcurrentMutationLimitExceeded",
+        Meaning.THROTTLED,
+        seconds=TRANSIENT,
+    ),
+    _Row(r"ConcurrentTagAccess", Meaning.RETRY, seconds=TRANSIENT),
+    _Row(r"(RequestExpired|InvalidSecurity\.RequestHasExpired)", Meaning.RETRY, seconds=20.0),
+    # Capacity comes as HTTP 500 but was decided, not interrupted: repeating it blindly helps nobody.
+    _Row(r"Insufficient(Instance|Host|Address)?Capacity", Meaning.REFUSED),
+    _Row(
+        r"Unavailable|ServiceUnavailable|InternalError|InternalFailure|ServerInternal",
+        Meaning.UNSURE,
+        seconds=TRANSIENT,
+    ),
+    # What is gone needs no taking away.
+    _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete|Detach|Disassociate|Release|Terminate).*"),
+    _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),
+    _Row(
+        r"IncorrectState|IncorrectInstanceState|InvalidState|InvalidInstanceState",
+        Meaning.WAIT,
+        seconds=600.0,
+    ),
+    _Row(r"InvalidInstanceID", Meaning.WAIT, message=r"pending instance|not in a valid state", seconds=600.0),
+    _Row(r"DependencyViolation|InvalidGroup\.InUse", Meaning.WAIT, calls=r"Delete.*", seconds=600.0),
+    _Row(
+        r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
+        Meaning.WAIT,
+        calls=r"DeleteNetworkInterface",
+        message=r"in use",
+        seconds=600.0,
+    ),
+    _Row(r"InvalidParameterValue", Meaning.WAIT, message=r"Invalid IAM Instance Profile", seconds=120.0),
+    _Row(
+        r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
+        Meaning.ECHO,
+        calls=r"AttachNetworkInterface",
+        message=r"already has an interface attached|in use|already attached",
+    ),
+    # A terminated instance may hold on to its interfaces for a moment.
+    _Row(
+        r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
+        Meaning.WAIT,
+        calls=r"RunInstances",
+        message=r"in use|already attached",
+        seconds=60.0,
+    ),
+    _Row(r"InvalidNetworkInterface\.InUse", Meaning.REPLAN),
+    _Row(r"InvalidParameterValue", Meaning.DONE, calls=r"Unassign.*", message=r"not assigned"),
+    _Row(r"InvalidPermission\.Duplicate|InvalidGroup\.Duplicate", Meaning.ECHO),
+    _Row(r"InvalidPermission\.NotFound|InvalidSecurityGroupRuleId\.NotFound", Meaning.ECHO),
+    _Row(r"Resource\.AlreadyAssociated|Resource\.AlreadyAssigned", Meaning.REPLAN),
+    _Row(r"IdempotentParameterMismatch|IdempotentInstanceTerminated", Meaning.SPENT),
+)
+"""Rows of (code, call, message) to Meaning. Waits are bounded in seconds, by what others found them to take."""
+
+
+_HINTS = {
+    "AuthFailure": "check the credentials; for an address it can also mean that it is no longer yours",
+    "UnauthorizedOperation": "the IAM policy of these credentials does not allow this call",
+    "InvalidClientTokenId": "check the credentials",
+    "ExpiredToken": "the session has expired: sign in again",
+    "RequestExpired": "check this machine's clock, or sign in again",
+    "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run on a role",
+    "NoAnswer": "check the network and AWS_ENDPOINT_URL",
+    "NotSent": "check the network and AWS_ENDPOINT_URL",
+    "AddressLimitExceeded": "release addresses, or ask for a higher quota (L-0263D0A3, Elastic IPs per Region)",
+    "InsufficientInstanceCapacity": "EC2 has no room for this instance type in this zone now; run again later, or "
+    "choose another type or zone",
+    "Gateway.NotAttached": "an Elastic IP needs an internet gateway on the VPC",
+    "InvalidGroup.Duplicate": "a group of this name that is not ours stands in the VPC: rename or remove it",
+    "InvalidIPAddress.InUse": "another interface holds this private address",
+}
+
+
+def _hint(code: str) -> str | None:
+    return _HINTS.get(code)
+
+
+def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
+    """The meaning of an error code of ``call``, and how many seconds it is worth waiting for it to go."""
+    for row in TABLE:
+        if (
+            re.fullmatch(row.codes, code)
+            and re.fullmatch(row.calls, call)
+            and re.search(row.message, message, re.IGNORECASE)
+        ):
+            return row.meaning, row.seconds
+    return Meaning.REFUSED, 0.0
+
+
+def fault_from(call: str, error: ClientError | BotoCoreError) -> Fault:
+    """A botocore exception as a Fault. What was never sent is a RETRY; what got no answer is UNSURE."""
+    if isinstance(error, ClientError):
+        details = error.response.get("Error", {})
+        code, message = details.get("Code", "Unknown"), details.get("Message", "")
+        meta = error.response.get("ResponseMetadata", {})
+        status = int(meta.get("HTTPStatusCode", 400))
+        meaning, seconds = classify(call, code, message)
+        if meaning is Meaning.REFUSED and status >= 500 and not code.startswith("Insufficient"):
+            meaning, seconds = Meaning.UNSURE, TRANSIENT
+        return Fault(call, code, message, meaning, seconds, meta.get("RequestId"))
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return Fault(call, "NoCredentials", str(error), Meaning.REFUSED, 0.0)
+    if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
+        return Fault(call, "NotSent", str(error), Meaning.RETRY, 30.0)
+    if isinstance(error, HTTPClientError):
+        return Fault(call, "NoAnswer", str(error), Meaning.UNSURE, TRANSIENT)
+    return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)

@@ -1,0 +1,238 @@
+"""The command line. Each command imports what it needs when it runs: ``--help`` and ``validate`` load no AWS code.
+
+stdout carries the result, stderr everything else. Exit codes: 0 done, 1 error, 2 changes (plan
+--detailed-exitcode), 3 refused by a guard, 4 locked, 5 stopped before converging, 64 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from enireconcile import __version__
+from enireconcile.errors import EnireconcileError, SpecErrors
+
+if TYPE_CHECKING:
+    from enireconcile.spec import Spec
+
+EXIT_USAGE = 64
+EXIT_CHANGES = 2
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def duration(text: str) -> float:
+    """``90``, ``90s``, ``15m`` or ``1h``, as seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
+    if not match:
+        raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
+    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+
+
+def _specs(command: F) -> F:
+    return click.argument("specs", nargs=-1, required=True, metavar="SPEC...")(command)
+
+
+def _aws(command: F) -> F:
+    command = click.option("--region", help="AWS Region; overrides the spec's and the environment's.")(command)
+    return click.option("--profile", help="Profile of the AWS configuration; overrides AWS_PROFILE.")(command)
+
+
+def _output(command: F) -> F:
+    choice = click.Choice(["text", "json"])
+    return click.option("--output", type=choice, default="text", show_default=True, help="What stdout carries.")(
+        command
+    )
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="enireconcile")
+def cli() -> None:
+    """Keep EC2 instances, network interfaces, Elastic IPs and security groups as one YAML file says.
+
+    SPEC is a file, a directory of *.yaml, or - for standard input.
+    """
+
+
+@cli.command()
+@_specs
+@_output
+def validate(specs: Sequence[str], output: str) -> int:
+    """Check spec files without asking AWS anything."""
+    try:
+        loaded = _load(specs)
+    except SpecErrors as errors:
+        if output == "text":
+            raise
+        problems = [vars(problem) for problem in errors.problems]
+        click.echo(json.dumps(problems, indent=2, ensure_ascii=False))
+        return errors.exit_code
+    if output == "json":
+        click.echo("[]")
+    else:
+        for spec in loaded:
+            click.echo(f"{spec.file}: valid (stack {spec.document.stack})")
+    return 0
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of the spec file, for editors."""
+    from enireconcile.spec import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+@cli.command()
+@_specs
+@_output
+@_aws
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--parallelism", type=click.IntRange(1, 100), default=10, show_default=True, help="Calls at once.")
+def plan(
+    specs: Sequence[str],
+    output: str,
+    region: str | None,
+    profile: str | None,
+    detailed_exitcode: bool,
+    parallelism: int,
+) -> int:
+    """Show what apply would do. Changes nothing."""
+    loaded = _load(specs)
+    from enireconcile import commands
+
+    changes = commands.plan(loaded, commands.Connection(region, profile, parallelism), output)
+    return EXIT_CHANGES if changes and detailed_exitcode else 0
+
+
+@cli.command()
+@_specs
+@_output
+@_aws
+@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON report here.")
+@click.option("--parallelism", type=click.IntRange(1, 100), default=10, show_default=True, help="Calls at once.")
+@click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does.")
+@click.option(
+    "--settle-timeout",
+    type=duration,
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    help="How long to look for what an unanswered create may have made, before making it anew.",
+)
+@click.option(
+    "--lock-timeout",
+    type=duration,
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    help="How long to wait for another run.",
+)
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="ENIRECONCILE_STATE",
+    help="Directory for lock and journal.  [default: the user's state directory]",
+)
+def apply(
+    specs: Sequence[str],
+    output: str,
+    region: str | None,
+    profile: str | None,
+    auto_approve: bool,
+    report: Path | None,
+    parallelism: int,
+    timeout: float | None,
+    settle_timeout: float,
+    lock_timeout: float,
+    state: Path | None,
+) -> int:
+    """Make the account as the spec says: plan, ask, execute, read back, report."""
+    loaded = _load(specs)
+    from enireconcile import commands
+
+    return commands.apply(
+        loaded,
+        commands.Connection(region, profile, parallelism),
+        commands.ApplyOptions(
+            output=output,
+            auto_approve=auto_approve,
+            report=report,
+            timeout=timeout,
+            settle_timeout=settle_timeout,
+            lock_timeout=lock_timeout,
+            state=state,
+        ),
+    )
+
+
+@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: any free one]"
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+def sandbox(port: int, command: Sequence[str]) -> int:
+    """Run a local EC2 endpoint to try specs on: no account, no cost.
+
+    Prints the variables to export and serves until Ctrl-C; with COMMAND, runs that against a fresh endpoint.
+    """
+    from enireconcile.sandbox import run
+
+    return run(port, command)
+
+
+def _load(sources: Sequence[str]) -> list[Spec]:
+    from enireconcile.spec import load
+
+    return load(sources, stdin=sys.stdin.read)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code; no error reaches the user as a traceback."""
+    sys.exit(_run(args))
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False) or 0)
+    except click.UsageError as error:
+        error.show()
+        return EXIT_USAGE
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except click.Abort:
+        click.echo("\nstopped; nothing was changed", err=True)
+        return 1
+    except EnireconcileError as error:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {_safe(str(error))}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the last door: a bug is told, not thrown at the user
+        if os.environ.get("ENIRECONCILE_DEBUG"):
+            raise
+        kind = type(error).__name__
+        click.echo(f"error: this is a bug in enireconcile: {kind}: {_safe(str(error))}", err=True)
+        click.echo("  hint: set ENIRECONCILE_DEBUG=1 to see where, and please report it", err=True)
+        return 1
+
+
+def _safe(text: str) -> str:
+    from enireconcile.report import printable
+
+    return printable(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Between the command line and the reconciler: sessions, locks, questions, signals, printing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enireconcile import reconcile
+from enireconcile.aws.api import Channel
+from enireconcile.aws.session import connect
+from enireconcile.errors import EnireconcileError, GuardError, LockedError
+from enireconcile.model import Plan, Report
+from enireconcile.progress import Progress, json_lines, progress_for
+from enireconcile.report import asides_text, dumps, plan_json, plan_text, report_json, report_text
+from enireconcile.spec import Spec
+from enireconcile.store import Store, default_root
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the session comes from, beyond the standard chain; ``parallelism`` is calls at once."""
+
+    region: str | None
+    profile: str | None
+    parallelism: int
+
+    @contextmanager
+    def open(self, spec: Spec) -> Iterator[Channel]:
+        session = connect(
+            region=self.region or spec.document.region,
+            profile=self.profile,
+            assume_role_arn=spec.document.assume_role_arn,
+            parallelism=self.parallelism,
+        )
+        channel = Channel(session, self.parallelism)
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+
+@dataclass(frozen=True)
+class ApplyOptions:
+    """The flags of ``apply``; times are in seconds."""
+
+    output: str
+    auto_approve: bool
+    report: Path | None
+    timeout: float | None
+    settle_timeout: float
+    lock_timeout: float
+    state: Path | None
+
+
+def plan(specs: Sequence[Spec], connection: Connection, output: str) -> bool:
+    """Print a plan for each spec. The answer is whether any of them has changes."""
+    texts: list[str] = []
+    objects: list[dict[str, Any]] = []
+    changes = False
+    for spec in specs:
+        with connection.open(spec) as channel:
+            made = asyncio.run(reconcile.plan(channel, spec))
+            changes = changes or not made.empty
+            if output == "json":
+                objects.append(plan_json(made, channel.calls))
+            else:
+                texts.append(plan_text(made))
+    if output == "json":
+        click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join(texts))
+    return changes
+
+
+def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
+    """Apply each spec in turn, stopping at the first that does not end well. The answer is the exit code."""
+    reports: list[Report] = []
+    _check_writable(options.report)
+    try:
+        for spec in specs:
+            report = _apply_one(spec, connection, options)
+            reports.append(report)
+            if options.output == "json":
+                click.echo(dumps(report_json(report)))
+            if report.exit_code:
+                break
+    finally:
+        _write_report(options.report, reports)
+    return max((report.exit_code for report in reports), default=0)
+
+
+def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions) -> Report:
+    """An error before anything was changed becomes a report, too."""
+    began = time.time()
+    account: str | None = None
+    region = connection.region or spec.document.region
+    try:
+        with connection.open(spec) as channel:
+            region = channel.session.region
+            account = asyncio.run(reconcile.account_of(channel))
+            reconcile.guard_account(spec, account)
+            store = Store(options.state or default_root())
+            scope = f"{account}-{region}-{spec.document.stack}"
+            with store.locked(scope, timeout=options.lock_timeout, now=time.time) as journal:
+                return _apply_locked(spec, channel, account, journal, options)
+    except EnireconcileError as error:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+        return Report(
+            stack=spec.document.stack,
+            account_id=account,
+            region=region,
+            outcome=_outcome_of(error),
+            started=datetime.fromtimestamp(began, UTC),
+            seconds=time.time() - began,
+            error=str(error),
+        )
+
+
+def _outcome_of(error: EnireconcileError) -> str:
+    if isinstance(error, GuardError):
+        return "refused"
+    return "locked" if isinstance(error, LockedError) else "failed"
+
+
+def _apply_locked(
+    spec: Spec, channel: Channel, account: str, journal: reconcile.Journal, options: ApplyOptions
+) -> Report:
+    progress: Progress = json_lines() if options.output == "json" else progress_for(sys.stderr)
+
+    async def run() -> Report:
+        stop = asyncio.Event()
+        if options.timeout is not None:
+            asyncio.get_running_loop().call_later(options.timeout, stop.set)
+        with _signals(stop), progress:
+            return await reconcile.Apply(
+                channel=channel,
+                spec=spec,
+                account_id=account,
+                journal=journal,
+                approve=_asker(options, progress),
+                tell=progress.tell,
+                stop=stop,
+                settle=options.settle_timeout,
+                now=time.time,
+            ).run()
+
+    report = asyncio.run(run())
+    if options.output == "text":
+        click.echo(report_text(report))
+    return report
+
+
+def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], None]:
+    """Show the plan and ask, unless told not to. Raises GuardError for a no."""
+
+    def ask(plan: Plan) -> None:
+        if options.output == "text":
+            click.echo(asides_text(plan) if plan.empty else plan_text(plan) + "\n", nl=not plan.empty)
+        if not (plan.empty or options.auto_approve):
+            if not sys.stdin.isatty():
+                raise GuardError(
+                    "nobody is there to approve the plan", hint="give --auto-approve (-y) to run unattended"
+                )
+            if not click.confirm("Apply this plan?", err=True):
+                raise GuardError("the plan was not approved; nothing was changed")
+        progress.begin(plan)
+
+    return ask
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the run after the calls in flight, the second ends it now."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            click.echo("stopped at once; run it again to finish", err=True)
+            os._exit(5)
+        click.echo("stopping after the calls in flight (once more to stop at once)", err=True)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Find out before anything changes that the report could not be written."""
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise EnireconcileError(f"cannot write the report {path}: {error.strerror}") from None
+
+
+def _write_report(path: Path | None, reports: Sequence[Report]) -> None:
+    if path is None:
+        return
+    objects = [report_json(report) for report in reports]
+    text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2, ensure_ascii=False)
+    partial = path.with_name(path.name + ".new")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,111 @@
+"""The error tree. Every error that a user can meet is one of these; anything else is a bug.
+
+::
+
+    EnireconcileError          code 1    something is wrong; nothing was changed
+    ├── SpecErrors             code 1    the spec file: a list of Problem(file, line, column, path, message, hint)
+    ├── AwsError               code 1    AWS said no, or did not answer: call, code, message, request id
+    ├── AmbiguityError         code 1    two live resources carry one name; we never guess
+    ├── UnsupportedError       code 1    a change that EC2 cannot make in place and that the spec does not allow
+    ├── GuardError             code 3    a guard refused: wrong account, impact, prevent_destroy …
+    ├── LockedError            code 4    another run holds the stack
+    └── IncompleteError        code 5    apply stopped before converging; the report says where
+
+Errors carry fields. ``str(error)`` is what a person reads on stderr: what, where, why, and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class EnireconcileError(Exception):
+    """Base of all errors that are shown to the user as one message, with ``exit_code`` for the shell."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a spec file. ``line`` and ``column`` count from 1; ``path`` is dotted."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}"
+        subject = f" {self.path}:" if self.path else ""
+        text = f"{where}:{subject} {self.message}"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class SpecErrors(EnireconcileError):
+    """All the problems of the given spec files, sorted by place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.path, p.message)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class AwsError(EnireconcileError):
+    """A call that AWS refused or never answered, after all the retries that its code deserves."""
+
+    def __init__(
+        self,
+        call: str,
+        code: str,
+        message: str,
+        *,
+        request_id: str | None = None,
+        address: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.call, self.code, self.reason, self.request_id, self.address = (
+            call,
+            code,
+            message,
+            request_id,
+            address,
+        )
+        subject = f" for {address}" if address else ""
+        request = f" (request {request_id})" if request_id else ""
+        super().__init__(f"{call}{subject}: {code}: {message}{request}", hint=hint)
+
+
+class AmbiguityError(EnireconcileError):
+    """Two live resources carry one name in one stack."""
+
+
+class UnsupportedError(EnireconcileError):
+    """EC2 cannot make this change in place, and the spec does not ask for anything harsher."""
+
+
+class GuardError(EnireconcileError):
+    """A guard refused the plan; nothing was changed."""
+
+    exit_code = 3
+
+
+class LockedError(EnireconcileError):
+    """Another run holds the lock of this stack."""
+
+    exit_code = 4
+
+
+class IncompleteError(EnireconcileError):
+    """Apply stopped before the live state was what the spec says; running it again is safe."""
+
+    exit_code = 5

@@ -1,0 +1,284 @@
+"""The only place that changes the world: one generic loop over the steps of a plan. Knows nothing of kinds.
+
+Every step runs as soon as the steps that it needs are done. Whoever needs a step that failed is skipped, and says
+whose fault it was. One layer repeats calls, this one, by the meaning that the table of faults gives to an error:
+
+- not executed (throttled, not sent, the world needs a moment): the same call again, after a pause;
+- perhaps executed: the same call again if a repeat cannot make a second one (a ClientToken, a natural key, a
+  call that sets something); else look for what it may have made, for as long as that may stay invisible, and only
+  then call again;
+- so already: done, if an earlier attempt of ours went unanswered, else the world has moved: plan anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+import jmespath
+
+from enireconcile.aws.api import retrying
+from enireconcile.aws.faults import Fault, Meaning
+from enireconcile.aws.poller import Missed, Poller, objects_in
+from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError
+from enireconcile.model import Expect, Look, Outcome, Reads, Ref, Status, Step, fingerprint, refs_in
+
+T = TypeVar("T")
+Values = dict[Ref, str]
+_AGAIN = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.UNSURE, Meaning.WAIT})
+_LOOK_PAUSE = 0.25
+_LONGEST_LOOK_PAUSE = 5.0
+
+
+class Writes(Protocol):
+    async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+class Remembers(Protocol):
+    """The journal, as far as executing needs it."""
+
+    def recalls_open(self, address: str) -> bool: ...
+    def token(self, address: str, call: str, digest: str, *, fresh: bool = False) -> str: ...
+    def intend(self, address: str, call: str, digest: str, token: str | None) -> None: ...
+    def made(self, address: str, result: str) -> None: ...
+    def failed(self, address: str) -> None: ...
+
+
+class Stopped(Exception):
+    """The user asked to stop: nothing new is begun."""
+
+
+class Moved(Exception):
+    """The world is not what the plan saw."""
+
+
+@dataclass
+class _Try:
+    """The memory of one step's attempts."""
+
+    attempts: int = 0
+    unsure: bool = False
+    fresh: bool = False
+    token: str | None = None
+    acted: bool = False
+
+
+@dataclass
+class Executor:
+    """Runs plans. ``settle`` is how many seconds something new may stay invisible to describes.
+
+    ``tell`` gets an event (a dict of plain values) when a step starts, waits and ends; ``stop`` ends the run
+    after the calls that are in flight.
+    """
+
+    reader: Reads
+    writer: Writes
+    journal: Remembers
+    stop: asyncio.Event
+    tell: Callable[[Mapping[str, Any]], None]
+    settle: float
+    _values: Values = field(default_factory=dict)
+    _ended: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
+
+    async def run(self, steps: Sequence[Step]) -> list[Outcome]:
+        """All outcomes, in the order of the steps."""
+        loop = asyncio.get_running_loop()
+        self._poller = Poller(self.reader)
+        self._ended = {step.id: loop.create_future() for step in steps}
+        return list(await asyncio.gather(*(self._run_one(step) for step in steps)))
+
+    async def _run_one(self, step: Step) -> Outcome:
+        outcome = await self._outcome(step)
+        self._say(step, outcome.status, outcome=outcome)
+        self._ended[step.id].set_result(outcome)
+        return outcome
+
+    async def _outcome(self, step: Step) -> Outcome:
+        needed = [await self._ended[need] for need in sorted(step.needs)]
+        broken = [outcome for outcome in needed if outcome.status is not Status.DONE]
+        if broken:
+            first = broken[0].step
+            why = f"{first.id} ({first.call} for {first.address}) was {broken[0].status}"
+            return Outcome(step, Status.SKIPPED, error=f"needs {why}", replan=all(o.replan for o in broken))
+        if self.stop.is_set():
+            return Outcome(step, Status.SKIPPED, error="stopped before it began")
+        loop = asyncio.get_running_loop()
+        trying, began = _Try(), loop.time()
+        try:
+            self._say(step, "started")
+            result = await self._do(step, trying)
+        except Fault as fault:
+            replan = fault.meaning in {Meaning.REPLAN, Meaning.ECHO, Meaning.SPENT}
+            return self._failure(step, trying, began, fault.error(step.address), replan)
+        except (Missed, Moved) as missed:
+            return self._failure(step, trying, began, missed, True)
+        except Stopped:
+            return self._failure(step, trying, began, Stopped("stopped while waiting"), False)
+        except EnireconcileError as error:
+            return self._failure(step, trying, began, error, False)
+        return Outcome(step, Status.DONE, trying.attempts, loop.time() - began, result, acted=True)
+
+    def _failure(self, step: Step, trying: _Try, began: float, error: Exception, replan: bool) -> Outcome:
+        seconds = asyncio.get_running_loop().time() - began
+        return Outcome(step, Status.FAILED, trying.attempts, seconds, None, str(error), replan, trying.acted)
+
+    async def _do(self, step: Step, trying: _Try) -> str | None:
+        """Wait, call, remember, wait. The answer is the id of what was made, if anything was."""
+        for expect in step.when:
+            await self._await(expect)
+        made = await self._call(step, trying)
+        self._values.update(made)
+        if step.until is not None:
+            found = await self._await(step.until, step)
+            self._values.update(_picked(step.sees, found))
+        return made.get(Ref(step.address))
+
+    async def _await(self, expect: Expect, step: Step | None = None) -> Mapping[str, Any]:
+        if step is not None:
+            self._say(step, "waiting")
+        return await self._unless_stopped(self._poller.wait(self._filled(expect)))
+
+    def _filled(self, expect: Expect) -> Expect:
+        return replace(expect, id=self._values[expect.id]) if isinstance(expect.id, Ref) else expect
+
+    async def _call(self, step: Step, trying: _Try) -> Values:
+        natural = step.look is not None and step.look.natural_key
+        trying.unsure = natural and self.journal.recalls_open(step.address)
+        params = _resolved(step.params, self._values)
+        young = any(True for _ in refs_in(step.params))
+        async for trial in retrying(lambda error: _again(error, young), self._sleep):
+            with trial:
+                try:
+                    return await self._attempt(step, params, trying)
+                except Fault as fault:
+                    if fault.meaning is not Meaning.SPENT or trying.fresh:
+                        raise
+                    trying.fresh, trying.token = True, None
+                    return await self._attempt(step, params, trying)
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, step: Step, params: dict[str, Any], trying: _Try) -> Values:
+        look = step.look
+        if look is not None and trying.unsure and trying.attempts and not look.natural_key:
+            if found := await self._find(look, self.settle):
+                return self._remember(step, found)
+            trying.unsure = False
+        if self.stop.is_set():
+            raise Stopped
+        trying.attempts += 1
+        request = self._announce(step, params, trying)
+        try:
+            response = await self.writer.write(step.call, request)
+        except Fault as fault:
+            return await self._answer(step, fault, trying)
+        trying.acted = True
+        return self._remember(step, _picked(step.yields, response))
+
+    def _announce(self, step: Step, params: dict[str, Any], trying: _Try) -> dict[str, Any]:
+        """Write a create into the journal before it leaves, with the token that it carries."""
+        if not step.token and step.look is None:
+            return params
+        digest = fingerprint(params)
+        if step.token and trying.token is None:
+            trying.token = self.journal.token(step.address, step.call, digest, fresh=trying.fresh)
+        self.journal.intend(step.address, step.call, digest, trying.token)
+        return {**params, "ClientToken": trying.token} if trying.token else params
+
+    async def _answer(self, step: Step, fault: Fault, trying: _Try) -> Values:
+        """What an error of this attempt amounts to; raises it when it is one."""
+        if fault.meaning is Meaning.DONE:
+            return {}
+        if fault.meaning is Meaning.ECHO and trying.unsure:
+            if step.look is None:
+                return {}
+            if found := await self._find(step.look, self.settle):
+                return self._remember(step, found)
+        if fault.meaning is Meaning.UNSURE:
+            trying.unsure = trying.acted = True
+        elif (step.token or step.look) and not trying.unsure and fault.meaning is not Meaning.SPENT:
+            self.journal.failed(step.address)
+        raise fault
+
+    def _remember(self, step: Step, made: Values) -> Values:
+        if (step.token or step.look) and Ref(step.address) in made:
+            self.journal.made(step.address, made[Ref(step.address)])
+        return made
+
+    async def _find(self, look: Look, patience: float) -> Values | None:
+        """What an unanswered create has made, if it shows up within ``patience`` seconds."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + patience, _LOOK_PAUSE
+        while True:
+            response = await self.reader.read(look.describe, {"Filters": list(look.filters)})
+            found = objects_in(look.describe, response)
+            if len(found) > 1:
+                raise AmbiguityError(f"{len(found)} live resources answer to {look.filters}")
+            if found:
+                return _picked(look.yields, found[0])
+            if loop.time() >= deadline:
+                return None
+            await self._sleep(min(pause, max(deadline - loop.time(), 0.01)))
+            pause = min(pause * 1.5, _LONGEST_LOOK_PAUSE)
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._unless_stopped(asyncio.sleep(seconds))
+
+    async def _unless_stopped(self, waiting: Awaitable[T]) -> T:
+        task = asyncio.ensure_future(waiting)
+        stop = asyncio.ensure_future(self.stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise Stopped
+            return await task
+        finally:
+            task.cancel()
+            stop.cancel()
+
+    def _say(self, step: Step, status: str, *, outcome: Outcome | None = None) -> None:
+        event: dict[str, Any] = {
+            "type": "step",
+            "id": step.id,
+            "call": step.call,
+            "address": step.address,
+            "status": str(status),
+        }
+        if outcome is not None:
+            event |= {
+                "attempts": outcome.attempts,
+                "seconds": round(outcome.seconds, 3),
+                "result_id": outcome.result_id,
+                "error": outcome.error,
+            }
+        self.tell(event)
+
+
+def _again(error: BaseException, young: bool) -> bool:
+    """Is the same call worth repeating? What was not made just now and is not found has gone."""
+    if not isinstance(error, Fault) or error.meaning not in _AGAIN:
+        return False
+    if error.meaning is Meaning.WAIT and error.code.endswith(".NotFound") and not young:
+        error.meaning = Meaning.REPLAN
+        return False
+    return True
+
+
+def _picked(paths: Mapping[Ref, str], found: Mapping[str, Any]) -> Values:
+    values = {ref: jmespath.search(path, found) for ref, path in paths.items()}
+    missing = [str(ref) for ref, value in values.items() if value is None]
+    if missing:
+        raise AwsError("answer", "Incomplete", f"EC2's answer lacks {', '.join(missing)}")
+    return values
+
+
+def _resolved(value: Any, values: Values) -> Any:
+    """Parameters with every Ref replaced by what its step has yielded."""
+    if isinstance(value, Ref):
+        return values[value]
+    if isinstance(value, Mapping):
+        return {key: _resolved(item, values) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_resolved(item, values) for item in value]
+    return value

@@ -1,0 +1,25 @@
+"""The registry of kinds: a new kind is one module, one line here, its tests and its page in docs.
+
+Order matters for reading only: changes and steps are sorted by what they depend on.
+"""
+
+from __future__ import annotations
+
+from enireconcile.kinds.association import Associations
+from enireconcile.kinds.attachment import Attachments
+from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.elastic_ip import ElasticIps
+from enireconcile.kinds.instance import Instances
+from enireconcile.kinds.network_interface import NetworkInterfaces
+from enireconcile.kinds.security_group import SecurityGroups
+
+KINDS: tuple[Kind, ...] = (
+    SecurityGroups(),
+    NetworkInterfaces(),
+    Attachments(),
+    ElasticIps(),
+    Associations(),
+    Instances(),
+)
+
+__all__ = ["KINDS", "Item", "Kind", "World"]

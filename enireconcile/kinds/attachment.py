@@ -1,0 +1,187 @@
+"""The relation between a network interface and a device slot of an instance.
+
+EC2 has no atomic move: detach, wait until the interface is available, attach. An instance that this plan
+launches gets its interfaces handed to RunInstances, so only interfaces for instances that live are attached
+here. The primary interface (card 0, index 0) can never be detached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from enireconcile.errors import UnsupportedError
+from enireconcile.kinds.base import Item, Kind, World, attached, free, groups_settled, interface_slot, settled
+from enireconcile.model import Expect, Impact, Ref, Step
+from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface, Occupant
+
+SECTION = "network_interfaces"
+_DESCRIBE = "DescribeNetworkInterfaces"
+_PLACE = ("instance", "device_index", "network_card_index")
+
+
+class Attachments(Kind):
+    """The ``attachment`` of rows of ``network_interfaces``."""
+
+    section = SECTION
+
+    def want(self, name: str, world: World) -> dict[str, Any]:
+        row = world.document.network_interfaces[name].attachment
+        return {"attachment": None if row is None else row.model_dump()}
+
+    def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
+        live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
+        if live is None:
+            return None
+        place = _standing(live, world)
+        if place is None:
+            return {"attachment": None}
+        return {
+            "attachment": {
+                "instance": world.name_of(place.instance_id),
+                "device_index": place.device_index,
+                "network_card_index": place.network_card_index,
+                "delete_on_termination": place.delete_on_termination,
+            }
+        }
+
+    def steps(self, item: Item, world: World) -> Sequence[Step]:
+        if not item.differs("attachment"):
+            return []
+        want = item.want["attachment"]
+        have = item.have["attachment"] if item.have else None
+        live = world.record(item.address, LiveNetworkInterface)
+        steps: list[Step] = []
+        moves = want is None or have is None or any(want[key] != have[key] for key in _PLACE)
+        if moves:
+            if have is not None and live is not None and live.attachment is not None:
+                steps.append(_detach(item.address, live.id, live.attachment))
+            if want is not None:
+                steps += self._attach(item, live, world, waiting=not steps)
+        if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
+            steps.append(_set_flag(item, live if not moves else None, world))
+        return steps
+
+    def _attach(self, item: Item, live: LiveNetworkInterface | None, world: World, *, waiting: bool) -> list[Step]:
+        want = item.want["attachment"]
+        instance_address = f"instances.{want['instance']}"
+        instance = world.record(instance_address, LiveInstance)
+        if instance is None:
+            return []
+        steps = _evict(item.address, want, instance, live, world)
+        slot = device_slot(instance.id, want["network_card_index"], want["device_index"])
+        steps.append(
+            Step(
+                id=f"{item.address}/AttachNetworkInterface",
+                call="AttachNetworkInterface",
+                params={
+                    "NetworkInterfaceId": world.id_of(item.address),
+                    "InstanceId": instance.id,
+                    "DeviceIndex": want["device_index"],
+                    # Left out, EC2 has been seen to check the wrong card and to call the index busy.
+                    "NetworkCardIndex": want["network_card_index"],
+                },
+                address=item.address,
+                after=frozenset({settled(item.address), *groups_settled(item.name, world)}),
+                brings=frozenset({attached(item.address)}),
+                claims=frozenset({slot, interface_slot(item.address)}),
+                when=free(live) if waiting else (),
+                until=Expect(
+                    _DESCRIBE,
+                    world.id_of(item.address),
+                    has=(
+                        ("Attachment.Status", ("attached",)),
+                        ("Attachment.InstanceId", (instance.id,)),
+                        ("Attachment.DeviceIndex", (want["device_index"],)),
+                    ),
+                    timeout=300,
+                ),
+                sees={Ref(item.address, "attachment_id"): "Attachment.AttachmentId"},
+            )
+        )
+        return steps
+
+
+def device_slot(instance_id: str, card: int, index: int) -> str:
+    """The slot that an attachment takes on an instance."""
+    return f"device:{instance_id}:{card}:{index}"
+
+
+def _standing(live: LiveNetworkInterface, world: World) -> LiveAttachment | None:
+    """The attachment that counts: not one that is ending, by itself or with its instance."""
+    place = live.attachment
+    if place is None or place.status == "detaching" or place.instance_id in world.going:
+        return None
+    return place
+
+
+def _detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -> Step:
+    slots = {interface_slot(address)}
+    if isinstance(place, LiveAttachment):
+        _refuse_primary(address, place.device_index, place.network_card_index, place.instance_id)
+        attachment_id = place.id
+        slots.add(device_slot(place.instance_id, place.network_card_index, place.device_index))
+    else:
+        attachment_id = place.attachment_id
+    return Step(
+        id=f"{address}/DetachNetworkInterface/{interface_id}",
+        call="DetachNetworkInterface",
+        params={"AttachmentId": attachment_id},
+        address=address,
+        impact=Impact.DISRUPTIVE,
+        frees=frozenset(slots),
+        until=Expect(_DESCRIBE, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600),
+    )
+
+
+def _refuse_primary(address: str, index: int, card: int, instance_id: str) -> None:
+    if (card, index) == (0, 0):
+        raise UnsupportedError(
+            f"{address}: it is the primary interface of {instance_id}, and EC2 never detaches that one",
+            hint=f"keep it there, or terminate {instance_id} first",
+        )
+
+
+def _evict(
+    address: str,
+    want: Mapping[str, Any],
+    instance: LiveInstance,
+    live: LiveNetworkInterface | None,
+    world: World,
+) -> list[Step]:
+    """Make room: somebody else's interface in our slot leaves. One of ours moves by its own steps."""
+    index, card = want["device_index"], want["network_card_index"]
+    for occupant in instance.occupants:
+        if (occupant.device_index, occupant.network_card_index) != (index, card):
+            continue
+        if live is not None and occupant.network_interface_id == live.id:
+            return []
+        _refuse_primary(address, index, card, instance.id)
+        if world.name_of(occupant.network_interface_id) in world.document.network_interfaces:
+            return []
+        step = _detach(address, occupant.network_interface_id, occupant)
+        slot = device_slot(instance.id, card, index)
+        return [replace(step, frees=frozenset({slot}), note=f"evicts {occupant.network_interface_id}")]
+    return []
+
+
+def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:
+    """The flag lives on the attachment: lost on detach, false on a new one until it is modified."""
+    return False if moves or have is None else bool(have["delete_on_termination"])
+
+
+def _set_flag(item: Item, staying: LiveNetworkInterface | None, world: World) -> Step:
+    attachment_id: str | Ref = Ref(item.address, "attachment_id")
+    if staying is not None and staying.attachment is not None:
+        attachment_id = staying.attachment.id
+    flag = {
+        "AttachmentId": attachment_id,
+        "DeleteOnTermination": item.want["attachment"]["delete_on_termination"],
+    }
+    return Step(
+        id=f"{item.address}/ModifyNetworkInterfaceAttribute/Attachment",
+        call="ModifyNetworkInterfaceAttribute",
+        params={"NetworkInterfaceId": world.id_of(item.address), "Attachment": flag},
+        address=item.address,
+    )

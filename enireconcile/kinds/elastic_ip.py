@@ -1,0 +1,56 @@
+"""Elastic IPs, without their association (which is a relation with a module of its own)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from enireconcile.kinds.base import (
+    Item,
+    Kind,
+    World,
+    known_tags,
+    ownership_filters,
+    tag_specifications,
+    tag_steps,
+    wanted_tags,
+)
+from enireconcile.model import Look, Ref, Step
+from enireconcile.records import LiveElasticIp
+
+SECTION = "elastic_ips"
+
+
+class ElasticIps(Kind):
+    """Rows of ``elastic_ips``."""
+
+    section = SECTION
+
+    def want(self, name: str, world: World) -> dict[str, Any]:
+        row = world.document.elastic_ips[name]
+        return {"tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document)}
+
+    def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
+        live = world.record(f"{SECTION}.{name}", LiveElasticIp)
+        return None if live is None else {"tags": known_tags(live.tags, want)}
+
+    def steps(self, item: Item, world: World) -> Sequence[Step]:
+        return [self._allocate(item, world)] if item.have is None else tag_steps(item, world)
+
+    def _allocate(self, item: Item, world: World) -> Step:
+        made = {Ref(item.address): "AllocationId", Ref(item.address, "public_ip"): "PublicIp"}
+        return Step(
+            id=f"{item.address}/AllocateAddress",
+            call="AllocateAddress",
+            params={
+                "Domain": "vpc",
+                "TagSpecifications": tag_specifications("elastic-ip", item.want["tags"]),
+            },
+            address=item.address,
+            yields=made,
+            look=Look(
+                describe="DescribeAddresses",
+                filters=ownership_filters(world.document.stack, item.address),
+                yields=made,
+            ),
+        )

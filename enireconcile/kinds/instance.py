@@ -1,0 +1,218 @@
+"""Instances.
+
+The interfaces are made first and handed to RunInstances, so that the instance boots into its final network and
+the primary address outlives it. Image and user_data are read at launch: a newer image is no drift, and user_data
+that has changed since is told as a warning, since it would run at a first boot only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from enireconcile.kinds.base import (
+    Item,
+    Kind,
+    World,
+    attached,
+    free,
+    groups_settled,
+    interface_slot,
+    known_tags,
+    settled,
+    tag_specifications,
+    tag_steps,
+    wanted_tags,
+)
+from enireconcile.model import USER_DATA_TAG, Expect, Impact, Ref, Secret, Step
+from enireconcile.records import LiveInstance, LiveNetworkInterface
+
+SECTION = "instances"
+_DESCRIBE = "DescribeInstances"
+_ENDED = (("State.Name", ("shutting-down", "terminated")),)
+
+
+class Instances(Kind):
+    """Rows of ``instances``."""
+
+    section = SECTION
+    immutable = ("instance_type", "key_name", "iam_instance_profile")
+
+    def want(self, name: str, world: World) -> dict[str, Any]:
+        row = world.document.instances[name]
+        want: dict[str, Any] = {
+            "instance_type": row.instance_type,
+            "state": row.state,
+            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
+        }
+        if row.key_name is not None:
+            want["key_name"] = row.key_name
+        if row.iam_instance_profile is not None:
+            want["iam_instance_profile"] = row.iam_instance_profile
+        if world.record(f"{SECTION}.{name}", LiveInstance) is None:
+            want["image"] = world.images[name]
+            if row.user_data is not None:
+                want["user_data"] = Secret(row.user_data)
+        return want
+
+    def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
+        live = world.record(f"{SECTION}.{name}", LiveInstance)
+        if live is None:
+            return None
+        return {
+            "instance_type": live.instance_type,
+            "state": "stopped" if live.state in ("stopping", "stopped") else "running",
+            "tags": known_tags(live.tags, want),
+            "key_name": live.key_name,
+            "iam_instance_profile": _profile(live.profile, want.get("iam_instance_profile")),
+        }
+
+    def steps(self, item: Item, world: World) -> Sequence[Step]:
+        if item.have is None:
+            launch = self._launch(item, world)
+            return [launch] if item.want["state"] == "running" else [launch, _stop(item, world)]
+        steps = tag_steps(item, world)
+        if item.differs("state"):
+            steps.append(_start(item, world) if item.want["state"] == "running" else _stop(item, world))
+        return steps
+
+    def warnings(self, item: Item, world: World) -> Sequence[str]:
+        live = world.record(item.address, LiveInstance)
+        row = world.document.instances[item.name]
+        launched_with = live.tags.get(USER_DATA_TAG) if live else None
+        if launched_with is None or row.user_data is None or launched_with == Secret(row.user_data).digest:
+            return ()
+        return (
+            f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
+            "only, so nothing is done about it",
+        )
+
+    def _launch(self, item: Item, world: World) -> Step:
+        want = item.want
+        interfaces = sorted(_interfaces_of(item.name, world), key=lambda place: place[1:])
+        addresses = [f"network_interfaces.{interface}" for interface, _, _ in interfaces]
+        return Step(
+            id=f"{item.address}/RunInstances",
+            call="RunInstances",
+            params=_launch_params(want, interfaces, world),
+            address=item.address,
+            after=frozenset(
+                condition
+                for (interface, _, _), address in zip(interfaces, addresses, strict=True)
+                for condition in (settled(address), *groups_settled(interface, world))
+            ),
+            brings=frozenset(attached(address) for address in addresses),
+            claims=frozenset(interface_slot(address) for address in addresses),
+            yields={Ref(item.address): "Instances[0].InstanceId"},
+            sees={
+                Ref(address, "attachment_id"): _ATTACHMENT.format(index=index, card=card)
+                for address, (_, card, index) in zip(addresses, interfaces, strict=True)
+            },
+            when=tuple(expect for address in addresses for expect in _released(address, world)),
+            until=Expect(
+                _DESCRIBE,
+                Ref(item.address),
+                has=(
+                    ("State.Name", ("running",)),
+                    ("length(NetworkInterfaces[?Attachment.Status=='attached'])", (len(interfaces),)),
+                ),
+                never=_ENDED,
+            ),
+            token=True,
+        )
+
+
+_ATTACHMENT = (
+    "NetworkInterfaces[?Attachment.DeviceIndex==`{index}` && not_null(Attachment.NetworkCardIndex, `0`)==`{card}`]"
+    ".Attachment.AttachmentId | [0]"
+)
+
+
+def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
+    """(logical name, network card, device index) of the interfaces that the spec puts on an instance."""
+    return [
+        (name, row.attachment.network_card_index, row.attachment.device_index)
+        for name, row in world.document.network_interfaces.items()
+        if row.attachment is not None and row.attachment.instance == instance
+    ]
+
+
+def _released(address: str, world: World) -> tuple[Expect, ...]:
+    """To wait for before launching: interfaces that the former instance still holds.
+
+    Once that is terminated there is nothing left to wait for but the call's own success.
+    """
+    live = world.record(address, LiveNetworkInterface)
+    if live and live.attachment and world.going.get(live.attachment.instance_id) == "terminated":
+        return ()
+    return free(live)
+
+
+def _launch_params(
+    want: Mapping[str, Any], interfaces: Sequence[tuple[str, int, int]], world: World
+) -> dict[str, Any]:
+    tags = dict(want["tags"])
+    if "user_data" in want:
+        tags[USER_DATA_TAG] = want["user_data"].digest
+    params: dict[str, Any] = {
+        "ImageId": want["image"],
+        "InstanceType": want["instance_type"],
+        "MinCount": 1,
+        "MaxCount": 1,
+        "NetworkInterfaces": [
+            {
+                "NetworkInterfaceId": world.id_of(f"network_interfaces.{name}"),
+                "DeviceIndex": index,
+                "NetworkCardIndex": card,
+            }
+            for name, card, index in interfaces
+        ],
+        "TagSpecifications": tag_specifications("instance", tags),
+    }
+    if "key_name" in want:
+        params["KeyName"] = want["key_name"]
+    if "iam_instance_profile" in want:
+        profile = want["iam_instance_profile"]
+        params["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
+    if "user_data" in want:
+        params["UserData"] = want["user_data"]
+    return params
+
+
+def _profile(live_arn: str | None, wanted: str | None) -> str | None:
+    """The live profile in the spelling of the spec: a name or an ARN."""
+    if live_arn is None or wanted is None or wanted.startswith("arn:"):
+        return live_arn
+    return live_arn.rpartition("/")[2]
+
+
+def _start(item: Item, world: World) -> Step:
+    live = world.record(item.address, LiveInstance)
+    stopping = live is not None and live.state == "stopping"
+    addresses = [f"network_interfaces.{name}" for name, _, _ in _interfaces_of(item.name, world)]
+    return Step(
+        id=f"{item.address}/StartInstances",
+        call="StartInstances",
+        params={"InstanceIds": [world.id_of(item.address)]},
+        address=item.address,
+        # What changes on its interfaces changes while it sleeps.
+        after=frozenset(condition(address) for address in addresses for condition in (settled, attached)),
+        when=_stopped(item, world) if stopping else (),
+        until=Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", ("running",)),), never=_ENDED),
+    )
+
+
+def _stop(item: Item, world: World) -> Step:
+    return Step(
+        id=f"{item.address}/StopInstances",
+        call="StopInstances",
+        params={"InstanceIds": [world.id_of(item.address)]},
+        address=item.address,
+        impact=Impact.DISRUPTIVE,
+        until=_stopped(item, world)[0],
+    )
+
+
+def _stopped(item: Item, world: World) -> tuple[Expect]:
+    has = (("State.Name", ("stopped",)),)
+    return (Expect(_DESCRIBE, world.id_of(item.address), has=has, never=_ENDED),)

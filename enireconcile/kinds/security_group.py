@@ -1,0 +1,237 @@
+"""Security groups and their rules.
+
+A rule is identified by direction, protocol, ports and its one source (EC2: "One rule = exactly one source"); its
+description is an attribute, not part of the identity. Rules are added before others are taken away, one
+Authorize and one Revoke a direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from enireconcile.kinds.base import (
+    Id,
+    Item,
+    Kind,
+    World,
+    known_tags,
+    ownership_filters,
+    settled,
+    tag_specifications,
+    tag_steps,
+    wanted_tags,
+)
+from enireconcile.model import Impact, Look, Ref, Step
+from enireconcile.records import LiveSecurityGroup
+from enireconcile.spec import EgressRule, IngressRule
+
+SECTION = "security_groups"
+Rule = dict[str, Any]
+_ALL_PORTS = {"tcp", "udp"}
+_ALLOW_ALL: Rule = {"protocol": "-1", "ports": None, "destination": "0.0.0.0/0", "description": ""}
+_END = {"ingress": "source", "egress": "destination"}
+
+
+class SecurityGroups(Kind):
+    """Rows of ``security_groups``."""
+
+    section = SECTION
+    immutable = ("vpc", "group_name", "description")
+
+    def want(self, name: str, world: World) -> dict[str, Any]:
+        row = world.document.security_groups[name]
+        want: dict[str, Any] = {
+            "group_name": row.group_name or name,
+            "description": row.description,
+            "vpc": world.vpcs[name],
+            "ingress": _sorted(rule for row_rule in row.ingress for rule in _wanted(name, row_rule)),
+            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
+        }
+        if row.egress is not None:
+            want["egress"] = _sorted(rule for row_rule in row.egress for rule in _wanted(name, row_rule))
+        return want
+
+    def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
+        live = world.record(f"{SECTION}.{name}", LiveSecurityGroup)
+        if live is None:
+            return None
+        # Names of groups are case-insensitive to EC2; the spelling of birth is no difference.
+        same_name = live.name.casefold() == str(want["group_name"]).casefold()
+        return {
+            "group_name": want["group_name"] if same_name else live.name,
+            "description": live.description,
+            "vpc": live.vpc_id,
+            "ingress": _observed("ingress", live, world),
+            "egress": _observed("egress", live, world),
+            "tags": known_tags(live.tags, want),
+        }
+
+    def steps(self, item: Item, world: World) -> Sequence[Step]:
+        steps = [] if item.have is not None else [self._create(item, world)]
+        for direction in ("ingress", "egress"):
+            steps += _rule_steps(direction, item, world)
+        return [*steps, *tag_steps(item, world)]
+
+    def _create(self, item: Item, world: World) -> Step:
+        return Step(
+            id=f"{item.address}/CreateSecurityGroup",
+            call="CreateSecurityGroup",
+            params={
+                "GroupName": item.want["group_name"],
+                "Description": item.want["description"],
+                "VpcId": item.want["vpc"],
+                "TagSpecifications": tag_specifications("security-group", item.want["tags"]),
+            },
+            address=item.address,
+            brings=frozenset({settled(item.address)}),
+            yields={Ref(item.address): "GroupId"},
+            look=Look(
+                describe="DescribeSecurityGroups",
+                filters=ownership_filters(world.document.stack, item.address),
+                yields={Ref(item.address): "GroupId"},
+                natural_key=True,
+            ),
+        )
+
+
+def _sorted(rules: Iterable[Rule]) -> list[Rule]:
+    return sorted(rules, key=lambda rule: (_key(rule), rule["description"]))
+
+
+def _key(rule: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The identity of a rule."""
+    return (rule["protocol"], rule["ports"] or "", rule.get("source") or rule["destination"])
+
+
+def _wanted(group: str, row: IngressRule | EgressRule) -> Iterable[Rule]:
+    """A row of the spec names many sources; each is a rule of its own."""
+    end, others = ("source", row.sources) if isinstance(row, IngressRule) else ("destination", row.destinations)
+    ports = None
+    if row.ports is not None:
+        ports = _ports(row.ports.first, row.ports.last)
+    elif row.protocol in _ALL_PORTS:
+        ports = "0-65535"
+    for other in others:
+        yield {
+            "protocol": row.protocol,
+            "ports": ports,
+            end: "self" if other == group else other,
+            "description": row.description,
+        }
+
+
+def _ports(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _observed(direction: str, live: LiveSecurityGroup, world: World) -> list[Rule]:
+    """IpPermissions in normal form, one rule a source."""
+    return _sorted(
+        {"protocol": permission["IpProtocol"], "ports": _live_ports(permission), _END[direction]: other}
+        | {"description": entry.get("Description", "")}
+        for permission in (live.ingress if direction == "ingress" else live.egress)
+        for other, entry in _ends(permission, live, world)
+    )
+
+
+def _live_ports(permission: Mapping[str, Any]) -> str | None:
+    protocol, first, last = permission["IpProtocol"], permission.get("FromPort"), permission.get("ToPort")
+    if first is None or protocol == "-1":
+        return None
+    if protocol in ("icmp", "icmpv6"):
+        # FromPort is the ICMP type and ToPort the code; -1 stands for any.
+        if first == -1:
+            return None
+        return str(first) if last in (None, -1) else f"{first}/{last}"
+    return _ports(first, first if last is None else last)
+
+
+def _ends(
+    permission: Mapping[str, Any], live: LiveSecurityGroup, world: World
+) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    for entry in permission.get("IpRanges") or ():
+        yield entry["CidrIp"], entry
+    for entry in permission.get("Ipv6Ranges") or ():
+        yield entry["CidrIpv6"], entry
+    for entry in permission.get("PrefixListIds") or ():
+        yield entry["PrefixListId"], entry
+    for entry in permission.get("UserIdGroupPairs") or ():
+        group = entry["GroupId"]
+        yield "self" if group == live.id else world.name_of(group), entry
+
+
+def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:
+    if direction not in item.want:
+        return []
+    # A group is born with EC2's allow-all egress.
+    born = [] if direction == "ingress" else [_ALLOW_ALL]
+    before = {_key(rule): rule for rule in (item.have[direction] if item.have is not None else born)}
+    after = {_key(rule): rule for rule in item.want[direction]}
+    added = [rule for key, rule in after.items() if key not in before]
+    removed = [rule for key, rule in before.items() if key not in after]
+    reworded = [
+        rule for key, rule in after.items() if key in before and before[key]["description"] != rule["description"]
+    ]
+    word = direction.capitalize()
+    add = _rule_step(f"AuthorizeSecurityGroup{word}", added, item, world, Impact.SAFE)
+    tell = _rule_step(f"UpdateSecurityGroupRuleDescriptions{word}", reworded, item, world, Impact.SAFE)
+    # Only when the new ways are open are the old ones closed.
+    done = f"added:{item.address}:{direction}"
+    add = [replace(step, brings=step.brings | {done}) for step in add]
+    remove = _rule_step(f"RevokeSecurityGroup{word}", removed, item, world, _revoke_impact(item))
+    return add + tell + [replace(step, after=step.after | {done}) for step in remove]
+
+
+def _revoke_impact(item: Item) -> Impact:
+    """Closing the egress of a group that nobody uses yet disturbs nobody."""
+    return Impact.SAFE if item.have is None else Impact.DISRUPTIVE
+
+
+def _rule_step(call: str, rules: Sequence[Rule], item: Item, world: World, impact: Impact) -> list[Step]:
+    if not rules:
+        return []
+    described = not call.startswith("Revoke")
+    permissions = [_permission(rule, item.address, world, described) for rule in rules]
+    return [
+        Step(
+            id=f"{item.address}/{call}",
+            call=call,
+            params={"GroupId": world.id_of(item.address), "IpPermissions": permissions},
+            address=item.address,
+            impact=impact,
+            brings=frozenset({settled(item.address)}),
+        )
+    ]
+
+
+def _permission(rule: Rule, address: str, world: World, described: bool) -> dict[str, Any]:
+    """A rule as EC2's IpPermission."""
+    permission: dict[str, Any] = {"IpProtocol": rule["protocol"], **_port_params(rule)}
+    text = {"Description": rule["description"]} if described and rule["description"] else {}
+    other = rule.get("source") or rule["destination"]
+    if other.startswith("pl-"):
+        return permission | {"PrefixListIds": [{"PrefixListId": other, **text}]}
+    if "/" in other:
+        if ":" in other:
+            return permission | {"Ipv6Ranges": [{"CidrIpv6": other, **text}]}
+        return permission | {"IpRanges": [{"CidrIp": other, **text}]}
+    return permission | {"UserIdGroupPairs": [{"GroupId": _group_id(other, address, world), **text}]}
+
+
+def _port_params(rule: Rule) -> dict[str, int]:
+    protocol, ports = rule["protocol"], rule["ports"]
+    if protocol in ("icmp", "icmpv6"):
+        kind, _, code = (ports or "-1").partition("/")
+        return {"FromPort": int(kind), "ToPort": int(code or -1)}
+    if ports is None:
+        return {}
+    first, _, last = ports.partition("-")
+    return {"FromPort": int(first), "ToPort": int(last or first)}
+
+
+def _group_id(other: str, address: str, world: World) -> Id:
+    if other == "self":
+        return world.id_of(address)
+    return other if other.startswith("sg-") else world.id_of(f"{SECTION}.{other}")

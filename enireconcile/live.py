@@ -1,0 +1,122 @@
+"""The few describe calls that a spec needs, each paged once and parsed once, all at the same time.
+
+What carries our stack tag is read whole, so that leftovers are seen; beyond that only what the spec's selectors
+can choose from. Reads do not grow with the number of resources, only with pages. Images are looked up only for
+instances that are about to be launched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from enireconcile import records
+from enireconcile.kinds.base import ownership_filters
+from enireconcile.model import NAME_TAG, Reads
+from enireconcile.records import Live, LiveImage
+from enireconcile.spec import Document
+
+T = TypeVar("T")
+
+
+async def read(reader: Reads, document: Document, region: str, account_id: str | None = None) -> Live:
+    """Read all that ``document`` needs; the account only if it is not known yet. Raises AwsError."""
+    mine = {"Filters": ownership_filters(document.stack)}
+    (account, groups, instances, interfaces, addresses), (subnets, vpcs, defaults) = await asyncio.gather(
+        asyncio.gather(
+            _account(reader, account_id),
+            _listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group),
+            _instances(reader, mine),
+            _listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface),
+            _listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip),
+        ),
+        asyncio.gather(_subnets(reader, document), _vpcs(reader, document), _default_groups(reader, document)),
+    )
+    images = await _images(reader, document, instances)
+    return Live(
+        account_id=account,
+        region=region,
+        security_groups=groups,
+        instances=instances,
+        network_interfaces=interfaces,
+        elastic_ips=addresses,
+        subnets=subnets,
+        vpcs=vpcs,
+        default_groups=defaults,
+        images=images,
+    )
+
+
+async def _account(reader: Reads, known: str | None) -> str:
+    return known or str((await reader.read("GetCallerIdentity"))["Account"])
+
+
+async def _listed(
+    reader: Reads,
+    call: str,
+    params: Mapping[str, Any],
+    key: str,
+    parse: Callable[[Mapping[str, Any]], T],
+) -> tuple[T, ...]:
+    response = await reader.read(call, params)
+    return tuple(parse(item) for item in response.get(key) or ())
+
+
+async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[records.LiveInstance, ...]:
+    response = await reader.read("DescribeInstances", params)
+    return tuple(
+        records.instance(item)
+        for reservation in response.get("Reservations") or ()
+        for item in reservation["Instances"]
+    )
+
+
+async def _subnets(reader: Reads, document: Document) -> tuple[records.LiveSubnet, ...]:
+    if not document.network_interfaces:
+        return ()
+    return await _listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet)
+
+
+async def _vpcs(reader: Reads, document: Document) -> tuple[records.LiveVpc, ...]:
+    if not document.security_groups:
+        return ()
+    return await _listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
+
+
+async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
+    """VPC id to the id of its default group, where an interface names no groups."""
+    if all(row.security_groups is not None for row in document.network_interfaces.values()):
+        return {}
+    filters = [{"Name": "group-name", "Values": ["default"]}]
+    response = await reader.read("DescribeSecurityGroups", {"Filters": filters})
+    return {group["VpcId"]: group["GroupId"] for group in response.get("SecurityGroups") or ()}
+
+
+async def _images(
+    reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...]
+) -> dict[str, tuple[LiveImage, ...]]:
+    present = {live.tags.get(NAME_TAG) for live in instances if not live.going}
+    missing = sorted(name for name in document.instances if f"instances.{name}" not in present)
+    selectors = {name: document.instances[name].image for name in missing}
+    distinct = sorted(set(selectors.values()), key=repr)
+    found = await asyncio.gather(*(_candidates(reader, selector) for selector in distinct))
+    by_selector = dict(zip(distinct, found, strict=True))
+    return {name: by_selector[selector] for name, selector in selectors.items()}
+
+
+async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
+    if selector.id is not None:
+        return (LiveImage(selector.id, ""),)
+    if selector.ssm is not None:
+        parameter = (await reader.read("GetParameter", {"Name": selector.ssm}))["Parameter"]
+        return (LiveImage(parameter["Value"], ""),)
+    params = {
+        "Owners": [selector.owner],
+        "Filters": [
+            {"Name": "name", "Values": [selector.name]},
+            {"Name": "state", "Values": ["available"]},
+        ],
+    }
+    response = await reader.read("DescribeImages", params)
+    return tuple(LiveImage(image["ImageId"], image["CreationDate"]) for image in response.get("Images") or ())

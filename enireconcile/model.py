@@ -1,0 +1,294 @@
+"""The words that all stages share: Ref, Change, Step, Plan, Outcome, Report. Pure data, no I/O.
+
+A *resource address* is ``<section>.<logical name>``, e.g. ``network_interfaces.web-eth1``. An *id* is EC2's own
+(``eni-…``, ``eipalloc-…``). A ``Ref`` stands for an id (or another attribute) that is known only once a step has
+run. Everything here is immutable, comparable and sorts, so that a plan can be printed, hashed and diffed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+FORMAT_VERSION = "1.0"
+STACK_TAG = "enireconcile:stack"
+NAME_TAG = "enireconcile:name"
+USER_DATA_TAG = "enireconcile:user-data"
+
+
+class Impact(StrEnum):
+    """What a step may do to traffic and to what exists. The order of severity is that of definition."""
+
+    SAFE = "safe"
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+
+    @property
+    def severity(self) -> int:
+        return list(Impact).index(self)
+
+    @staticmethod
+    def worst(impacts: Iterator[Impact] | Sequence[Impact]) -> Impact:
+        return max(impacts, key=lambda impact: impact.severity, default=Impact.SAFE)
+
+
+class Action(StrEnum):
+    """What happens to a resource, in the words of the plan's summary."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ADOPT = "adopt"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, order=True)
+class Ref:
+    """An attribute of a resource that a step of this plan will yield, e.g. ``Ref("elastic_ips.web-1", "id")``."""
+
+    address: str
+    attribute: str = "id"
+
+    def __str__(self) -> str:
+        return f"{self.address}.{self.attribute}"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A parameter that must reach EC2 and nothing else; shown as its hash everywhere."""
+
+    value: str
+
+    @property
+    def digest(self) -> str:
+        return "sha256:" + hashlib.sha256(self.value.encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Secret({self.digest})"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Field:
+    """One attribute that differs: ``before`` is None when the resource does not exist yet."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a plan does to one resource. ``id`` is None until it exists; ``reason`` explains a surprising move."""
+
+    address: str
+    action: Action
+    impact: Impact
+    id: str | None
+    fields: tuple[Field, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Expect:
+    """A condition on one live object, to be seen in a describe answer.
+
+    ``describe`` names the call that shows the object (``DescribeNetworkInterfaces`` …), ``id`` the object, ``has``
+    maps JMESPath expressions inside it to the values that fulfil the condition (``None`` stands for absent).
+    ``never`` maps expressions to values that make it unattainable; the wait then fails at once instead of
+    running into its timeout. With ``gone`` an object that is no longer listed fulfils the condition.
+    ``timeout`` is in seconds; 0 means that it must hold at the first look.
+    """
+
+    describe: str
+    id: str | Ref
+    has: tuple[tuple[str, tuple[str | int | bool | None, ...]], ...] = ()
+    never: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    gone: bool = False
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to find what an unanswered create may have made, where EC2 offers no token.
+
+    ``filters`` are those of ``describe``; ``yields`` gives attributes from the object that is found. With
+    ``natural_key`` a repeat of the call cannot make a second one (it says Duplicate instead), so it is simply
+    repeated; without, we look for as long as a new object may stay invisible before we call again.
+    """
+
+    describe: str
+    filters: Sequence[Mapping[str, Any]]
+    yields: Mapping[Ref, str]
+    natural_key: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One EC2 call of a plan.
+
+    Order: ``needs`` are step ids, worked out by the planner from what the other words say. A Ref in ``params``
+    runs after the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the object that
+    fulfils ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought.
+    Slots (a device index, an address's target, a name) are claimed and freed: who ``claims`` one runs after
+    whoever ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
+
+    Doing: ``when`` must hold before the call, ``until`` after it. ``token`` says that the call takes a
+    ClientToken, which the journal provides when it runs; ``look`` is for creates that take none.
+    """
+
+    id: str
+    call: str
+    params: Mapping[str, Any]
+    address: str
+    impact: Impact = Impact.SAFE
+    needs: frozenset[str] = frozenset()
+    after: frozenset[str] = frozenset()
+    brings: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
+    frees: frozenset[str] = frozenset()
+    displaces: bool = False
+    yields: Mapping[Ref, str] = field(default_factory=dict)
+    sees: Mapping[Ref, str] = field(default_factory=dict)
+    when: tuple[Expect, ...] = ()
+    until: Expect | None = None
+    token: bool = False
+    look: Look | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A live resource that the stack owns and the spec no longer names."""
+
+    address: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What differs and the calls that mend it, in the order in which they may run."""
+
+    stack: str
+    account_id: str
+    region: str
+    fingerprint: str
+    changes: tuple[Change, ...]
+    steps: tuple[Step, ...]
+    leftovers: tuple[Leftover, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def impact(self) -> Impact:
+        return Impact.worst([step.impact for step in self.steps])
+
+    @property
+    def empty(self) -> bool:
+        return not self.steps
+
+    def summary(self) -> dict[str, int]:
+        """Counts of changes by action, in the order of the contract, and of leftovers."""
+        counts = {action.value: 0 for action in Action}
+        for change in self.changes:
+            counts[change.action.value] += 1
+        return {**counts, "leftover": len(self.leftovers)}
+
+
+class Status(StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one step.
+
+    ``replan`` says that the world had moved, so that a fresh plan may succeed; ``acted`` that EC2 may have changed
+    something, whatever came after.
+    """
+
+    step: Step
+    status: Status
+    attempts: int = 0
+    seconds: float = 0.0
+    result_id: str | None = None
+    error: str | None = None
+    replan: bool = False
+    acted: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an apply went, in the words of the contract. ``account_id`` is None when it never got that far."""
+
+    stack: str
+    account_id: str | None
+    region: str | None
+    outcome: str
+    started: datetime
+    seconds: float
+    outcomes: tuple[Outcome, ...] = ()
+    remaining: tuple[str, ...] = ()
+    error: str | None = None
+    api_calls: Mapping[str, int] = field(default_factory=dict)
+    throttled: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return _EXIT_CODES[self.outcome]
+
+
+_EXIT_CODES = {"converged": 0, "unchanged": 0, "failed": 1, "refused": 3, "locked": 4, "partial": 5}
+
+
+class Reads(Protocol):
+    """What planning may do to AWS: read. ``read`` answers with all pages joined."""
+
+    async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
+
+
+def refs_in(value: Any) -> Iterator[Ref]:
+    """All the Refs inside a parameter value, however deep."""
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from refs_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from refs_in(item)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: Refs as ``{"ref": …}``, secrets as their hash, sets as sorted lists."""
+    if isinstance(value, Ref):
+        return {"ref": str(value)}
+    if isinstance(value, Secret):
+        return value.digest
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=canonical)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def canonical(value: Any) -> str:
+    """One spelling for equal values: JSON with sorted keys and no white space."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
+
+
+def fingerprint(value: Any) -> str:
+    """``sha256:…`` of a value's canonical spelling."""
+    return "sha256:" + hashlib.sha256(canonical(value).encode()).hexdigest()

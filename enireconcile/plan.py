@@ -1,0 +1,163 @@
+"""Differences become a Plan: the EC2 calls that mend them, in an order that works. Pure.
+
+Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
+conditions that it names, and after the steps that free the slots that it claims. Only a ring of addresses that
+change places can be circular; there, the first by name displaces its neighbour, which EC2 does in the same call.
+Ties are settled by address, so equal input gives the same plan to the letter.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
+
+from enireconcile.diff import Difference, diff
+from enireconcile.kinds import World
+from enireconcile.model import Action, Change, Impact, Plan, Ref, Step, fingerprint, refs_in
+from enireconcile.records import Live
+from enireconcile.resolve import resolve
+from enireconcile.spec import Spec
+
+Needs = dict[str, set[str]]
+K = TypeVar("K", bound=Hashable)
+
+
+def make_plan(spec: Spec, live: Live) -> Plan:
+    """The whole pure core: resolve, diff, order. Raises what they raise."""
+    resolved = resolve(spec, live)
+    differences = diff(resolved.world)
+    drafts = _drafts(differences, resolved.world)
+    return Plan(
+        stack=spec.document.stack,
+        account_id=live.account_id,
+        region=live.region,
+        fingerprint=_fingerprint(differences, resolved.world),
+        changes=tuple(_change(difference, resolved.world, drafts) for difference in differences),
+        steps=arrange(drafts),
+        leftovers=resolved.leftovers,
+        warnings=tuple(
+            warning
+            for difference in differences
+            for kind, item in difference.items
+            for warning in kind.warnings(item, resolved.world)
+        ),
+    )
+
+
+def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
+    return [
+        step
+        for difference in differences
+        if difference.fields
+        for kind, item in difference.items
+        for step in kind.steps(item, world)
+    ]
+
+
+def _change(difference: Difference, world: World, drafts: Sequence[Step]) -> Change:
+    steps = [step for step in drafts if step.address == difference.address]
+    action = Action.UPDATE if difference.fields else Action.UNCHANGED
+    if not difference.exists:
+        action = Action.CREATE
+    record = world.owned.get(difference.address)
+    notes = [step.note for step in steps if step.note]
+    return Change(
+        address=difference.address,
+        action=action,
+        impact=Impact.worst([step.impact for step in steps]),
+        id=record.id if record else None,
+        fields=difference.fields,
+        reason="; ".join(notes) or None,
+    )
+
+
+def _fingerprint(differences: Iterable[Difference], world: World) -> str:
+    """Of the live state as the diff saw it: ids and compared attributes."""
+    return fingerprint(
+        {
+            difference.address: [
+                world.owned[difference.address].id if difference.exists else None,
+                *(item.have for _, item in difference.items),
+            ]
+            for difference in differences
+        }
+    )
+
+
+def arrange(drafts: Sequence[Step]) -> tuple[Step, ...]:
+    """Steps in an order in which they can run, numbered s1, s2 …, with their needs filled in.
+
+    Raises ValueError when no order exists, which no plan of ours may cause.
+    """
+    steps = {step.id: step for step in drafts}
+    hard, soft = _needs(drafts)
+    order = _ordered(hard, soft)
+    number = {draft: f"s{position}" for position, draft in enumerate(order, start=1)}
+    return tuple(
+        replace(
+            steps[draft],
+            id=number[draft],
+            needs=frozenset(number[need] for need in hard[draft] | soft[draft]),
+        )
+        for draft in order
+    )
+
+
+def _needs(drafts: Sequence[Step]) -> tuple[Needs, Needs]:
+    """For each draft the drafts that it must run after, and those that it would rather run after.
+
+    The latter clear a slot for a step that could also displace its holder.
+    """
+    yielding = _index(drafts, lambda step: (*step.yields, *step.sees))
+    bringing = _index(drafts, lambda step: step.brings)
+    freeing = _index(drafts, lambda step: step.frees)
+    hard: Needs = {}
+    soft: Needs = {}
+    for step in drafts:
+        refs = {*refs_in(step.params), *(expect.id for expect in step.when if isinstance(expect.id, Ref))}
+        providers = [yielding.get(ref, ()) for ref in refs] + [bringing.get(name, ()) for name in step.after]
+        hard[step.id] = {draft for found in providers for draft in found} - {step.id}
+        soft[step.id] = set()
+        clearing = {draft for slot in step.claims for draft in freeing.get(slot, ())} - {step.id}
+        (soft if step.displaces else hard).setdefault(step.id, set()).update(clearing)
+    return hard, soft
+
+
+def _index(drafts: Sequence[Step], keys: Callable[[Step], Iterable[K]]) -> dict[K, list[str]]:
+    index: dict[K, list[str]] = {}
+    for step in drafts:
+        for key in keys(step):
+            index.setdefault(key, []).append(step.id)
+    return index
+
+
+def _ordered(hard: Needs, soft: Needs) -> list[str]:
+    """All drafts, each after its needs, ties by name. A ring loses the soft needs of its first displacer."""
+    sorter = _acyclic(hard, soft)
+    order: list[str] = []
+    ready = list(sorter.get_ready())
+    heapq.heapify(ready)
+    while ready:
+        order.append(heapq.heappop(ready))
+        sorter.done(order[-1])
+        for draft in sorter.get_ready():
+            heapq.heappush(ready, draft)
+    return order
+
+
+def _acyclic(hard: Needs, soft: Needs) -> TopologicalSorter[str]:
+    while True:
+        sorter = TopologicalSorter({draft: hard[draft] | soft[draft] for draft in hard})
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            ring: list[str] = error.args[1]
+            patient = sorted(draft for draft in ring if soft[draft] & set(ring))
+            if not patient:
+                raise ValueError(f"no order for {ring}") from None
+            soft[patient[0]] -= set(ring)
+        else:
+            return sorter

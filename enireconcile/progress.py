@@ -1,0 +1,124 @@
+"""What a person, a log or a program sees while an apply runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import click
+
+from enireconcile.model import Plan
+from enireconcile.report import dumps, printable
+
+_MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("·", "yellow")}
+
+
+class Progress:
+    """Says nothing; base of those that do. ``tell`` gets the executor's events, ``begin`` the plan."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def begin(self, plan: Plan) -> None: ...
+
+    def tell(self, event: Mapping[str, Any]) -> None: ...
+
+
+class _JsonLines(Progress):
+    def tell(self, event: Mapping[str, Any]) -> None:
+        if event["type"] == "step" and event["status"] != "waiting":
+            click.echo(dumps(event))
+
+
+class _Plain(Progress):
+    """A line for each step that ends: for logs and pipes."""
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        if event["type"] == "settle":
+            click.echo(_settling(event), err=True)
+        elif event["status"] in _MARKS:
+            click.echo(_ended(event), err=True)
+
+
+def _ended(event: Mapping[str, Any]) -> str:
+    mark, colour = _MARKS[event["status"]]
+    line = f"{click.style(mark, fg=colour)} {event['call']}  {event['address']}"
+    if event["result_id"]:
+        line += f"  {event['result_id']}"
+    if event["status"] != "skipped":
+        line += f"  ({event['seconds']:.1f} s)"
+    return line + (f"\n    {printable(event['error'])}" if event["error"] else "")
+
+
+def _settling(event: Mapping[str, Any]) -> str:
+    names = ", ".join(event["addresses"])
+    return f"looking for what an earlier run may have made: {names} (at most {event['seconds']:.0f} s)"
+
+
+class _Live(Progress):
+    """On a terminal: finished steps scroll by, running ones turn below them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import Progress as Bars
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(file=stream),
+            transient=True,
+        )
+        self._running: dict[str, Any] = {}
+        self._started = False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._started:
+            self._bars.stop()
+
+    def begin(self, plan: Plan) -> None:
+        if not plan.empty:
+            # Not before: a question and a moving picture do not go together.
+            self._bars.start()
+            self._started = True
+
+    def tell(self, event: Mapping[str, Any]) -> None:
+        from rich.text import Text
+
+        if event["type"] == "settle":
+            self._bars.console.print(Text(_settling(event)))
+            return
+        words = f"{event['call']}  {event['address']}"
+        if event["status"] == "started":
+            self._running[event["id"]] = self._bars.add_task(words, total=None)
+        elif event["status"] == "waiting":
+            self._bars.update(self._running[event["id"]], description=f"{words}  (waiting)")
+        else:
+            if event["id"] in self._running:
+                self._bars.remove_task(self._running.pop(event["id"]))
+            self._bars.console.print(Text.from_ansi(_ended(event)))
+
+
+def json_lines() -> Progress:
+    """One JSON object a line on stdout."""
+    return _JsonLines()
+
+
+def progress_for(stream: TextIO) -> Progress:
+    """For people: moving on a terminal, lines elsewhere."""
+    return _Live(stream) if stream.isatty() else _Plain()

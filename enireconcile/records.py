@@ -1,0 +1,260 @@
+"""EC2's answers, parsed once into typed records. Pure.
+
+Every record has the ``id`` and the ``tags`` of a live object; a function beside it reads it from an item of its
+describe call. EC2 may leave empty lists and keys out, and gives no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
+    """The tags of a described object."""
+    return {tag["Key"]: tag["Value"] for tag in described.get(key) or []}
+
+
+@dataclass(frozen=True)
+class LiveSecurityGroup:
+    """A described group. ``ingress`` and ``egress`` are EC2's IpPermissions as they came."""
+
+    id: str
+    tags: Mapping[str, str]
+    name: str
+    description: str
+    vpc_id: str
+    ingress: tuple[Mapping[str, Any], ...]
+    egress: tuple[Mapping[str, Any], ...]
+
+
+def security_group(described: Mapping[str, Any]) -> LiveSecurityGroup:
+    """An item of DescribeSecurityGroups."""
+    return LiveSecurityGroup(
+        id=described["GroupId"],
+        tags=tags_in(described),
+        name=described["GroupName"],
+        description=described.get("Description", ""),
+        vpc_id=described.get("VpcId", ""),
+        ingress=tuple(described.get("IpPermissions") or ()),
+        egress=tuple(described.get("IpPermissionsEgress") or ()),
+    )
+
+
+@dataclass(frozen=True)
+class LiveAttachment:
+    """Where an interface is attached. ``status`` is attaching, attached or detaching."""
+
+    id: str
+    instance_id: str
+    device_index: int
+    network_card_index: int
+    delete_on_termination: bool
+    status: str
+
+
+@dataclass(frozen=True)
+class LiveNetworkInterface:
+    """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs."""
+
+    id: str
+    tags: Mapping[str, str]
+    subnet_id: str
+    groups: tuple[str, ...]
+    private_ip: str
+    description: str
+    source_dest_check: bool
+    status: str
+    attachment: LiveAttachment | None
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
+    """An item of DescribeNetworkInterfaces. Interfaces keep their tags in ``TagSet``."""
+    return LiveNetworkInterface(
+        id=described["NetworkInterfaceId"],
+        tags=tags_in(described, "TagSet"),
+        subnet_id=described.get("SubnetId", ""),
+        groups=tuple(sorted(group["GroupId"] for group in described.get("Groups") or ())),
+        private_ip=described.get("PrivateIpAddress", ""),
+        description=described.get("Description", ""),
+        source_dest_check=described.get("SourceDestCheck", True),
+        status=described.get("Status", ""),
+        attachment=_attachment(described.get("Attachment")),
+        addresses=_addresses(described),
+    )
+
+
+def _attachment(described: Mapping[str, Any] | None) -> LiveAttachment | None:
+    """Absent when detached; some interfaces of services are attached to no instance."""
+    if not described or described.get("Status") == "detached" or "InstanceId" not in described:
+        return None
+    return LiveAttachment(
+        id=described["AttachmentId"],
+        instance_id=described["InstanceId"],
+        device_index=described["DeviceIndex"],
+        network_card_index=described.get("NetworkCardIndex", 0),
+        delete_on_termination=described.get("DeleteOnTermination", False),
+        status=described.get("Status", "attached"),
+    )
+
+
+def _addresses(described: Mapping[str, Any]) -> dict[str, str]:
+    """An auto-assigned public address has no allocation id and is no Elastic IP."""
+    # The interface itself repeats what its primary address has.
+    return {
+        entry["PrivateIpAddress"]: entry["Association"]["AllocationId"]
+        for entry in (described, *(described.get("PrivateIpAddresses") or ()))
+        if entry.get("Association", {}).get("AllocationId")
+    }
+
+
+@dataclass(frozen=True)
+class LiveElasticIp:
+    """A described address that was allocated. ``association_id`` and what follows are None when it is free."""
+
+    id: str
+    tags: Mapping[str, str]
+    public_ip: str
+    association_id: str | None
+    network_interface_id: str | None
+    private_ip: str | None
+
+
+def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
+    """An item of DescribeAddresses."""
+    return LiveElasticIp(
+        id=described["AllocationId"],
+        tags=tags_in(described),
+        public_ip=described.get("PublicIp", ""),
+        association_id=described.get("AssociationId") or None,
+        network_interface_id=described.get("NetworkInterfaceId") or None,
+        private_ip=described.get("PrivateIpAddress") or None,
+    )
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """An interface that stands in a device slot of an instance."""
+
+    network_interface_id: str
+    device_index: int
+    network_card_index: int
+    attachment_id: str
+
+
+@dataclass(frozen=True)
+class LiveInstance:
+    """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its profile."""
+
+    id: str
+    tags: Mapping[str, str]
+    state: str
+    instance_type: str
+    image_id: str
+    key_name: str | None
+    profile: str | None
+    occupants: tuple[Occupant, ...] = ()
+
+    @property
+    def going(self) -> bool:
+        """On its way out: it still holds its interfaces, but it is no longer the instance that we want."""
+        return self.state in ("shutting-down", "terminated")
+
+
+def instance(described: Mapping[str, Any]) -> LiveInstance:
+    """An item of DescribeInstances."""
+    return LiveInstance(
+        id=described["InstanceId"],
+        tags=tags_in(described),
+        state=described["State"]["Name"],
+        instance_type=described.get("InstanceType", ""),
+        image_id=described.get("ImageId", ""),
+        key_name=described.get("KeyName") or None,
+        profile=(described.get("IamInstanceProfile") or {}).get("Arn"),
+        occupants=_occupants(described.get("NetworkInterfaces") or ()),
+    )
+
+
+def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
+    occupants = (
+        Occupant(
+            network_interface_id=interface["NetworkInterfaceId"],
+            device_index=interface["Attachment"]["DeviceIndex"],
+            network_card_index=interface["Attachment"].get("NetworkCardIndex", 0),
+            attachment_id=interface["Attachment"]["AttachmentId"],
+        )
+        for interface in described
+        if interface.get("Attachment")
+    )
+    return tuple(sorted(occupants, key=lambda place: (place.network_card_index, place.device_index)))
+
+
+@dataclass(frozen=True)
+class LiveSubnet:
+    """A described subnet."""
+
+    id: str
+    tags: Mapping[str, str]
+    vpc_id: str
+    zone: str
+    cidr: str
+    default_for_az: bool
+
+
+def subnet(described: Mapping[str, Any]) -> LiveSubnet:
+    """An item of DescribeSubnets."""
+    return LiveSubnet(
+        id=described["SubnetId"],
+        tags=tags_in(described),
+        vpc_id=described["VpcId"],
+        zone=described["AvailabilityZone"],
+        cidr=described["CidrBlock"],
+        default_for_az=described.get("DefaultForAz", False),
+    )
+
+
+@dataclass(frozen=True)
+class LiveVpc:
+    """A described VPC. ``cidrs`` holds all its IPv4 blocks."""
+
+    id: str
+    tags: Mapping[str, str]
+    cidrs: tuple[str, ...]
+    is_default: bool
+
+
+def vpc(described: Mapping[str, Any]) -> LiveVpc:
+    """An item of DescribeVpcs."""
+    more = (entry["CidrBlock"] for entry in described.get("CidrBlockAssociationSet") or ())
+    return LiveVpc(
+        id=described["VpcId"],
+        tags=tags_in(described),
+        cidrs=tuple(sorted({described["CidrBlock"], *more})),
+        is_default=described.get("IsDefault", False),
+    )
+
+
+@dataclass(frozen=True)
+class LiveImage:
+    """A candidate that an image selector by name found. ``created`` is EC2's ISO time, which sorts."""
+
+    id: str
+    created: str
+
+
+@dataclass(frozen=True)
+class Live:
+    """The world as far as one spec can see it. ``images`` has a row for every instance that is missing."""
+
+    account_id: str
+    region: str
+    security_groups: tuple[LiveSecurityGroup, ...] = ()
+    instances: tuple[LiveInstance, ...] = ()
+    network_interfaces: tuple[LiveNetworkInterface, ...] = ()
+    elastic_ips: tuple[LiveElasticIp, ...] = ()
+    subnets: tuple[LiveSubnet, ...] = ()
+    vpcs: tuple[LiveVpc, ...] = ()
+    default_groups: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)

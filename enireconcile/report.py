@@ -1,0 +1,294 @@
+"""Plans and reports as people and programs read them: text and JSON from the same data. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from enireconcile.model import (
+    FORMAT_VERSION,
+    NAME_TAG,
+    STACK_TAG,
+    Action,
+    Change,
+    Field,
+    Impact,
+    Outcome,
+    Plan,
+    Ref,
+    Report,
+    Secret,
+    Step,
+    plain,
+)
+
+_SIGNS = {
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.REPLACE: ("±", "red"),
+    Action.DELETE: ("-", "red"),
+    Action.ADOPT: ("»", "cyan"),
+}
+_IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIVE: "red"}
+_RELATIONS = {"attachment", "association"}
+
+
+# JSON
+
+
+def plan_json(plan: Plan, api_calls: Mapping[str, int]) -> dict[str, Any]:
+    """The object that ``plan --output json`` prints (format 1.0)."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": plan.stack,
+        "account_id": plan.account_id,
+        "region": plan.region,
+        "fingerprint": plan.fingerprint,
+        "summary": plan.summary(),
+        "changes": [_change_json(change) for change in plan.changes if change.action is not Action.UNCHANGED],
+        "steps": [_step_json(step) for step in plan.steps],
+        "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
+        "warnings": list(plan.warnings),
+        "api_calls": dict(sorted(api_calls.items())),
+    }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    return {
+        "address": change.address,
+        "action": str(change.action),
+        "impact": str(change.impact),
+        "id": change.id,
+        "reason": change.reason,
+        "fields": [
+            {"field": field.field, "before": plain(field.before), "after": plain(field.after)}
+            for field in change.fields
+        ],
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "call": step.call,
+        "address": step.address,
+        "params": plain(step.params),
+        "needs": sorted(step.needs, key=_step_number),
+        "impact": str(step.impact),
+    }
+
+
+def _step_number(step_id: str) -> tuple[int, str]:
+    return (len(step_id), step_id)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The last line of ``apply --output json``, which ``--report`` also writes."""
+    return {
+        "type": "report",
+        "format_version": FORMAT_VERSION,
+        "stack": report.stack,
+        "account_id": report.account_id,
+        "region": report.region,
+        "outcome": report.outcome,
+        "started": report.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "seconds": round(report.seconds, 3),
+        "steps": [_outcome_json(outcome) for outcome in report.outcomes],
+        "api_calls": dict(sorted(report.api_calls.items())),
+        "throttled": report.throttled,
+        "remaining": list(report.remaining),
+        "error": report.error,
+    }
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.step.id,
+        "call": outcome.step.call,
+        "address": outcome.step.address,
+        "status": str(outcome.status),
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.seconds, 3),
+        "result_id": outcome.result_id,
+        "error": outcome.error,
+    }
+
+
+# Text
+
+
+def plan_text(plan: Plan) -> str:
+    """What a plan says to a person: resources with what changes of them, then the calls, then the sum."""
+    lines = [click.style(f"{plan.stack}  (account {plan.account_id}, {plan.region})", bold=True)]
+    for change in plan.changes:
+        if change.action is not Action.UNCHANGED:
+            lines += ["", *_change_lines(change)]
+    return "\n".join([*lines, *_asides(plan), "", *_summary_lines(plan)])
+
+
+def asides_text(plan: Plan) -> str:
+    """What a person should know of a plan even if nothing is to be done: leftovers and warnings."""
+    return "\n".join(_asides(plan))
+
+
+def _asides(plan: Plan) -> Iterator[str]:
+    if plan.leftovers:
+        yield from ("", "The stack owns these, and the spec no longer names them (they are left alone):")
+        yield from (f"  {printable(left.address)}  {left.id}" for left in plan.leftovers)
+    if plan.warnings:
+        yield ""
+        yield from (click.style(f"warning: {printable(warning)}", fg="yellow") for warning in plan.warnings)
+
+
+def _change_lines(change: Change) -> Iterator[str]:
+    sign, colour = _SIGNS[change.action]
+    head = click.style(f"{sign} {printable(change.address)}", fg=colour, bold=True)
+    yield f"{head}  {change.id or ''}".rstrip() + f"  {_verb(change)}  [{_impact(change.impact)}]"
+    fields = [field for field in change.fields if not _implied(change, field)]
+    width = max((len(field.field) for field in fields), default=0)
+    for field in fields:
+        yield from _field_lines(change, field, width)
+    if change.reason:
+        yield f"    {printable(change.reason)}"
+
+
+def _verb(change: Change) -> str:
+    moved = any(field.field in _RELATIONS and field.before and field.after for field in change.fields)
+    return "move" if moved and change.action is Action.UPDATE else str(change.action)
+
+
+def _implied(change: Change, field: Field) -> bool:
+    """On a new resource, what is empty, EC2's default or the resource's own name says nothing."""
+    if change.action is not Action.CREATE:
+        return False
+    name = change.address.partition(".")[2]
+    said = {"source_dest_check": True, "state": "running", "group_name": name}
+    return (
+        field.after in (None, "", []) or said.get(field.field) == field.after or _shown_tags(change, field) == {}
+    )
+
+
+def _shown_tags(change: Change, field: Field) -> dict[str, str] | None:
+    """Tags without those that every resource of the stack carries; None for other fields."""
+    if field.field != "tags":
+        return None
+    name = change.address.partition(".")[2]
+    usual = {STACK_TAG, NAME_TAG} | ({"Name"} if field.after.get("Name") == name else set())
+    return {key: value for key, value in field.after.items() if key not in usual}
+
+
+def _field_lines(change: Change, field: Field, width: int) -> Iterator[str]:
+    name = field.field.ljust(width)
+    if change.action is Action.CREATE:
+        yield f"    {name}  {_value(_shown_tags(change, field) or field.after)}"
+    elif isinstance(field.before, list) and isinstance(field.after, list):
+        for sign, colour, only in (
+            ("+", "green", _without(field.after, field.before)),
+            ("-", "red", _without(field.before, field.after)),
+        ):
+            for item in only:
+                yield f"    {name}  " + click.style(f"{sign} {_value(item)}", fg=colour)
+    elif field.field == "tags":
+        for key, after in field.after.items():
+            before = field.before.get(key)
+            if before != after:
+                yield f"    {name}  {printable(key)}: {_value(before)} → {_value(after)}"
+    else:
+        yield f"    {name}  {_value(field.before)} → {_value(field.after)}"
+
+
+def _without(items: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    return [item for item in items if item not in others]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if value == "":
+        return '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Secret):
+        return value.digest
+    if isinstance(value, Ref):
+        return f"({value})"
+    if isinstance(value, list):
+        return ", ".join(_value(item) for item in value) or "(none)"
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    return printable(str(value))
+
+
+def _mapping(value: Mapping[str, Any]) -> str:
+    """The few shapes that fields have, each as a person would say it."""
+    if "protocol" in value:
+        ports = f" {value['ports']}" if value["ports"] else ""
+        end = f"from {value['source']}" if "source" in value else f"to {value['destination']}"
+        words = f' "{value["description"]}"' if value["description"] else ""
+        protocol = "all" if value["protocol"] == "-1" else value["protocol"]
+        return printable(f"{protocol}{ports} {end}{words}")
+    if "device_index" in value:
+        card = f", card {value['network_card_index']}" if value["network_card_index"] else ""
+        flag = ", deleted on termination" if value["delete_on_termination"] else ""
+        return printable(f"{value['instance']}, index {value['device_index']}{card}{flag}")
+    if "network_interface" in value:
+        private = f" ({value['private_ip']})" if value.get("private_ip") else ""
+        return printable(f"{value['network_interface']}{private}")
+    return printable(", ".join(f"{key}={item}" for key, item in value.items()))
+
+
+def _impact(impact: Impact) -> str:
+    return click.style(str(impact), fg=_IMPACTS[impact])
+
+
+def _summary_lines(plan: Plan) -> Iterator[str]:
+    counts = plan.summary()
+    if plan.empty:
+        yield f"No changes: {counts['unchanged']} resources are as the spec says."
+        return
+    words = {"create": "to create", "update": "to update", "replace": "to replace", "delete": "to delete"}
+    said = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
+    yield click.style("Plan: ", bold=True) + ", ".join([*said, f"{counts['unchanged']} unchanged"]) + "."
+    per_impact = [
+        f"{sum(step.impact is impact for step in plan.steps)} {_impact(impact)}"
+        for impact in Impact
+        if any(step.impact is impact for step in plan.steps)
+    ]
+    calls = "1 EC2 call" if len(plan.steps) == 1 else f"{len(plan.steps)} EC2 calls"
+    yield f"{calls}: {', '.join(per_impact)}."
+
+
+def report_text(report: Report) -> str:
+    """The closing words of an apply."""
+    done = sum(outcome.status == "done" for outcome in report.outcomes)
+    took = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
+    words = {
+        "converged": click.style("Converged", fg="green", bold=True) + f": {took}; read back, nothing differs.",
+        "unchanged": click.style("Unchanged", fg="green", bold=True) + ": everything is as the spec says.",
+        "partial": click.style("Stopped half way", fg="red", bold=True) + f": {took}. Running it again is safe.",
+        "failed": click.style("Failed", fg="red", bold=True) + ": nothing was changed.",
+    }
+    lines = [words[report.outcome]]
+    lines += [
+        f"  {outcome.step.call} for {outcome.step.address}: {outcome.status}: {printable(outcome.error)}"
+        for outcome in report.outcomes
+        if outcome.error
+    ]
+    if report.error:
+        lines.append(f"  {printable(report.error)}")
+    if report.remaining:
+        lines.append(f"  still to do: {', '.join(report.remaining)}")
+    return "\n".join(lines)
+
+
+def printable(text: str | None) -> str:
+    """Text from the world without what could steer a terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text or "")
+
+
+def dumps(value: Any) -> str:
+    """One line of JSON."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,230 @@
+"""Spec and live state become one World: selectors turn into ids, live records get their addresses. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from enireconcile.errors import AmbiguityError, Problem, SpecErrors
+from enireconcile.kinds.base import Record, World
+from enireconcile.model import NAME_TAG, Leftover
+from enireconcile.records import Live, LiveSubnet, LiveVpc
+from enireconcile.spec import Spec
+
+T = TypeVar("T", LiveSubnet, LiveVpc)
+SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The World, and what the stack owns beyond the spec."""
+
+    world: World
+    leftovers: tuple[Leftover, ...]
+
+
+def resolve(spec: Spec, live: Live) -> Resolved:
+    """Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
+    owned = _owned(live)
+    going = {instance.id: instance.state for instance in live.instances if instance.going}
+    problems: list[Problem] = []
+    subnets = _choose_subnets(spec, live, problems)
+    vpcs = _choose_vpcs(spec, live, problems)
+    images = _choose_images(spec, live, problems)
+    chosen = {subnet.id: subnet for subnet in live.subnets}
+    _check_zones(spec, subnets, chosen, problems)
+    _check_addresses(spec, subnets, chosen, problems)
+    default_groups = _default_groups(spec, subnets, chosen, live, problems)
+    if problems:
+        raise SpecErrors(problems)
+    named = {f"{section}.{name}" for section in SECTIONS for name in getattr(spec.document, section)}
+    world = World(
+        document=spec.document,
+        owned={address: record for address, record in owned.items() if address in named},
+        going=going,
+        subnets=subnets,
+        vpcs=vpcs,
+        images=images,
+        default_groups=default_groups,
+    )
+    leftovers = tuple(Leftover(address, owned[address].id) for address in sorted(set(owned) - named))
+    return Resolved(world, leftovers)
+
+
+def _owned(live: Live) -> dict[str, Record]:
+    """Live records by address. What is on its way out is nobody's."""
+    present: list[Record] = [
+        *live.security_groups,
+        *(instance for instance in live.instances if not instance.going),
+        *live.network_interfaces,
+        *live.elastic_ips,
+    ]
+    by_address: dict[str, list[Record]] = {}
+    for record in present:
+        address = record.tags.get(NAME_TAG) or f"{_section(record)}.{record.id}"
+        by_address.setdefault(address, []).append(record)
+    twins = {address: found for address, found in by_address.items() if len(found) > 1}
+    if twins:
+        lines = (
+            f"{address}: {' and '.join(sorted(record.id for record in found))}"
+            for address, found in sorted(twins.items())
+        )
+        raise AmbiguityError(
+            "two live resources carry one name in this stack:\n  " + "\n  ".join(lines),
+            hint=f"keep the right one: remove the tag {NAME_TAG} and the stack's tag from the other, or delete it",
+        )
+    return {address: found[0] for address, found in by_address.items()}
+
+
+def _section(record: Record) -> str:
+    return {"sg": "security_groups", "i": "instances", "eni": "network_interfaces"}.get(
+        record.id.partition("-")[0], "elastic_ips"
+    )
+
+
+def _choose_subnets(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for name, row in spec.document.network_interfaces.items():
+        selector, path = row.subnet, ("network_interfaces", name, "subnet")
+        if selector.id is not None:
+            found = [subnet for subnet in live.subnets if subnet.id == selector.id]
+        elif selector.default_for_az is not None:
+            zone = selector.default_for_az
+            found = [subnet for subnet in live.subnets if subnet.default_for_az and subnet.zone == zone]
+        elif selector.cidr is not None:
+            found = [subnet for subnet in live.subnets if subnet.cidr == selector.cidr]
+        else:
+            found = _tagged(live.subnets, selector.tags or {})
+        _keep_only(found, name, "subnet", spec, path, chosen, problems, live.region)
+    return chosen
+
+
+def _choose_vpcs(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for name, row in spec.document.security_groups.items():
+        selector, path = row.vpc, ("security_groups", name, "vpc")
+        if selector.id is not None:
+            found = [vpc for vpc in live.vpcs if vpc.id == selector.id]
+        elif selector.cidr is not None:
+            found = [vpc for vpc in live.vpcs if selector.cidr in vpc.cidrs]
+        elif selector.tags is not None:
+            found = _tagged(live.vpcs, selector.tags)
+        else:
+            found = [vpc for vpc in live.vpcs if vpc.is_default]
+        _keep_only(found, name, "VPC", spec, path, chosen, problems, live.region)
+    return chosen
+
+
+def _tagged(candidates: Iterable[T], tags: Mapping[str, str]) -> list[T]:
+    return [candidate for candidate in candidates if tags.items() <= candidate.tags.items()]
+
+
+def _keep_only(
+    found: Sequence[LiveSubnet | LiveVpc],
+    name: str,
+    noun: str,
+    spec: Spec,
+    path: tuple[str, ...],
+    chosen: dict[str, str],
+    problems: list[Problem],
+    region: str,
+) -> None:
+    if len(found) == 1:
+        chosen[name] = found[0].id
+    elif not found:
+        problems.append(
+            spec.problem(path, f"no {noun} in {region} fits", f"see `aws ec2 describe-{noun.lower()}s`")
+        )
+    else:
+        ids = ", ".join(sorted(candidate.id for candidate in found))
+        problems.append(spec.problem(path, f"{len(found)} {noun}s fit: {ids}", "name one of them by its id"))
+
+
+def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for name, candidates in live.images.items():
+        if candidates:
+            # The newest; equal times are settled by id, so that two runs agree.
+            chosen[name] = max(candidates, key=lambda image: (image.created, image.id)).id
+        else:
+            problems.append(
+                spec.problem(
+                    ("instances", name, "image"), "no available image fits", "check the name and the owner"
+                )
+            )
+    return chosen
+
+
+def _check_zones(
+    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], problems: list[Problem]
+) -> None:
+    """The interfaces of one instance share its Availability Zone (EC2: attach needs the same zone)."""
+    first: dict[str, tuple[str, str]] = {}
+    for name, row in spec.document.network_interfaces.items():
+        if row.attachment is None or name not in subnets:
+            continue
+        zone = known[subnets[name]].zone
+        other, other_zone = first.setdefault(row.attachment.instance, (name, zone))
+        if zone != other_zone:
+            problems.append(
+                spec.problem(
+                    ("network_interfaces", name, "subnet"),
+                    f"its zone is {zone}, but {other} puts {row.attachment.instance} into {other_zone}",
+                    "an instance and all its interfaces stand in one Availability Zone",
+                )
+            )
+
+
+def _check_addresses(
+    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], problems: list[Problem]
+) -> None:
+    """A private IP lies in its subnet, and is not one of the five that EC2 reserves there."""
+    for name, row in spec.document.network_interfaces.items():
+        if row.private_ip is None or name not in subnets:
+            continue
+        network = ipaddress.ip_network(known[subnets[name]].cidr)
+        address = ipaddress.ip_address(row.private_ip)
+        offset = int(address) - int(network.network_address)
+        path = ("network_interfaces", name, "private_ip")
+        if address not in network:
+            problems.append(
+                spec.problem(
+                    path,
+                    f"{row.private_ip} is not in {subnets[name]} ({network})",
+                    f"choose one of {network}",
+                )
+            )
+        elif offset < 4 or offset == network.num_addresses - 1:
+            problems.append(
+                spec.problem(
+                    path, f"EC2 reserves {row.private_ip}", "the first four addresses and the last are EC2's"
+                )
+            )
+
+
+def _default_groups(
+    spec: Spec,
+    subnets: Mapping[str, str],
+    known: Mapping[str, LiveSubnet],
+    live: Live,
+    problems: list[Problem],
+) -> dict[str, str]:
+    """Subnet id to the default group of its VPC, for interfaces that name no groups."""
+    groups: dict[str, str] = {}
+    for name, row in spec.document.network_interfaces.items():
+        if row.security_groups is not None or name not in subnets:
+            continue
+        vpc_id = known[subnets[name]].vpc_id
+        if vpc_id in live.default_groups:
+            groups[subnets[name]] = live.default_groups[vpc_id]
+        else:
+            problems.append(
+                spec.problem(
+                    ("network_interfaces", name),
+                    f"{vpc_id} has no default group that we may see",
+                    "name the interface's security_groups",
+                )
+            )
+    return groups

@@ -1,0 +1,67 @@
+"""A local EC2 endpoint to try specs on: moto's server. The only module of the package that knows of moto."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+
+import click
+
+from enireconcile.errors import EnireconcileError
+
+_HOST = "127.0.0.1"
+_CREDENTIALS = {
+    # moto takes any; these are nobody's.
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+_HIDDEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ENDPOINT_URL_EC2")
+
+
+def run(port: int, command: Sequence[str]) -> int:
+    """Serve until Ctrl-C or SIGTERM, or while ``command`` runs; the answer is its exit code."""
+    try:
+        from moto.server import ThreadedMotoServer
+    except ImportError:
+        raise EnireconcileError(
+            "the sandbox needs moto's server", hint="pip install 'enireconcile[sandbox]'"
+        ) from None
+    import logging
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
+    server.start()
+    host, chosen = server.get_host_and_port()
+    variables = {"AWS_ENDPOINT_URL": f"http://{host}:{chosen}", **_CREDENTIALS}
+    try:
+        return _with(variables, command) if command else _serve(variables)
+    finally:
+        server.stop()
+
+
+def _with(variables: Mapping[str, str], command: Sequence[str]) -> int:
+    """A fresh endpoint deserves a fresh state directory."""
+    kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
+    with tempfile.TemporaryDirectory(prefix="enireconcile-") as state:
+        environment = {**kept, **variables, "ENIRECONCILE_STATE": state}
+        try:
+            return subprocess.run(list(command), env=environment, check=False).returncode  # noqa: S603 (it is the user's own command)
+        except FileNotFoundError:
+            raise EnireconcileError(f"no such command: {command[0]}") from None
+
+
+def _serve(variables: Mapping[str, str]) -> int:
+    for key, value in variables.items():
+        click.echo(f"export {key}={value}")
+    click.echo("The sandbox is up. Export these in another terminal; Ctrl-C ends it.", err=True)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    return 0

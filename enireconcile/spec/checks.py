@@ -1,0 +1,288 @@
+"""What no row can see alone: references, places that two things want, and the sums of limits. Pure.
+
+``broken`` holds, by section, the names of resources that the file has but that could not be read. They count
+as known, so that a mistake inside a resource is not reported again wherever the resource is named.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias
+
+from enireconcile.model import NAME_TAG, STACK_TAG
+from enireconcile.spec.places import Path, dotted, shown
+from enireconcile.spec.rows import (
+    SECTIONS,
+    Attachment,
+    Document,
+    EgressRule,
+    IngressRule,
+    NetworkInterface,
+    SecurityGroup,
+)
+from enireconcile.spec.scalars import group_name_problem
+from enireconcile.spec.shapes import resource_id
+from enireconcile.spec.suggest import Hint, Nearest
+from enireconcile.spec.wording import Finding
+
+Broken: TypeAlias = Mapping[str, AbstractSet[str]]
+
+MAX_TAGS = 50
+_OUR_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
+
+
+def check(document: Document, broken: Broken) -> Iterator[Finding]:
+    """All that is wrong between the rows of one document."""
+    yield from _references(document, broken)
+    yield from _group_names(document)
+    yield from _rules(document)
+    yield from _device_slots(document)
+    yield from _primary_interfaces(document, broken)
+    yield from _zones(document)
+    yield from _private_ips(document)
+    yield from _association_targets(document)
+    yield from _tag_counts(document)
+    yield from _accounts(document)
+
+
+# ---- references
+
+
+def _references(document: Document, broken: Broken) -> Iterator[Finding]:
+    known = {section: {*getattr(document, section), *broken.get(section, ())} for section in SECTIONS}
+    for path, section, name in _named(document):
+        if name in known[section]:
+            continue
+        what = section[:-1].replace("_", " ")
+        yield Finding(
+            path, f"there is no {what} {shown(name)} in this spec", _reference_hint(name, known[section])
+        )
+
+
+def _reference_hint(name: str, known: AbstractSet[str]) -> Hint:
+    if resource_id("(i|eni)", name):
+        return "name a resource of this spec; ids are not taken here"
+    return Nearest(name, known)
+
+
+def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
+    """Every reference: where it stands, the section that it points into, the name."""
+    for name, group in document.security_groups.items():
+        for path, peer in _peers(name, group):
+            if not _is_literal(peer):
+                yield path, "security_groups", peer
+    for name, interface in document.network_interfaces.items():
+        base: Path = ("network_interfaces", name)
+        for index, used in enumerate(interface.security_groups or ()):
+            if not resource_id("sg", used):
+                yield (*base, "security_groups", index), "security_groups", used
+        if interface.attachment:
+            yield (*base, "attachment", "instance"), "instances", interface.attachment.instance
+    for name, address in document.elastic_ips.items():
+        if address.association:
+            path = ("elastic_ips", name, "association", "network_interface")
+            yield path, "network_interfaces", address.association.network_interface
+
+
+def _is_literal(peer: str) -> bool:
+    """A rule's peer that is not the name of a group: self, a CIDR or an id."""
+    return peer == "self" or "/" in peer or resource_id("(sg|pl)", peer)
+
+
+def _peers(name: str, group: SecurityGroup) -> Iterator[tuple[Path, str]]:
+    for path, rule in _all_rules(name, group):
+        key, peers = _ends(rule)
+        for index, peer in enumerate(peers):
+            yield (*path, key, index), peer
+
+
+def _all_rules(name: str, group: SecurityGroup) -> Iterator[tuple[Path, IngressRule | EgressRule]]:
+    for index, ingress in enumerate(group.ingress):
+        yield ("security_groups", name, "ingress", index), ingress
+    for index, egress in enumerate(group.egress or ()):
+        yield ("security_groups", name, "egress", index), egress
+
+
+def _ends(rule: IngressRule | EgressRule) -> tuple[str, tuple[str, ...]]:
+    return ("sources", rule.sources) if isinstance(rule, IngressRule) else ("destinations", rule.destinations)
+
+
+# ---- security groups
+
+
+def _group_names(document: Document) -> Iterator[Finding]:
+    """EC2 compares names within a VPC without regard to case."""
+    taken: dict[tuple[object, ...], str] = {}
+    for name, group in document.security_groups.items():
+        path: Path = ("security_groups", name)
+        effective = group.group_name or name
+        if group.group_name is None and (problem := group_name_problem(name)):
+            yield Finding(path, problem, "give it another name, or a `group_name`", on_key=True)
+        first = taken.setdefault((group.vpc.key, effective.lower()), name)
+        if first != name:
+            message = f"EC2 would take {shown(effective)} for the name of security_groups.{first} too"
+            hint = "the names in a VPC must differ by more than case"
+            yield Finding(_name_path(path, group), message, hint, on_key=group.group_name is None)
+
+
+def _name_path(path: Path, group: SecurityGroup) -> Path:
+    return path if group.group_name is None else (*path, "group_name")
+
+
+def _rules(document: Document) -> Iterator[Finding]:
+    """One rule of EC2 is one protocol, one range and one peer; a second one like it is refused."""
+    for name, group in document.security_groups.items():
+        seen: dict[tuple[object, ...], Path] = {}
+        for path, rule in _all_rules(name, group):
+            key, peers = _ends(rule)
+            for index, peer in enumerate(peers):
+                place: Path = (*path, key, index)
+                same = (key, rule.protocol, _port_range(rule), "self" if peer == name else peer)
+                if same in seen:
+                    yield Finding(place, f"the same rule as {dotted(seen[same])}", "remove one of the two")
+                else:
+                    seen[same] = place
+
+
+def _port_range(rule: IngressRule | EgressRule) -> tuple[int, int]:
+    if rule.ports is not None:
+        return rule.ports.first, rule.ports.last
+    return (0, 65535) if rule.protocol in ("tcp", "udp") else (-1, -1)
+
+
+# ---- interfaces and instances
+
+
+def _attached(document: Document) -> Iterator[tuple[str, NetworkInterface, Attachment]]:
+    for name, interface in document.network_interfaces.items():
+        if interface.attachment:
+            yield name, interface, interface.attachment
+
+
+def _device_slots(document: Document) -> Iterator[Finding]:
+    """A card of an instance has each index once."""
+    used: dict[tuple[str, int], dict[int, str]] = {}
+    clashes: list[tuple[str, Attachment]] = []
+    for name, _, at in _attached(document):
+        first = used.setdefault((at.instance, at.network_card_index), {}).setdefault(at.device_index, name)
+        if first != name:
+            clashes.append((name, at))
+    for name, at in clashes:
+        holders = used[at.instance, at.network_card_index]
+        free = next(index for index in range(len(holders) + 1) if index not in holders)
+        card = f" on card {at.network_card_index}" if at.network_card_index else ""
+        holder = f"network_interfaces.{holders[at.device_index]}"
+        message = f"{holder} has index {at.device_index}{card} of {shown(at.instance)}"
+        yield Finding(("network_interfaces", name, "attachment", "device_index"), message, f"{free} is free")
+
+
+def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]:
+    """An instance is launched with one interface at index 0; a broken interface may be the one."""
+    if broken.get("network_interfaces"):
+        return
+    booted = {
+        at.instance for _, _, at in _attached(document) if (at.network_card_index, at.device_index) == (0, 0)
+    }
+    for name in document.instances:
+        if name not in booted:
+            hint = f"give one an `attachment: {{instance: {name}, device_index: 0}}`"
+            yield Finding(("instances", name), "has no network interface at device_index 0", hint)
+
+
+def _zones(document: Document) -> Iterator[Finding]:
+    """An instance and its interfaces share a zone; a zone lies in its region."""
+    first: dict[str, tuple[str, str]] = {}
+    for name, interface in document.network_interfaces.items():
+        zone = interface.subnet.default_for_az
+        if zone is None:
+            continue
+        path: Path = ("network_interfaces", name, "subnet", "default_for_az")
+        if document.region and zone[:-1] != document.region:
+            yield Finding(
+                path, f"{shown(zone)} is not in region {shown(document.region)}", "correct one of the two"
+            )
+        if interface.attachment:
+            instance = interface.attachment.instance
+            other, other_zone = first.setdefault(instance, (name, zone))
+            if other_zone != zone:
+                message = f"{shown(instance)} also has network_interfaces.{other}, in {shown(other_zone)}"
+                yield Finding(path, message, "an instance and all its interfaces are in one zone")
+
+
+def _private_ips(document: Document) -> Iterator[Finding]:
+    """An address is inside its subnet, and there once."""
+    taken: dict[tuple[object, ...], str] = {}
+    for name, interface in document.network_interfaces.items():
+        address = interface.private_ip
+        if address is None:
+            continue
+        path: Path = ("network_interfaces", name, "private_ip")
+        if interface.subnet.cidr is not None:
+            yield from _address_in_subnet(path, address, interface.subnet.cidr)
+        first = taken.setdefault((interface.subnet.key, address), name)
+        if first != name:
+            message = f"network_interfaces.{first} has {address} in this subnet"
+            yield Finding(path, message, "choose another, or leave it to EC2")
+
+
+def _address_in_subnet(path: Path, address: str, cidr: str) -> Iterator[Finding]:
+    subnet = ipaddress.IPv4Network(cidr)
+    host = ipaddress.IPv4Address(address)
+    first, last = subnet[4], subnet[-2]
+    if host not in subnet:
+        yield Finding(path, f"{address} is outside of subnet {cidr}", f"choose from {first} to {last}")
+    elif not first <= host <= last:
+        message = f"{address} is one of the five addresses that AWS keeps in {cidr}"
+        yield Finding(path, message, f"choose from {first} to {last}")
+
+
+# ---- Elastic IPs
+
+
+def _association_targets(document: Document) -> Iterator[Finding]:
+    """A private address has one Elastic IP at most."""
+    taken: dict[str, str] = {}
+    for name, address in document.elastic_ips.items():
+        if address.association is None:
+            continue
+        target = address.association.network_interface
+        first = taken.setdefault(target, name)
+        if first != name:
+            message = f"the primary address of {shown(target)} has elastic_ips.{first} already"
+            path = ("elastic_ips", name, "association", "network_interface")
+            yield Finding(path, message, "one Elastic IP for each private IP; choose another interface")
+
+
+# ---- all resources
+
+
+def _tag_counts(document: Document) -> Iterator[Finding]:
+    common = set(document.tags)
+    if too_many := _too_many_tags(common):
+        yield Finding(("tags",), *too_many)
+        return
+    for section in SECTIONS:
+        for name, row in getattr(document, section).items():
+            if too_many := _too_many_tags(common | set(row.tags)):
+                yield Finding((section, name, "tags"), *too_many)
+
+
+def _too_many_tags(keys: Iterable[str]) -> tuple[str, str] | None:
+    total = len(_OUR_TAGS.union(keys))
+    if total <= MAX_TAGS:
+        return None
+    return (
+        f"{total} tags with those of the stack and of enireconcile; EC2 takes {MAX_TAGS}",
+        f"remove {total - MAX_TAGS}; {', '.join(sorted(_OUR_TAGS))} are always there",
+    )
+
+
+def _accounts(document: Document) -> Iterator[Finding]:
+    """The guard would refuse the very role that the spec assumes."""
+    if document.account_id and document.assume_role_arn:
+        account = document.assume_role_arn.split(":")[4]
+        if account != document.account_id:
+            message = f"this role acts in account {account}, which account_id refuses"
+            yield Finding(("assume_role_arn",), message, "correct one of the two")

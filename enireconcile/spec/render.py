@@ -1,0 +1,126 @@
+"""A document as the YAML that a person would have written: ``load`` of it gives the same document.
+
+Written by hand rather than by PyYAML, so that it leaves defaults out, keeps short things on one line, and
+quotes whatever any reader of YAML might take for something else than text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from enireconcile.spec.rows import SECTIONS, Document
+from enireconcile.spec.shapes import Image, Ports, Selector, Shape
+
+_FLOW_WIDTH = 100
+_ALWAYS = frozenset({"version", "stack"})
+
+# A letter first: no number, date or indicator begins so. Words that YAML 1.1 knows are quoted all the same.
+_BARE = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+=-]|:(?=[A-Za-z0-9:/])| (?=[A-Za-z0-9]))*")
+_BARE_IPV4 = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?")
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_ESCAPED = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_BLOCK_TEXT = re.compile(r"(?:[^\s][^\n]*\n)(?:\n*[^\n]+\n)*[^\n]*")
+
+
+def render(document: Document) -> str:
+    """YAML text of the document; whatever has its default is left out."""
+    data = _row(document)
+    lines: list[str] = []
+    for key, value in data.items():
+        if key in SECTIONS:
+            lines += ["", f"{key}:", *(line for name, row in value.items() for line in _entry(name, row, 2))]
+        else:
+            lines += _entry(key, value, 0)
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: Shape) -> dict[str, Any]:
+    """The fields that differ from their defaults, in the order of the row, as plain data."""
+    result = {}
+    for name, field in type(row).model_fields.items():
+        value = getattr(row, name)
+        if name in _ALWAYS or value != field.get_default(call_default_factory=True, validated_data={}):
+            result[name] = _plain(value)
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Ports):
+        return value.first if value.first == value.last else f"{value.first}-{value.last}"
+    if isinstance(value, Selector):
+        return "default" if value.default else value.id or _row(value)
+    if isinstance(value, Image):
+        return value.id or _row(value)
+    if isinstance(value, Shape):
+        return _row(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _entry(key: str, value: Any, indent: int) -> Iterator[str]:
+    """The lines of one entry of a mapping."""
+    pad, name = " " * indent, _scalar(key)
+    flow = _flow(value)
+    if isinstance(value, str) and _is_block(value):
+        yield f"{pad}{name}: {'|' if value.endswith(chr(10)) else '|-'}"
+        yield from (f"{pad}  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+    elif not isinstance(value, (dict, list)) or not value or _fits(value, flow, indent + len(name)):
+        yield f"{pad}{name}: {flow}"
+    elif isinstance(value, dict):
+        yield f"{pad}{name}:"
+        for inner, item in value.items():
+            yield from _entry(inner, item, indent + 2)
+    else:
+        yield f"{pad}{name}:"
+        for item in value:
+            yield from _item(item, indent + 2)
+
+
+def _item(value: Any, indent: int) -> Iterator[str]:
+    """The lines of one item of a list."""
+    pad, flow = " " * indent, _flow(value)
+    if not isinstance(value, dict) or len(flow) + indent <= _FLOW_WIDTH:
+        yield f"{pad}- {flow}"
+        return
+    lines = [line for key, item in value.items() for line in _entry(key, item, indent + 2)]
+    yield f"{pad}- {lines[0].lstrip(' ')}"
+    yield from lines[1:]
+
+
+def _fits(value: Any, flow: str, before: int) -> bool:
+    """Whether a collection reads well on one line: short, and nothing deeper than one level in it."""
+    items = value.values() if isinstance(value, dict) else value
+    return before + len(flow) <= _FLOW_WIDTH and not any(isinstance(item, dict) and item for item in items)
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return _scalar(value)
+
+
+def _scalar(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if _BARE_IPV4.fullmatch(value) or (_BARE.fullmatch(value) and value.lower() not in _WORDS):
+        return value
+    return _ESCAPED.sub(_escape, json.dumps(value, ensure_ascii=False))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
+
+
+def _is_block(value: str) -> bool:
+    """Whether a literal block gives the text back: several lines, all printable, nothing odd at the ends."""
+    return bool(_BLOCK_TEXT.fullmatch(value)) and not _ESCAPED.search(value.replace("\t", ""))

@@ -1,0 +1,344 @@
+"""The spec file's rows: what may be written, and what it becomes. Pure; frozen; normal forms only.
+
+An optional field that was left out is None where "left out" means something of its own (``egress``,
+``security_groups``, ``private_ip``), and EC2's default where it does not.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from enireconcile.spec.places import shown
+from enireconcile.spec.scalars import (
+    ANY_SCALAR,
+    AccountId,
+    Boolean,
+    FreeText,
+    GroupName,
+    GroupText,
+    InstanceProfile,
+    InstanceType,
+    Integer,
+    Ipv4,
+    KeyName,
+    LogicalGroupName,
+    LogicalName,
+    Region,
+    RoleArn,
+    StackName,
+    Tags,
+    Text,
+    fault,
+    kind,
+    mapping_of_items,
+    network,
+    tuple_of_items,
+)
+from enireconcile.spec.shapes import (
+    ImageField,
+    Ports,
+    PortsField,
+    Selector,
+    Shape,
+    SubnetField,
+    VpcField,
+    resource_id,
+)
+from enireconcile.spec.suggest import Nearest
+
+USER_DATA_BYTES = 16 * 1024
+"""EC2's limit, before base64."""
+
+DEFAULT_DESCRIPTION = "Managed by enireconcile"
+
+_PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
+_PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "-1")
+
+
+class Row(Shape):
+    """A mapping of the file. ``also`` names keys that the loader takes out before validation."""
+
+    also: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mapping(cls, value: object) -> object:
+        if isinstance(value, (Mapping, cls)):
+            return value
+        raise fault(f"must be a mapping, not {kind(value)}", "write `key: value` lines, or `{}` for all defaults")
+
+
+# ---- security groups
+
+
+def protocol(value: object) -> object:
+    """EC2's own spelling: a name where there is one, ``-1`` for all, else the number."""
+    if not isinstance(value, str):
+        raise fault(f"must be a protocol, not {kind(value)}", _PROTOCOL_HINT)
+    name = value.lower()
+    name = _PROTOCOL_NAMES.get(name, name)
+    if name in _PROTOCOLS or (
+        name.isascii() and name.isdigit() and str(int(name[:4])) == name and int(name) <= 255
+    ):
+        return name
+    raise fault(
+        f"{shown(value)} is no protocol", Nearest(name, ("tcp", "udp", "icmp", "icmpv6", "all"), _PROTOCOL_HINT)
+    )
+
+
+_PROTOCOL_HINT = "tcp, udp, icmp, icmpv6, all, or a number from 0 to 255"
+
+
+def peer(value: str) -> str:
+    """The other end of a rule: a CIDR in normal form, ``self``, an id, or a group of this spec."""
+    if block := network(value):
+        return str(block)
+    if address := _address(value):
+        raise fault(f"{shown(value)} is an address, not a CIDR", f"write {address}/{address.max_prefixlen}")
+    if "/" in value or ":" in value:
+        raise fault(f"{shown(value)} is no CIDR", "for example 10.0.0.0/8 or 2001:db8::/32")
+    for prefix in ("sg", "pl"):
+        if value.startswith(f"{prefix}-") and not resource_id(prefix, value):
+            raise fault(f"{shown(value)} is no id", f"for example {prefix}-0123456789abcdef0")
+    return value
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    if "%" in value:  # a scope id, which ipaddress takes and which may hold anything
+        return None
+    try:
+        return ipaddress.ip_address(value)
+    except ValueError:
+        return None
+
+
+Protocol = Annotated[
+    str,
+    BeforeValidator(protocol),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["tcp", "udp", "icmp", "icmpv6", "all"]}),
+]
+Peers = Annotated[
+    tuple[Annotated[Text, AfterValidator(peer)], ...],
+    BeforeValidator(tuple_of_items),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+]
+
+
+def _check_rule(protocol: str, ports: Ports | None, peers: tuple[str, ...], peers_key: str) -> None:
+    if ports is not None and protocol in ("icmp", "icmpv6") and (ports.first != ports.last or ports.last > 255):
+        hint = "an ICMP type from 0 to 255 (with any code), or leave `ports` out for all types"
+        raise fault(f"{protocol} has types, not ranges of ports", hint, at=("ports",))
+    if ports is not None and protocol not in ("tcp", "udp", "icmp", "icmpv6"):
+        name = "protocol all" if protocol == "-1" else f"protocol {protocol}"
+        raise fault(f"{name} has no ports", "remove `ports`, or choose tcp or udp", at=("ports",))
+    if not peers:
+        raise fault("must not be empty", "name at least one, or remove the rule", at=(peers_key,))
+
+
+class IngressRule(Row):
+    """Traffic that a group lets in. Absent ``ports`` means all of them."""
+
+    protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, all, or a number")
+    ports: PortsField | None = Field(None, description='80 or "8000-8010"; absent for all; for icmp a type')
+    sources: Peers = Field(description="CIDRs, names of groups in this spec, sg-…, pl-…, or self")
+    description: GroupText = Field("", description="What the rule is for")
+
+    @model_validator(mode="after")
+    def _check(self) -> IngressRule:
+        _check_rule(self.protocol, self.ports, self.sources, "sources")
+        return self
+
+
+class EgressRule(Row):
+    """Traffic that a group lets out. Absent ``ports`` means all of them."""
+
+    protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, all, or a number")
+    ports: PortsField | None = Field(None, description='443 or "8000-8010"; absent for all; for icmp a type')
+    destinations: Peers = Field(description="CIDRs, names of groups in this spec, sg-…, pl-…, or self")
+    description: GroupText = Field("", description="What the rule is for")
+
+    @model_validator(mode="after")
+    def _check(self) -> EgressRule:
+        _check_rule(self.protocol, self.ports, self.destinations, "destinations")
+        return self
+
+
+class SecurityGroup(Row):
+    """A security group, with exactly these rules."""
+
+    group_name: GroupName | None = Field(None, description="The GroupName; absent: the logical name")
+    description: GroupText = Field(DEFAULT_DESCRIPTION, description="Cannot be changed once the group exists")
+    vpc: VpcField = Field(
+        default_factory=lambda: Selector(default=True),
+        description="default, vpc-…, {cidr: …} or {tags: {…}}; absent: the default VPC",
+    )
+    ingress: Annotated[tuple[IngressRule, ...], BeforeValidator(tuple_of_items)] = Field(
+        (), description="Exactly the traffic that is let in; absent: none"
+    )
+    egress: Annotated[tuple[EgressRule, ...], BeforeValidator(tuple_of_items)] | None = Field(
+        None, description="Exactly the traffic that is let out; absent: EC2's allow-all is left alone"
+    )
+    tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
+
+    @model_validator(mode="after")
+    def _check(self) -> SecurityGroup:
+        if not self.description:
+            raise fault("must not be empty", "EC2 wants a description; leave it out for ours", at=("description",))
+        return self
+
+
+# ---- instances
+
+
+def _user_data(value: str) -> str:
+    size = len(value.encode(errors="surrogatepass"))
+    if size > USER_DATA_BYTES:
+        raise fault(f"user data is {size} bytes long; EC2 takes {USER_DATA_BYTES}", "download the rest at boot")
+    return value
+
+
+def _choice(*words: str, hint: str | None = None) -> BeforeValidator:
+    """One of a few words."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, str) or value not in words:
+            spelled = " or ".join(f"`{word}`" for word in words)
+            raise fault(f"must be {spelled}, not {kind(value)}", hint or Nearest(str(value), words))
+        return str(value)
+
+    return BeforeValidator(read)
+
+
+class Instance(Row):
+    """An EC2 instance. Its interfaces are rows of their own, attached to it by name."""
+
+    also: ClassVar[tuple[str, ...]] = ("user_data_file",)
+
+    image: ImageField = Field(description='ami-…, {ssm: /parameter} or {name: "pattern*", owner: amazon}')
+    instance_type: InstanceType = Field(description="For example t3.micro")
+    key_name: KeyName | None = Field(None, description="The key pair for SSH")
+    iam_instance_profile: InstanceProfile | None = Field(None, description="Its name or its ARN")
+    user_data: Annotated[Text, AfterValidator(_user_data), ANY_SCALAR] | None = Field(
+        None, description="What cloud-init runs at first boot, at most 16 KiB"
+    )
+    state: Annotated[Literal["running", "stopped"], _choice("running", "stopped")] = Field(
+        "running", description="Kept so: drift is mended"
+    )
+    on_change: Annotated[Literal["refuse"], _choice("refuse", hint="this version knows no other way")] = Field(
+        "refuse", description="What to do about a change that EC2 cannot make while the instance runs"
+    )
+    tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
+
+
+# ---- network interfaces
+
+
+def _not_negative(value: int) -> int:
+    if value < 0:
+        raise fault(f"must not be negative, and {value} is", "indexes count from 0")
+    if value > 1000:
+        raise fault(f"{value} is beyond what any instance has")
+    return value
+
+
+Index = Annotated[Integer, AfterValidator(_not_negative)]
+
+
+class Attachment(Row):
+    """Where an interface sits: which instance, which card, which index."""
+
+    instance: Text = Field(description="The name of an instance of this spec")
+    device_index: Index = Field(description="0 is the interface that the instance boots with")
+    network_card_index: Index = Field(0, description="Only the largest types have more than card 0")
+    delete_on_termination: Boolean = Field(False, description="Whether the interface ends with its instance")
+
+
+def _groups(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise fault("must not be empty", "remove the key to get the VPC's default group")
+    if len(value) > 16:
+        raise fault(f"{len(value)} groups; EC2 takes at most 16 an interface", "its default quota is 5")
+    for index, name in enumerate(value):
+        if name in value[:index]:
+            raise fault(f"{shown(name)} is listed twice", "remove one", at=(index,))
+        if name.startswith("sg-") and not resource_id("sg", name):
+            raise fault(f"{shown(name)} is no id of a group", "for example sg-0123456789abcdef0", at=(index,))
+    return value
+
+
+class NetworkInterface(Row):
+    """An elastic network interface, which keeps its addresses whatever it is attached to."""
+
+    subnet: SubnetField = Field(description="subnet-…, {tags: {…}}, {cidr: …} or {default_for_az: …}")
+    security_groups: (
+        Annotated[tuple[Text, ...], BeforeValidator(tuple_of_items), AfterValidator(_groups)] | None
+    ) = Field(
+        None,
+        description="Names of groups in this spec, or sg-…; absent: the VPC's default group",
+        json_schema_extra={"minItems": 1, "maxItems": 16},
+    )
+    private_ip: Ipv4 | None = Field(None, description="The primary address; absent: EC2 chooses; never changes")
+    description: FreeText = Field("", description="What the interface is for")
+    source_dest_check: Boolean = Field(True, description="false for routers, NAT and firewalls")
+    attachment: Attachment | None = Field(None, description="absent: attached to nothing")
+    tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
+
+
+# ---- Elastic IPs
+
+
+class Association(Row):
+    """What an Elastic IP leads to: an interface's primary private address."""
+
+    network_interface: Text = Field(description="The name of an interface of this spec")
+
+
+class ElasticIp(Row):
+    """An Elastic IP, associated with nothing unless it says so."""
+
+    association: Association | None = Field(None, description="absent: associated with nothing")
+    tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
+
+
+# ---- the file
+
+
+def _version(value: int) -> int:
+    if value != 1:
+        raise fault(f"this program reads version 1, not {value}", "write `version: 1`")
+    return value
+
+
+_section = BeforeValidator(mapping_of_items)
+
+
+class Document(Row):
+    """One spec file: the whole of one stack."""
+
+    version: Annotated[Integer, AfterValidator(_version), WithJsonSchema({"const": 1})] = Field(
+        description="The version of this format"
+    )
+    stack: StackName = Field(description="What this file owns is tagged with this name")
+    region: Region | None = Field(None, description="absent: what the AWS configuration says")
+    account_id: AccountId | None = Field(None, description="A guard: refuse to run in any other account")
+    assume_role_arn: RoleArn | None = Field(None, description="The role to act as")
+    tags: Tags = Field(default_factory=dict, description="Tags of every resource of this stack")
+    security_groups: Annotated[Mapping[LogicalGroupName, SecurityGroup], _section] = Field(
+        default_factory=dict, description="Security groups by name"
+    )
+    instances: Annotated[Mapping[LogicalName, Instance], _section] = Field(
+        default_factory=dict, description="Instances by name"
+    )
+    network_interfaces: Annotated[Mapping[LogicalName, NetworkInterface], _section] = Field(
+        default_factory=dict, description="Network interfaces by name"
+    )
+    elastic_ips: Annotated[Mapping[LogicalName, ElasticIp], _section] = Field(
+        default_factory=dict, description="Elastic IPs by name"
+    )
+
+
+SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")

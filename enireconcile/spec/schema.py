@@ -1,0 +1,47 @@
+"""The JSON Schema of the spec file, for editors and other tools.
+
+It says what one value may be. What takes two values to see (references, doubled slots) only ``load`` can say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from enireconcile.spec.rows import Document
+
+_USER_DATA_FILE = {
+    "title": "User data file",
+    "description": "Instead of user_data: the path of a file, relative to the spec and not above it",
+    "type": "string",
+    "minLength": 1,
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """A JSON Schema (2020-12) without ``$id``; ready for ``json.dump``."""
+    schema = Document.model_json_schema()
+    for row in (schema, *schema["$defs"].values()):
+        for name, about in row.get("properties", {}).items():
+            row["properties"][name] = {"title": name.replace("_", " ").capitalize(), **_tidied(about)}
+    instance = schema["$defs"]["Instance"]
+    instance["properties"]["user_data_file"] = _USER_DATA_FILE
+    instance["not"] = {"required": ["user_data", "user_data_file"]}
+    title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "enireconcile spec"}
+    return {**schema, **title}
+
+
+def _tidied(about: dict[str, Any]) -> dict[str, Any]:
+    """What may be left out may not be null: pydantic's ``anyOf: [X, null]`` and ``default: null`` go.
+
+    A section has no names but those that match the pattern, which pydantic leaves unsaid.
+    """
+    choices = about.get("anyOf", [])
+    if {"type": "null"} in choices:
+        rest = [choice for choice in choices if choice != {"type": "null"}]
+        about = {key: value for key, value in about.items() if key != "anyOf"}
+        about |= rest[0] if len(rest) == 1 else {"anyOf": rest}
+    if "patternProperties" in about:
+        about = {**about, "additionalProperties": False}
+    if about.get("default", "") is None:
+        del about["default"]
+    return about

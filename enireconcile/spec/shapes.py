@@ -1,0 +1,258 @@
+"""Values that have more than one spelling: ports, and the ways to point at a VPC, a subnet or an image.
+
+Each has one model, a reader that turns the file's spelling into it, and the JSON Schema of the spelling. What
+was built in Python passes the reader untouched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+
+from enireconcile.spec.places import shown
+from enireconcile.spec.scalars import (
+    ANY_SCALAR,
+    SEARCH_TAGS_SCHEMA,
+    SearchTags,
+    Text,
+    VpcBlock,
+    Zone,
+    fault,
+    kind,
+    matching,
+    number_hint,
+)
+from enireconcile.spec.suggest import Nearest
+
+SelectorKind = Literal["default", "id", "cidr", "tags", "default_for_az"]
+
+
+class Shape(BaseModel):
+    """Frozen, strict, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Ports(Shape):
+    """An inclusive range of TCP or UDP ports; for icmp and icmpv6 both are the ICMP type (any code)."""
+
+    first: int
+    last: int
+
+
+class Selector(Shape):
+    """How the spec points at a VPC or a subnet; exactly one field is set."""
+
+    default: bool = False
+    id: Text | None = None
+    cidr: VpcBlock | None = None
+    tags: SearchTags | None = None
+    default_for_az: Zone | None = None
+
+    @property
+    def kind(self) -> SelectorKind:
+        """The field that is set."""
+        if self.id is not None:
+            return "id"
+        if self.cidr is not None:
+            return "cidr"
+        if self.tags is not None:
+            return "tags"
+        return "default" if self.default else "default_for_az"
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The selector as something that a dict can be keyed with; equal for equal selectors."""
+        tags = tuple(sorted(self.tags.items())) if self.tags is not None else None
+        return (self.default, self.id, self.cidr, tags, self.default_for_az)
+
+    @model_validator(mode="after")
+    def _one(self) -> Selector:
+        given = [self.default or None, self.id, self.cidr, self.tags, self.default_for_az]
+        if sum(item is not None for item in given) != 1:
+            raise fault("needs exactly one of default, id, cidr, tags, default_for_az")
+        return self
+
+
+ParameterName = Annotated[
+    Text,
+    matching(
+        r"[A-Za-z0-9_./-]{1,1011}(:[A-Za-z0-9_.-]+)?", "the name of an SSM parameter", "for example /team/ami"
+    ),
+]
+ImagePattern = Annotated[
+    Text, matching(r"[ -~]{1,128}", "a pattern of image names", 'for example "al2023-ami-2023*"')
+]
+ImageOwner = Annotated[
+    Text, matching("amazon|self|[0-9]{12}", "`amazon`, `self` or an account id of 12 digits"), ANY_SCALAR
+]
+
+
+class Image(Shape):
+    """Which AMI to launch: ``id``, the ``ssm`` parameter that holds it, or ``owner``'s newest ``name``."""
+
+    id: Text | None = None
+    ssm: ParameterName | None = None
+    name: ImagePattern | None = None
+    owner: ImageOwner | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Image:
+        if sum(item is not None for item in (self.id, self.ssm, self.name)) != 1:
+            raise fault("needs exactly one of id, ssm, name")
+        if (self.name is None) != (self.owner is None):
+            raise fault("`name` and `owner` go together")
+        return self
+
+
+def resource_id(prefix: str, value: str) -> bool:
+    """Whether the text is an EC2 id of that prefix, old (8 digits) or new (17)."""
+    return re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", value) is not None
+
+
+def read_ports(value: object) -> object:
+    """``80`` or ``8000-8010``."""
+    if value is None or isinstance(value, Ports):
+        return value
+    if not isinstance(value, str):
+        hint = "one port or one range; write a rule for each" if isinstance(value, tuple) else None
+        raise fault(f"must be a port or a range of ports, not {kind(value)}", hint)
+    found = re.fullmatch(r"(0|[1-9][0-9]{0,9})(?:-(0|[1-9][0-9]{0,9}))?", value)
+    if not found:
+        raise fault(f"must be a port or a range of ports, not {shown(value)}", _ports_hint(value))
+    first, last = int(found[1]), int(found[2] or found[1])
+    if max(first, last) > 65535:
+        raise fault(f"ports end at 65535; {max(first, last)} is beyond")
+    if first > last:
+        raise fault(f"the range {value} is upside down", f"write {last}-{first}")
+    return Ports(first=first, last=last)
+
+
+def _ports_hint(value: str) -> str:
+    if value in ("all", "any", "*", "-1"):
+        return "leave `ports` out for all ports"
+    return number_hint(value) if re.fullmatch(r"[0-9+_][0-9a-fA-FxXoO_:]*", value) else 'write 80 or "8000-8010"'
+
+
+def _selector_reader(
+    what: str, kinds: tuple[SelectorKind, ...], prefix: str, hint: str
+) -> Callable[[object], object]:
+    """A reader of selectors of a VPC or a subnet that takes only some ``kinds``."""
+    keys = [name for name in kinds if name not in ("default", "id")]
+
+    def read(value: object) -> object:
+        if isinstance(value, Selector):
+            if value.kind not in kinds:
+                raise fault(f"a {what} cannot be chosen by {value.kind}", hint)
+            return value
+        if isinstance(value, str):
+            if value == "default" and "default" in kinds:
+                return {"default": True}
+            if not resource_id(prefix, value):
+                raise fault(f"{shown(value)} is no {what}", hint)
+            return {"id": value}
+        if not isinstance(value, Mapping):
+            raise fault(f"must say which {what}, not {kind(value)}", hint)
+        _check_keys(value, keys)
+        if len(value) != 1:
+            raise fault(f"needs exactly one of {', '.join(keys)}, to say which {what}", hint)
+        if value.get("tags") == {}:
+            raise fault(f"no tags would choose any {what}", "name at least one tag", at=("tags",))
+        return value
+
+    return read
+
+
+def _read_image(value: object) -> object:
+    if isinstance(value, Image):
+        return value
+    if isinstance(value, str):
+        if not resource_id("ami", value):
+            raise fault(f"{shown(value)} is no image", _IMAGE_HINT)
+        return {"id": value}
+    if not isinstance(value, Mapping):
+        raise fault(f"must say which image, not {kind(value)}", _IMAGE_HINT)
+    _check_keys(value, ["ssm", "name", "owner"])
+    if set(value) not in ({"ssm"}, {"name", "owner"}):
+        alone = set(value) == {"name"}
+        message = "a name alone could be anybody's image: `owner` is missing" if alone else _IMAGE_KEYS
+        raise fault(message, _IMAGE_HINT)
+    return value
+
+
+def _check_keys(value: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in value:
+        if key not in keys:
+            raise fault("unknown key", Nearest(key, keys), at=(key,), key=True)
+
+
+def _one_of(*choices: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"oneOf": list(choices)})
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _id_schema(prefix: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": f"^{prefix}-[0-9a-f]{{8,17}}$"}
+
+
+_VPC_HINT = "`default`, vpc-0123456789abcdef0, {cidr: 10.0.0.0/16} or {tags: {Name: lab}}"
+_SUBNET_HINT = (
+    "subnet-0123456789abcdef0, {tags: {Name: lab-a}}, {cidr: 10.0.0.0/24} or {default_for_az: us-east-1a}"
+)
+_IMAGE_HINT = 'ami-0123456789abcdef0, {ssm: /parameter/name} or {name: "al2023-ami-2023*", owner: amazon}'
+_IMAGE_KEYS = "needs either `ssm`, or `name` and `owner`"
+
+_TAGS_SCHEMA = _object(tags=SEARCH_TAGS_SCHEMA)
+_CIDR_SCHEMA = _object(cidr={"type": "string", "pattern": r"^[0-9.]+/(1[6-9]|2[0-8])$"})
+
+PortsField = Annotated[
+    Ports,
+    BeforeValidator(read_ports),
+    _one_of(
+        {"type": "integer", "minimum": 0, "maximum": 65535},
+        {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"},
+    ),
+]
+VpcField = Annotated[
+    Selector,
+    BeforeValidator(_selector_reader("VPC", ("default", "id", "cidr", "tags"), "vpc", _VPC_HINT)),
+    _one_of({"const": "default"}, _id_schema("vpc"), _CIDR_SCHEMA, _TAGS_SCHEMA),
+]
+SubnetField = Annotated[
+    Selector,
+    BeforeValidator(_selector_reader("subnet", ("id", "tags", "cidr", "default_for_az"), "subnet", _SUBNET_HINT)),
+    _one_of(
+        _id_schema("subnet"),
+        _TAGS_SCHEMA,
+        _CIDR_SCHEMA,
+        _object(default_for_az={"type": "string", "pattern": "^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$"}),
+    ),
+]
+ImageField = Annotated[
+    Image,
+    BeforeValidator(_read_image),
+    _one_of(
+        _id_schema("ami"),
+        _object(ssm={"type": "string"}),
+        _object(
+            name={"type": "string"},
+            owner={
+                "anyOf": [
+                    {"type": "string", "pattern": "^(amazon|self|[0-9]{12})$"},
+                    {"type": "integer", "minimum": 0},
+                ]
+            },
+        ),
+    ),
+]

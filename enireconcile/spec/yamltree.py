@@ -1,0 +1,289 @@
+"""YAML text to plain data, with the place of every value and with nothing guessed.
+
+YAML 1.1 turns ``on`` into a boolean, ``012`` into ten and ``1:30`` into ninety. Here no scalar is read so:
+one that was written without quotes arrives as ``Plain``, its text as written, and the row that it belongs to
+decides what it means. PyYAML only parses; it never constructs. Aliases, anchors, merge keys and explicit tags
+are refused, so what a reader sees is all there is, and a small file cannot become a big one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from enireconcile.errors import Problem
+from enireconcile.spec.places import Path, Place, Places, dotted, shown
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 16
+"""Levels of nesting; the deepest place of a spec has 7."""
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+# Line separators other than CR and LF are refused too: YAML 1.1 breaks lines there, editors do not.
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_HINTS = {
+    "mapping values are not allowed": "a text that contains ': ' needs quotes; or the indentation is off",
+    "cannot start any token": "a text that begins with this character needs quotes",
+    "found unexpected end of stream": "a quote or a bracket that was opened is never closed",
+    "did not find expected key": "check the indentation of this line and of the one above",
+    "did not find expected '-' indicator": "check the indentation of this line and of the one above",
+    "expected <block end>": "check the indentation of this line and of the one above",
+    "could not find expected ':'": "a key needs a colon and a space after it: `key: value`",
+    "expected ',' or ']'": "a comma or the closing `]` is missing",
+    "expected ',' or '}'": "a comma or the closing `}` is missing",
+}
+
+
+class Plain(str):
+    """The text of a scalar that was written without quotes."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One file's data: dicts, tuples, ``str`` (quoted), ``Plain``, and None for null or for what was refused.
+
+    ``nulls`` are the paths of nulls, which the caller has yet to judge; ``problems`` is what the tree itself
+    found, and ``refused`` the paths whose values cannot be trusted because of that.
+    """
+
+    data: Any = None
+    places: Places = field(default_factory=Places)
+    problems: list[Problem] = field(default_factory=list)
+    nulls: set[Path] = field(default_factory=set)
+    refused: set[Path] = field(default_factory=set)
+
+
+class _UnreadableError(Exception):
+    """Parsing cannot go on."""
+
+    def __init__(self, place: Place, message: str, hint: str | None = None, path: Path = ()) -> None:
+        super().__init__(message)
+        self.place, self.message, self.hint, self.path = place, message, hint, path
+
+
+def decode(raw: bytes) -> str:
+    """The bytes as text. Raises UnicodeDecodeError."""
+    return raw.decode("utf-8-sig")
+
+
+def read_tree(source: bytes | str, file: str) -> Tree:
+    """Parse one file. Never raises: what is wrong is in ``problems``; ``data`` may then be None."""
+    tree = Tree()
+    try:
+        text = _text(source)
+        events = _events(text)
+        data = _Builder(events, tree, file).document()
+    except _UnreadableError as error:
+        tree.problems.append(Problem(file, *error.place, dotted(error.path), error.message, error.hint))
+        return tree
+    return Tree(data, tree.places, tree.problems, tree.nulls, tree.refused)
+
+
+def _text(source: bytes | str) -> str:
+    size = len(source) if isinstance(source, bytes) else len(source.encode(errors="surrogatepass"))
+    if size > MAX_BYTES:
+        raise _UnreadableError(
+            (1, 1), f"the file is larger than {MAX_BYTES} bytes", "split it into several stacks"
+        )
+    if isinstance(source, bytes):
+        try:
+            text = decode(source)
+        except UnicodeDecodeError as error:
+            place = _place_at(source[: error.start].decode(errors="replace"))
+            raise _UnreadableError(
+                place, f"not UTF-8: byte 0x{source[error.start]:02x}", "save the file as UTF-8"
+            ) from None
+    else:
+        text = source.removeprefix("\ufeff")
+    if bad := _UNPRINTABLE.search(text):
+        message = f"unprintable character {shown(bad.group())}"
+        hint = f'remove it, or write it as an escape in double quotes: "\\u{ord(bad.group()):04x}"'
+        raise _UnreadableError(_place_at(text[: bad.start()]), message, hint)
+    return text
+
+
+def _place_at(before: str) -> Place:
+    """The place that follows the given beginning of a file."""
+    lines = _LINE_BREAK.split(before)
+    return len(lines), len(lines[-1]) + 1
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    """libyaml's events, or PyYAML's own where that is not built in; syntax errors as ``_UnreadableError``."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        yield from yaml.parse(text, Loader=loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        # What is missing at the end is marked one line below it.
+        place = min(_place(mark), _place_at(text)) if mark else (1, 1)
+        words = " ".join(part for part in (error.problem, error.context) if part)
+        raise _UnreadableError(place, f"not valid YAML: {words}", _syntax_hint(text, place, words)) from None
+    except yaml.YAMLError as error:
+        raise _UnreadableError((1, 1), f"not valid YAML: {shown(error)}") from None
+
+
+def _syntax_hint(text: str, place: Place, words: str) -> str | None:
+    lines = _LINE_BREAK.split(text)
+    line = lines[place[0] - 1] if place[0] <= len(lines) else ""
+    if "\t" in line[: place[1]] or "tab" in words:
+        return "indent with spaces, never with tabs"
+    return next((hint for start, hint in _HINTS.items() if start in words), None)
+
+
+def _place(mark: Any) -> Place:
+    return mark.line + 1, mark.column + 1
+
+
+def _quoted(event: yaml.ScalarEvent) -> bool:
+    """Whether the scalar was written in quotes or as a block; plain is None, or "" from libyaml."""
+    return bool(event.style)
+
+
+class _Builder:
+    """Builds the data of one document from events, noting places and problems on the way."""
+
+    def __init__(self, events: Iterator[yaml.Event], tree: Tree, file: str) -> None:
+        self._events = events
+        self._tree = tree
+        self._file = file
+
+    def document(self) -> Any:
+        event = self._next()
+        while isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
+            event = self._next()
+        if isinstance(event, yaml.StreamEndEvent):
+            raise _UnreadableError((1, 1), "the file is empty", "begin with `version: 1` and `stack: NAME`")
+        data = self._node(event, (), None)
+        if data is None and not self._tree.refused:
+            raise _UnreadableError((1, 1), "the file is empty", "begin with `version: 1` and `stack: NAME`")
+        self._end_of_file()
+        return data
+
+    def _end_of_file(self) -> None:
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                hint = "one file holds one stack; put the other one into a file of its own"
+                self._problem(_place(event.start_mark), (), "a second YAML document begins here", hint)
+                return
+
+    def _next(self) -> yaml.Event:
+        return next(self._events)
+
+    def _problem(self, place: Place, path: Path, message: str, hint: str | None = None) -> None:
+        self._tree.problems.append(Problem(self._file, *place, dotted(path), message, hint))
+
+    def _node(self, event: yaml.Event, path: Path, key: Place | None) -> Any:
+        """The value that begins with ``event``; ``key`` is the place of the key that holds it, if any."""
+        place = _place(event.start_mark)
+        if isinstance(event, yaml.AliasEvent):
+            self._tree.places.values[path] = place
+            self._tree.refused.add(path)
+            alias = shown(f"*{event.anchor}")
+            self._problem(place, path, f"alias {alias}: aliases are not read", _WRITE_OUT)
+            return None
+        self._refuse_decorations(event, place, path)
+        if isinstance(event, yaml.ScalarEvent):
+            if event.tag is not None:
+                self._tree.refused.add(path)
+            return self._scalar(event, path, place, key)
+        if len(path) >= MAX_DEPTH:
+            raise _UnreadableError(place, f"nested more than {MAX_DEPTH} levels deep", path=path)
+        flow = isinstance(event, yaml.CollectionStartEvent) and event.flow_style
+        self._tree.places.values[path] = place if flow or key is None else key
+        return self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._sequence(path)
+
+    def _refuse_decorations(self, event: yaml.Event, place: Place, path: Path) -> None:
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            hint = "remove it; quotes make a text a text"
+            self._problem(place, path, f"tag {shown(tag)}: tags are not read", hint)
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            name = shown(f"&{anchor}")
+            self._problem(place, path, f"anchor {name}: anchors are not read", _WRITE_OUT)
+
+    def _scalar(self, event: yaml.ScalarEvent, path: Path, place: Place, key: Place | None) -> str | None:
+        quoted = _quoted(event)
+        # The mark of a value that is not there may be lines away.
+        self._tree.places.values[path] = place if event.value or quoted or key is None else key
+        if quoted:
+            return event.value
+        if event.value in _NULLS:
+            self._tree.nulls.add(path)
+            return None
+        return Plain(event.value)
+
+    def _sequence(self, path: Path) -> tuple[Any, ...]:
+        items: list[Any] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._node(event, (*path, len(items)), None))
+        return tuple(items)
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        entries: dict[str, Any] = {}
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key, place = self._key(event, path)
+            below = (*path, key) if key is not None else path
+            known = key is None or key in entries
+            if key is not None and key in entries:
+                first = self._tree.places.keys[below]
+                message = f"duplicate key; the first is at line {first[0]}"
+                self._problem(place, below, message, "keep one of the two")
+            elif key is not None:
+                self._tree.places.keys[below] = place
+            if known:
+                self._skip(below)
+            elif key is not None:
+                entries[key] = self._node(self._next(), below, place)
+        return entries
+
+    def _key(self, event: yaml.Event, path: Path) -> tuple[str | None, Place]:
+        """A mapping's key, or None when it cannot be one (the problem is noted)."""
+        place = _place(event.start_mark)
+        if not isinstance(event, yaml.ScalarEvent):
+            is_alias = isinstance(event, yaml.AliasEvent)
+            self._problem(
+                place, path, f"{'an alias' if is_alias else 'a collection'} as a key", "a key is plain text"
+            )
+            if not is_alias:
+                self._skip_rest(path)
+            return None, place
+        self._refuse_decorations(event, place, path)
+        if not _quoted(event) and event.value in _NULLS:
+            self._problem(place, path, "an empty key", "put the word in quotes if it is meant as a name")
+            return None, place
+        if not _quoted(event) and event.value == "<<":
+            self._problem(place, path, "merge key `<<`: merge keys are not read", _WRITE_OUT)
+            return None, place
+        return event.value, place
+
+    def _skip(self, path: Path) -> None:
+        """Pass over one value that nobody will use."""
+        if isinstance(self._next(), yaml.CollectionStartEvent):
+            self._skip_rest(path)
+
+    def _skip_rest(self, path: Path) -> None:
+        depth = 1
+        while depth:
+            event = self._next()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth + len(path) > MAX_DEPTH:
+                    raise _UnreadableError(
+                        _place(event.start_mark), f"nested more than {MAX_DEPTH} levels deep", path=path
+                    )
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+
+
+_WRITE_OUT = "write the value out where it is used"

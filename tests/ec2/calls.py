@@ -1,0 +1,30 @@
+"""The record of one request, which faults act on and tests read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .state import is_read
+
+
+@dataclass
+class Call:
+    """One request that reached the server, in the order of arrival."""
+
+    action: str
+    params: dict[str, Any]
+    time: float
+    error_code: str | None = None
+    user_agent: str = ""
+    service: str = "ec2"
+    dropped: bool = False
+    """The connection was cut instead of an answer."""
+    acted: bool = False
+    """The world carried the operation out, whatever the client was told."""
+    as_of: float | None = field(default=None, repr=False)
+    """The moment of the past that a stale read answers from."""
+
+    @property
+    def mutates(self) -> bool:
+        return not is_read(self.action)

@@ -1,0 +1,859 @@
+"""Network interfaces: their addresses, their attachments, and what EC2 refuses to do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+from . import filters
+from .catalogue import InstanceType
+from .errors import EC2Error, bad_combination, invalid_value, managed_by_service, missing, not_permitted
+from .groups import Groups
+from .records import Address, Attachment, Instance, Interface, Params, Result, Subnet
+from .state import operation
+
+EFA_TYPES = ("efa", "efa-only")
+MODIFIABLE = (
+    "Groups",
+    "Description",
+    "SourceDestCheck",
+    "Attachment",
+    "EnaSrdSpecification",
+    "ConnectionTrackingSpecification",
+    "EnablePrimaryIpv6",
+    "AssociatePublicIpAddress",
+    "AssociatedSubnetIds",
+)
+AMOUNTS4 = ("PrivateIpAddresses", "SecondaryPrivateIpAddressCount", "Ipv4Prefixes", "Ipv4PrefixCount")
+AMOUNTS6 = ("Ipv6Addresses", "Ipv6AddressCount", "Ipv6Prefixes", "Ipv6PrefixCount")
+
+
+class Interfaces(Groups):
+    """EC2 docs: an interface lives in one subnet for good and takes its addresses wherever it is moved."""
+
+    def interface(self, interface_id: str) -> Interface:
+        return self.lookup("eni", self.data.interfaces, interface_id)
+
+    def own_interface(self, interface_id: str) -> Interface:
+        """An interface that its account may change; EC2 docs: requester-managed ones are not."""
+        eni = self.interface(interface_id)
+        if eni.requester_managed:
+            raise managed_by_service()
+        if eni.operator:
+            raise not_permitted(f"The network interface '{eni.id}' is managed by {eni.operator}.")
+        return eni
+
+    # -- addresses -----------------------------------------------------------------------------------
+
+    def check_ip(self, subnet: Subnet, address: str, owner: str | None = None) -> str:
+        """An address that can be taken in this subnet, or that `owner` has already."""
+        try:
+            value = IPv4Address(address)
+        except AddressValueError as error:
+            raise invalid_value(f"Invalid value '{address}' for privateIpAddress. invalid IPv4 address") from error
+        network = subnet.network
+        if value not in network:
+            raise invalid_value(f"Address {address} does not fall within the subnet's address range")
+        offset = int(value) - int(network.network_address)
+        if offset < 4 or offset == network.num_addresses - 1:
+            raise invalid_value(f"Address {address} is in subnet's reserved address range")
+        holder = subnet.used.get(address) or next(
+            (who for prefix, who in subnet.reserved_prefixes.items()
+             if ":" not in prefix and value in IPv4Network(prefix)), None,
+        )  # fmt: skip
+        if holder is not None and holder != owner:
+            raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
+        return address
+
+    def free_ips(self, subnet: Subnet, count: int, but: Sequence[str] = ()) -> list[str]:
+        """So many free addresses, picked anywhere in the subnet."""
+        if count < 0:
+            raise invalid_value("The address count may not be negative")
+        if count > subnet.free - len(set(but) - set(subnet.used)):
+            raise EC2Error(
+                "InsufficientFreeAddressesInSubnet",
+                "The specified subnet does not have enough free addresses to satisfy the request.",
+            )
+        base, size = int(subnet.network.network_address), subnet.network.num_addresses
+        delegated = [IPv4Network(prefix) for prefix in subnet.reserved_prefixes if ":" not in prefix]
+        taken = {*subnet.used, *but}
+        chosen: list[str] = []
+        offset = self.rng.randrange(4, size - 1)
+        while len(chosen) < count:
+            address = IPv4Address(base + offset)
+            if str(address) not in taken and not any(address in prefix for prefix in delegated):
+                chosen.append(str(address))
+                taken.add(str(address))
+                offset = self.rng.randrange(4, size - 1)
+            else:
+                offset = offset + 1 if offset + 1 < size - 1 else 4
+        return chosen
+
+    def wanted_ips(self, p: Params, subnet: Subnet) -> list[str]:
+        """The addresses of a new interface, the primary one first.
+
+        EC2 docs: at most one of explicit addresses, a count, prefixes, a prefix count.
+        """
+        _one_of(p, AMOUNTS4)
+        _one_of(p, AMOUNTS6)
+        primary: str | None = p.get("PrivateIpAddress")
+        secondary: list[str] = []
+        for each in p.get("PrivateIpAddresses", []):
+            address = each.get("PrivateIpAddress", "")
+            if each.get("Primary"):
+                if primary not in (None, address):
+                    raise bad_combination("Only one primary private IP address can be specified.")
+                primary = address
+            elif address != primary:
+                secondary.append(address)
+        explicit = [*([primary] if primary else []), *secondary]
+        if len(set(explicit)) < len(explicit):
+            raise invalid_value("The same private IP address is specified more than once")
+        for address in explicit:
+            self.check_ip(subnet, address)
+        count = p.get("SecondaryPrivateIpAddressCount", 0)
+        needed = count + (0 if primary else 1)
+        chosen = self.free_ips(subnet, needed, explicit)
+        if len(explicit) > subnet.free:
+            raise EC2Error(
+                "InsufficientFreeAddressesInSubnet",
+                "The specified subnet does not have enough free addresses to satisfy the request.",
+            )
+        if primary:
+            return [primary, *secondary, *chosen]
+        return [chosen[0], *secondary, *chosen[1:]]
+
+    def wanted_ips6(self, p: Params, subnet: Subnet) -> list[str]:
+        network = subnet.network6
+        explicit = [each.get("Ipv6Address", "") for each in p.get("Ipv6Addresses", [])]
+        explicit = [each if isinstance(each, str) else "" for each in explicit]
+        return self._ips6(subnet, network, explicit, p.get("Ipv6AddressCount", 0))
+
+    def _ips6(self, subnet: Subnet, network: IPv6Network | None, explicit: list[str], count: int) -> list[str]:
+        if not explicit and not count:
+            return []
+        if network is None:
+            raise invalid_value(f"The subnet '{subnet.id}' does not have an IPv6 CIDR block")
+        chosen: list[str] = []
+        for each in explicit:
+            try:
+                value = IPv6Address(each)
+            except AddressValueError as error:
+                raise invalid_value(f"Invalid value '{each}' for ipv6Address") from error
+            if value not in network:
+                raise invalid_value(f"Address {each} does not fall within the subnet's address range")
+            chosen.append(str(value))
+        while len(chosen) < len(explicit) + count:
+            candidate = str(IPv6Address(int(network.network_address) + self.rng.getrandbits(63) + 4))
+            if candidate not in subnet.used6 and candidate not in chosen:
+                chosen.append(candidate)
+        return chosen
+
+    def _prefixes(self, p: Params, subnet: Subnet, family: int) -> list[str]:
+        """EC2 docs: IPv4 prefixes are /28, IPv6 prefixes /80."""
+        name, length = (("Ipv4Prefix", 28), ("Ipv6Prefix", 80))[family == 6]
+        explicit: list[str] = [
+            each if isinstance(each, str) else each.get(name, "") for each in p.get(f"{name}es", [])
+        ]
+        network: IPv4Network | IPv6Network | None = subnet.network if family == 4 else subnet.network6
+        count = p.get(f"{name}Count", 0)
+        if not explicit and not count:
+            return []
+        if network is None:
+            raise invalid_value(f"The subnet '{subnet.id}' does not have an IPv6 CIDR block")
+        kind = IPv4Network if family == 4 else IPv6Network
+        chosen: list[str] = []
+        for each in explicit:
+            try:
+                prefix = kind(each)
+            except ValueError as error:
+                raise invalid_value(f"Invalid prefix {each}") from error
+            if prefix.prefixlen != length or not prefix.subnet_of(network):  # type: ignore[arg-type]
+                raise invalid_value(f"Prefix {each} is not a /{length} of the subnet")
+            if each in subnet.reserved_prefixes or self._overlaps(subnet, prefix):
+                raise EC2Error("InvalidIPAddress.InUse", "The specified prefix is already in use.")
+            chosen.append(each)
+        blocks = 2 ** (length - network.prefixlen) if network.prefixlen <= length else 0
+        for index in range(1, min(blocks - 1, 4096)):
+            if len(chosen) == len(explicit) + count:
+                break
+            start = int(network.network_address) + index * 2 ** (network.max_prefixlen - length)
+            prefix = kind((start, length))
+            if str(prefix) not in {*subnet.reserved_prefixes, *chosen} and not self._overlaps(subnet, prefix):
+                chosen.append(str(prefix))
+        if len(chosen) < len(explicit) + count:
+            raise EC2Error(
+                "InsufficientCidrBlocks",
+                "The specified subnet does not have enough free cidr blocks to satisfy the request.",
+            )
+        return chosen
+
+    @staticmethod
+    def _overlaps(subnet: Subnet, prefix: IPv4Network | IPv6Network) -> bool:
+        if isinstance(prefix, IPv4Network):
+            return any(IPv4Address(each) in prefix for each in subnet.used)
+        return any(IPv6Address(each) in prefix for each in subnet.used6)
+
+    # -- create and delete ---------------------------------------------------------------------------
+
+    @operation
+    def create_network_interface(self, p: Params) -> Result:
+        """EC2 docs: idempotent with a client token; SourceDestCheck and the like need a later Modify."""
+        if (ids := self.replay("CreateNetworkInterface", p)) is not None:
+            eni = self.data.interfaces.get(ids[0])
+            if eni is None:
+                # What AWS answers for a token whose interface was deleted since is not documented.
+                raise EC2Error(
+                    "InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{ids[0]}' does not exist"
+                )
+            return {"NetworkInterface": self.show_interface(eni), "ClientToken": p.get("ClientToken")}
+        tags = self.tags_at_birth(p, "network-interface")["network-interface"]
+        subnet = self.subnet(p["SubnetId"])
+        group_ids = self.groups_for(p.get("Groups"), subnet.vpc_id)
+        eni = self.make_interface(p, subnet, group_ids, tags)
+        if self.settings.eni_pending_delay > 0:
+            eni.pending = True
+            self.later(self.settings.eni_pending_delay, "eni_ready", eni.id)
+        self.keep_token("CreateNetworkInterface", p, [eni.id])
+        answer = self.show_interface(eni)
+        answer["Status"] = "pending"
+        return {"NetworkInterface": answer, "ClientToken": p.get("ClientToken")}
+
+    def on_eni_ready(self, interface_id: str, when: float) -> None:
+        if eni := self.data.interfaces.get(interface_id):
+            eni.pending = False
+
+    def make_interface(self, p: Params, subnet: Subnet, group_ids: list[str], tags: dict[str, str]) -> Interface:
+        """A new interface with the addresses that `p` asks for; checks all before it takes any."""
+        if len(self.data.interfaces) >= self.settings.quotas.interfaces:
+            raise EC2Error(
+                "NetworkInterfaceLimitExceeded", "The maximum number of network interfaces has been reached."
+            )
+        ips = self.wanted_ips(p, subnet)
+        ips6 = self.wanted_ips6(p, subnet)
+        for address in ips6:
+            if address in subnet.used6:
+                raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
+        prefixes4, prefixes6 = self._prefixes(p, subnet, 4), self._prefixes(p, subnet, 6)
+        if p.get("EnablePrimaryIpv6") and not ips6:
+            raise bad_combination("EnablePrimaryIpv6 needs an IPv6 address")
+        eni = self.born(
+            Interface(
+                self.new_id("eni"),
+                subnet.id,
+                subnet.vpc_id,
+                subnet.zone,
+                group_ids,
+                ":".join(f"{byte:02x}" for byte in (0x0E, *self.rng.randbytes(5))),
+                ips,
+                description=p.get("Description", ""),
+                interface_type=p.get("InterfaceType", "interface"),
+                ipv6=ips6,
+                primary_ipv6=bool(p.get("EnablePrimaryIpv6", False)),
+                prefixes4=prefixes4,
+                prefixes6=prefixes6,
+                connection_tracking=dict(p.get("ConnectionTrackingSpecification", {})),
+                tags=tags,
+            )
+        )
+        self.data.interfaces[eni.id] = eni
+        subnet.used.update(dict.fromkeys(ips, eni.id))
+        subnet.used6.update(dict.fromkeys(ips6, eni.id))
+        subnet.reserved_prefixes.update(dict.fromkeys([*prefixes4, *prefixes6], eni.id))
+        return eni
+
+    @operation
+    def delete_network_interface(self, p: Params) -> Result:
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        if eni.attachment is not None:
+            raise invalid_value(f"Network interface '{eni.id}' is currently in use.")
+        self.remove_interface(eni)
+        return {"Return": True}
+
+    def remove_interface(self, eni: Interface) -> None:
+        """EC2 docs: its addresses are free again; an Elastic IP on it stays allocated."""
+        subnet = self.data.subnets[eni.subnet_id]
+        for address in eni.ips:
+            self.drop_target(eni.id, address)
+            subnet.used.pop(address, None)
+        for address in eni.ipv6:
+            subnet.used6.pop(address, None)
+        for prefix in (*eni.prefixes4, *eni.prefixes6):
+            subnet.reserved_prefixes.pop(prefix, None)
+        del self.data.interfaces[eni.id]
+
+    def drop_target(self, interface_id: str, private_ip: str) -> None:
+        """Takes the Elastic IP, if there is one, off a private address."""
+        if allocation := self.data.by_target.get((interface_id, private_ip)):
+            self.drop_association(self.data.addresses[allocation])
+
+    def drop_association(self, address: Address) -> None:
+        if address.association_id is None or address.interface_id is None or address.private_ip is None:
+            return
+        self.data.associations.pop(address.association_id, None)
+        self.data.by_target.pop((address.interface_id, address.private_ip), None)
+        eni = self.data.interfaces.get(address.interface_id)
+        address.association_id = address.interface_id = address.private_ip = None
+        if eni is not None:
+            self.refresh_public_ip(eni)
+
+    def refresh_public_ip(self, eni: Interface) -> None:
+        """EC2 docs: EC2's own public address goes when an Elastic IP comes, or the instance does not run.
+
+        A new one comes back, unless a second interface, or a secondary address with an Elastic IP, is there.
+        """
+        instance = self.data.instances.get(eni.attachment.instance_id or "") if eni.attachment else None
+        running = instance is not None and instance.state in ("pending", "running")
+        if not eni.auto_public or not running or (eni.id, eni.ips[0]) in self.data.by_target:
+            eni.public_ip = None
+        elif eni.public_ip is None:
+            assert instance is not None
+            alone = len(instance.interface_ids) == 1
+            secondary = any((eni.id, address) in self.data.by_target for address in eni.ips[1:])
+            if alone and not secondary:
+                eni.public_ip = self.new_public_ip()
+
+    def new_public_ip(self) -> str:
+        return f"{self.rng.choice((3, 18, 34, 52, 54))}.{'.'.join(str(b) for b in self.rng.randbytes(3))}"
+
+    # -- attach and detach ---------------------------------------------------------------------------
+
+    @operation
+    def attach_network_interface(self, p: Params) -> Result:
+        """EC2 docs: same zone, a free index on the card, room within the type's limits; the VPC may differ."""
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        instance = self.lookup("i", self.data.instances, p["InstanceId"])
+        kind = self.instance_type(instance.instance_type)
+        if instance.operator:
+            raise not_permitted(f"The instance '{instance.id}' is managed by {instance.operator}.")
+        if instance.state not in ("running", "stopped"):
+            raise EC2Error(
+                "IncorrectState",
+                f"Instance '{instance.id}' is in state '{instance.state}', not 'running' or 'stopped'.",
+            )
+        if eni.attachment is not None:
+            raise EC2Error("InvalidNetworkInterface.InUse", f"Interface: [{eni.id}] in use.")
+        if eni.pending:
+            raise EC2Error("IncorrectState", f"Network interface '{eni.id}' is in state 'pending'.")
+        if eni.zone != instance.zone:
+            raise bad_combination(
+                "You may not attach a network interface to an instance if they are not in the same "
+                "availability zone"
+            )
+        card: int = p.get("NetworkCardIndex", 0)
+        attached = self.interfaces_of(instance)
+        # Without NetworkCardIndex EC2 has been seen to judge the index by the wrong card of several.
+        same_card = attached if "NetworkCardIndex" not in p else [e for e in attached if _card(e) == card]
+        if any(_index(e) == p["DeviceIndex"] for e in same_card):
+            raise invalid_value(
+                f"Instance '{instance.id}' already has an interface attached at device index '{p['DeviceIndex']}'."
+            )
+        self.check_cards(kind, [*((_card(e), e) for e in attached), (card, eni)])
+        self.check_slots(kind, eni, "PrivateIpAddressLimitExceeded")
+        if eni.interface_type in EFA_TYPES and instance.state != "stopped":
+            raise EC2Error(
+                "IncorrectInstanceState",
+                f"The instance '{instance.id}' must be stopped to attach an Elastic Fabric Adapter.",
+            )
+        attachment = self.fasten(eni, instance, p["DeviceIndex"], card, delete_on_termination=False)
+        attachment.status = "attaching"
+        self.later(self.settings.attach_delay, "attached", attachment.id)
+        return {"AttachmentId": attachment.id, "NetworkCardIndex": card}
+
+    def interfaces_of(self, instance: Instance) -> list[Interface]:
+        """Every interface that holds a place on an instance, also while attaching and detaching."""
+        return [self.data.interfaces[each] for each in instance.interface_ids]
+
+    def check_cards(self, kind: InstanceType, placed: Sequence[tuple[int, Interface | None]]) -> None:
+        """Interfaces per type and per card; at most one Elastic Fabric Adapter per card."""
+        if len(placed) > kind.interfaces:
+            raise EC2Error(
+                "AttachmentLimitExceeded", f"Interface count {len(placed)} exceeds the limit for {kind.name}"
+            )
+        for card, _ in placed:
+            if not 0 <= card < len(kind.per_card):
+                raise invalid_value(f"Network card index {card} exceeds the limit for {kind.name}")
+            on_card = [eni for each, eni in placed if each == card]
+            if len(on_card) > kind.per_card[card]:
+                raise EC2Error(
+                    "AttachmentLimitExceeded",
+                    f"Interface count {len(on_card)} exceeds the limit for network card {card} of {kind.name}",
+                )
+            if len([eni for eni in on_card if eni and eni.interface_type in EFA_TYPES]) > 1:
+                raise EC2Error(
+                    "AttachmentLimitExceeded", f"Network card {card} already has an Elastic Fabric Adapter"
+                )
+
+    def check_slots(self, kind: InstanceType, eni: Interface, code: str, more4: int = 0, more6: int = 0) -> None:
+        """EC2 docs: addresses per interface depend on the type; IPv4 and IPv6 are counted apart."""
+        if eni.slots4 + more4 > kind.addresses or eni.slots6 + more6 > kind.addresses6:
+            raise EC2Error(code, "Number of private addresses will exceed limit.")
+        if (eni.prefixes4 or eni.prefixes6) and not kind.nitro:
+            raise EC2Error("UnsupportedOperation", f"Prefixes are not supported for {kind.name}")
+        if eni.interface_type in EFA_TYPES and not kind.efa:
+            raise EC2Error("UnsupportedOperation", f"{eni.interface_type} is not supported for {kind.name}")
+
+    def fasten(
+        self, eni: Interface, instance: Instance, index: int, card: int, *, delete_on_termination: bool
+    ) -> Attachment:
+        attachment = Attachment(
+            self.new_id("eni-attach"),
+            instance.id,
+            index,
+            card,
+            delete_on_termination,
+            "attached",
+            self.now,
+            self.settings.account_id,
+        )
+        eni.attachment = attachment
+        instance.interface_ids.append(eni.id)
+        self.data.attachments[attachment.id] = eni.id
+        return attachment
+
+    def on_attached(self, attachment_id: str, when: float) -> None:
+        eni = self.data.interfaces.get(self.data.attachments.get(attachment_id, ""))
+        if eni and eni.attachment and eni.attachment.status == "attaching":
+            eni.attachment.status = "attached"
+
+    @operation
+    def detach_network_interface(self, p: Params) -> Result:
+        """EC2 docs: the primary interface never comes off; the flag on the attachment is lost with it."""
+        attachment_id = p["AttachmentId"]
+        if attachment_id.startswith("ela-attach-"):
+            raise not_permitted("You are not allowed to manage 'ela-attach' attachments.")
+        eni = self.data.interfaces.get(self.data.attachments.get(attachment_id, ""))
+        if eni is None or eni.attachment is None:
+            raise EC2Error("InvalidAttachmentID.NotFound", f"The attachment '{attachment_id}' does not exist")
+        if eni.requester_managed or eni.operator:
+            raise managed_by_service()
+        attachment = eni.attachment
+        if (attachment.device_index, attachment.card) == (0, 0):
+            raise not_permitted(
+                "The network interface at device index 0 and networkCard index 0 cannot be detached."
+            )
+        instance = self.data.instances[attachment.instance_id or ""]
+        if attachment.status != "attached":
+            raise EC2Error(
+                "IncorrectState",
+                f"Attachment '{attachment_id}' is in state '{attachment.status}', not 'attached'.",
+            )
+        if instance.state in ("pending", "shutting-down", "terminated"):
+            raise EC2Error(
+                "IncorrectState",
+                f"Instance '{instance.id}' is in state '{instance.state}', not 'running' or 'stopped'.",
+            )
+        attachment.status = "detaching"
+        delay = 0.0 if p.get("Force") else self.settings.detach_delay
+        self.later(delay, "detached", attachment_id)
+        return {"Return": True}
+
+    def on_detached(self, attachment_id: str, when: float) -> None:
+        eni = self.data.interfaces.get(self.data.attachments.get(attachment_id, ""))
+        if eni is not None:
+            self.unfasten(eni)
+
+    def unfasten(self, eni: Interface) -> None:
+        """The interface is free: EC2 docs, `Attachment` is absent from its description from now on."""
+        attachment = eni.attachment
+        if attachment is None:
+            return
+        self.data.attachments.pop(attachment.id, None)
+        if instance := self.data.instances.get(attachment.instance_id or ""):
+            instance.interface_ids.remove(eni.id)
+        eni.attachment = None
+        eni.public_ip = None
+
+    # -- modify --------------------------------------------------------------------------------------
+
+    @operation
+    def modify_network_interface_attribute(self, p: Params) -> Result:
+        """EC2 docs: exactly one attribute in a call."""
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        asked = [name for name in MODIFIABLE if name in p]
+        if len(asked) != 1:
+            listed = ", ".join(asked) or "none"
+            raise bad_combination(
+                f"Exactly one network interface attribute must be specified in a call, not: {listed}"
+            )
+        match asked[0]:
+            case "Groups":
+                if not p["Groups"]:
+                    raise missing("SecurityGroupId")
+                eni.group_ids = self.groups_for(p["Groups"], eni.vpc_id)
+            case "Description":
+                eni.description = p["Description"].get("Value", "")
+            case "SourceDestCheck":
+                eni.source_dest_check = p["SourceDestCheck"]["Value"]
+            case "Attachment":
+                self._modify_attachment(eni, p["Attachment"])
+            case "EnablePrimaryIpv6":
+                if not p["EnablePrimaryIpv6"]:
+                    raise invalid_value("EnablePrimaryIpv6 cannot be disabled once it is enabled")
+                if not eni.ipv6:
+                    raise bad_combination(f"Network interface '{eni.id}' has no IPv6 address")
+                eni.primary_ipv6 = True
+            case "AssociatePublicIpAddress":
+                if eni.attachment is None or eni.attachment.device_index != 0:
+                    raise invalid_value("A public address can be associated with a primary interface only")
+                eni.auto_public = p["AssociatePublicIpAddress"]
+                self.refresh_public_ip(eni)
+            case "ConnectionTrackingSpecification":
+                eni.connection_tracking.update(p["ConnectionTrackingSpecification"])
+            case "EnaSrdSpecification":
+                eni.ena_srd = dict(p["EnaSrdSpecification"])
+            case other:
+                raise EC2Error("UnsupportedOperation", f"{other} is not supported")
+        return {"Return": True}
+
+    def _modify_attachment(self, eni: Interface, asked: dict[str, Any]) -> None:
+        if "AttachmentId" not in asked:
+            raise missing("Attachment.AttachmentId")
+        if eni.attachment is None or eni.attachment.id != asked["AttachmentId"]:
+            raise EC2Error(
+                "InvalidAttachmentID.NotFound", f"The attachment '{asked['AttachmentId']}' does not exist"
+            )
+        if "DeleteOnTermination" in asked:
+            eni.attachment.delete_on_termination = asked["DeleteOnTermination"]
+
+    @operation
+    def describe_network_interface_attribute(self, p: Params) -> Result:
+        eni = self.interface(p["NetworkInterfaceId"])
+        shown = self.show_interface(eni)
+        values: dict[str, Result] = {
+            "description": {"Description": {"Value": eni.description}},
+            "groupSet": {"Groups": shown["Groups"]},
+            "sourceDestCheck": {"SourceDestCheck": {"Value": eni.source_dest_check}},
+            "attachment": {"Attachment": shown.get("Attachment")},
+            "associatePublicIpAddress": {"AssociatePublicIpAddress": eni.auto_public},
+        }
+        if "Attribute" not in p:
+            raise missing("Attribute")
+        return {"NetworkInterfaceId": eni.id, **values[p["Attribute"]]}
+
+    # -- private addresses ---------------------------------------------------------------------------
+
+    @operation
+    def assign_private_ip_addresses(self, p: Params) -> Result:
+        """All or nothing. A count adds every time; an address that is here already is no error."""
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        subnet = self.data.subnets[eni.subnet_id]
+        if not _one_of(p, AMOUNTS4):
+            raise missing("PrivateIpAddresses")
+        wanted = list(dict.fromkeys(p.get("PrivateIpAddresses", [])))
+        moved: list[tuple[Interface, str]] = []
+        for address in wanted:
+            holder_id = subnet.used.get(address)
+            if holder_id is not None and holder_id != eni.id:
+                moved.append((self._movable(address, holder_id, p), address))
+            self.check_ip(subnet, address, holder_id or eni.id)
+        fresh = [address for address in wanted if address not in eni.ips]
+        if len(fresh) - len(moved) > subnet.free:
+            raise EC2Error("InsufficientFreeAddressesInSubnet", "The subnet does not have enough free addresses.")
+        fresh += self.free_ips(subnet, p.get("SecondaryPrivateIpAddressCount", 0), fresh)
+        prefixes = self._prefixes(p, subnet, 4)
+        if instance := self._holder(eni):
+            kind = self.instance_type(instance.instance_type)
+            self.check_slots(kind, eni, "PrivateIpAddressLimitExceeded", len(fresh) + len(prefixes))
+        for holder, address in moved:
+            self._move_ip(holder, address, eni)
+        eni.ips += [address for address in fresh if address not in eni.ips]
+        eni.prefixes4 += prefixes
+        subnet.used.update(dict.fromkeys(fresh, eni.id))
+        subnet.reserved_prefixes.update(dict.fromkeys(prefixes, eni.id))
+        return {
+            "NetworkInterfaceId": eni.id,
+            "AssignedPrivateIpAddresses": [{"PrivateIpAddress": each} for each in fresh],
+            "AssignedIpv4Prefixes": [{"Ipv4Prefix": each} for each in prefixes],
+        }
+
+    def _movable(self, address: str, holder_id: str, p: Params) -> Interface:
+        holder = self.data.interfaces[holder_id]
+        if not p.get("AllowReassignment"):
+            raise EC2Error("Resource.AlreadyAssigned", f"[{address}] assigned, but move is not allowed.")
+        if address == holder.ips[0]:
+            raise invalid_value(f"The primary address {address} of '{holder.id}' cannot be moved")
+        if holder.requester_managed:
+            raise managed_by_service()
+        return holder
+
+    def _move_ip(self, holder: Interface, address: str, eni: Interface) -> None:
+        """EC2 docs: an Elastic IP moves with the private address that it is on."""
+        holder.ips.remove(address)
+        eni.ips.append(address)
+        if allocation := self.data.by_target.pop((holder.id, address), None):
+            self.data.addresses[allocation].interface_id = eni.id
+            self.data.by_target[(eni.id, address)] = allocation
+
+    def _holder(self, eni: Interface) -> Instance | None:
+        return self.data.instances.get(eni.attachment.instance_id or "") if eni.attachment else None
+
+    @operation
+    def unassign_private_ip_addresses(self, p: Params) -> Result:
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        subnet = self.data.subnets[eni.subnet_id]
+        addresses, prefixes = p.get("PrivateIpAddresses", []), p.get("Ipv4Prefixes", [])
+        if not addresses and not prefixes:
+            raise missing("PrivateIpAddresses")
+        if set(addresses) - set(eni.ips) or set(prefixes) - set(eni.prefixes4):
+            raise invalid_value(f"Some of the specified addresses are not assigned to interface {eni.id}")
+        if eni.ips[0] in addresses:
+            raise invalid_value(f"The primary private IP address of '{eni.id}' cannot be unassigned")
+        for address in addresses:
+            self.drop_target(eni.id, address)
+            subnet.used.pop(address, None)
+        for prefix in prefixes:
+            subnet.reserved_prefixes.pop(prefix, None)
+        eni.ips = [each for each in eni.ips if each not in addresses]
+        eni.prefixes4 = [each for each in eni.prefixes4 if each not in prefixes]
+        return {}
+
+    @operation
+    def assign_ipv6_addresses(self, p: Params) -> Result:
+        """EC2 docs: an IPv6 address cannot be reassigned, only unassigned and assigned anew."""
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        subnet = self.data.subnets[eni.subnet_id]
+        if not _one_of(p, AMOUNTS6):
+            raise missing("Ipv6Addresses")
+        wanted = self._ips6(
+            subnet, subnet.network6, list(p.get("Ipv6Addresses", [])), p.get("Ipv6AddressCount", 0)
+        )
+        for address in wanted:
+            if subnet.used6.get(address, eni.id) != eni.id:
+                raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
+        fresh = [address for address in wanted if address not in eni.ipv6]
+        prefixes = self._prefixes(p, subnet, 6)
+        if instance := self._holder(eni):
+            kind = self.instance_type(instance.instance_type)
+            self.check_slots(kind, eni, "PrivateIpAddressLimitExceeded", more6=len(fresh) + len(prefixes))
+        eni.ipv6 += fresh
+        eni.prefixes6 += prefixes
+        subnet.used6.update(dict.fromkeys(fresh, eni.id))
+        subnet.reserved_prefixes.update(dict.fromkeys(prefixes, eni.id))
+        return {
+            "NetworkInterfaceId": eni.id,
+            "AssignedIpv6Addresses": fresh,
+            "AssignedIpv6Prefixes": prefixes,
+        }
+
+    @operation
+    def unassign_ipv6_addresses(self, p: Params) -> Result:
+        eni = self.own_interface(p["NetworkInterfaceId"])
+        subnet = self.data.subnets[eni.subnet_id]
+        addresses = [str(IPv6Address(each)) for each in p.get("Ipv6Addresses", [])]
+        prefixes = p.get("Ipv6Prefixes", [])
+        if not addresses and not prefixes:
+            raise missing("Ipv6Addresses")
+        if set(addresses) - set(eni.ipv6) or set(prefixes) - set(eni.prefixes6):
+            raise invalid_value(f"Some of the specified addresses are not assigned to interface {eni.id}")
+        for address in addresses:
+            subnet.used6.pop(address, None)
+        for prefix in prefixes:
+            subnet.reserved_prefixes.pop(prefix, None)
+        eni.ipv6 = [each for each in eni.ipv6 if each not in addresses]
+        eni.prefixes6 = [each for each in eni.prefixes6 if each not in prefixes]
+        return {
+            "NetworkInterfaceId": eni.id,
+            "UnassignedIpv6Addresses": addresses,
+            "UnassignedIpv6Prefixes": prefixes,
+        }
+
+    # -- describe ------------------------------------------------------------------------------------
+
+    @operation
+    def describe_network_interfaces(self, p: Params) -> Result:
+        ids = p.get("NetworkInterfaceIds")
+        records = self.listed("eni", self.data.interfaces, ids)
+        if self.settings.hide_managed and not p.get("IncludeManagedResources"):
+            records = [eni for eni in records if not eni.operator]
+        found = filters.select(records, p.get("Filters"), self._interface_filters())
+        shown, token = self.page("DescribeNetworkInterfaces", p, found, ids)
+        return self.answer("NetworkInterfaces", [self.show_interface(eni) for eni in shown], token)
+
+    def elastic_ips_of(self, eni: Interface) -> list[Address]:
+        allocations = (self.data.by_target.get((eni.id, address)) for address in eni.ips)
+        return [self.data.addresses[each] for each in allocations if each]
+
+    def status_of(self, eni: Interface) -> str:
+        """EC2 docs: `available` when free, `in-use` from the start of an attach to the end of a detach."""
+        if eni.attachment is not None:
+            return "in-use"
+        return "pending" if eni.pending else "available"
+
+    def _interface_filters(self) -> filters.Extractors[Interface]:
+        def names(eni: Interface) -> list[str]:
+            return [self.data.groups[each].name for each in eni.group_ids]
+
+        def attached(field: str) -> Any:
+            return lambda eni: [getattr(eni.attachment, field)] if eni.attachment else []
+
+        def associated(field: str) -> Any:
+            return lambda eni: [getattr(address, field) for address in self.elastic_ips_of(eni)]
+
+        return {
+            "network-interface-id": lambda e: [e.id],
+            "subnet-id": lambda e: [e.subnet_id],
+            "vpc-id": lambda e: [e.vpc_id],
+            "availability-zone": lambda e: [e.zone],
+            "description": lambda e: [e.description],
+            "group-id": lambda e: e.group_ids,
+            "group-name": names,
+            "status": lambda e: [self.status_of(e)],
+            "mac-address": lambda e: [e.mac],
+            "owner-id": lambda _: [self.settings.account_id],
+            "private-ip-address": lambda e: e.ips[:1],
+            "private-dns-name": lambda e: [private_dns(e.ips[0])],
+            "addresses.private-ip-address": lambda e: e.ips,
+            "addresses.primary": lambda e: [True, *([False] if len(e.ips) > 1 else [])],
+            "addresses.association.public-ip": associated("public_ip"),
+            "association.public-ip": associated("public_ip"),
+            "association.allocation-id": associated("id"),
+            "association.association-id": associated("association_id"),
+            "attachment.attachment-id": attached("id"),
+            "attachment.instance-id": attached("instance_id"),
+            "attachment.device-index": attached("device_index"),
+            "attachment.delete-on-termination": attached("delete_on_termination"),
+            "attachment.status": attached("status"),
+            "attachment.instance-owner-id": attached("owner_id"),
+            "interface-type": lambda e: [e.interface_type],
+            "ipv6-addresses.ipv6-address": lambda e: e.ipv6,
+            "requester-managed": lambda e: [e.requester_managed],
+            "requester-id": lambda e: [e.requester_id],
+            "source-dest-check": lambda e: [e.source_dest_check],
+            "operator.managed": lambda e: [e.operator is not None],
+            "operator.principal": lambda e: [e.operator],
+        }
+
+    def show_interface(self, eni: Interface) -> Result:
+        """DescribeNetworkInterfaces' row. The tags are under `TagSet`, unlike everybody else's."""
+        answer: Result = {
+            "NetworkInterfaceId": eni.id,
+            "SubnetId": eni.subnet_id,
+            "VpcId": eni.vpc_id,
+            "AvailabilityZone": eni.zone,
+            "Description": eni.description,
+            "Status": self.status_of(eni),
+            "MacAddress": eni.mac,
+            "OwnerId": self.settings.account_id,
+            "RequesterManaged": eni.requester_managed,
+            "RequesterId": eni.requester_id,
+            "InterfaceType": eni.interface_type,
+            "SourceDestCheck": eni.source_dest_check,
+            "PrivateIpAddress": eni.ips[0],
+            "PrivateDnsName": private_dns(eni.ips[0]),
+            "PrivateIpAddresses": self.show_ips(eni),
+            "Association": self.show_association(eni, eni.ips[0]),
+            "Groups": self.show_groups(eni),
+            "Ipv6Addresses": self.show_ips6(eni),
+            "Ipv4Prefixes": [{"Ipv4Prefix": each} for each in eni.prefixes4],
+            "Ipv6Prefixes": [{"Ipv6Prefix": each} for each in eni.prefixes6],
+            "Operator": {"Managed": eni.operator is not None, "Principal": eni.operator},
+            "TagSet": self.tag_list(eni.tags),
+        }
+        if eni.connection_tracking:
+            answer["ConnectionTrackingConfiguration"] = eni.connection_tracking
+        if eni.attachment is not None:
+            answer["Attachment"] = {
+                **show_attachment(eni.attachment),
+                "AttachTime": self.date(eni.attachment.time),
+                "InstanceId": eni.attachment.instance_id,
+                "InstanceOwnerId": eni.attachment.owner_id,
+            }
+        return answer
+
+    def show_ips(self, eni: Interface) -> list[Result]:
+        return self.shuffled(
+            {
+                "Primary": position == 0,
+                "PrivateIpAddress": address,
+                "PrivateDnsName": private_dns(address),
+                "Association": self.show_association(eni, address),
+            }
+            for position, address in enumerate(eni.ips)
+        )
+
+    def show_ips6(self, eni: Interface) -> list[Result]:
+        return [
+            {"Ipv6Address": address, "IsPrimaryIpv6": eni.primary_ipv6 and position == 0}
+            for position, address in enumerate(eni.ipv6)
+        ]
+
+    def show_groups(self, eni: Interface) -> list[Result]:
+        return self.shuffled({"GroupId": each, "GroupName": self.data.groups[each].name} for each in eni.group_ids)
+
+    def show_association(self, eni: Interface, address: str) -> Result | None:
+        """The public face of a private address; EC2's own public address has no allocation."""
+        if allocation := self.data.by_target.get((eni.id, address)):
+            elastic = self.data.addresses[allocation]
+            return {
+                "AllocationId": elastic.id,
+                "AssociationId": elastic.association_id,
+                "IpOwnerId": self.settings.account_id,
+                "PublicIp": elastic.public_ip,
+                "PublicDnsName": public_dns(elastic.public_ip),
+            }
+        if address == eni.ips[0] and eni.public_ip:
+            return {
+                "IpOwnerId": "amazon",
+                "PublicIp": eni.public_ip,
+                "PublicDnsName": public_dns(eni.public_ip),
+            }
+        return None
+
+    # -- helpers for tests ---------------------------------------------------------------------------
+
+    def add_service_interface(
+        self,
+        subnet_id: str,
+        *,
+        description: str = "ELB app/lb",
+        attached: bool = True,
+        group_ids: Sequence[str] = (),
+    ) -> str:
+        """The id of an interface that another AWS service made and manages."""
+        with self.lock:
+            subnet = self.data.subnets[subnet_id]
+            groups = self.groups_for(group_ids, subnet.vpc_id)
+            eni = self.make_interface({"Description": description}, subnet, groups, {})
+            eni.visible_at = self.now
+            eni.requester_managed = True
+            eni.requester_id = "amazon-elb"
+            if attached:
+                attachment_id = self.new_id("eni-attach").replace("eni-attach", "ela-attach")
+                eni.attachment = Attachment(attachment_id, None, 1, 0, False, "attached", self.now, "amazon-elb")
+            self._remember()
+            return eni.id
+
+
+def _one_of(p: Params, names: Sequence[str]) -> str | None:
+    given = [name for name in names if p.get(name)]
+    if len(given) > 1:
+        raise bad_combination(f"The parameters {' and '.join(given)} may not be used together")
+    return given[0] if given else None
+
+
+def _card(eni: Interface) -> int:
+    return eni.attachment.card if eni.attachment else 0
+
+
+def _index(eni: Interface) -> int:
+    return eni.attachment.device_index if eni.attachment else -1
+
+
+def show_attachment(attachment: Attachment) -> Result:
+    return {
+        "AttachmentId": attachment.id,
+        "DeviceIndex": attachment.device_index,
+        "NetworkCardIndex": attachment.card,
+        "DeleteOnTermination": attachment.delete_on_termination,
+        "Status": attachment.status,
+    }
+
+
+def private_dns(address: str) -> str:
+    return f"ip-{address.replace('.', '-')}.ec2.internal"
+
+
+def public_dns(address: str) -> str:
+    return f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"

@@ -1,0 +1,152 @@
+"""A strict EC2, a virtual clock and a state directory, with which a test plans and applies as the commands do."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from enireconcile import reconcile
+from enireconcile.aws.api import Channel
+from enireconcile.aws.session import Session
+from enireconcile.model import Plan, Report
+from enireconcile.spec import Spec, load
+from enireconcile.store import Store
+
+from .ec2 import EC2Server, Settings, World
+from .virtual import VirtualLoop, run
+
+STORY = Path(__file__).parent.parent / "specs" / "two-enis.yaml"
+SLOW = Settings(
+    attach_delay=0.5,
+    detach_delay=0.5,
+    pending_delay=0.5,
+    stop_delay=0.5,
+    terminate_delay=0.5,
+    visibility_delay=0.5,
+)
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+
+
+@functools.cache
+def _boto() -> boto3.Session:
+    """Reading the service models takes long; once a process is enough."""
+    return boto3.Session(
+        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Another EC2 at ``url``, of which we see only what its API shows."""
+
+    url: str
+
+    def client(self, service: str = "ec2") -> Any:
+        return _boto().client(service, endpoint_url=self.url, region_name="us-east-1")  # type: ignore[call-overload]
+
+
+@dataclass
+class House:
+    """``events`` collects what the executor tells; ``settle`` is --settle-timeout."""
+
+    server: EC2Server | Foreign
+    loop: VirtualLoop
+    state: Path
+    settle: float = 30.0
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def strict(self) -> EC2Server:
+        """The strict EC2, where a test looks into it."""
+        assert isinstance(self.server, EC2Server)
+        return self.server
+
+    def client(self) -> Any:
+        """Somebody else's hands on the account."""
+        return self.server.client("ec2")
+
+    def spec(self, text: str | None = None) -> Spec:
+        """The story's spec, or one from a text."""
+        if text is None:
+            return load([str(STORY)])[0]
+        return load(["-"], stdin=lambda: text)[0]
+
+    def plan(self, text: str | None = None) -> Plan:
+        with self._channel(self.spec(text)) as channel:
+            return run(reconcile.plan(channel, self.spec(text)), self.loop)
+
+    def apply(
+        self,
+        text: str | None = None,
+        *,
+        approve: Callable[[Plan], None] = lambda _: None,
+        state: Path | None = None,
+    ) -> Report:
+        """An apply under the lock; ``state`` is another host's state directory."""
+        spec = self.spec(text)
+        with self._channel(spec) as channel:
+            account = run(reconcile.account_of(channel), self.loop)
+            scope = f"{account}-us-east-1-{spec.document.stack}"
+            with Store(state or self.state).locked(scope, timeout=0, now=self.loop.time) as journal:
+                return run(self._applying(channel, spec, account, journal, approve), self.loop)
+
+    async def _applying(
+        self,
+        channel: Channel,
+        spec: Spec,
+        account: str,
+        journal: reconcile.Journal,
+        approve: Callable[[Plan], None],
+    ) -> Report:
+        return await reconcile.Apply(
+            channel=channel,
+            spec=spec,
+            account_id=account,
+            journal=journal,
+            approve=approve,
+            tell=self.events.append,
+            stop=asyncio.Event(),
+            settle=self.settle,
+            now=self.loop.time,
+        ).run()
+
+    @contextmanager
+    def _channel(self, spec: Spec) -> Iterator[Channel]:
+        channel = Channel(Session(_boto(), spec.document.region or "us-east-1", parallelism=10))
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+
+@contextmanager
+def open_house(state: Path, settings: Settings | None = None) -> Iterator[House]:
+    """A fresh account on a clock of its own."""
+    loop = VirtualLoop()
+    with (
+        EC2Server(World(settings or Settings(), clock=loop.time)) as server,
+        at_home(server, loop, state) as house,
+    ):
+        yield house
+
+
+@contextmanager
+def at_home(server: EC2Server | Foreign, loop: VirtualLoop, state: Path) -> Iterator[House]:
+    """A House whose sessions go to ``server``."""
+    before = dict(os.environ)
+    os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=server.url)
+    try:
+        yield House(server, loop, state)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        loop.close()

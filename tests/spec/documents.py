@@ -1,0 +1,216 @@
+"""Documents that nothing is wrong with, of every shape, for properties that must hold for all of them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from enireconcile.spec import (
+    Association,
+    Attachment,
+    Document,
+    EgressRule,
+    ElasticIp,
+    Image,
+    IngressRule,
+    Instance,
+    NetworkInterface,
+    Ports,
+    SecurityGroup,
+    Selector,
+)
+
+# Words and numbers that some reader of YAML takes for something else, beside any others.
+TRAPS = [
+    "on",
+    "No",
+    "y",
+    "null",
+    "Null",
+    "TRUE",
+    "012",
+    "1_000",
+    "1e3",
+    "0x1f",
+    "1.10",
+    "12:30",
+    "1",
+    "2024-01-01",
+]
+ODD_TEXTS = [
+    "~",
+    "",
+    " ",
+    "a: b",
+    "a #b",
+    "- a",
+    "'",
+    '"',
+    "\\",
+    "*a",
+    "&a",
+    "!a",
+    "%a",
+    "@a",
+    "{a",
+    "a,b",
+    "a]",
+    "?",
+    "é",
+]
+
+ids = st.integers(0, 16**8 - 1).map(lambda number: f"{number:08x}")
+lines = st.one_of(
+    st.sampled_from(TRAPS + ODD_TEXTS),
+    st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=30),
+)
+group_texts = st.text("abcXYZ019. _-:/()#,@[]+=&;{}!$*", max_size=30)
+names = st.one_of(st.sampled_from(TRAPS), st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,8}", fullmatch=True)).filter(
+    lambda name: name.replace("-", "").replace("_", "").isalnum() and name.isascii()
+)
+user_data = st.one_of(
+    lines,
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+    st.lists(st.text("ab #:-\t'\"", max_size=6), max_size=6).map("\n".join),
+)
+tags = st.dictionaries(
+    lines.filter(lambda key: key and not key.lower().startswith(("aws:", "enireconcile:"))), lines, max_size=3
+)
+search_tags = st.dictionaries(lines.filter(bool), lines, min_size=1, max_size=2)
+cidrs = st.integers(0, 240).map(lambda number: f"10.{number}.0.0/24")
+zones = st.sampled_from("abc").map(lambda letter: f"us-east-1{letter}")
+vpcs = st.one_of(
+    st.just(Selector(default=True)),
+    ids.map(lambda number: Selector(id=f"vpc-{number}")),
+    cidrs.map(lambda cidr: Selector(cidr=cidr)),
+    search_tags.map(lambda tags: Selector(tags=tags)),
+)
+subnets = st.one_of(
+    ids.map(lambda number: Selector(id=f"subnet-{number}")),
+    cidrs.map(lambda cidr: Selector(cidr=cidr)),
+    search_tags.map(lambda tags: Selector(tags=tags)),
+)
+images = st.one_of(
+    ids.map(lambda number: Image(id=f"ami-{number}")),
+    st.just(Image(ssm="/aws/service/x")),
+    st.builds(
+        Image, name=st.sampled_from(["al2023-*", "on", "a: b"]), owner=st.sampled_from(["self", "012345678901"])
+    ),
+)
+ports = st.tuples(st.integers(0, 60000), st.integers(0, 60000)).map(
+    lambda pair: Ports(first=min(pair), last=max(pair))
+)
+protocols = st.one_of(
+    st.tuples(st.sampled_from(["tcp", "udp"]), st.none() | ports),
+    st.tuples(
+        st.sampled_from(["icmp", "icmpv6"]),
+        st.none() | st.integers(0, 255).map(lambda number: Ports(first=number, last=number)),
+    ),
+    st.tuples(st.sampled_from(["-1", "50"]), st.none()),
+)
+
+
+@st.composite
+def peers(draw: st.DrawFn, others: list[str]) -> tuple[str, ...]:
+    pool = ["0.0.0.0/0", "10.0.0.0/8", "::/0", "2001:db8::/32", "self", "sg-12345678", "pl-12345678", *others]
+    return tuple(draw(st.lists(st.sampled_from(pool), min_size=1, max_size=4, unique=True)))
+
+
+@st.composite
+def security_groups(draw: st.DrawFn) -> dict[str, SecurityGroup]:
+    usable = names.filter(lambda name: name.lower() not in ("self", "default") and name[:3] not in ("sg-", "pl-"))
+    found = draw(st.lists(usable, max_size=3, unique_by=str.lower))
+    result = {}
+    for name in found:
+        others = [other for other in found if other != name]
+        ingress, egress = (draw(st.lists(protocols, max_size=3, unique_by=repr)) for _ in range(2))
+        result[name] = SecurityGroup(
+            group_name=draw(st.none() | st.just(f"{name} (x)")),
+            description=draw(group_texts.filter(bool)),
+            vpc=draw(vpcs),
+            ingress=tuple(
+                IngressRule(
+                    protocol=protocol, ports=ports, sources=draw(peers(others)), description=draw(group_texts)
+                )
+                for protocol, ports in ingress
+            ),
+            egress=draw(
+                st.none()
+                | st.just(
+                    tuple(
+                        EgressRule(protocol=protocol, ports=ports, destinations=draw(peers(others)))
+                        for protocol, ports in egress
+                    )
+                )
+            ),
+            tags=draw(tags),
+        )
+    return result
+
+
+@st.composite
+def interfaces(
+    draw: st.DrawFn, subnet: Selector, number: int, groups: list[str], instance: str | None, index: int
+) -> NetworkInterface:
+    prefix = subnet.cidr.removesuffix(".0/24") if subnet.cidr else "10.0.0"
+    attachment = instance and Attachment(
+        instance=instance,
+        device_index=index,
+        network_card_index=draw(st.integers(0, 3)) if index else 0,
+        delete_on_termination=draw(st.booleans()),
+    )
+    return NetworkInterface(
+        subnet=subnet,
+        security_groups=draw(st.none() | st.permutations([*groups, "sg-12345678"]).map(tuple)),
+        private_ip=draw(st.none() | st.just(f"{prefix}.{number + 10}")),
+        description=draw(lines),
+        source_dest_check=draw(st.booleans()),
+        attachment=attachment or None,
+        tags=draw(tags),
+    )
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    """A whole stack in which every reference leads somewhere and no slot is taken twice."""
+    groups = draw(security_groups())
+    instances: dict[str, Instance] = {}
+    cards: dict[str, NetworkInterface] = {}
+    for owner in [*draw(st.lists(names, max_size=2, unique=True)), None]:
+        zone = draw(zones)
+        if owner is not None:
+            instances[owner] = draw(
+                st.builds(
+                    Instance,
+                    image=images,
+                    instance_type=st.sampled_from(["t3.micro", "u-6tb1.112xlarge", "mac2-m2pro.metal"]),
+                    key_name=st.none() | st.sampled_from(["ops", "on", "my key", "012", "a: b"]),
+                    iam_instance_profile=st.none()
+                    | st.sampled_from(["web", "012", "arn:aws:iam::123456789012:instance-profile/a/b"]),
+                    user_data=st.none() | user_data,
+                    state=st.sampled_from(["running", "stopped"]),
+                    tags=tags,
+                )
+            )
+        for index in range(draw(st.integers(1 if owner is not None else 0, 2))):
+            name = draw(names.filter(lambda name: name not in cards))
+            subnet = draw(subnets | st.just(Selector(default_for_az=zone)))
+            cards[name] = draw(interfaces(subnet, len(cards), list(groups), owner, index))
+    addresses = draw(st.dictionaries(names, st.booleans(), max_size=4))
+    targets = iter(cards)
+    return Document(
+        version=1,
+        stack=draw(st.sampled_from(["s", "two-enis", "on", "null", "true"])),
+        region=draw(st.none() | st.just("us-east-1")),
+        account_id=draw(st.none() | st.just("012345678901")),
+        assume_role_arn=draw(st.none() | st.just("arn:aws:iam::012345678901:role/ops/admin")),
+        tags=draw(tags),
+        security_groups=groups,
+        instances=instances,
+        network_interfaces=cards,
+        elastic_ips={
+            name: ElasticIp(association=Association(network_interface=target), tags=draw(tags))
+            if wanted and (target := next(targets, None)) is not None
+            else ElasticIp(tags=draw(tags))
+            for name, wanted in addresses.items()
+        },
+    )

@@ -1,0 +1,206 @@
+"""What is accepted, and the normal form that it gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from enireconcile.spec import (
+    Attachment,
+    Image,
+    IngressRule,
+    NetworkInterface,
+    Ports,
+    SecurityGroup,
+    Selector,
+)
+from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, document
+
+RULES: list[tuple[str, Any]] = [
+    # protocol and ports as written, what they become
+    ("protocol: tcp, ports: 80", ("tcp", Ports(first=80, last=80))),
+    ('protocol: tcp, ports: "80"', ("tcp", Ports(first=80, last=80))),
+    ("protocol: TCP, ports: 8000-8010", ("tcp", Ports(first=8000, last=8010))),
+    ('protocol: udp, ports: "0-65535"', ("udp", Ports(first=0, last=65535))),
+    ("protocol: tcp", ("tcp", None)),
+    ("protocol: 6", ("tcp", None)),
+    ("protocol: '17'", ("udp", None)),
+    ("protocol: 1, ports: 8", ("icmp", Ports(first=8, last=8))),
+    ("protocol: icmp", ("icmp", None)),
+    ("protocol: 58", ("icmpv6", None)),
+    ("protocol: all", ("-1", None)),
+    ("protocol: -1", ("-1", None)),
+    ("protocol: 50", ("50", None)),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), RULES)
+def test_protocols_and_ports(written: str, expected: tuple[str, Ports | None]) -> None:
+    """EC2's spelling: a name where EC2 has one, -1 for all, else the number."""
+    (rule,) = document(RULE + f"{{{written}, sources: [self]}}\n").security_groups["a"].ingress
+    assert (rule.protocol, rule.ports) == expected
+
+
+PEERS = [
+    # a source as written, what it becomes
+    ("0.0.0.0/0", "0.0.0.0/0"),
+    ("10.1.2.3/32", "10.1.2.3/32"),
+    ("'::/0'", "::/0"),
+    ("'2001:0DB8:0:0::/64'", "2001:db8::/64"),
+    ("sg-0123456789abcdef0", "sg-0123456789abcdef0"),
+    ("pl-12345678", "pl-12345678"),
+    ("self", "self"),
+    ("a", "a"),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), PEERS)
+def test_sources(written: str, expected: str) -> None:
+    """IPv6 is compressed and lower case; everything else stays as written."""
+    (rule,) = document(RULE + f"{{protocol: tcp, sources: [{written}]}}\n").security_groups["a"].ingress
+    assert rule.sources == (expected,)
+
+
+VPCS = [
+    ("default", Selector(default=True)),
+    ("vpc-0123456789abcdef0", Selector(id="vpc-0123456789abcdef0")),
+    ("{cidr: 10.0.0.0/16}", Selector(cidr="10.0.0.0/16")),
+    ("{tags: {Name: lab, 'aws:cloudformation:stack-name': x}}", None),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), VPCS)
+def test_ways_to_point_at_a_vpc(written: str, expected: Selector | None) -> None:
+    """Tags to search by may be AWS's own, which nobody may set."""
+    expected = expected or Selector(tags={"Name": "lab", "aws:cloudformation:stack-name": "x"})
+    assert document(GROUP + f"vpc: {written}\n").security_groups["a"].vpc == expected
+
+
+SUBNETS = [
+    ("subnet-12345678", Selector(id="subnet-12345678")),
+    ("{cidr: 10.0.0.0/24}", Selector(cidr="10.0.0.0/24")),
+    ("{tags: {Name: lab-a}}", Selector(tags={"Name": "lab-a"})),
+    ("{default_for_az: us-gov-west-1a}", Selector(default_for_az="us-gov-west-1a")),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), SUBNETS)
+def test_ways_to_point_at_a_subnet(written: str, expected: Selector) -> None:
+    """Exactly one field of the selector is set, and ``kind`` names it."""
+    (interface,) = document(
+        INTERFACE.replace("subnet-12345678", written).rstrip() + "\n"
+    ).network_interfaces.values()
+    assert interface.subnet == expected
+    assert getattr(interface.subnet, interface.subnet.kind) is not None
+
+
+IMAGES = [
+    ("ami-12345678", Image(id="ami-12345678")),
+    ("{ssm: /aws/service/x/y}", Image(ssm="/aws/service/x/y")),
+    ('{name: "al2023-ami-2023*", owner: amazon}', Image(name="al2023-ami-2023*", owner="amazon")),
+    ("{name: mine, owner: 012345678901}", Image(name="mine", owner="012345678901")),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), IMAGES)
+def test_ways_to_point_at_an_image(written: str, expected: Image) -> None:
+    """An owner's leading zero stays."""
+    assert document(INSTANCE.replace("ami-12345678", written).rstrip() + "\n").instances["web"].image == expected
+
+
+def test_what_is_left_out_of_a_group() -> None:
+    """No port is open; what goes out is left as EC2 made it."""
+    assert document(HEAD + "security_groups: {a: {}}\n").security_groups["a"] == SecurityGroup(
+        group_name=None,
+        description="Managed by enireconcile",
+        vpc=Selector(default=True),
+        ingress=(),
+        egress=None,
+        tags={},
+    )
+
+
+def test_an_empty_egress_is_not_an_absent_one() -> None:
+    """Present: exactly these, and there are none."""
+    assert document(GROUP + "egress: []\n").security_groups["a"].egress == ()
+
+
+def test_what_is_left_out_of_an_instance() -> None:
+    """It runs, and nothing harsh is done to it."""
+    instance = document(INSTANCE.rstrip() + "\n").instances["web"]
+    assert (instance.state, instance.on_change, instance.user_data, instance.tags) == (
+        "running",
+        "refuse",
+        None,
+        {},
+    )
+    assert (instance.key_name, instance.iam_instance_profile) == (None, None)
+
+
+def test_what_is_left_out_of_an_interface() -> None:
+    """EC2's defaults; no groups means that the VPC's default group is meant."""
+    assert document(INTERFACE.rstrip() + "\n").network_interfaces["eth0"] == NetworkInterface(
+        subnet=Selector(id="subnet-12345678"),
+        security_groups=None,
+        private_ip=None,
+        description="",
+        source_dest_check=True,
+        attachment=None,
+        tags={},
+    )
+
+
+def test_what_is_left_out_of_an_attachment() -> None:
+    """Card 0, and the interface outlives its instance."""
+    text = INSTANCE.rstrip() + "\n"
+    assert document(text).network_interfaces["eth0"].attachment == Attachment(
+        instance="web", device_index=0, network_card_index=0, delete_on_termination=False
+    )
+
+
+@pytest.mark.parametrize("profile", ["web", "arn:aws:iam::123456789012:instance-profile/team/web"])
+def test_an_instance_profile_by_name_or_arn(profile: str) -> None:
+    """EC2 takes either."""
+    text = INSTANCE + f"iam_instance_profile: {profile}\n"
+    assert document(text).instances["web"].iam_instance_profile == profile
+
+
+@pytest.mark.parametrize(("count", "unit"), [(16384, "x"), (8192, "é")])
+def test_user_data_up_to_16_kib(count: int, unit: str) -> None:
+    """Bytes count, not characters."""
+    assert document(INSTANCE + f"user_data: {unit * count}\n").instances["web"].user_data == unit * count
+
+
+def test_sixteen_groups_on_an_interface() -> None:
+    """More than the default quota of 5, which may have been raised: not for us to refuse offline."""
+    groups = ", ".join(f"sg-{n:08x}" for n in range(16))
+    interface = document(INTERFACE + f"security_groups: [{groups}]\n").network_interfaces["eth0"]
+    assert interface.security_groups is not None
+    assert len(interface.security_groups) == 16
+
+
+def test_rows_can_be_built_in_python() -> None:
+    """The other stages' tests do so; the same rules hold."""
+    rule = IngressRule(protocol="tcp", ports=Ports(first=1, last=2), sources=("self",))
+    assert SecurityGroup(ingress=(rule,)).ingress == (rule,)
+    with pytest.raises(ValidationError, match="exactly one of"):
+        Selector()
+    with pytest.raises(ValidationError, match="exactly one of"):
+        Selector(id="vpc-12345678", default=True)
+    with pytest.raises(ValidationError, match="go together"):
+        Image(name="x")
+    with pytest.raises(ValidationError, match="exactly one of id, ssm, name"):
+        Image()
+    with pytest.raises(ValidationError, match="cannot be chosen by default"):
+        NetworkInterface(subnet=Selector(default=True))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(rule, "protocol", "udp")  # noqa: B010 (mypy knows it too)
+
+
+def test_equal_selectors_have_equal_keys() -> None:
+    """Whatever the order of their tags."""
+    first, second = Selector(tags={"a": "1", "b": "2"}), Selector(tags={"b": "2", "a": "1"})
+    assert (first == second, first.key == second.key) == (True, True)
+    assert first.key != Selector(tags={"a": "1"}).key

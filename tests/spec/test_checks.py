@@ -1,0 +1,316 @@
+"""What takes two rows to see. Each case is a spec from line 3 on, and the one problem that it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.spec.reading import HEAD, assert_refused, problems
+
+
+@dataclass(frozen=True)
+class Case:
+    """A situation, the spec, and the problem; ``place`` is ``line:column path``."""
+
+    situation: str
+    spec: str
+    place: str
+    message: str
+    hint: str
+
+
+REFERENCES = [
+    Case(
+        "an attachment to an instance that the spec does not have",
+        """
+instances: {web: {image: ami-12345678, instance_type: t3.micro}}
+network_interfaces:
+  a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}
+  b: {subnet: subnet-12345678, attachment: {instance: wbe, device_index: 1}}
+""",
+        "6:55 network_interfaces.b.attachment.instance",
+        "there is no instance 'wbe' in this spec",
+        "did you mean `web`?",
+    ),
+    Case(
+        "an attachment to an instance by its id",
+        "network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: i-12345678, device_index: 1}}}",
+        "3:74 network_interfaces.a.attachment.instance",
+        "there is no instance 'i-12345678' in this spec",
+        "ids are not taken here",
+    ),
+    Case(
+        "an interface in a group that the spec does not have",
+        """
+security_groups: {web: {}, db: {}}
+network_interfaces: {a: {subnet: subnet-12345678, security_groups: [web, ssh]}}
+""",
+        "4:74 network_interfaces.a.security_groups.1",
+        "there is no security group 'ssh' in this spec",
+        "known: db, web",
+    ),
+    Case(
+        "a rule for a group that the spec does not have",
+        "security_groups: {web: {ingress: [{protocol: tcp, ports: 80, sources: [self, wep]}]}}",
+        "3:78 security_groups.web.ingress.0.sources.1",
+        "there is no security group 'wep' in this spec",
+        "did you mean `web`?",
+    ),
+    Case(
+        "an egress rule for a group that the spec does not have",
+        "security_groups: {web: {egress: [{protocol: tcp, ports: 80, destinations: [db]}]}}",
+        "3:76 security_groups.web.egress.0.destinations.0",
+        "there is no security group 'db' in this spec",
+        "known: web",
+    ),
+    Case(
+        "an address for an interface that the spec does not have",
+        """
+network_interfaces: {web-eth1: {subnet: subnet-12345678}}
+elastic_ips: {ip: {association: {network_interface: web-eth2}}}
+""",
+        "4:53 elastic_ips.ip.association.network_interface",
+        "there is no network interface 'web-eth2' in this spec",
+        "did you mean `web-eth1`?",
+    ),
+]
+
+GROUPS = [
+    Case(
+        "a logical name that EC2 reserves, and no group_name",
+        "security_groups: {Default: {}}",
+        "3:19 security_groups.Default",
+        "the name `default` is reserved",
+        "group_name",
+    ),
+    Case(
+        "two names that differ by case only, in one VPC",
+        "security_groups: {web: {}, Web: {}}",
+        "3:28 security_groups.Web",
+        "EC2 would take 'Web' for the name of security_groups.web too",
+        "more than case",
+    ),
+    Case(
+        "a group_name that is another group's logical name",
+        "security_groups: {web: {vpc: {tags: {a: b}}}, www: {vpc: {tags: {a: b}}, group_name: WEB}}",
+        "3:86 security_groups.www.group_name",
+        "EC2 would take 'WEB' for the name of security_groups.web too",
+        "more than case",
+    ),
+    Case(
+        "one rule twice, in other words",
+        """
+security_groups:
+  web:
+    ingress:
+      - {protocol: tcp, sources: [10.0.0.0/8], description: all ports}
+      - {protocol: 6, ports: 0-65535, sources: [10.0.0.0/8]}
+""",
+        "7:49 security_groups.web.ingress.1.sources.0",
+        "the same rule as security_groups.web.ingress.0.sources.0",
+        "remove one",
+    ),
+    Case(
+        "one source twice in a rule",
+        "security_groups: {web: {ingress: [{protocol: icmp, sources: ['2001:DB8::/32', '2001:db8:0::/32']}]}}",
+        "3:79 security_groups.web.ingress.0.sources.1",
+        "the same rule as security_groups.web.ingress.0.sources.0",
+        "remove one",
+    ),
+    Case(
+        "a group's own name is itself",
+        "security_groups: {web: {egress: [{protocol: all, destinations: [self, web]}]}}",
+        "3:71 security_groups.web.egress.0.destinations.1",
+        "the same rule as security_groups.web.egress.0.destinations.0",
+        "remove one",
+    ),
+]
+
+WEB = "instances: {web: {image: ami-12345678, instance_type: t3.micro}}\n"
+
+INTERFACES = [
+    Case(
+        "two interfaces at one index of an instance",
+        WEB
+        + """network_interfaces:
+  a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}
+  b: {subnet: subnet-12345678, attachment: {instance: web, device_index: 1}}
+  c:
+    subnet: subnet-12345678
+    attachment:
+      instance: web
+      device_index: 1
+""",
+        "11:21 network_interfaces.c.attachment.device_index",
+        "network_interfaces.b has index 1 of 'web'",
+        "2 is free",
+    ),
+    Case(
+        "two interfaces at one index of the second card",
+        WEB
+        + """network_interfaces:
+  a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}
+  b: {subnet: subnet-12345678, attachment: {instance: web, device_index: 1, network_card_index: 1}}
+  c: {subnet: subnet-12345678, attachment: {instance: web, device_index: 1, network_card_index: 1}}
+""",
+        "7:74 network_interfaces.c.attachment.device_index",
+        "network_interfaces.b has index 1 on card 1 of 'web'",
+        "0 is free",
+    ),
+    Case(
+        "an instance with no interface to boot with",
+        WEB + "network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 1}}}",
+        "3:18 instances.web",
+        "has no network interface at device_index 0",
+        "`attachment: {instance: web, device_index: 0}`",
+    ),
+    Case(
+        "an instance whose index 0 is on another card",
+        WEB
+        + "network_interfaces:\n"
+        + "  a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0, network_card_index: 1}}",
+        "3:18 instances.web",
+        "has no network interface at device_index 0",
+        "`attachment: {instance: web, device_index: 0}`",
+    ),
+    Case(
+        "an instance with interfaces in two zones",
+        WEB
+        + """network_interfaces:
+  a: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 0}}
+  b: {subnet: {default_for_az: us-east-1b}, attachment: {instance: web, device_index: 1}}
+""",
+        "6:32 network_interfaces.b.subnet.default_for_az",
+        "'web' also has network_interfaces.a, in 'us-east-1a'",
+        "in one zone",
+    ),
+    Case(
+        "a zone of another region",
+        "region: eu-west-1\nnetwork_interfaces: {a: {subnet: {default_for_az: us-east-1a}}}",
+        "4:51 network_interfaces.a.subnet.default_for_az",
+        "'us-east-1a' is not in region 'eu-west-1'",
+        "correct one",
+    ),
+    Case(
+        "one address twice in one subnet",
+        """
+network_interfaces:
+  a: {subnet: {tags: {Name: lab, Env: x}}, private_ip: 10.0.0.10}
+  b: {subnet: {tags: {Env: x, Name: lab}}, private_ip: 10.0.0.10}
+""",
+        "5:56 network_interfaces.b.private_ip",
+        "network_interfaces.a has 10.0.0.10 in this subnet",
+        "leave it to EC2",
+    ),
+    Case(
+        "an address outside of its subnet",
+        "network_interfaces: {a: {subnet: {cidr: 10.0.0.0/24}, private_ip: 10.0.1.10}}",
+        "3:67 network_interfaces.a.private_ip",
+        "10.0.1.10 is outside of subnet 10.0.0.0/24",
+        "from 10.0.0.4 to 10.0.0.254",
+    ),
+    *(
+        Case(
+            f"the address {address}, which AWS keeps for itself",
+            f"network_interfaces: {{a: {{subnet: {{cidr: 10.0.0.0/28}}, private_ip: {address}}}}}",
+            "3:67 network_interfaces.a.private_ip",
+            f"{address} is one of the five addresses that AWS keeps in 10.0.0.0/28",
+            "from 10.0.0.4 to 10.0.0.14",
+        )
+        for address in ("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.15")
+    ),
+]
+
+TAGS_47 = ", ".join(f"k{n}: v" for n in range(47))
+
+OTHERS = [
+    Case(
+        "two addresses on one interface's primary private address",
+        """
+network_interfaces: {a: {subnet: subnet-12345678}}
+elastic_ips:
+  one: {association: {network_interface: a}}
+  two: {association: {network_interface: a}}
+""",
+        "6:42 elastic_ips.two.association.network_interface",
+        "the primary address of 'a' has elastic_ips.one already",
+        "one Elastic IP for each private IP",
+    ),
+    Case(
+        "more tags on a stack than EC2 takes with ours",
+        f"tags: {{{TAGS_47}, x: y}}\nelastic_ips: {{a: {{}}}}",
+        "3:7 tags",
+        "51 tags with those of the stack and of enireconcile; EC2 takes 50",
+        "remove 1; Name, enireconcile:name, enireconcile:stack",
+    ),
+    Case(
+        "more tags on a resource, with those of the stack, than EC2 takes",
+        f"tags: {{{TAGS_47}}}\nelastic_ips: {{a: {{tags: {{k1: w, Name: n, x: y}}}}}}",
+        "4:25 elastic_ips.a.tags",
+        "51 tags",
+        "remove 1",
+    ),
+    Case(
+        "a role in an account that the guard refuses",
+        "account_id: '123456789012'\nassume_role_arn: arn:aws:iam::210987654321:role/ops",
+        "4:18 assume_role_arn",
+        "this role acts in account 210987654321",
+        "correct one",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "case", [*REFERENCES, *GROUPS, *INTERFACES, *OTHERS], ids=lambda case: case.situation.replace(" ", "-")
+)
+def test_what_does_not_fit_together(case: Case) -> None:
+    """One problem, at the later of the two places where there are two."""
+    assert_refused(HEAD + case.spec.lstrip("\n"), case.place, case.message, case.hint)
+
+
+FINE = {
+    "one index on two cards": WEB
+    + """network_interfaces:
+  a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}
+  b: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0, network_card_index: 1}}
+""",
+    "one group name in two VPCs": "security_groups: {web: {}, web2: {group_name: web, vpc: vpc-12345678}}",
+    "a reserved name with another group_name": "security_groups: {default: {group_name: web}}",
+    "groups that name each other": """
+security_groups:
+  a: {ingress: [{protocol: tcp, ports: 80, sources: [b, self, sg-12345678, pl-12345678]}]}
+  b: {egress: [{protocol: tcp, ports: 80, destinations: [a]}]}
+""",
+    "one rule in each direction": """
+security_groups:
+  a: {ingress: [{protocol: all, sources: [self]}], egress: [{protocol: all, destinations: [self]}]}
+""",
+    "one address in two subnets": """
+network_interfaces:
+  a: {subnet: {cidr: 10.0.0.0/24}, private_ip: 10.0.0.10}
+  b: {subnet: {tags: {Name: x}}, private_ip: 10.0.0.10}
+""",
+    "50 tags, ours among them": f"tags: {{{TAGS_47}}}\nelastic_ips: {{a: {{tags: {{Name: n}}}}}}",
+    "an address that is associated with nothing": "elastic_ips: {spare: {}}",
+    "zones that differ where nothing holds them together": """
+network_interfaces:
+  a: {subnet: {default_for_az: us-east-1a}}
+  b: {subnet: {default_for_az: us-east-1b}}
+""",
+    "a role in the guarded account": (
+        "account_id: 123456789012\nassume_role_arn: arn:aws:iam::123456789012:role/ops"
+    ),
+}
+
+
+@pytest.mark.parametrize("situation", FINE)
+def test_what_does_fit_together(situation: str) -> None:
+    """The other side of the rules above."""
+    assert problems(HEAD + FINE[situation].lstrip("\n") + "\n") == []
+
+
+def test_a_broken_interface_may_be_the_one_to_boot_with() -> None:
+    """Its own problem is told; that the instance has no interface may not be true."""
+    text = HEAD + WEB + "network_interfaces: {a: {subnet: x, attachment: {instance: web, device_index: 0}}}\n"
+    assert_refused(text, "4:34 network_interfaces.a.subnet", "'x' is no subnet", "")

@@ -1,0 +1,90 @@
+"""A document as YAML, and back."""
+
+from __future__ import annotations
+
+import re
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+
+from enireconcile.spec import Document, Instance, SecurityGroup, json_schema, load, render
+from tests.spec.core import core
+from tests.spec.documents import documents
+from tests.spec.reading import HEAD, INSTANCE, document, problems
+from tests.spec.test_two_enis import TWO_ENIS
+
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+RELAXED = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@RELAXED
+@given(documents())
+def test_what_is_written_is_read_back(wanted: Document) -> None:
+    """For any document: the same document, and nothing that the JSON Schema would refuse.
+
+    PyYAML with its YAML 1.1 rules finds no number, date or boolean where there is a text, nor the reverse.
+    """
+    text = render(wanted)
+    assert problems(text) == []
+    assert document(text) == wanted
+    assert list(VALIDATOR.iter_errors(core(text))) == []
+    assert yaml.safe_load(text) == core(text)
+
+
+def test_it_reads_like_a_file_that_a_person_wrote() -> None:
+    """Comments apart, specs/two-enis.yaml comes back line by line, but for defaults and blank lines."""
+    (loaded,) = load([str(TWO_ENIS)])
+    original = [re.sub("(^| +)# .*", "", line) for line in TWO_ENIS.read_text().splitlines()]
+    lines = render(loaded.document).splitlines()
+    assert [line for line in lines if line] == [line for line in original if line]
+
+
+def test_defaults_are_left_out() -> None:
+    """What is not there cannot drift from the documentation."""
+    text = render(Document(version=1, stack="s", security_groups={"a": SecurityGroup()}))
+    assert text == "version: 1\nstack: s\n\nsecurity_groups:\n  a: {}\n"
+
+
+def test_an_empty_egress_is_written() -> None:
+    """It means something else than none at all."""
+    text = render(Document(version=1, stack="s", security_groups={"a": SecurityGroup(egress=())}))
+    assert "egress: []" in text
+
+
+def test_a_long_rule_goes_over_several_lines() -> None:
+    """And comes back the same."""
+    sources = ", ".join(f"10.{number}.0.0/16" for number in range(20))
+    text = HEAD + f"security_groups: {{a: {{ingress: [{{protocol: tcp, ports: 80, sources: [{sources}]}}]}}}}\n"
+    rendered = render(document(text))
+    assert "      - protocol: tcp\n        ports: 80\n        sources:\n          - 10.0.0.0/16\n" in rendered
+    assert document(rendered) == document(text)
+
+
+@pytest.mark.parametrize(
+    "user_data",
+    [
+        "a\nb\n",
+        "a\nb",
+        "a\n\nb\n",
+        "a\tb\n",
+        "\ta\nb",
+        " a\nb\n",
+        "\na\n",
+        "a\n\n",
+        "a \nb\n",
+        "a\r\nb",
+        "\0",
+        "a\u2028b\n",
+        "\n",
+    ],
+)
+def test_user_data_comes_back_byte_by_byte(user_data: str) -> None:
+    """As a block where a block can hold it, else quoted."""
+    wanted = document(INSTANCE.rstrip() + "\n")
+    web = Instance(image=wanted.instances["web"].image, instance_type="t3.micro", user_data=user_data)
+    wanted = wanted.model_copy(update={"instances": {"web": web}})
+    assert document(render(wanted)).instances["web"].user_data == user_data

@@ -1,0 +1,101 @@
+"""The JSON Schema of the spec file: editors check with it while one types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from enireconcile.spec import json_schema
+from tests.spec.core import core
+from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, problems
+from tests.spec.test_two_enis import TWO_ENIS
+
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+
+GOOD = [
+    HEAD,
+    HEAD + "account_id: 012345678901\ntags: {Version: 1.10, Count: 3, Open: true}\n",
+    HEAD + "elastic_ips: {spare: {}, 1: {}}\n",
+    GROUP + "vpc: vpc-12345678\n",
+    GROUP + "vpc: {tags: {a: 1}}\n    egress: []\n",
+    RULE + '{protocol: 6, ports: "80", sources: [self]}\n',
+    RULE + "{protocol: tcp, ports: 80-90, sources: [0.0.0.0/0, '::/0'], description: x}\n",
+    INSTANCE + "user_data: x\n    state: stopped\n    on_change: refuse\n",
+    INTERFACE + "private_ip: 10.0.0.10\n    security_groups: [sg-12345678]\n    source_dest_check: false\n",
+]
+
+BAD = [
+    "stack: s\n",
+    "version: 1\n",
+    "version: 2\nstack: s\n",
+    "version: 1\nstack: S\n",
+    HEAD + "regoin: x\n",
+    HEAD + "region: x\n",
+    HEAD + "account_id: x\n",
+    HEAD + "tags: {'aws:x': y}\n",
+    HEAD + "tags: {a: [b]}\n",
+    HEAD + "elastic_ips: {a.b: {}}\n",
+    HEAD + "elastic_ips: {a: {association: {}}}\n",
+    HEAD + "elastic_ips: {a: {reverse_dns: x.example.com}}\n",
+    GROUP + "vpc: main\n",
+    GROUP + "vpc: {cidr: 10.0.0.0/8}\n",
+    GROUP + "vpc: {tags: {}}\n",
+    GROUP + "description: a|b\n",
+    RULE + "{protocol: tcp, sources: []}\n",
+    RULE + "{protocol: tcp, ports: 65536, sources: [self]}\n",
+    RULE + "{protocol: tcp, ports: http, sources: [self]}\n",
+    INSTANCE + "state: paused\n",
+    INSTANCE + "on_change: replace\n",
+    INSTANCE + "user_data: x\n    user_data_file: y\n",
+    INTERFACE + "security_groups: []\n",
+    INTERFACE + "source_dest_check: yes\n",
+    INTERFACE + "attachment: {instance: web, device_index: '1'}\n",
+    INTERFACE + "attachment: {instance: web, device_index: -1}\n",
+    INTERFACE + "attachment: {instance: web}\n",
+    INTERFACE.replace("subnet-12345678", "{default_for_az: us-east-1}").rstrip() + "\n",
+    INSTANCE.replace("ami-12345678", "{name: x}").rstrip() + "\n",
+]
+
+
+def test_it_is_a_json_schema_without_an_id() -> None:
+    """2020-12; it can be written as JSON."""
+    schema = json.loads(json.dumps(json_schema()))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "$id" not in schema
+
+
+def _properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row in (schema, *schema["$defs"].values()):
+        yield from row["properties"].items()
+
+
+def test_every_field_has_words_for_an_editor() -> None:
+    """A title and a description; and none may be null."""
+    for name, about in _properties(json_schema()):
+        assert about["title"], name
+        assert about["description"], name
+        assert "null" not in json.dumps(about), name
+
+
+@pytest.mark.parametrize("text", [*GOOD, TWO_ENIS.read_text()])
+def test_good_specs_pass(text: str) -> None:
+    """What we accept, an editor does not underline."""
+    assert problems(text) == []
+    assert list(VALIDATOR.iter_errors(core(text))) == []
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_specs_do_not(text: str) -> None:
+    """What an editor can see, it shows while one types; we refuse it too."""
+    assert list(VALIDATOR.iter_errors(core(text)))
+    assert problems(text)
+
+
+def test_user_data_from_a_file_is_known_to_editors() -> None:
+    """The loader takes it out before the rows see it, so it is added to the schema by hand."""
+    assert list(VALIDATOR.iter_errors(core(INSTANCE + "user_data_file: boot.sh\n"))) == []

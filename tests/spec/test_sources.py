@@ -1,0 +1,189 @@
+"""Files, directories, stdin, and the files of user data."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from enireconcile.errors import SpecErrors
+from enireconcile.spec import load
+from tests.spec.reading import HEAD
+
+
+def spec(directory: Path, name: str, stack: str) -> str:
+    path = directory / name
+    path.write_text(f"version: 1\nstack: {stack}\n")
+    return str(path)
+
+
+def problems(*sources: str) -> list[str]:
+    with pytest.raises(SpecErrors) as caught:
+        load(sources)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_file_is_named_as_the_user_named_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that editors find it."""
+    spec(tmp_path, "a.yaml", "a")
+    monkeypatch.chdir(tmp_path)
+    assert [(loaded.file, loaded.document.stack) for loaded in load(["./a.yaml"])] == [("./a.yaml", "a")]
+
+
+def test_a_directory_stands_for_its_specs(tmp_path: Path) -> None:
+    """Sorted; not what an editor hides there, nor what lies deeper, nor other files."""
+    for name, stack in (("b.yml", "b"), ("a.yaml", "a"), (".a.yaml", "a"), ("c.json", "c")):
+        spec(tmp_path, name, stack)
+    (tmp_path / "d.yaml").mkdir()
+    assert [loaded.file for loaded in load([str(tmp_path)])] == [f"{tmp_path}/a.yaml", f"{tmp_path}/b.yml"]
+
+
+def test_stdin_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the argument, else from the process."""
+    assert load(["-"], stdin=lambda: HEAD)[0].file == "-"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(HEAD.encode())))
+    assert load(["-"])[0].document.stack == "s"
+
+
+def test_stdin_has_one_spec_only() -> None:
+    """It would be empty the second time."""
+    with pytest.raises(SpecErrors, match="-:1:1: stdin is given twice"):
+        load(["-", "-"], stdin=lambda: HEAD)
+
+
+def test_stdin_that_is_not_text() -> None:
+    """Python decodes it before we see it."""
+
+    def undecodable() -> str:
+        return b"\xff".decode()
+
+    with pytest.raises(SpecErrors, match="-:1:1: cannot be read: not a file of text"):
+        load(["-"], stdin=undecodable)
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    """No such file, an empty directory, a name that cannot be: all told at once."""
+    found = problems(str(tmp_path / "no.yaml"), str(tmp_path), "a\0b", "x" * 5000)
+    assert len(found) == 4
+    assert any("no.yaml:1:1: cannot be read: No such file" in line for line in found)
+    assert any("there is no *.yaml file in this directory" in line for line in found)
+
+
+def test_all_problems_of_all_files_are_told(tmp_path: Path) -> None:
+    """Sorted by file and place."""
+    spec(tmp_path, "a.yaml", "A")
+    spec(tmp_path, "b.yaml", "b\nregion: here\nregoin: there")
+    found = [line.removeprefix(f"{tmp_path}/").split(": ")[0] for line in problems(str(tmp_path))]
+    assert found == ["a.yaml:2:8", "b.yaml:3:9", "b.yaml:4:1"]
+
+
+@pytest.mark.parametrize("rest", ["", "\nregoin: x"])
+def test_two_files_with_one_stack(tmp_path: Path, rest: str) -> None:
+    """Each would take the other's resources for leftovers. A mistake elsewhere does not hide it."""
+    spec(tmp_path, "a.yaml", "same")
+    spec(tmp_path, "b.yaml", "same" + rest)
+    assert problems(str(tmp_path))[0].splitlines() == [
+        f"{tmp_path}/b.yaml:2:8: stack: stack 'same' is also that of {tmp_path}/a.yaml",
+        "  hint: one file holds the whole of a stack",
+    ]
+
+
+def test_one_file_given_twice(tmp_path: Path) -> None:
+    """The same mistake."""
+    name = spec(tmp_path, "a.yaml", "same")
+    assert len(problems(name, str(tmp_path))) == 1
+
+
+def test_a_file_that_is_too_large_is_not_read_to_its_end() -> None:
+    """/dev/zero has no end."""
+    (found,) = problems("/dev/zero")
+    assert "larger than 1048576 bytes" in found
+
+
+def test_a_problem_that_is_found_later_has_a_place() -> None:
+    """For the stages that ask AWS: what they find wrong is shown where it was written."""
+    (loaded,) = load(["-"], stdin=lambda: HEAD + "elastic_ips:\n  a:\n    tags: {b: c}\n")
+    assert (
+        str(loaded.problem(("elastic_ips", "a", "tags", "b"), "m", "h"))
+        == "-:5:15: elastic_ips.a.tags.b: m\n  hint: h"
+    )
+    assert str(loaded.problem(("elastic_ips", "a", "tags"), "m")) == "-:5:11: elastic_ips.a.tags: m"
+    assert str(loaded.problem(("elastic_ips", "a", "association"), "m")) == "-:4:3: elastic_ips.a.association: m"
+    assert str(loaded.problem((), "m")) == "-:1:1: m"
+
+
+# ---- user_data_file
+
+
+def with_user_data(directory: Path, lines: str) -> str:
+    path = directory / "s.yaml"
+    path.write_text(
+        HEAD
+        + "network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}}\n"
+        + "instances:\n  web:\n    image: ami-12345678\n    instance_type: t3.micro\n"
+        + lines
+    )
+    return str(path)
+
+
+def test_user_data_from_a_file(tmp_path: Path) -> None:
+    """As it is, relative to the spec, whatever the working directory."""
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot" / "web.sh").write_bytes(b"#!/bin/sh\r\necho \xc3\xa9")
+    (loaded,) = load([with_user_data(tmp_path, "    user_data_file: boot/web.sh\n")])
+    assert loaded.document.instances["web"].user_data == "#!/bin/sh\r\necho é"
+
+
+def test_user_data_for_a_spec_on_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the working directory."""
+    (tmp_path / "web.sh").write_text("x")
+    text = Path(with_user_data(tmp_path, "    user_data_file: web.sh\n")).read_text()
+    monkeypatch.chdir(tmp_path)
+    assert load(["-"], stdin=lambda: text)[0].document.instances["web"].user_data == "x"
+
+
+FILES = [
+    # user_data_file as written, the message
+    ("none.sh", "there is no file 'none.sh'"),
+    ("../secret", "'../secret' is outside the directory of the spec"),
+    ("boot/../../secret", "is outside the directory of the spec"),
+    ("/etc/hostname", "'/etc/hostname' is outside the directory of the spec"),
+    ("link", "'link' is outside the directory of the spec"),
+    ("loop", "'loop'"),
+    ("boot", "there is no file 'boot'"),
+    ("long.sh", "'long.sh' is longer than EC2's 16384 bytes"),
+    ("binary", "'binary' is not UTF-8 text"),
+    ("''", "must be the path of a file"),
+    ("[web.sh]", "must be the path of a file"),
+    (r'"a\0b"', r"cannot read 'a\x00b'"),
+    ("x" * 5000, "cannot read 'xxx"),
+]
+
+
+@pytest.mark.parametrize(("written", "message"), FILES)
+def test_user_data_files_that_are_refused(tmp_path: Path, written: str, message: str) -> None:
+    """A spec reads nothing above itself, by no way."""
+    (tmp_path / "secret").write_text("x")
+    top = tmp_path / "specs"
+    (top / "boot").mkdir(parents=True)
+    (top / "link").symlink_to(tmp_path / "secret")
+    (top / "loop").symlink_to(top / "loop")
+    (top / "long.sh").write_text("x" * 16385)
+    (top / "binary").write_bytes(b"\x1f\x8b")
+    (found,) = problems(with_user_data(top, f"    user_data_file: {written}\n"))
+    assert f"{top}/s.yaml:8:21: instances.web.user_data_file: " in found
+    assert message in found
+
+
+def test_user_data_twice(tmp_path: Path) -> None:
+    """Inline and from a file."""
+    (found,) = problems(with_user_data(tmp_path, "    user_data: x\n    user_data_file: y\n"))
+    assert ":9:5: instances.web.user_data_file: `user_data` is given too" in found
+
+
+def test_user_data_from_a_file_without_a_name(tmp_path: Path) -> None:
+    """Null is asked about, as everywhere."""
+    (found,) = problems(with_user_data(tmp_path, "    user_data_file:\n"))
+    assert ":8:5: instances.web.user_data_file: has no value" in found

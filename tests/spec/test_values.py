@@ -1,0 +1,291 @@
+"""One value at a time: what each field refuses, where the problem is placed, and what the hint says to write."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, assert_refused
+
+TOP = [
+    # snippet from line 3 on, line:column path, the message, the hint
+    ("regoin: us-east-1", "3:1 regoin", "unknown key", "did you mean `region`?"),
+    ("zzz: 1", "3:1 zzz", "unknown key", "known: account_id, "),
+    ("region: us-east-1a", "3:9 region", "must be a region", "us-east-1"),
+    ("region: [us-east-1]", "3:9 region", "must be text, not a list", ""),
+    ("account_id: 1234", "3:13 account_id", "must be the 12 digits", ""),
+    ("account_id: 1234-5678-9012", "3:13 account_id", "must be the 12 digits", ""),
+    ("assume_role_arn: admin", "3:18 assume_role_arn", "must be the ARN of a role", "arn:aws:iam::"),
+    ("tags: [a]", "3:7 tags", "must be a mapping, not a list", "`{}`"),
+    ("tags: {aws:x: y}", "3:8 tags.aws:x", "`aws:` is reserved for AWS", "rename"),
+    ("tags: {enireconcile:stack: y}", "3:8 tags.enireconcile:stack", "is reserved for enireconcile", "rename"),
+    ("tags: {'': y}", "3:8 tags.''", "has 1 to 128 characters; this has 0", ""),
+    (f"tags: {{{'k' * 129}: y}}", f"3:8 tags.'{'k' * 59}…'", "this has 129", ""),
+    (f"tags: {{k: {'v' * 257}}}", "3:11 tags.k", "at most 256 characters; this has 257", ""),
+    ("tags: {k: [1]}", "3:11 tags.k", "must be text, not a list", ""),
+    ("security_groups: [a]", "3:18 security_groups", "must be a mapping, not a list", "`{}`"),
+    ("elastic_ips: {ip: [a]}", "3:19 elastic_ips.ip", "must be a mapping, not a list", "`{}`"),
+    ("elastic_ips: {a.b: {}}", "3:15 elastic_ips.'a.b'", "cannot be the name of a resource", "web-eth1"),
+    ("elastic_ips: {-a: {}}", "3:15 elastic_ips.-a", "cannot be the name of a resource", "web-eth1"),
+    ("security_groups: {self: {}}", "3:19 security_groups.self", "cannot be the name of a group", "another"),
+    ("security_groups: {sg-a: {}}", "3:19 security_groups.sg-a", "cannot be the name of a group", "another"),
+    ("security_groups: {pl-a: {}}", "3:19 security_groups.pl-a", "cannot be the name of a group", "another"),
+]
+
+HEADS = [
+    ("stack: s", "1:1 version", "is missing", "add `version: …`"),
+    ("version: 1", "1:1 stack", "is missing", "add `stack: …`"),
+    ("version: 2\nstack: s", "1:10 version", "this program reads version 1, not 2", "`version: 1`"),
+    ('version: "1"\nstack: s', "1:10 version", "'1' in quotes", "write 1"),
+    ("version: 1.0\nstack: s", "1:10 version", "must be a whole number", "write 1"),
+    ("version: 1\nstack: Two", "2:8 stack", "must be a lower-case letter", ""),
+    ("version: 1\nstack: " + "s" * 64, "2:8 stack", "up to 62", ""),
+    ("version: 1\nstack: 1st", "2:8 stack", "must be a lower-case letter", ""),
+]
+
+GROUPS = [
+    # a field of security_groups.a, at line 5, column 5
+    ("descripton: x", "5:5 security_groups.a.descripton", "unknown key", "`description`"),
+    ("adopt: sg-12345678", "5:5 security_groups.a.adopt", "unknown key", "known: description, "),
+    ("group_name: sg-web", "5:17 security_groups.a.group_name", "must not begin with `sg-`", ""),
+    ("group_name: Default", "5:17 security_groups.a.group_name", "`default` is reserved", ""),
+    ("group_name: ''", "5:17 security_groups.a.group_name", "must not be empty", ""),
+    ("group_name: 'web '", "5:17 security_groups.a.group_name", "ends with a space", "remove the space"),
+    ("group_name: wéb", "5:17 security_groups.a.group_name", "EC2 does not take the character 'é'", "letters"),
+    (f"group_name: {'x' * 256}", "5:17 security_groups.a.group_name", "256 characters long; EC2 takes 255", ""),
+    ("description: ''", "5:18 security_groups.a.description", "must not be empty", "leave it out"),
+    ("description: a|b", "5:18 security_groups.a.description", "does not take the character '|'", "letters"),
+    (f"description: {'x' * 256}", "5:18 security_groups.a.description", "256 characters long", ""),
+    ("vpc: main", "5:10 security_groups.a.vpc", "'main' is no VPC", "`default`, vpc-"),
+    ("vpc: vpc-xyz", "5:10 security_groups.a.vpc", "'vpc-xyz' is no VPC", "vpc-0123456789abcdef0"),
+    ("vpc: {id: vpc-12345678}", "5:11 security_groups.a.vpc.id", "unknown key", ""),
+    ("vpc: {}", "5:10 security_groups.a.vpc", "exactly one of cidr, tags", "{cidr: "),
+    ("vpc: {cidr: 10.0.0.0/16, tags: {a: b}}", "5:10 security_groups.a.vpc", "exactly one of", "{cidr: "),
+    ("vpc: {tags: {}}", "5:17 security_groups.a.vpc.tags", "no tags would choose any VPC", "at least one"),
+    ("vpc: {cidr: 10.0.1.0/16}", "5:17 security_groups.a.vpc.cidr", "host bits", "10.0.0.0/16"),
+    ("vpc: {cidr: 10.0.0.0/8}", "5:17 security_groups.a.vpc.cidr", "/8 is not a size of VPCs", "/16 to /28"),
+    ("vpc: {cidr: fd00::/16}", "5:17 security_groups.a.vpc.cidr", "must be an IPv4 CIDR", "10.0.0.0/24"),
+    ("ingress: {}", "5:14 security_groups.a.ingress", "must be a list, not a mapping", ""),
+    ("ingress: [x]", "5:15 security_groups.a.ingress.0", "must be a mapping, not 'x'", "`key: value`"),
+]
+
+RULES = [
+    # a rule of security_groups.a.ingress, at line 6, column 9
+    ("{sources: [self]}", "6:9 ….protocol", "is missing", "add `protocol: …`"),
+    ("{protocol: tcp}", "6:9 ….sources", "is missing", "add `sources: …`"),
+    ("{protocol: tcp, destinations: [self], sources: [self]}", "6:25 ….destinations", "unknown key", ""),
+    ("{protocol: tpc, sources: [self]}", "6:20 ….protocol", "'tpc' is no protocol", "did you mean `tcp`?"),
+    ("{protocol: 256, sources: [self]}", "6:20 ….protocol", "'256' is no protocol", "0 to 255"),
+    ("{protocol: 06, sources: [self]}", "6:20 ….protocol", "'06' is no protocol", "0 to 255"),
+    ("{protocol: [tcp], sources: [self]}", "6:20 ….protocol", "not a list", "tcp, udp"),
+    ("{protocol: tcp, ports: http, sources: [self]}", "6:32 ….ports", "a port or a range", '80 or "8000-8010"'),
+    ("{protocol: tcp, ports: 080, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
+    ("{protocol: tcp, ports: 0x50, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
+    ("{protocol: tcp, ports: 22:23, sources: [self]}", "6:32 ….ports", "a port or a range", "base sixty"),
+    ("{protocol: tcp, ports: all, sources: [self]}", "6:32 ….ports", "a port or a range", "leave `ports` out"),
+    ("{protocol: tcp, ports: [80, 443], sources: [self]}", "6:32 ….ports", "not a list", "a rule for each"),
+    ("{protocol: tcp, ports: {first: 80, last: 80}, sources: [self]}", "6:32 ….ports", "not a mapping", ""),
+    ("{protocol: tcp, ports: 65536, sources: [self]}", "6:32 ….ports", "65536 is beyond", ""),
+    ("{protocol: tcp, ports: 90-80, sources: [self]}", "6:32 ….ports", "upside down", "write 80-90"),
+    ("{protocol: all, ports: 80, sources: [self]}", "6:32 ….ports", "protocol all has no ports", "tcp or udp"),
+    ("{protocol: 50, ports: 80, sources: [self]}", "6:31 ….ports", "protocol 50 has no ports", "tcp or udp"),
+    ("{protocol: icmp, ports: 256, sources: [self]}", "6:33 ….ports", "icmp has types", "0 to 255"),
+    ("{protocol: icmpv6, ports: 1-2, sources: [self]}", "6:35 ….ports", "icmpv6 has types", "0 to 255"),
+    ("{protocol: tcp, sources: []}", "6:34 ….sources", "must not be empty", "at least one"),
+    ("{protocol: tcp, sources: 10.0.0.0/8}", "6:34 ….sources", "must be a list", "`[10.0.0.0/8]`"),
+    ("{protocol: tcp, sources: [10.0.0.1/8]}", "6:35 ….sources.0", "host bits", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: ['2001:db8::1/32']}", "6:35 ….sources.0", "host bits", "2001:db8::/32"),
+    ("{protocol: tcp, sources: [10.0.0.1]}", "6:35 ….sources.0", "is an address, not a CIDR", "10.0.0.1/32"),
+    ("{protocol: tcp, sources: ['2001:DB8::1']}", "6:35 ….sources.0", "an address", "2001:db8::1/128"),
+    ("{protocol: tcp, sources: [010.0.0.0/8]}", "6:35 ….sources.0", "'010.0.0.0/8' is no CIDR", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: [10.0.0.0/33]}", "6:35 ….sources.0", "is no CIDR", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: [10.0.0.0/08]}", "6:35 ….sources.0", "is no CIDR", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: [10.0.0.0/255.0.0.0]}", "6:35 ….sources.0", "is no CIDR", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: [sg-web]}", "6:35 ….sources.0", "'sg-web' is no id", "sg-0123456789abcdef0"),
+    ("{protocol: tcp, sources: [pl-s3]}", "6:35 ….sources.0", "'pl-s3' is no id", "pl-0123456789abcdef0"),
+    ("{protocol: tcp, sources: [[self]]}", "6:35 ….sources.0", "must be text, not a list", ""),
+    ("{protocol: tcp, sources: [self], description: a|b}", "6:55 ….description", "the character '|'", "letters"),
+    (
+        f"{{protocol: tcp, sources: [self], description: {'x' * 256}}}",
+        "6:55 ….description",
+        "256 characters long",
+        "",
+    ),
+]
+
+INSTANCES = [
+    # a further field of instances.web, at line 8, column 5
+    ("keyname: ops", "8:5 instances.web.keyname", "unknown key", "`key_name`"),
+    ("user_data_flie: x", "8:5 instances.web.user_data_flie", "unknown key", "`user_data_file`"),
+    ("termination_protection: true", "8:5 instances.web.termination_protection", "unknown key", "known: "),
+    ("state: runing", "8:12 instances.web.state", "must be `running` or `stopped`", "did you mean `running`?"),
+    ("state: true", "8:12 instances.web.state", "must be `running` or `stopped`", "known: running, stopped"),
+    ("on_change: replace", "8:16 instances.web.on_change", "must be `refuse`", "no other way"),
+    ("key_name: ''", "8:15 instances.web.key_name", "the name of a key pair", ""),
+    ("iam_instance_profile: a b", "8:27 instances.web.iam_instance_profile", "name or the ARN", "profile's name"),
+    (
+        "iam_instance_profile: arn:aws:iam::123456789012:role/web",
+        "8:27 instances.web.iam_instance_profile",
+        "name or the ARN",
+        "this is a role",
+    ),
+    ("user_data: [a]", "8:16 instances.web.user_data", "must be text, not a list", ""),
+    (
+        f"user_data: {'x' * 16385}",
+        "8:16 instances.web.user_data",
+        "16385 bytes long; EC2 takes 16384",
+        "at boot",
+    ),
+    (f"user_data: {'é' * 8193}", "8:16 instances.web.user_data", "16386 bytes long", "at boot"),
+    ("tags: {enireconcile:name: x}", "8:12 instances.web.tags.enireconcile:name", "is reserved", "rename"),
+]
+
+IMAGES = [
+    # the image of an instance
+    ("t3", "'t3' is no image", "ami-0123456789abcdef0"),
+    ("[ami-12345678]", "must say which image, not a list", "ami-0123456789abcdef0"),
+    ("{name: 'al2023-*'}", "could be anybody's image: `owner` is missing", "owner: amazon"),
+    ("{owner: self}", "either `ssm`, or `name` and `owner`", "owner: amazon"),
+    ("{}", "either `ssm`, or `name` and `owner`", "owner: amazon"),
+    ("{ssm: /a, name: b, owner: self}", "either `ssm`, or `name` and `owner`", "owner: amazon"),
+]
+
+IMAGE_PARTS = [
+    # the image of an instance, where in it the problem is
+    ("{id: ami-12345678}", "7:13 instances.web.image.id", "unknown key", "known: name, owner, ssm"),
+    ("{ssm: a b}", "7:18 instances.web.image.ssm", "the name of an SSM parameter", "/team/ami"),
+    ("{name: '', owner: self}", "7:19 instances.web.image.name", "a pattern of image names", "al2023"),
+    ("{name: a, owner: me}", "7:29 instances.web.image.owner", "`amazon`, `self` or an account id", ""),
+]
+
+INTERFACES = [
+    # a further field of network_interfaces.eth0, at line 6, column 5
+    ("secgroups: []", "6:5 ….secgroups", "unknown key", "`security_groups`"),
+    ("secondary_private_ips: []", "6:5 ….secondary_private_ips", "unknown key", ""),
+    ("security_groups: []", "6:22 ….security_groups", "must not be empty", "default group"),
+    ("security_groups: sg-12345678", "6:22 ….security_groups", "must be a list", "`[sg-12345678]`"),
+    ("security_groups: [sg-web]", "6:23 ….security_groups.0", "'sg-web' is no id of a group", "sg-0123"),
+    ("security_groups: [sg-12345678, sg-12345678]", "6:36 ….security_groups.1", "is listed twice", "remove"),
+    (
+        "security_groups: [" + ", ".join(f"sg-{n:08x}" for n in range(17)) + "]",
+        "6:22 ….security_groups",
+        "17 groups; EC2 takes at most 16",
+        "default quota is 5",
+    ),
+    ("private_ip: 10.0.0.256", "6:17 ….private_ip", "must be an IPv4 address", "172.31.0.10"),
+    ("private_ip: 10.0.0.010", "6:17 ….private_ip", "must be an IPv4 address", "172.31.0.10"),
+    ("private_ip: '2001:db8::1'", "6:17 ….private_ip", "must be an IPv4 address", "172.31.0.10"),
+    (r'description: "a\tb"', "6:18 ….description", "the control character '\\t'", "remove it"),
+    ("source_dest_check: no", "6:24 ….source_dest_check", "must be `true` or `false`", "write `false`"),
+    ("source_dest_check: On", "6:24 ….source_dest_check", "must be `true` or `false`", "write `true`"),
+    ("source_dest_check: True", "6:24 ….source_dest_check", "must be `true` or `false`", "write `true`"),
+    ("source_dest_check: 0", "6:24 ….source_dest_check", "must be `true` or `false`", "write `false`"),
+    ("source_dest_check: 'false'", "6:24 ….source_dest_check", "in quotes", "without quotes"),
+    ("source_dest_check: maybe", "6:24 ….source_dest_check", "must be `true` or `false`", ""),
+    ("source_dest_check: {}", "6:24 ….source_dest_check", "not a mapping", ""),
+    ("attachment: web", "6:17 ….attachment", "must be a mapping", "`key: value`"),
+    ("attachment:\n      device_index: 1", "6:5 ….attachment.instance", "is missing", "add `instance: …`"),
+    ("attachment: {instance: web}", "6:17 ….attachment.device_index", "is missing", "add `device_index: …`"),
+    ("attachment: {instance: web, device_index: 1, card: 0}", "6:50 ….attachment.card", "unknown key", "known"),
+]
+
+INDEXES = [
+    # a device index as written, the message, the hint
+    ("'1'", "must be a whole number, not '1' in quotes", "write 1"),
+    ("'one'", "must be a whole number, not 'one' in quotes", "without quotes"),
+    ("012", "must be a whole number, not '012'", "write 12; YAML 1.1 would read a leading 0 as octal"),
+    ("0x1f", "must be a whole number, not '0x1f'", "write 31"),
+    ("0o17", "must be a whole number, not '0o17'", "write 15"),
+    ("0b11", "must be a whole number, not '0b11'", "write 3"),
+    ("1_000", "must be a whole number, not '1_000'", "write 1000"),
+    ("1:30", "must be a whole number, not '1:30'", "base sixty"),
+    ("1e3", "must be a whole number, not '1e3'", "write 1000"),
+    ("1.0", "must be a whole number, not '1.0'", "write 1"),
+    ("+1", "must be a whole number, not '+1'", "write 1"),
+    ("8o", "must be a whole number, not '8o'", "decimal digits"),
+    ("true", "must be a whole number, not 'true'", "decimal digits"),
+    ("99999999999", "must be a whole number", "a smaller number"),
+    ("[1]", "must be a whole number, not a list", ""),
+    ("-1", "must not be negative, and -1 is", "from 0"),
+    ("1001", "1001 is beyond what any instance has", ""),
+]
+
+SUBNETS = [
+    # a subnet as written at line 5, column 13, line:column path below it, the message, the hint
+    ("default", "5:13", "'default' is no subnet", "default_for_az"),
+    ("vpc-12345678", "5:13", "'vpc-12345678' is no subnet", "subnet-0123456789abcdef0"),
+    ("{default_for_az: us-east-1}", "5:30 .default_for_az", "the name of an Availability Zone", "us-east-1a"),
+    ("{default_for_az: use1-az1}", "5:30 .default_for_az", "the name of an Availability Zone", "us-east-1a"),
+    ("{availability_zone: us-east-1a}", "5:14 .availability_zone", "unknown key", "known: cidr, "),
+    ("{cidr: 10.0.0.0/29}", "5:20 .cidr", "/29 is not a size", "/16 to /28"),
+    ("{tags: {Name: [a]}}", "5:27 .tags.Name", "must be text, not a list", ""),
+    ("[subnet-12345678]", "5:13", "must say which subnet, not a list", "subnet-0123456789abcdef0"),
+]
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), HEADS)
+def test_the_first_lines(snippet: str, place: str, message: str, hint: str) -> None:
+    """Every file says its version and its stack."""
+    assert_refused(snippet + "\n", place, message, hint)
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), TOP)
+def test_the_top_level(snippet: str, place: str, message: str, hint: str) -> None:
+    """Keys, settings, tags, sections and the names in them."""
+    assert_refused(HEAD + snippet + "\n", place, message, hint)
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), GROUPS)
+def test_a_security_group(snippet: str, place: str, message: str, hint: str) -> None:
+    """EC2's rules for names and descriptions, and the ways to point at a VPC."""
+    assert_refused(GROUP + snippet + "\n", place, message, hint)
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), RULES)
+def test_a_rule_of_a_group(snippet: str, place: str, message: str, hint: str) -> None:
+    """Protocols, ports and peers."""
+    path = "security_groups.a.ingress.0"
+    assert_refused(RULE + snippet + "\n", place.replace("…", path), message, hint)
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), INSTANCES)
+def test_an_instance(snippet: str, place: str, message: str, hint: str) -> None:
+    """Its optional fields."""
+    assert_refused(INSTANCE + snippet + "\n", place, message, hint)
+
+
+@pytest.mark.parametrize(
+    ("snippet", "place", "message", "hint"),
+    [(image, "7:12 instances.web.image", message, hint) for image, message, hint in IMAGES] + IMAGE_PARTS,
+)
+def test_an_image(snippet: str, place: str, message: str, hint: str) -> None:
+    """It stands at line 7, column 12; a problem of one of its parts is placed at the part."""
+    text = INSTANCE.replace("    image: ami-12345678\n", "").rstrip(" ") + f"    image: {snippet}\n"
+    assert_refused(text, place, message, hint)
+
+
+def test_an_instance_type_has_a_family_and_a_size() -> None:
+    """`t3micro` is a slip of the keyboard that EC2 would only notice after the interfaces are made."""
+    text = INSTANCE.replace("t3.micro", "t3micro").rstrip() + "\n"
+    assert_refused(text, "7:20 instances.web.instance_type", "must be an instance type", "t3.micro")
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), INTERFACES)
+def test_a_network_interface(snippet: str, place: str, message: str, hint: str) -> None:
+    """Groups, address, flags, attachment."""
+    path = "network_interfaces.eth0"
+    assert_refused(INTERFACE + snippet + "\n", place.replace("…", path), message, hint)
+
+
+@pytest.mark.parametrize(("written", "message", "hint"), INDEXES)
+def test_a_number_has_one_spelling(written: str, message: str, hint: str) -> None:
+    """YAML 1.1 knows seven, and two readers may not agree on what they mean."""
+    text = INTERFACE + f"attachment: {{instance: web, device_index: {written}}}\n"
+    assert_refused(text, "6:47 network_interfaces.eth0.attachment.device_index", message, hint)
+
+
+@pytest.mark.parametrize(("written", "place", "message", "hint"), SUBNETS)
+def test_a_subnet(written: str, place: str, message: str, hint: str) -> None:
+    """There are four ways to point at one."""
+    where, _, below = place.partition(" ")
+    text = INTERFACE.replace("subnet-12345678", written).rstrip() + "\n"
+    assert_refused(text, f"{where} network_interfaces.eth0.subnet{below}", message, hint)

@@ -1,0 +1,514 @@
+"""Rules of EC2 for network interfaces and their private addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.ec2 import Quotas, Settings
+from tests.ec2.lab import Lab, refused
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab() as lab:
+        yield lab
+
+
+def small_subnet(lab: Lab) -> str:
+    """A /28: sixteen addresses, eleven of them usable."""
+    return lab.world.add_subnet(lab.world.add_vpc("10.0.0.0/16", gateway=True), "10.0.0.0/28")
+
+
+def running(lab: Lab, kind: str = "t3.medium", **more: Any) -> str:
+    instance = lab.instance(lab.eni(**more), kind=kind)
+    assert lab.state(instance) == "running"
+    return instance
+
+
+def all_ips(lab: Lab, eni: str) -> set[str]:
+    return {row["PrivateIpAddress"] for row in lab.show_eni(eni)["PrivateIpAddresses"]}
+
+
+# -- create --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "words"),
+    [
+        ({"PrivateIpAddress": "172.31.99.1"}, "InvalidParameterValue", "does not fall within"),
+        ({"PrivateIpAddress": "172.31.0.0"}, "InvalidParameterValue", "reserved"),
+        ({"PrivateIpAddress": "172.31.0.3"}, "InvalidParameterValue", "reserved"),
+        ({"PrivateIpAddress": "172.31.15.255"}, "InvalidParameterValue", "reserved"),
+        ({"PrivateIpAddress": "nonsense"}, "InvalidParameterValue", "invalid IPv4"),
+        (
+            {"SecondaryPrivateIpAddressCount": 1, "Ipv4PrefixCount": 1},
+            "InvalidParameterCombination",
+            "together",
+        ),
+        ({"Groups": ["sg-0123456789abcdef0"]}, "InvalidGroup.NotFound", ""),
+        ({"SubnetId": "subnet-0123456789abcdef0"}, "InvalidSubnetID.NotFound", ""),
+        ({"Ipv6AddressCount": 1}, "InvalidParameterValue", "IPv6 CIDR"),
+        ({"InterfaceType": "carrier-pigeon"}, "InvalidParameterValue", ""),
+    ],
+)
+def test_interfaces_that_are_refused(lab: Lab, params: dict[str, Any], code: str, words: str) -> None:
+    """EC2 docs: addresses lie in the subnet, not among its five reserved ones, and are asked for in one way."""
+    with refused(code, words):
+        lab.eni(**params)
+    assert lab.world.data.interfaces == {}
+
+
+def test_a_taken_address_is_refused(lab: Lab) -> None:
+    """EC2 answers InvalidIPAddress.InUse to a fixed address that another interface has."""
+    eni = lab.eni(PrivateIpAddress="172.31.0.10")
+    with refused("InvalidIPAddress.InUse", "already in use"):
+        lab.eni(PrivateIpAddress="172.31.0.10")
+    lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+    assert lab.show_eni(lab.eni(PrivateIpAddress="172.31.0.10"))["PrivateIpAddress"] == "172.31.0.10"
+
+
+def test_what_a_new_interface_is_like(lab: Lab) -> None:
+    """EC2 docs: `pending` in the answer, then `available`; the default group and a checked source by default."""
+    answer = lab.ec2.create_network_interface(SubnetId=lab.subnet())["NetworkInterface"]
+    assert answer["Status"] == "pending"
+    shown = lab.show_eni(answer["NetworkInterfaceId"])
+    assert shown["Status"] == "available"
+    assert shown["SourceDestCheck"] is True
+    assert [g["GroupName"] for g in shown["Groups"]] == ["default"]
+    assert shown["InterfaceType"] == "interface"
+    assert "Attachment" not in shown
+
+
+def test_a_new_interface_may_be_pending_for_a_while() -> None:
+    """EC2 docs: an interface is `pending` right after create and cannot be attached yet."""
+    with Lab(Settings(eni_pending_delay=3)) as lab:
+        eni = lab.eni()
+        assert lab.show_eni(eni)["Status"] == "pending"
+        with refused("IncorrectState"):
+            lab.instance(eni)
+        lab.clock.advance(3)
+        lab.instance(eni)
+
+
+def test_primary_and_secondary_addresses(lab: Lab) -> None:
+    """EC2 docs: one address is primary; others are listed or counted."""
+    rows = [{"PrivateIpAddress": "172.31.0.20"}, {"PrivateIpAddress": "172.31.0.10", "Primary": True}]
+    shown = lab.show_eni(lab.eni(PrivateIpAddresses=rows))
+    assert shown["PrivateIpAddress"] == "172.31.0.10"
+    assert len(all_ips(lab, lab.eni(PrivateIpAddress="172.31.0.30", SecondaryPrivateIpAddressCount=2))) == 3
+
+
+def test_a_full_subnet(lab: Lab) -> None:
+    """EC2 docs: a /28 has eleven usable addresses; then InsufficientFreeAddressesInSubnet."""
+    subnet = small_subnet(lab)
+    lab.eni(SubnetId=subnet, SecondaryPrivateIpAddressCount=8)
+    with refused("InsufficientFreeAddressesInSubnet"):
+        lab.eni(SubnetId=subnet, SecondaryPrivateIpAddressCount=2)
+    last = lab.eni(SubnetId=subnet)
+    lab.eni(SubnetId=subnet)
+    assert lab.ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailableIpAddressCount"] == 0
+    for call in (
+        lambda: lab.eni(SubnetId=subnet),
+        lambda: lab.instance(SubnetId=subnet),
+        lambda: lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=last, SecondaryPrivateIpAddressCount=1),
+    ):
+        with refused("InsufficientFreeAddressesInSubnet"):
+            call()
+
+
+def test_interfaces_of_a_region_are_limited() -> None:
+    """EC2 docs: interfaces per Region have a quota."""
+    with Lab(Settings(quotas=Quotas(interfaces=1))) as lab:
+        lab.eni()
+        with refused("NetworkInterfaceLimitExceeded"):
+            lab.eni()
+        with refused("NetworkInterfaceLimitExceeded"):
+            lab.instance()
+
+
+def test_ipv6_addresses_and_prefixes(lab: Lab) -> None:
+    """EC2 docs: IPv6 addresses come from the subnet's block; prefixes are /28 and /80."""
+    vpc = lab.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56")
+    subnet = lab.world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64")
+    eni = lab.eni(SubnetId=subnet, Ipv6Addresses=[{"Ipv6Address": "2001:DB8::0:5"}])
+    assert lab.show_eni(eni)["Ipv6Addresses"] == [{"Ipv6Address": "2001:db8::5", "IsPrimaryIpv6": False}]
+    with refused("InvalidIPAddress.InUse"):
+        lab.eni(SubnetId=subnet, Ipv6Addresses=[{"Ipv6Address": "2001:db8::5"}])
+    with refused("InvalidParameterValue"):
+        lab.eni(SubnetId=subnet, Ipv6Addresses=[{"Ipv6Address": "2001:db9::5"}])
+    lab.ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6AddressCount=1)
+    assert len(lab.show_eni(eni)["Ipv6Addresses"]) == 2
+    lab.ec2.unassign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=["2001:db8::5"])
+    with refused("InvalidParameterValue", "not assigned"):
+        lab.ec2.unassign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=["2001:db8::5"])
+    delegated = lab.eni(SubnetId=subnet, Ipv4PrefixCount=1, Ipv6PrefixCount=1)
+    shown = lab.show_eni(delegated)
+    assert shown["Ipv4Prefixes"][0]["Ipv4Prefix"].endswith("/28")
+    assert shown["Ipv6Prefixes"][0]["Ipv6Prefix"].endswith("/80")
+
+
+# -- groups --------------------------------------------------------------------------------------------
+
+
+def test_groups_per_interface_are_limited(lab: Lab) -> None:
+    """EC2 docs: at most five groups on an interface by default, at create and by modify."""
+    groups = [lab.group(f"g{n}") for n in range(6)]
+    with refused("SecurityGroupsPerInterfaceLimitExceeded"):
+        lab.eni(Groups=groups)
+    eni = lab.eni(Groups=groups[:5])
+    with refused("SecurityGroupsPerInterfaceLimitExceeded"):
+        lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, Groups=groups)
+
+
+def test_a_group_of_another_vpc_is_refused(lab: Lab) -> None:
+    """EC2 docs: an interface carries groups of its own VPC."""
+    far = lab.group("far", VpcId=lab.world.add_vpc("10.0.0.0/16"))
+    with refused("InvalidGroup.NotFound", "different networks"):
+        lab.eni(Groups=[far])
+    with refused("InvalidGroup.NotFound", "different networks"):
+        lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=lab.eni(), Groups=[far])
+
+
+# -- modify --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"Groups": []},
+        {"SourceDestCheck": {"Value": False}, "Description": {"Value": "x"}},
+    ],
+)
+def test_modify_takes_exactly_one_attribute(lab: Lab, attributes: dict[str, Any]) -> None:
+    """EC2 docs: one attribute per call; an empty list of groups is no attribute at all."""
+    with refused("InvalidParameterCombination"):
+        lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=lab.eni(), **attributes)
+
+
+def test_modify_sets_what_it_names(lab: Lab) -> None:
+    """EC2 docs: set-semantics; groups are replaced as a whole."""
+    eni, groups = lab.eni(), [lab.group("a"), lab.group("b")]
+    modify = lab.ec2.modify_network_interface_attribute
+    modify(NetworkInterfaceId=eni, SourceDestCheck={"Value": False})
+    modify(NetworkInterfaceId=eni, Description={"Value": "new"})
+    modify(NetworkInterfaceId=eni, Groups=groups)
+    shown = lab.show_eni(eni)
+    assert (shown["SourceDestCheck"], shown["Description"]) == (False, "new")
+    assert {g["GroupId"] for g in shown["Groups"]} == set(groups)
+    read = lab.ec2.describe_network_interface_attribute(NetworkInterfaceId=eni, Attribute="sourceDestCheck")
+    assert read["SourceDestCheck"] == {"Value": False}
+
+
+def test_delete_on_termination_is_a_flag_of_the_attachment(lab: Lab) -> None:
+    """EC2 docs: false after every attach, set by a Modify that names the attachment, lost on detach."""
+    instance, eni = running(lab), lab.eni()
+    modify = lab.ec2.modify_network_interface_attribute
+    attachment = lab.attach(eni, instance)
+    assert lab.show_eni(eni)["Attachment"]["DeleteOnTermination"] is False
+    with refused("InvalidAttachmentID.NotFound"):
+        wrong = {"AttachmentId": "eni-attach-0123456789abcdef0", "DeleteOnTermination": True}
+        modify(NetworkInterfaceId=eni, Attachment=wrong)
+    modify(NetworkInterfaceId=eni, Attachment={"AttachmentId": attachment, "DeleteOnTermination": True})
+    assert lab.show_eni(eni)["Attachment"]["DeleteOnTermination"] is True
+    lab.ec2.detach_network_interface(AttachmentId=attachment)
+    again = lab.attach(eni, instance)
+    assert again != attachment
+    assert lab.show_eni(eni)["Attachment"]["DeleteOnTermination"] is False
+
+
+def test_primary_ipv6_cannot_be_taken_back(lab: Lab) -> None:
+    """EC2 docs: EnablePrimaryIpv6 needs an IPv6 address and is one-way."""
+    vpc = lab.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56")
+    subnet = lab.world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64")
+    eni = lab.eni(SubnetId=subnet, Ipv6AddressCount=1)
+    modify = lab.ec2.modify_network_interface_attribute
+    modify(NetworkInterfaceId=eni, EnablePrimaryIpv6=True)
+    assert lab.show_eni(eni)["Ipv6Addresses"][0]["IsPrimaryIpv6"] is True
+    with refused("InvalidParameterValue"):
+        modify(NetworkInterfaceId=eni, EnablePrimaryIpv6=False)
+    with refused("InvalidParameterCombination"):
+        modify(NetworkInterfaceId=lab.eni(), EnablePrimaryIpv6=True)
+
+
+# -- attach --------------------------------------------------------------------------------------------
+
+
+def test_attach_and_detach_take_time() -> None:
+    """EC2 docs: attaching, attached, detaching, then no attachment at all; the interface is in use throughout."""
+    with Lab(Settings(attach_delay=5, detach_delay=7)) as lab:
+        instance, eni = lab.instance(lab.eni()), lab.eni()
+        attachment = lab.attach(eni, instance)
+        shown = lab.show_eni(eni)
+        assert (shown["Status"], shown["Attachment"]["Status"]) == ("in-use", "attaching")
+        with refused("IncorrectState"):
+            lab.ec2.detach_network_interface(AttachmentId=attachment)
+        lab.clock.advance(5)
+        assert lab.show_eni(eni)["Attachment"]["Status"] == "attached"
+        lab.ec2.detach_network_interface(AttachmentId=attachment)
+        shown = lab.show_eni(eni)
+        assert (shown["Status"], shown["Attachment"]["Status"]) == ("in-use", "detaching")
+        with refused("IncorrectState"):
+            lab.ec2.detach_network_interface(AttachmentId=attachment)
+        with refused("InvalidParameterValue", "currently in use"):
+            lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+        with refused("InvalidNetworkInterface.InUse"):
+            lab.attach(eni, instance, 2)
+        other = lab.eni()
+        with refused("InvalidParameterValue", "already has an interface attached"):
+            lab.attach(other, instance, 1)
+        lab.clock.advance(7)
+        shown = lab.show_eni(eni)
+        assert shown["Status"] == "available"
+        assert "Attachment" not in shown
+        with refused("InvalidAttachmentID.NotFound"):
+            lab.ec2.detach_network_interface(AttachmentId=attachment)
+        lab.attach(other, instance, 1)
+
+
+def test_attach_needs_the_same_zone(lab: Lab) -> None:
+    """EC2 docs: instance and interface must share a zone; their VPCs may differ."""
+    instance = running(lab)
+    with refused("InvalidParameterCombination", "same availability zone"):
+        lab.attach(lab.eni(SubnetId=lab.subnet("b")), instance)
+    other_vpc = lab.world.add_subnet(lab.world.add_vpc("10.0.0.0/16"), "10.0.0.0/24", "us-east-1a")
+    lab.attach(lab.eni(SubnetId=other_vpc), instance)
+
+
+def test_an_index_holds_one_interface(lab: Lab) -> None:
+    """EC2 docs: a busy device index is InvalidParameterValue; a busy interface is its own error."""
+    instance, eni = running(lab), lab.eni()
+    lab.attach(eni, instance)
+    with refused("InvalidParameterValue", "already has an interface attached at device index '1'"):
+        lab.attach(lab.eni(), instance)
+    with refused("InvalidParameterValue", "already has an interface attached at device index '0'"):
+        lab.attach(lab.eni(), instance, 0)
+    with refused("InvalidNetworkInterface.InUse"):
+        lab.attach(eni, instance, 2)
+    with refused("InvalidNetworkInterface.InUse"):
+        lab.attach(eni, running(lab), 1)
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("t2.micro", 2), ("t3.medium", 3), ("m5.xlarge", 4)])
+def test_interfaces_per_type_are_limited(lab: Lab, kind: str, limit: int) -> None:
+    """EC2 docs: AttachmentLimitExceeded beyond the type's maximum, at attach and at launch."""
+    instance = running(lab, kind)
+    for index in range(1, limit):
+        lab.attach(lab.eni(), instance, index)
+    with refused("AttachmentLimitExceeded", f"Interface count {limit + 1} exceeds the limit for {kind}"):
+        lab.attach(lab.eni(), instance, limit)
+    with refused("AttachmentLimitExceeded"):
+        lab.instance(*(lab.eni() for _ in range(limit + 1)), kind=kind)
+
+
+def test_network_cards_have_limits_and_indexes_of_their_own(lab: Lab) -> None:
+    """EC2 docs: an index is unique per card; each card has its own maximum."""
+    instance = running(lab, "c6in.32xlarge")
+    lab.attach(lab.eni(), instance, 1, NetworkCardIndex=0)
+    lab.attach(lab.eni(), instance, 1, NetworkCardIndex=1)
+    with refused("InvalidParameterValue", "device index '1'"):
+        lab.attach(lab.eni(), instance, 1, NetworkCardIndex=1)
+    for index in range(2, 9):
+        lab.attach(lab.eni(), instance, index, NetworkCardIndex=1)
+    with refused("AttachmentLimitExceeded", "network card 1"):
+        lab.attach(lab.eni(), instance, 9, NetworkCardIndex=1)
+    with refused("InvalidParameterValue", "Network card index 2"):
+        lab.attach(lab.eni(), instance, 1, NetworkCardIndex=2)
+
+
+def test_without_a_card_index_any_card_may_be_in_the_way(lab: Lab) -> None:
+    """EC2 has been seen to judge an attach without NetworkCardIndex by the wrong card: it must be sent."""
+    instance = running(lab, "c6in.32xlarge")
+    lab.attach(lab.eni(), instance, 3, NetworkCardIndex=1)
+    with refused("InvalidParameterValue", "device index '3'"):
+        lab.attach(lab.eni(), instance, 3)
+    lab.attach(lab.eni(), instance, 3, NetworkCardIndex=0)
+
+
+def test_addresses_per_interface_are_limited_by_type(lab: Lab) -> None:
+    """EC2 docs: t2.micro takes two addresses an interface, at attach, at assign and at launch."""
+    instance, many = running(lab, "t2.micro"), lab.eni(SecondaryPrivateIpAddressCount=2)
+    with refused("PrivateIpAddressLimitExceeded"):
+        lab.attach(many, instance)
+    with refused("InvalidInterface.IpAddressLimitExceeded"):
+        lab.instance(many, kind="t2.micro")
+    eni = lab.eni()
+    lab.attach(eni, instance)
+    lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+    with refused("PrivateIpAddressLimitExceeded"):
+        lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+
+
+def test_attach_waits_for_the_instance() -> None:
+    """EC2 docs: only running and stopped instances take an interface."""
+    with Lab(Settings(pending_delay=10, stop_delay=10, terminate_delay=10)) as lab:
+        instance, eni = lab.instance(lab.eni()), lab.eni()
+
+        def must_wait() -> None:
+            with refused("IncorrectState", lab.state(instance)):
+                lab.attach(eni, instance)
+
+        must_wait()
+        lab.clock.advance(10)
+        lab.ec2.stop_instances(InstanceIds=[instance])
+        must_wait()
+        lab.clock.advance(10)
+        lab.attach(eni, instance)
+        lab.ec2.terminate_instances(InstanceIds=[instance])
+        eni = lab.eni()
+        must_wait()
+
+
+def test_efa_interfaces_need_a_stopped_instance_that_has_them(lab: Lab) -> None:
+    """EC2 docs: an EFA attaches to a stopped instance of a type that has them, one per card."""
+    instance = running(lab, "c5n.18xlarge")
+    with refused("IncorrectInstanceState"):
+        lab.attach(lab.eni(InterfaceType="efa"), instance)
+    lab.ec2.stop_instances(InstanceIds=[instance])
+    lab.attach(lab.eni(InterfaceType="efa"), instance)
+    with refused("AttachmentLimitExceeded"):
+        lab.attach(lab.eni(InterfaceType="efa"), instance, 2)
+    with refused("UnsupportedOperation"):
+        lab.attach(lab.eni(InterfaceType="efa"), running(lab))
+
+
+# -- detach and delete ---------------------------------------------------------------------------------
+
+
+def test_the_primary_interface_stays(lab: Lab) -> None:
+    """EC2 docs: the interface at index 0 of card 0 cannot be detached."""
+    eni = lab.eni()
+    lab.instance(eni)
+    with refused("OperationNotPermitted", "device index 0"):
+        lab.ec2.detach_network_interface(AttachmentId=lab.show_eni(eni)["Attachment"]["AttachmentId"])
+
+
+def test_what_travels_with_an_interface(lab: Lab) -> None:
+    """EC2 docs: MAC, addresses, groups, flags, tags and Elastic IPs move with the interface."""
+    one, two = running(lab), running(lab)
+    eni = lab.eni(Groups=[lab.group()], SecondaryPrivateIpAddressCount=1)
+    lab.associate(lab.eip(), eni)
+    attachment = lab.attach(eni, one)
+    keep = ("MacAddress", "PrivateIpAddress", "Groups", "Association")
+    before = {name: lab.show_eni(eni)[name] for name in keep}
+    lab.ec2.detach_network_interface(AttachmentId=attachment)
+    lab.attach(eni, two)
+    shown = lab.show_eni(eni)
+    assert {name: shown[name] for name in keep} == before
+    assert shown["Attachment"]["InstanceId"] == two
+
+
+def test_deleting_an_interface_frees_its_elastic_ip(lab: Lab) -> None:
+    """EC2 docs: the Elastic IP of a deleted interface stays allocated, associated with nothing."""
+    eni, address = lab.eni(), lab.eip()
+    lab.associate(address, eni)
+    lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+    assert "AssociationId" not in lab.show_address(address)
+    with refused("InvalidNetworkInterfaceID.NotFound"):
+        lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+
+
+def test_interfaces_of_other_services_are_out_of_reach(lab: Lab) -> None:
+    """EC2 docs: of a requester-managed interface its account may change the tags and nothing else."""
+    eni = lab.world.add_service_interface(lab.subnet())
+    shown = lab.show_eni(eni)
+    assert shown["RequesterManaged"] is True
+    assert shown["Attachment"]["AttachmentId"].startswith("ela-attach-")
+    with refused("AuthFailure"):
+        lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+    with refused("AuthFailure"):
+        lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, Description={"Value": "x"})
+    with refused("OperationNotPermitted", "ela-attach"):
+        lab.ec2.detach_network_interface(AttachmentId=shown["Attachment"]["AttachmentId"])
+    lab.ec2.create_tags(Resources=[eni], Tags=[{"Key": "a", "Value": "b"}])
+
+
+def test_operated_resources_may_be_hidden() -> None:
+    """EC2 docs, managed resource visibility: shown only with IncludeManagedResources where an account says so."""
+    with Lab(Settings(hide_managed=True)) as lab:
+        eni = lab.eni()
+        lab.world.set_operator(eni)
+        listing = lab.ec2.describe_network_interfaces
+        assert listing()["NetworkInterfaces"] == []
+        assert len(listing(IncludeManagedResources=True)["NetworkInterfaces"]) == 1
+        with refused("OperationNotPermitted"):
+            lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+
+
+# -- private addresses ---------------------------------------------------------------------------------
+
+
+def test_assigning_a_count_adds_every_time_and_an_address_once(lab: Lab) -> None:
+    """EC2 docs: a count is additive; an address that is on the interface already is no error."""
+    eni = lab.eni()
+    assign = lab.ec2.assign_private_ip_addresses
+    for _ in range(2):
+        assign(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+    assert len(all_ips(lab, eni)) == 3
+    for _ in range(2):
+        assign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.31.0.50"])
+    assert len(all_ips(lab, eni)) == 4
+
+
+def test_assigning_is_all_or_nothing(lab: Lab) -> None:
+    """EC2 docs: one bad address fails the whole call."""
+    eni = lab.eni()
+    with refused("InvalidParameterValue"):
+        lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["172.31.0.50", "10.9.9.9"])
+    assert len(all_ips(lab, eni)) == 1
+
+
+def test_moving_a_secondary_address(lab: Lab) -> None:
+    """EC2 docs: a move must be allowed, takes the Elastic IP along, and never takes a primary address."""
+    one, two, address = lab.eni(PrivateIpAddress="172.31.0.40"), lab.eni(), lab.eip()
+    assign = lab.ec2.assign_private_ip_addresses
+    assign(NetworkInterfaceId=one, PrivateIpAddresses=["172.31.0.50"])
+    lab.associate(address, one, PrivateIpAddress="172.31.0.50")
+    with refused("Resource.AlreadyAssigned", "move is not allowed"):
+        assign(NetworkInterfaceId=two, PrivateIpAddresses=["172.31.0.50"])
+    with refused("InvalidParameterValue", "primary"):
+        assign(NetworkInterfaceId=two, PrivateIpAddresses=["172.31.0.40"], AllowReassignment=True)
+    assign(NetworkInterfaceId=two, PrivateIpAddresses=["172.31.0.50"], AllowReassignment=True)
+    assert all_ips(lab, one) == {"172.31.0.40"}
+    assert "172.31.0.50" in all_ips(lab, two)
+    assert lab.show_address(address)["NetworkInterfaceId"] == two
+
+
+def test_unassigning(lab: Lab) -> None:
+    """EC2 docs: an Elastic IP goes with its secondary address; absent and primary ones are refused."""
+    eni, address = lab.eni(PrivateIpAddress="172.31.0.40"), lab.eip()
+    lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["172.31.0.50"])
+    lab.associate(address, eni, PrivateIpAddress="172.31.0.50")
+    unassign = lab.ec2.unassign_private_ip_addresses
+    with refused("InvalidParameterValue", "primary"):
+        unassign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.31.0.40"])
+    unassign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.31.0.50"])
+    assert "AssociationId" not in lab.show_address(address)
+    with refused("InvalidParameterValue", "Some of the specified addresses are not assigned"):
+        unassign(NetworkInterfaceId=eni, PrivateIpAddresses=["172.31.0.50"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("status", "in-use"),
+        ("attachment.device-index", "1"),
+        ("attachment.status", "attached"),
+        ("private-ip-address", "172.31.0.60"),
+        ("addresses.private-ip-address", "172.31.0.6?"),
+        ("description", "find me"),
+        ("group-name", "marked"),
+    ],
+)
+def test_interfaces_are_found_by_what_they_are(lab: Lab, name: str, value: str) -> None:
+    """Filters of DescribeNetworkInterfaces see attachments, addresses, groups and text."""
+    group = lab.group("marked")
+    eni = lab.eni(PrivateIpAddress="172.31.0.60", Description="find me", Groups=[group])
+    lab.eni()
+    lab.attach(eni, lab.instance(SubnetId=lab.subnet()))
+    filters = [{"Name": name, "Values": [value]}, {"Name": "network-interface-id", "Values": [eni]}]
+    rows = lab.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    assert [row["NetworkInterfaceId"] for row in rows] == [eni]

@@ -1,0 +1,82 @@
+"""The same story on moto's server: a second EC2 that we did not write.
+
+Where moto differs from EC2 we are right for EC2; a row that moto cannot play is a strict xfail that says why.
+"""
+
+from __future__ import annotations
+
+import http.client
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from .house import Foreign, House, at_home
+from .story import DRIFTS, Account, assert_is_the_story
+from .virtual import VirtualLoop
+
+GAPS = {
+    "delete_on_termination set": "moto does not apply DeleteOnTermination",
+    "a description changed": "moto does not take an empty description",
+    "an address moved to another interface": "moto lets two addresses stand for one private IP",
+    "two addresses swapped": "moto refuses an address for a private IP that has one",
+}
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def house(moto: str, tmp_path: Path) -> Iterator[House]:
+    """The story, applied once, on a moto that has forgotten what was before."""
+    place = urllib.parse.urlsplit(moto).netloc
+    connection = http.client.HTTPConnection(place)
+    connection.request("POST", "/moto-api/reset")
+    assert connection.getresponse().status == 200
+    connection.close()
+    with at_home(Foreign(moto), VirtualLoop(), tmp_path / "state") as house:
+        yield house
+
+
+def test_apply_converges_and_the_second_changes_nothing(house: House) -> None:
+    """One apply builds the story, a second says unchanged, a plan is empty."""
+    assert house.apply().outcome == "converged"
+    assert_is_the_story(house)
+    report = house.apply()
+    assert (report.outcome, report.outcomes) == ("unchanged", ())
+    assert house.plan().empty
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=GAPS[name]) if name in GAPS else ())
+        for name in DRIFTS
+        # moto knows no states in between.
+        if name not in ("the instance going down", "the instance stopping")
+    ],
+)
+def test_drift_is_seen_and_mended(house: House, name: str) -> None:
+    """What is done behind its back is in the plan, and mended with exactly the calls that it takes."""
+    house.apply()
+    deed, calls, impact = DRIFTS[name]
+    deed(Account(house))
+    plan = house.plan()
+    if name == "eth1 deleted":  # moto leaves the deleted interface's address associated: it counts as a move
+        assert sorted(step.call for step in plan.steps) == sorted(calls)
+    else:
+        assert [step.call for step in plan.steps] == calls
+        assert plan.impact is impact
+    report = house.apply()
+    assert (report.outcome, report.error) == ("converged", None)
+    assert sorted(outcome.step.call for outcome in report.outcomes) == sorted(calls)
+    assert_is_the_story(house)
+    assert house.plan().empty
