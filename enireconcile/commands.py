@@ -13,19 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from enireconcile import reconcile
-from enireconcile.aws.api import Channel
+from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
-from enireconcile.model import Plan, Report
+from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, report_json, report_text
 from enireconcile.spec import Spec
-from enireconcile.store import Store, default_root
+from enireconcile.survey import account_of, guard_account, survey
+
+if TYPE_CHECKING:
+    from enireconcile.store import Journal
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,13 @@ class Connection:
     parallelism: int
 
     @contextmanager
-    def open(self, spec: Spec) -> Iterator[Channel]:
+    def open(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
         session = connect(
             region=self.region or spec.document.region,
             profile=self.profile,
             assume_role_arn=spec.document.assume_role_arn,
             parallelism=self.parallelism,
+            read_only=read_only,
         )
         channel = Channel(session, self.parallelism)
         try:
@@ -70,8 +73,8 @@ def plan(specs: Sequence[Spec], connection: Connection, output: str) -> bool:
     objects: list[dict[str, Any]] = []
     changes = False
     for spec in specs:
-        with connection.open(spec) as channel:
-            made = asyncio.run(reconcile.plan(channel, spec))
+        with connection.open(spec, read_only=True) as channel:
+            made = asyncio.run(survey(Reader(channel), spec, channel.session.region))
             changes = changes or not made.empty
             if output == "json":
                 objects.append(plan_json(made, channel.calls))
@@ -103,14 +106,16 @@ def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) 
 
 def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions) -> Report:
     """An error before anything was changed becomes a report, too."""
+    from enireconcile.store import Store, default_root
+
     began = time.time()
     account: str | None = None
     region = connection.region or spec.document.region
     try:
         with connection.open(spec) as channel:
             region = channel.session.region
-            account = asyncio.run(reconcile.account_of(channel))
-            reconcile.guard_account(spec, account)
+            account = asyncio.run(account_of(Reader(channel)))
+            guard_account(spec, account)
             store = Store(options.state or default_root())
             scope = f"{account}-{region}-{spec.document.stack}"
             with store.locked(scope, timeout=options.lock_timeout, now=time.time) as journal:
@@ -134,17 +139,17 @@ def _outcome_of(error: EnireconcileError) -> str:
     return "locked" if isinstance(error, LockedError) else "failed"
 
 
-def _apply_locked(
-    spec: Spec, channel: Channel, account: str, journal: reconcile.Journal, options: ApplyOptions
-) -> Report:
+def _apply_locked(spec: Spec, channel: Channel, account: str, journal: Journal, options: ApplyOptions) -> Report:
+    from enireconcile.reconcile import Apply
+
     progress: Progress = json_lines() if options.output == "json" else progress_for(sys.stderr)
 
     async def run() -> Report:
         stop = asyncio.Event()
         if options.timeout is not None:
-            asyncio.get_running_loop().call_later(options.timeout, stop.set)
+            asyncio.get_running_loop().call_later(options.timeout, _time_is_up, stop)
         with _signals(stop), progress:
-            return await reconcile.Apply(
+            return await Apply(
                 channel=channel,
                 spec=spec,
                 account_id=account,
@@ -162,22 +167,37 @@ def _apply_locked(
     return report
 
 
-def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], None]:
+def _time_is_up(stop: asyncio.Event) -> None:
+    click.echo("the time is up: stopping after the calls in flight", err=True)
+    stop.set()
+
+
+def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact]:
     """Show the plan and ask, unless told not to. Raises GuardError for a no."""
 
-    def ask(plan: Plan) -> None:
+    def ask(plan: Plan) -> Impact:
         if options.output == "text":
-            click.echo(asides_text(plan) if plan.empty else plan_text(plan) + "\n", nl=not plan.empty)
+            words = asides_text(plan) if plan.empty else plan_text(plan)
+            click.echo(words + "\n" if words else "", nl=bool(words))
         if not (plan.empty or options.auto_approve):
             if not sys.stdin.isatty():
                 raise GuardError(
                     "nobody is there to approve the plan", hint="give --auto-approve (-y) to run unattended"
                 )
-            if not click.confirm("Apply this plan?", err=True):
+            if not _confirmed("Apply this plan?"):
                 raise GuardError("the plan was not approved; nothing was changed")
         progress.begin(plan)
+        return Impact.DISRUPTIVE if options.auto_approve else plan.impact
 
     return ask
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.model import Field
-from enireconcile.resolve import SECTIONS
+from enireconcile.spec import SECTIONS
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,6 @@ def _refuse_immutable(differences: tuple[Difference, ...], world: World) -> None
     ]
     if lines:
         raise UnsupportedError(
-            "EC2 cannot change this in place:\n  " + "\n  ".join(lines),
+            "this cannot be changed in place:\n  " + "\n  ".join(lines),
             hint="put the spec back, give the resource a new name in the spec, or remove the live one by hand",
         )

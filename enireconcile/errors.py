@@ -57,7 +57,8 @@ class SpecErrors(EnireconcileError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.path, p.message)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__("\n".join([f"{count} in the spec", *(str(problem) for problem in self.problems)]))
 
 
 class AwsError(EnireconcileError):

@@ -13,7 +13,9 @@ whose fault it was. One layer repeats calls, this one, by the meaning that the t
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -28,6 +30,7 @@ from enireconcile.model import Expect, Look, Outcome, Reads, Ref, Status, Step, 
 T = TypeVar("T")
 Values = dict[Ref, str]
 _AGAIN = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.UNSURE, Meaning.WAIT})
+_ID = re.compile(r"\b[a-z]+-[0-9a-f]{8,17}\b")
 _LOOK_PAUSE = 0.25
 _LONGEST_LOOK_PAUSE = 5.0
 
@@ -63,6 +66,7 @@ class _Try:
     fresh: bool = False
     token: str | None = None
     acted: bool = False
+    result_id: str | None = None
 
 
 @dataclass
@@ -100,40 +104,44 @@ class Executor:
         broken = [outcome for outcome in needed if outcome.status is not Status.DONE]
         if broken:
             first = broken[0].step
-            why = f"{first.id} ({first.call} for {first.address}) was {broken[0].status}"
-            return Outcome(step, Status.SKIPPED, error=f"needs {why}", replan=all(o.replan for o in broken))
+            verb = "failed" if broken[0].status is Status.FAILED else "was skipped"
+            why = f"needs {first.id} ({first.call} for {first.address}), which {verb}"
+            return Outcome(step, Status.SKIPPED, error=why, replan=all(o.replan for o in broken))
         if self.stop.is_set():
             return Outcome(step, Status.SKIPPED, error="stopped before it began")
         loop = asyncio.get_running_loop()
         trying, began = _Try(), loop.time()
         try:
             self._say(step, "started")
-            result = await self._do(step, trying)
+            await self._do(step, trying)
         except Fault as fault:
             replan = fault.meaning in {Meaning.REPLAN, Meaning.ECHO, Meaning.SPENT}
             return self._failure(step, trying, began, fault.error(step.address), replan)
         except (Missed, Moved) as missed:
             return self._failure(step, trying, began, missed, True)
         except Stopped:
-            return self._failure(step, trying, began, Stopped("stopped while waiting"), False)
+            said = "called, but stopped before it had come about" if trying.acted else "stopped while waiting"
+            return self._failure(step, trying, began, Stopped(said), False)
         except EnireconcileError as error:
             return self._failure(step, trying, began, error, False)
-        return Outcome(step, Status.DONE, trying.attempts, loop.time() - began, result, acted=True)
+        return Outcome(step, Status.DONE, trying.attempts, loop.time() - began, trying.result_id, acted=True)
 
     def _failure(self, step: Step, trying: _Try, began: float, error: Exception, replan: bool) -> Outcome:
         seconds = asyncio.get_running_loop().time() - began
-        return Outcome(step, Status.FAILED, trying.attempts, seconds, None, str(error), replan, trying.acted)
+        return Outcome(
+            step, Status.FAILED, trying.attempts, seconds, trying.result_id, str(error), replan, trying.acted
+        )
 
-    async def _do(self, step: Step, trying: _Try) -> str | None:
-        """Wait, call, remember, wait. The answer is the id of what was made, if anything was."""
+    async def _do(self, step: Step, trying: _Try) -> None:
+        """Wait, call, remember, wait."""
         for expect in step.when:
             await self._await(expect)
         made = await self._call(step, trying)
         self._values.update(made)
+        trying.result_id = made.get(Ref(step.address))
         if step.until is not None:
             found = await self._await(step.until, step)
             self._values.update(_picked(step.sees, found))
-        return made.get(Ref(step.address))
 
     async def _await(self, expect: Expect, step: Step | None = None) -> Mapping[str, Any]:
         if step is not None:
@@ -147,7 +155,7 @@ class Executor:
         natural = step.look is not None and step.look.natural_key
         trying.unsure = natural and self.journal.recalls_open(step.address)
         params = _resolved(step.params, self._values)
-        young = any(True for _ in refs_in(step.params))
+        young = {self._values[ref] for ref in refs_in(step.params)}
         async for trial in retrying(lambda error: _again(error, young), self._sleep):
             with trial:
                 try:
@@ -255,13 +263,15 @@ class Executor:
         self.tell(event)
 
 
-def _again(error: BaseException, young: bool) -> bool:
+def _again(error: BaseException, young: AbstractSet[str]) -> bool:
     """Is the same call worth repeating? What was not made just now and is not found has gone."""
     if not isinstance(error, Fault) or error.meaning not in _AGAIN:
         return False
-    if error.meaning is Meaning.WAIT and error.code.endswith(".NotFound") and not young:
-        error.meaning = Meaning.REPLAN
-        return False
+    if error.meaning is Meaning.WAIT and error.code.endswith(".NotFound"):
+        named = set(_ID.findall(error.message))
+        if not (named & young if named else young):
+            error.meaning = Meaning.REPLAN
+            return False
     return True
 
 

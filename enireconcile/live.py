@@ -8,16 +8,19 @@ instances that are about to be launched.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from enireconcile import records
+from enireconcile.errors import AwsError
 from enireconcile.kinds.base import ownership_filters
 from enireconcile.model import NAME_TAG, Reads
 from enireconcile.records import Live, LiveImage
 from enireconcile.spec import Document
 
 T = TypeVar("T")
+_FILTER_VALUES = 200
 
 
 async def read(reader: Reads, document: Document, region: str, account_id: str | None = None) -> Live:
@@ -33,7 +36,9 @@ async def read(reader: Reads, document: Document, region: str, account_id: str |
         ),
         asyncio.gather(_subnets(reader, document), _vpcs(reader, document), _default_groups(reader, document)),
     )
-    images = await _images(reader, document, instances)
+    images, namesakes = await asyncio.gather(
+        _images(reader, document, instances), _namesakes(reader, document, groups)
+    )
     return Live(
         account_id=account,
         region=region,
@@ -45,6 +50,7 @@ async def read(reader: Reads, document: Document, region: str, account_id: str |
         vpcs=vpcs,
         default_groups=defaults,
         images=images,
+        namesakes=namesakes,
     )
 
 
@@ -105,12 +111,49 @@ async def _images(
     return {name: by_selector[selector] for name, selector in selectors.items()}
 
 
+async def _parameter(reader: Reads, name: str) -> tuple[LiveImage, ...]:
+    try:
+        parameter = (await reader.read("GetParameter", {"Name": name}))["Parameter"]
+    except AwsError as error:
+        if error.code != "ParameterNotFound":
+            raise
+        return ()
+    return (LiveImage(parameter["Value"], ""),)
+
+
+async def _namesakes(
+    reader: Reads, document: Document, groups: tuple[records.LiveSecurityGroup, ...]
+) -> tuple[records.LiveSecurityGroup, ...]:
+    """Whoever already has the name of a group that is about to be created."""
+    present = {live.tags.get(NAME_TAG) for live in groups}
+    names = sorted(
+        row.group_name or name
+        for name, row in document.security_groups.items()
+        if f"security_groups.{name}" not in present
+    )
+    found = await asyncio.gather(
+        *(
+            _listed(
+                reader, "DescribeSecurityGroups", {"Filters": filters}, "SecurityGroups", records.security_group
+            )
+            for filters in _chunked("group-name", names)
+        )
+    )
+    return tuple(group for chunk in found for group in chunk)
+
+
+def _chunked(name: str, values: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Filters with as many values each as EC2 takes; ``*`` and ``?`` would match anything, so they are escaped."""
+    escaped = [re.sub(r"([*?\\])", r"\\\1", value) for value in values]
+    for start in range(0, len(escaped), _FILTER_VALUES):
+        yield [{"Name": name, "Values": escaped[start : start + _FILTER_VALUES]}]
+
+
 async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
     if selector.id is not None:
         return (LiveImage(selector.id, ""),)
     if selector.ssm is not None:
-        parameter = (await reader.read("GetParameter", {"Name": selector.ssm}))["Parameter"]
-        return (LiveImage(parameter["Value"], ""),)
+        return await _parameter(reader, selector.ssm)
     params = {
         "Owners": [selector.owner],
         "Filters": [

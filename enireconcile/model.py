@@ -174,7 +174,10 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Plan:
-    """What differs and the calls that mend it, in the order in which they may run."""
+    """What differs and the calls that mend it, in the order in which they may run.
+
+    ``waits`` are what needs no call, only time: a launch that an interrupted run did not wait for, say.
+    """
 
     stack: str
     account_id: str
@@ -184,6 +187,7 @@ class Plan:
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...] = ()
     warnings: tuple[str, ...] = ()
+    waits: tuple[Expect, ...] = ()
 
     @property
     def impact(self) -> Impact:

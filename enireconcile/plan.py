@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from enireconcile.diff import Difference, diff
-from enireconcile.kinds import World
+from enireconcile.kinds import Item, Kind, World
 from enireconcile.model import Action, Change, Impact, Plan, Ref, Step, fingerprint, refs_in
 from enireconcile.records import Live
 from enireconcile.resolve import resolve
@@ -23,6 +23,7 @@ from enireconcile.spec import Spec
 
 Needs = dict[str, set[str]]
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 def make_plan(spec: Spec, live: Live) -> Plan:
@@ -38,23 +39,20 @@ def make_plan(spec: Spec, live: Live) -> Plan:
         changes=tuple(_change(difference, resolved.world, drafts) for difference in differences),
         steps=arrange(drafts),
         leftovers=resolved.leftovers,
-        warnings=tuple(
-            warning
-            for difference in differences
-            for kind, item in difference.items
-            for warning in kind.warnings(item, resolved.world)
-        ),
+        warnings=_collected(differences, lambda kind, item: kind.warnings(item, resolved.world)),
+        waits=_collected(differences, lambda kind, item: kind.waits(item, resolved.world)),
+    )
+
+
+def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Sequence[T]]) -> tuple[T, ...]:
+    return tuple(
+        answer for difference in differences for kind, item in difference.items for answer in ask(kind, item)
     )
 
 
 def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
-    return [
-        step
-        for difference in differences
-        if difference.fields
-        for kind, item in difference.items
-        for step in kind.steps(item, world)
-    ]
+    differing = [difference for difference in differences if difference.fields]
+    return list(_collected(differing, lambda kind, item: kind.steps(item, world)))
 
 
 def _change(difference: Difference, world: World, drafts: Sequence[Step]) -> Change:

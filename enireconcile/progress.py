@@ -43,8 +43,8 @@ class _Plain(Progress):
     """A line for each step that ends: for logs and pipes."""
 
     def tell(self, event: Mapping[str, Any]) -> None:
-        if event["type"] == "settle":
-            click.echo(_settling(event), err=True)
+        if event["type"] != "step":
+            click.echo(_waiting(event), err=True)
         elif event["status"] in _MARKS:
             click.echo(_ended(event), err=True)
 
@@ -59,7 +59,9 @@ def _ended(event: Mapping[str, Any]) -> str:
     return line + (f"\n    {printable(event['error'])}" if event["error"] else "")
 
 
-def _settling(event: Mapping[str, Any]) -> str:
+def _waiting(event: Mapping[str, Any]) -> str:
+    if event["type"] == "wait":
+        return f"waiting for what is under way: {', '.join(event['ids'])}"
     names = ", ".join(event["addresses"])
     return f"looking for what an earlier run may have made: {names} (at most {event['seconds']:.0f} s)"
 
@@ -100,8 +102,8 @@ class _Live(Progress):
     def tell(self, event: Mapping[str, Any]) -> None:
         from rich.text import Text
 
-        if event["type"] == "settle":
-            self._bars.console.print(Text(_settling(event)))
+        if event["type"] != "step":
+            self._bars.console.print(Text(_waiting(event)), soft_wrap=True)
             return
         words = f"{event['call']}  {event['address']}"
         if event["status"] == "started":
@@ -111,7 +113,7 @@ class _Live(Progress):
         else:
             if event["id"] in self._running:
                 self._bars.remove_task(self._running.pop(event["id"]))
-            self._bars.console.print(Text.from_ansi(_ended(event)))
+            self._bars.console.print(Text.from_ansi(_ended(event)), soft_wrap=True)
 
 
 def json_lines() -> Progress:

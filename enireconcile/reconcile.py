@@ -1,4 +1,4 @@
-"""Plan, execute, read back; and again if the world moved. What ``plan`` and ``apply`` do, without their printing.
+"""Plan, execute, read back; and again if the world moved. What ``apply`` does, without its printing.
 
 Success is an empty plan from a fresh read, never the absence of errors. At most three rounds: who still differs
 then is fighting somebody.
@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from enireconcile import live as live_stage
 from enireconcile.aws.api import Channel, Reader, Writer
-from enireconcile.errors import EnireconcileError, GuardError
+from enireconcile.aws.poller import Missed, Poller
+from enireconcile.errors import EnireconcileError
 from enireconcile.execute import Executor, Remembers
-from enireconcile.model import Action, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
-from enireconcile.plan import make_plan
+from enireconcile.model import Action, Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
+from enireconcile.survey import survey
 
 MAX_ROUNDS = 3
+_ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
 
@@ -33,42 +34,19 @@ class Journal(Remembers, Protocol):
     def saw(self, present: Mapping[str, str]) -> None: ...
 
 
-async def plan(channel: Channel, spec: Spec) -> Plan:
-    """Read and plan. Nothing that this can reach is able to change anything."""
-    reader = Reader(channel)
-    found = await live_stage.read(reader, spec.document, channel.session.region)
-    guard_account(spec, found.account_id)
-    return make_plan(spec, found)
-
-
-async def account_of(channel: Channel) -> str:
-    """The account of the credentials. Raises AwsError."""
-    return str((await Reader(channel).read("GetCallerIdentity"))["Account"])
-
-
-def guard_account(spec: Spec, account_id: str) -> None:
-    """Raises GuardError when the spec is for another account."""
-    wanted = spec.document.account_id
-    if wanted is not None and wanted != account_id:
-        raise GuardError(
-            f"the spec is for account {wanted}, these credentials are of account {account_id}",
-            hint="choose other credentials (AWS_PROFILE, --profile)",
-        )
-
-
 @dataclass
 class Apply:
     """One apply of one spec, under the stack's lock.
 
-    ``approve`` is asked once, with the first plan, and raises GuardError to refuse; later rounds must stay
-    within the impact that was approved. ``now`` is the wall clock, for the report only.
+    ``approve`` is asked once, with the first plan; it raises GuardError to refuse, and else says up to which
+    impact later rounds may go. ``now`` is the wall clock, for the report only.
     """
 
     channel: Channel
     spec: Spec
     account_id: str
     journal: Journal
-    approve: Callable[[Plan], None]
+    approve: Callable[[Plan], Impact]
     tell: Callable[[Mapping[str, Any]], None]
     stop: asyncio.Event
     settle: float
@@ -80,31 +58,36 @@ class Apply:
         self._reader = Reader(self.channel)
         self._began, self._started = asyncio.get_running_loop().time(), self.now()
         self._plan = await self._trusted_plan()
-        self.approve(self._plan)
+        approved = self.approve(self._plan)
         if self._plan.empty:
             return self._report("unchanged")
-        approved = self._plan.impact
         for turn in range(1, MAX_ROUNDS + 1):
             if self._plan.impact.severity > approved.severity:
-                return self._report("partial", f"the rest is {self._plan.impact}, which was not approved")
-            outcomes = await self._execute(turn)
-            failed = [outcome for outcome in outcomes if outcome.status is not Status.DONE]
+                return self._report(self._broken(), f"the rest is {self._plan.impact}, which was not approved")
+            failed = [outcome for outcome in await self._execute(turn) if outcome.status is not Status.DONE]
+            again = all(outcome.replan for outcome in failed) and not self.stop.is_set()
             try:
-                if all(outcome.replan for outcome in failed) and not self.stop.is_set():
-                    self._plan = await (self._trusted_plan() if failed else self._read_back())
-                    if self._plan.empty:
-                        return self._report("converged")
-                    continue
-                self._plan = await self._fresh_plan()
+                self._plan = await self._look_back(turn, failed, again)
             except EnireconcileError as error:
                 return self._report(self._broken(), str(error))
-            return self._report(self._broken())
-        return self._report("partial", f"still not as the spec says after {MAX_ROUNDS} rounds")
+            if not again:
+                return self._report(self._broken())
+            if self._plan.empty:
+                return self._report("converged")
+        return self._report(self._broken(), f"still not as the spec says after {MAX_ROUNDS} rounds")
+
+    async def _look_back(self, turn: int, failed: Sequence[Outcome], again: bool) -> Plan:
+        """The plan after a round, from reads that can be believed."""
+        if not again:
+            return await self._fresh_plan()
+        if not failed:
+            return await self._read_back()
+        # The world had moved, or one of EC2's back ends had not heard yet: give it a moment.
+        await self._nap(_ROUND_PAUSE * turn)
+        return await self._trusted_plan()
 
     async def _fresh_plan(self) -> Plan:
-        region = self.channel.session.region
-        found = await live_stage.read(self._reader, self.spec.document, region, self.account_id)
-        made = make_plan(self.spec, found)
+        made = await survey(self._reader, self.spec, self.channel.session.region, self.account_id)
         self.journal.saw({change.address: change.id for change in made.changes if change.id})
         return made
 
@@ -120,6 +103,8 @@ class Apply:
             # One read that lacks what was there before may be stale: it takes a second one to believe it.
             recalled = {address for address in doubts if self.journal.recalls(address)}
             if self.stop.is_set() or (wait <= 0 and recalled <= believed):
+                if made.empty and await self._waited(made):
+                    continue
                 return made
             believed |= recalled
             if wait > 0:
@@ -142,9 +127,32 @@ class Apply:
         while True:
             made = await self._fresh_plan()
             if made.empty or loop.time() >= deadline or self.stop.is_set():
+                if made.empty and await self._waited(made):
+                    continue
                 return made
             await self._nap(min(pause, max(deadline - loop.time(), 0.01)))
             pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    async def _waited(self, made: Plan) -> bool:
+        """Wait for what comes by itself; whether there was anything that was worth the wait."""
+        if not made.waits or self.stop.is_set():
+            return False
+        poller = Poller(self._reader)
+        self.tell({"type": "wait", "ids": sorted(str(expect.id) for expect in made.waits)})
+        waiting: asyncio.Future[Any] = asyncio.gather(
+            *(poller.wait(expect) for expect in made.waits), return_exceptions=True
+        )
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(self.stop.wait())
+        await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            return False
+        # Who went the wrong way has become a difference: the next read tells.
+        ends = waiting.result()
+        for error in (end for end in ends if isinstance(end, EnireconcileError)):
+            raise error
+        return not any(isinstance(end, Missed) and end.late for end in ends)
 
     async def _nap(self, seconds: float) -> None:
         """Sleep, unless the user wants to stop."""

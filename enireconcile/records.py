@@ -142,6 +142,7 @@ class Occupant:
     device_index: int
     network_card_index: int
     attachment_id: str
+    status: str = "attached"
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,13 @@ class LiveInstance:
     def going(self) -> bool:
         """On its way out: it still holds its interfaces, but it is no longer the instance that we want."""
         return self.state in ("shutting-down", "terminated")
+
+    def occupant(self, card: int, index: int) -> Occupant | None:
+        """Who stands in a device slot, if anybody does."""
+        for occupant in self.occupants:
+            if (occupant.network_card_index, occupant.device_index) == (card, index):
+                return occupant
+        return None
 
 
 def instance(described: Mapping[str, Any]) -> LiveInstance:
@@ -184,6 +192,7 @@ def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
             device_index=interface["Attachment"]["DeviceIndex"],
             network_card_index=interface["Attachment"].get("NetworkCardIndex", 0),
             attachment_id=interface["Attachment"]["AttachmentId"],
+            status=interface["Attachment"].get("Status", "attached"),
         )
         for interface in described
         if interface.get("Attachment")
@@ -246,7 +255,11 @@ class LiveImage:
 
 @dataclass(frozen=True)
 class Live:
-    """The world as far as one spec can see it. ``images`` has a row for every instance that is missing."""
+    """The world as far as one spec can see it.
+
+    ``images`` has a row for every instance that is missing, ``namesakes`` are groups of any owner with the name
+    of a group that is missing.
+    """
 
     account_id: str
     region: str
@@ -258,3 +271,4 @@ class Live:
     vpcs: tuple[LiveVpc, ...] = ()
     default_groups: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)
+    namesakes: tuple[LiveSecurityGroup, ...] = ()

@@ -21,6 +21,7 @@ from enireconcile.model import (
     Ref,
     Report,
     Secret,
+    Status,
     Step,
     plain,
 )
@@ -131,7 +132,7 @@ def plan_text(plan: Plan) -> str:
 
 def asides_text(plan: Plan) -> str:
     """What a person should know of a plan even if nothing is to be done: leftovers and warnings."""
-    return "\n".join(_asides(plan))
+    return "\n".join(_asides(plan)).lstrip("\n")
 
 
 def _asides(plan: Plan) -> Iterator[str]:
@@ -247,7 +248,7 @@ def _impact(impact: Impact) -> str:
 def _summary_lines(plan: Plan) -> Iterator[str]:
     counts = plan.summary()
     if plan.empty:
-        yield f"No changes: {counts['unchanged']} resources are as the spec says."
+        yield f"No changes: all {counts['unchanged']} resources are as the spec says."
         return
     words = {"create": "to create", "update": "to update", "replace": "to replace", "delete": "to delete"}
     said = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
@@ -272,11 +273,8 @@ def report_text(report: Report) -> str:
         "failed": click.style("Failed", fg="red", bold=True) + ": nothing was changed.",
     }
     lines = [words[report.outcome]]
-    lines += [
-        f"  {outcome.step.call} for {outcome.step.address}: {outcome.status}: {printable(outcome.error)}"
-        for outcome in report.outcomes
-        if outcome.error
-    ]
+    failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
+    lines += [f"  {outcome.step.id} {outcome.step.call}: {printable(outcome.error)}" for outcome in failed]
     if report.error:
         lines.append(f"  {printable(report.error)}")
     if report.remaining:

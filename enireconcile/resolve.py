@@ -9,12 +9,11 @@ from typing import TypeVar
 
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.kinds.base import Record, World
-from enireconcile.model import NAME_TAG, Leftover
+from enireconcile.model import NAME_TAG, STACK_TAG, Leftover
 from enireconcile.records import Live, LiveSubnet, LiveVpc
-from enireconcile.spec import Spec
+from enireconcile.spec import SECTIONS, Selector, Spec
 
 T = TypeVar("T", LiveSubnet, LiveVpc)
-SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ def resolve(spec: Spec, live: Live) -> Resolved:
     chosen = {subnet.id: subnet for subnet in live.subnets}
     _check_zones(spec, subnets, chosen, problems)
     _check_addresses(spec, subnets, chosen, problems)
+    _check_group_names(spec, vpcs, live, problems)
     default_groups = _default_groups(spec, subnets, chosen, live, problems)
     if problems:
         raise SpecErrors(problems)
@@ -97,7 +97,7 @@ def _choose_subnets(spec: Spec, live: Live, problems: list[Problem]) -> dict[str
             found = [subnet for subnet in live.subnets if subnet.cidr == selector.cidr]
         else:
             found = _tagged(live.subnets, selector.tags or {})
-        _keep_only(found, name, "subnet", spec, path, chosen, problems, live.region)
+        _keep_only(found, name, "subnet", spec, path, selector, chosen, problems, live.region)
     return chosen
 
 
@@ -113,7 +113,7 @@ def _choose_vpcs(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, s
             found = _tagged(live.vpcs, selector.tags)
         else:
             found = [vpc for vpc in live.vpcs if vpc.is_default]
-        _keep_only(found, name, "VPC", spec, path, chosen, problems, live.region)
+        _keep_only(found, name, "VPC", spec, path, selector, chosen, problems, live.region)
     return chosen
 
 
@@ -127,6 +127,7 @@ def _keep_only(
     noun: str,
     spec: Spec,
     path: tuple[str, ...],
+    selector: Selector,
     chosen: dict[str, str],
     problems: list[Problem],
     region: str,
@@ -135,11 +136,22 @@ def _keep_only(
         chosen[name] = found[0].id
     elif not found:
         problems.append(
-            spec.problem(path, f"no {noun} in {region} fits", f"see `aws ec2 describe-{noun.lower()}s`")
+            spec.problem(
+                path, f"no {noun} in {region} fits {_said(selector)}", f"see `aws ec2 describe-{noun.lower()}s`"
+            )
         )
     else:
         ids = ", ".join(sorted(candidate.id for candidate in found))
-        problems.append(spec.problem(path, f"{len(found)} {noun}s fit: {ids}", "name one of them by its id"))
+        problems.append(
+            spec.problem(path, f"{len(found)} {noun}s fit {_said(selector)}: {ids}", "name one of them by its id")
+        )
+
+
+def _said(selector: Selector) -> str:
+    """A selector in a few words."""
+    if selector.tags is not None:
+        return ", ".join(f"{key}={value}" for key, value in sorted(selector.tags.items()))
+    return selector.id or selector.cidr or selector.default_for_az or "default"
 
 
 def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
@@ -200,6 +212,25 @@ def _check_addresses(
             problems.append(
                 spec.problem(
                     path, f"EC2 reserves {row.private_ip}", "the first four addresses and the last are EC2's"
+                )
+            )
+
+
+def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:
+    """EC2 has one group of a name in a VPC, whatever the case of its letters; a stranger's stays a stranger's."""
+    taken = {
+        (group.vpc_id, group.name.casefold()): group.id
+        for group in live.namesakes
+        if group.tags.get(STACK_TAG) != spec.document.stack
+    }
+    for name, row in spec.document.security_groups.items():
+        group_name = row.group_name or name
+        if holder := taken.get((vpcs.get(name, ""), group_name.casefold())):
+            problems.append(
+                spec.problem(
+                    ("security_groups", name),
+                    f"{holder} has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
+                    "give another group_name, or rename or remove the other group",
                 )
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -35,6 +36,7 @@ def run(port: int, command: Sequence[str]) -> int:
     import logging
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    _check_free(port)
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
     server.start()
     host, chosen = server.get_host_and_port()
@@ -43,6 +45,16 @@ def run(port: int, command: Sequence[str]) -> int:
         return _with(variables, command) if command else _serve(variables)
     finally:
         server.stop()
+
+
+def _check_free(port: int) -> None:
+    """The server thread would die of a port in use without telling anybody."""
+    try:
+        socket.create_server((_HOST, port)).close()
+    except OSError as error:
+        raise EnireconcileError(
+            f"cannot listen on {_HOST}:{port}: {error.strerror}", hint="choose another --port"
+        ) from None
 
 
 def _with(variables: Mapping[str, str], command: Sequence[str]) -> int:

@@ -13,12 +13,13 @@ from typing import Any
 
 import boto3
 
-from enireconcile import reconcile
-from enireconcile.aws.api import Channel
+from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
-from enireconcile.model import Plan, Report
+from enireconcile.model import Impact, Plan, Report
+from enireconcile.reconcile import Apply, Journal
 from enireconcile.spec import Spec, load
 from enireconcile.store import Store
+from enireconcile.survey import account_of, survey
 
 from .ec2 import EC2Server, Settings, World
 from .virtual import VirtualLoop, run
@@ -81,20 +82,20 @@ class House:
         return load(["-"], stdin=lambda: text)[0]
 
     def plan(self, text: str | None = None) -> Plan:
-        with self._channel(self.spec(text)) as channel:
-            return run(reconcile.plan(channel, self.spec(text)), self.loop)
+        with self._channel(self.spec(text), read_only=True) as channel:
+            return run(survey(Reader(channel), self.spec(text), "us-east-1"), self.loop)
 
     def apply(
         self,
         text: str | None = None,
         *,
-        approve: Callable[[Plan], None] = lambda _: None,
+        approve: Callable[[Plan], Impact] = lambda _: Impact.DISRUPTIVE,
         state: Path | None = None,
     ) -> Report:
         """An apply under the lock; ``state`` is another host's state directory."""
         spec = self.spec(text)
         with self._channel(spec) as channel:
-            account = run(reconcile.account_of(channel), self.loop)
+            account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
             with Store(state or self.state).locked(scope, timeout=0, now=self.loop.time) as journal:
                 return run(self._applying(channel, spec, account, journal, approve), self.loop)
@@ -104,10 +105,10 @@ class House:
         channel: Channel,
         spec: Spec,
         account: str,
-        journal: reconcile.Journal,
-        approve: Callable[[Plan], None],
+        journal: Journal,
+        approve: Callable[[Plan], Impact],
     ) -> Report:
-        return await reconcile.Apply(
+        return await Apply(
             channel=channel,
             spec=spec,
             account_id=account,
@@ -120,8 +121,8 @@ class House:
         ).run()
 
     @contextmanager
-    def _channel(self, spec: Spec) -> Iterator[Channel]:
-        channel = Channel(Session(_boto(), spec.document.region or "us-east-1", parallelism=10))
+    def _channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
+        channel = Channel(Session(_boto(), spec.document.region or "us-east-1", read_only=read_only))
         try:
             yield channel
         finally:

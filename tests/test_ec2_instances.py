@@ -282,6 +282,28 @@ def test_a_stopped_instance_keeps_its_interfaces(lab: Lab) -> None:
     assert lab.show_address(address)["InstanceId"] == instance
 
 
+def test_hibernation_is_a_way_to_stop(lab: Lab) -> None:
+    """EC2 docs: a hibernated instance is `stopped` with a reason; it must have been launched for it."""
+    plain = lab.instance()
+    ready = lab.instance(HibernationOptions={"Configured": True})
+    assert lab.state(plain) == lab.state(ready) == "running"
+    with refused("UnsupportedHibernationConfiguration"):
+        lab.ec2.stop_instances(InstanceIds=[plain], Hibernate=True)
+    lab.ec2.stop_instances(InstanceIds=[ready], Hibernate=True)
+    shown = lab.show_instance(ready)
+    assert shown["State"]["Name"] == "stopped"
+    assert shown["StateReason"]["Code"] == "Client.UserInitiatedHibernate"
+
+
+def test_a_new_profile_is_unknown_for_a_while(lab: Lab) -> None:
+    """IAM tells EC2 of a new instance profile some seconds later; until then its name is invalid."""
+    lab.world.add_instance_profile("fresh", delay=10)
+    with refused("InvalidParameterValue", "Invalid IAM Instance Profile name"):
+        lab.instance(IamInstanceProfile={"Name": "fresh"})
+    lab.clock.advance(10)
+    lab.instance(IamInstanceProfile={"Name": "fresh"})
+
+
 def test_termination_and_the_interfaces() -> None:
     """EC2 docs: interfaces are in use while shutting down; then some go and some stay, as their flags say."""
     with Lab(Settings(terminate_delay=10)) as lab:

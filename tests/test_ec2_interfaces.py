@@ -269,6 +269,21 @@ def test_attach_and_detach_take_time() -> None:
         lab.attach(other, instance, 1)
 
 
+def test_a_detached_attachment_may_be_shown_for_a_moment() -> None:
+    """EC2 docs: `detached` is a state of attachments; the interface is free by then."""
+    with Lab(Settings(detached_delay=5)) as lab:
+        instance, eni = lab.instance(lab.eni()), lab.eni()
+        attachment = lab.attach(eni, instance)
+        lab.show_eni(eni)
+        lab.ec2.detach_network_interface(AttachmentId=attachment)
+        shown = lab.show_eni(eni)
+        assert (shown["Status"], shown["Attachment"]["Status"]) == ("available", "detached")
+        with refused("InvalidAttachmentID.NotFound"):
+            lab.ec2.detach_network_interface(AttachmentId=attachment)
+        lab.clock.advance(5)
+        assert "Attachment" not in lab.show_eni(eni)
+
+
 def test_attach_needs_the_same_zone(lab: Lab) -> None:
     """EC2 docs: instance and interface must share a zone; their VPCs may differ."""
     instance = running(lab)

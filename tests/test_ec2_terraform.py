@@ -178,7 +178,11 @@ def terraform(tmp_path: Path) -> Callable[..., str]:
 @pytest.mark.timeout(400)
 def test_terraform_builds_plans_nothing_more_and_destroys(terraform: Callable[..., str]) -> None:
     """Two interfaces, two Elastic IPs, two groups, one instance: applied, found unchanged, and removed."""
-    world = World(Settings(attach_delay=0.5, detach_delay=0.5, pending_delay=0.5, terminate_delay=0.5))
+    # The provider waits minutes for a `detached` that it does not get to see.
+    settings = Settings(
+        attach_delay=0.5, detach_delay=0.5, detached_delay=5.0, pending_delay=0.5, terminate_delay=0.5
+    )
+    world = World(settings)
     with EC2Server(world) as server:
         common = ("-no-color", "-input=false", f"-var=url={server.url}")
         terraform("apply", "-auto-approve", *common)

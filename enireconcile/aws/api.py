@@ -19,13 +19,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from enireconcile.aws.faults import Fault, Meaning, fault_from
 from enireconcile.aws.pacing import Pacer
-from enireconcile.aws.session import Session
+from enireconcile.aws.session import Session, is_read
 from enireconcile.model import Secret
 
 log = logging.getLogger("enireconcile.aws")
 
 _SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm"}
-_READS = ("Describe", "Get", "List", "Lookup")
 _PAGED = frozenset(
     {
         "DescribeImages",
@@ -90,7 +89,7 @@ class Reader:
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All pages of one describe, their lists joined. Raises AwsError."""
-        if not call.startswith(_READS):
+        if not is_read(call):
             raise PermissionError(f"{call} is not a read")
         try:
             return await self._all_pages(call, dict(params or {}))

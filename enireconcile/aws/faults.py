@@ -193,7 +193,7 @@ def fault_from(call: str, error: ClientError | BotoCoreError) -> Fault:
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", str(error), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
-        return Fault(call, "NotSent", str(error), Meaning.RETRY, 30.0)
+        return Fault(call, "NotSent", str(error), Meaning.RETRY, 10.0)
     if isinstance(error, HTTPClientError):
         return Fault(call, "NoAnswer", str(error), Meaning.UNSURE, TRANSIENT)
     return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)

@@ -23,11 +23,11 @@ _FILTER_VALUES = 200
 
 
 class Missed(Exception):
-    """The condition did not come, or cannot come any more. ``found`` is the object as last seen, if it was."""
+    """The condition did not come in time (``late``), or cannot come any more."""
 
-    def __init__(self, expect: Expect, found: Mapping[str, Any] | None, why: str) -> None:
+    def __init__(self, expect: Expect, why: str, *, late: bool = False) -> None:
         super().__init__(f"{expect.id}: {why}")
-        self.expect, self.found, self.why = expect, found, why
+        self.late = late
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,11 @@ class Poller:
         else:
             for expression, values in expect.never:
                 if (value := jmespath.search(expression, found)) in values:
-                    self._end(waiter, Missed(expect, found, f"{expression} is {value}{_reason(found)}"))
+                    self._end(waiter, Missed(expect, f"{expression} is {value}{_reason(found)}"))
                     return
         if now >= waiter.deadline:
             why = "not to be seen" if found is None else _shown(expect, found)
-            self._end(waiter, Missed(expect, found, why))
+            self._end(waiter, Missed(expect, why, late=True))
             return
         waiter.next_look = min(now + waiter.pause, max(waiter.deadline, now))
         waiter.pause = min(waiter.pause * _SPREAD, _LONGEST_PAUSE)

@@ -6,6 +6,7 @@ are switched off for good: the layer above decides, call by call.
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from botocore.model import OperationModel
 from botocore.session import Session as BotocoreSession
 from botocore.session import get_session
 
@@ -23,25 +25,50 @@ from enireconcile.errors import EnireconcileError
 
 @dataclass
 class Session:
-    """Clients of one account and region, made when first needed and shared by all threads."""
+    """Clients of one account and region, made when first needed and shared by all threads.
+
+    With ``read_only`` no request that could change anything leaves them, whoever asks.
+    """
 
     boto: boto3.Session
     region: str
-    parallelism: int
+    parallelism: int = 10
+    read_only: bool = False
     _clients: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str) -> Any:
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self.boto.client(  # type: ignore[call-overload]
-                    service, region_name=self.region, config=_config(self.parallelism)
-                )
+                client = self._make(service)
+                if self.read_only:
+                    client.meta.events.register("before-call", _refuse_writes)
+                self._clients[service] = client
             return self._clients[service]
+
+    def _make(self, service: str) -> Any:
+        try:
+            return self.boto.client(  # type: ignore[call-overload]
+                service, region_name=self.region, config=_config(self.parallelism)
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise EnireconcileError(
+                f"no {service} client: {error}", hint="check AWS_ENDPOINT_URL and the AWS configuration"
+            ) from None
 
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+def is_read(call: str) -> bool:
+    """Does this call only look? By EC2's names: what describes or gets changes nothing."""
+    return call.startswith(("Describe", "Get", "List", "Lookup"))
+
+
+def _refuse_writes(model: OperationModel, **_: Any) -> None:
+    if not is_read(model.name):
+        raise PermissionError(f"{model.name} cannot leave a session that is for reading")
 
 
 def _config(parallelism: int) -> Config:
@@ -55,7 +82,12 @@ def _config(parallelism: int) -> Config:
 
 
 def connect(
-    *, region: str | None, profile: str | None, assume_role_arn: str | None = None, parallelism: int = 10
+    *,
+    region: str | None,
+    profile: str | None,
+    assume_role_arn: str | None = None,
+    parallelism: int = 10,
+    read_only: bool = False,
 ) -> Session:
     """A Session from the standard chain; ``region`` and ``profile`` override it.
 
@@ -65,13 +97,13 @@ def connect(
         core = get_session()
         if profile:
             core.set_config_variable("profile", profile)
-        boto = boto3.Session(botocore_session=core, region_name=region)
-        chosen = region or boto.region_name
+        # botocore knows AWS_DEFAULT_REGION only; every other AWS tool looks at AWS_REGION first.
+        chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
         if assume_role_arn:
             _assume(core, assume_role_arn, chosen)
-        return Session(boto, chosen, parallelism)
+        return Session(boto3.Session(botocore_session=core, region_name=chosen), chosen, parallelism, read_only)
     except NoRegionError:
         raise EnireconcileError(
             "no AWS region", hint="write `region:` into the spec, give --region, or set AWS_REGION"

@@ -63,7 +63,19 @@ def _target(name: str, world: World) -> _Target:
     live = world.record(address, LiveNetworkInterface)
     if live is None:
         return _Target(address, f"target:{address}", None, None)
-    return _Target(address, _slot(live.id, live.private_ip), live, live.addresses.get(live.private_ip))
+    return _Target(address, _slot(live.id, live.private_ip), live, _holder(live, world))
+
+
+def _holder(live: LiveNetworkInterface, world: World) -> str | None:
+    """Who stands for the interface's primary address: two reads tell, and either may be a moment behind."""
+    if live.private_ip in live.addresses:
+        return live.addresses[live.private_ip]
+    for record in world.owned.values():
+        if isinstance(record, LiveElasticIp) and record.association_id is not None:
+            here = (record.network_interface_id, record.private_ip)
+            if here == (live.id, live.private_ip):
+                return record.id
+    return None
 
 
 def _slot(interface_id: str | None, private_ip: str | None) -> str:

@@ -12,12 +12,21 @@ from dataclasses import replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
-from enireconcile.kinds.base import Item, Kind, World, attached, free, groups_settled, interface_slot, settled
+from enireconcile.kinds.base import (
+    INTERFACES,
+    Item,
+    Kind,
+    World,
+    attached,
+    free,
+    groups_settled,
+    interface_slot,
+    settled,
+)
 from enireconcile.model import Expect, Impact, Ref, Step
 from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface, Occupant
 
 SECTION = "network_interfaces"
-_DESCRIBE = "DescribeNetworkInterfaces"
 _PLACE = ("instance", "device_index", "network_card_index")
 
 
@@ -63,13 +72,19 @@ class Attachments(Kind):
             steps.append(_set_flag(item, live if not moves else None, world))
         return steps
 
+    def waits(self, item: Item, world: World) -> Sequence[Expect]:
+        live = world.record(item.address, LiveNetworkInterface)
+        if item.fields or live is None or live.attachment is None or live.attachment.status != "attaching":
+            return ()
+        return (Expect(INTERFACES, live.id, has=(("Attachment.Status", ("attached",)),), timeout=300),)
+
     def _attach(self, item: Item, live: LiveNetworkInterface | None, world: World, *, waiting: bool) -> list[Step]:
         want = item.want["attachment"]
         instance_address = f"instances.{want['instance']}"
         instance = world.record(instance_address, LiveInstance)
         if instance is None:
             return []
-        steps = _evict(item.address, want, instance, live, world)
+        steps, left = _clear(item.address, want, instance, live, world)
         slot = device_slot(instance.id, want["network_card_index"], want["device_index"])
         steps.append(
             Step(
@@ -86,9 +101,9 @@ class Attachments(Kind):
                 after=frozenset({settled(item.address), *groups_settled(item.name, world)}),
                 brings=frozenset({attached(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
-                when=free(live) if waiting else (),
+                when=(*(free(live) if waiting else ()), *left),
                 until=Expect(
-                    _DESCRIBE,
+                    INTERFACES,
                     world.id_of(item.address),
                     has=(
                         ("Attachment.Status", ("attached",)),
@@ -119,7 +134,7 @@ def _standing(live: LiveNetworkInterface, world: World) -> LiveAttachment | None
 def _detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -> Step:
     slots = {interface_slot(address)}
     if isinstance(place, LiveAttachment):
-        _refuse_primary(address, place.device_index, place.network_card_index, place.instance_id)
+        _refuse_primary(address, "it", place.device_index, place.network_card_index, place.instance_id)
         attachment_id = place.id
         slots.add(device_slot(place.instance_id, place.network_card_index, place.device_index))
     else:
@@ -131,39 +146,45 @@ def _detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -
         address=address,
         impact=Impact.DISRUPTIVE,
         frees=frozenset(slots),
-        until=Expect(_DESCRIBE, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600),
+        until=Expect(INTERFACES, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600),
     )
 
 
-def _refuse_primary(address: str, index: int, card: int, instance_id: str) -> None:
+def _refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:
     if (card, index) == (0, 0):
         raise UnsupportedError(
-            f"{address}: it is the primary interface of {instance_id}, and EC2 never detaches that one",
+            f"{address}: {who} is the primary interface of {instance_id}, and EC2 never detaches that one",
             hint=f"keep it there, or terminate {instance_id} first",
         )
 
 
-def _evict(
+def _clear(
     address: str,
     want: Mapping[str, Any],
     instance: LiveInstance,
     live: LiveNetworkInterface | None,
     world: World,
-) -> list[Step]:
-    """Make room: somebody else's interface in our slot leaves. One of ours moves by its own steps."""
+) -> tuple[list[Step], tuple[Expect, ...]]:
+    """Make room in our slot: a Detach for a stranger, or a wait for who is leaving already.
+
+    One of ours that stands there moves by its own steps.
+    """
     index, card = want["device_index"], want["network_card_index"]
-    for occupant in instance.occupants:
-        if (occupant.device_index, occupant.network_card_index) != (index, card):
-            continue
-        if live is not None and occupant.network_interface_id == live.id:
-            return []
-        _refuse_primary(address, index, card, instance.id)
-        if world.name_of(occupant.network_interface_id) in world.document.network_interfaces:
-            return []
-        step = _detach(address, occupant.network_interface_id, occupant)
-        slot = device_slot(instance.id, card, index)
-        return [replace(step, frees=frozenset({slot}), note=f"evicts {occupant.network_interface_id}")]
-    return []
+    occupant = instance.occupant(card, index)
+    if occupant is None or (live is not None and occupant.network_interface_id == live.id):
+        return [], ()
+    _refuse_primary(address, occupant.network_interface_id, index, card, instance.id)
+    name = world.name_of(occupant.network_interface_id)
+    ours = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
+    if occupant.status == "detaching" or (ours is not None and _standing(ours, world) is None):
+        # Not "available": by then it may stand in its own new place.
+        left = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
+        return [], (Expect(INTERFACES, occupant.network_interface_id, has=left, gone=True, timeout=600),)
+    if ours is not None:
+        return [], ()
+    step = _detach(address, occupant.network_interface_id, occupant)
+    slots = frozenset({device_slot(instance.id, card, index)})
+    return [replace(step, frees=slots, note=f"evicts {occupant.network_interface_id}")], ()
 
 
 def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:

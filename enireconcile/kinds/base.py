@@ -18,6 +18,7 @@ from enireconcile.records import LiveNetworkInterface
 from enireconcile.spec import Document
 
 Id = str | Ref
+INTERFACES = "DescribeNetworkInterfaces"
 
 
 class Record(Protocol):
@@ -107,6 +108,10 @@ class Kind(ABC):
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         """The calls that lead from ``have`` to ``want``."""
 
+    def waits(self, item: Item, world: World) -> Sequence[Expect]:
+        """What is on its way by itself to where the spec wants it."""
+        return ()
+
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         """What a person should know that is no difference."""
         return ()
@@ -178,7 +183,11 @@ def groups_settled(interface: str, world: World) -> list[str]:
 
 
 def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
-    """To wait for before attaching: an interface on its way out of an instance becomes available by itself."""
+    """To wait for before attaching: an interface on its way out of an instance becomes available by itself.
+
+    One that is deleted with its instance goes instead; then the call says so, and a new plan makes it anew.
+    """
     if live is None or live.status == "available":
         return ()
-    return (Expect("DescribeNetworkInterfaces", live.id, has=(("Status", ("available",)),), timeout=600),)
+    goes = live.attachment is not None and live.attachment.delete_on_termination
+    return (Expect(INTERFACES, live.id, has=(("Status", ("available",)),), gone=goes, timeout=600),)

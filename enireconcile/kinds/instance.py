@@ -76,6 +76,13 @@ class Instances(Kind):
             steps.append(_start(item, world) if item.want["state"] == "running" else _stop(item, world))
         return steps
 
+    def waits(self, item: Item, world: World) -> Sequence[Expect]:
+        live = world.record(item.address, LiveInstance)
+        if item.differs("state") or live is None or live.state == item.want["state"]:
+            return ()
+        has = (("State.Name", (item.want["state"],)),)
+        return (Expect(_DESCRIBE, live.id, has=has, never=_ENDED),)
+
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
         row = world.document.instances[item.name]

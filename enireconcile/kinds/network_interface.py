@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enireconcile.kinds.base import (
+    INTERFACES,
     Id,
     Item,
     Kind,
@@ -20,7 +21,6 @@ from enireconcile.model import Expect, Impact, Ref, Step
 from enireconcile.records import LiveNetworkInterface
 
 SECTION = "network_interfaces"
-_DESCRIBE = "DescribeNetworkInterfaces"
 
 
 class NetworkInterfaces(Kind):
@@ -35,7 +35,7 @@ class NetworkInterfaces(Kind):
         groups = row.security_groups or (world.default_groups[subnet],)
         want: dict[str, Any] = {
             "subnet": subnet,
-            "security_groups": sorted(groups),
+            "security_groups": sorted(world.name_of(group) for group in groups),
             "description": row.description,
             "source_dest_check": row.source_dest_check,
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
@@ -84,7 +84,7 @@ class NetworkInterfaces(Kind):
             address=item.address,
             brings=frozenset({settled(item.address)}),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
-            until=Expect(_DESCRIBE, Ref(item.address), has=(("Status", ("available",)),), timeout=300),
+            until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available",)),), timeout=300),
             token=True,
         )
 

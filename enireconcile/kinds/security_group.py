@@ -46,11 +46,11 @@ class SecurityGroups(Kind):
             "group_name": row.group_name or name,
             "description": row.description,
             "vpc": world.vpcs[name],
-            "ingress": _sorted(rule for row_rule in row.ingress for rule in _wanted(name, row_rule)),
+            "ingress": _sorted(rule for row_rule in row.ingress for rule in _wanted(name, row_rule, world)),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
         }
         if row.egress is not None:
-            want["egress"] = _sorted(rule for row_rule in row.egress for rule in _wanted(name, row_rule))
+            want["egress"] = _sorted(rule for row_rule in row.egress for rule in _wanted(name, row_rule, world))
         return want
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -105,7 +105,7 @@ def _key(rule: Mapping[str, Any]) -> tuple[str, str, str]:
     return (rule["protocol"], rule["ports"] or "", rule.get("source") or rule["destination"])
 
 
-def _wanted(group: str, row: IngressRule | EgressRule) -> Iterable[Rule]:
+def _wanted(group: str, row: IngressRule | EgressRule, world: World) -> Iterable[Rule]:
     """A row of the spec names many sources; each is a rule of its own."""
     end, others = ("source", row.sources) if isinstance(row, IngressRule) else ("destination", row.destinations)
     ports = None
@@ -117,7 +117,7 @@ def _wanted(group: str, row: IngressRule | EgressRule) -> Iterable[Rule]:
         yield {
             "protocol": row.protocol,
             "ports": ports,
-            end: "self" if other == group else other,
+            end: "self" if world.name_of(other) == group else world.name_of(other),
             "description": row.description,
         }
 

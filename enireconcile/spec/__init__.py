@@ -1,11 +1,11 @@
-"""The spec file: YAML to a ``Document`` with places, its JSON Schema, and back to YAML.
+"""The spec file: YAML to a ``Document`` with places.
 
-Pure but for reading the files that were named; loads neither botocore nor boto3.
+Pure but for reading the files that were named; loads neither botocore nor boto3. Its JSON Schema is in
+``spec.schema``, the way back to YAML in ``spec.render``.
 """
 
 from enireconcile.spec.loading import Spec, load
 from enireconcile.spec.places import Path, Place, Places
-from enireconcile.spec.render import render
 from enireconcile.spec.rows import (
     SECTIONS,
     Association,
@@ -18,7 +18,6 @@ from enireconcile.spec.rows import (
     NetworkInterface,
     SecurityGroup,
 )
-from enireconcile.spec.schema import json_schema
 from enireconcile.spec.shapes import Image, Ports, Selector
 
 __all__ = [
@@ -39,7 +38,5 @@ __all__ = [
     "SecurityGroup",
     "Selector",
     "Spec",
-    "json_schema",
     "load",
-    "render",
 ]

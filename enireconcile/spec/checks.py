@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
-from enireconcile.model import NAME_TAG, STACK_TAG
+from enireconcile.model import NAME_TAG, STACK_TAG, USER_DATA_TAG
 from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
     SECTIONS,
@@ -265,17 +265,18 @@ def _tag_counts(document: Document) -> Iterator[Finding]:
         return
     for section in SECTIONS:
         for name, row in getattr(document, section).items():
-            if too_many := _too_many_tags(common | set(row.tags)):
+            launched_with = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
+            if too_many := _too_many_tags(common | set(row.tags) | launched_with, _OUR_TAGS | launched_with):
                 yield Finding((section, name, "tags"), *too_many)
 
 
-def _too_many_tags(keys: Iterable[str]) -> tuple[str, str] | None:
-    total = len(_OUR_TAGS.union(keys))
+def _too_many_tags(keys: Iterable[str], ours: frozenset[str] = _OUR_TAGS) -> tuple[str, str] | None:
+    total = len(ours.union(keys))
     if total <= MAX_TAGS:
         return None
     return (
         f"{total} tags with those of the stack and of enireconcile; EC2 takes {MAX_TAGS}",
-        f"remove {total - MAX_TAGS}; {', '.join(sorted(_OUR_TAGS))} are always there",
+        f"remove {total - MAX_TAGS}; {', '.join(sorted(ours))} are always there",
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from .faults import Buckets, Latency, StaleReads, Weather
-from .records import Settings
+from .records import Quotas, Settings
 from .server import EC2Server
 from .world import World
 
@@ -23,6 +23,9 @@ def parser() -> argparse.ArgumentParser:
         elif isinstance(each.default, (int, float, str)):
             options.add_argument(_flag(each.name), type=type(each.default), default=each.default)
     options.add_argument("--page-cap", type=int)
+    options.add_argument(
+        "--quota", action="append", default=[], metavar="NAME=NUMBER", help="such as addresses=50"
+    )
     options.add_argument("--buckets", action="store_true", help="throttle as EC2 does")
     options.add_argument("--stale-reads", type=float, default=0.0, metavar="SECONDS")
     options.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
@@ -37,7 +40,11 @@ def _flag(name: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     asked = vars(parser().parse_args(arguments))
-    settings = Settings(**{each.name: asked[each.name] for each in fields(Settings) if each.name in asked})
+    quotas = {name: int(number) for name, _, number in (each.partition("=") for each in asked["quota"])}
+    settings = Settings(
+        **{each.name: asked[each.name] for each in fields(Settings) if each.name in asked},
+        quotas=replace(Quotas(), **quotas),
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,15 +1,15 @@
-"""Network interfaces: their addresses, their attachments, and what EC2 refuses to do with them."""
+"""Network interfaces: their life, their attachments, and what EC2 refuses to do with them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 from typing import Any
 
-from . import filters
 from .catalogue import InstanceType
 from .errors import EC2Error, bad_combination, invalid_value, managed_by_service, missing, not_permitted
-from .groups import Groups
+from .interface_views import InterfaceViews
+from .private_ips import AMOUNTS4, AMOUNTS6, one_of
 from .records import Address, Attachment, Instance, Interface, Params, Result, Subnet
 from .state import operation
 
@@ -25,175 +25,10 @@ MODIFIABLE = (
     "AssociatePublicIpAddress",
     "AssociatedSubnetIds",
 )
-AMOUNTS4 = ("PrivateIpAddresses", "SecondaryPrivateIpAddressCount", "Ipv4Prefixes", "Ipv4PrefixCount")
-AMOUNTS6 = ("Ipv6Addresses", "Ipv6AddressCount", "Ipv6Prefixes", "Ipv6PrefixCount")
 
 
-class Interfaces(Groups):
+class Interfaces(InterfaceViews):
     """EC2 docs: an interface lives in one subnet for good and takes its addresses wherever it is moved."""
-
-    def interface(self, interface_id: str) -> Interface:
-        return self.lookup("eni", self.data.interfaces, interface_id)
-
-    def own_interface(self, interface_id: str) -> Interface:
-        """An interface that its account may change; EC2 docs: requester-managed ones are not."""
-        eni = self.interface(interface_id)
-        if eni.requester_managed:
-            raise managed_by_service()
-        if eni.operator:
-            raise not_permitted(f"The network interface '{eni.id}' is managed by {eni.operator}.")
-        return eni
-
-    # -- addresses -----------------------------------------------------------------------------------
-
-    def check_ip(self, subnet: Subnet, address: str, owner: str | None = None) -> str:
-        """An address that can be taken in this subnet, or that `owner` has already."""
-        try:
-            value = IPv4Address(address)
-        except AddressValueError as error:
-            raise invalid_value(f"Invalid value '{address}' for privateIpAddress. invalid IPv4 address") from error
-        network = subnet.network
-        if value not in network:
-            raise invalid_value(f"Address {address} does not fall within the subnet's address range")
-        offset = int(value) - int(network.network_address)
-        if offset < 4 or offset == network.num_addresses - 1:
-            raise invalid_value(f"Address {address} is in subnet's reserved address range")
-        holder = subnet.used.get(address) or next(
-            (who for prefix, who in subnet.reserved_prefixes.items()
-             if ":" not in prefix and value in IPv4Network(prefix)), None,
-        )  # fmt: skip
-        if holder is not None and holder != owner:
-            raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
-        return address
-
-    def free_ips(self, subnet: Subnet, count: int, but: Sequence[str] = ()) -> list[str]:
-        """So many free addresses, picked anywhere in the subnet."""
-        if count < 0:
-            raise invalid_value("The address count may not be negative")
-        if count > subnet.free - len(set(but) - set(subnet.used)):
-            raise EC2Error(
-                "InsufficientFreeAddressesInSubnet",
-                "The specified subnet does not have enough free addresses to satisfy the request.",
-            )
-        base, size = int(subnet.network.network_address), subnet.network.num_addresses
-        delegated = [IPv4Network(prefix) for prefix in subnet.reserved_prefixes if ":" not in prefix]
-        taken = {*subnet.used, *but}
-        chosen: list[str] = []
-        offset = self.rng.randrange(4, size - 1)
-        while len(chosen) < count:
-            address = IPv4Address(base + offset)
-            if str(address) not in taken and not any(address in prefix for prefix in delegated):
-                chosen.append(str(address))
-                taken.add(str(address))
-                offset = self.rng.randrange(4, size - 1)
-            else:
-                offset = offset + 1 if offset + 1 < size - 1 else 4
-        return chosen
-
-    def wanted_ips(self, p: Params, subnet: Subnet) -> list[str]:
-        """The addresses of a new interface, the primary one first.
-
-        EC2 docs: at most one of explicit addresses, a count, prefixes, a prefix count.
-        """
-        _one_of(p, AMOUNTS4)
-        _one_of(p, AMOUNTS6)
-        primary: str | None = p.get("PrivateIpAddress")
-        secondary: list[str] = []
-        for each in p.get("PrivateIpAddresses", []):
-            address = each.get("PrivateIpAddress", "")
-            if each.get("Primary"):
-                if primary not in (None, address):
-                    raise bad_combination("Only one primary private IP address can be specified.")
-                primary = address
-            elif address != primary:
-                secondary.append(address)
-        explicit = [*([primary] if primary else []), *secondary]
-        if len(set(explicit)) < len(explicit):
-            raise invalid_value("The same private IP address is specified more than once")
-        for address in explicit:
-            self.check_ip(subnet, address)
-        count = p.get("SecondaryPrivateIpAddressCount", 0)
-        needed = count + (0 if primary else 1)
-        chosen = self.free_ips(subnet, needed, explicit)
-        if len(explicit) > subnet.free:
-            raise EC2Error(
-                "InsufficientFreeAddressesInSubnet",
-                "The specified subnet does not have enough free addresses to satisfy the request.",
-            )
-        if primary:
-            return [primary, *secondary, *chosen]
-        return [chosen[0], *secondary, *chosen[1:]]
-
-    def wanted_ips6(self, p: Params, subnet: Subnet) -> list[str]:
-        network = subnet.network6
-        explicit = [each.get("Ipv6Address", "") for each in p.get("Ipv6Addresses", [])]
-        explicit = [each if isinstance(each, str) else "" for each in explicit]
-        return self._ips6(subnet, network, explicit, p.get("Ipv6AddressCount", 0))
-
-    def _ips6(self, subnet: Subnet, network: IPv6Network | None, explicit: list[str], count: int) -> list[str]:
-        if not explicit and not count:
-            return []
-        if network is None:
-            raise invalid_value(f"The subnet '{subnet.id}' does not have an IPv6 CIDR block")
-        chosen: list[str] = []
-        for each in explicit:
-            try:
-                value = IPv6Address(each)
-            except AddressValueError as error:
-                raise invalid_value(f"Invalid value '{each}' for ipv6Address") from error
-            if value not in network:
-                raise invalid_value(f"Address {each} does not fall within the subnet's address range")
-            chosen.append(str(value))
-        while len(chosen) < len(explicit) + count:
-            candidate = str(IPv6Address(int(network.network_address) + self.rng.getrandbits(63) + 4))
-            if candidate not in subnet.used6 and candidate not in chosen:
-                chosen.append(candidate)
-        return chosen
-
-    def _prefixes(self, p: Params, subnet: Subnet, family: int) -> list[str]:
-        """EC2 docs: IPv4 prefixes are /28, IPv6 prefixes /80."""
-        name, length = (("Ipv4Prefix", 28), ("Ipv6Prefix", 80))[family == 6]
-        explicit: list[str] = [
-            each if isinstance(each, str) else each.get(name, "") for each in p.get(f"{name}es", [])
-        ]
-        network: IPv4Network | IPv6Network | None = subnet.network if family == 4 else subnet.network6
-        count = p.get(f"{name}Count", 0)
-        if not explicit and not count:
-            return []
-        if network is None:
-            raise invalid_value(f"The subnet '{subnet.id}' does not have an IPv6 CIDR block")
-        kind = IPv4Network if family == 4 else IPv6Network
-        chosen: list[str] = []
-        for each in explicit:
-            try:
-                prefix = kind(each)
-            except ValueError as error:
-                raise invalid_value(f"Invalid prefix {each}") from error
-            if prefix.prefixlen != length or not prefix.subnet_of(network):  # type: ignore[arg-type]
-                raise invalid_value(f"Prefix {each} is not a /{length} of the subnet")
-            if each in subnet.reserved_prefixes or self._overlaps(subnet, prefix):
-                raise EC2Error("InvalidIPAddress.InUse", "The specified prefix is already in use.")
-            chosen.append(each)
-        blocks = 2 ** (length - network.prefixlen) if network.prefixlen <= length else 0
-        for index in range(1, min(blocks - 1, 4096)):
-            if len(chosen) == len(explicit) + count:
-                break
-            start = int(network.network_address) + index * 2 ** (network.max_prefixlen - length)
-            prefix = kind((start, length))
-            if str(prefix) not in {*subnet.reserved_prefixes, *chosen} and not self._overlaps(subnet, prefix):
-                chosen.append(str(prefix))
-        if len(chosen) < len(explicit) + count:
-            raise EC2Error(
-                "InsufficientCidrBlocks",
-                "The specified subnet does not have enough free cidr blocks to satisfy the request.",
-            )
-        return chosen
-
-    @staticmethod
-    def _overlaps(subnet: Subnet, prefix: IPv4Network | IPv6Network) -> bool:
-        if isinstance(prefix, IPv4Network):
-            return any(IPv4Address(each) in prefix for each in subnet.used)
-        return any(IPv6Address(each) in prefix for each in subnet.used6)
 
     # -- create and delete ---------------------------------------------------------------------------
 
@@ -235,7 +70,7 @@ class Interfaces(Groups):
         for address in ips6:
             if address in subnet.used6:
                 raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
-        prefixes4, prefixes6 = self._prefixes(p, subnet, 4), self._prefixes(p, subnet, 6)
+        prefixes4, prefixes6 = self.wanted_prefixes(p, subnet, 4), self.wanted_prefixes(p, subnet, 6)
         if p.get("EnablePrimaryIpv6") and not ips6:
             raise bad_combination("EnablePrimaryIpv6 needs an IPv6 address")
         eni = self.born(
@@ -361,10 +196,6 @@ class Interfaces(Groups):
         self.later(self.settings.attach_delay, "attached", attachment.id)
         return {"AttachmentId": attachment.id, "NetworkCardIndex": card}
 
-    def interfaces_of(self, instance: Instance) -> list[Interface]:
-        """Every interface that holds a place on an instance, also while attaching and detaching."""
-        return [self.data.interfaces[each] for each in instance.interface_ids]
-
     def check_cards(self, kind: InstanceType, placed: Sequence[tuple[int, Interface | None]]) -> None:
         """Interfaces per type and per card; at most one Elastic Fabric Adapter per card."""
         if len(placed) > kind.interfaces:
@@ -462,6 +293,8 @@ class Interfaces(Groups):
         self.data.attachments.pop(attachment.id, None)
         if instance := self.data.instances.get(attachment.instance_id or ""):
             instance.interface_ids.remove(eni.id)
+        attachment.status = "detached"
+        eni.ghost = (attachment, self.now + self.settings.detached_delay)
         eni.attachment = None
         eni.public_ip = None
 
@@ -517,21 +350,6 @@ class Interfaces(Groups):
         if "DeleteOnTermination" in asked:
             eni.attachment.delete_on_termination = asked["DeleteOnTermination"]
 
-    @operation
-    def describe_network_interface_attribute(self, p: Params) -> Result:
-        eni = self.interface(p["NetworkInterfaceId"])
-        shown = self.show_interface(eni)
-        values: dict[str, Result] = {
-            "description": {"Description": {"Value": eni.description}},
-            "groupSet": {"Groups": shown["Groups"]},
-            "sourceDestCheck": {"SourceDestCheck": {"Value": eni.source_dest_check}},
-            "attachment": {"Attachment": shown.get("Attachment")},
-            "associatePublicIpAddress": {"AssociatePublicIpAddress": eni.auto_public},
-        }
-        if "Attribute" not in p:
-            raise missing("Attribute")
-        return {"NetworkInterfaceId": eni.id, **values[p["Attribute"]]}
-
     # -- private addresses ---------------------------------------------------------------------------
 
     @operation
@@ -539,7 +357,7 @@ class Interfaces(Groups):
         """All or nothing. A count adds every time; an address that is here already is no error."""
         eni = self.own_interface(p["NetworkInterfaceId"])
         subnet = self.data.subnets[eni.subnet_id]
-        if not _one_of(p, AMOUNTS4):
+        if not one_of(p, AMOUNTS4):
             raise missing("PrivateIpAddresses")
         wanted = list(dict.fromkeys(p.get("PrivateIpAddresses", [])))
         moved: list[tuple[Interface, str]] = []
@@ -552,7 +370,7 @@ class Interfaces(Groups):
         if len(fresh) - len(moved) > subnet.free:
             raise EC2Error("InsufficientFreeAddressesInSubnet", "The subnet does not have enough free addresses.")
         fresh += self.free_ips(subnet, p.get("SecondaryPrivateIpAddressCount", 0), fresh)
-        prefixes = self._prefixes(p, subnet, 4)
+        prefixes = self.wanted_prefixes(p, subnet, 4)
         if instance := self._holder(eni):
             kind = self.instance_type(instance.instance_type)
             self.check_slots(kind, eni, "PrivateIpAddressLimitExceeded", len(fresh) + len(prefixes))
@@ -614,16 +432,16 @@ class Interfaces(Groups):
         """EC2 docs: an IPv6 address cannot be reassigned, only unassigned and assigned anew."""
         eni = self.own_interface(p["NetworkInterfaceId"])
         subnet = self.data.subnets[eni.subnet_id]
-        if not _one_of(p, AMOUNTS6):
+        if not one_of(p, AMOUNTS6):
             raise missing("Ipv6Addresses")
-        wanted = self._ips6(
+        wanted = self.choose_ips6(
             subnet, subnet.network6, list(p.get("Ipv6Addresses", [])), p.get("Ipv6AddressCount", 0)
         )
         for address in wanted:
             if subnet.used6.get(address, eni.id) != eni.id:
                 raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
         fresh = [address for address in wanted if address not in eni.ipv6]
-        prefixes = self._prefixes(p, subnet, 6)
+        prefixes = self.wanted_prefixes(p, subnet, 6)
         if instance := self._holder(eni):
             kind = self.instance_type(instance.instance_type)
             self.check_slots(kind, eni, "PrivateIpAddressLimitExceeded", more6=len(fresh) + len(prefixes))
@@ -659,148 +477,6 @@ class Interfaces(Groups):
             "UnassignedIpv6Prefixes": prefixes,
         }
 
-    # -- describe ------------------------------------------------------------------------------------
-
-    @operation
-    def describe_network_interfaces(self, p: Params) -> Result:
-        ids = p.get("NetworkInterfaceIds")
-        records = self.listed("eni", self.data.interfaces, ids)
-        if self.settings.hide_managed and not p.get("IncludeManagedResources"):
-            records = [eni for eni in records if not eni.operator]
-        found = filters.select(records, p.get("Filters"), self._interface_filters())
-        shown, token = self.page("DescribeNetworkInterfaces", p, found, ids)
-        return self.answer("NetworkInterfaces", [self.show_interface(eni) for eni in shown], token)
-
-    def elastic_ips_of(self, eni: Interface) -> list[Address]:
-        allocations = (self.data.by_target.get((eni.id, address)) for address in eni.ips)
-        return [self.data.addresses[each] for each in allocations if each]
-
-    def status_of(self, eni: Interface) -> str:
-        """EC2 docs: `available` when free, `in-use` from the start of an attach to the end of a detach."""
-        if eni.attachment is not None:
-            return "in-use"
-        return "pending" if eni.pending else "available"
-
-    def _interface_filters(self) -> filters.Extractors[Interface]:
-        def names(eni: Interface) -> list[str]:
-            return [self.data.groups[each].name for each in eni.group_ids]
-
-        def attached(field: str) -> Any:
-            return lambda eni: [getattr(eni.attachment, field)] if eni.attachment else []
-
-        def associated(field: str) -> Any:
-            return lambda eni: [getattr(address, field) for address in self.elastic_ips_of(eni)]
-
-        return {
-            "network-interface-id": lambda e: [e.id],
-            "subnet-id": lambda e: [e.subnet_id],
-            "vpc-id": lambda e: [e.vpc_id],
-            "availability-zone": lambda e: [e.zone],
-            "description": lambda e: [e.description],
-            "group-id": lambda e: e.group_ids,
-            "group-name": names,
-            "status": lambda e: [self.status_of(e)],
-            "mac-address": lambda e: [e.mac],
-            "owner-id": lambda _: [self.settings.account_id],
-            "private-ip-address": lambda e: e.ips[:1],
-            "private-dns-name": lambda e: [private_dns(e.ips[0])],
-            "addresses.private-ip-address": lambda e: e.ips,
-            "addresses.primary": lambda e: [True, *([False] if len(e.ips) > 1 else [])],
-            "addresses.association.public-ip": associated("public_ip"),
-            "association.public-ip": associated("public_ip"),
-            "association.allocation-id": associated("id"),
-            "association.association-id": associated("association_id"),
-            "attachment.attachment-id": attached("id"),
-            "attachment.instance-id": attached("instance_id"),
-            "attachment.device-index": attached("device_index"),
-            "attachment.delete-on-termination": attached("delete_on_termination"),
-            "attachment.status": attached("status"),
-            "attachment.instance-owner-id": attached("owner_id"),
-            "interface-type": lambda e: [e.interface_type],
-            "ipv6-addresses.ipv6-address": lambda e: e.ipv6,
-            "requester-managed": lambda e: [e.requester_managed],
-            "requester-id": lambda e: [e.requester_id],
-            "source-dest-check": lambda e: [e.source_dest_check],
-            "operator.managed": lambda e: [e.operator is not None],
-            "operator.principal": lambda e: [e.operator],
-        }
-
-    def show_interface(self, eni: Interface) -> Result:
-        """DescribeNetworkInterfaces' row. The tags are under `TagSet`, unlike everybody else's."""
-        answer: Result = {
-            "NetworkInterfaceId": eni.id,
-            "SubnetId": eni.subnet_id,
-            "VpcId": eni.vpc_id,
-            "AvailabilityZone": eni.zone,
-            "Description": eni.description,
-            "Status": self.status_of(eni),
-            "MacAddress": eni.mac,
-            "OwnerId": self.settings.account_id,
-            "RequesterManaged": eni.requester_managed,
-            "RequesterId": eni.requester_id,
-            "InterfaceType": eni.interface_type,
-            "SourceDestCheck": eni.source_dest_check,
-            "PrivateIpAddress": eni.ips[0],
-            "PrivateDnsName": private_dns(eni.ips[0]),
-            "PrivateIpAddresses": self.show_ips(eni),
-            "Association": self.show_association(eni, eni.ips[0]),
-            "Groups": self.show_groups(eni),
-            "Ipv6Addresses": self.show_ips6(eni),
-            "Ipv4Prefixes": [{"Ipv4Prefix": each} for each in eni.prefixes4],
-            "Ipv6Prefixes": [{"Ipv6Prefix": each} for each in eni.prefixes6],
-            "Operator": {"Managed": eni.operator is not None, "Principal": eni.operator},
-            "TagSet": self.tag_list(eni.tags),
-        }
-        if eni.connection_tracking:
-            answer["ConnectionTrackingConfiguration"] = eni.connection_tracking
-        if eni.attachment is not None:
-            answer["Attachment"] = {
-                **show_attachment(eni.attachment),
-                "AttachTime": self.date(eni.attachment.time),
-                "InstanceId": eni.attachment.instance_id,
-                "InstanceOwnerId": eni.attachment.owner_id,
-            }
-        return answer
-
-    def show_ips(self, eni: Interface) -> list[Result]:
-        return self.shuffled(
-            {
-                "Primary": position == 0,
-                "PrivateIpAddress": address,
-                "PrivateDnsName": private_dns(address),
-                "Association": self.show_association(eni, address),
-            }
-            for position, address in enumerate(eni.ips)
-        )
-
-    def show_ips6(self, eni: Interface) -> list[Result]:
-        return [
-            {"Ipv6Address": address, "IsPrimaryIpv6": eni.primary_ipv6 and position == 0}
-            for position, address in enumerate(eni.ipv6)
-        ]
-
-    def show_groups(self, eni: Interface) -> list[Result]:
-        return self.shuffled({"GroupId": each, "GroupName": self.data.groups[each].name} for each in eni.group_ids)
-
-    def show_association(self, eni: Interface, address: str) -> Result | None:
-        """The public face of a private address; EC2's own public address has no allocation."""
-        if allocation := self.data.by_target.get((eni.id, address)):
-            elastic = self.data.addresses[allocation]
-            return {
-                "AllocationId": elastic.id,
-                "AssociationId": elastic.association_id,
-                "IpOwnerId": self.settings.account_id,
-                "PublicIp": elastic.public_ip,
-                "PublicDnsName": public_dns(elastic.public_ip),
-            }
-        if address == eni.ips[0] and eni.public_ip:
-            return {
-                "IpOwnerId": "amazon",
-                "PublicIp": eni.public_ip,
-                "PublicDnsName": public_dns(eni.public_ip),
-            }
-        return None
-
     # -- helpers for tests ---------------------------------------------------------------------------
 
     def add_service_interface(
@@ -826,34 +502,9 @@ class Interfaces(Groups):
             return eni.id
 
 
-def _one_of(p: Params, names: Sequence[str]) -> str | None:
-    given = [name for name in names if p.get(name)]
-    if len(given) > 1:
-        raise bad_combination(f"The parameters {' and '.join(given)} may not be used together")
-    return given[0] if given else None
-
-
 def _card(eni: Interface) -> int:
     return eni.attachment.card if eni.attachment else 0
 
 
 def _index(eni: Interface) -> int:
     return eni.attachment.device_index if eni.attachment else -1
-
-
-def show_attachment(attachment: Attachment) -> Result:
-    return {
-        "AttachmentId": attachment.id,
-        "DeviceIndex": attachment.device_index,
-        "NetworkCardIndex": attachment.card,
-        "DeleteOnTermination": attachment.delete_on_termination,
-        "Status": attachment.status,
-    }
-
-
-def private_dns(address: str) -> str:
-    return f"ip-{address.replace('.', '-')}.ec2.internal"
-
-
-def public_dns(address: str) -> str:
-    return f"ec2-{address.replace('.', '-')}.compute-1.amazonaws.com"

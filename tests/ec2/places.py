@@ -461,14 +461,9 @@ class Places(State):
                 return self._assume(p)
             if action == "GetCallerIdentity":
                 account = self.settings.account_id
-                arn = self._roles.get(access_key, f"arn:aws:iam::{account}:user/tester")
+                arn = self.sessions.get(access_key, f"arn:aws:iam::{account}:user/tester")
                 return {"UserId": "AIDAIOSFODNN7EXAMPLE", "Account": arn.split(":")[4], "Arn": arn}
         raise EC2Error("InvalidAction", f"Could not find operation {action} for version 2011-06-15")
-
-    @property
-    def _roles(self) -> dict[str, str]:
-        """Access keys of assumed roles to the ARN of the session."""
-        return self.__dict__.setdefault("_assumed", {})  # type: ignore[no-any-return]
 
     def _assume(self, p: Params) -> Result:
         role, session = p["RoleArn"], p["RoleSessionName"]
@@ -477,7 +472,7 @@ class Places(State):
             raise EC2Error("ValidationError", f"{role} is invalid")
         key = f"ASIA{self.rng.getrandbits(64):016X}"
         arn = f"arn:aws:sts::{parts[4]}:assumed-role/{parts[5].rpartition('/')[2]}/{session}"
-        self._roles[key] = arn
+        self.sessions[key] = arn
         return {
             "Credentials": {
                 "AccessKeyId": key,
@@ -587,11 +582,12 @@ class Places(State):
         with self.lock:
             self.data.key_pairs.add(name)
 
-    def add_instance_profile(self, name: str) -> str:
-        """The ARN of a new instance profile."""
+    def add_instance_profile(self, name: str, delay: float = 0.0) -> str:
+        """The ARN of a new instance profile; EC2 hears of it only after `delay`."""
         with self.lock:
             arn = f"arn:aws:iam::{self.settings.account_id}:instance-profile/{name}"
             self.data.profiles[name] = arn
+            self.data.profiles_since[name] = self.now + delay
             return arn
 
     def set_parameter(self, name: str, value: str) -> None:

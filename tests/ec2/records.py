@@ -43,6 +43,8 @@ class Settings:
     """An attachment is `attaching` for so long."""
     detach_delay: float = 0.0
     """An attachment is `detaching` for so long."""
+    detached_delay: float = 0.0
+    """A free interface still shows its last attachment, as `detached`, for so long."""
     pending_delay: float = 0.0
     """An instance is `pending` for so long after launch or start."""
     stop_delay: float = 0.0
@@ -162,7 +164,7 @@ class Attachment:
     device_index: int
     card: int
     delete_on_termination: bool
-    status: Literal["attaching", "attached", "detaching"]
+    status: Literal["attaching", "attached", "detaching", "detached"]
     time: float
     owner_id: str
 
@@ -184,6 +186,8 @@ class Interface(Resource):
     prefixes4: list[str] = field(default_factory=list)
     prefixes6: list[str] = field(default_factory=list)
     attachment: Attachment | None = None
+    ghost: tuple[Attachment, float] | None = None
+    """The last attachment and until when it is still shown."""
     pending: bool = False
     requester_managed: bool = False
     requester_id: str | None = None
@@ -328,6 +332,9 @@ class Data:
     """A heap of what happens by itself: when, tie-breaker, what, to which id."""
     key_pairs: set[str] = field(default_factory=set)
     profiles: dict[str, str] = field(default_factory=dict)
+    """Instance profiles: name to ARN."""
+    profiles_since: dict[str, float] = field(default_factory=dict)
+    """From when on EC2 knows a profile that IAM has."""
     parameters: dict[str, str] = field(default_factory=dict)
     prefix_lists: dict[str, int] = field(default_factory=dict)
     pools: dict[str, list[str]] = field(default_factory=dict)
@@ -337,4 +344,4 @@ class Data:
 
 
 def iso_time(epoch: float) -> datetime:
-    return datetime.fromtimestamp(round(epoch), UTC)
+    return datetime.fromtimestamp(int(epoch), UTC)

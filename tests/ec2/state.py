@@ -96,6 +96,8 @@ class State:
         self._horizon: float | None = None
         self._history: list[tuple[float, bytes]] = []
         self._ticks = 0
+        self.sessions: dict[str, str] = {}
+        """Access keys that AssumeRole gave out, to the ARN of their session."""
 
     # -- calls ---------------------------------------------------------------------------------------
 

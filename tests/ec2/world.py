@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from . import filters
 from .errors import EC2Error, missing
-from .instances import Instances, check_imds_tags
+from .instances import Instances
+from .launch import check_imds_tags
 from .records import Data, Params, Resource, Result, Settings, Vpc
 from .state import KINDS, operation
 

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from enireconcile.spec import Document, Instance, SecurityGroup, json_schema, load, render
+from enireconcile.spec import Document, Instance, SecurityGroup, load
+from enireconcile.spec.render import render
+from enireconcile.spec.schema import json_schema
 from tests.spec.core import core
 from tests.spec.documents import documents
 from tests.spec.reading import HEAD, INSTANCE, document, problems

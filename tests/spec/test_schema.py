@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from enireconcile.spec import json_schema
+from enireconcile.spec.schema import json_schema
 from tests.spec.core import core
 from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, problems
 from tests.spec.test_two_enis import TWO_ENIS

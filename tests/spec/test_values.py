@@ -45,7 +45,7 @@ HEADS = [
 GROUPS = [
     # a field of security_groups.a, at line 5, column 5
     ("descripton: x", "5:5 security_groups.a.descripton", "unknown key", "`description`"),
-    ("adopt: sg-12345678", "5:5 security_groups.a.adopt", "unknown key", "known: description, "),
+    ("adopt: sg-12345678", "5:5 security_groups.a.adopt", "not supported by this version", "remove it"),
     ("group_name: sg-web", "5:17 security_groups.a.group_name", "must not begin with `sg-`", ""),
     ("group_name: Default", "5:17 security_groups.a.group_name", "`default` is reserved", ""),
     ("group_name: ''", "5:17 security_groups.a.group_name", "must not be empty", ""),
@@ -116,7 +116,12 @@ INSTANCES = [
     # a further field of instances.web, at line 8, column 5
     ("keyname: ops", "8:5 instances.web.keyname", "unknown key", "`key_name`"),
     ("user_data_flie: x", "8:5 instances.web.user_data_flie", "unknown key", "`user_data_file`"),
-    ("termination_protection: true", "8:5 instances.web.termination_protection", "unknown key", "known: "),
+    (
+        "termination_protection: true",
+        "8:5 instances.web.termination_protection",
+        "not supported by this version",
+        "remove it",
+    ),
     ("state: runing", "8:12 instances.web.state", "must be `running` or `stopped`", "did you mean `running`?"),
     ("state: true", "8:12 instances.web.state", "must be `running` or `stopped`", "known: running, stopped"),
     ("on_change: replace", "8:16 instances.web.on_change", "must be `refuse`", "no other way"),
@@ -160,7 +165,7 @@ IMAGE_PARTS = [
 INTERFACES = [
     # a further field of network_interfaces.eth0, at line 6, column 5
     ("secgroups: []", "6:5 ….secgroups", "unknown key", "`security_groups`"),
-    ("secondary_private_ips: []", "6:5 ….secondary_private_ips", "unknown key", ""),
+    ("secondary_private_ips: []", "6:5 ….secondary_private_ips", "not supported by this version", "remove it"),
     ("security_groups: []", "6:22 ….security_groups", "must not be empty", "default group"),
     ("security_groups: sg-12345678", "6:22 ….security_groups", "must be a list", "`[sg-12345678]`"),
     ("security_groups: [sg-web]", "6:23 ….security_groups.0", "'sg-web' is no id of a group", "sg-0123"),
