@@ -36,7 +36,7 @@ def make_plan(spec: Spec, live: Live) -> Plan:
         account_id=live.account_id,
         region=live.region,
         fingerprint=_fingerprint(differences, resolved.world),
-        changes=tuple(_change(difference, resolved.world, drafts) for difference in differences),
+        changes=_changes(differences, resolved.world, drafts),
         steps=arrange(drafts),
         leftovers=resolved.leftovers,
         warnings=_collected(differences, lambda kind, item: kind.warnings(item, resolved.world)),
@@ -55,8 +55,14 @@ def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
     return list(_collected(differing, lambda kind, item: kind.steps(item, world)))
 
 
-def _change(difference: Difference, world: World, drafts: Sequence[Step]) -> Change:
-    steps = [step for step in drafts if step.address == difference.address]
+def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[Step]) -> tuple[Change, ...]:
+    by_address: dict[str, list[Step]] = {}
+    for step in drafts:
+        by_address.setdefault(step.address, []).append(step)
+    return tuple(_change(difference, world, by_address.get(difference.address, [])) for difference in differences)
+
+
+def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:
     action = Action.UPDATE if difference.fields else Action.UNCHANGED
     if not difference.exists:
         action = Action.CREATE

@@ -160,12 +160,18 @@ class Journal:
 
     def _append(self, event: dict[str, Any]) -> None:
         event = {"at": self._now(), **event}
-        with self._path.open("a", encoding="utf-8") as file:
-            if file.tell() and not self._ends_with_newline():
-                file.write("\n")
-            file.write(json.dumps(event, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                if file.tell() and not self._ends_with_newline():
+                    file.write("\n")
+                file.write(json.dumps(event, sort_keys=True) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise EnireconcileError(
+                f"cannot write the journal {self._path}: {error.strerror or error}",
+                hint="make room, or give another directory with --state",
+            ) from None
         self._apply(event)
 
     def _ends_with_newline(self) -> bool:
@@ -205,25 +211,34 @@ class Store:
         """
         place = self._root / scope
         holder = place / "holder.json"
-        try:
+        lock = FileLock(place / "lock")
+        with _explained(place):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = FileLock(place / "lock")
-            lock.acquire(timeout=timeout, poll_interval=0.1)
-        except Timeout:
-            raise LockedError(
-                f"{scope} is locked by {_whoever(holder)}", hint="wait for that run, or raise --lock-timeout"
-            ) from None
-        except OSError as error:
-            raise EnireconcileError(
-                f"cannot use the state directory {place}: {error.strerror or error}",
-                hint="give one that you can write with --state",
-            ) from None
+            try:
+                lock.acquire(timeout=timeout, poll_interval=0.1)
+            except Timeout:
+                raise LockedError(
+                    f"{scope} is locked by {_whoever(holder)}", hint="wait for that run, or raise --lock-timeout"
+                ) from None
         try:
-            holder.write_text(json.dumps(_me(now)), encoding="utf-8")
-            yield Journal(place / "journal.jsonl", now)
+            with _explained(place):
+                holder.write_text(json.dumps(_me(now)), encoding="utf-8")
+                journal = Journal(place / "journal.jsonl", now)
+            yield journal
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+@contextlib.contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnireconcileError(
+            f"cannot use the state directory {place}: {error.strerror or error}",
+            hint="give one that you can write with --state",
+        ) from None
 
 
 def default_root() -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from enireconcile.aws.faults import Fault, Meaning, fault_from
@@ -71,7 +72,7 @@ class Channel:
             client = self.session.client(_SERVICES.get(call, "ec2"))
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
             response = method(**params)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise fault_from(call, error) from None
         log.debug("%s (request %s)", call, response.get("ResponseMetadata", {}).get("RequestId"))
         return response

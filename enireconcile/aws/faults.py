@@ -22,6 +22,8 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from botocore.parsers import ResponseParserError
+
 from enireconcile.errors import AwsError
 
 
@@ -179,7 +181,7 @@ def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
     return Meaning.REFUSED, 0.0
 
 
-def fault_from(call: str, error: ClientError | BotoCoreError) -> Fault:
+def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserError) -> Fault:
     """A botocore exception as a Fault. What was never sent is a RETRY; what got no answer is UNSURE."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
@@ -194,6 +196,6 @@ def fault_from(call: str, error: ClientError | BotoCoreError) -> Fault:
         return Fault(call, "NoCredentials", str(error), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
         return Fault(call, "NotSent", str(error), Meaning.RETRY, 10.0)
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (HTTPClientError, ResponseParserError)):
         return Fault(call, "NoAnswer", str(error), Meaning.UNSURE, TRANSIENT)
     return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)

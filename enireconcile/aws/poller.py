@@ -13,7 +13,6 @@ from typing import Any
 
 import jmespath
 
-from enireconcile.errors import EnireconcileError
 from enireconcile.model import Expect, Reads
 
 _FIRST_TICK = 0.1
@@ -110,7 +109,7 @@ class Poller:
         waiters = [waiter for waiter in riders if waiter.expect.describe == describe]
         try:
             found = await self._look(describe, sorted({str(waiter.expect.id) for waiter in waiters}))
-        except EnireconcileError as error:
+        except Exception as error:  # whatever it is: nobody may be left waiting for it
             for waiter in waiters:
                 self._end(waiter, error)
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from enireconcile.model import NAME_TAG, STACK_TAG, Expect, Field, Ref, Step
@@ -63,10 +64,11 @@ class World:
 
     def name_of(self, aws_id: str) -> str:
         """The logical name of one of our resources; somebody else's keeps its id."""
-        for address, record in self.owned.items():
-            if record.id == aws_id:
-                return address.partition(".")[2]
-        return aws_id
+        return self._names.get(aws_id, aws_id)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {record.id: address.partition(".")[2] for address, record in self.owned.items()}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""The sandbox: a local EC2 for trying things, in the foreground or around a command."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import boto3
+
+TOOL = [sys.executable, "-m", "enireconcile", "sandbox"]
+
+
+def test_runs_a_command_against_a_fresh_endpoint() -> None:
+    """The command sees an endpoint on loopback, credentials of nobody and a state directory of its own."""
+    show = "import os; print(os.environ['AWS_ENDPOINT_URL'], os.environ['ENIRECONCILE_STATE'])"
+    ran = subprocess.run([*TOOL, "--", sys.executable, "-c", show], capture_output=True, text=True, check=True)
+    url, state = ran.stdout.split()
+    assert urllib.parse.urlsplit(url).hostname == "127.0.0.1"
+    assert not Path(state).exists(), "what the sandbox made is gone"
+
+
+def test_exit_code_is_that_of_the_command() -> None:
+    """A script in the sandbox can fail like any other."""
+    failing = [*TOOL, "--", sys.executable, "-c", "raise SystemExit(7)"]
+    assert subprocess.run(failing, check=False).returncode == 7
+
+
+def test_unknown_command_is_told() -> None:
+    """A command that does not exist is an error, and no traceback."""
+    ran = subprocess.run([*TOOL, "--", "no-such-command-here"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)
+    assert "no-such-command-here" in ran.stderr
+
+
+def test_serves_until_it_is_stopped() -> None:
+    """Without a command it prints what to export, answers as EC2, and ends with 0 on SIGINT."""
+    with subprocess.Popen(TOOL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        variables = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+        ec2 = boto3.client(
+            "ec2",
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name=variables["AWS_DEFAULT_REGION"],
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        )
+        assert ec2.describe_vpcs()["Vpcs"][0]["IsDefault"] is True
+        ec2.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+
+
+def test_port_in_use_is_an_error() -> None:
+    """Somebody listens there already: told, instead of hanging."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = subprocess.run([*TOOL, "--port", port], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, port in ran.stderr) == (1, True)
