@@ -21,7 +21,6 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
-
 from botocore.parsers import ResponseParserError
 
 from enireconcile.errors import AwsError

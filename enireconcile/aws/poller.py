@@ -109,7 +109,7 @@ class Poller:
         waiters = [waiter for waiter in riders if waiter.expect.describe == describe]
         try:
             found = await self._look(describe, sorted({str(waiter.expect.id) for waiter in waiters}))
-        except Exception as error:  # whatever it is: nobody may be left waiting for it
+        except Exception as error:  # noqa: BLE001 (whatever it is: nobody may be left waiting for it)
             for waiter in waiters:
                 self._end(waiter, error)
             return
