@@ -74,7 +74,7 @@ def validate(specs: Sequence[str], output: str) -> int:
         if output == "text":
             raise
         problems = [vars(problem) for problem in errors.problems]
-        click.echo(json.dumps(problems, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(problems, indent=2))
         return errors.exit_code
     if output == "json":
         click.echo("[]")
@@ -239,9 +239,9 @@ def _run(args: Sequence[str] | None) -> int:
 
 
 def _safe(text: str) -> str:
-    from enireconcile.report import printable
+    from enireconcile.report import printable_lines
 
-    return printable(text)
+    return printable_lines(text)
 
 
 if __name__ == "__main__":

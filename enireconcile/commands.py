@@ -22,7 +22,7 @@ from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
-from enireconcile.report import asides_text, dumps, plan_json, plan_text, report_json, report_text
+from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
 from enireconcile.spec import Spec
 from enireconcile.survey import account_of, guard_account, survey
 
@@ -81,7 +81,7 @@ def plan(specs: Sequence[Spec], connection: Connection, output: str) -> bool:
             else:
                 texts.append(plan_text(made))
     if output == "json":
-        click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2))
     else:
         click.echo("\n\n".join(texts))
     return changes
@@ -121,7 +121,7 @@ def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions) -> Rep
             with store.locked(scope, timeout=options.lock_timeout, now=time.time) as journal:
                 return _apply_locked(spec, channel, account, journal, options)
     except EnireconcileError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {printable_lines(str(error))}", err=True)
         return Report(
             stack=spec.document.stack,
             account_id=account,
@@ -236,7 +236,7 @@ def _write_report(path: Path | None, reports: Sequence[Report]) -> None:
     if path is None:
         return
     objects = [report_json(report) for report in reports]
-    text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2, ensure_ascii=False)
+    text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
     partial = path.with_name(path.name + ".new")
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(path)

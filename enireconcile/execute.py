@@ -53,10 +53,6 @@ class Stopped(Exception):
     """The user asked to stop: nothing new is begun."""
 
 
-class Moved(Exception):
-    """The world is not what the plan saw."""
-
-
 @dataclass
 class _Try:
     """The memory of one step's attempts."""
@@ -117,8 +113,9 @@ class Executor:
         except Fault as fault:
             replan = fault.meaning in {Meaning.REPLAN, Meaning.ECHO, Meaning.SPENT}
             return self._failure(step, trying, began, fault.error(step.address), replan)
-        except (Missed, Moved) as missed:
-            return self._failure(step, trying, began, missed, True)
+        except Missed as missed:
+            # What went down by itself (a launch that EC2 gave up, say) is told, not tried over and over.
+            return self._failure(step, trying, began, missed, missed.late)
         except Stopped:
             said = "called, but stopped before it had come about" if trying.acted else "stopped while waiting"
             return self._failure(step, trying, began, Stopped(said), False)

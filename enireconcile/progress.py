@@ -9,7 +9,7 @@ from typing import Any, Self, TextIO
 import click
 
 from enireconcile.model import Plan
-from enireconcile.report import dumps, printable
+from enireconcile.report import dumps, printable_lines
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("·", "yellow")}
 
@@ -56,7 +56,7 @@ def _ended(event: Mapping[str, Any]) -> str:
         line += f"  {event['result_id']}"
     if event["status"] != "skipped":
         line += f"  ({event['seconds']:.1f} s)"
-    return line + (f"\n    {printable(event['error'])}" if event["error"] else "")
+    return line + (f"\n    {printable_lines(event['error'])}" if event["error"] else "")
 
 
 def _waiting(event: Mapping[str, Any]) -> str:

@@ -157,8 +157,17 @@ def _change_lines(change: Change) -> Iterator[str]:
 
 
 def _verb(change: Change) -> str:
-    moved = any(field.field in _RELATIONS and field.before and field.after for field in change.fields)
+    moved = any(
+        _place(field.before) != _place(field.after)
+        for field in change.fields
+        if field.field in _RELATIONS and field.before and field.after
+    )
     return "move" if moved and change.action is Action.UPDATE else str(change.action)
+
+
+def _place(relation: Mapping[str, Any]) -> dict[str, Any]:
+    """An attachment without the flag that says nothing of where it is."""
+    return {key: value for key, value in relation.items() if key != "delete_on_termination"}
 
 
 def _implied(change: Change, field: Field) -> bool:
@@ -166,10 +175,12 @@ def _implied(change: Change, field: Field) -> bool:
     if change.action is not Action.CREATE:
         return False
     name = change.address.partition(".")[2]
-    said = {"source_dest_check": True, "state": "running", "group_name": name}
-    return (
-        field.after in (None, "", []) or said.get(field.field) == field.after or _shown_tags(change, field) == {}
-    )
+    defaults: dict[str, Any] = {"source_dest_check": True, "state": "running", "group_name": name, "tags": {}}
+    if field.field == "egress":
+        # No rule at all is far from EC2's default, which lets everything out.
+        return False
+    after = field.after if field.field != "tags" else _shown_tags(change, field)
+    return after in (None, "", []) or (field.field in defaults and defaults[field.field] == after)
 
 
 def _shown_tags(change: Change, field: Field) -> dict[str, str] | None:
@@ -274,9 +285,9 @@ def report_text(report: Report) -> str:
     }
     lines = [words[report.outcome]]
     failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
-    lines += [f"  {outcome.step.id} {outcome.step.call}: {printable(outcome.error)}" for outcome in failed]
+    lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]
     if report.error:
-        lines.append(f"  {printable(report.error)}")
+        lines.append(f"  {printable_lines(report.error)}")
     if report.remaining:
         lines.append(f"  still to do: {', '.join(report.remaining)}")
     return "\n".join(lines)
@@ -284,9 +295,14 @@ def report_text(report: Report) -> str:
 
 def printable(text: str | None) -> str:
     """Text from the world without what could steer a terminal."""
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text or "")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text or "")
+
+
+def printable_lines(text: str | None) -> str:
+    """Likewise for a message of our own, whose line breaks are meant."""
+    return "\n".join(printable(line) for line in (text or "").split("\n"))
 
 
 def dumps(value: Any) -> str:
-    """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """One line of JSON. ASCII, since a terminal obeys more characters than those below a space."""
+    return json.dumps(value)

@@ -1,0 +1,129 @@
+"""What one run leaves for the next: launches that failed, tokens that are spent, moves in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from enireconcile.errors import AmbiguityError, UnsupportedError
+from enireconcile.model import Impact, Plan, Status
+
+from .ec2 import Call, Hook
+from .house import SLOW, House, open_house
+from .story import Account, assert_is_the_story
+
+
+def _spec(body: str) -> str:
+    return f"version: 1\nstack: two-enis\nregion: us-east-1\n{body}"
+
+
+def test_failed_launch_is_told_and_not_repeated(slow_house: House) -> None:
+    """EC2 takes the launch and gives it up: one launch, the reason in the report, the interfaces kept."""
+    world = slow_house.strict.world
+
+    def give_up(_: Call) -> None:
+        [instance_id] = world.data.instances
+        world.fail_launch(instance_id, "Client.VolumeLimitExceeded")
+
+    slow_house.strict.faults.add(Hook(action="RunInstances", late=True, callback=give_up))
+    report = slow_house.apply()
+    [launch] = [outcome for outcome in report.outcomes if outcome.step.call == "RunInstances"]
+    assert report.outcome == "partial"
+    assert "Client.VolumeLimitExceeded" in (launch.error or "")
+    assert slow_house.strict.actions(mutating=True).count("RunInstances") == 1
+    slow_house.loop.now += 60
+    assert slow_house.apply().outcome == "converged"
+    assert_is_the_story(slow_house)
+
+
+def test_interface_is_made_anew_by_a_host_without_memory(slow_house: House, tmp_path: Path) -> None:
+    """eth1 was deleted, and another host mends it: its token stands for what is gone, so it takes a new one."""
+    slow_house.apply()
+    account = Account(slow_house)
+    account.ec2.detach_network_interface(AttachmentId=account.interface("web-eth1")["Attachment"]["AttachmentId"])
+    slow_house.loop.now += 5
+    account.ec2.delete_network_interface(NetworkInterfaceId=account.interface("web-eth1")["NetworkInterfaceId"])
+    assert slow_house.apply(state=tmp_path / "another-host").outcome == "converged"
+    assert_is_the_story(slow_house)
+
+
+def test_instance_is_made_anew_by_a_host_without_memory(slow_house: House, tmp_path: Path) -> None:
+    """The instance was terminated, and another host mends it: the old token belongs to the dead."""
+    slow_house.apply()
+    account = Account(slow_house)
+    account.ec2.terminate_instances(InstanceIds=[account.instance()["InstanceId"]])
+    assert slow_house.apply(state=tmp_path / "another-host").outcome == "converged"
+    assert_is_the_story(slow_house)
+
+
+def test_pending_instance_is_waited_for(tmp_path: Path) -> None:
+    """Somebody has just started the instance: apply waits, and does not call it done before it runs."""
+    with open_house(tmp_path, replace(SLOW, pending_delay=20.0)) as house:
+        house.apply()
+        account = Account(house)
+        account.ec2.stop_instances(InstanceIds=[account.instance()["InstanceId"]])
+        house.loop.now += 5
+        account.ec2.start_instances(InstanceIds=[account.instance()["InstanceId"]])
+        house.strict.clear()
+        report = house.apply()
+        assert (report.outcome, house.strict.mutating()) == ("unchanged", [])
+        assert account.instance()["State"]["Name"] == "running"
+
+
+def test_two_of_one_name_are_reported_never_guessed_at(slow_house: House) -> None:
+    """Somebody copied all tags to a second address: both ids are told, nothing is changed."""
+    slow_house.apply()
+    account = Account(slow_house)
+    mine = account.address("web-1")
+    other = account.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    slow_house.loop.now += 5
+    account.ec2.create_tags(Resources=[other], Tags=mine["Tags"])
+    slow_house.strict.clear()
+    with pytest.raises(AmbiguityError) as told:
+        slow_house.apply()
+    assert mine["AllocationId"] in str(told.value)
+    assert other in str(told.value)
+    assert slow_house.strict.mutating() == []
+
+
+def test_holder_that_changed_since_the_plan_is_not_displaced_blindly(slow_house: House) -> None:
+    """Between plan and call the address moved on: compare-and-set notices, and a new plan does it right."""
+    slow_house.apply()
+    account = Account(slow_house)
+    eth0 = account.interface("web-eth0")["NetworkInterfaceId"]
+    web_2 = account.address("web-2")["AllocationId"]
+    account.ec2.associate_address(AllocationId=web_2, NetworkInterfaceId=eth0, AllowReassociation=True)
+    strangers = account.ec2.create_network_interface(SubnetId=account.interface("web-eth0")["SubnetId"])
+    slow_house.loop.now += 5
+
+    def meddle(_: Plan) -> Impact:
+        account.ec2.associate_address(
+            AllocationId=web_2,
+            NetworkInterfaceId=strangers["NetworkInterface"]["NetworkInterfaceId"],
+            AllowReassociation=True,
+        )
+        return Impact.DISRUPTIVE
+
+    report = slow_house.apply(approve=meddle)
+    assert report.outcome == "converged"
+    assert [outcome.status for outcome in report.outcomes].count(Status.FAILED) == 1
+    assert_is_the_story(slow_house)
+
+
+def test_immutable_change_is_refused_with_both_values(slow_house: House) -> None:
+    """Another instance type in the spec: refused before anything changes, saying what is and what was asked."""
+    slow_house.apply(_spec(_ONE.format(type="t3.micro")))
+    slow_house.strict.clear()
+    with pytest.raises(UnsupportedError, match=r"instance_type is t3\.micro, the spec says t3\.medium"):
+        slow_house.apply(_spec(_ONE.format(type="t3.medium")))
+    assert slow_house.strict.mutating() == []
+
+
+_ONE = """
+instances:
+  web: {{image: {{name: "al2023-ami-2023.*-kernel-6.1-x86_64", owner: amazon}}, instance_type: {type}}}
+network_interfaces:
+  web-eth0: {{subnet: {{default_for_az: us-east-1a}}, attachment: {{instance: web, device_index: 0}}}}
+"""
