@@ -41,8 +41,12 @@ def _specs(command: F) -> F:
 
 
 def _aws(command: F) -> F:
-    command = click.option("--region", help="AWS Region; overrides the spec's and the environment's.")(command)
-    return click.option("--profile", help="Profile of the AWS configuration; overrides AWS_PROFILE.")(command)
+    parallel = click.IntRange(1, 100)
+    command = click.option("--parallelism", type=parallel, default=10, show_default=True, help="Calls at once.")(
+        command
+    )
+    command = click.option("--profile", help="Profile of the AWS configuration; overrides AWS_PROFILE.")(command)
+    return click.option("--region", help="AWS Region; overrides the spec's and the environment's.")(command)
 
 
 def _output(command: F) -> F:
@@ -50,6 +54,49 @@ def _output(command: F) -> F:
     return click.option("--output", type=choice, default="text", show_default=True, help="What stdout carries.")(
         command
     )
+
+
+def _prune(command: F) -> F:
+    words = "Remove what the stack owns and the spec no longer names; without it that is listed and left."
+    return click.option("--prune", is_flag=True, help=words)(command)
+
+
+_RUNNING = (
+    click.option("-y", "--auto-approve", is_flag=True, help="Do not ask."),
+    click.option("--allow-destroy", is_flag=True, help="With -y: also run what deletes, releases or terminates."),
+    click.option("--max-changes", type=click.IntRange(0), metavar="N", help="Refuse a plan that changes more."),
+    click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON report here."),
+    click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
+    click.option(
+        "--settle-timeout",
+        type=duration,
+        metavar="DURATION",
+        default="30s",
+        show_default=True,
+        help="How long to look for what an unanswered create may have made, before making it anew.",
+    ),
+    click.option(
+        "--lock-timeout",
+        type=duration,
+        metavar="DURATION",
+        default="30s",
+        show_default=True,
+        help="How long to wait for another run.",
+    ),
+    click.option(
+        "--state",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="ENIRECONCILE_STATE",
+        help="Directory for lock and journal.  [default: the user's state directory]",
+    ),
+)
+
+
+def _running(command: F) -> F:
+    """The options of commands that change things."""
+    for option in reversed(_RUNNING):
+        command = option(command)
+    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -97,21 +144,22 @@ def schema() -> int:
 @_specs
 @_output
 @_aws
+@_prune
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
-@click.option("--parallelism", type=click.IntRange(1, 100), default=10, show_default=True, help="Calls at once.")
 def plan(
     specs: Sequence[str],
     output: str,
     region: str | None,
     profile: str | None,
-    detailed_exitcode: bool,
     parallelism: int,
+    prune: bool,
+    detailed_exitcode: bool,
 ) -> int:
     """Show what apply would do. Changes nothing."""
     loaded = _load(specs)
     from enireconcile import commands
 
-    changes = commands.plan(loaded, commands.Connection(region, profile, parallelism), output)
+    changes = commands.plan(loaded, commands.Connection(region, profile, parallelism), output, prune=prune)
     return EXIT_CHANGES if changes and detailed_exitcode else 0
 
 
@@ -119,45 +167,9 @@ def plan(
 @_specs
 @_output
 @_aws
-@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask.")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON report here.")
-@click.option("--parallelism", type=click.IntRange(1, 100), default=10, show_default=True, help="Calls at once.")
-@click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does.")
-@click.option(
-    "--settle-timeout",
-    type=duration,
-    metavar="DURATION",
-    default="30s",
-    show_default=True,
-    help="How long to look for what an unanswered create may have made, before making it anew.",
-)
-@click.option(
-    "--lock-timeout",
-    type=duration,
-    metavar="DURATION",
-    default="30s",
-    show_default=True,
-    help="How long to wait for another run.",
-)
-@click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="ENIRECONCILE_STATE",
-    help="Directory for lock and journal.  [default: the user's state directory]",
-)
-def apply(
-    specs: Sequence[str],
-    output: str,
-    region: str | None,
-    profile: str | None,
-    auto_approve: bool,
-    report: Path | None,
-    parallelism: int,
-    timeout: float | None,
-    settle_timeout: float,
-    lock_timeout: float,
-    state: Path | None,
-) -> int:
+@_prune
+@_running
+def apply(specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any) -> int:
     """Do what plan shows, after asking.
 
     Plans, asks, executes, reads back and reports. Running it again changes nothing more.
@@ -165,19 +177,24 @@ def apply(
     loaded = _load(specs)
     from enireconcile import commands
 
-    return commands.apply(
-        loaded,
-        commands.Connection(region, profile, parallelism),
-        commands.ApplyOptions(
-            output=output,
-            auto_approve=auto_approve,
-            report=report,
-            timeout=timeout,
-            settle_timeout=settle_timeout,
-            lock_timeout=lock_timeout,
-            state=state,
-        ),
-    )
+    connection = commands.Connection(region, profile, parallelism)
+    return commands.apply(loaded, connection, commands.ApplyOptions(**options))
+
+
+@cli.command()
+@_specs
+@_output
+@_aws
+@_running
+def destroy(
+    specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any
+) -> int:
+    """Remove all that the stack owns, in order, after asking."""
+    loaded = _load(specs)
+    from enireconcile import commands
+
+    connection = commands.Connection(region, profile, parallelism)
+    return commands.destroy(loaded, connection, commands.ApplyOptions(**options))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

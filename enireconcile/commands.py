@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,10 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
-from enireconcile.model import Impact, Plan, Report
+from enireconcile.model import Action, Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
-from enireconcile.spec import Spec
+from enireconcile.spec import SECTIONS, Spec
 from enireconcile.survey import account_of, guard_account, survey
 
 if TYPE_CHECKING:
@@ -65,16 +65,19 @@ class ApplyOptions:
     settle_timeout: float
     lock_timeout: float
     state: Path | None
+    prune: bool = False
+    allow_destroy: bool = False
+    max_changes: int | None = None
 
 
-def plan(specs: Sequence[Spec], connection: Connection, output: str) -> bool:
+def plan(specs: Sequence[Spec], connection: Connection, output: str, *, prune: bool = False) -> bool:
     """Print a plan for each spec. The answer is whether any of them has changes."""
     texts: list[str] = []
     objects: list[dict[str, Any]] = []
     changes = False
     for spec in specs:
         with connection.open(spec, read_only=True) as channel:
-            made = asyncio.run(survey(Reader(channel), spec, channel.session.region))
+            made = asyncio.run(survey(Reader(channel), spec, channel.session.region, prune=prune))
             changes = changes or not made.empty
             if output == "json":
                 objects.append(plan_json(made, channel.calls))
@@ -102,6 +105,13 @@ def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) 
     finally:
         _write_report(options.report, reports)
     return max((report.exit_code for report in reports), default=0)
+
+
+def destroy(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
+    """Apply specs that name nothing any more: all that their stacks own goes. The answer is the exit code."""
+    nothing: dict[str, Any] = {section: {} for section in SECTIONS}
+    emptied = [replace(spec, document=spec.document.model_copy(update=nothing)) for spec in specs]
+    return apply(emptied, connection, replace(options, prune=True))
 
 
 def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions) -> Report:
@@ -159,6 +169,7 @@ def _apply_locked(spec: Spec, channel: Channel, account: str, journal: Journal, 
                 stop=stop,
                 settle=options.settle_timeout,
                 now=time.time,
+                prune=options.prune,
             ).run()
 
     report = asyncio.run(run())
@@ -179,6 +190,7 @@ def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact
         if options.output == "text":
             words = asides_text(plan) if plan.empty else plan_text(plan)
             click.echo(words + "\n" if words else "", nl=bool(words))
+        _guard(plan, options)
         if not (plan.empty or options.auto_approve):
             if not sys.stdin.isatty():
                 raise GuardError(
@@ -187,9 +199,25 @@ def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact
             if not _confirmed("Apply this plan?"):
                 raise GuardError("the plan was not approved; nothing was changed")
         progress.begin(plan)
-        return Impact.DISRUPTIVE if options.auto_approve else plan.impact
+        if not options.auto_approve:
+            return plan.impact
+        return Impact.DESTRUCTIVE if options.allow_destroy else Impact.DISRUPTIVE
 
     return ask
+
+
+def _guard(plan: Plan, options: ApplyOptions) -> None:
+    """Refuse a plan whole before any of it is done. Raises GuardError with every reason."""
+    reasons = []
+    destructive = [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
+    if destructive and options.auto_approve and not options.allow_destroy:
+        calls = "".join(f"\n    {step.id} {step.call} for {step.address}" for step in destructive)
+        reasons.append(f"it is destructive, and --allow-destroy was not given:{calls}")
+    changes = sum(change.action is not Action.UNCHANGED for change in plan.changes)
+    if options.max_changes is not None and changes > options.max_changes:
+        reasons.append(f"it changes {changes} resources, and --max-changes is {options.max_changes}")
+    if reasons:
+        raise GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
 
 
 def _confirmed(question: str) -> bool:

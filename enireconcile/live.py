@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 from enireconcile import records
 from enireconcile.errors import AwsError
-from enireconcile.kinds.base import ownership_filters
+from enireconcile.kinds.parts import (
+    ownership_filters,
+)
 from enireconcile.model import NAME_TAG, Reads
 from enireconcile.records import Live, LiveImage
 from enireconcile.spec import Document

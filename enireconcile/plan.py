@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from enireconcile.diff import Difference, diff
-from enireconcile.kinds import Item, Kind, World
+from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.model import Action, Change, Impact, Plan, Ref, Step, fingerprint, refs_in
 from enireconcile.records import Live
 from enireconcile.resolve import resolve
@@ -26,9 +26,12 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-def make_plan(spec: Spec, live: Live) -> Plan:
-    """The whole pure core: resolve, diff, order. Raises what they raise."""
-    resolved = resolve(spec, live)
+def make_plan(spec: Spec, live: Live, *, prune: bool = False) -> Plan:
+    """The whole pure core: resolve, diff, order. Raises what they raise.
+
+    With ``prune``, what the stack owns and the spec no longer names is removed.
+    """
+    resolved = resolve(spec, live, prune=prune)
     differences = diff(resolved.world)
     drafts = _drafts(differences, resolved.world)
     return Plan(
@@ -52,14 +55,27 @@ def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Se
 
 def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
     differing = [difference for difference in differences if difference.fields]
-    return list(_collected(differing, lambda kind, item: kind.steps(item, world)))
+    changed = _collected(differing, lambda kind, item: kind.steps(item, world))
+    removed = [
+        step
+        for address in world.removed
+        for kind in KINDS
+        if address.partition(".")[0] == kind.section
+        for step in kind.remove(address, world)
+    ]
+    return [*changed, *removed]
 
 
 def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[Step]) -> tuple[Change, ...]:
     by_address: dict[str, list[Step]] = {}
     for step in drafts:
         by_address.setdefault(step.address, []).append(step)
-    return tuple(_change(difference, world, by_address.get(difference.address, [])) for difference in differences)
+    changed = [_change(difference, world, by_address.get(difference.address, [])) for difference in differences]
+    removed = [
+        Change(address, Action.DELETE, Impact.worst([step.impact for step in by_address[address]]), record.id)
+        for address, record in world.removed.items()
+    ]
+    return (*changed, *removed)
 
 
 def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:
@@ -80,15 +96,14 @@ def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Chan
 
 def _fingerprint(differences: Iterable[Difference], world: World) -> str:
     """Of the live state as the diff saw it: ids and compared attributes."""
-    return fingerprint(
-        {
-            difference.address: [
-                world.owned[difference.address].id if difference.exists else None,
-                *(item.have for _, item in difference.items),
-            ]
-            for difference in differences
-        }
-    )
+    compared = {
+        difference.address: [
+            world.owned[difference.address].id if difference.exists else None,
+            *(item.have for _, item in difference.items),
+        ]
+        for difference in differences
+    }
+    return fingerprint(compared | {address: [record.id] for address, record in world.removed.items()})
 
 
 def arrange(drafts: Sequence[Step]) -> tuple[Step, ...]:

@@ -31,6 +31,7 @@ class Journal(Remembers, Protocol):
 
     def recalls(self, address: str) -> bool: ...
     def doubt(self, address: str, digest: str | None, settle: float) -> float: ...
+    def unseen(self, settle: float) -> dict[str, float]: ...
     def saw(self, present: Mapping[str, str]) -> None: ...
 
 
@@ -51,6 +52,7 @@ class Apply:
     stop: asyncio.Event
     settle: float
     now: Callable[[], float]
+    prune: bool = False
     _outcomes: list[Outcome] = field(default_factory=list)
 
     async def run(self) -> Report:
@@ -87,8 +89,10 @@ class Apply:
         return await self._trusted_plan()
 
     async def _fresh_plan(self) -> Plan:
-        made = await survey(self._reader, self.spec, self.channel.session.region, self.account_id)
-        self.journal.saw({change.address: change.id for change in made.changes if change.id})
+        region = self.channel.session.region
+        made = await survey(self._reader, self.spec, region, self.account_id, prune=self.prune)
+        present = {change.address: change.id for change in made.changes if change.id}
+        self.journal.saw(present | {left.address: left.id for left in made.leftovers})
         return made
 
     async def _trusted_plan(self) -> Plan:
@@ -99,6 +103,9 @@ class Apply:
             made = await self._fresh_plan()
             creates = [step for step in made.steps if step.token or step.look]
             doubts = {step.address: self._doubt(step) for step in creates}
+            if self.prune:
+                # What is not seen is not removed: it must have had the time to show up.
+                doubts |= self.journal.unseen(self.settle)
             wait = max(doubts.values(), default=0.0)
             # One read that lacks what was there before may be stale: it takes a second one to believe it.
             recalled = {address for address in doubts if self.journal.recalls(address)}

@@ -18,14 +18,16 @@ T = TypeVar("T", LiveSubnet, LiveVpc)
 
 @dataclass(frozen=True)
 class Resolved:
-    """The World, and what the stack owns beyond the spec."""
+    """The World, and what the stack owns beyond the spec and keeps."""
 
     world: World
     leftovers: tuple[Leftover, ...]
 
 
-def resolve(spec: Spec, live: Live) -> Resolved:
-    """Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
+def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
+    """With ``prune``, what the stack owns beyond the spec is to be removed instead of being left over.
+
+    Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
     owned = _owned(live)
     going = {instance.id: instance.state for instance in live.instances if instance.going}
     problems: list[Problem] = []
@@ -48,8 +50,10 @@ def resolve(spec: Spec, live: Live) -> Resolved:
         vpcs=vpcs,
         images=images,
         default_groups=default_groups,
+        removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
     )
-    leftovers = tuple(Leftover(address, owned[address].id) for address in sorted(set(owned) - named))
+    unnamed = () if prune else sorted(set(owned) - named)
+    leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
     return Resolved(world, leftovers)
 
 

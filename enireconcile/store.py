@@ -83,6 +83,11 @@ class Journal:
             return 0.0
         return max(0.0, settle - abs(self._now() - memory.at))
 
+    def unseen(self, settle: float) -> dict[str, float]:
+        """Addresses that may exist without any read having shown them, and for how many seconds yet."""
+        young = {address: self.doubt(address, None, settle) for address in self._memory}
+        return {address: seconds for address, seconds in young.items() if seconds > 0}
+
     def token(self, address: str, call: str, digest: str, *, fresh: bool = False) -> str:
         """The ClientToken for a create: the same again while its outcome is unknown, else the next of the chain.
 

@@ -9,14 +9,16 @@ from enireconcile.plan import make_plan
 from enireconcile.spec import Spec
 
 
-async def survey(reader: Reads, spec: Spec, region: str, account_id: str | None = None) -> Plan:
+async def survey(
+    reader: Reads, spec: Spec, region: str, account_id: str | None = None, *, prune: bool = False
+) -> Plan:
     """The plan from a fresh read; the account is asked for only if it is not known yet.
 
     Raises AwsError, GuardError for another account than the spec's, and what planning raises.
     """
     found = await live.read(reader, spec.document, region, account_id)
     guard_account(spec, found.account_id)
-    return make_plan(spec, found)
+    return make_plan(spec, found, prune=prune)
 
 
 async def account_of(reader: Reads) -> str:

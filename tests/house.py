@@ -81,16 +81,17 @@ class House:
             return load([str(STORY)])[0]
         return load(["-"], stdin=lambda: text)[0]
 
-    def plan(self, text: str | None = None) -> Plan:
+    def plan(self, text: str | None = None, *, prune: bool = False) -> Plan:
         with self._channel(self.spec(text), read_only=True) as channel:
-            return run(survey(Reader(channel), self.spec(text), "us-east-1"), self.loop)
+            return run(survey(Reader(channel), self.spec(text), "us-east-1", prune=prune), self.loop)
 
     def apply(
         self,
         text: str | None = None,
         *,
-        approve: Callable[[Plan], Impact] = lambda _: Impact.DISRUPTIVE,
+        approve: Callable[[Plan], Impact] = lambda _: Impact.DESTRUCTIVE,
         state: Path | None = None,
+        prune: bool = False,
     ) -> Report:
         """An apply under the lock; ``state`` is another host's state directory."""
         spec = self.spec(text)
@@ -98,7 +99,7 @@ class House:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
             with Store(state or self.state).locked(scope, timeout=0, now=self.loop.time) as journal:
-                return run(self._applying(channel, spec, account, journal, approve), self.loop)
+                return run(self._applying(channel, spec, account, journal, approve, prune), self.loop)
 
     async def _applying(
         self,
@@ -107,6 +108,7 @@ class House:
         account: str,
         journal: Journal,
         approve: Callable[[Plan], Impact],
+        prune: bool,
     ) -> Report:
         return await Apply(
             channel=channel,
@@ -118,6 +120,7 @@ class House:
             stop=asyncio.Event(),
             settle=self.settle,
             now=self.loop.time,
+            prune=prune,
         ).run()
 
     @contextmanager

@@ -349,3 +349,44 @@ def test_second_terminal_is_locked_out(server: EC2Server, tmp_path: Path) -> Non
     assert f"pid {os.getpid()}" in stderr
     assert json.loads(report.read_text())["outcome"] == "locked"
     assert server.mutating() == []
+
+
+# Removing
+
+
+def test_destroy_wants_more_than_a_yes(server: EC2Server, command: Run, tmp_path: Path) -> None:
+    """-y alone runs nothing destructive: refused whole, naming steps and flag; with --allow-destroy all goes."""
+    assert command("apply", "-y", SPEC).code == 0
+    server.clear()
+    report = tmp_path / "report.json"
+    refused = command("destroy", "-y", "--report", str(report), SPEC)
+    assert (refused.code, json.loads(report.read_text())["outcome"]) == (3, "refused")
+    assert "TerminateInstances for instances.web" in refused.stderr
+    assert "--allow-destroy" in refused.stderr
+    assert server.mutating() == []
+    assert command("destroy", "-y", "--allow-destroy", SPEC).code == 0
+    assert server.client().describe_addresses()["Addresses"] == []
+    assert command("destroy", "-y", "--allow-destroy", SPEC).code == 0
+
+
+def test_max_changes(server: EC2Server, command: Run) -> None:
+    """More changes than --max-changes allows: refused with both numbers."""
+    ran = command("apply", "-y", "--max-changes", "6", SPEC)
+    assert ran.code == 3
+    assert "changes 7 resources, and --max-changes is 6" in ran.stderr
+    assert server.mutating() == []
+    assert command("apply", "-y", "--max-changes", "7", SPEC).code == 0
+
+
+def test_prune_is_asked_for(server: EC2Server, command: Run, tmp_path: Path) -> None:
+    """What left the spec is listed by plan, and removed only with --prune --allow-destroy."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("version: 1\nstack: x\nregion: us-east-1\nelastic_ips: {one: {}, two: {}}\n")
+    assert command("apply", "-y", str(spec)).code == 0
+    spec.write_text("version: 1\nstack: x\nregion: us-east-1\nelastic_ips: {one: {}}\n")
+    told = command("plan", "--detailed-exitcode", str(spec))
+    assert (told.code, "elastic_ips.two" in told.stdout) == (0, True)
+    assert command("plan", "--detailed-exitcode", "--prune", str(spec)).code == 2
+    assert command("apply", "-y", "--prune", str(spec)).code == 3
+    assert command("apply", "-y", "--prune", "--allow-destroy", str(spec)).code == 0
+    assert len(server.client().describe_addresses()["Addresses"]) == 1

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enireconcile.kinds.base import Item, Kind, World, attached, settled
+from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.parts import (
+    attached,
+    disassociate,
+    settled,
+    target_slot,
+)
 from enireconcile.model import Expect, Impact, Step
 from enireconcile.records import LiveElasticIp, LiveNetworkInterface
 
@@ -44,7 +50,7 @@ class Associations(Kind):
             return []
         live = world.record(item.address, LiveElasticIp)
         if item.want["association"] is None:
-            return [] if live is None else [_disassociate(item, live)]
+            return [] if live is None else [disassociate(item.address, live)]
         return [_associate(item, live, world)]
 
 
@@ -63,7 +69,7 @@ def _target(name: str, world: World) -> _Target:
     live = world.record(address, LiveNetworkInterface)
     if live is None:
         return _Target(address, f"target:{address}", None, None)
-    return _Target(address, _slot(live.id, live.private_ip), live, _holder(live, world))
+    return _Target(address, target_slot(live.id, live.private_ip), live, _holder(live, world))
 
 
 def _holder(live: LiveNetworkInterface, world: World) -> str | None:
@@ -76,10 +82,6 @@ def _holder(live: LiveNetworkInterface, world: World) -> str | None:
             if here == (live.id, live.private_ip):
                 return record.id
     return None
-
-
-def _slot(interface_id: str | None, private_ip: str | None) -> str:
-    return f"target:{interface_id}:{private_ip}"
 
 
 def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
@@ -100,7 +102,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         after=frozenset({attached(target.interface)} if moving else ()),
         brings=frozenset(() if moving else {settled(target.interface)}),
         claims=frozenset({target.slot}),
-        frees=frozenset({_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
+        frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
         displaces=displaced is not None,
         when=(*_still_held(moving), *_still_holding(target, displaced)),
         note=f"displaces {displaced}" if displaced and _foreign(displaced, world) else None,
@@ -125,14 +127,3 @@ def _still_holding(target: _Target, displaced: str | None) -> tuple[Expect, ...]
 
 def _foreign(allocation_id: str, world: World) -> bool:
     return world.name_of(allocation_id) not in world.document.elastic_ips
-
-
-def _disassociate(item: Item, live: LiveElasticIp) -> Step:
-    return Step(
-        id=f"{item.address}/DisassociateAddress",
-        call="DisassociateAddress",
-        params={"AssociationId": live.association_id},
-        address=item.address,
-        impact=Impact.DISRUPTIVE,
-        frees=frozenset({_slot(live.network_interface_id, live.private_ip)}),
-    )

@@ -11,19 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.errors import UnsupportedError
-from enireconcile.kinds.base import (
+from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.kinds.parts import (
     INTERFACES,
-    Item,
-    Kind,
-    World,
     attached,
+    detach,
+    device_slot,
     free,
     groups_settled,
     interface_slot,
+    kept,
+    refuse_primary,
     settled,
 )
-from enireconcile.model import Expect, Impact, Ref, Step
+from enireconcile.model import Expect, Ref, Step
 from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface, Occupant
 
 SECTION = "network_interfaces"
@@ -65,9 +66,10 @@ class Attachments(Kind):
         moves = want is None or have is None or any(want[key] != have[key] for key in _PLACE)
         if moves:
             if have is not None and live is not None and live.attachment is not None:
-                steps.append(_detach(item.address, live.id, live.attachment))
+                steps += _leave(item.address, live.id, live.attachment, world)
             if want is not None:
-                steps += self._attach(item, live, world, waiting=not steps)
+                waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
+                steps += self._attach(item, live, world, waiting=waiting)
         if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
             steps.append(_set_flag(item, live if not moves else None, world))
         return steps
@@ -118,9 +120,14 @@ class Attachments(Kind):
         return steps
 
 
-def device_slot(instance_id: str, card: int, index: int) -> str:
-    """The slot that an attachment takes on an instance."""
-    return f"device:{instance_id}:{card}:{index}"
+def _leave(address: str, interface_id: str, place: LiveAttachment, world: World) -> list[Step]:
+    """Detach; or, where the plan ends the instance itself, see that the interface outlives it."""
+    if place.instance_id not in world.doomed:
+        return [detach(address, interface_id, place)]
+    if not place.delete_on_termination:
+        return []
+    step = _flag_step(address, interface_id, place.id, False)
+    return [replace(step, brings=frozenset({kept(place.instance_id)}))]
 
 
 def _standing(live: LiveNetworkInterface, world: World) -> LiveAttachment | None:
@@ -129,33 +136,6 @@ def _standing(live: LiveNetworkInterface, world: World) -> LiveAttachment | None
     if place is None or place.status == "detaching" or place.instance_id in world.going:
         return None
     return place
-
-
-def _detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -> Step:
-    slots = {interface_slot(address)}
-    if isinstance(place, LiveAttachment):
-        _refuse_primary(address, "it", place.device_index, place.network_card_index, place.instance_id)
-        attachment_id = place.id
-        slots.add(device_slot(place.instance_id, place.network_card_index, place.device_index))
-    else:
-        attachment_id = place.attachment_id
-    return Step(
-        id=f"{address}/DetachNetworkInterface/{interface_id}",
-        call="DetachNetworkInterface",
-        params={"AttachmentId": attachment_id},
-        address=address,
-        impact=Impact.DISRUPTIVE,
-        frees=frozenset(slots),
-        until=Expect(INTERFACES, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600),
-    )
-
-
-def _refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:
-    if (card, index) == (0, 0):
-        raise UnsupportedError(
-            f"{address}: {who} is the primary interface of {instance_id}, and EC2 never detaches that one",
-            hint=f"keep it there, or terminate {instance_id} first",
-        )
 
 
 def _clear(
@@ -173,18 +153,23 @@ def _clear(
     occupant = instance.occupant(card, index)
     if occupant is None or (live is not None and occupant.network_interface_id == live.id):
         return [], ()
-    _refuse_primary(address, occupant.network_interface_id, index, card, instance.id)
+    refuse_primary(address, occupant.network_interface_id, index, card, instance.id)
     name = world.name_of(occupant.network_interface_id)
     ours = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
     if occupant.status == "detaching" or (ours is not None and _standing(ours, world) is None):
         # Not "available": by then it may stand in its own new place.
         left = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
         return [], (Expect(INTERFACES, occupant.network_interface_id, has=left, gone=True, timeout=600),)
-    if ours is not None:
+    if ours is not None or _is_removed(occupant, world):
         return [], ()
-    step = _detach(address, occupant.network_interface_id, occupant)
+    step = detach(address, occupant.network_interface_id, occupant)
     slots = frozenset({device_slot(instance.id, card, index)})
     return [replace(step, frees=slots, note=f"evicts {occupant.network_interface_id}")], ()
+
+
+def _is_removed(occupant: Occupant, world: World) -> bool:
+    """Does this plan take the occupant away anyway?"""
+    return any(record.id == occupant.network_interface_id for record in world.removed.values())
 
 
 def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:
@@ -196,13 +181,17 @@ def _set_flag(item: Item, staying: LiveNetworkInterface | None, world: World) ->
     attachment_id: str | Ref = Ref(item.address, "attachment_id")
     if staying is not None and staying.attachment is not None:
         attachment_id = staying.attachment.id
-    flag = {
-        "AttachmentId": attachment_id,
-        "DeleteOnTermination": item.want["attachment"]["delete_on_termination"],
-    }
+    wanted = item.want["attachment"]["delete_on_termination"]
+    return _flag_step(item.address, world.id_of(item.address), attachment_id, wanted)
+
+
+def _flag_step(address: str, interface_id: Id, attachment_id: Id, flag: bool) -> Step:
     return Step(
-        id=f"{item.address}/ModifyNetworkInterfaceAttribute/Attachment",
+        id=f"{address}/ModifyNetworkInterfaceAttribute/Attachment",
         call="ModifyNetworkInterfaceAttribute",
-        params={"NetworkInterfaceId": world.id_of(item.address), "Attachment": flag},
-        address=item.address,
+        params={
+            "NetworkInterfaceId": interface_id,
+            "Attachment": {"AttachmentId": attachment_id, "DeleteOnTermination": flag},
+        },
+        address=address,
     )

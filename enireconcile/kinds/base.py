@@ -1,4 +1,4 @@
-"""What every kind shares: the World it is resolved in, the Item that it plans for, and tags.
+"""What every kind is: the World it is resolved in, the Item that it plans for, and the questions it answers.
 
 Pure: no clock, no network. A kind answers three questions about one name of the spec. ``want``: which attributes
 should it have? ``have``: which does it have, in the same normal form? ``steps``: which EC2 calls lead from one to
@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from enireconcile.model import NAME_TAG, STACK_TAG, Expect, Field, Ref, Step
-from enireconcile.records import LiveNetworkInterface
+from enireconcile.model import Expect, Field, Ref, Step
+from enireconcile.records import LiveInstance
 from enireconcile.spec import Document
 
 Id = str | Ref
-INTERFACES = "DescribeNetworkInterfaces"
 
 
 class Record(Protocol):
@@ -41,7 +40,8 @@ class World:
     ``owned`` maps addresses to live records of this stack; ``going`` maps the ids of its instances that are on
     their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
     logical names of interfaces, groups and instances to what their selectors chose; ``default_groups`` maps
-    subnet ids to the default group of their VPC.
+    subnet ids to the default group of their VPC. ``removed`` are resources of the stack that the spec no longer
+    names and that this plan takes away.
     """
 
     document: Document
@@ -51,6 +51,7 @@ class World:
     vpcs: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     default_groups: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, Record] = field(default_factory=dict)
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""
@@ -65,6 +66,20 @@ class World:
     def name_of(self, aws_id: str) -> str:
         """The logical name of one of our resources; somebody else's keeps its id."""
         return self._names.get(aws_id, aws_id)
+
+    @cached_property
+    def ours(self) -> Mapping[str, Record]:
+        """All that the stack owns, whether it stays or goes."""
+        return {**self.owned, **self.removed}
+
+    @cached_property
+    def doomed(self) -> Mapping[str, str]:
+        """Instances that this plan terminates: id to address."""
+        return {record.id: address for address, record in self.removed.items() if isinstance(record, LiveInstance)}
+
+    def is_ending(self, instance_id: str) -> bool:
+        """Does the instance let go of its interfaces by itself: on its way out, or sent there by this plan?"""
+        return instance_id in self.going or instance_id in self.doomed
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -110,6 +125,10 @@ class Kind(ABC):
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         """The calls that lead from ``have`` to ``want``."""
 
+    def remove(self, address: str, world: World) -> Sequence[Step]:
+        """The calls that take a resource of ours away; kinds that are relations go with their owners."""
+        return ()
+
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         """What is on its way by itself to where the spec wants it."""
         return ()
@@ -117,79 +136,3 @@ class Kind(ABC):
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         """What a person should know that is no difference."""
         return ()
-
-
-def wanted_tags(address: str, own: Mapping[str, str], document: Document) -> dict[str, str]:
-    """The tags that we keep on a resource: ownership, a Name, the spec's common tags and its own."""
-    tags = {"Name": address.partition(".")[2], **document.tags, **own}
-    return {**tags, STACK_TAG: document.stack, NAME_TAG: address}
-
-
-def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
-    """Of the live tags those that we keep; the others are other people's."""
-    return {key: tags[key] for key in want["tags"] if key in tags}
-
-
-def as_tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
-
-
-def tag_specifications(resource_type: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    """TagSpecifications of a create call: tagged from birth, or not born."""
-    return [{"ResourceType": resource_type, "Tags": as_tag_list(tags)}]
-
-
-def tag_steps(item: Item, world: World) -> list[Step]:
-    """One CreateTags with the tags that differ, if any do."""
-    if item.have is None or not item.differs("tags"):
-        return []
-    before = item.have["tags"]
-    changed = {key: value for key, value in item.want["tags"].items() if before.get(key) != value}
-    return [
-        Step(
-            id=f"{item.address}/CreateTags",
-            call="CreateTags",
-            params={"Resources": [world.id_of(item.address)], "Tags": as_tag_list(changed)},
-            address=item.address,
-        )
-    ]
-
-
-def ownership_filters(stack: str, address: str | None = None) -> list[dict[str, Any]]:
-    """Filters for what carries our stack tag, or for one address of it."""
-    filters = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
-    if address:
-        filters.append({"Name": f"tag:{NAME_TAG}", "Values": [address]})
-    return filters
-
-
-def settled(address: str) -> str:
-    """The condition that a resource is as the spec says, short of being attached."""
-    return f"settled:{address}"
-
-
-def attached(address: str) -> str:
-    """The condition that an interface is where the spec says."""
-    return f"attached:{address}"
-
-
-def interface_slot(address: str) -> str:
-    """The slot that an attachment takes on its interface: it is attached to one instance at a time."""
-    return f"interface:{address}"
-
-
-def groups_settled(interface: str, world: World) -> list[str]:
-    """The conditions that the rules of an interface's groups are in place."""
-    row = world.document.network_interfaces[interface]
-    return [settled(f"security_groups.{group}") for group in row.security_groups or ()]
-
-
-def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
-    """To wait for before attaching: an interface on its way out of an instance becomes available by itself.
-
-    One that is deleted with its instance goes instead; then the call says so, and a new plan makes it anew.
-    """
-    if live is None or live.status == "available":
-        return ()
-    goes = live.attachment is not None and live.attachment.delete_on_termination
-    return (Expect(INTERFACES, live.id, has=(("Status", ("available",)),), gone=goes, timeout=600),)

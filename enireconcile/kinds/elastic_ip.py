@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enireconcile.kinds.base import (
-    Item,
-    Kind,
-    World,
+from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.parts import (
+    disassociate,
+    gone,
     known_tags,
     ownership_filters,
     tag_specifications,
     tag_steps,
+    unbound,
     wanted_tags,
 )
-from enireconcile.model import Look, Ref, Step
+from enireconcile.model import Impact, Look, Ref, Step
 from enireconcile.records import LiveElasticIp
 
 SECTION = "elastic_ips"
@@ -36,6 +37,21 @@ class ElasticIps(Kind):
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         return [self._allocate(item, world)] if item.have is None else tag_steps(item, world)
+
+    def remove(self, address: str, world: World) -> Sequence[Step]:
+        live = world.removed[address]
+        if not isinstance(live, LiveElasticIp):
+            return ()
+        release = Step(
+            id=f"{address}/ReleaseAddress",
+            call="ReleaseAddress",
+            params={"AllocationId": live.id},
+            address=address,
+            impact=Impact.DESTRUCTIVE,
+            after=frozenset({unbound(address)}),
+            brings=frozenset({gone(address)}),
+        )
+        return [release] if live.association_id is None else [disassociate(address, live), release]
 
     def _allocate(self, item: Item, world: World) -> Step:
         made = {Ref(item.address): "AllocationId", Ref(item.address, "public_ip"): "PublicIp"}

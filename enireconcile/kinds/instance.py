@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enireconcile.kinds.base import (
-    Item,
-    Kind,
-    World,
+from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.parts import (
     attached,
     free,
+    gone,
     groups_settled,
     interface_slot,
+    kept,
     known_tags,
     settled,
     tag_specifications,
@@ -75,6 +75,9 @@ class Instances(Kind):
         if item.differs("state"):
             steps.append(_start(item, world) if item.want["state"] == "running" else _stop(item, world))
         return steps
+
+    def remove(self, address: str, world: World) -> Sequence[Step]:
+        return [_terminate(address, world.removed[address].id, world)]
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveInstance)
@@ -217,6 +220,28 @@ def _stop(item: Item, world: World) -> Step:
         address=item.address,
         impact=Impact.DISRUPTIVE,
         until=_stopped(item, world)[0],
+    )
+
+
+def _terminate(address: str, instance_id: str, world: World) -> Step:
+    """End an instance once none of the interfaces that we keep goes down with it."""
+    held = [
+        name
+        for name, record in world.ours.items()
+        if isinstance(record, LiveNetworkInterface)
+        and record.attachment is not None
+        and record.attachment.instance_id == instance_id
+    ]
+    return Step(
+        id=f"{address}/TerminateInstances",
+        call="TerminateInstances",
+        params={"InstanceIds": [instance_id]},
+        address=address,
+        impact=Impact.DESTRUCTIVE,
+        after=frozenset({kept(instance_id)}),
+        brings=frozenset({gone(address)}),
+        frees=frozenset(interface_slot(name) for name in held),
+        until=Expect(_DESCRIBE, instance_id, has=(("State.Name", ("terminated",)),), gone=True),
     )
 
 

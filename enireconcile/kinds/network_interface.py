@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enireconcile.kinds.base import (
+from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.kinds.parts import (
     INTERFACES,
-    Id,
-    Item,
-    Kind,
-    World,
+    detach,
+    gone,
+    interface_slot,
     known_tags,
     settled,
     tag_specifications,
     tag_steps,
+    target_slot,
+    vacated,
     wanted_tags,
 )
 from enireconcile.model import Expect, Impact, Ref, Step
@@ -65,6 +67,33 @@ class NetworkInterfaces(Kind):
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
             return steps
         return [*self._updates(item, world), *tag_steps(item, world)]
+
+    def remove(self, address: str, world: World) -> Sequence[Step]:
+        live = world.removed[address]
+        if not isinstance(live, LiveNetworkInterface):
+            return ()
+        place = live.attachment
+        steps: list[Step] = []
+        leaving = place is None or place.status == "detaching"
+        if place is not None and not leaving and not world.is_ending(place.instance_id):
+            steps.append(detach(address, live.id, place))
+        return [
+            *steps,
+            Step(
+                id=f"{address}/DeleteNetworkInterface",
+                call="DeleteNetworkInterface",
+                params={"NetworkInterfaceId": live.id},
+                address=address,
+                impact=Impact.DESTRUCTIVE,
+                # Elastic IPs that stay with us leave it first; EC2 would only drop them.
+                claims=frozenset(
+                    {interface_slot(address), *(target_slot(live.id, private) for private in live.addresses)}
+                ),
+                brings=frozenset({gone(address)}),
+                when=() if live.status == "available" else (vacated(live.id),),
+                until=Expect(INTERFACES, live.id, gone=True, timeout=300),
+            ),
+        ]
 
     def _create(self, item: Item, world: World) -> Step:
         want = item.want

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import (
-    Id,
-    Item,
-    Kind,
-    World,
+from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.kinds.parts import (
+    gone,
     known_tags,
     ownership_filters,
     settled,
@@ -23,12 +21,13 @@ from enireconcile.kinds.base import (
     tag_steps,
     wanted_tags,
 )
-from enireconcile.model import Impact, Look, Ref, Step
-from enireconcile.records import LiveSecurityGroup
+from enireconcile.model import Impact, Look, Ref, Step, canonical
+from enireconcile.records import LiveNetworkInterface, LiveSecurityGroup
 from enireconcile.spec import EgressRule, IngressRule
 
 SECTION = "security_groups"
 Rule = dict[str, Any]
+_CUT = "references between groups that go are cut"
 _ALL_PORTS = {"tcp", "udp"}
 _ALLOW_ALL: Rule = {"protocol": "-1", "ports": None, "destination": "0.0.0.0/0", "description": ""}
 _END = {"ingress": "source", "egress": "destination"}
@@ -74,6 +73,29 @@ class SecurityGroups(Kind):
             steps += _rule_steps(direction, item, world)
         return [*steps, *tag_steps(item, world)]
 
+    def remove(self, address: str, world: World) -> Sequence[Step]:
+        live = world.removed[address]
+        if not isinstance(live, LiveSecurityGroup):
+            return ()
+        users = [
+            name
+            for name, record in world.ours.items()
+            if isinstance(record, LiveNetworkInterface) and live.id in record.groups
+        ]
+        kin = [name for name in world.ours if name != address and name.startswith(SECTION)]
+        return [
+            *_cut(address, live, world),
+            Step(
+                id=f"{address}/DeleteSecurityGroup",
+                call="DeleteSecurityGroup",
+                params={"GroupId": live.id},
+                address=address,
+                impact=Impact.DESTRUCTIVE,
+                after=frozenset({_CUT, *map(gone, users), *map(settled, (*users, *kin))}),
+                brings=frozenset({gone(address)}),
+            ),
+        ]
+
     def _create(self, item: Item, world: World) -> Step:
         return Step(
             id=f"{item.address}/CreateSecurityGroup",
@@ -94,6 +116,36 @@ class SecurityGroups(Kind):
                 natural_key=True,
             ),
         )
+
+
+def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
+    """Revoke what refers to other groups that go: EC2 deletes none that is referred to."""
+    going = {record.id for name, record in world.removed.items() if name != address}
+    steps = []
+    for direction, permissions in (("Ingress", live.ingress), ("Egress", live.egress)):
+        cut = [
+            {**_narrowed(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
+            for permission in permissions
+            for pair in permission.get("UserIdGroupPairs") or ()
+            if pair["GroupId"] in going
+        ]
+        if cut:
+            steps.append(
+                Step(
+                    id=f"{address}/RevokeSecurityGroup{direction}",
+                    call=f"RevokeSecurityGroup{direction}",
+                    params={"GroupId": live.id, "IpPermissions": sorted(cut, key=canonical)},
+                    address=address,
+                    impact=Impact.DISRUPTIVE,
+                    brings=frozenset({_CUT}),
+                )
+            )
+    return steps
+
+
+def _narrowed(permission: Mapping[str, Any]) -> dict[str, Any]:
+    """Protocol and ports of an IpPermission, without its ends."""
+    return {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
 
 
 def _sorted(rules: Iterable[Rule]) -> list[Rule]:

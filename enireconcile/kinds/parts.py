@@ -1,0 +1,164 @@
+"""Parts of plans that several kinds share: tags, conditions, slots, waits, and the calls of relations. Pure.
+
+A *condition* (``settled:…``) is brought by steps and named in ``after`` by those that need it. A *slot*
+(``device:…``) is freed and claimed. Both are plain strings that only have to agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from enireconcile.errors import UnsupportedError
+from enireconcile.kinds.base import Item, World
+from enireconcile.model import NAME_TAG, STACK_TAG, Expect, Impact, Step
+from enireconcile.records import LiveAttachment, LiveElasticIp, LiveNetworkInterface, Occupant
+from enireconcile.spec import Document
+
+INTERFACES = "DescribeNetworkInterfaces"
+
+
+def wanted_tags(address: str, own: Mapping[str, str], document: Document) -> dict[str, str]:
+    """The tags that we keep on a resource: ownership, a Name, the spec's common tags and its own."""
+    tags = {"Name": address.partition(".")[2], **document.tags, **own}
+    return {**tags, STACK_TAG: document.stack, NAME_TAG: address}
+
+
+def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
+    """Of the live tags those that we keep; the others are other people's."""
+    return {key: tags[key] for key in want["tags"] if key in tags}
+
+
+def as_tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
+
+
+def tag_specifications(resource_type: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """TagSpecifications of a create call: tagged from birth, or not born."""
+    return [{"ResourceType": resource_type, "Tags": as_tag_list(tags)}]
+
+
+def tag_steps(item: Item, world: World) -> list[Step]:
+    """One CreateTags with the tags that differ, if any do."""
+    if item.have is None or not item.differs("tags"):
+        return []
+    before = item.have["tags"]
+    changed = {key: value for key, value in item.want["tags"].items() if before.get(key) != value}
+    return [
+        Step(
+            id=f"{item.address}/CreateTags",
+            call="CreateTags",
+            params={"Resources": [world.id_of(item.address)], "Tags": as_tag_list(changed)},
+            address=item.address,
+        )
+    ]
+
+
+def ownership_filters(stack: str, address: str | None = None) -> list[dict[str, Any]]:
+    """Filters for what carries our stack tag, or for one address of it."""
+    filters = [{"Name": f"tag:{STACK_TAG}", "Values": [stack]}]
+    if address:
+        filters.append({"Name": f"tag:{NAME_TAG}", "Values": [address]})
+    return filters
+
+
+def settled(address: str) -> str:
+    """The condition that a resource is as the spec says, short of being attached."""
+    return f"settled:{address}"
+
+
+def attached(address: str) -> str:
+    """The condition that an interface is where the spec says."""
+    return f"attached:{address}"
+
+
+def gone(address: str) -> str:
+    """The condition that a resource is no more."""
+    return f"gone:{address}"
+
+
+def kept(instance_id: str) -> str:
+    """The condition that no interface of ours goes down with an instance."""
+    return f"kept:{instance_id}"
+
+
+def target_slot(interface_id: str | None, private_ip: str | None) -> str:
+    """The slot that an Elastic IP takes on a private address."""
+    return f"target:{interface_id}:{private_ip}"
+
+
+def interface_slot(address: str) -> str:
+    """The slot that an attachment takes on its interface: it is attached to one instance at a time."""
+    return f"interface:{address}"
+
+
+def groups_settled(interface: str, world: World) -> list[str]:
+    """The conditions that the rules of an interface's groups are in place."""
+    row = world.document.network_interfaces[interface]
+    return [settled(f"security_groups.{group}") for group in row.security_groups or ()]
+
+
+def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
+    """To wait for before attaching: an interface on its way out of an instance becomes available by itself.
+
+    One that is deleted with its instance goes instead; then the call says so, and a new plan makes it anew.
+    """
+    if live is None or live.status == "available":
+        return ()
+    goes = live.attachment is not None and live.attachment.delete_on_termination
+    return (Expect(INTERFACES, live.id, has=(("Status", ("available",)),), gone=goes, timeout=600),)
+
+
+def disassociate(address: str, live: LiveElasticIp) -> Step:
+    """Take an Elastic IP off whatever it stands for."""
+    return Step(
+        id=f"{address}/DisassociateAddress",
+        call="DisassociateAddress",
+        params={"AssociationId": live.association_id},
+        address=address,
+        impact=Impact.DISRUPTIVE,
+        brings=frozenset({unbound(address)}),
+        frees=frozenset({target_slot(live.network_interface_id, live.private_ip)}),
+    )
+
+
+def unbound(address: str) -> str:
+    """The condition that an Elastic IP stands for nothing."""
+    return f"unbound:{address}"
+
+
+def device_slot(instance_id: str, card: int, index: int) -> str:
+    """The slot that an attachment takes on an instance."""
+    return f"device:{instance_id}:{card}:{index}"
+
+
+def detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -> Step:
+    slots = {interface_slot(address)}
+    if isinstance(place, LiveAttachment):
+        refuse_primary(address, "it", place.device_index, place.network_card_index, place.instance_id)
+        attachment_id = place.id
+        slots.add(device_slot(place.instance_id, place.network_card_index, place.device_index))
+    else:
+        attachment_id = place.attachment_id
+    return Step(
+        id=f"{address}/DetachNetworkInterface/{interface_id}",
+        call="DetachNetworkInterface",
+        params={"AttachmentId": attachment_id},
+        address=address,
+        impact=Impact.DISRUPTIVE,
+        frees=frozenset(slots),
+        until=Expect(INTERFACES, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600),
+    )
+
+
+def refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:
+    if (card, index) == (0, 0):
+        raise UnsupportedError(
+            f"{address}: {who} is the primary interface of {instance_id}, and EC2 never detaches that one",
+            hint=f"keep it there, or terminate {instance_id} first",
+        )
+
+
+def vacated(interface_id: str) -> Expect:
+    """To wait for before deleting: the interface is attached to nothing, or gone."""
+    return Expect(INTERFACES, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600)
