@@ -1,0 +1,555 @@
+"""The executor: steps of a plan become calls, in parallel and in order, whatever the answers are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from enireconcile.aws.faults import Fault, classify
+from enireconcile.errors import EnireconcileError
+from enireconcile.execute import Executor
+from enireconcile.model import Expect, Look, Outcome, Ref, Secret, Status, Step
+from tests.virtual import VirtualLoop, run
+
+ALLOCATE, ATTACH, GROUP, RUN = "AllocateAddress", "AttachNetworkInterface", "CreateSecurityGroup", "RunInstances"
+SETTLE = 30.0
+
+Answer = Mapping[str, Any] | Exception
+
+
+def no(call: str, code: str, message: str = "no") -> Fault:
+    """A fault as EC2's answer makes it."""
+    meaning, seconds = classify(call, code, message)
+    return Fault(call, code, message, meaning, seconds)
+
+
+def lost(call: str) -> Fault:
+    """The request left and no answer came."""
+    return no(call, "InternalError")
+
+
+class House:
+    """A loop, a writer with scripted answers, a reader, a journal; all in virtual time.
+
+    ``answers`` maps calls to what they are answered with, one after the other, the last one for good.
+    ``listed`` maps describes to what they answer from which second on. ``takes`` is the seconds of a call.
+    """
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop, self.began = loop, loop.time()
+        self.answers: dict[str, list[Answer]] = {}
+        self.listed: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
+        self.takes = 0.0
+        self.calls: list[tuple[float, str, Mapping[str, Any]]] = []
+        self.reads: list[tuple[float, str, Any]] = []
+        self.notes: list[str] = []
+        self.events: list[Mapping[str, Any]] = []
+        self.open: set[str] = set()
+        self.during: Callable[[], None] = lambda: None
+        self.stop = asyncio.Event()
+        self.full = False
+
+    @property
+    def now(self) -> float:
+        return round(self.loop.time() - self.began, 3)
+
+    @property
+    def called(self) -> list[str]:
+        return [call for _, call, _ in self.calls]
+
+    def run(self, *steps: Step) -> list[Outcome]:
+        """Run a plan to its end."""
+
+        async def go() -> list[Outcome]:
+            executor = Executor(
+                reader=self,
+                writer=self,
+                journal=Notes(self),
+                stop=self.stop,
+                tell=self.events.append,
+                settle=SETTLE,
+            )
+            return await executor.run(steps)
+
+        return run(go(), self.loop)
+
+    # As Writes and Reads.
+
+    async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        self.calls.append((self.now, call, params))
+        self.during()
+        await asyncio.sleep(self.takes)
+        answers = self.answers.get(call) or [{}]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer)
+
+    async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        self.reads.append((self.now, call, params))
+        return dict([answer for since, answer in [(0.0, {}), *self.listed.get(call, [])] if since <= self.now][-1])
+
+
+class Notes:
+    """A journal that takes down what it is told. A token says of which digest and how fresh it is."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def recalls_open(self, address: str) -> bool:
+        return address in self._house.open
+
+    def token(self, address: str, call: str, digest: str, *, fresh: bool = False) -> str:
+        return f"{digest[-4:]}-{'fresh' if fresh else 'first'}"
+
+    def intend(self, address: str, call: str, digest: str, token: str | None) -> None:
+        if self._house.full:
+            raise EnireconcileError("no space left for the journal")
+        self._house.notes.append(f"intend {address} {token}")
+
+    def made(self, address: str, result: str) -> None:
+        self._house.notes.append(f"made {address} {result}")
+
+    def failed(self, address: str) -> None:
+        self._house.notes.append(f"failed {address}")
+
+
+@pytest.fixture
+def house(loop: VirtualLoop) -> House:
+    return House(loop)
+
+
+def step(number: int, call: str = "CreateTags", *needs: int, **words: Any) -> Step:
+    params = words.pop("params", {"N": number})
+    address = words.pop("address", f"elastic_ips.e{number}")
+    return Step(f"s{number}", call, params, address, needs=frozenset(f"s{need}" for need in needs), **words)
+
+
+def allocate(number: int = 1) -> Step:
+    made = {Ref(f"elastic_ips.e{number}"): "AllocationId"}
+    look = Look("DescribeAddresses", ({"Name": "tag:n", "Values": [f"e{number}"]},), made)
+    return step(number, ALLOCATE, yields=made, look=look)
+
+
+def create_group() -> Step:
+    made = {Ref("security_groups.g"): "GroupId"}
+    look = Look("DescribeSecurityGroups", ({"Name": "tag:n", "Values": ["g"]},), made, natural_key=True)
+    return step(1, GROUP, address="security_groups.g", yields=made, look=look)
+
+
+def launch() -> Step:
+    made = {Ref("instances.i"): "Instances[0].InstanceId"}
+    return step(1, RUN, address="instances.i", yields=made, token=True)
+
+
+LAUNCHED: Answer = {"Instances": [{"InstanceId": "i-1"}]}
+ADDRESS: Answer = {"AllocationId": "eipalloc-1"}
+ADDRESSES: Mapping[str, Any] = {"Addresses": [ADDRESS]}
+GROUPS: Mapping[str, Any] = {"SecurityGroups": [{"GroupId": "sg-1"}]}
+
+
+def ends(outcomes: Sequence[Outcome]) -> list[str]:
+    """How the steps ended, in short: ``done 1x``, ``failed 2x replan``."""
+    return [
+        f"{outcome.status} {outcome.attempts}x" + (" replan" if outcome.replan else "") for outcome in outcomes
+    ]
+
+
+# ---- order
+
+
+def test_steps_that_need_nothing_start_together(house: House) -> None:
+    house.takes = 1.0
+    outcomes = house.run(*(step(number) for number in range(1, 6)))
+    assert ([when for when, _, _ in house.calls], house.now) == ([0.0] * 5, 1.0)
+    assert [outcome.seconds for outcome in outcomes] == pytest.approx([1.0] * 5)
+
+
+def test_a_step_starts_when_the_last_of_its_needs_is_done(house: House) -> None:
+    house.takes = 1.0
+    house.run(step(1), step(2, "CreateTags", 1), step(3, "CreateTags", 1, 2), step(4))
+    assert sorted((params["N"], when) for when, _, params in house.calls) == [
+        (1, 0.0),
+        (2, 1.0),
+        (3, 2.0),
+        (4, 0.0),
+    ]
+
+
+def test_outcomes_come_in_the_order_of_the_steps(house: House) -> None:
+    steps = [step(1, "CreateTags", 2), step(2)]
+    assert [outcome.step for outcome in house.run(*steps)] == steps
+
+
+def test_no_steps_have_no_outcomes(house: House) -> None:
+    assert house.run() == []
+
+
+def test_what_a_step_yields_stands_in_the_parameters_of_those_that_need_it(house: House) -> None:
+    house.answers[ALLOCATE] = [ADDRESS]
+    params = {"Deep": [{"AllocationId": Ref("elastic_ips.e1")}]}
+    first, _ = house.run(allocate(), step(2, "AssociateAddress", 1, params=params))
+    assert house.calls[1][2] == {"Deep": [{"AllocationId": "eipalloc-1"}]}
+    assert first.result_id == "eipalloc-1"
+
+
+def test_what_is_seen_while_waiting_stands_there_too(house: House) -> None:
+    attachment = Ref("network_interfaces.x", "attachment_id")
+    until = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Attachment.Status", ("attached",)),))
+    shown = {"NetworkInterfaceId": "eni-1", "Attachment": {"Status": "attached", "AttachmentId": "eni-attach-1"}}
+    house.listed["DescribeNetworkInterfaces"] = [(2.0, {"NetworkInterfaces": [shown]})]
+    house.run(
+        step(1, ATTACH, until=until, sees={attachment: "Attachment.AttachmentId"}),
+        step(2, "ModifyNetworkInterfaceAttribute", 1, params={"AttachmentId": attachment}),
+    )
+    assert house.calls[1][2] == {"AttachmentId": "eni-attach-1"}
+    assert 2.0 <= house.calls[1][0] < 3.0
+
+
+def test_a_condition_is_waited_for_before_the_call(house: House) -> None:
+    when = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),))
+    interface = {"NetworkInterfaceId": "eni-1", "Status": "available"}
+    house.listed["DescribeNetworkInterfaces"] = [(5.0, {"NetworkInterfaces": [interface]})]
+    assert ends(house.run(step(1, ATTACH, when=(when,)))) == ["done 1x"]
+    assert house.calls[0][0] >= 5.0
+
+
+def test_a_holder_that_is_not_the_planned_one_stops_the_call(house: House) -> None:
+    """Compare and set: one look, no wait, and a new plan if it is not so."""
+    when = Expect("DescribeAddresses", "eipalloc-1", has=(("AssociationId", ("eipassoc-1", None)),), timeout=0)
+    house.listed["DescribeAddresses"] = [
+        (0.0, {"Addresses": [{"AllocationId": "eipalloc-1", "AssociationId": "eipassoc-2"}]})
+    ]
+    assert ends(house.run(step(1, "AssociateAddress", when=(when,)))) == ["failed 0x replan"]
+    assert (house.calls, house.now) == ([], 0.0)
+
+
+# ---- failures and those who depend on them
+
+
+def test_who_needs_a_failed_step_is_skipped_and_says_why(house: House) -> None:
+    house.answers[ALLOCATE] = [no(ALLOCATE, "AddressLimitExceeded", "too many")]
+    outcomes = house.run(allocate(), step(2, "CreateTags", 1), step(3, "CreateTags", 2), step(4))
+    assert ends(outcomes) == ["failed 1x", "skipped 0x", "skipped 0x", "done 1x"]
+    assert [(outcome.error or "").splitlines()[:1] for outcome in outcomes] == [
+        ["AllocateAddress for elastic_ips.e1: AddressLimitExceeded: too many"],
+        ["needs s1 (AllocateAddress for elastic_ips.e1), which failed"],
+        ["needs s2 (CreateTags for elastic_ips.e2), which was skipped"],
+        [],
+    ]
+
+
+def test_who_is_skipped_for_a_world_that_moved_hopes_for_the_next_plan(house: House) -> None:
+    house.answers["AssociateAddress"] = [no("AssociateAddress", "Resource.AlreadyAssociated")]
+    outcomes = house.run(step(1, "AssociateAddress"), step(2, "CreateTags", 1))
+    assert ends(outcomes) == ["failed 1x replan", "skipped 0x replan"]
+
+
+def test_who_is_skipped_for_a_refusal_too_does_not(house: House) -> None:
+    house.answers["AssociateAddress"] = [no("AssociateAddress", "Resource.AlreadyAssociated")]
+    house.answers[ATTACH] = [no(ATTACH, "AttachmentLimitExceeded")]
+    outcomes = house.run(step(1, "AssociateAddress"), step(2, ATTACH), step(3, "CreateTags", 1, 2))
+    assert ends(outcomes)[2] == "skipped 0x"
+
+
+def test_a_refusal_is_not_repeated_and_nothing_was_changed(house: House) -> None:
+    house.answers[RUN] = [no(RUN, "InsufficientInstanceCapacity")]
+    (outcome,) = house.run(launch())
+    assert (ends([outcome]), outcome.acted) == (["failed 1x"], False)
+    assert [note.split()[0] for note in house.notes] == ["intend", "failed"]
+
+
+def test_what_ec2_gave_up_is_told_and_not_tried_over_and_over(house: House) -> None:
+    ended = (("State.Name", ("terminated",)),)
+    until = Expect("DescribeInstances", "i-1", has=(("State.Name", ("running",)),), never=ended)
+    instance = {"InstanceId": "i-1", "State": {"Name": "terminated"}, "StateReason": {"Message": "no volume"}}
+    house.listed["DescribeInstances"] = [(1.0, {"Reservations": [{"Instances": [instance]}]})]
+    (outcome,) = house.run(step(1, "StartInstances", until=until))
+    assert (ends([outcome]), outcome.acted) == (["failed 1x"], True)
+    assert outcome.error == "i-1: State.Name is terminated (no volume)"
+
+
+def test_what_does_not_come_about_in_time_is_for_the_next_plan(house: House) -> None:
+    until = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),), timeout=300)
+    interface = {"NetworkInterfaceId": "eni-1", "Status": "in-use"}
+    house.listed["DescribeNetworkInterfaces"] = [(0.0, {"NetworkInterfaces": [interface]})]
+    (outcome,) = house.run(step(1, "DetachNetworkInterface", until=until))
+    assert (ends([outcome]), outcome.acted, house.now) == (["failed 1x replan"], True, 300.0)
+    assert outcome.error == "eni-1: after 300 s Status is in-use"
+
+
+def test_what_is_gone_already_needs_no_taking_away(house: House) -> None:
+    house.answers["DetachNetworkInterface"] = [no("DetachNetworkInterface", "InvalidAttachmentID.NotFound")]
+    assert ends(house.run(step(1, "DetachNetworkInterface"))) == ["done 1x"]
+
+
+def test_an_answer_that_lacks_the_id_is_a_failure(house: House) -> None:
+    (outcome,) = house.run(allocate())
+    assert (outcome.status, outcome.acted) == (Status.FAILED, True)
+    assert "lacks elastic_ips.e1.id" in (outcome.error or "")
+
+
+# ---- lost answers
+
+
+def test_a_lost_allocation_is_looked_for_and_not_repeated_when_it_acted(house: House) -> None:
+    house.answers[ALLOCATE] = [lost(ALLOCATE)]
+    house.listed["DescribeAddresses"] = [(20.0, ADDRESSES)]
+    (outcome,) = house.run(allocate())
+    assert (ends([outcome]), outcome.result_id) == (["done 1x"], "eipalloc-1")
+    assert house.notes == ["intend elastic_ips.e1 None", "made elastic_ips.e1 eipalloc-1"]
+    assert 20.0 <= house.now < SETTLE
+
+
+def test_a_lost_allocation_is_repeated_once_when_it_did_not_act(house: House) -> None:
+    house.answers[ALLOCATE] = [lost(ALLOCATE), ADDRESS]
+    assert ends(house.run(allocate())) == ["done 2x"]
+    first, second = (when for when, _, _ in house.calls)
+    assert SETTLE <= second - first < SETTLE + 30
+    assert {str(params) for _, call, params in house.reads if call == "DescribeAddresses"} == {
+        str({"Filters": [{"Name": "tag:n", "Values": ["e1"]}]})
+    }
+
+
+def test_two_live_resources_of_one_name_are_not_chosen_from(house: House) -> None:
+    house.answers[ALLOCATE] = [lost(ALLOCATE)]
+    house.listed["DescribeAddresses"] = [(0.0, {"Addresses": [ADDRESS, {"AllocationId": "eipalloc-2"}]})]
+    (outcome,) = house.run(allocate())
+    assert (ends([outcome]), outcome.acted) == (["failed 1x"], True)
+
+
+def test_an_allocation_of_which_nothing_is_ever_heard_stays_open(house: House) -> None:
+    """Nobody may say that it failed: the next run has to look for it."""
+    house.answers[ALLOCATE] = [lost(ALLOCATE)]
+    (outcome,) = house.run(allocate())
+    assert (outcome.status, outcome.acted, outcome.replan) == (Status.FAILED, True, False)
+    assert {note.split()[0] for note in house.notes} == {"intend"}
+
+
+def test_a_lost_launch_is_repeated_with_the_same_token(house: House) -> None:
+    house.answers[RUN] = [lost(RUN), lost(RUN), LAUNCHED]
+    assert ends(house.run(launch())) == ["done 3x"]
+    assert len({params["ClientToken"] for _, _, params in house.calls}) == 1
+    assert [note for note in house.notes if note.startswith("made")] == ["made instances.i i-1"]
+    assert house.reads == []
+
+
+def test_a_refusal_after_a_lost_answer_says_nothing_of_the_first(house: House) -> None:
+    house.answers[RUN] = [lost(RUN), no(RUN, "InstanceLimitExceeded")]
+    (outcome,) = house.run(launch())
+    assert (ends([outcome]), outcome.acted) == (["failed 2x"], True)
+    assert [note for note in house.notes if note.startswith("failed")] == []
+
+
+def test_a_lost_call_that_sets_something_is_simply_repeated(house: House) -> None:
+    house.answers["CreateTags"] = [lost("CreateTags"), {}]
+    assert ends(house.run(step(1))) == ["done 2x"]
+    assert house.notes == []
+
+
+def test_busy_after_a_lost_attachment_is_our_own_doing(house: House) -> None:
+    busy = no(
+        ATTACH, "InvalidParameterValue", "Instance 'i-1' already has an interface attached at device index '1'"
+    )
+    house.answers[ATTACH] = [lost(ATTACH), busy]
+    assert ends(house.run(step(1, ATTACH))) == ["done 2x"]
+
+
+def test_busy_at_the_first_attempt_is_somebody_elses(house: House) -> None:
+    busy = no(
+        ATTACH, "InvalidParameterValue", "Instance 'i-1' already has an interface attached at device index '1'"
+    )
+    house.answers[ATTACH] = [busy]
+    assert ends(house.run(step(1, ATTACH))) == ["failed 1x replan"]
+
+
+def test_a_duplicate_group_after_a_lost_answer_is_ours(house: House) -> None:
+    house.answers[GROUP] = [lost(GROUP), no(GROUP, "InvalidGroup.Duplicate")]
+    house.listed["DescribeSecurityGroups"] = [(10.0, GROUPS)]
+    (outcome,) = house.run(create_group())
+    assert (ends([outcome]), outcome.result_id) == (["done 2x"], "sg-1")
+
+
+def test_a_duplicate_group_after_a_crash_is_ours(house: House) -> None:
+    """The journal of the run before tells of a create of which nobody heard the end."""
+    house.open = {"security_groups.g"}
+    house.answers[GROUP] = [no(GROUP, "InvalidGroup.Duplicate")]
+    house.listed["DescribeSecurityGroups"] = [(0.0, GROUPS)]
+    (outcome,) = house.run(create_group())
+    assert (ends([outcome]), outcome.result_id) == (["done 1x"], "sg-1")
+
+
+def test_a_duplicate_group_at_the_first_attempt_is_somebody_elses(house: House) -> None:
+    house.answers[GROUP] = [no(GROUP, "InvalidGroup.Duplicate")]
+    house.listed["DescribeSecurityGroups"] = [(0.0, GROUPS)]
+    assert ends(house.run(create_group())) == ["failed 1x replan"]
+    assert house.reads == []
+
+
+def test_a_duplicate_group_that_does_not_carry_our_tags_is_somebody_elses(house: House) -> None:
+    house.answers[GROUP] = [lost(GROUP), no(GROUP, "InvalidGroup.Duplicate")]
+    assert ends(house.run(create_group())) == ["failed 2x replan"]
+    assert house.now >= SETTLE
+
+
+# ---- the world needs a moment
+
+
+def test_a_young_object_that_is_not_found_is_waited_for(house: House) -> None:
+    house.answers[ALLOCATE] = [ADDRESS]
+    unseen = no(
+        "AssociateAddress", "InvalidAllocationID.NotFound", "The allocation ID 'eipalloc-1' does not exist"
+    )
+    house.answers["AssociateAddress"] = [unseen, unseen, unseen, {}]
+    params = {"AllocationId": Ref("elastic_ips.e1"), "NetworkInterfaceId": "eni-1"}
+    assert ends(house.run(allocate(), step(2, "AssociateAddress", 1, params=params))) == ["done 1x", "done 4x"]
+
+
+def test_an_old_object_that_is_not_found_has_gone(house: House) -> None:
+    gone = no(ATTACH, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID 'eni-1' does not exist")
+    house.answers[ATTACH] = [gone]
+    assert ends(house.run(step(1, ATTACH, params={"NetworkInterfaceId": "eni-1"}))) == ["failed 1x replan"]
+
+
+def test_an_old_object_that_is_not_found_beside_a_young_one_has_gone(house: House) -> None:
+    house.answers[ALLOCATE] = [ADDRESS]
+    gone = no("AssociateAddress", "InvalidNetworkInterfaceID.NotFound", "'eni-0123456789abcdef0' does not exist")
+    house.answers["AssociateAddress"] = [gone]
+    params = {"AllocationId": Ref("elastic_ips.e1"), "NetworkInterfaceId": "eni-0123456789abcdef0"}
+    outcomes = house.run(allocate(), step(2, "AssociateAddress", 1, params=params))
+    assert ends(outcomes) == ["done 1x", "failed 1x replan"]
+
+
+def test_a_state_in_transit_is_waited_for(house: House) -> None:
+    moving: Answer = no(ATTACH, "IncorrectState")
+    house.answers[ATTACH] = [moving, moving, moving, moving, moving, {}]
+    assert ends(house.run(step(1, ATTACH))) == ["done 6x"]
+
+
+def test_waiting_has_an_end(house: House) -> None:
+    house.answers[RUN] = [no(RUN, "InvalidParameterValue", "Invalid IAM Instance Profile name")]
+    (outcome,) = house.run(launch())
+    assert (outcome.status, outcome.acted) == (Status.FAILED, False)
+    assert 120 <= house.now <= 130
+
+
+def test_throttles_are_waited_out_ever_longer_and_within_bounds(house: House) -> None:
+    house.answers[ATTACH] = [no(ATTACH, "RequestLimitExceeded")]
+    (outcome,) = house.run(step(1, ATTACH))
+    times = [when for when, _, _ in house.calls]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
+    assert (outcome.status, outcome.replan, outcome.acted) == (Status.FAILED, False, False)
+    assert (min(pauses) >= 0.099, max(pauses) <= 20.001) == (True, True)
+    assert 300 <= house.now <= 321
+    assert 15 <= outcome.attempts <= 100
+
+
+def test_a_throttled_call_was_not_executed_so_it_may_be_repeated(house: House) -> None:
+    house.answers[ALLOCATE] = [no(ALLOCATE, "RequestLimitExceeded"), ADDRESS]
+    assert ends(house.run(allocate())) == ["done 2x"]
+    assert house.reads == []
+
+
+# ---- tokens that are spent
+
+
+@pytest.mark.parametrize("code", ["IdempotentInstanceTerminated", "IdempotentParameterMismatch"])
+def test_a_spent_token_is_replaced_once(code: str, house: House) -> None:
+    house.answers[RUN] = [no(RUN, code), LAUNCHED]
+    (outcome,) = house.run(launch())
+    assert (ends([outcome]), outcome.result_id) == (["done 2x"], "i-1")
+    assert [str(params["ClientToken"])[-5:] for _, _, params in house.calls] == ["first", "fresh"]
+
+
+def test_a_second_spent_token_is_for_the_next_plan(house: House) -> None:
+    house.answers[RUN] = [no(RUN, "IdempotentInstanceTerminated")]
+    assert ends(house.run(launch())) == ["failed 2x replan"]
+
+
+def test_a_lost_answer_to_the_fresh_token_repeats_that_one(house: House) -> None:
+    house.answers[RUN] = [no(RUN, "IdempotentInstanceTerminated"), lost(RUN), LAUNCHED]
+    assert ends(house.run(launch())) == ["done 3x"]
+    assert [str(params["ClientToken"])[-5:] for _, _, params in house.calls] == ["first", "fresh", "fresh"]
+
+
+# ---- what is told and what is written
+
+
+def test_an_intent_is_written_before_each_create_and_for_creates_only(house: House) -> None:
+    house.answers |= {RUN: [LAUNCHED], ALLOCATE: [ADDRESS]}
+    house.run(launch(), step(2), replace(allocate(), id="s3"))
+    assert sorted(note.split()[0:2] for note in house.notes) == [
+        ["intend", "elastic_ips.e1"],
+        ["intend", "instances.i"],
+        ["made", "elastic_ips.e1"],
+        ["made", "instances.i"],
+    ]
+
+
+def test_what_cannot_be_written_down_is_not_begun(house: House) -> None:
+    house.full = True
+    created, tagged = house.run(allocate(), step(2))
+    assert (created.status, created.error, created.acted) == (
+        Status.FAILED,
+        "no space left for the journal",
+        False,
+    )
+    assert (tagged.status, house.called) == (Status.DONE, ["CreateTags"])
+
+
+def test_a_secret_reaches_ec2_and_neither_the_journal_nor_the_events(house: House) -> None:
+    house.answers[RUN] = [LAUNCHED]
+    house.run(replace(launch(), params={"UserData": Secret("hunter2")}))
+    assert house.calls[0][2]["UserData"] == Secret("hunter2")
+    assert "hunter2" not in f"{house.notes} {house.events}"
+
+
+def test_the_start_the_wait_and_the_end_of_a_step_are_told(house: House) -> None:
+    house.answers[ALLOCATE] = [ADDRESS]
+    house.run(replace(allocate(), until=Expect("DescribeAddresses", "eipalloc-1", gone=True)))
+    common = {"type": "step", "id": "s1", "call": ALLOCATE, "address": "elastic_ips.e1"}
+    assert house.events == [
+        common | {"status": "started"},
+        common | {"status": "waiting"},
+        common | {"status": "done", "attempts": 1, "seconds": 0.1, "result_id": "eipalloc-1", "error": None},
+    ]
+
+
+# ---- stopping
+
+
+def test_when_stop_is_set_nothing_begins(house: House) -> None:
+    house.stop.set()
+    outcomes = house.run(step(1), step(2, "CreateTags", 1))
+    assert ends(outcomes) == ["skipped 0x", "skipped 0x"]
+    assert (outcomes[0].error, house.calls) == ("stopped before it began", [])
+
+
+def test_a_call_in_flight_is_waited_for_and_nothing_new_begins(house: House) -> None:
+    house.takes = 5.0
+    house.answers[ALLOCATE] = [ADDRESS]
+    house.during = house.stop.set
+    outcomes = house.run(allocate(), step(2, "CreateTags", 1))
+    assert ends(outcomes) == ["done 1x", "skipped 0x"]
+    assert (house.called, house.now) == ([ALLOCATE], 5.0)
+    assert house.notes[-1] == "made elastic_ips.e1 eipalloc-1"
+
+
+def test_a_wait_ends_when_stop_is_set(house: House) -> None:
+    until = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),))
+    house.loop.call_later(7.0, house.stop.set)
+    (outcome,) = house.run(step(1, "DetachNetworkInterface", until=until))
+    assert (ends([outcome]), outcome.acted, house.now) == (["failed 1x"], True, 7.0)
+
+
+def test_a_repeat_is_not_begun_when_stop_is_set(house: House) -> None:
+    house.answers[ATTACH] = [no(ATTACH, "IncorrectState")]
+    house.loop.call_later(7.0, house.stop.set)
+    (outcome,) = house.run(step(1, ATTACH))
+    assert (outcome.status, outcome.acted, house.now) == (Status.FAILED, False, 7.0)
+    assert max(when for when, _, _ in house.calls) <= 7.0

@@ -1,0 +1,51 @@
+"""Golden triples: a spec, a live state, and the whole plan that leads from one to the other.
+
+Each file under ``golden/`` tells one situation in a sentence. How its live state is to be read says ``worlds.py``;
+its plan has a line for each change and each EC2 call, with the parameters of the call and what it waits for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from enireconcile.model import Action
+
+from .worlds import brief, plan_of
+
+GOLDEN = {
+    path.stem: yaml.safe_load(path.read_text())
+    for path in sorted((Path(__file__).parent / "golden").glob("*.yaml"))
+}
+assert GOLDEN, "the situations are missing"
+triples = pytest.mark.parametrize("triple", GOLDEN.values(), ids=GOLDEN)
+
+
+@triples
+def test_plan_is_golden(triple: dict[str, Any]) -> None:
+    assert brief(plan_of(triple["spec"], triple["live"])) == triple["plan"]
+
+
+@triples
+def test_order_of_the_reads_does_not_matter(triple: dict[str, Any]) -> None:
+    """EC2 gives no order, so a plan from the same records the other way round is the same to the letter."""
+    backwards = {section: dict(reversed(rows.items())) for section, rows in triple["live"].items()}
+    for name, row in triple["live"].get("network_interfaces", {}).items():
+        # The builder counts private addresses up; these stay with their interfaces.
+        address = f"172.31.0.{10 + list(triple['live']['network_interfaces']).index(name)}"
+        backwards["network_interfaces"][name] = {"private_ip": address, **row}
+    assert plan_of(triple["spec"], backwards) == plan_of(triple["spec"], triple["live"])
+
+
+@triples
+def test_nothing_to_do_exactly_when_nothing_differs(triple: dict[str, Any]) -> None:
+    plan = plan_of(triple["spec"], triple["live"])
+    assert plan.empty == all(change.action is Action.UNCHANGED for change in plan.changes)
+
+
+@triples
+def test_a_situation_is_told_in_one_sentence(triple: dict[str, Any]) -> None:
+    assert (triple["situation"].count("."), triple["situation"][-1]) == (1, ".")

@@ -1,0 +1,356 @@
+"""What planning refuses before anything is touched, and with which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from enireconcile.errors import AmbiguityError, SpecErrors, UnsupportedError
+
+from .worlds import HEAD, Words, plan_of
+
+WEB: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
+ZONE_A: Words = {"default_for_az": "us-east-1a"}
+UNCHANGEABLE = "put the spec back, give the resource a new name in the spec, or remove the live one by hand"
+
+
+def web(instance: Words = WEB, **interfaces: Words) -> Words:
+    """A spec with one instance and its interfaces; an interface is told by what it has beyond its subnet."""
+    rows = {name: {"subnet": ZONE_A, **row} for name, row in interfaces.items()}
+    return {"instances": {"web": instance}, "network_interfaces": rows}
+
+
+def at(index: int, instance: str = "web") -> Words:
+    return {"attachment": {"instance": instance, "device_index": index}}
+
+
+# ---- what EC2 cannot do
+
+
+@dataclass(frozen=True)
+class Case:
+    """A situation, the spec, the live state, and the whole message."""
+
+    situation: str
+    spec: Words
+    live: Words
+    message: str
+    hint: str = field(default=UNCHANGEABLE)
+
+
+PRIMARIES = [
+    Case(
+        "the floating interface is the primary one of a stranger's instance",
+        web(eth0=at(0), eth1=at(1)),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {"at": "i-other 0"}}},
+        "network_interfaces.eth1: it is the primary interface of i-other, and EC2 never detaches that one",
+        "keep it there, or terminate i-other first",
+    ),
+    Case(
+        "the primary interface shall move to index 1, and another one to its place",
+        web(eth0=at(0), eth1=at(1)),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 1"}, "eth1": {"at": "web 0"}}},
+        "network_interfaces.eth0: eni-eth1 is the primary interface of i-web, and EC2 never detaches that one",
+        "keep it there, or terminate i-web first",
+    ),
+    Case(
+        "an interface shall be attached to nothing, and an instance boots with it",
+        {"network_interfaces": {"spare": {"subnet": ZONE_A}}},
+        {"network_interfaces": {"spare": {"at": "i-other 0"}}},
+        "network_interfaces.spare: it is the primary interface of i-other, and EC2 never detaches that one",
+        "keep it there, or terminate i-other first",
+    ),
+    Case(
+        "the instance that lives has a stranger's interface at index 0, where ours belongs",
+        web(eth0=at(0)),
+        {"instances": {"web": {"strangers": {0: "eni-stranger"}}}, "network_interfaces": {"eth0": {}}},
+        "network_interfaces.eth0: eni-stranger is the primary interface of i-web, and EC2 never detaches that one",
+        "keep it there, or terminate i-web first",
+    ),
+    Case(
+        "the primary interface got another name in the spec, and the old one is still in its place",
+        web(new=at(0)),
+        {"instances": {"web": {}}, "network_interfaces": {"old": {"at": "web 0"}}},
+        "network_interfaces.new: eni-old is the primary interface of i-web, and EC2 never detaches that one",
+        "keep it there, or terminate i-web first",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", PRIMARIES, ids=lambda case: case.situation)
+def test_a_primary_interface_is_never_detached(case: Case) -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(case.spec, case.live)
+    assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
+
+
+IMMUTABLE = [
+    Case(
+        "another subnet",
+        {"network_interfaces": {"eth1": {"subnet": ZONE_A}}},
+        {"network_interfaces": {"eth1": {"subnet": "subnet-b"}}},
+        "network_interfaces.eth1 (eni-eth1): subnet is subnet-b, the spec says subnet-a",
+    ),
+    Case(
+        "another private IP",
+        {"network_interfaces": {"eth1": {"subnet": ZONE_A, "private_ip": "172.31.0.99"}}},
+        {"network_interfaces": {"eth1": {"private_ip": "172.31.0.10"}}},
+        "network_interfaces.eth1 (eni-eth1): private_ip is 172.31.0.10, the spec says 172.31.0.99",
+    ),
+    Case(
+        "another VPC",
+        {"security_groups": {"web": {"vpc": {"tags": {"Name": "lab"}}}}},
+        {"security_groups": {"web": {}}},
+        "security_groups.web (sg-web): vpc is vpc-default, the spec says vpc-lab",
+    ),
+    Case(
+        "another description of a group",
+        {"security_groups": {"web": {"description": "Web traffic"}}},
+        {"security_groups": {"web": {}}},
+        "security_groups.web (sg-web): description is Managed by enireconcile, the spec says Web traffic",
+    ),
+    Case(
+        "another name of a group",
+        {"security_groups": {"web": {"group_name": "Web"}}},
+        {"security_groups": {"web": {"group_name": "shop"}}},
+        "security_groups.web (sg-web): group_name is shop, the spec says Web",
+    ),
+    Case(
+        "another instance type",
+        web(eth0=at(0)),
+        {"instances": {"web": {"instance_type": "m5.large"}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
+        "instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
+    ),
+    Case(
+        "a key pair where there was none",
+        web({**WEB, "key_name": "ops"}, eth0=at(0)),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
+        "instances.web (i-web): key_name is None, the spec says ops",
+    ),
+    Case(
+        "another instance profile, told by its name",
+        web({**WEB, "iam_instance_profile": "web"}, eth0=at(0)),
+        {
+            "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}},
+        },
+        "instances.web (i-web): iam_instance_profile is shop, the spec says web",
+    ),
+    Case(
+        "another instance profile, told by its ARN",
+        web({**WEB, "iam_instance_profile": "arn:aws:iam::123456789012:instance-profile/web"}, eth0=at(0)),
+        {
+            "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}},
+        },
+        "instances.web (i-web): iam_instance_profile is arn:aws:iam::123456789012:instance-profile/shop, "
+        "the spec says arn:aws:iam::123456789012:instance-profile/web",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", IMMUTABLE, ids=lambda case: case.situation)
+def test_what_ec2_cannot_change_in_place_is_refused(case: Case) -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(case.spec, case.live)
+    told = raised.value.message.splitlines()[1:]
+    assert (told, raised.value.hint, raised.value.exit_code) == ([f"  {case.message}"], case.hint, 1)
+
+
+def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
+    spec = {
+        "security_groups": {"web": {"group_name": "web", "description": "Web", "vpc": {"cidr": "10.0.0.0/16"}}},
+        **web(
+            {**WEB, "key_name": "ops", "iam_instance_profile": "web"},
+            eth0={**at(0), "private_ip": "172.31.0.99"},
+        ),
+    }
+    live = {
+        "security_groups": {"web": {"group_name": "shop"}},
+        "instances": {"web": {"instance_type": "m5.large"}},
+        "network_interfaces": {"eth0": {"at": "web 0", "subnet": "subnet-b"}},
+    }
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(spec, live)
+    assert raised.value.message.splitlines()[1:] == [
+        "  security_groups.web (sg-web): group_name is shop, the spec says web",
+        "  security_groups.web (sg-web): description is Managed by enireconcile, the spec says Web",
+        "  security_groups.web (sg-web): vpc is vpc-default, the spec says vpc-lab",
+        "  instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
+        "  instances.web (i-web): key_name is None, the spec says ops",
+        "  instances.web (i-web): iam_instance_profile is None, the spec says web",
+        "  network_interfaces.eth0 (eni-eth0): subnet is subnet-b, the spec says subnet-a",
+        "  network_interfaces.eth0 (eni-eth0): private_ip is 172.31.0.10, the spec says 172.31.0.99",
+    ]
+
+
+# ---- two of one name
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("security_groups", "security_groups.web: sg-twin and sg-web"),
+        ("instances", "instances.web: i-twin and i-web"),
+        ("network_interfaces", "network_interfaces.web: eni-twin and eni-web"),
+        ("elastic_ips", "elastic_ips.web: eipalloc-twin and eipalloc-web"),
+    ],
+)
+def test_two_live_resources_of_one_name_are_never_chosen_from(section: str, line: str) -> None:
+    with pytest.raises(AmbiguityError) as raised:
+        plan_of({}, {section: {"web": {}, "twin": {"named": "web"}}})
+    assert (raised.value.message, raised.value.hint) == (
+        f"two live resources carry one name in this stack:\n  {line}",
+        "keep the right one: remove the tag enireconcile:name and the stack's tag from the other, or delete it",
+    )
+
+
+def test_all_twins_are_told_of_at_once() -> None:
+    rows: Words = {"web": {}, "twin": {"named": "web"}}
+    with pytest.raises(AmbiguityError) as raised:
+        plan_of({}, {"network_interfaces": rows, "elastic_ips": rows})
+    assert raised.value.message.splitlines()[1:] == [
+        "  elastic_ips.web: eipalloc-twin and eipalloc-web",
+        "  network_interfaces.web: eni-twin and eni-web",
+    ]
+
+
+def test_an_instance_that_is_going_is_no_twin_of_the_new_one() -> None:
+    live = {"instances": {"web": {}, "old": {"named": "web", "state": "shutting-down"}}}
+    assert plan_of(web(eth0=at(0)), {**live, "network_interfaces": {"eth0": {"at": "web 0"}}}).empty
+
+
+# ---- selectors and addresses, with their place in the file
+
+
+@dataclass(frozen=True)
+class Place:
+    """A situation, rows of the spec from line 4 on, and the one problem: ``line:column: path: message``, hint."""
+
+    situation: str
+    rows: str
+    problem: str
+    hint: str
+
+
+PLACES = [
+    Place(
+        "no subnet has this id",
+        "network_interfaces: {eth1: {subnet: subnet-12345678}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits subnet-12345678",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "no subnet is the default one of this zone",
+        "network_interfaces:\n  eth1:\n    subnet: {default_for_az: us-east-1c}",
+        "6:13: network_interfaces.eth1.subnet: no subnet in us-east-1 fits us-east-1c",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "no subnet has this block",
+        "network_interfaces: {eth1: {subnet: {cidr: 10.9.0.0/24}}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits 10.9.0.0/24",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "no subnet has both tags",
+        "network_interfaces: {eth1: {subnet: {tags: {Name: lab-a, Team: web}}}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits Name=lab-a, Team=web",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "two subnets have this tag",
+        "network_interfaces: {eth1: {subnet: {tags: {Team: net}}}}",
+        "4:37: network_interfaces.eth1.subnet: 2 subnets fit Team=net: subnet-lab-a, subnet-lab-b",
+        "name one of them by its id",
+    ),
+    Place(
+        "no VPC has this id",
+        "security_groups: {web: {vpc: vpc-12345678}}",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 fits vpc-12345678",
+        "see `aws ec2 describe-vpcs`",
+    ),
+    Place(
+        "no VPC has this block",
+        "security_groups: {web: {vpc: {cidr: 10.9.0.0/16}}}",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 fits 10.9.0.0/16",
+        "see `aws ec2 describe-vpcs`",
+    ),
+    Place(
+        "two VPCs have this tag",
+        "security_groups: {web: {vpc: {tags: {Team: net}}}}",
+        "4:30: security_groups.web.vpc: 2 VPCs fit Team=net: vpc-lab, vpc-old",
+        "name one of them by its id",
+    ),
+    Place(
+        "a private IP is outside of the chosen subnet",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.1.10}",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.1.10 is not in subnet-lab-a (10.0.0.0/24)",
+        "choose one of 10.0.0.0/24",
+    ),
+    Place(
+        "a private IP is the subnet's router",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.1}",
+        "5:53: network_interfaces.eth1.private_ip: EC2 reserves 10.0.0.1",
+        "the first four addresses and the last are EC2's",
+    ),
+    Place(
+        "a private IP is the last of those that EC2 keeps at the front",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.3}",
+        "5:53: network_interfaces.eth1.private_ip: EC2 reserves 10.0.0.3",
+        "the first four addresses and the last are EC2's",
+    ),
+    Place(
+        "a private IP is the last one of its subnet",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.255}",
+        "5:53: network_interfaces.eth1.private_ip: EC2 reserves 10.0.0.255",
+        "the first four addresses and the last are EC2's",
+    ),
+    Place(
+        "the interfaces of one instance stand in two zones",
+        "instances: {web: {image: ami-12345678, instance_type: t3.micro}}\n"
+        "network_interfaces:\n"
+        "  eth0: {subnet: {tags: {Name: lab-a}}, attachment: {instance: web, device_index: 0}}\n"
+        "  eth1: {subnet: {tags: {Name: lab-b}}, attachment: {instance: web, device_index: 1}}",
+        "7:18: network_interfaces.eth1.subnet: its zone is us-east-1b, but eth0 puts web into us-east-1a",
+        "an instance and all its interfaces stand in one Availability Zone",
+    ),
+    Place(
+        "an interface without groups is in a VPC whose default group cannot be seen",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: old}}}",
+        "5:9: network_interfaces.eth1: vpc-old has no default group that we may see",
+        "name the interface's security_groups",
+    ),
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.situation)
+def test_a_selector_or_address_that_does_not_fit_is_told_with_its_place(place: Place) -> None:
+    text = "\n".join(f"{key}: {value}" for key, value in HEAD.items()) + f"\n{place.rows}\n"
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(text)
+    (problem,) = raised.value.problems
+    assert str(problem) == f"-:{place.problem}\n  hint: {place.hint}"
+
+
+def test_the_first_address_that_may_be_had_is_the_fifth() -> None:
+    spec = {"network_interfaces": {"eth1": {"subnet": {"tags": {"Name": "lab-a"}}, "private_ip": "10.0.0.4"}}}
+    assert [step.params["PrivateIpAddress"] for step in plan_of(spec).steps] == ["10.0.0.4"]
+
+
+def test_all_selectors_that_choose_wrong_are_told_of_at_once() -> None:
+    spec = {
+        "security_groups": {"web": {"vpc": "vpc-12345678"}},
+        "network_interfaces": {
+            "eth1": {"subnet": "subnet-12345678"},
+            "eth2": {"subnet": {"tags": {"Team": "net"}}},
+        },
+    }
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(spec)
+    assert [problem.path for problem in raised.value.problems] == [
+        "security_groups.web.vpc",
+        "network_interfaces.eth1.subnet",
+        "network_interfaces.eth2.subnet",
+    ]

@@ -1,0 +1,388 @@
+"""Plans and reports as people and programs read them."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import pytest
+
+from enireconcile.model import Outcome, Plan, Report, Status
+from enireconcile.report import asides_text, dumps, plan_json, plan_text, report_json, report_text
+
+from .worlds import Words, plan_of
+
+ZONE_A: Words = {"default_for_az": "us-east-1a"}
+SCRIPT = "password=hunter2"
+SHA256_OF_SCRIPT = "sha256:42c842031e73fa74cb753b09101a15f4c0d7844be5f37bfa4af9b9ac435c6ca4"
+MIXED: Words = {
+    "tags": {"Project": "blog"},
+    "security_groups": {
+        "web": {"ingress": [{"protocol": "tcp", "ports": 443, "sources": ["0.0.0.0/0"], "description": "https"}]},
+        "shut": {"egress": []},
+    },
+    "instances": {
+        "web": {"image": "ami-12345678", "instance_type": "t3.micro", "user_data": SCRIPT},
+        "db": {"image": "ami-12345678", "instance_type": "t3.micro", "user_data": SCRIPT, "key_name": "ops"},
+    },
+    "network_interfaces": {
+        "web0": {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index": 0}},
+        "db0": {
+            "subnet": ZONE_A,
+            "tags": {"Role": "db"},
+            "attachment": {"instance": "db", "device_index": 0, "delete_on_termination": True},
+        },
+        "float": {
+            "subnet": ZONE_A,
+            "description": "floats",
+            "attachment": {"instance": "web", "device_index": 1},
+        },
+    },
+    "elastic_ips": {"web": {"association": {"network_interface": "web0"}}, "spare": {}},
+}
+BLOG: Words = {"tags": {"Project": "blog"}}
+WORLD: Words = {
+    "security_groups": {"web": {"ingress": ["tcp 22 0.0.0.0/0 ssh"], **BLOG}},
+    "instances": {
+        "web": {
+            "strangers": {1: "eni-stranger"},
+            "tags": {"enireconcile:user-data": "sha256:0", "Project": "shop"},
+        }
+    },
+    "network_interfaces": {"web0": {"at": "web 0", **BLOG}, "float": {"source_dest_check": False, "at": "web 2"}},
+    "elastic_ips": {"web": {"at": "float", **BLOG}, "spare": BLOG, "old": {}},
+}
+MIXED_TEXT = f"""\
+lab  (account 123456789012, us-east-1)
+
++ security_groups.shut  create  [safe]
+    description  Managed by enireconcile
+    vpc          vpc-default
+    tags         Project=blog
+    egress       (none)
+
+~ security_groups.web  sg-web  update  [disruptive]
+    ingress  + tcp 443 from 0.0.0.0/0 "https"
+    ingress  - tcp 22 from 0.0.0.0/0 "ssh"
+
++ instances.db  create  [safe]
+    instance_type  t3.micro
+    tags           Project=blog
+    key_name       ops
+    image          ami-of-db
+    user_data      {SHA256_OF_SCRIPT}
+
+~ instances.web  i-web  update  [safe]
+    tags  Project: shop → blog
+
++ network_interfaces.db0  create  [safe]
+    subnet           subnet-a
+    security_groups  sg-default
+    tags             Project=blog, Role=db
+    attachment       db, index 0, deleted on termination
+
+~ network_interfaces.float  eni-float  move  [disruptive]
+    description        "" → floats
+    source_dest_check  false → true
+    tags               Project: (none) → blog
+    attachment         web, index 2 → web, index 1
+    evicts eni-stranger
+
+~ elastic_ips.web  eipalloc-web  move  [disruptive]
+    association  float → web0
+
+The stack owns these, and the spec no longer names them (they are left alone):
+  elastic_ips.old  eipalloc-old
+
+warning: instances.web: user_data has changed since the instance was launched; it runs at the first boot only, \
+so nothing is done about it
+
+Plan: 3 to create, 4 to update, 2 unchanged.
+15 EC2 calls: 10 safe, 5 disruptive."""
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Plan:
+    return plan_of(MIXED, WORLD)
+
+
+# ---- text
+
+
+def piped(text: str) -> str:
+    """What a file or a pipe gets of it."""
+    file = io.StringIO()
+    click.echo(text, file=file, nl=False)
+    return file.getvalue()
+
+
+def test_the_text_of_a_mixed_plan(mixed: Plan) -> None:
+    assert piped(plan_text(mixed)).splitlines() == MIXED_TEXT.splitlines()
+
+
+def test_there_is_colour_for_a_terminal_and_none_for_a_pipe(mixed: Plan) -> None:
+    text = plan_text(mixed)
+    assert ("\x1b[" in text, "\x1b" in piped(text)) == (True, False)
+
+
+def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
+    two: Words = {"elastic_ips": {"one": {}, "two": {}}}
+    plan = plan_of(two, two)
+    assert "No changes" in piped(plan_text(plan))
+    assert " 2 resources " in piped(plan_text(plan))
+
+
+def test_what_is_left_over_is_told_even_if_nothing_is_to_be_done() -> None:
+    assert piped(asides_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
+        "The stack owns these, and the spec no longer names them (they are left alone):",
+        "  elastic_ips.old  eipalloc-old",
+    ]
+
+
+def test_one_call_is_one_call() -> None:
+    assert piped(plan_text(plan_of({"elastic_ips": {"web": {}}}))).splitlines()[-1] == "1 EC2 call: 1 safe."
+
+
+def test_a_flag_that_changes_is_no_move() -> None:
+    spec = {
+        "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.micro"}},
+        "network_interfaces": {"eth0": {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index": 0}}},
+    }
+    live = {
+        "instances": {"web": {}},
+        "network_interfaces": {"eth0": {"at": "web 0", "delete_on_termination": True}},
+    }
+    assert piped(plan_text(plan_of(spec, live))).splitlines()[2:4] == [
+        "~ network_interfaces.eth0  eni-eth0  update  [safe]",
+        "    attachment  web, index 0, deleted on termination → web, index 0",
+    ]
+
+
+# What could steer a terminal: escape, 8-bit CSI, backspace, carriage return, line break, delete, a bidi override.
+NASTY = "\x1b[2Ka\x9b2Kb\x08c\rd\ne\x7ff\u202eg\u2028h"
+
+
+def test_control_characters_of_the_world_are_never_printed_raw() -> None:
+    spec = {
+        "tags": {"Project": "blog"},
+        "security_groups": {"web": {}},
+        "network_interfaces": {"eth1": {"subnet": ZONE_A}},
+    }
+    live = {
+        "security_groups": {"web": {"ingress": [f"tcp 80 0.0.0.0/0 {NASTY}"], "tags": {"Project": NASTY}}},
+        "network_interfaces": {"eth1": {"description": NASTY, "tags": {"Project": NASTY}}},
+    }
+    lines = piped(plan_text(plan_of(spec, live))).split("\n")
+    assert [line for line in lines if not line.isprintable()] == []
+    # From the first odd character to the last in one line: nobody can forge a line of a plan.
+    whole = [line.split()[0] for line in lines if "\\x1b[2Ka" in line and "\\u202eg" in line]
+    assert whole == ["ingress", "tags", "description", "tags"]
+
+
+def test_leftovers_with_odd_names_are_not_printed_raw_either() -> None:
+    text = piped(plan_text(plan_of({}, {"elastic_ips": {"old": {"named": NASTY}}})))
+    lines = text.split("\n")
+    assert [line for line in lines if not line.isprintable()] == []
+    assert sum("\\x1b[2Ka" in line and "\\u202eg" in line for line in lines) == 1
+
+
+def test_the_words_of_an_error_cannot_steer_a_terminal(mixed: Plan) -> None:
+    failed = Outcome(mixed.steps[0], Status.FAILED, 1, 0.1, error=f"EC2 said {NASTY}")
+    text = piped(report_text(report("failed", failed)))
+    assert [line for line in text.split("\n") if not line.isprintable()] == []
+
+
+# ---- JSON of a plan
+
+PLAN_KEYS = [
+    "format_version",
+    "stack",
+    "account_id",
+    "region",
+    "fingerprint",
+    "summary",
+    "changes",
+    "steps",
+    "leftovers",
+    "warnings",
+    "api_calls",
+]
+SUMMARY_KEYS = ["create", "update", "replace", "delete", "adopt", "unchanged", "leftover"]
+CHANGE_KEYS = {"address", "action", "impact", "id", "fields", "reason"}
+STEP_KEYS = {"id", "call", "address", "params", "needs", "impact"}
+
+
+def test_the_json_of_a_plan_has_the_keys_that_programs_rely_on(mixed: Plan) -> None:
+    told = plan_json(mixed, {})
+    assert list(told) == PLAN_KEYS
+    assert list(told["summary"]) == SUMMARY_KEYS
+    assert {frozenset(change) for change in told["changes"]} == {frozenset(CHANGE_KEYS)}
+    assert {frozenset(field) for change in told["changes"] for field in change["fields"]} == {
+        frozenset({"field", "before", "after"})
+    }
+    assert {frozenset(step) for step in told["steps"]} == {frozenset(STEP_KEYS)}
+
+
+def test_the_head_of_the_json_of_a_plan(mixed: Plan) -> None:
+    told = plan_json(mixed, {"DescribeVpcs": 1, "DescribeAddresses": 2})
+    assert {
+        key: told[key] for key in ("format_version", "stack", "account_id", "region", "summary", "api_calls")
+    } == {
+        "format_version": "1.0",
+        "stack": "lab",
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "summary": {
+            "create": 3,
+            "update": 4,
+            "replace": 0,
+            "delete": 0,
+            "adopt": 0,
+            "unchanged": 2,
+            "leftover": 1,
+        },
+        "api_calls": {"DescribeAddresses": 2, "DescribeVpcs": 1},
+    }
+    assert told["leftovers"] == [{"address": "elastic_ips.old", "id": "eipalloc-old"}]
+    assert (len(told["warnings"]), told["fingerprint"][:7], len(told["fingerprint"])) == (1, "sha256:", 71)
+
+
+def test_a_change_in_json(mixed: Plan) -> None:
+    changes = {change["address"]: change for change in plan_json(mixed, {})["changes"]}
+    place = {"instance": "web", "network_card_index": 0, "delete_on_termination": False}
+    moved = changes["network_interfaces.float"]
+    assert (moved["action"], moved["impact"], moved["id"], moved["reason"]) == (
+        "update",
+        "disruptive",
+        "eni-float",
+        "evicts eni-stranger",
+    )
+    assert moved["fields"][-1] == {
+        "field": "attachment",
+        "before": {**place, "device_index": 2},
+        "after": {**place, "device_index": 1},
+    }
+    made = changes["network_interfaces.db0"]
+    assert (made["action"], made["id"], {field["before"] for field in made["fields"]}) == ("create", None, {None})
+
+
+def test_what_is_unchanged_is_only_counted(mixed: Plan) -> None:
+    assert {change["action"] for change in plan_json(mixed, {})["changes"]} == {"create", "update"}
+
+
+def test_what_is_not_known_yet_is_a_ref() -> None:
+    spec = {
+        "network_interfaces": {"eth1": {"subnet": ZONE_A}},
+        "elastic_ips": {"web": {"association": {"network_interface": "eth1"}}},
+    }
+    steps = plan_json(plan_of(spec), {})["steps"]
+    assert steps[-1] == {
+        "id": "s3",
+        "call": "AssociateAddress",
+        "address": "elastic_ips.web",
+        "params": {
+            "AllocationId": {"ref": "elastic_ips.web.id"},
+            "NetworkInterfaceId": {"ref": "network_interfaces.eth1.id"},
+            "AllowReassociation": False,
+        },
+        "needs": ["s1", "s2"],
+        "impact": "safe",
+    }
+
+
+def test_needs_are_sorted_as_people_count() -> None:
+    interfaces = {
+        f"eth{number}": {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index": number}}
+        for number in range(12)
+    }
+    spec = {
+        "instances": {"web": {"image": "ami-12345678", "instance_type": "m5.24xlarge"}},
+        "network_interfaces": interfaces,
+    }
+    launch = plan_json(plan_of(spec), {})["steps"][-1]
+    assert (launch["call"], launch["needs"]) == ("RunInstances", [f"s{number}" for number in range(1, 13)])
+
+
+def test_user_data_appears_as_its_hash_only(mixed: Plan) -> None:
+    shown = [plan_text(mixed), json.dumps(plan_json(mixed, {})), repr(mixed)]
+    assert ["hunter2" in text for text in shown] == [False, False, False]
+    assert [SHA256_OF_SCRIPT in text for text in shown] == [True, True, True]
+
+
+def test_a_plan_in_json_is_what_json_can_hold(mixed: Plan) -> None:
+    told = plan_json(mixed, {"DescribeVpcs": 1})
+    assert json.loads(dumps(told)) == told
+
+
+def test_json_carries_no_raw_control_characters_either() -> None:
+    line = dumps({"tag": NASTY.replace("\x7f", "")})
+    assert (line.isprintable(), json.loads(line)) == (True, {"tag": NASTY.replace("\x7f", "")})
+
+
+# ---- the report
+
+
+def report(outcome: str, *outcomes: Outcome, **words: Any) -> Report:
+    started = datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)
+    return Report("lab", "123456789012", "us-east-1", outcome, started, 3.21049, outcomes, **words)
+
+
+def test_the_report_in_json(mixed: Plan) -> None:
+    step = mixed.steps[0]
+    done = Outcome(step, Status.DONE, 2, 0.20049, "sg-1")
+    failed = Outcome(step, Status.FAILED, 1, 0.1, None, "no", replan=True, acted=True)
+    words = {"api_calls": {"RunInstances": 1, "CreateTags": 2}, "throttled": 3, "remaining": ("instances.web",)}
+    told = report_json(report("partial", done, failed, error="stopped", **words))
+    common = {"id": step.id, "call": step.call, "address": step.address}
+    assert told == {
+        "type": "report",
+        "format_version": "1.0",
+        "stack": "lab",
+        "account_id": "123456789012",
+        "region": "us-east-1",
+        "outcome": "partial",
+        "started": "2026-01-02T03:04:05.678Z",
+        "seconds": 3.21,
+        "steps": [
+            {**common, "status": "done", "attempts": 2, "seconds": 0.2, "result_id": "sg-1", "error": None},
+            {**common, "status": "failed", "attempts": 1, "seconds": 0.1, "result_id": None, "error": "no"},
+        ],
+        "api_calls": {"CreateTags": 2, "RunInstances": 1},
+        "throttled": 3,
+        "remaining": ["instances.web"],
+        "error": "stopped",
+    }
+    assert list(told["api_calls"]) == ["CreateTags", "RunInstances"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [("converged", 0), ("unchanged", 0), ("failed", 1), ("refused", 3), ("locked", 4), ("partial", 5)],
+)
+def test_an_outcome_has_its_exit_code(outcome: str, code: int) -> None:
+    assert report(outcome).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        ("converged", "Converged: 1 of 2 calls in 3.2 s; read back, nothing differs."),
+        ("unchanged", "Unchanged: everything is as the spec says."),
+        ("partial", "Stopped half way: 1 of 2 calls in 3.2 s. Running it again is safe."),
+        ("failed", "Failed: nothing was changed."),
+    ],
+)
+def test_the_closing_words_of_an_apply(outcome: str, words: str, mixed: Plan) -> None:
+    done, skipped = (Outcome(mixed.steps[0], status) for status in (Status.DONE, Status.SKIPPED))
+    assert piped(report_text(report(outcome, done, skipped))).splitlines()[0] == words
+
+
+def test_the_closing_words_name_what_failed_and_what_is_still_to_do(mixed: Plan) -> None:
+    failed = Outcome(mixed.steps[0], Status.FAILED, 1, 0.1, error="EC2 said no")
+    skipped = Outcome(mixed.steps[1], Status.SKIPPED, error="needs s1, which failed")
+    text = piped(report_text(report("partial", failed, skipped, error="and more", remaining=("instances.web",))))
+    assert ("EC2 said no" in text, "and more" in text, "still to do: instances.web" in text) == (True, True, True)
+    assert "which failed" not in text

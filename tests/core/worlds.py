@@ -1,0 +1,315 @@
+"""Small worlds for the tests of the core: a spec and a live state from a few words, and a plan back in few words.
+
+The fixed world: the default VPC ``vpc-default`` with the subnets ``subnet-a`` (172.31.0.0/20, us-east-1a) and
+``subnet-b`` (172.31.16.0/20, us-east-1b), and its default group ``sg-default``. A live resource called ``web`` has
+the id ``i-web``, ``eni-web``, ``eipalloc-web`` or ``sg-web``; all about it that is not said is what the spec
+gets by default. Ids that no name of ours stands behind (``eni-stranger``) are somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from enireconcile.model import NAME_TAG, STACK_TAG, Action, Change, Expect, Field, Plan, Step, plain
+from enireconcile.plan import make_plan
+from enireconcile.records import (
+    Live,
+    LiveAttachment,
+    LiveElasticIp,
+    LiveImage,
+    LiveInstance,
+    LiveNetworkInterface,
+    LiveSecurityGroup,
+    LiveSubnet,
+    LiveVpc,
+    Occupant,
+)
+from enireconcile.spec import Spec, load
+
+Words = Mapping[str, Any]
+
+STACK = "lab"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+HEAD: Words = {"version": 1, "stack": STACK, "region": REGION}
+VPCS = (
+    LiveVpc("vpc-default", {}, ("172.31.0.0/16",), is_default=True),
+    LiveVpc("vpc-lab", {"Name": "lab", "Team": "net"}, ("10.0.0.0/16", "10.1.0.0/16"), is_default=False),
+    LiveVpc("vpc-old", {"Name": "old", "Team": "net"}, ("10.2.0.0/16",), is_default=False),
+)
+SUBNETS = (
+    LiveSubnet("subnet-a", {}, "vpc-default", "us-east-1a", "172.31.0.0/20", default_for_az=True),
+    LiveSubnet("subnet-b", {}, "vpc-default", "us-east-1b", "172.31.16.0/20", default_for_az=True),
+    LiveSubnet("subnet-lab-a", {"Name": "lab-a", "Team": "net"}, "vpc-lab", "us-east-1a", "10.0.0.0/24", False),
+    LiveSubnet("subnet-lab-b", {"Name": "lab-b", "Team": "net"}, "vpc-lab", "us-east-1b", "10.0.1.0/24", False),
+    LiveSubnet("subnet-old", {"Name": "old"}, "vpc-old", "us-east-1a", "10.2.0.0/24", False),
+)
+ALLOW_ALL = "-1 - 0.0.0.0/0"
+
+
+def spec_of(words: Words | str) -> Spec:
+    """A spec from a whole text, or from a mapping that may leave out version, stack and region."""
+    text = words if isinstance(words, str) else json.dumps({**HEAD, **words})
+    (spec,) = load(["-"], stdin=lambda: text)
+    return spec
+
+
+def plan_of(spec: Words | str, live: Words | None = None) -> Plan:
+    """The plan for a spec in a world that is told in a few words."""
+    loaded = spec_of(spec)
+    return make_plan(loaded, live_of(live or {}, loaded))
+
+
+# ---- live states
+
+
+def live_of(words: Words, spec: Spec | None = None) -> Live:
+    """The live records of what is told, by section and name."""
+    sections = {section: dict(words.get(section) or {}) for section in _SECTIONS}
+    instances, interfaces, addresses = (sections[section] for section in _SECTIONS[1:])
+    places = {name: _place(row or {}, name, instances) for name, row in interfaces.items()}
+    private_ips: dict[str | None, str] = {
+        name: (row or {}).get("private_ip", f"172.31.0.{10 + number}")
+        for number, (name, row) in enumerate(interfaces.items())
+    }
+    holders = {
+        row["at"]: _id(row, f"eipalloc-{name}")
+        for name, row in addresses.items()
+        if row and "at" in row and row["at"] in interfaces and "private_ip" not in row
+    }
+    stack = spec.document.stack if spec else STACK
+    images = spec.document.instances if spec else {}
+    running = {name for name, row in instances.items() if (row or {}).get("state") not in _GOING}
+    return Live(
+        account_id=ACCOUNT,
+        region=REGION,
+        security_groups=tuple(_group(name, row or {}, stack) for name, row in sections["security_groups"].items()),
+        instances=tuple(
+            _instance(name, row or {}, stack, [place for place in places.values() if place])
+            for name, row in instances.items()
+        ),
+        network_interfaces=tuple(
+            _interface(name, row or {}, stack, places[name], private_ips[name], holders.get(name))
+            for name, row in interfaces.items()
+        ),
+        elastic_ips=tuple(
+            _address(name, row or {}, stack, private_ips, interfaces) for name, row in addresses.items()
+        ),
+        subnets=SUBNETS,
+        vpcs=VPCS,
+        default_groups={"vpc-default": "sg-default", "vpc-lab": "sg-lab-default"},
+        images={name: (LiveImage(f"ami-of-{name}", ""),) for name in images if name not in running},
+    )
+
+
+_GOING = ("shutting-down", "terminated")
+_SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")
+
+
+def _id(row: Words, otherwise: str) -> str:
+    return str(row.get("id", otherwise))
+
+
+def _tags(section: str, name: str, row: Words, stack: str) -> dict[str, str]:
+    owned = {"Name": name, STACK_TAG: stack, NAME_TAG: f"{section}.{row.get('named', name)}"}
+    return {**owned, **row.get("tags", {})}
+
+
+def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str] | None:
+    """``at: web 1`` or ``at: web 1 card 2``; an id that starts with i- is a stranger's instance."""
+    if "at" not in row:
+        return None
+    instance, index, *card = str(row["at"]).split()
+    if not instance.startswith("i-"):
+        instance = _id(instances.get(instance) or {}, f"i-{instance}")
+    attachment = LiveAttachment(
+        id=row.get("attachment_id", f"eni-attach-{name}"),
+        instance_id=instance,
+        device_index=int(index),
+        network_card_index=int(card[1]) if card else 0,
+        delete_on_termination=row.get("delete_on_termination", False),
+        status=row.get("attachment_status", "attached"),
+    )
+    return attachment, _id(row, f"eni-{name}")
+
+
+def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
+    """``strangers`` maps device indexes to interfaces of somebody else."""
+    instance_id = _id(row, f"i-{name}")
+    ours = [
+        Occupant(interface, place.device_index, place.network_card_index, place.id, place.status)
+        for place, interface in places
+        if place.instance_id == instance_id
+    ]
+    strangers = [
+        Occupant(interface, int(index), 0, f"eni-attach-{interface.removeprefix('eni-')}")
+        for index, interface in row.get("strangers", {}).items()
+    ]
+    return LiveInstance(
+        id=instance_id,
+        tags=_tags("instances", name, row, stack),
+        state=row.get("state", "running"),
+        instance_type=row.get("instance_type", "t3.micro"),
+        image_id="ami-12345678",
+        key_name=row.get("key_name"),
+        profile=row.get("profile"),
+        occupants=tuple(
+            sorted(ours + strangers, key=lambda place: (place.network_card_index, place.device_index))
+        ),
+    )
+
+
+def _interface(
+    name: str,
+    row: Words,
+    stack: str,
+    place: tuple[LiveAttachment, str] | None,
+    private_ip: str,
+    holder: str | None,
+) -> LiveNetworkInterface:
+    """``holds`` is the allocation id of a stranger's address on the primary private address."""
+    holder = row.get("holds", holder)
+    detaching = row.get("attachment_status") == "detaching"
+    return LiveNetworkInterface(
+        id=_id(row, f"eni-{name}"),
+        tags=_tags("network_interfaces", name, row, stack),
+        subnet_id=row.get("subnet", "subnet-a"),
+        groups=tuple(sorted(row.get("groups", ["sg-default"]))),
+        private_ip=private_ip,
+        description=row.get("description", ""),
+        source_dest_check=row.get("source_dest_check", True),
+        status="detaching" if detaching else "in-use" if place else "available",
+        attachment=place[0] if place else None,
+        addresses={private_ip: holder} if holder else {},
+    )
+
+
+def _address(
+    name: str, row: Words, stack: str, private_ips: Mapping[str | None, str], interfaces: Mapping[str | None, Any]
+) -> LiveElasticIp:
+    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` somebody else's."""
+    on = str(row["at"]) if "at" in row else None
+    ours = on in private_ips
+    assert on is None or ours or on.startswith("eni-"), f"{name} is on {on}, which the situation does not have"
+    return LiveElasticIp(
+        id=_id(row, f"eipalloc-{name}"),
+        tags=_tags("elastic_ips", name, row, stack),
+        public_ip="192.0.2.1",
+        association_id=row.get("association_id", f"eipassoc-{name}") if on else None,
+        network_interface_id=_id(interfaces.get(on) or {}, f"eni-{on}") if ours else on,
+        private_ip=row.get("private_ip", private_ips.get(on, "172.31.0.99")) if on else None,
+    )
+
+
+def _group(name: str, row: Words, stack: str) -> LiveSecurityGroup:
+    return LiveSecurityGroup(
+        id=_id(row, f"sg-{name}"),
+        tags=_tags("security_groups", name, row, stack),
+        name=row.get("group_name", name),
+        description=row.get("description", "Managed by enireconcile"),
+        vpc_id=row.get("vpc", "vpc-default"),
+        ingress=tuple(_permission(rule) for rule in row.get("ingress", [])),
+        egress=tuple(_permission(rule) for rule in row.get("egress", [ALLOW_ALL])),
+    )
+
+
+def _permission(rule: str | Words) -> Words:
+    """``tcp 80 0.0.0.0/0 some words`` as EC2 describes it; a mapping is EC2's answer as it is."""
+    if not isinstance(rule, str):
+        return rule
+    protocol, ports, peer, *text = rule.split(maxsplit=3)
+    permission: dict[str, Any] = {"IpProtocol": protocol}
+    if ports != "-":
+        first, _, last = ports.rpartition("..") if ".." in ports else (ports, "", ports)
+        permission |= {"FromPort": int(first), "ToPort": int(last)}
+    words = {"Description": text[0]} if text else {}
+    if peer.startswith("pl-"):
+        return permission | {"PrefixListIds": [{"PrefixListId": peer, **words}]}
+    if peer.startswith("sg-"):
+        return permission | {"UserIdGroupPairs": [{"GroupId": peer, "UserId": ACCOUNT, **words}]}
+    if ":" in peer:
+        return permission | {"Ipv6Ranges": [{"CidrIpv6": peer, **words}]}
+    return permission | {"IpRanges": [{"CidrIp": peer, **words}]}
+
+
+# ---- plans in few words
+
+
+def brief(plan: Plan) -> dict[str, Any]:
+    """What a plan says, without what is the same in every plan; empty parts are left out."""
+    told = {
+        "changes": [_change(change) for change in plan.changes if change.action is not Action.UNCHANGED],
+        "steps": [_step(step) for step in plan.steps],
+        "leftovers": [f"{left.address} {left.id}" for left in plan.leftovers],
+        "warnings": list(plan.warnings),
+        "waits": [_expectation(expect) for expect in plan.waits],
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    """Of what is created only the values after; of an update before and after."""
+    which = f"{change.address} ({change.id})" if change.id else change.address
+    told: dict[str, Any] = {
+        "change": f"{change.action} {which}, {change.impact}",
+        "fields": {field.field: _field(field, change) for field in change.fields},
+    }
+    if change.reason:
+        told["reason"] = change.reason
+    return told
+
+
+def _field(field: Field, change: Change) -> Any:
+    after = plain(field.after)
+    if field.field == "tags":
+        after = _other_tags(after, change.address)
+    if change.action is Action.CREATE:
+        return after
+    before = plain(field.before)
+    if field.field == "tags":
+        before = _other_tags(before, change.address)
+    return [before, after]
+
+
+def _other_tags(tags: Mapping[str, str], address: str) -> dict[str, str]:
+    """``{owned: name}`` stands for the tags that every resource of the stack carries."""
+    usual = {"Name": address.partition(".")[2], STACK_TAG: STACK, NAME_TAG: address}
+    if not usual.items() <= tags.items():
+        return dict(tags)
+    return {"owned": usual["Name"], **{key: value for key, value in tags.items() if key not in usual}}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    """A step in a line, its parameters, and what it waits for before and after the call."""
+    needs = " ".join(sorted(step.needs, key=lambda need: int(need[1:])))
+    after = f", after {needs}" if needs else ""
+    told: dict[str, Any] = {
+        "step": f"{step.id} {step.call} for {step.address}, {step.impact}{after}",
+        "params": {key: _param(key, value, step.address) for key, value in step.params.items()},
+    }
+    if step.when:
+        told["when"] = [_expectation(expect) for expect in step.when]
+    if step.until:
+        told["until"] = _expectation(step.until)
+    return told
+
+
+def _param(key: str, value: Any, address: str) -> Any:
+    if key != "TagSpecifications":
+        return plain(value)
+    return {
+        entry["ResourceType"]: _other_tags({tag["Key"]: tag["Value"] for tag in entry["Tags"]}, address)
+        for entry in value
+    }
+
+
+def _expectation(expect: Expect) -> str:
+    """``eni-web: Status available, or gone``; a value of None is written ``nothing``."""
+    states = [
+        f"{expression} {' or '.join('nothing' if value is None else str(value) for value in values)}"
+        for expression, values in expect.has
+    ]
+    text = f"{expect.id}: {', '.join(states)}"
+    return f"{text}, or gone" if expect.gone else text
