@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Missed, Poller
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import AmbiguityError, EnireconcileError, UnsupportedError
 from enireconcile.execute import Executor, Remembers
 from enireconcile.model import Action, Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
@@ -100,7 +100,11 @@ class Apply:
         believed: set[str] = set()
         pause = _FIRST_PAUSE
         while True:
-            made = await self._fresh_plan()
+            late = self.stop.is_set() or not self.journal.unseen(self.settle)
+            made = await self._plan_unless_contradictory(late)
+            if made is None:
+                await self._nap(pause)
+                continue
             creates = [step for step in made.steps if step.token or step.look]
             doubts = {step.address: self._doubt(step) for step in creates}
             if self.prune:
@@ -120,6 +124,15 @@ class Apply:
                 await self._nap(min(pause, wait))
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
 
+    async def _plan_unless_contradictory(self, late: bool) -> Plan | None:
+        """None for a dead end that reads of different age may only feign; once it is ``late`` it is believed."""
+        try:
+            return await self._fresh_plan()
+        except (UnsupportedError, AmbiguityError):
+            if late:
+                raise
+            return None
+
     def _doubt(self, step: Step) -> float:
         """For how many seconds yet what this step would make may exist unseen."""
         if step.look is not None and step.look.natural_key:
@@ -132,8 +145,9 @@ class Apply:
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + self.settle, _FIRST_PAUSE
         while True:
-            made = await self._fresh_plan()
-            if made.empty or loop.time() >= deadline or self.stop.is_set():
+            late = loop.time() >= deadline or self.stop.is_set()
+            made = await self._plan_unless_contradictory(late)
+            if made is not None and (made.empty or late):
                 if made.empty and await self._waited(made):
                     continue
                 return made

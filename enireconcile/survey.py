@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from enireconcile import live
-from enireconcile.errors import GuardError
+from enireconcile.errors import AmbiguityError, GuardError, UnsupportedError
 from enireconcile.model import Plan, Reads
 from enireconcile.plan import make_plan
 from enireconcile.spec import Spec
+
+_SECOND_LOOK = 2.0
 
 
 async def survey(
@@ -16,6 +20,15 @@ async def survey(
 
     Raises AwsError, GuardError for another account than the spec's, and what planning raises.
     """
+    try:
+        return await _look(reader, spec, region, account_id, prune)
+    except (UnsupportedError, AmbiguityError):
+        # While EC2 spreads the news, one of its answers can be older than another and look like a dead end.
+        await asyncio.sleep(_SECOND_LOOK)
+        return await _look(reader, spec, region, account_id, prune)
+
+
+async def _look(reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool) -> Plan:
     found = await live.read(reader, spec.document, region, account_id)
     guard_account(spec, found.account_id)
     return make_plan(spec, found, prune=prune)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from enireconcile.aws.faults import Fault, Meaning, fault_from
 from enireconcile.aws.pacing import Pacer
@@ -37,6 +39,7 @@ _PAGED = frozenset(
     }
 )
 _PAGE_SIZE = 1000
+_SHORTEST_PAUSE = 0.1
 
 
 class Channel:
@@ -130,28 +133,41 @@ def retrying(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
     """tenacity, with the pause that a fault deserves and an end when its ``seconds`` are over."""
-    started: list[float] = []
-
-    def over(state: RetryCallState) -> bool:
-        now = asyncio.get_running_loop().time()
-        if not started:
-            started.append(now)
-        error = state.outcome.exception() if state.outcome else None
-        return isinstance(error, Fault) and now - started[0] >= error.seconds
-
-    return AsyncRetrying(retry=retry_if_exception(worth), stop=over, wait=_pause, sleep=sleep, reraise=True)
-
-
-def _pause(state: RetryCallState) -> float:
-    """A young object or a state in transit comes soon; a throttle wants more room."""
-    error = state.outcome.exception() if state.outcome else None
-    waiting = isinstance(error, Fault) and error.meaning is Meaning.WAIT
-    strategy = (
-        wait_random_exponential(multiplier=0.25, max=5, min=0.1)
-        if waiting
-        else wait_random_exponential(multiplier=0.5, max=20, min=0.1)
+    patience = _Patience()
+    return AsyncRetrying(
+        retry=retry_if_exception(worth), stop=patience.over, wait=patience.pause, sleep=sleep, reraise=True
     )
-    return strategy(state)
+
+
+@dataclass
+class _Patience:
+    """How long one call has been tried, and how often the same thing came in its way without a break."""
+
+    began: float | None = None
+    meaning: Meaning | None = None
+    streak: int = 0
+
+    def over(self, state: RetryCallState) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self.began is None:
+            self.began = now
+        fault = _fault(state)
+        return fault is None or now - self.began >= fault.seconds
+
+    def pause(self, state: RetryCallState) -> float:
+        """Exponential with full jitter. A young object comes soon; a throttle wants more room."""
+        fault = _fault(state)
+        meaning = fault.meaning if fault else None
+        self.streak = self.streak + 1 if meaning is self.meaning else 1
+        self.meaning = meaning
+        base, cap = (0.25, 5.0) if meaning is Meaning.WAIT else (0.5, 20.0)
+        longest = min(cap, base * 2 ** min(self.streak - 1, 10))
+        return max(_SHORTEST_PAUSE, random.uniform(0, longest))  # noqa: S311 (jitter, no secret)
+
+
+def _fault(state: RetryCallState) -> Fault | None:
+    error = state.outcome.exception() if state.outcome else None
+    return error if isinstance(error, Fault) else None
 
 
 def _worth_repeating(error: BaseException) -> bool:

@@ -142,7 +142,7 @@ TABLE = (
     _Row(r"InvalidParameterValue", Meaning.DONE, calls=r"Unassign.*", message=r"not assigned"),
     _Row(r"InvalidPermission\.Duplicate|InvalidGroup\.Duplicate", Meaning.ECHO),
     _Row(r"InvalidPermission\.NotFound|InvalidSecurityGroupRuleId\.NotFound", Meaning.ECHO),
-    _Row(r"Resource\.AlreadyAssociated|Resource\.AlreadyAssigned", Meaning.REPLAN),
+    _Row(r"Resource\.AlreadyAssociated|Resource\.AlreadyAssigned|InvalidIPAddress\.InUse", Meaning.REPLAN),
     _Row(r"IdempotentParameterMismatch|IdempotentInstanceTerminated", Meaning.SPENT),
 )
 """Rows of (code, call, message) to Meaning. Waits are bounded in seconds, by what others found them to take."""
