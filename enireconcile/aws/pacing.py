@@ -38,6 +38,8 @@ class Bucket:
     updated: float | None = None
 
     def __post_init__(self) -> None:
+        # A token behind EC2's own count, since a call that comes a hair too early is a call refused.
+        self.capacity -= 1
         self.tokens, self.pace = self.capacity, self.refill
 
     def reserve(self, now: float) -> float:
