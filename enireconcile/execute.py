@@ -43,7 +43,7 @@ class Remembers(Protocol):
     """The journal, as far as executing needs it."""
 
     def recalls_open(self, address: str) -> bool: ...
-    def token(self, address: str, call: str, digest: str, *, fresh: bool = False) -> str: ...
+    def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str: ...
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None: ...
     def made(self, address: str, result: str) -> None: ...
     def failed(self, address: str) -> None: ...
@@ -187,7 +187,9 @@ class Executor:
             return params
         digest = fingerprint(params)
         if step.token and trying.token is None:
-            trying.token = self.journal.token(step.address, step.call, digest, fresh=trying.fresh)
+            trying.token = self.journal.token(
+                step.address, step.call, digest, fresh=trying.fresh, settle=self.settle
+            )
         self.journal.intend(step.address, step.call, digest, trying.token)
         return {**params, "ClientToken": trying.token} if trying.token else params
 

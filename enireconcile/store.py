@@ -26,6 +26,8 @@ from filelock import FileLock, Timeout
 from enireconcile.errors import EnireconcileError, LockedError
 
 _KEEP_LINES = 2000
+_OLDEST_READ = 10.0
+"""Seconds by which a describe may lag behind an earlier one."""
 
 
 @dataclass
@@ -73,36 +75,44 @@ class Journal:
     def doubt(self, address: str, digest: str | None, settle: float) -> float:
         """For how many seconds yet this address may exist unseen, made by an earlier call.
 
-        Zero when a repeat of the call is harmless: ``digest`` is that of its parameters, and they carry the
-        same ClientToken. A clock that was set back makes nothing young again.
+        Even what was seen once can be missing from a later read, which may be older, though not by much. Zero
+        when a repeat of the call is harmless: ``digest`` is that of its parameters, and it would carry the same
+        ClientToken. A clock that was set back makes nothing young again.
         """
         memory = self._memory.get(address)
-        if memory is None or memory.seen:
+        if memory is None or (memory.token and memory.digest == digest):
             return 0.0
-        if memory.result is None and memory.token and memory.digest == digest:
-            return 0.0
-        return max(0.0, settle - abs(self._now() - memory.at))
+        window = min(settle, _OLDEST_READ) if memory.seen else settle
+        return max(0.0, window - self._age(memory))
 
     def unseen(self, settle: float) -> dict[str, float]:
         """Addresses that may exist without any read having shown them, and for how many seconds yet."""
-        young = {address: self.doubt(address, None, settle) for address in self._memory}
+        young = {
+            address: settle - self._age(memory) for address, memory in self._memory.items() if not memory.seen
+        }
         return {address: seconds for address, seconds in young.items() if seconds > 0}
 
-    def token(self, address: str, call: str, digest: str, *, fresh: bool = False) -> str:
-        """The ClientToken for a create: the same again while its outcome is unknown, else the next of the chain.
+    def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str:
+        """The ClientToken for a create.
 
-        Equal stacks on two hosts that never made this resource get equal tokens, so EC2 makes it once. The
-        chain hangs on the id that was made before: a deliberate re-creation is something new.
+        It is the same again while the outcome is unknown, and for ``settle`` seconds after: should the read that
+        lacked the resource have been an old one, EC2 answers with what there is. Later it is the next of a chain
+        that hangs on the id that was made before, since a deliberate re-creation is something new. Equal stacks
+        on two hosts that never made this resource get equal tokens, so EC2 makes it once.
         """
         memory = self._memory.get(address)
         before = ""
         if memory:
-            if not fresh and memory.result is None and memory.token and memory.digest == digest:
+            young = memory.result is None or self._age(memory) < settle
+            if not fresh and young and memory.token and memory.digest == digest:
                 return memory.token
             before = memory.result or memory.previous or ""
             before += f"/{memory.token}" if fresh else ""
         seed = "\n".join((self._path.parent.name, address, call, digest, before))
         return hashlib.sha256(seed.encode()).hexdigest()[:48]
+
+    def _age(self, memory: Memory) -> float:
+        return abs(self._now() - memory.at)
 
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None:
         """To be called before the request leaves."""

@@ -104,7 +104,8 @@ class Notes:
     def recalls_open(self, address: str) -> bool:
         return address in self._house.open
 
-    def token(self, address: str, call: str, digest: str, *, fresh: bool = False) -> str:
+    def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str:
+        assert settle > 0
         return f"{digest[-4:]}-{'fresh' if fresh else 'first'}"
 
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None:

@@ -199,12 +199,29 @@ def test_a_create_with_an_open_outcome_is_doubted_for_the_settle_time(host: Host
     assert doubts == [30.0, 20.0, 0.0, 0.0]
 
 
-def test_what_was_made_is_doubted_until_it_is_seen(host: Host) -> None:
+def test_what_was_made_is_unseen_until_it_is_seen(host: Host) -> None:
     host.journal.intend(IP, ALLOCATE, DIGEST, None)
     host.journal.made(IP, "eipalloc-1")
-    before = host.journal.doubt(IP, DIGEST, 30.0)
+    before = host.journal.unseen(30.0)
     host.journal.saw({IP: "eipalloc-1"})
-    assert (before, host.journal.doubt(IP, DIGEST, 30.0)) == (30.0, 0.0)
+    assert (before, host.journal.unseen(30.0)) == ({IP: 30.0}, {})
+
+
+def test_what_was_seen_is_doubted_while_it_is_young(host: Host) -> None:
+    """A later read may be an older one: what it lacks may be there all the same."""
+    host.journal.intend(IP, ALLOCATE, DIGEST, None)
+    host.journal.made(IP, "eipalloc-1")
+    host.journal.saw({IP: "eipalloc-1"})
+    assert host.journal.doubt(IP, DIGEST, 30.0) == 10.0
+
+
+def test_the_young_keep_their_token_and_the_old_do_not(host: Host) -> None:
+    """Made anew within the settle time: the same token, so that EC2 answers with what there is, if it is."""
+    host.begin()
+    first = host.journal.token(WEB, RUN, DIGEST)
+    host.journal.made(WEB, "i-1")
+    young = host.journal.token(WEB, RUN, DIGEST, settle=30.0)
+    assert (young == first, host.journal.token(WEB, RUN, DIGEST) == first) == (True, False)
 
 
 def test_a_repeat_with_the_same_token_needs_no_doubt(host: Host) -> None:
