@@ -56,7 +56,10 @@ class LiveAttachment:
 
 @dataclass(frozen=True)
 class LiveNetworkInterface:
-    """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs."""
+    """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs.
+
+    ``secondary_ips`` are its private IPv4 addresses but the primary one, sorted.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -68,6 +71,7 @@ class LiveNetworkInterface:
     status: str
     attachment: LiveAttachment | None
     addresses: Mapping[str, str] = field(default_factory=dict)
+    secondary_ips: tuple[str, ...] = ()
 
 
 def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
@@ -83,6 +87,13 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         status=described.get("Status", ""),
         attachment=_attachment(described.get("Attachment")),
         addresses=_addresses(described),
+        secondary_ips=tuple(
+            sorted(
+                entry["PrivateIpAddress"]
+                for entry in described.get("PrivateIpAddresses") or ()
+                if not entry.get("Primary")
+            )
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from enireconcile.kinds.base import Record, World
 from enireconcile.model import NAME_TAG, STACK_TAG, Leftover
 from enireconcile.records import Live, LiveSubnet, LiveVpc
 from enireconcile.spec import SECTIONS, Selector, Spec
+from enireconcile.spec.checks import private_addresses
 
 T = TypeVar("T", LiveSubnet, LiveVpc)
 
@@ -198,26 +199,18 @@ def _check_addresses(
 ) -> None:
     """A private IP lies in its subnet, and is not one of the five that EC2 reserves there."""
     for name, row in spec.document.network_interfaces.items():
-        if row.private_ip is None or name not in subnets:
+        if name not in subnets:
             continue
         network = ipaddress.ip_network(known[subnets[name]].cidr)
-        address = ipaddress.ip_address(row.private_ip)
-        offset = int(address) - int(network.network_address)
-        path = ("network_interfaces", name, "private_ip")
-        if address not in network:
-            problems.append(
-                spec.problem(
-                    path,
-                    f"{row.private_ip} is not in {subnets[name]} ({network})",
-                    f"choose one of {network}",
-                )
-            )
-        elif offset < 4 or offset == network.num_addresses - 1:
-            problems.append(
-                spec.problem(
-                    path, f"EC2 reserves {row.private_ip}", "the first four addresses and the last are EC2's"
-                )
-            )
+        for path, text in private_addresses(name, row):
+            address = ipaddress.ip_address(text)
+            offset = int(address) - int(network.network_address)
+            if address not in network:
+                words = f"{text} is not in {subnets[name]} ({network})", f"choose one of {network}"
+                problems.append(spec.problem(path, *words))
+            elif offset < 4 or offset == network.num_addresses - 1:
+                words = f"EC2 reserves {text}", "the first four addresses and the last are EC2's"
+                problems.append(spec.problem(path, *words))
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:

@@ -215,16 +215,23 @@ def _private_ips(document: Document) -> Iterator[Finding]:
     """An address is inside its subnet, and there once."""
     taken: dict[tuple[object, ...], str] = {}
     for name, interface in document.network_interfaces.items():
-        address = interface.private_ip
-        if address is None:
-            continue
-        path: Path = ("network_interfaces", name, "private_ip")
-        if interface.subnet.cidr is not None:
-            yield from _address_in_subnet(path, address, interface.subnet.cidr)
-        first = taken.setdefault((interface.subnet.key, address), name)
-        if first != name:
-            message = f"network_interfaces.{first} has {address} in this subnet"
-            yield Finding(path, message, "choose another, or leave it to EC2")
+        for path, address in private_addresses(name, interface):
+            if interface.subnet.cidr is not None:
+                yield from _address_in_subnet(path, address, interface.subnet.cidr)
+            first = taken.setdefault((interface.subnet.key, address), dotted(path))
+            if first != dotted(path):
+                yield Finding(
+                    path, f"{first} is {address} in this subnet already", "choose another, or leave it to EC2"
+                )
+
+
+def private_addresses(name: str, interface: NetworkInterface) -> Iterator[tuple[Path, str]]:
+    """Every private address that an interface names, with its place."""
+    base: Path = ("network_interfaces", name)
+    if interface.private_ip is not None:
+        yield (*base, "private_ip"), interface.private_ip
+    for index, address in enumerate(interface.secondary_private_ips or ()):
+        yield (*base, "secondary_private_ips", index), address
 
 
 def _address_in_subnet(path: Path, address: str, cidr: str) -> Iterator[Finding]:
@@ -242,17 +249,29 @@ def _address_in_subnet(path: Path, address: str, cidr: str) -> Iterator[Finding]
 
 
 def _association_targets(document: Document) -> Iterator[Finding]:
-    """A private address has one Elastic IP at most."""
-    taken: dict[str, str] = {}
+    """A private address has one Elastic IP at most, and is one that the spec gives to the interface."""
+    taken: dict[tuple[str, str | None], str] = {}
     for name, address in document.elastic_ips.items():
         if address.association is None:
             continue
-        target = address.association.network_interface
+        base: Path = ("elastic_ips", name, "association")
+        interface = document.network_interfaces.get(address.association.network_interface)
+        if interface is None:
+            continue
+        private_ip = address.association.private_ip
+        if private_ip == interface.private_ip:
+            private_ip = None
+        if private_ip is not None and private_ip not in (interface.secondary_private_ips or ()):
+            holder = f"network_interfaces.{address.association.network_interface}"
+            hint = f"add it to the secondary_private_ips of {holder}"
+            yield Finding((*base, "private_ip"), f"{private_ip} is no address of {holder}", hint)
+        target = (address.association.network_interface, private_ip)
         first = taken.setdefault(target, name)
         if first != name:
-            message = f"the primary address of {shown(target)} has elastic_ips.{first} already"
-            path = ("elastic_ips", name, "association", "network_interface")
-            yield Finding(path, message, "one Elastic IP for each private IP; choose another interface")
+            which = private_ip or "the primary address"
+            message = f"{which} of {shown(target[0])} has elastic_ips.{first} already"
+            path = (*base, "network_interface" if private_ip is None else "private_ip")
+            yield Finding(path, message, "one Elastic IP for each private IP; choose another")
 
 
 # ---- all resources

@@ -248,6 +248,18 @@ def _not_negative(value: int) -> int:
 Index = Annotated[Integer, AfterValidator(_not_negative)]
 
 
+def _at_most(limit: int, what: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if not 0 <= value <= limit:
+            raise fault(f"must be from 0 to {limit}, {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+AddressCount = Annotated[Integer, _at_most(63, "and no instance type takes more on an interface")]
+
+
 class Attachment(Row):
     """Where an interface sits: which instance, which card, which index."""
 
@@ -282,19 +294,33 @@ class NetworkInterface(Row):
         json_schema_extra={"minItems": 1, "maxItems": 16},
     )
     private_ip: Ipv4 | None = Field(None, description="The primary address; absent: EC2 chooses; never changes")
+    secondary_private_ips: Annotated[tuple[Ipv4, ...], BeforeValidator(tuple_of_items)] | None = Field(
+        None, description="Exactly these further addresses; absent: whatever there is"
+    )
+    secondary_private_ip_count: AddressCount | None = Field(
+        None, description="So many further addresses, of EC2's choice; instead of secondary_private_ips"
+    )
     description: FreeText = Field("", description="What the interface is for")
     source_dest_check: Boolean = Field(True, description="false for routers, NAT and firewalls")
     attachment: Attachment | None = Field(None, description="absent: attached to nothing")
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
+
+    @model_validator(mode="after")
+    def _check(self) -> NetworkInterface:
+        if self.secondary_private_ips is not None and self.secondary_private_ip_count is not None:
+            hint = "keep one of the two"
+            raise fault("cannot go with secondary_private_ips", hint, at=("secondary_private_ip_count",))
+        return self
 
 
 # ---- Elastic IPs
 
 
 class Association(Row):
-    """What an Elastic IP leads to: an interface's primary private address."""
+    """What an Elastic IP leads to: one private address of an interface."""
 
     network_interface: Text = Field(description="The name of an interface of this spec")
+    private_ip: Ipv4 | None = Field(None, description="One of its addresses; absent: the primary one")
 
 
 class ElasticIp(Row):

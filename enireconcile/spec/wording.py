@@ -42,8 +42,6 @@ _PLANNED = frozenset(
         "network_border_group",
         "public_ipv4_pool",
         "reverse_dns",
-        "secondary_private_ip_count",
-        "secondary_private_ips",
         "termination_protection",
     }
 )
