@@ -79,11 +79,20 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
             if not resource_id("sg", used):
                 yield (*base, "security_groups", index), "security_groups", used
         if interface.attachment:
-            yield (*base, "attachment", "instance"), "instances", interface.attachment.instance
+            for path, holder in _holders(interface.attachment):
+                yield (*base, "attachment", *path), "instances", holder
     for name, address in document.elastic_ips.items():
         if address.association:
             path = ("elastic_ips", name, "association", "network_interface")
             yield path, "network_interfaces", address.association.network_interface
+
+
+def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:
+    """The instances that an attachment names, with their places in it."""
+    if attachment.instance is not None:
+        yield ("instance",), attachment.instance
+    for index, name in enumerate(attachment.instances or ()):
+        yield ("instances", index), name
 
 
 def _is_literal(peer: str) -> bool:
@@ -162,30 +171,40 @@ def _attached(document: Document) -> Iterator[tuple[str, NetworkInterface, Attac
 
 
 def _device_slots(document: Document) -> Iterator[Finding]:
-    """A card of an instance has each index once."""
+    """A card of an instance has each index once, also for interfaces that may come by failover."""
     used: dict[tuple[str, int], dict[int, str]] = {}
-    clashes: list[tuple[str, Attachment]] = []
+    clashes: list[tuple[str, str, Attachment]] = []
     for name, _, at in _attached(document):
-        first = used.setdefault((at.instance, at.network_card_index), {}).setdefault(at.device_index, name)
-        if first != name:
-            clashes.append((name, at))
-    for name, at in clashes:
-        holders = used[at.instance, at.network_card_index]
+        for instance in at.candidates:
+            first = used.setdefault((instance, at.network_card_index), {}).setdefault(at.device_index, name)
+            if first != name:
+                clashes.append((name, instance, at))
+    for name, instance, at in clashes:
+        holders = used[instance, at.network_card_index]
         free = next(index for index in range(len(holders) + 1) if index not in holders)
         card = f" on card {at.network_card_index}" if at.network_card_index else ""
         holder = f"network_interfaces.{holders[at.device_index]}"
-        message = f"{holder} has index {at.device_index}{card} of {shown(at.instance)}"
+        message = f"{holder} has index {at.device_index}{card} of {shown(instance)}"
         yield Finding(("network_interfaces", name, "attachment", "device_index"), message, f"{free} is free")
 
 
 def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]:
     """An instance is launched with one interface at index 0; a broken interface may be the one."""
+    primaries = [
+        (name, at)
+        for name, _, at in _attached(document)
+        if (at.network_card_index, at.device_index) == (0, 0) and at.instance is not None
+    ]
+    for name, at in primaries:
+        if at.instance in document.external_instances:
+            path = ("network_interfaces", name, "attachment", "device_index")
+            yield Finding(
+                path, f"{shown(at.instance)} booted with an interface of its own", "use index 1 or higher"
+            )
     if broken.get("network_interfaces"):
         return
-    booted = {
-        at.instance for _, _, at in _attached(document) if (at.network_card_index, at.device_index) == (0, 0)
-    }
-    for name in document.instances:
+    booted = {at.instance for _, at in primaries}
+    for name in document.own_instances:
         if name not in booted:
             hint = f"give one an `attachment: {{instance: {name}, device_index: 0}}`"
             yield Finding(("instances", name), "has no network interface at device_index 0", hint)
@@ -203,8 +222,7 @@ def _zones(document: Document) -> Iterator[Finding]:
             yield Finding(
                 path, f"{shown(zone)} is not in region {shown(document.region)}", "correct one of the two"
             )
-        if interface.attachment:
-            instance = interface.attachment.instance
+        for instance in interface.attachment.candidates if interface.attachment else ():
             other, other_zone = first.setdefault(instance, (name, zone))
             if other_zone != zone:
                 message = f"{shown(instance)} also has network_interfaces.{other}, in {shown(other_zone)}"
@@ -285,7 +303,9 @@ def _tag_counts(document: Document) -> Iterator[Finding]:
     for section in SECTIONS:
         for name, row in getattr(document, section).items():
             launched_with = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
-            if too_many := _too_many_tags(common | set(row.tags) | launched_with, _OUR_TAGS | launched_with):
+            if too_many := _too_many_tags(
+                common | set(getattr(row, "tags", ())) | launched_with, _OUR_TAGS | launched_with
+            ):
                 yield Finding((section, name, "tags"), *too_many)
 
 

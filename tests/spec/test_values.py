@@ -197,7 +197,12 @@ INTERFACES = [
     ("source_dest_check: maybe", "6:24 ….source_dest_check", "must be `true` or `false`", ""),
     ("source_dest_check: {}", "6:24 ….source_dest_check", "not a mapping", ""),
     ("attachment: web", "6:17 ….attachment", "must be a mapping", "`key: value`"),
-    ("attachment:\n      device_index: 1", "6:5 ….attachment.instance", "is missing", "add `instance: …`"),
+    (
+        "attachment:\n      device_index: 1",
+        "6:5 ….attachment",
+        "needs either `instance` or `instances`",
+        "failover",
+    ),
     ("attachment: {instance: web}", "6:17 ….attachment.device_index", "is missing", "add `device_index: …`"),
     ("attachment: {instance: web, device_index: 1, card: 0}", "6:50 ….attachment.card", "unknown key", "known"),
 ]
