@@ -13,6 +13,7 @@ whose fault it was. One layer repeats calls, this one, by the meaning that the t
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -27,10 +28,11 @@ from enireconcile.aws.poller import Missed, Poller, objects_in
 from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError
 from enireconcile.model import Expect, Look, Outcome, Reads, Ref, Status, Step, fingerprint, refs_in
 
+log = logging.getLogger("enireconcile.execute")
 T = TypeVar("T")
 Values = dict[Ref, str]
 _AGAIN = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.UNSURE, Meaning.WAIT})
-_ID = re.compile(r"\b[a-z]+-[0-9a-f]{8,17}\b")
+_ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
 _LOOK_PAUSE = 0.25
 _LONGEST_LOOK_PAUSE = 5.0
 
@@ -121,6 +123,10 @@ class Executor:
             return self._failure(step, trying, began, Stopped(said), False)
         except EnireconcileError as error:
             return self._failure(step, trying, began, error, False)
+        except Exception as error:
+            log.debug("step %s", step.id, exc_info=True)
+            bug = f"this is a bug in enireconcile: {type(error).__name__}: {error}"
+            return self._failure(step, trying, began, EnireconcileError(bug), False)
         return Outcome(step, Status.DONE, trying.attempts, loop.time() - began, trying.result_id, acted=True)
 
     def _failure(self, step: Step, trying: _Try, began: float, error: Exception, replan: bool) -> Outcome:

@@ -186,7 +186,8 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
     """A botocore exception as a Fault. What was never sent is a RETRY; what got no answer is UNSURE."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
-        code, message = details.get("Code", "Unknown"), details.get("Message", "")
+        # An empty element of the answer arrives as None.
+        code, message = details.get("Code") or "Unknown", details.get("Message") or ""
         meta = error.response.get("ResponseMetadata", {})
         status = int(meta.get("HTTPStatusCode", 400))
         meaning, seconds = classify(call, code, message)
