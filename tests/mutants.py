@@ -1,4 +1,4 @@
-"""Mutation testing of the pure core: ``make mutants``, or ``python -m tests.mutants [PATTERN …]`` for a part of it.
+"""Mutation testing of the pure core: ``make mutants``, or ``python -m tests.mutants [PATTERN …]`` for a part.
 
 mutmut makes small changes to the code and runs the tests of ``tests/core`` that reach each; what to change and how
 to test it says ``pyproject.toml``. Results stay in ``mutants/``, so that a second run tests only what is new.
@@ -44,7 +44,10 @@ def table(verdicts: Iterable[tuple[str, str]]) -> list[str]:
     columns = [*COLUMNS, *rest]
     widths = [max(len(column), 5) for column in columns]
     first = max((len(module) for module in counts), default=0)
-    rows = [("", columns), *((module, [str(counts[module][column]) for column in columns]) for module in _order(counts))]
+    rows = [
+        ("", columns),
+        *((module, [str(counts[module][column]) for column in columns]) for module in _order(counts)),
+    ]
     return [
         "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
         for name, cells in rows

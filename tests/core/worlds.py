@@ -56,10 +56,10 @@ def spec_of(words: Words | str) -> Spec:
     return spec
 
 
-def plan_of(spec: Words | str, live: Words | None = None) -> Plan:
+def plan_of(spec: Words | str, live: Words | None = None, *, prune: bool = False) -> Plan:
     """The plan for a spec in a world that is told in a few words."""
     loaded = spec_of(spec)
-    return make_plan(loaded, live_of(live or {}, loaded))
+    return make_plan(loaded, live_of(live or {}, loaded), prune=prune)
 
 
 # ---- live states
