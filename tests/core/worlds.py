@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hypothesis import settings
+
 from enireconcile.model import NAME_TAG, STACK_TAG, Action, Change, Expect, Field, Plan, Step, plain
 from enireconcile.plan import make_plan
 from enireconcile.records import (
@@ -60,6 +62,11 @@ def plan_of(spec: Words | str, live: Words | None = None, *, prune: bool = False
     """The plan for a spec in a world that is told in a few words."""
     loaded = spec_of(spec)
     return make_plan(loaded, live_of(live or {}, loaded), prune=prune)
+
+
+def examples(count: int) -> settings:
+    """So many examples, or fewer of them under a profile that wants fewer than hypothesis does."""
+    return settings(deadline=None, max_examples=max(1, count * settings.default.max_examples // 100))
 
 
 # ---- live states
