@@ -526,7 +526,9 @@ def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(outcome:
     assert report_text(report(outcome)).startswith(f"\x1b[{colour}m")
 
 
-@pytest.mark.parametrize(("text", "shown"), [("a b–ü", "a b–ü"), ("a\x1bb", "a\\x1bb"), ("", ""), (None, "")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a b–ü", "a b–ü"), ("a\x1bb", "a\\x1bb"), ("a\\b", "a\\b"), ("", ""), (None, "")]
+)
 def test_only_what_could_steer_a_terminal_is_spelled_out(text: str | None, shown: str) -> None:
     """Letters of any language stay as they are."""
     assert printable(text) == shown

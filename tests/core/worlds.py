@@ -66,7 +66,7 @@ def plan_of(spec: Words | str, live: Words | None = None, *, prune: bool = False
 
 def examples(count: int) -> settings:
     """So many examples, or fewer of them under a profile that wants fewer than hypothesis does."""
-    return settings(deadline=None, max_examples=max(1, count * settings.default.max_examples // 100))
+    return settings(deadline=None, max_examples=max(1, count * settings().max_examples // 100))
 
 
 # ---- live states
