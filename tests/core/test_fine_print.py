@@ -53,8 +53,8 @@ FINE_PRINT = {
         "yields instances id: Instances[0].InstanceId",
         *(
             f"sees network_interfaces attachment_id: NetworkInterfaces[?Attachment.DeviceIndex==`{index}` && "
-            "not_null(Attachment.NetworkCardIndex, `0`)==`0`].Attachment.AttachmentId | [0]"
-            for index in (0, 1)
+            f"not_null(Attachment.NetworkCardIndex, `0`)==`{card}`].Attachment.AttachmentId | [0]"
+            for card, index in ((0, 0), (0, 1), (0, 2), (1, 1))
         ),
         "when DescribeNetworkInterfaces 600 s",
         f"until DescribeInstances 600 s, {NEVER}",
