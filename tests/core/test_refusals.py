@@ -360,6 +360,24 @@ def test_all_selectors_that_choose_wrong_are_told_of_at_once() -> None:
     ]
 
 
+def test_what_is_right_in_one_row_does_not_hide_what_is_wrong_in_the_next() -> None:
+    """Rows without a place and without an address of their own stand before and between the others."""
+    lab_a, lab_b = ({"subnet": {"tags": {"Name": name}}} for name in ("lab-a", "lab-b"))
+    spec = web(
+        WEB,
+        spare=lab_a,
+        eth0={**lab_a, **at(0)},
+        other=lab_b,
+        eth1={**lab_b, **at(1), "private_ip": "10.0.0.9"},
+    )
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(spec)
+    assert [problem.path for problem in raised.value.problems] == [
+        "network_interfaces.eth1.subnet",
+        "network_interfaces.eth1.private_ip",
+    ]
+
+
 # ---- what only the account can tell
 
 

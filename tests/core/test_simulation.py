@@ -41,7 +41,7 @@ def told(ec2: Ec2) -> Words:
     for instance, state in ec2.instances.items():
         name = ec2.names[instance]
         strangers = {
-            place.index: interface
+            place.index: f"{interface} detaching" if place.detaching else interface
             for interface, place in ec2.interfaces.items()
             if place and place.instance == instance and interface not in ec2.names
         }

@@ -143,7 +143,7 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str
 
 
 def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
-    """``strangers`` maps device indexes to interfaces of somebody else."""
+    """``strangers`` maps device indexes to interfaces of somebody else: ``eni-1``, or ``eni-1 detaching``."""
     instance_id = _id(row, f"i-{name}")
     ours = [
         Occupant(interface, place.device_index, place.network_card_index, place.id, place.status)
@@ -151,8 +151,9 @@ def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAtta
         if place.instance_id == instance_id
     ]
     strangers = [
-        Occupant(interface, int(index), 0, f"eni-attach-{interface.removeprefix('eni-')}")
-        for index, interface in row.get("strangers", {}).items()
+        Occupant(interface, int(index), 0, f"eni-attach-{interface.removeprefix('eni-')}", *status)
+        for index, words in row.get("strangers", {}).items()
+        for interface, *status in [words.split()]
     ]
     return LiveInstance(
         id=instance_id,
