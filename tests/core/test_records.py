@@ -74,7 +74,11 @@ ROWS = [
             ),
             "Association": {"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.1"},
             "PrivateIpAddresses": [
-                {"PrivateIpAddress": "10.0.0.5", "Association": {"AllocationId": "eipalloc-1"}},
+                {
+                    "PrivateIpAddress": "10.0.0.5",
+                    "Primary": True,
+                    "Association": {"AllocationId": "eipalloc-1"},
+                },
                 {"PrivateIpAddress": "10.0.0.6", "Association": {"AllocationId": "eipalloc-2"}},
                 {"PrivateIpAddress": "10.0.0.7", "Association": {"PublicIp": "192.0.2.7"}},
                 {"PrivateIpAddress": "10.0.0.8"},
@@ -188,13 +192,13 @@ ROWS = [
     pytest.param(
         records.instance,
         {"InstanceId": "i-1", "State": {"Name": "terminated"}},
-        LiveInstance("i-1", {}, "terminated", "", "", None, None, ()),
+        LiveInstance("i-1", {}, "terminated", "", "", None, None),
         id="an instance that is terminated",
     ),
     pytest.param(
         records.instance,
         {"InstanceId": "i-1", "State": {"Name": "running"}, "KeyName": "", "NetworkInterfaces": None},
-        LiveInstance("i-1", {}, "running", "", "", None, None, ()),
+        LiveInstance("i-1", {}, "running", "", "", None, None),
         id="an instance whose key is an empty text",
     ),
     pytest.param(
@@ -260,7 +264,7 @@ def test_an_interface_that_no_instance_has_is_not_attached(described: dict[str, 
 def test_a_slot_has_the_occupant_of_its_card_and_index() -> None:
     """Card 0, index 1 is not card 1, index 0."""
     first, second = Occupant("eni-1", 1, 0, "eni-attach-1"), Occupant("eni-2", 0, 1, "eni-attach-2")
-    instance = LiveInstance("i-1", {}, "running", "", "", None, None, (first, second))
+    instance = LiveInstance("i-1", {}, "running", "", "", None, None, occupants=(first, second))
     assert [instance.occupant(0, 1), instance.occupant(1, 0), instance.occupant(0, 0)] == [first, second, None]
 
 
