@@ -30,7 +30,17 @@ SECRET = Secret("hunter2")
         ([WEB, IP], '[{"ref":"instances.web.id"},{"ref":"elastic_ips.web.public_ip"}]'),
         (SECRET, f'"{SECRET.digest}"'),
     ],
-    ids=str,
+    ids=[
+        "a mapping",
+        "keys that are numbers",
+        "tuples",
+        "a set of texts",
+        "a set of numbers",
+        "a set of tuples",
+        "a set of what has no order",
+        "refs",
+        "a secret",
+    ],
 )
 def test_equal_values_have_one_spelling(value: Any, spelled: str) -> None:
     """Keys are sorted, sets are sorted lists, and there is no white space."""

@@ -527,7 +527,9 @@ def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(outcome:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("a b–ü", "a b–ü"), ("a\x1bb", "a\\x1bb"), ("a\\b", "a\\b"), ("", ""), (None, "")]
+    ("text", "shown"),
+    [("a b–ü", "a b–ü"), ("a\x1bb", "a\\x1bb"), ("a\\b", "a\\b"), ("", ""), (None, "")],
+    ids=["letters", "escape", "backslash", "empty", "nothing"],
 )
 def test_only_what_could_steer_a_terminal_is_spelled_out(text: str | None, shown: str) -> None:
     """Letters of any language stay as they are."""
