@@ -29,9 +29,7 @@ class Difference:
 def diff(world: World) -> tuple[Difference, ...]:
     """Every resource of the spec, in the order of its sections and names. Raises UnsupportedError."""
     differences = tuple(
-        _difference(section, name, world)
-        for section in SECTIONS
-        for name in sorted(getattr(world.document, section))
+        _difference(section, name, world) for section in SECTIONS for name in world.document.own_names(section)
     )
     _refuse_immutable(differences, world)
     return differences

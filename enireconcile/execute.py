@@ -202,7 +202,12 @@ class Executor:
                 return {}
             if found := await self._find(step.look, self.settle):
                 return self._remember(step, found)
-        if fault.meaning is Meaning.UNSURE:
+        if fault.meaning is Meaning.UNSURE and step.once:
+            trying.acted = True
+            # Whatever it has done must be there for the next read to see.
+            await self._sleep(self.settle)
+            fault.meaning = Meaning.REPLAN
+        elif fault.meaning is Meaning.UNSURE:
             trying.unsure = trying.acted = True
         elif (step.token or step.look) and not trying.unsure and fault.meaning is not Meaning.SPENT:
             self.journal.failed(step.address)

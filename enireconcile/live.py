@@ -23,12 +23,16 @@ from enireconcile.spec import Document
 
 T = TypeVar("T")
 _FILTER_VALUES = 200
+_STATUS_IDS = 100
 
 
 async def read(reader: Reads, document: Document, region: str, account_id: str | None = None) -> Live:
     """Read all that ``document`` needs; the account only if it is not known yet. Raises AwsError."""
     mine = {"Filters": ownership_filters(document.stack)}
-    (account, groups, instances, interfaces, addresses), (subnets, vpcs, defaults) = await asyncio.gather(
+    (
+        (account, groups, instances, interfaces, addresses),
+        (subnets, vpcs, defaults, externals),
+    ) = await asyncio.gather(
         asyncio.gather(
             _account(reader, account_id),
             _listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group),
@@ -36,10 +40,17 @@ async def read(reader: Reads, document: Document, region: str, account_id: str |
             _listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface),
             _listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip),
         ),
-        asyncio.gather(_subnets(reader, document), _vpcs(reader, document), _default_groups(reader, document)),
+        asyncio.gather(
+            _subnets(reader, document),
+            _vpcs(reader, document),
+            _default_groups(reader, document),
+            _externals(reader, document),
+        ),
     )
-    images, namesakes = await asyncio.gather(
-        _images(reader, document, instances), _namesakes(reader, document, groups)
+    images, namesakes, checks = await asyncio.gather(
+        _images(reader, document, instances),
+        _namesakes(reader, document, groups),
+        _checks(reader, document, instances, externals),
     )
     return Live(
         account_id=account,
@@ -53,6 +64,8 @@ async def read(reader: Reads, document: Document, region: str, account_id: str |
         default_groups=defaults,
         images=images,
         namesakes=namesakes,
+        externals=externals,
+        checks=checks,
     )
 
 
@@ -92,6 +105,64 @@ async def _vpcs(reader: Reads, document: Document) -> tuple[records.LiveVpc, ...
     return await _listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
 
 
+async def _externals(reader: Reads, document: Document) -> dict[str, tuple[records.LiveInstance, ...]]:
+    """Who fits the selectors of external instances: one call for all ids, one for each set of tags."""
+    selectors = {name: row.external for name, row in document.external_instances.items()}
+    by_id = sorted({selector.id for selector in selectors.values() if selector.id is not None})
+    questions = list(_chunked("instance-id", by_id))
+    questions += [
+        [{"Name": f"tag:{key}", "Values": [_literal(value)]} for key, value in sorted(selector.tags.items())]
+        for selector in selectors.values()
+        if selector.tags is not None
+    ]
+    answers = await asyncio.gather(*(_instances(reader, {"Filters": filters}) for filters in questions))
+    found = {instance.id: instance for answer in answers for instance in answer if not instance.going}
+    return {
+        name: tuple(
+            instance
+            for instance_id, instance in sorted(found.items())
+            if selector.id == instance_id
+            or (selector.tags is not None and selector.tags.items() <= instance.tags.items())
+        )
+        for name, selector in selectors.items()
+    }
+
+
+async def _checks(
+    reader: Reads,
+    document: Document,
+    instances: tuple[records.LiveInstance, ...],
+    externals: Mapping[str, tuple[records.LiveInstance, ...]],
+) -> dict[str, str]:
+    """Status checks of those that may hold an interface by failover, if any spec asks for them."""
+    wanted: set[str] = set()
+    own = {live.tags.get(NAME_TAG): live.id for live in instances if not live.going}
+    for row in document.network_interfaces.values():
+        at = row.attachment
+        if at is None or at.instances is None or (at.failover and at.failover.health != "status_checks"):
+            continue
+        for name in at.instances:
+            wanted |= {live.id for live in externals.get(name, ())} | {own.get(f"instances.{name}", "")}
+    ids = sorted(wanted - {""})
+    chunks = [ids[start : start + _STATUS_IDS] for start in range(0, len(ids), _STATUS_IDS)]
+    # Ids of instances that were just described: none of them is unknown, which would fail the whole call.
+    answers = await asyncio.gather(
+        *(
+            reader.read("DescribeInstanceStatus", {"InstanceIds": chunk, "IncludeAllInstances": True})
+            for chunk in chunks
+        )
+    )
+    return {
+        status["InstanceId"]: _worse(status["SystemStatus"]["Status"], status["InstanceStatus"]["Status"])
+        for answer in answers
+        for status in answer.get("InstanceStatuses") or ()
+    }
+
+
+def _worse(system: str, instance: str) -> str:
+    return instance if system == "ok" else system
+
+
 async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
     """VPC id to the id of its default group, where an interface names no groups."""
     if all(row.security_groups is not None for row in document.network_interfaces.values()):
@@ -105,8 +176,8 @@ async def _images(
     reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...]
 ) -> dict[str, tuple[LiveImage, ...]]:
     present = {live.tags.get(NAME_TAG) for live in instances if not live.going}
-    missing = sorted(name for name in document.instances if f"instances.{name}" not in present)
-    selectors = {name: document.instances[name].image for name in missing}
+    missing = [name for name in document.own_names("instances") if f"instances.{name}" not in present]
+    selectors = {name: document.own_instances[name].image for name in missing}
     distinct = sorted(set(selectors.values()), key=repr)
     found = await asyncio.gather(*(_candidates(reader, selector) for selector in distinct))
     by_selector = dict(zip(distinct, found, strict=True))
@@ -146,9 +217,14 @@ async def _namesakes(
 
 def _chunked(name: str, values: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
     """Filters with as many values each as EC2 takes; ``*`` and ``?`` would match anything, so they are escaped."""
-    escaped = [re.sub(r"([*?\\])", r"\\\1", value) for value in values]
+    escaped = [_literal(value) for value in values]
     for start in range(0, len(escaped), _FILTER_VALUES):
         yield [{"Name": name, "Values": escaped[start : start + _FILTER_VALUES]}]
+
+
+def _literal(value: str) -> str:
+    """A filter value that means itself."""
+    return re.sub(r"([*?\\])", r"\\\1", value)
 
 
 async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:

@@ -141,7 +141,8 @@ class Step:
     whoever ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
 
     Doing: ``when`` must hold before the call, ``until`` after it. ``token`` says that the call takes a
-    ClientToken, which the journal provides when it runs; ``look`` is for creates that take none.
+    ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call that must
+    run ``once`` is never repeated after a lost answer: the world is read again and planned for.
     """
 
     id: str
@@ -161,6 +162,7 @@ class Step:
     until: Expect | None = None
     token: bool = False
     look: Look | None = None
+    once: bool = False
     note: str | None = None
 
 

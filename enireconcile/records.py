@@ -56,7 +56,10 @@ class LiveAttachment:
 
 @dataclass(frozen=True)
 class LiveNetworkInterface:
-    """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs."""
+    """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs.
+
+    ``secondary_ips`` are its private IPv4 addresses but the primary one, sorted.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -68,6 +71,7 @@ class LiveNetworkInterface:
     status: str
     attachment: LiveAttachment | None
     addresses: Mapping[str, str] = field(default_factory=dict)
+    secondary_ips: tuple[str, ...] = ()
 
 
 def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
@@ -83,6 +87,13 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         status=described.get("Status", ""),
         attachment=_attachment(described.get("Attachment")),
         addresses=_addresses(described),
+        secondary_ips=tuple(
+            sorted(
+                entry["PrivateIpAddress"]
+                for entry in described.get("PrivateIpAddresses") or ()
+                if not entry.get("Primary")
+            )
+        ),
     )
 
 
@@ -156,6 +167,7 @@ class LiveInstance:
     image_id: str
     key_name: str | None
     profile: str | None
+    zone: str = ""
     occupants: tuple[Occupant, ...] = ()
 
     @property
@@ -181,6 +193,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         image_id=described.get("ImageId", ""),
         key_name=described.get("KeyName") or None,
         profile=(described.get("IamInstanceProfile") or {}).get("Arn"),
+        zone=(described.get("Placement") or {}).get("AvailabilityZone", ""),
         occupants=_occupants(described.get("NetworkInterfaces") or ()),
     )
 
@@ -258,7 +271,9 @@ class Live:
     """The world as far as one spec can see it.
 
     ``images`` has a row for every instance that is missing, ``namesakes`` are groups of any owner with the name
-    of a group that is missing.
+    of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by their
+    names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of their two
+    status checks.
     """
 
     account_id: str
@@ -272,3 +287,5 @@ class Live:
     default_groups: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)
     namesakes: tuple[LiveSecurityGroup, ...] = ()
+    externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)

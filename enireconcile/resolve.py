@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
+from enireconcile.failover import place
 from enireconcile.kinds.base import Record, World
 from enireconcile.model import NAME_TAG, STACK_TAG, Leftover
-from enireconcile.records import Live, LiveSubnet, LiveVpc
+from enireconcile.records import Live, LiveInstance, LiveNetworkInterface, LiveSubnet, LiveVpc
 from enireconcile.spec import SECTIONS, Selector, Spec
+from enireconcile.spec.checks import private_addresses
 
 T = TypeVar("T", LiveSubnet, LiveVpc)
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,21 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
     vpcs = _choose_vpcs(spec, live, problems)
     images = _choose_images(spec, live, problems)
     chosen = {subnet.id: subnet for subnet in live.subnets}
-    _check_zones(spec, subnets, chosen, problems)
+    externals = _choose_externals(spec, live, problems)
+    zones = {name: instance.zone for name, instance in externals.items()}
+    _check_zones(spec, subnets, chosen, zones, problems)
     _check_addresses(spec, subnets, chosen, problems)
     _check_group_names(spec, vpcs, live, problems)
     default_groups = _default_groups(spec, subnets, chosen, live, problems)
     if problems:
         raise SpecErrors(problems)
-    named = {f"{section}.{name}" for section in SECTIONS for name in getattr(spec.document, section)}
+    named = {f"{section}.{name}" for section in SECTIONS for name in spec.document.own_names(section)}
+    placement = place(
+        spec.document,
+        _by_name("network_interfaces", LiveNetworkInterface, owned),
+        externals | _by_name("instances", LiveInstance, owned),
+        live.checks,
+    )
     world = World(
         document=spec.document,
         owned={address: record for address, record in owned.items() if address in named},
@@ -50,11 +61,23 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         vpcs=vpcs,
         images=images,
         default_groups=default_groups,
+        externals=externals,
+        places=placement.places,
+        stranded=placement.stranded,
         removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
     )
     unnamed = () if prune else sorted(set(owned) - named)
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
     return Resolved(world, leftovers)
+
+
+def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[str, R]:
+    """The owned records of a section by logical name."""
+    return {
+        address.partition(".")[2]: record
+        for address, record in owned.items()
+        if address.startswith(f"{section}.") and isinstance(record, kind)
+    }
 
 
 def _owned(live: Live) -> dict[str, Record]:
@@ -161,6 +184,25 @@ def _said(selector: Selector) -> str:
     return selector.id or selector.cidr or selector.default_for_az or "default"
 
 
+def _choose_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
+    """One instance for each selector. A failover can do without one of its instances, an attachment cannot."""
+    needed = {
+        row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
+    }
+    chosen: dict[str, LiveInstance] = {}
+    for name, found in live.externals.items():
+        path = ("instances", name, "external")
+        if len(found) == 1:
+            chosen[name] = found[0]
+        elif found:
+            ids = ", ".join(instance.id for instance in found)
+            problems.append(spec.problem(path, f"{len(found)} instances fit: {ids}", "name one of them by its id"))
+        elif name in needed:
+            hint = "see `aws ec2 describe-instances`; one that is terminated does not count"
+            problems.append(spec.problem(path, f"no instance in {live.region} fits", hint))
+    return chosen
+
+
 def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for name, candidates in live.images.items():
@@ -177,23 +219,32 @@ def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str,
 
 
 def _check_zones(
-    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], problems: list[Problem]
+    spec: Spec,
+    subnets: Mapping[str, str],
+    known: Mapping[str, LiveSubnet],
+    zones: Mapping[str, str],
+    problems: list[Problem],
 ) -> None:
-    """The interfaces of one instance share its Availability Zone (EC2: attach needs the same zone)."""
-    first: dict[str, tuple[str, str]] = {}
+    """The interfaces of one instance share its Availability Zone (EC2: attach needs the same zone).
+
+    ``zones`` maps the names of instances that exist already to theirs.
+    """
+    first = {name: ("it", zone) for name, zone in zones.items()}
     for name, row in spec.document.network_interfaces.items():
         if row.attachment is None or name not in subnets:
             continue
         zone = known[subnets[name]].zone
-        other, other_zone = first.setdefault(row.attachment.instance, (name, zone))
-        if zone != other_zone:
-            problems.append(
-                spec.problem(
-                    ("network_interfaces", name, "subnet"),
-                    f"its zone is {zone}, but {other} puts {row.attachment.instance} into {other_zone}",
-                    "an instance and all its interfaces stand in one Availability Zone",
+        for instance in row.attachment.candidates:
+            other, other_zone = first.setdefault(instance, (name, zone))
+            if zone != other_zone:
+                who = f"{instance} stands in" if other == "it" else f"{other} puts {instance} into"
+                problems.append(
+                    spec.problem(
+                        ("network_interfaces", name, "subnet"),
+                        f"its zone is {zone}, but {who} {other_zone}",
+                        "an instance and all its interfaces stand in one Availability Zone",
+                    )
                 )
-            )
 
 
 def _check_addresses(
@@ -201,26 +252,18 @@ def _check_addresses(
 ) -> None:
     """A private IP lies in its subnet, and is not one of the five that EC2 reserves there."""
     for name, row in spec.document.network_interfaces.items():
-        if row.private_ip is None or name not in subnets:
+        if name not in subnets:
             continue
         network = ipaddress.ip_network(known[subnets[name]].cidr)
-        address = ipaddress.ip_address(row.private_ip)
-        offset = int(address) - int(network.network_address)
-        path = ("network_interfaces", name, "private_ip")
-        if address not in network:
-            problems.append(
-                spec.problem(
-                    path,
-                    f"{row.private_ip} is not in {subnets[name]} ({network})",
-                    f"choose one of {network}",
-                )
-            )
-        elif offset < 4 or offset == network.num_addresses - 1:
-            problems.append(
-                spec.problem(
-                    path, f"EC2 reserves {row.private_ip}", "the first four addresses and the last are EC2's"
-                )
-            )
+        for path, text in private_addresses(name, row):
+            address = ipaddress.ip_address(text)
+            offset = int(address) - int(network.network_address)
+            if address not in network:
+                words = f"{text} is not in {subnets[name]} ({network})", f"choose one of {network}"
+                problems.append(spec.problem(path, *words))
+            elif offset < 4 or offset == network.num_addresses - 1:
+                words = f"EC2 reserves {text}", "the first four addresses and the last are EC2's"
+                problems.append(spec.problem(path, *words))
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:

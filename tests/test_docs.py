@@ -28,8 +28,10 @@ HEADINGS = {
     "IngressRule": "Rules",
     "EgressRule": "Rules",
     "Instance": "instances",
+    "ExternalInstance": "External instances",
     "NetworkInterface": "network_interfaces",
     "Attachment": "Attachment",
+    "Failover": "Failover",
     "ElasticIp": "elastic_ips",
     "Association": "Association",
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 from enireconcile.kinds.base import Item, Kind, World
 from enireconcile.kinds.parts import (
+    assigned,
     attached,
     disassociate,
     settled,
@@ -31,7 +32,12 @@ class Associations(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.elastic_ips[name].association
-        return {"association": None if row is None else {"network_interface": row.network_interface}}
+        if row is None:
+            return {"association": None}
+        private = (
+            {} if row.private_ip in _primary_of(row.network_interface, world) else {"private_ip": row.private_ip}
+        )
+        return {"association": {"network_interface": row.network_interface, **private}}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)
@@ -51,55 +57,83 @@ class Associations(Kind):
         live = world.record(item.address, LiveElasticIp)
         if item.want["association"] is None:
             return [] if live is None else [disassociate(item.address, live)]
-        return [_associate(item, live, world)]
+        return [] if _rides_along(item, live, world) else [_associate(item, live, world)]
+
+
+def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
+    """Does the private address itself move to the wanted interface? EC2 takes its Elastic IP along."""
+    want = item.want["association"]
+    private_ip = want.get("private_ip")
+    if live is None or private_ip is None or live.private_ip != private_ip:
+        return False
+    taken_over = private_ip in (
+        world.document.network_interfaces[want["network_interface"]].secondary_private_ips or ()
+    )
+    holder = world.record(f"{_INTERFACES}.{world.name_of(live.network_interface_id or '')}", LiveNetworkInterface)
+    return taken_over and holder is not None and private_ip in holder.secondary_ips
+
+
+def _primary_of(interface: str, world: World) -> tuple[str | None, ...]:
+    """What stands for the primary address: nothing at all, the spec's word for it, and the live one."""
+    live = world.record(f"{_INTERFACES}.{interface}", LiveNetworkInterface)
+    return (None, world.document.network_interfaces[interface].private_ip, live.private_ip if live else None)
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The private address that an Elastic IP shall stand for, and the Elastic IP that stands for it now."""
+    """The private address that an Elastic IP shall stand for, and the Elastic IP that stands for it now.
+
+    ``private_ip`` is None for the primary one.
+    """
 
     interface: str
+    private_ip: str | None
     slot: str
     live: LiveNetworkInterface | None
     holder: str | None
 
 
-def _target(name: str, world: World) -> _Target:
-    address = f"{_INTERFACES}.{name}"
+def _target(association: Mapping[str, Any], world: World) -> _Target:
+    address = f"{_INTERFACES}.{association['network_interface']}"
+    private_ip: str | None = association.get("private_ip")
     live = world.record(address, LiveNetworkInterface)
     if live is None:
-        return _Target(address, f"target:{address}", None, None)
-    return _Target(address, target_slot(live.id, live.private_ip), live, _holder(live, world))
+        return _Target(address, private_ip, f"target:{address}:{private_ip}", None, None)
+    place = (live.id, private_ip or live.private_ip)
+    return _Target(address, private_ip, target_slot(*place), live, _holder(live, place, world))
 
 
-def _holder(live: LiveNetworkInterface, world: World) -> str | None:
-    """Who stands for the interface's primary address: two reads tell, and either may be a moment behind."""
-    if live.private_ip in live.addresses:
-        return live.addresses[live.private_ip]
+def _holder(live: LiveNetworkInterface, place: tuple[str, str], world: World) -> str | None:
+    """Who stands for a private address: two reads tell, and either may be a moment behind."""
+    if place[1] in live.addresses:
+        return live.addresses[place[1]]
     for record in world.owned.values():
-        if isinstance(record, LiveElasticIp) and record.association_id is not None:
-            here = (record.network_interface_id, record.private_ip)
-            if here == (live.id, live.private_ip):
-                return record.id
+        if not isinstance(record, LiveElasticIp) or record.association_id is None:
+            continue
+        if (record.network_interface_id, record.private_ip) == place:
+            return record.id
     return None
 
 
 def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
-    target = _target(item.want["association"]["network_interface"], world)
+    target = _target(item.want["association"], world)
     moving = live if live is not None and live.association_id is not None else None
     displaced = target.holder if target.holder != (live.id if live else None) else None
+    private = {} if target.private_ip is None else {"PrivateIpAddress": target.private_ip}
+    there = {assigned(target.interface)} if private else set()
     return Step(
         id=f"{item.address}/AssociateAddress",
         call="AssociateAddress",
         params={
             "AllocationId": world.id_of(item.address),
             "NetworkInterfaceId": world.id_of(target.interface),
+            **private,
             "AllowReassociation": bool(moving or displaced),
         },
         address=item.address,
         impact=Impact.DISRUPTIVE if moving or displaced else Impact.SAFE,
         # A fresh address is there before the instance boots; one in use moves when its new place can answer.
-        after=frozenset({attached(target.interface)} if moving else ()),
+        after=frozenset(there | ({attached(target.interface)} if moving else set())),
         brings=frozenset(() if moving else {settled(target.interface)}),
         claims=frozenset({target.slot}),
         frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
@@ -121,7 +155,9 @@ def _still_holding(target: _Target, displaced: str | None) -> tuple[Expect, ...]
     """Compare and set: whoever is displaced is the one that the plan names, or nobody by now."""
     if target.live is None or displaced is None:
         return ()
-    holds = (("Association.AllocationId", (displaced, None)),)
+    private_ip = target.private_ip or target.live.private_ip
+    path = f"PrivateIpAddresses[?PrivateIpAddress=='{private_ip}'].Association.AllocationId | [0]"
+    holds = ((path if target.private_ip else "Association.AllocationId", (displaced, None)),)
     return (Expect("DescribeNetworkInterfaces", target.live.id, has=holds, timeout=0),)
 
 

@@ -37,8 +37,10 @@ class Attachments(Kind):
     section = SECTION
 
     def want(self, name: str, world: World) -> dict[str, Any]:
-        row = world.document.network_interfaces[name].attachment
-        return {"attachment": None if row is None else row.model_dump()}
+        place = world.places.get(name)
+        if place is None:
+            return {"attachment": None}
+        return {"attachment": {key: getattr(place, key) for key in (*_PLACE, "delete_on_termination")}}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
@@ -68,11 +70,15 @@ class Attachments(Kind):
             if have is not None and live is not None and live.attachment is not None:
                 steps += _leave(item.address, live.id, live.attachment, world)
             if want is not None:
+                steps = [replace(step, note=world.places[item.name].reason) for step in steps]
                 waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
                 steps += self._attach(item, live, world, waiting=waiting)
         if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
             steps.append(_set_flag(item, live if not moves else None, world))
         return steps
+
+    def warnings(self, item: Item, world: World) -> Sequence[str]:
+        return (world.stranded[item.name],) if item.name in world.stranded else ()
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveNetworkInterface)

@@ -34,6 +34,20 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an interface belongs: an instance by its name in the spec, or by its id if it is not in there.
+
+    ``reason`` says why that is not where it is, when a failover decided so.
+    """
+
+    instance: str
+    device_index: int
+    network_card_index: int
+    delete_on_termination: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class World:
     """The spec and the live state, brought together: selectors are ids, and ids are names where they are ours.
 
@@ -41,7 +55,9 @@ class World:
     their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
     logical names of interfaces, groups and instances to what their selectors chose; ``default_groups`` maps
     subnet ids to the default group of their VPC. ``removed`` are resources of the stack that the spec no longer
-    names and that this plan takes away.
+    names and that this plan takes away. ``externals`` are other people's instances by their names in the spec;
+    ``places`` says where each interface belongs that belongs anywhere, failover included; ``stranded`` warns of
+    those that no healthy instance can hold.
     """
 
     document: Document
@@ -52,16 +68,23 @@ class World:
     images: Mapping[str, str] = field(default_factory=dict)
     default_groups: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, Record] = field(default_factory=dict)
+    externals: Mapping[str, LiveInstance] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    stranded: Mapping[str, str] = field(default_factory=dict)
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""
-        record = self.owned.get(address)
+        record = self.owned.get(address) or self._external(address)
         return record if isinstance(record, kind) else None
 
     def id_of(self, address: str) -> Id:
         """The live id of a resource of this stack, or the Ref of the one that this plan will make."""
-        record = self.owned.get(address)
+        record = self.owned.get(address) or self._external(address)
         return record.id if record else Ref(address)
+
+    def _external(self, address: str) -> LiveInstance | None:
+        section, _, name = address.partition(".")
+        return self.externals.get(name) if section == "instances" else None
 
     def name_of(self, aws_id: str) -> str:
         """The logical name of one of our resources; somebody else's keeps its id."""
@@ -83,7 +106,8 @@ class World:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        return {record.id: address.partition(".")[2] for address, record in self.owned.items()}
+        names = {record.id: address.partition(".")[2] for address, record in self.owned.items()}
+        return names | {record.id: name for name, record in self.externals.items()}
 
 
 @dataclass(frozen=True)

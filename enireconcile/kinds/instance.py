@@ -39,7 +39,7 @@ class Instances(Kind):
     immutable = ("instance_type", "key_name", "iam_instance_profile")
 
     def want(self, name: str, world: World) -> dict[str, Any]:
-        row = world.document.instances[name]
+        row = world.document.own_instances[name]
         want: dict[str, Any] = {
             "instance_type": row.instance_type,
             "state": row.state,
@@ -88,7 +88,7 @@ class Instances(Kind):
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
-        row = world.document.instances[item.name]
+        row = world.document.own_instances[item.name]
         launched_with = live.tags.get(USER_DATA_TAG) if live else None
         if launched_with is None or row.user_data is None or launched_with == Secret(row.user_data).digest:
             return ()
@@ -141,9 +141,9 @@ _ATTACHMENT = (
 def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
     """(logical name, network card, device index) of the interfaces that the spec puts on an instance."""
     return [
-        (name, row.attachment.network_card_index, row.attachment.device_index)
-        for name, row in world.document.network_interfaces.items()
-        if row.attachment is not None and row.attachment.instance == instance
+        (name, place.network_card_index, place.device_index)
+        for name, place in world.places.items()
+        if place.instance == instance
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from enireconcile.kinds.base import Id, Item, Kind, World
 from enireconcile.kinds.parts import (
     INTERFACES,
+    assigned,
     detach,
     gone,
     interface_slot,
@@ -44,6 +45,10 @@ class NetworkInterfaces(Kind):
         }
         if row.private_ip is not None:
             want["private_ip"] = row.private_ip
+        if row.secondary_private_ips is not None:
+            want["secondary_private_ips"] = sorted(row.secondary_private_ips)
+        if row.secondary_private_ip_count is not None:
+            want["secondary_private_ip_count"] = row.secondary_private_ip_count
         return want
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -57,6 +62,8 @@ class NetworkInterfaces(Kind):
             "source_dest_check": live.source_dest_check,
             "tags": known_tags(live.tags, want),
             "private_ip": live.private_ip,
+            "secondary_private_ips": list(live.secondary_ips),
+            "secondary_private_ip_count": len(live.secondary_ips),
         }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
@@ -65,7 +72,8 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
-            return steps
+            wanted = item.want.get("secondary_private_ips", ())
+            return steps if "private_ip" in item.want else steps + _assign(item, wanted, world)
         return [*self._updates(item, world), *tag_steps(item, world)]
 
     def remove(self, address: str, world: World) -> Sequence[Step]:
@@ -104,8 +112,7 @@ class NetworkInterfaces(Kind):
         }
         if want["description"]:
             params["Description"] = want["description"]
-        if "private_ip" in want:
-            params["PrivateIpAddress"] = want["private_ip"]
+        params |= _birth_addresses(want)
         return Step(
             id=f"{item.address}/CreateNetworkInterface",
             call="CreateNetworkInterface",
@@ -132,6 +139,12 @@ class NetworkInterfaces(Kind):
             # Checking drops what a router forwards; no longer checking drops nothing.
             impact = Impact.DISRUPTIVE if checking else Impact.SAFE
             steps.append(_modify(item, world, "SourceDestCheck", {"Value": checking}, impact))
+        if item.differs("secondary_private_ips"):
+            before, after = set(have["secondary_private_ips"]), set(want["secondary_private_ips"])
+            steps += _assign(item, sorted(after - before), world)
+            steps += _unassign(item, sorted(before - after - _floating(item, world)), world)
+        if item.differs("secondary_private_ip_count"):
+            steps += _count(item, world)
         return steps
 
 
@@ -149,3 +162,98 @@ def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact
 
 def _group_ids(groups: Sequence[str], world: World) -> list[Id]:
     return [group if group.startswith("sg-") else world.id_of(f"security_groups.{group}") for group in groups]
+
+
+def _birth_addresses(want: Mapping[str, Any]) -> dict[str, Any]:
+    """Addresses in CreateNetworkInterface. It takes a list only whole, the primary address included."""
+    if "private_ip" not in want:
+        count = want.get("secondary_private_ip_count")
+        return {"SecondaryPrivateIpAddressCount": count} if count else {}
+    if want.get("secondary_private_ips"):
+        primary = {"PrivateIpAddress": want["private_ip"], "Primary": True}
+        others = [{"PrivateIpAddress": ip, "Primary": False} for ip in want["secondary_private_ips"]]
+        return {"PrivateIpAddresses": [primary, *others]}
+    count = want.get("secondary_private_ip_count")
+    more = {"SecondaryPrivateIpAddressCount": count} if count else {}
+    return {"PrivateIpAddress": want["private_ip"], **more}
+
+
+def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
+    """Take addresses, all in one call; one that another interface of ours gives up moves with its Elastic IP."""
+    if not addresses:
+        return []
+    moving = any(_wanted_elsewhere_before(address, item, world) for address in addresses)
+    return [
+        Step(
+            id=f"{item.address}/AssignPrivateIpAddresses",
+            call="AssignPrivateIpAddresses",
+            params={
+                "NetworkInterfaceId": world.id_of(item.address),
+                "PrivateIpAddresses": list(addresses),
+                "AllowReassignment": moving,
+            },
+            address=item.address,
+            impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
+            brings=frozenset({settled(item.address), assigned(item.address)}),
+        )
+    ]
+
+
+def _wanted_elsewhere_before(address: str, item: Item, world: World) -> bool:
+    """Does another interface of the spec hold the address now, in the same subnet, without wanting it?"""
+    return any(
+        address in live.secondary_ips
+        for name in world.document.network_interfaces
+        if name != item.name
+        and (live := world.record(f"{SECTION}.{name}", LiveNetworkInterface)) is not None
+        and live.subnet_id == item.want["subnet"]
+    )
+
+
+def _floating(item: Item, world: World) -> set[str]:
+    """Addresses of this interface that another one takes over: they leave by its call."""
+    return {
+        address
+        for name, row in world.document.network_interfaces.items()
+        if name != item.name and world.subnets[name] == item.want["subnet"]
+        for address in row.secondary_private_ips or ()
+    }
+
+
+def _unassign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
+    if not addresses:
+        return []
+    interface_id = world.id_of(item.address)
+    return [
+        Step(
+            id=f"{item.address}/UnassignPrivateIpAddresses",
+            call="UnassignPrivateIpAddresses",
+            params={"NetworkInterfaceId": interface_id, "PrivateIpAddresses": list(addresses)},
+            address=item.address,
+            impact=Impact.DISRUPTIVE,
+            # Elastic IPs that move elsewhere leave first; EC2 would drop them.
+            claims=frozenset(target_slot(str(interface_id), address) for address in addresses),
+            brings=frozenset({settled(item.address)}),
+        )
+    ]
+
+
+def _count(item: Item, world: World) -> list[Step]:
+    """Up or down to a number of addresses; those with an Elastic IP are the last to go."""
+    live = world.record(item.address, LiveNetworkInterface)
+    if live is None:
+        return []
+    missing = item.want["secondary_private_ip_count"] - len(live.secondary_ips)
+    if missing < 0:
+        expendable = sorted(live.secondary_ips, key=lambda address: (address in live.addresses, address))
+        return _unassign(item, expendable[:-missing], world)
+    return [
+        Step(
+            id=f"{item.address}/AssignPrivateIpAddresses",
+            call="AssignPrivateIpAddresses",
+            params={"NetworkInterfaceId": live.id, "SecondaryPrivateIpAddressCount": missing},
+            address=item.address,
+            brings=frozenset({settled(item.address)}),
+            once=True,
+        )
+    ]

@@ -77,6 +77,11 @@ def gone(address: str) -> str:
     return f"gone:{address}"
 
 
+def assigned(address: str) -> str:
+    """The condition that an interface has its secondary addresses."""
+    return f"assigned:{address}"
+
+
 def kept(instance_id: str) -> str:
     """The condition that no interface of ours goes down with an instance."""
     return f"kept:{instance_id}"

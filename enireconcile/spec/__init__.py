@@ -13,12 +13,14 @@ from enireconcile.spec.rows import (
     Document,
     EgressRule,
     ElasticIp,
+    ExternalInstance,
+    Failover,
     IngressRule,
     Instance,
     NetworkInterface,
     SecurityGroup,
 )
-from enireconcile.spec.shapes import Image, Ports, Selector
+from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector
 
 __all__ = [
     "SECTIONS",
@@ -27,9 +29,12 @@ __all__ = [
     "Document",
     "EgressRule",
     "ElasticIp",
+    "ExternalInstance",
+    "Failover",
     "Image",
     "IngressRule",
     "Instance",
+    "InstanceSelector",
     "NetworkInterface",
     "Path",
     "Place",

@@ -79,11 +79,20 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
             if not resource_id("sg", used):
                 yield (*base, "security_groups", index), "security_groups", used
         if interface.attachment:
-            yield (*base, "attachment", "instance"), "instances", interface.attachment.instance
+            for path, holder in _holders(interface.attachment):
+                yield (*base, "attachment", *path), "instances", holder
     for name, address in document.elastic_ips.items():
         if address.association:
             path = ("elastic_ips", name, "association", "network_interface")
             yield path, "network_interfaces", address.association.network_interface
+
+
+def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:
+    """The instances that an attachment names, with their places in it."""
+    if attachment.instance is not None:
+        yield ("instance",), attachment.instance
+    for index, name in enumerate(attachment.instances or ()):
+        yield ("instances", index), name
 
 
 def _is_literal(peer: str) -> bool:
@@ -162,30 +171,40 @@ def _attached(document: Document) -> Iterator[tuple[str, NetworkInterface, Attac
 
 
 def _device_slots(document: Document) -> Iterator[Finding]:
-    """A card of an instance has each index once."""
+    """A card of an instance has each index once, also for interfaces that may come by failover."""
     used: dict[tuple[str, int], dict[int, str]] = {}
-    clashes: list[tuple[str, Attachment]] = []
+    clashes: list[tuple[str, str, Attachment]] = []
     for name, _, at in _attached(document):
-        first = used.setdefault((at.instance, at.network_card_index), {}).setdefault(at.device_index, name)
-        if first != name:
-            clashes.append((name, at))
-    for name, at in clashes:
-        holders = used[at.instance, at.network_card_index]
+        for instance in at.candidates:
+            first = used.setdefault((instance, at.network_card_index), {}).setdefault(at.device_index, name)
+            if first != name:
+                clashes.append((name, instance, at))
+    for name, instance, at in clashes:
+        holders = used[instance, at.network_card_index]
         free = next(index for index in range(len(holders) + 1) if index not in holders)
         card = f" on card {at.network_card_index}" if at.network_card_index else ""
         holder = f"network_interfaces.{holders[at.device_index]}"
-        message = f"{holder} has index {at.device_index}{card} of {shown(at.instance)}"
+        message = f"{holder} has index {at.device_index}{card} of {shown(instance)}"
         yield Finding(("network_interfaces", name, "attachment", "device_index"), message, f"{free} is free")
 
 
 def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]:
     """An instance is launched with one interface at index 0; a broken interface may be the one."""
+    primaries = [
+        (name, at)
+        for name, _, at in _attached(document)
+        if (at.network_card_index, at.device_index) == (0, 0) and at.instance is not None
+    ]
+    for name, at in primaries:
+        if at.instance in document.external_instances:
+            path = ("network_interfaces", name, "attachment", "device_index")
+            yield Finding(
+                path, f"{shown(at.instance)} booted with an interface of its own", "use index 1 or higher"
+            )
     if broken.get("network_interfaces"):
         return
-    booted = {
-        at.instance for _, _, at in _attached(document) if (at.network_card_index, at.device_index) == (0, 0)
-    }
-    for name in document.instances:
+    booted = {at.instance for _, at in primaries}
+    for name in document.own_instances:
         if name not in booted:
             hint = f"give one an `attachment: {{instance: {name}, device_index: 0}}`"
             yield Finding(("instances", name), "has no network interface at device_index 0", hint)
@@ -203,8 +222,7 @@ def _zones(document: Document) -> Iterator[Finding]:
             yield Finding(
                 path, f"{shown(zone)} is not in region {shown(document.region)}", "correct one of the two"
             )
-        if interface.attachment:
-            instance = interface.attachment.instance
+        for instance in interface.attachment.candidates if interface.attachment else ():
             other, other_zone = first.setdefault(instance, (name, zone))
             if other_zone != zone:
                 message = f"{shown(instance)} also has network_interfaces.{other}, in {shown(other_zone)}"
@@ -215,16 +233,23 @@ def _private_ips(document: Document) -> Iterator[Finding]:
     """An address is inside its subnet, and there once."""
     taken: dict[tuple[object, ...], str] = {}
     for name, interface in document.network_interfaces.items():
-        address = interface.private_ip
-        if address is None:
-            continue
-        path: Path = ("network_interfaces", name, "private_ip")
-        if interface.subnet.cidr is not None:
-            yield from _address_in_subnet(path, address, interface.subnet.cidr)
-        first = taken.setdefault((interface.subnet.key, address), name)
-        if first != name:
-            message = f"network_interfaces.{first} has {address} in this subnet"
-            yield Finding(path, message, "choose another, or leave it to EC2")
+        for path, address in private_addresses(name, interface):
+            if interface.subnet.cidr is not None:
+                yield from _address_in_subnet(path, address, interface.subnet.cidr)
+            first = taken.setdefault((interface.subnet.key, address), dotted(path))
+            if first != dotted(path):
+                yield Finding(
+                    path, f"{first} is {address} in this subnet already", "choose another, or leave it to EC2"
+                )
+
+
+def private_addresses(name: str, interface: NetworkInterface) -> Iterator[tuple[Path, str]]:
+    """Every private address that an interface names, with its place."""
+    base: Path = ("network_interfaces", name)
+    if interface.private_ip is not None:
+        yield (*base, "private_ip"), interface.private_ip
+    for index, address in enumerate(interface.secondary_private_ips or ()):
+        yield (*base, "secondary_private_ips", index), address
 
 
 def _address_in_subnet(path: Path, address: str, cidr: str) -> Iterator[Finding]:
@@ -242,17 +267,29 @@ def _address_in_subnet(path: Path, address: str, cidr: str) -> Iterator[Finding]
 
 
 def _association_targets(document: Document) -> Iterator[Finding]:
-    """A private address has one Elastic IP at most."""
-    taken: dict[str, str] = {}
+    """A private address has one Elastic IP at most, and is one that the spec gives to the interface."""
+    taken: dict[tuple[str, str | None], str] = {}
     for name, address in document.elastic_ips.items():
         if address.association is None:
             continue
-        target = address.association.network_interface
+        base: Path = ("elastic_ips", name, "association")
+        interface = document.network_interfaces.get(address.association.network_interface)
+        if interface is None:
+            continue
+        private_ip = address.association.private_ip
+        if private_ip == interface.private_ip:
+            private_ip = None
+        if private_ip is not None and private_ip not in (interface.secondary_private_ips or ()):
+            holder = f"network_interfaces.{address.association.network_interface}"
+            hint = f"add it to the secondary_private_ips of {holder}"
+            yield Finding((*base, "private_ip"), f"{private_ip} is no address of {holder}", hint)
+        target = (address.association.network_interface, private_ip)
         first = taken.setdefault(target, name)
         if first != name:
-            message = f"the primary address of {shown(target)} has elastic_ips.{first} already"
-            path = ("elastic_ips", name, "association", "network_interface")
-            yield Finding(path, message, "one Elastic IP for each private IP; choose another interface")
+            which = private_ip or "the primary address"
+            message = f"{which} of {shown(target[0])} has elastic_ips.{first} already"
+            path = (*base, "network_interface" if private_ip is None else "private_ip")
+            yield Finding(path, message, "one Elastic IP for each private IP; choose another")
 
 
 # ---- all resources
@@ -266,7 +303,9 @@ def _tag_counts(document: Document) -> Iterator[Finding]:
     for section in SECTIONS:
         for name, row in getattr(document, section).items():
             launched_with = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
-            if too_many := _too_many_tags(common | set(row.tags) | launched_with, _OUR_TAGS | launched_with):
+            if too_many := _too_many_tags(
+                common | set(getattr(row, "tags", ())) | launched_with, _OUR_TAGS | launched_with
+            ):
                 yield Finding((section, name, "tags"), *too_many)
 
 

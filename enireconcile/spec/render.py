@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from enireconcile.spec.rows import SECTIONS, Document
-from enireconcile.spec.shapes import Image, Ports, Selector, Shape
+from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector, Shape
 
 _FLOW_WIDTH = 100
 _ALWAYS = frozenset({"version", "stack"})
@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
         return value.first if value.first == value.last else f"{value.first}-{value.last}"
     if isinstance(value, Selector):
         return "default" if value.default else value.id or _row(value)
-    if isinstance(value, Image):
+    if isinstance(value, (Image, InstanceSelector)):
         return value.id or _row(value)
     if isinstance(value, Shape):
         return _row(value)

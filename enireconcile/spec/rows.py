@@ -10,7 +10,15 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from enireconcile.spec.places import shown
 from enireconcile.spec.scalars import (
@@ -40,6 +48,7 @@ from enireconcile.spec.scalars import (
 )
 from enireconcile.spec.shapes import (
     ImageField,
+    InstanceField,
     Ports,
     PortsField,
     Selector,
@@ -234,6 +243,27 @@ class Instance(Row):
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
 
 
+MANAGED, EXTERNAL = "an instance of this stack", "an external instance"
+"""What pydantic calls the two sorts of instances in the paths of its errors."""
+
+
+class ExternalInstance(Row):
+    """Somebody else's instance, to which interfaces of this spec are attached. It is never changed itself."""
+
+    external: InstanceField = Field(description="i-…, or {tags: {…}} that fit exactly one instance")
+
+
+def _sort_of_instance(value: object) -> str:
+    external = "external" in value if isinstance(value, Mapping) else isinstance(value, ExternalInstance)
+    return EXTERNAL if external else MANAGED
+
+
+AnyInstance = Annotated[
+    Annotated[Instance, Tag(MANAGED)] | Annotated[ExternalInstance, Tag(EXTERNAL)],
+    Discriminator(_sort_of_instance),
+]
+
+
 # ---- network interfaces
 
 
@@ -248,13 +278,66 @@ def _not_negative(value: int) -> int:
 Index = Annotated[Integer, AfterValidator(_not_negative)]
 
 
+def _at_most(limit: int, what: str) -> AfterValidator:
+    def check(value: int) -> int:
+        if not 0 <= value <= limit:
+            raise fault(f"must be from 0 to {limit}, {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+AddressCount = Annotated[Integer, _at_most(63, "and no instance type takes more on an interface")]
+
+
+class Failover(Row):
+    """Which of several instances an interface is attached to: the first healthy one."""
+
+    health: Annotated[Literal["status_checks", "running", "none"], _choice("status_checks", "running", "none")] = (
+        Field(
+            "status_checks",
+            description="What makes an instance healthy: EC2's status checks, that it runs, or nothing",
+        )
+    )
+    preempt: Boolean = Field(False, description="Whether to go back as soon as an earlier one is healthy again")
+
+
+def _holders(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise fault("must not be empty", "name the instances in the order of preference")
+    for index, name in enumerate(value):
+        if name in value[:index]:
+            raise fault(f"{shown(name)} is listed twice", "remove one", at=(index,))
+    return value
+
+
 class Attachment(Row):
     """Where an interface sits: which instance, which card, which index."""
 
-    instance: Text = Field(description="The name of an instance of this spec")
+    instance: Text | None = Field(None, description="The name of an instance of this spec")
+    instances: Annotated[tuple[Text, ...], BeforeValidator(tuple_of_items), AfterValidator(_holders)] | None = (
+        Field(None, description="Instead of one: several, of which the first healthy one holds the interface")
+    )
+    failover: Failover | None = Field(None, description="With instances: when to move from one to another")
     device_index: Index = Field(description="0 is the interface that the instance boots with")
     network_card_index: Index = Field(0, description="Only the largest types have more than card 0")
     delete_on_termination: Boolean = Field(False, description="Whether the interface ends with its instance")
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The instances that may hold the interface, in the order of preference."""
+        return self.instances or ((self.instance,) if self.instance is not None else ())
+
+    @model_validator(mode="after")
+    def _check(self) -> Attachment:
+        if (self.instance is None) == (self.instances is None):
+            raise fault("needs either `instance` or `instances`", "instances: [fw-a, fw-b] is for failover")
+        if self.instances is None and self.failover is not None:
+            raise fault("goes with `instances`", "name several instances to fail over", at=("failover",))
+        if self.instances is not None and (self.network_card_index, self.device_index) == (0, 0):
+            hint = "an instance cannot lose its primary interface; use index 1"
+            raise fault("0 cannot fail over", hint, at=("device_index",))
+        return self
 
 
 def _groups(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -282,19 +365,33 @@ class NetworkInterface(Row):
         json_schema_extra={"minItems": 1, "maxItems": 16},
     )
     private_ip: Ipv4 | None = Field(None, description="The primary address; absent: EC2 chooses; never changes")
+    secondary_private_ips: Annotated[tuple[Ipv4, ...], BeforeValidator(tuple_of_items)] | None = Field(
+        None, description="Exactly these further addresses; absent: whatever there is"
+    )
+    secondary_private_ip_count: AddressCount | None = Field(
+        None, description="So many further addresses, of EC2's choice; instead of secondary_private_ips"
+    )
     description: FreeText = Field("", description="What the interface is for")
     source_dest_check: Boolean = Field(True, description="false for routers, NAT and firewalls")
     attachment: Attachment | None = Field(None, description="absent: attached to nothing")
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
+
+    @model_validator(mode="after")
+    def _check(self) -> NetworkInterface:
+        if self.secondary_private_ips is not None and self.secondary_private_ip_count is not None:
+            hint = "keep one of the two"
+            raise fault("cannot go with secondary_private_ips", hint, at=("secondary_private_ip_count",))
+        return self
 
 
 # ---- Elastic IPs
 
 
 class Association(Row):
-    """What an Elastic IP leads to: an interface's primary private address."""
+    """What an Elastic IP leads to: one private address of an interface."""
 
     network_interface: Text = Field(description="The name of an interface of this spec")
+    private_ip: Ipv4 | None = Field(None, description="One of its addresses; absent: the primary one")
 
 
 class ElasticIp(Row):
@@ -330,8 +427,8 @@ class Document(Row):
     security_groups: Annotated[Mapping[LogicalGroupName, SecurityGroup], _section] = Field(
         default_factory=dict, description="Security groups by name"
     )
-    instances: Annotated[Mapping[LogicalName, Instance], _section] = Field(
-        default_factory=dict, description="Instances by name"
+    instances: Annotated[Mapping[LogicalName, AnyInstance], _section] = Field(
+        default_factory=dict, description="Instances by name, this stack's own and others' to attach to"
     )
     network_interfaces: Annotated[Mapping[LogicalName, NetworkInterface], _section] = Field(
         default_factory=dict, description="Network interfaces by name"
@@ -339,6 +436,20 @@ class Document(Row):
     elastic_ips: Annotated[Mapping[LogicalName, ElasticIp], _section] = Field(
         default_factory=dict, description="Elastic IPs by name"
     )
+
+    @property
+    def own_instances(self) -> dict[str, Instance]:
+        """The instances that this stack keeps."""
+        return {name: row for name, row in self.instances.items() if isinstance(row, Instance)}
+
+    @property
+    def external_instances(self) -> dict[str, ExternalInstance]:
+        """Other people's instances, by the names that this spec gives them."""
+        return {name: row for name, row in self.instances.items() if isinstance(row, ExternalInstance)}
+
+    def own_names(self, section: str) -> list[str]:
+        """The names of the resources that this stack keeps in a section, sorted."""
+        return sorted(self.own_instances if section == "instances" else getattr(self, section))
 
 
 SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")

@@ -77,6 +77,19 @@ class Selector(Shape):
         return self
 
 
+class InstanceSelector(Shape):
+    """How the spec points at somebody else's instance; exactly one field is set."""
+
+    id: Text | None = None
+    tags: SearchTags | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> InstanceSelector:
+        if (self.id is None) == (self.tags is None):
+            raise fault("needs exactly one of id, tags")
+        return self
+
+
 ParameterName = Annotated[
     Text,
     matching(
@@ -166,6 +179,21 @@ def _selector_reader(
     return read
 
 
+def _read_instance(value: object) -> object:
+    if isinstance(value, InstanceSelector):
+        return value
+    if isinstance(value, str):
+        if not resource_id("i", value):
+            raise fault(f"{shown(value)} is no instance", _INSTANCE_HINT)
+        return {"id": value}
+    if not isinstance(value, Mapping):
+        raise fault(f"must say which instance, not {kind(value)}", _INSTANCE_HINT)
+    _check_keys(value, ["tags"])
+    if not value.get("tags"):
+        raise fault("no tags would choose any instance", "name at least one tag")
+    return value
+
+
 def _read_image(value: object) -> object:
     if isinstance(value, Image):
         return value
@@ -210,6 +238,7 @@ _VPC_HINT = "`default`, vpc-0123456789abcdef0, {cidr: 10.0.0.0/16} or {tags: {Na
 _SUBNET_HINT = (
     "subnet-0123456789abcdef0, {tags: {Name: lab-a}}, {cidr: 10.0.0.0/24} or {default_for_az: us-east-1a}"
 )
+_INSTANCE_HINT = "i-0123456789abcdef0 or {tags: {Name: fw-a}}"
 _IMAGE_HINT = 'ami-0123456789abcdef0, {ssm: /parameter/name} or {name: "al2023-ami-2023*", owner: amazon}'
 _IMAGE_KEYS = "needs either `ssm`, or `name` and `owner`"
 
@@ -238,6 +267,9 @@ SubnetField = Annotated[
         _CIDR_SCHEMA,
         _object(default_for_az={"type": "string", "pattern": "^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$"}),
     ),
+]
+InstanceField = Annotated[
+    InstanceSelector, BeforeValidator(_read_instance), _one_of(_id_schema("i"), _TAGS_SCHEMA)
 ]
 ImageField = Annotated[
     Image,

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
-from enireconcile.spec.rows import Document, Row
+from enireconcile.spec.rows import EXTERNAL, MANAGED, Document, Row
 from enireconcile.spec.scalars import FAULT
 from enireconcile.spec.suggest import Hint, Nearest
 
@@ -28,9 +28,6 @@ _PLANNED = frozenset(
     {
         "address",
         "adopt",
-        "external",
-        "failover",
-        "instances",
         "interface_type",
         "ipv4_prefix_count",
         "ipv4_prefixes",
@@ -42,8 +39,6 @@ _PLANNED = frozenset(
         "network_border_group",
         "public_ipv4_pool",
         "reverse_dns",
-        "secondary_private_ip_count",
-        "secondary_private_ips",
         "termination_protection",
     }
 )
@@ -54,7 +49,7 @@ _NOT_YET = ("is not supported by this version", "remove it for now")
 def findings(error: ValidationError) -> Iterator[Finding]:
     """What pydantic found."""
     for detail in error.errors(include_url=False):
-        path: Path = tuple(detail["loc"])
+        path: Path = tuple(part for part in detail["loc"] if part not in (MANAGED, EXTERNAL))
         context: dict[str, Any] = detail.get("ctx", {})
         if detail["type"] == FAULT:
             if context["key"] and not context["at"]:

@@ -200,7 +200,7 @@ network_interfaces:
   b: {subnet: {tags: {Env: x, Name: lab}}, private_ip: 10.0.0.10}
 """,
         "5:56 network_interfaces.b.private_ip",
-        "network_interfaces.a has 10.0.0.10 in this subnet",
+        "network_interfaces.a.private_ip is 10.0.0.10 in this subnet",
         "leave it to EC2",
     ),
     Case(
@@ -236,6 +236,51 @@ elastic_ips:
         "6:42 elastic_ips.two.association.network_interface",
         "the primary address of 'a' has elastic_ips.one already",
         "one Elastic IP for each private IP",
+    ),
+    Case(
+        "two addresses on one secondary private address",
+        """
+network_interfaces: {a: {subnet: subnet-12345678, secondary_private_ips: [10.0.0.9]}}
+elastic_ips:
+  one: {association: {network_interface: a, private_ip: 10.0.0.9}}
+  two: {association: {network_interface: a, private_ip: 10.0.0.9}}
+""",
+        "6:57 elastic_ips.two.association.private_ip",
+        "10.0.0.9 of 'a' has elastic_ips.one already",
+        "one Elastic IP for each private IP",
+    ),
+    Case(
+        "two addresses on the primary address, once by its number",
+        """
+network_interfaces: {a: {subnet: subnet-12345678, private_ip: 10.0.0.9}}
+elastic_ips:
+  one: {association: {network_interface: a, private_ip: 10.0.0.9}}
+  two: {association: {network_interface: a}}
+""",
+        "6:42 elastic_ips.two.association.network_interface",
+        "the primary address of 'a' has elastic_ips.one already",
+        "one Elastic IP for each private IP",
+    ),
+    Case(
+        "an address for a private IP that the interface does not have",
+        """
+network_interfaces: {a: {subnet: subnet-12345678}}
+elastic_ips: {one: {association: {network_interface: a, private_ip: 10.0.0.9}}}
+""",
+        "4:69 elastic_ips.one.association.private_ip",
+        "10.0.0.9 is no address of network_interfaces.a",
+        "add it to the secondary_private_ips of network_interfaces.a",
+    ),
+    Case(
+        "a secondary address that is another interface's primary one",
+        """
+network_interfaces:
+  a: {subnet: subnet-12345678, private_ip: 10.0.0.9}
+  b: {subnet: subnet-12345678, secondary_private_ips: [10.0.0.9]}
+""",
+        "5:56 network_interfaces.b.secondary_private_ips.0",
+        "network_interfaces.a.private_ip is 10.0.0.9 in this subnet already",
+        "choose another",
     ),
     Case(
         "more tags on a stack than EC2 takes with ours",

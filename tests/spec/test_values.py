@@ -165,7 +165,16 @@ IMAGE_PARTS = [
 INTERFACES = [
     # a further field of network_interfaces.eth0, at line 6, column 5
     ("secgroups: []", "6:5 ….secgroups", "unknown key", "`security_groups`"),
-    ("secondary_private_ips: []", "6:5 ….secondary_private_ips", "not supported by this version", "remove it"),
+    ("ipv6_addresses: []", "6:5 ….ipv6_addresses", "not supported by this version", "remove it"),
+    ("secondary_private_ips: [172.31.0.300]", "6:29 ….secondary_private_ips.0", "172.31.0.300", ""),
+    ("secondary_private_ip_count: 64", "6:33 ….secondary_private_ip_count", "must be from 0 to 63", ""),
+    ("secondary_private_ip_count: -1", "6:33 ….secondary_private_ip_count", "must be from 0 to 63", ""),
+    (
+        "secondary_private_ips: []\n    secondary_private_ip_count: 1",
+        "7:33 ….secondary_private_ip_count",
+        "cannot go with secondary_private_ips",
+        "keep one",
+    ),
     ("security_groups: []", "6:22 ….security_groups", "must not be empty", "default group"),
     ("security_groups: sg-12345678", "6:22 ….security_groups", "must be a list", "`[sg-12345678]`"),
     ("security_groups: [sg-web]", "6:23 ….security_groups.0", "'sg-web' is no id of a group", "sg-0123"),
@@ -188,7 +197,12 @@ INTERFACES = [
     ("source_dest_check: maybe", "6:24 ….source_dest_check", "must be `true` or `false`", ""),
     ("source_dest_check: {}", "6:24 ….source_dest_check", "not a mapping", ""),
     ("attachment: web", "6:17 ….attachment", "must be a mapping", "`key: value`"),
-    ("attachment:\n      device_index: 1", "6:5 ….attachment.instance", "is missing", "add `instance: …`"),
+    (
+        "attachment:\n      device_index: 1",
+        "6:5 ….attachment",
+        "needs either `instance` or `instances`",
+        "failover",
+    ),
     ("attachment: {instance: web}", "6:17 ….attachment.device_index", "is missing", "add `device_index: …`"),
     ("attachment: {instance: web, device_index: 1, card: 0}", "6:50 ….attachment.card", "unknown key", "known"),
 ]

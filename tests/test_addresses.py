@@ -1,0 +1,150 @@
+"""Secondary private addresses: exact lists, counts, floating between interfaces, Elastic IPs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enireconcile.model import Impact
+
+from .ec2 import DropConnection, Quotas
+from .house import SLOW, House, open_house
+
+MANY = (Path(__file__).parent.parent / "specs" / "many-addresses.yaml").read_text()
+
+
+def _pair(a: str, b: str, extra: str = "") -> str:
+    """Two interfaces with secondary addresses each, e.g. ``[172.31.0.51]``."""
+    return f"""
+version: 1
+stack: pair
+region: us-east-1
+network_interfaces:
+  a: {{subnet: {{default_for_az: us-east-1a}}, {a}}}
+  b: {{subnet: {{default_for_az: us-east-1a}}, {b}}}
+{extra}"""
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """An EC2 with delays that lets an account have twenty addresses."""
+    with open_house(tmp_path / "state", replace(SLOW, quotas=Quotas(addresses=20))) as house:
+        yield house
+
+
+def _interface(house: House, name: str) -> Any:
+    filters = [{"Name": "tag:enireconcile:name", "Values": [f"network_interfaces.{name}"]}]
+    [found] = house.client().describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    return found
+
+
+def _secondary(house: House, name: str) -> list[str]:
+    entries = _interface(house, name)["PrivateIpAddresses"]
+    return sorted(entry["PrivateIpAddress"] for entry in entries if not entry["Primary"])
+
+
+def _public(house: House, name: str) -> dict[str, str]:
+    """Private address to allocation id."""
+    entries = _interface(house, name)["PrivateIpAddresses"]
+    return {
+        entry["PrivateIpAddress"]: entry["Association"]["AllocationId"]
+        for entry in entries
+        if "Association" in entry
+    }
+
+
+def test_a_host_with_ten_elastic_ips(house: House) -> None:
+    """The spec for ten addresses on one host: one create for the interface, then nothing more to do."""
+    report = house.apply(MANY)
+    assert (report.outcome, report.error) == ("converged", None)
+    assert len(_public(house, "relay-eth0")) == 10
+    calls = [outcome.step.call for outcome in report.outcomes]
+    assert "AssignPrivateIpAddresses" not in calls
+    house.strict.clear()
+    assert house.apply(MANY).outcome == "unchanged"
+    assert house.strict.mutating() == []
+
+
+def test_drift_of_a_list_is_mended_exactly(house: House) -> None:
+    """Somebody took an address away and added another: one call each, and the list is as it was."""
+    spec = _pair("secondary_private_ips: [172.31.0.51, 172.31.0.52]", "secondary_private_ips: []")
+    house.apply(spec)
+    ec2, a = house.client(), _interface(house, "a")["NetworkInterfaceId"]
+    ec2.unassign_private_ip_addresses(NetworkInterfaceId=a, PrivateIpAddresses=["172.31.0.51"])
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=a, PrivateIpAddresses=["172.31.0.99"])
+    plan = house.plan(spec)
+    assert [(step.call, step.impact) for step in plan.steps] == [
+        ("AssignPrivateIpAddresses", Impact.SAFE),
+        ("UnassignPrivateIpAddresses", Impact.DISRUPTIVE),
+    ]
+    assert house.apply(spec).outcome == "converged"
+    assert _secondary(house, "a") == ["172.31.0.51", "172.31.0.52"]
+
+
+def test_what_is_not_written_is_left_as_it_is(house: House) -> None:
+    """Neither list nor count: addresses that others assign are no difference."""
+    spec = _pair("description: x", "description: y")
+    house.apply(spec)
+    a = _interface(house, "a")["NetworkInterfaceId"]
+    house.client().assign_private_ip_addresses(NetworkInterfaceId=a, SecondaryPrivateIpAddressCount=2)
+    assert house.plan(spec).empty
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 3), (3, 1), (2, 0)])
+def test_counts_go_up_and_down(house: House, before: int, after: int) -> None:
+    """A count asks for what is missing, or gives back what is too much."""
+    house.apply(_pair(f"secondary_private_ip_count: {before}", "description: y"))
+    assert len(_secondary(house, "a")) == before
+    spec = _pair(f"secondary_private_ip_count: {after}", "description: y")
+    assert house.apply(spec).outcome == "converged"
+    assert len(_secondary(house, "a")) == after
+    assert house.plan(spec).empty
+
+
+def test_a_count_is_never_asked_for_twice(house: House) -> None:
+    """The answer to a count is lost after EC2 has acted: the world is read again, not asked again."""
+    house.apply(_pair("secondary_private_ip_count: 0", "description: y"))
+    house.strict.faults.add(DropConnection(action="AssignPrivateIpAddresses", late=True))
+    report = house.apply(_pair("secondary_private_ip_count: 3", "description: y"))
+    assert (report.outcome, len(_secondary(house, "a"))) == ("converged", 3)
+
+
+def test_an_address_floats_with_its_elastic_ip(house: House) -> None:
+    """The address moves to the other interface in one call, and its Elastic IP rides along untouched."""
+    eip = "elastic_ips:\n  vip: {association: {network_interface: %s, private_ip: 172.31.0.51}}\n"
+    house.apply(_pair("secondary_private_ips: [172.31.0.51]", "secondary_private_ips: []", eip % "a"))
+    before = _public(house, "a")
+    moved = _pair("secondary_private_ips: []", "secondary_private_ips: [172.31.0.51]", eip % "b")
+    plan = house.plan(moved)
+    assert [step.call for step in plan.steps] == ["AssignPrivateIpAddresses"]
+    assert plan.steps[0].params["AllowReassignment"] is True
+    assert plan.impact is Impact.DISRUPTIVE
+    assert house.apply(moved).outcome == "converged"
+    assert (_public(house, "b"), _secondary(house, "a")) == (before, [])
+
+
+def test_elastic_ips_change_places_on_one_interface(house: House) -> None:
+    """Two Elastic IPs of one interface swap their private addresses: two calls, both in use after."""
+    eips = """elastic_ips:
+  one: {association: {network_interface: a%s}}
+  two: {association: {network_interface: a%s}}
+"""
+    private, primary = ", private_ip: 172.31.0.51", ""
+    house.apply(_pair("secondary_private_ips: [172.31.0.51]", "description: y", eips % (primary, private)))
+    swapped = _pair("secondary_private_ips: [172.31.0.51]", "description: y", eips % (private, primary))
+    before = _public(house, "a")
+    assert [step.call for step in house.plan(swapped).steps] == ["AssociateAddress", "AssociateAddress"]
+    assert house.apply(swapped).outcome == "converged"
+    after = _public(house, "a")
+    assert sorted(before.values()) == sorted(after.values())
+    assert all(before[address] != after[address] for address in before)
+
+
+def test_the_order_of_addresses_is_no_difference(house: House) -> None:
+    """EC2 lists addresses in any order, and so may the spec."""
+    house.apply(_pair("secondary_private_ips: [172.31.0.51, 172.31.0.52]", "description: y"))
+    assert house.plan(_pair("secondary_private_ips: [172.31.0.52, 172.31.0.51]", "description: y")).empty
