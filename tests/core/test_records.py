@@ -95,6 +95,7 @@ ROWS = [
             status="in-use",
             attachment=LiveAttachment("eni-attach-1", "i-1", 1, 2, True, "attaching"),
             addresses={"10.0.0.5": "eipalloc-1", "10.0.0.6": "eipalloc-2"},
+            secondary_ips=("10.0.0.6", "10.0.0.7", "10.0.0.8"),
         ),
         id="an interface with all that EC2 tells, one of its public addresses being no Elastic IP",
     ),
@@ -162,6 +163,7 @@ ROWS = [
             "ImageId": "ami-1",
             "KeyName": "ops",
             "IamInstanceProfile": {"Arn": PROFILE, "Id": "AIPA1"},
+            "Placement": {"AvailabilityZone": "us-east-1a", "Tenancy": "default"},
             "Tags": TAGS,
             "NetworkInterfaces": [
                 {"NetworkInterfaceId": "eni-3", "Attachment": attachment(NetworkCardIndex=1, DeviceIndex=0)},
@@ -181,6 +183,7 @@ ROWS = [
             image_id="ami-1",
             key_name="ops",
             profile=PROFILE,
+            zone="us-east-1a",
             occupants=(
                 Occupant("eni-1", 0, 0, "eni-attach-0", "attached"),
                 Occupant("eni-2", 1, 0, "eni-attach-1", "detaching"),
