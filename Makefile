@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := enireconcile tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers bench clean
+.PHONY: help demo test check format lint types layers bench mutants clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ layers: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 	@$(BIN)/python -m tests.bench
 
+mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (ten minutes)
+	@$(BIN)/python -m tests.mutants
+
 clean: ## Remove what make has made
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -50,3 +53,8 @@ $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "setting up $(VENV) for development (once) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev]'
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/mutants.stamp: $(VENV)/dev.stamp
+	@echo "adding mutmut to $(VENV) (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev,mutants]'
+	@touch $@

@@ -90,7 +90,10 @@ def _owned(live: Live) -> dict[str, Record]:
     ]
     by_address: dict[str, list[Record]] = {}
     for record in present:
-        address = record.tags.get(NAME_TAG) or f"{_section(record)}.{record.id}"
+        section, address = _section(record), record.tags.get(NAME_TAG, "")
+        if not address.startswith(f"{section}."):
+            # A tag that somebody has edited may say anything.
+            address = f"{section}.{record.id}"
         by_address.setdefault(address, []).append(record)
     twins = {address: found for address, found in by_address.items() if len(found) > 1}
     if twins:

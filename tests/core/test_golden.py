@@ -1,7 +1,8 @@
 """Golden triples: a spec, a live state, and the whole plan that leads from one to the other.
 
 Each file under ``golden/`` tells one situation in a sentence. How its live state is to be read says ``worlds.py``;
-its plan has a line for each change and each EC2 call, with the parameters of the call and what it waits for.
+its plan has a line for each change and each EC2 call, with the parameters of the call and what it waits for. With
+``prune: true`` what the spec no longer names is to go.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from enireconcile.model import Action
+from enireconcile.model import Action, Plan
 
 from .worlds import brief, plan_of
 
@@ -24,9 +25,14 @@ assert GOLDEN, "the situations are missing"
 triples = pytest.mark.parametrize("triple", GOLDEN.values(), ids=GOLDEN)
 
 
+def planned(triple: dict[str, Any]) -> Plan:
+    """The plan for a situation."""
+    return plan_of(triple["spec"], triple["live"], prune=triple.get("prune", False))
+
+
 @triples
 def test_plan_is_golden(triple: dict[str, Any]) -> None:
-    assert brief(plan_of(triple["spec"], triple["live"])) == triple["plan"]
+    assert brief(planned(triple)) == triple["plan"]
 
 
 @triples
@@ -37,12 +43,12 @@ def test_order_of_the_reads_does_not_matter(triple: dict[str, Any]) -> None:
         # The builder counts private addresses up; these stay with their interfaces.
         address = f"172.31.0.{10 + list(triple['live']['network_interfaces']).index(name)}"
         backwards["network_interfaces"][name] = {"private_ip": address, **row}
-    assert plan_of(triple["spec"], backwards) == plan_of(triple["spec"], triple["live"])
+    assert planned({**triple, "live": backwards}) == planned(triple)
 
 
 @triples
 def test_nothing_to_do_exactly_when_nothing_differs(triple: dict[str, Any]) -> None:
-    plan = plan_of(triple["spec"], triple["live"])
+    plan = planned(triple)
     assert plan.empty == all(change.action is Action.UNCHANGED for change in plan.changes)
 
 

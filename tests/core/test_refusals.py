@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from enireconcile.errors import AmbiguityError, SpecErrors, UnsupportedError
+from enireconcile.model import STACK_TAG
+from enireconcile.plan import make_plan
+from enireconcile.records import LiveImage, LiveSecurityGroup
 
-from .worlds import HEAD, Words, plan_of
+from .worlds import HEAD, STACK, Words, live_of, plan_of, spec_of
 
 WEB: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
@@ -173,7 +176,8 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
     }
     with pytest.raises(UnsupportedError) as raised:
         plan_of(spec, live)
-    assert raised.value.message.splitlines()[1:] == [
+    assert raised.value.message.splitlines() == [
+        "this cannot be changed in place:",
         "  security_groups.web (sg-web): group_name is shop, the spec says web",
         "  security_groups.web (sg-web): description is Managed by enireconcile, the spec says Web",
         "  security_groups.web (sg-web): vpc is vpc-default, the spec says vpc-lab",
@@ -354,3 +358,91 @@ def test_all_selectors_that_choose_wrong_are_told_of_at_once() -> None:
         "network_interfaces.eth1.subnet",
         "network_interfaces.eth2.subnet",
     ]
+
+
+def test_what_is_right_in_one_row_does_not_hide_what_is_wrong_in_the_next() -> None:
+    """Rows without a place and without an address of their own stand before and between the others."""
+    lab_a, lab_b = ({"subnet": {"tags": {"Name": name}}} for name in ("lab-a", "lab-b"))
+    spec = web(
+        WEB,
+        spare=lab_a,
+        eth0={**lab_a, **at(0)},
+        other=lab_b,
+        eth1={**lab_b, **at(1), "private_ip": "10.0.0.9"},
+    )
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(spec)
+    assert [problem.path for problem in raised.value.problems] == [
+        "network_interfaces.eth1.subnet",
+        "network_interfaces.eth1.private_ip",
+    ]
+
+
+# ---- what only the account can tell
+
+
+def refusal(spec: Words, **account: object) -> list[str]:
+    """The problems of a spec in an empty world of which something is told otherwise."""
+    loaded = spec_of(spec)
+    with pytest.raises(SpecErrors) as raised:
+        make_plan(loaded, replace(live_of({}, loaded), **account))  # type: ignore[arg-type]
+    return [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems]
+
+
+def namesake(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGroup:
+    return LiveSecurityGroup("sg-other", tags, name, "", vpc, (), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), [({}, "web"), ({"group_name": "Web"}, "Web")], ids=["by its row", "by group_name"]
+)
+@pytest.mark.parametrize("other", ["web", "WEB"])
+def test_a_group_of_somebody_else_may_have_our_name(row: Words, name: str, other: str) -> None:
+    """EC2 has a name once in a VPC, whatever the case of its letters, and would refuse ours half way."""
+    assert refusal({"security_groups": {"web": row}}, namesakes=(namesake(other),)) == [
+        f"security_groups.web: sg-other has the name {name!r} in vpc-default, and is not of this stack; "
+        "give another group_name, or rename or remove the other group"
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(namesake("shop"), id="another name"),
+        pytest.param(namesake("web", "vpc-lab"), id="another VPC"),
+        pytest.param(namesake("web", **{STACK_TAG: STACK}), id="one of ours"),
+    ],
+)
+def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:
+    """A group of another name or VPC hinders nobody, and one of ours is not somebody else's."""
+    loaded = spec_of({"security_groups": {"web": {}}})
+    (step,) = make_plan(loaded, replace(live_of({}, loaded), namesakes=(other,))).steps
+    assert step.call == "CreateSecurityGroup"
+
+
+def test_an_account_without_a_default_vpc_is_told_what_was_looked_for() -> None:
+    """A group without a VPC means the default one."""
+    assert refusal({"security_groups": {"web": {}}}, vpcs=()) == [
+        "security_groups.web.vpc: no VPC in us-east-1 fits default; see `aws ec2 describe-vpcs`"
+    ]
+
+
+def test_no_image_fits() -> None:
+    """A selector by name may find nothing that can be launched."""
+    assert refusal(web(eth0=at(0)), images={"web": ()}) == [
+        "instances.web.image: no available image fits; check the name and the owner"
+    ]
+
+
+def test_the_newest_image_is_launched_and_of_equally_new_ones_the_last_by_id() -> None:
+    """Two runs at the same time choose the same."""
+    loaded = spec_of(web(eth0=at(0)))
+    images = tuple(
+        LiveImage(*words) for words in (("ami-2", "2026"), ("ami-3", "2026"), ("ami-1", "2026"), ("ami-9", "2025"))
+    )
+    (launch,) = [
+        step
+        for step in make_plan(loaded, replace(live_of({}, loaded), images={"web": images})).steps
+        if step.call == "RunInstances"
+    ]
+    assert launch.params["ImageId"] == "ami-3"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import pytest
 
-from enireconcile.model import Outcome, Plan, Report, Status
-from enireconcile.report import asides_text, dumps, plan_json, plan_text, report_json, report_text
+from enireconcile.model import Action, Outcome, Plan, Report, Status
+from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable, report_json, report_text
 
 from .worlds import Words, plan_of
 
@@ -121,6 +123,112 @@ def piped(text: str) -> str:
 
 def test_the_text_of_a_mixed_plan(mixed: Plan) -> None:
     assert piped(plan_text(mixed)).splitlines() == MIXED_TEXT.splitlines()
+
+
+OTHER: Words = {
+    "security_groups": {
+        "web": {
+            "ingress": [
+                {"protocol": "all", "sources": ["10.0.0.0/8"]},
+                {"protocol": "icmp", "sources": ["self"], "description": "ping"},
+            ],
+            "egress": [{"protocol": "tcp", "ports": "80-81", "destinations": ["10.0.0.0/8", "192.0.2.0/24"]}],
+        },
+        "plain": {},
+    },
+    "instances": {"web": {"image": "ami-12345678", "instance_type": "m5.24xlarge"}},
+    "network_interfaces": {
+        "web0": {
+            "subnet": ZONE_A,
+            "security_groups": ["plain", "web"],
+            "attachment": {"instance": "web", "device_index": 0},
+        },
+        "web1": {
+            "subnet": ZONE_A,
+            "attachment": {"instance": "web", "device_index": 1, "network_card_index": 1},
+        },
+    },
+    "elastic_ips": {
+        "web": {"tags": {"Name": "shop"}, "association": {"network_interface": "web0"}},
+        "moved": {"association": {"network_interface": "web1"}},
+    },
+}
+OTHER_WORLD: Words = {
+    "instances": {"web": {"instance_type": "m5.24xlarge"}},
+    "network_interfaces": {"web0": {"at": "web 0"}, "web1": {}},
+    "elastic_ips": {"moved": {"at": "web0", "private_ip": "172.31.0.99"}, "old": {"at": "web1"}, "older": {}},
+}
+OTHER_TEXT = """\
+lab  (account 123456789012, us-east-1)
+
++ security_groups.plain  create  [safe]
+    description  Managed by enireconcile
+    vpc          vpc-default
+
++ security_groups.web  create  [safe]
+    description  Managed by enireconcile
+    vpc          vpc-default
+    ingress      all from 10.0.0.0/8, icmp from self "ping"
+    egress       tcp 80-81 to 10.0.0.0/8, tcp 80-81 to 192.0.2.0/24
+
+~ network_interfaces.web0  eni-web0  update  [disruptive]
+    security_groups  + plain
+    security_groups  + web
+    security_groups  - sg-default
+
+~ network_interfaces.web1  eni-web1  update  [safe]
+    attachment  (none) → web, index 1, card 1
+
+~ elastic_ips.moved  eipalloc-moved  move  [disruptive]
+    association  web0 (172.31.0.99) → web1
+    displaces eipalloc-old
+
++ elastic_ips.web  create  [safe]
+    tags         Name=shop
+    association  web0
+
+- elastic_ips.old  eipalloc-old  delete  [destructive]
+
+- elastic_ips.older  eipalloc-older  delete  [destructive]
+
+Plan: 3 to create, 3 to update, 2 to delete, 1 unchanged.
+13 EC2 calls: 8 safe, 3 disruptive, 2 destructive."""
+
+
+def test_the_text_of_a_plan_that_also_removes() -> None:
+    """Rules of all sorts, a second network card, an address off the primary private IP, and what goes."""
+    text = piped(plan_text(plan_of(OTHER, OTHER_WORLD, prune=True)))
+    assert text.splitlines() == OTHER_TEXT.splitlines()
+
+
+def test_a_replacement_would_be_counted_as_one(mixed: Plan) -> None:
+    """No plan replaces anything yet; the words for it are there."""
+    replaced = replace(mixed.changes[0], action=Action.REPLACE, fields=())
+    lines = piped(plan_text(replace(mixed, changes=(replaced,)))).splitlines()
+    assert (lines[2][:2], lines[-2]) == ("± ", "Plan: 1 to replace, 0 unchanged.")
+
+
+def test_colours_tell_what_is_made_changed_and_removed() -> None:
+    """Green is harmless, yellow is to be looked at, red takes something away."""
+    text = plan_text(plan_of(OTHER, OTHER_WORLD, prune=True))
+    colours = {"32": "green", "33": "yellow", "31": "red"}
+    found = re.findall(r"\x1b\[(3\d)m(?:\x1b\[1m)?([+~-]|\w+)", text)
+    assert {(word, colours[colour]) for colour, word in found} == {
+        ("+", "green"),
+        ("~", "yellow"),
+        ("-", "red"),
+        ("safe", "green"),
+        ("disruptive", "yellow"),
+        ("destructive", "red"),
+    }
+
+
+def test_rules_and_warnings_have_colours_too(mixed: Plan) -> None:
+    """An opened rule is green, a closed one red, a warning yellow."""
+    lines = plan_text(mixed).splitlines()
+    rules = [line.partition("ingress  ")[2][:7] for line in lines if "ingress" in line]
+    warnings = [line[:5] for line in lines if "warning: " in line]
+    assert (rules, warnings) == (["\x1b[32m+ ", "\x1b[31m- "], ["\x1b[33m"])
 
 
 def test_there_is_colour_for_a_terminal_and_none_for_a_pipe(mixed: Plan) -> None:
@@ -386,3 +494,43 @@ def test_the_closing_words_name_what_failed_and_what_is_still_to_do(mixed: Plan)
     text = piped(report_text(report("partial", failed, skipped, error="and more", remaining=("instances.web",))))
     assert ("EC2 said no" in text, "and more" in text, "still to do: instances.web" in text) == (True, True, True)
     assert "which failed" not in text
+
+
+def test_the_closing_words_line_by_line(mixed: Plan) -> None:
+    """What was done is counted, what failed is told with its call, lines of a message stay lines."""
+    done = Outcome(mixed.steps[0], Status.DONE)
+    failed = Outcome(mixed.steps[1], Status.FAILED, 1, 0.1, error="EC2 said no:\n  because")
+    remaining = ("instances.db", "instances.web")
+    text = piped(report_text(report("partial", done, done, failed, error="and\nmore", remaining=remaining)))
+    assert text.split("\n") == [
+        "Stopped half way: 2 of 3 calls in 3.2 s. Running it again is safe.",
+        f"  {mixed.steps[1].id} {mixed.steps[1].call}: EC2 said no:",
+        "  because",
+        "  and",
+        "more",
+        "  still to do: instances.db, instances.web",
+    ]
+
+
+def test_a_failure_without_words_is_told_without_words(mixed: Plan) -> None:
+    """Nothing stands for nothing."""
+    text = piped(report_text(report("partial", Outcome(mixed.steps[0], Status.FAILED))))
+    assert text.split("\n")[1:] == [f"  {mixed.steps[0].id} {mixed.steps[0].call}: "]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "colour"), [("converged", "32"), ("unchanged", "32"), ("partial", "31"), ("failed", "31")]
+)
+def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(outcome: str, colour: str) -> None:
+    """The colour is what is seen first."""
+    assert report_text(report(outcome)).startswith(f"\x1b[{colour}m")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("a b–ü", "a b–ü"), ("a\x1bb", "a\\x1bb"), ("a\\b", "a\\b"), ("", ""), (None, "")],
+    ids=["letters", "escape", "backslash", "empty", "nothing"],
+)
+def test_only_what_could_steer_a_terminal_is_spelled_out(text: str | None, shown: str) -> None:
+    """Letters of any language stay as they are."""
+    assert printable(text) == shown

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enireconcile.model import Impact, Plan
 
 from .simulator import Attached, Ec2
-from .worlds import Words, brief, plan_of
+from .worlds import Words, brief, examples, plan_of
 
 SECONDARY = ("x", "y", "z")
 ADDRESSES = ("e", "f", "g")
@@ -41,7 +41,7 @@ def told(ec2: Ec2) -> Words:
     for instance, state in ec2.instances.items():
         name = ec2.names[instance]
         strangers = {
-            place.index: interface
+            place.index: f"{interface} detaching" if place.detaching else interface
             for interface, place in ec2.interfaces.items()
             if place and place.instance == instance and interface not in ec2.names
         }
@@ -183,14 +183,14 @@ def run(plan: Plan, ec2: Ec2, random: Random, most: int | None = None) -> None:
 any_order = st.randoms(use_true_random=False)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(stories(), any_order)
 def test_a_plan_leads_to_an_empty_plan_in_any_order_that_it_allows(story: Story, random: Random) -> None:
     run(story.plan(), story.ec2, random)
     assert brief(story.plan()) == {}
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(stories(), any_order, st.integers(0, 12))
 def test_stopping_after_any_step_and_planning_again_ends_the_same(story: Story, random: Random, most: int) -> None:
     run(story.plan(), story.ec2, random, most)
@@ -198,7 +198,7 @@ def test_stopping_after_any_step_and_planning_again_ends_the_same(story: Story, 
     assert brief(story.plan()) == {}
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(stories(), any_order)
 def test_a_safe_plan_takes_nothing_away(story: Story, random: Random) -> None:
     """Whatever was attached or associated before a plan without disruption is so after it."""
@@ -218,7 +218,7 @@ def test_a_safe_plan_takes_nothing_away(story: Story, random: Random) -> None:
     assert {name: story.ec2.addresses[name] for name in targets} == targets
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(stories(), any_order)
 def test_strangers_are_left_alone_but_for_what_the_plan_names(story: Story, random: Random) -> None:
     """A stranger's interface or address moves only when a change says that it is evicted or displaced."""

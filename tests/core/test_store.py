@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enireconcile.errors import EnireconcileError, LockedError
 from enireconcile.model import Secret, fingerprint
 from enireconcile.store import Journal, Store, default_root
+
+from .worlds import examples
 
 RUN, ALLOCATE = "RunInstances", "AllocateAddress"
 WEB, IP = "instances.web", "elastic_ips.web"
@@ -293,7 +295,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(EVENTS)
 def test_compaction_keeps_what_is_known(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, int]]

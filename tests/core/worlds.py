@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hypothesis import settings
+
 from enireconcile.model import NAME_TAG, STACK_TAG, Action, Change, Expect, Field, Plan, Step, plain
 from enireconcile.plan import make_plan
 from enireconcile.records import (
@@ -56,10 +58,15 @@ def spec_of(words: Words | str) -> Spec:
     return spec
 
 
-def plan_of(spec: Words | str, live: Words | None = None) -> Plan:
+def plan_of(spec: Words | str, live: Words | None = None, *, prune: bool = False) -> Plan:
     """The plan for a spec in a world that is told in a few words."""
     loaded = spec_of(spec)
-    return make_plan(loaded, live_of(live or {}, loaded))
+    return make_plan(loaded, live_of(live or {}, loaded), prune=prune)
+
+
+def examples(count: int) -> settings:
+    """So many examples, or fewer of them under a profile that wants fewer than hypothesis does."""
+    return settings(deadline=None, max_examples=max(1, count * settings().max_examples // 100))
 
 
 # ---- live states
@@ -136,7 +143,7 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str
 
 
 def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
-    """``strangers`` maps device indexes to interfaces of somebody else."""
+    """``strangers`` maps device indexes to interfaces of somebody else: ``eni-1``, or ``eni-1 detaching``."""
     instance_id = _id(row, f"i-{name}")
     ours = [
         Occupant(interface, place.device_index, place.network_card_index, place.id, place.status)
@@ -144,8 +151,9 @@ def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAtta
         if place.instance_id == instance_id
     ]
     strangers = [
-        Occupant(interface, int(index), 0, f"eni-attach-{interface.removeprefix('eni-')}")
-        for index, interface in row.get("strangers", {}).items()
+        Occupant(interface, int(index), 0, f"eni-attach-{interface.removeprefix('eni-')}", *status)
+        for index, words in row.get("strangers", {}).items()
+        for interface, *status in [words.split()]
     ]
     return LiveInstance(
         id=instance_id,
