@@ -63,9 +63,18 @@ def test_a_description_is_required_and_limited(lab: Lab) -> None:
 def test_a_new_group_lets_everything_out_and_nothing_in(lab: Lab) -> None:
     """EC2 docs: a new group has one egress rule that allows all traffic, and no ingress rule."""
     shown = lab.show_group(lab.group())
-    assert "IpPermissions" not in shown
+    assert shown["IpPermissions"] == []
     assert shown["IpPermissionsEgress"] == [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": ANYWHERE}]}]
     assert shown["VpcId"] == lab.vpc
+
+
+def test_the_lists_of_rules_are_there_even_when_they_are_empty(lab: Lab) -> None:
+    """AWS CLI docs, describe-security-groups: a group without such rules shows `"IpPermissions": []`."""
+    group = lab.group()
+    assert lab.show_group(group)["IpPermissions"] == []
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": ANYWHERE}]}
+    lab.ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[everything])
+    assert lab.show_group(group)["IpPermissionsEgress"] == []
 
 
 def test_the_default_group_stays(lab: Lab) -> None:

@@ -1,7 +1,7 @@
 """Terraform's AWS provider builds, re-plans and destroys on the strict EC2: a second opinion on its answers.
 
 Needs `terraform` on the PATH and the AWS provider in a filesystem mirror: the directory that
-TF_PLUGIN_MIRROR names, or one of those where terraform itself looks for plugins.
+TF_PLUGIN_MIRROR names, one of those where terraform itself looks for plugins, or one below /opt.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ def mirror() -> Path | None:
         "~/.local/share/terraform/plugins",
         "/usr/local/share/terraform/plugins",
         "/usr/share/terraform/plugins",
+        *(str(registry.parent) for registry in sorted(Path("/opt").glob("*/registry.terraform.io"))),
     ]
     found = (Path(place).expanduser() for place in places if place)
     return next((place for place in found if (place / PROVIDER).is_dir()), None)

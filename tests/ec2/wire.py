@@ -43,6 +43,9 @@ VALIDATED_ENUMS = frozenset(
 )
 """The enumerations whose values EC2 checks before anything else; the others are the operation's to judge."""
 
+SENT_EMPTY = {"SecurityGroup": frozenset({"IpPermissions", "IpPermissionsEgress"})}
+"""The lists of each structure that are there even when nothing is in them; clients read them without asking."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -223,10 +226,11 @@ def _json_time(value: Any) -> float:
 
 
 def _members(shape: StructureShape, values: dict[str, Any], *, top: bool = False) -> list[str]:
-    """A structure's members as XML. An empty list below the top is left out: clients may not count on it."""
+    """A structure's members as XML. Most empty lists below the top are left out: clients may not count on them."""
     parts: list[str] = []
+    sent_empty = SENT_EMPTY.get(shape.name, frozenset())
     for name, value in values.items():
-        if value is None or (not top and value in ([], {})):
+        if value is None or (not top and value in ([], {}) and name not in sent_empty):
             continue
         member = shape.members[name]
         parts.append(_element(str(member.serialization.get("name", name)), member, value))

@@ -107,7 +107,9 @@ IMAGES = [
 @pytest.mark.parametrize(("written", "expected"), IMAGES)
 def test_ways_to_point_at_an_image(written: str, expected: Image) -> None:
     """An owner's leading zero stays."""
-    assert document(INSTANCE.replace("ami-12345678", written).rstrip() + "\n").instances["web"].image == expected
+    assert (
+        document(INSTANCE.replace("ami-12345678", written).rstrip() + "\n").own_instances["web"].image == expected
+    )
 
 
 def test_what_is_left_out_of_a_group() -> None:
@@ -129,7 +131,7 @@ def test_an_empty_egress_is_not_an_absent_one() -> None:
 
 def test_what_is_left_out_of_an_instance() -> None:
     """It runs, and nothing harsh is done to it."""
-    instance = document(INSTANCE.rstrip() + "\n").instances["web"]
+    instance = document(INSTANCE.rstrip() + "\n").own_instances["web"]
     assert (instance.state, instance.on_change, instance.user_data, instance.tags) == (
         "running",
         "refuse",
@@ -164,13 +166,13 @@ def test_what_is_left_out_of_an_attachment() -> None:
 def test_an_instance_profile_by_name_or_arn(profile: str) -> None:
     """EC2 takes either."""
     text = INSTANCE + f"iam_instance_profile: {profile}\n"
-    assert document(text).instances["web"].iam_instance_profile == profile
+    assert document(text).own_instances["web"].iam_instance_profile == profile
 
 
 @pytest.mark.parametrize(("count", "unit"), [(16384, "x"), (8192, "é")])
 def test_user_data_up_to_16_kib(count: int, unit: str) -> None:
     """Bytes count, not characters."""
-    assert document(INSTANCE + f"user_data: {unit * count}\n").instances["web"].user_data == unit * count
+    assert document(INSTANCE + f"user_data: {unit * count}\n").own_instances["web"].user_data == unit * count
 
 
 def test_sixteen_groups_on_an_interface() -> None:

@@ -87,6 +87,6 @@ def test_a_long_rule_goes_over_several_lines() -> None:
 def test_user_data_comes_back_byte_by_byte(user_data: str) -> None:
     """As a block where a block can hold it, else quoted."""
     wanted = document(INSTANCE.rstrip() + "\n")
-    web = Instance(image=wanted.instances["web"].image, instance_type="t3.micro", user_data=user_data)
+    web = Instance(image=wanted.own_instances["web"].image, instance_type="t3.micro", user_data=user_data)
     wanted = wanted.model_copy(update={"instances": {"web": web}})
-    assert document(render(wanted)).instances["web"].user_data == user_data
+    assert document(render(wanted)).own_instances["web"].user_data == user_data

@@ -133,7 +133,7 @@ def test_user_data_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot" / "web.sh").write_bytes(b"#!/bin/sh\r\necho \xc3\xa9")
     (loaded,) = load([with_user_data(tmp_path, "    user_data_file: boot/web.sh\n")])
-    assert loaded.document.instances["web"].user_data == "#!/bin/sh\r\necho é"
+    assert loaded.document.own_instances["web"].user_data == "#!/bin/sh\r\necho é"
 
 
 def test_user_data_for_a_spec_on_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def test_user_data_for_a_spec_on_stdin(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "web.sh").write_text("x")
     text = Path(with_user_data(tmp_path, "    user_data_file: web.sh\n")).read_text()
     monkeypatch.chdir(tmp_path)
-    assert load(["-"], stdin=lambda: text)[0].document.instances["web"].user_data == "x"
+    assert load(["-"], stdin=lambda: text)[0].document.own_instances["web"].user_data == "x"
 
 
 FILES = [

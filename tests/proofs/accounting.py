@@ -1,0 +1,277 @@
+"""The books of an account: whatever a spec names is there exactly once, exactly so, and nothing else is.
+
+Read from the strict EC2's own records, not through any describe: no filter, no page, no delay hides anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import fnmatch
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from enireconcile.spec import Document, Spec
+from enireconcile.spec.rows import EgressRule, IngressRule
+from tests.ec2 import World
+from tests.ec2.records import Address, Group, Instance, Interface, Resource
+
+Identity = tuple[bool, str, int | None, int | None, str, str, str]
+"""Egress?, protocol, first port, last port, kind of the other end, the other end, description."""
+
+STACK, NAME, USER_DATA = "enireconcile:stack", "enireconcile:name", "enireconcile:user-data"
+
+
+def assert_exact(world: World, spec: Spec, strangers: Iterable[str] = ()) -> None:
+    """The account holds what the spec says and, the ``strangers`` by id aside, nothing else.
+
+    What is wrong is told in one go: what is missing, there twice, left over, or otherwise than it should be.
+    """
+    world.settle()
+    complaints = list(Books(world, spec.document, frozenset(strangers)).complaints())
+    assert "\n".join(complaints) == ""
+
+
+def twins(world: World, spec: Spec) -> dict[str, list[str]]:
+    """The addresses of the spec that are there more than once, with their ids."""
+    by_address: dict[str, list[str]] = {}
+    data = world.data
+    for records in (data.groups, data.instances, data.interfaces, data.addresses):
+        for record in records.values():
+            gone = isinstance(record, Instance) and record.state == "terminated"
+            if record.tags.get(STACK) == spec.document.stack and not gone:
+                by_address.setdefault(record.tags.get(NAME, ""), []).append(record.id)
+    return {address: sorted(ids) for address, ids in sorted(by_address.items()) if len(ids) > 1}
+
+
+@dataclass
+class Books:
+    """One look at a world, with a spec in hand. ``ours`` gets the one record of each address that has one."""
+
+    world: World
+    document: Document
+    strangers: frozenset[str] = frozenset()
+    ours: dict[str, Resource] = field(default_factory=dict)
+
+    def complaints(self) -> Iterator[str]:
+        document = self.document
+        yield from self._counted("security_groups", document.security_groups, self._groups())
+        yield from self._counted("instances", document.own_instances, self._instances())
+        yield from self._counted(
+            "network_interfaces", document.network_interfaces, self.world.data.interfaces.values()
+        )
+        yield from self._counted("elastic_ips", document.elastic_ips, self.world.data.addresses.values())
+        yield from self._others()
+        for address, record in self.ours.items():
+            name = address.partition(".")[2]
+            if isinstance(record, Group):
+                yield from self._group(name, record)
+            elif isinstance(record, Instance):
+                yield from self._instance(name, record)
+            elif isinstance(record, Interface):
+                yield from self._interface(name, record)
+            elif isinstance(record, Address):
+                yield from self._address(name, record)
+
+    # ---- how many
+
+    def _groups(self) -> list[Group]:
+        """All but those that every VPC is born with."""
+        return [group for group in self.world.data.groups.values() if group.name != "default"]
+
+    def _instances(self) -> list[Instance]:
+        return [each for each in self.world.data.instances.values() if each.state != "terminated"]
+
+    def _counted(self, section: str, names: Iterable[str], present: Iterable[Resource]) -> Iterator[str]:
+        found: dict[str, list[Resource]] = {f"{section}.{name}": [] for name in names}
+        for record in present:
+            if record.id in self.strangers:
+                continue
+            address = record.tags.get(NAME, "")
+            if record.tags.get(STACK) != self.document.stack:
+                yield f"leaked: {record.id} carries no tag of the stack: {record.tags}"
+            elif address not in found:
+                yield f"left over: {record.id} is {address or 'nameless'}"
+            else:
+                found[address].append(record)
+        for address, records in found.items():
+            if len(records) == 1:
+                self.ours[address] = records[0]
+            elif records:
+                yield f"{len(records)} times: {address} is {' and '.join(record.id for record in records)}"
+            else:
+                yield f"missing: {address}"
+
+    def _others(self) -> Iterator[str]:
+        """The stack tag on anything else, and disks without an instance."""
+        data = self.world.data
+        others: list[Mapping[str, Resource]] = [data.vpcs, data.subnets, data.gateways, data.images, data.volumes]
+        others += [group.rules for group in data.groups.values()]
+        defaults = {group.id: group for group in data.groups.values() if group.name == "default"}
+        for records in (*others, defaults):
+            for record in records.values():
+                if STACK in record.tags:
+                    yield f"left over: {record.id} carries the tag of the stack"
+        live = {instance.id for instance in self._instances()}
+        for volume in data.volumes.values():
+            if volume.instance_id not in live:
+                yield f"leaked: {volume.id} was of {volume.instance_id}"
+
+    # ---- how
+
+    def _differing(
+        self, address: str, expected: Mapping[str, object], actual: Mapping[str, object]
+    ) -> Iterator[str]:
+        for name, value in expected.items():
+            if value != actual[name]:
+                yield f"otherwise: {address}: {name} is {actual[name]}, not {value}"
+
+    def _tags(self, address: str, own: Mapping[str, str]) -> dict[str, str]:
+        name = address.partition(".")[2]
+        return {"Name": name, **self.document.tags, **own, STACK: self.document.stack, NAME: address}
+
+    def _ids(self, section: str, names: Iterable[str]) -> set[str]:
+        return {self.ours[f"{section}.{name}"].id for name in names if f"{section}.{name}" in self.ours}
+
+    def _group(self, name: str, live: Group) -> Iterator[str]:
+        row, address = self.document.security_groups[name], f"security_groups.{name}"
+        default = self.world.default_vpc()
+        wanted = Counter(rule for each in row.ingress for rule in self._rules(live, each))
+        if row.egress is None:
+            wanted[(True, "-1", None, None, "v4", "0.0.0.0/0", "")] += 1
+        wanted.update(rule for each in row.egress or () for rule in self._rules(live, each))
+        present = Counter((*rule.identity, rule.description or "") for rule in live.rules.values())
+        yield from (f"missing: {address} has no rule {rule}" for rule in wanted - present)
+        yield from (f"left over: {address} has the rule {rule}" for rule in present - wanted)
+        expected = {
+            "name": row.group_name or name,
+            "description": row.description,
+            "vpc": default.id if default else None,
+            "tags": self._tags(address, row.tags),
+        }
+        actual = {"name": live.name, "description": live.description, "vpc": live.vpc_id, "tags": live.tags}
+        yield from self._differing(address, expected, actual)
+
+    def _rules(self, group: Group, row: IngressRule | EgressRule) -> Iterator[Identity]:
+        """One rule of EC2 for each other end that a row names."""
+        first = last = None
+        if row.protocol in ("tcp", "udp"):
+            first, last = (row.ports.first, row.ports.last) if row.ports else (0, 65535)
+        elif row.protocol in ("icmp", "icmpv6"):
+            first, last = (row.ports.first if row.ports else -1), -1
+        egress = isinstance(row, EgressRule)
+        for end in row.destinations if isinstance(row, EgressRule) else row.sources:
+            kind, other = "group", end
+            if "/" in end:
+                kind = "v6" if ":" in end else "v4"
+            elif end == "self":
+                other = group.id
+            elif f"security_groups.{end}" in self.ours:
+                other = self.ours[f"security_groups.{end}"].id
+            yield (egress, row.protocol, first, last, kind, other, row.description)
+
+    def _instance(self, name: str, live: Instance) -> Iterator[str]:
+        row, address = self.document.own_instances[name], f"instances.{name}"
+        tags = self._tags(address, row.tags)
+        if row.user_data is not None:
+            tags[USER_DATA] = live.tags.get(USER_DATA, "a hash")
+        on_it = [
+            each
+            for each, interface in self.document.network_interfaces.items()
+            if interface.attachment and interface.attachment.instance == name
+        ]
+        expected = {
+            "state": row.state,
+            "instance_type": row.instance_type,
+            "key_name": row.key_name,
+            "profile": row.iam_instance_profile,
+            "user_data": row.user_data,
+            "image": self._image(name),
+            "interfaces": self._ids("network_interfaces", on_it),
+            "tags": tags,
+        }
+        actual = {
+            "state": live.state,
+            "instance_type": live.instance_type,
+            "key_name": live.key_name,
+            "profile": live.profile,
+            "user_data": base64.b64decode(live.user_data).decode() if live.user_data else None,
+            "image": live.image_id,
+            "interfaces": set(live.interface_ids),
+            "tags": live.tags,
+        }
+        yield from self._differing(address, expected, actual)
+
+    def _image(self, name: str) -> str:
+        """The newest image that fits."""
+        selector = self.document.own_instances[name].image
+        if selector.id:
+            return selector.id
+        if selector.ssm:
+            return self.world.data.parameters[selector.ssm]
+        fitting = [
+            image
+            for image in self.world.data.images.values()
+            if selector.owner in (image.owner_id, image.owner_alias)
+            and fnmatch.fnmatchcase(image.name, selector.name or "")
+        ]
+        return max(fitting, key=lambda image: image.creation_date).id
+
+    def _interface(self, name: str, live: Interface) -> Iterator[str]:
+        row, address = self.document.network_interfaces[name], f"network_interfaces.{name}"
+        data = self.world.data
+        groups = self._ids("security_groups", row.security_groups or ())
+        if row.security_groups is None:
+            groups = {
+                each.id for each in data.groups.values() if (each.name, each.vpc_id) == ("default", live.vpc_id)
+            }
+        subnet = data.subnets[live.subnet_id]
+        place = row.attachment
+        expected: dict[str, object] = {
+            "zone": row.subnet.default_for_az or subnet.zone,
+            "cidr": row.subnet.cidr or subnet.cidr,
+            "private_ips": [row.private_ip or live.ips[0]],
+            "groups": groups,
+            "description": row.description,
+            "source_dest_check": row.source_dest_check,
+            "attachment": None
+            if place is None
+            else (
+                self._ids("instances", list(place.candidates)),
+                place.device_index,
+                place.network_card_index,
+                place.delete_on_termination,
+                "attached",
+            ),
+            "tags": self._tags(address, row.tags),
+        }
+        held = live.attachment
+        actual: dict[str, object] = {
+            "zone": subnet.zone if subnet.default_for_az else None,
+            "cidr": subnet.cidr,
+            "private_ips": live.ips,
+            "groups": set(live.group_ids),
+            "description": live.description,
+            "source_dest_check": live.source_dest_check,
+            "attachment": None
+            if held is None
+            else (
+                {held.instance_id},
+                held.device_index,
+                held.card,
+                held.delete_on_termination,
+                held.status,
+            ),
+            "tags": live.tags,
+        }
+        yield from self._differing(address, expected, actual)
+
+    def _address(self, name: str, live: Address) -> Iterator[str]:
+        row, address = self.document.elastic_ips[name], f"elastic_ips.{name}"
+        target: tuple[str | None, str | None] = (None, None)
+        if row.association is not None:
+            record = self.ours.get(f"network_interfaces.{row.association.network_interface}")
+            target = (record.id, record.ips[0]) if isinstance(record, Interface) else ("?", "?")
+        expected = {"association": target, "tags": self._tags(address, row.tags)}
+        actual = {"association": (live.interface_id, live.private_ip), "tags": live.tags}
+        yield from self._differing(address, expected, actual)
