@@ -120,7 +120,8 @@ class NetworkInterfaces(Kind):
             address=item.address,
             brings=frozenset({settled(item.address)}),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
-            until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available",)),), timeout=300),
+            # Another host may have made it with the same token, and attached it meanwhile.
+            until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
             token=True,
         )
 
