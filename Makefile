@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CODE := enireconcile tests docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers bench mutants clean
+.PHONY: help demo test check format lint types layers bench mutants peers clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 
 mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (ten minutes)
 	@$(BIN)/python -m tests.mutants
+
+peers: $(VENV)/dev.stamp ## Let real Ansible and Terraform use the tests' EC2 (Terraform if it is installed)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev,peers]'
+	@$(BIN)/pytest -rs tests/test_ec2_ansible.py tests/test_ec2_terraform.py
 
 clean: ## Remove what make has made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
