@@ -36,9 +36,9 @@ bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (ten minutes)
 	@$(BIN)/python -m tests.mutants
 
-peers: $(VENV)/dev.stamp ## Let real Ansible and Terraform use the tests' EC2 (Terraform if it is installed)
+peers: $(VENV)/dev.stamp ## Let a real Ansible use the tests' EC2 (a Terraform that is installed does in make test)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev,peers]'
-	@$(BIN)/pytest -rs tests/test_ec2_ansible.py tests/test_ec2_terraform.py
+	@$(BIN)/pytest -rs tests/test_ec2_ansible.py
 
 clean: ## Remove what make has made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants

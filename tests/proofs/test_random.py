@@ -1,0 +1,166 @@
+"""Specs at random, on the strict EC2: applied, kept, changed into one another, whatever they say.
+
+The seeds are fixed, so that a run in CI is always the same run; PROOFS_EXAMPLES asks for more of them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from enireconcile.model import canonical
+from enireconcile.report import plan_json
+from tests.ec2 import Quotas, Settings
+from tests.house import House, open_house
+from tests.story import DRIFTS, Account, assert_is_the_story
+
+EXAMPLES = int(os.environ.get("PROOFS_EXAMPLES", "12"))
+WORLD = Settings(
+    attach_delay=0.5, detach_delay=0.5, pending_delay=0.5, stop_delay=0.5, visibility_delay=0.5,
+    quotas=Quotas(addresses=20),
+)  # fmt: skip
+GROUPS = ("red", "green", "blue")
+PEERS = ["0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "self", *GROUPS]
+
+rules: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.fixed_dictionaries(
+        {"protocol": st.sampled_from(["tcp", "udp"]), "ports": st.sampled_from([22, 80, "8000-8010"])},
+        optional={"description": st.sampled_from(["a", "b b"])},
+    ),
+    st.sampled_from(
+        [{"protocol": "all"}, {"protocol": "icmp"}, {"protocol": "icmp", "ports": 8}, {"protocol": 50}]
+    ),
+)
+
+
+@st.composite
+def rule_lists(draw: st.DrawFn, end: str) -> list[dict[str, Any]]:
+    """Rules that differ in more than their descriptions."""
+    drawn: dict[str, dict[str, Any]] = {}
+    for rule in draw(st.lists(rules, max_size=3)):
+        key = f"{rule['protocol']} {rule.get('ports')}"
+        drawn[key] = {**rule, end: draw(st.lists(st.sampled_from(PEERS[:4]), min_size=1, max_size=2, unique=True))}
+    if draw(st.booleans()):
+        other = draw(st.sampled_from(GROUPS))
+        drawn["peer"] = {"protocol": "tcp", "ports": 4000, end: [other]}
+    return list(drawn.values())
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> str:
+    """A spec that the strict EC2 of the first day can hold: at most two instances, five interfaces."""
+    groups = {
+        name: {"ingress": draw(rule_lists("sources")), **draw(_maybe("egress", rule_lists("destinations")))}
+        for name in GROUPS
+    }
+    instances: dict[str, Any] = {}
+    interfaces: dict[str, Any] = {}
+    for name in draw(st.sampled_from([(), ("one",), ("one", "two")])):
+        instances[name] = {
+            "image": {"name": "al2023-ami-2023.*-kernel-6.1-x86_64", "owner": "amazon"},
+            "instance_type": "t3.medium",
+            "state": draw(st.sampled_from(["running", "running", "stopped"])),
+            "user_data": "#!/bin/sh\n",
+        }
+        interfaces[f"{name}-0"] = {"attachment": {"instance": name, "device_index": 0}}
+    slots = draw(st.permutations([(name, index) for name in instances for index in (1, 2)]))
+    for number in range(draw(st.integers(0 if interfaces else 1, 3))):
+        free: dict[str, Any] = {}
+        if number < len(slots) and draw(st.booleans()):
+            instance, index = slots[number]
+            flag = draw(st.booleans())
+            free = {"attachment": {"instance": instance, "device_index": index, "delete_on_termination": flag}}
+        interfaces[f"free-{number}"] = free
+    for number, row in enumerate(interfaces.values()):
+        row["subnet"] = {"default_for_az": "us-east-1a"}
+        row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))
+        row |= draw(_maybe("source_dest_check", st.booleans()))
+        row |= draw(_maybe("security_groups", st.lists(st.sampled_from(GROUPS), min_size=1, unique=True)))
+        row |= draw(_maybe("secondary_private_ips", st.just([f"172.31.1.{10 + number}"])))
+        row |= draw(_maybe("tags", st.just({"Team": draw(st.sampled_from(["a", "b"]))})))
+    targets = draw(st.permutations(sorted(interfaces)))
+    addresses = {
+        f"ip-{number}": draw(st.sampled_from([{}, {"association": {"network_interface": target}}]))
+        for number, target in enumerate(targets[: draw(st.integers(0, 4))])
+    }
+    head = {"version": 1, "stack": "random", "region": "us-east-1", "tags": {"Project": "x"}}
+    rows = {"instances": instances, "network_interfaces": interfaces, "elastic_ips": addresses}
+    document = {**head, "security_groups": groups, **rows}
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _maybe(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.one_of(st.just({}), st.fixed_dictionaries({key: values}))
+
+
+profile = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def _settled(house: House, text: str) -> None:
+    """Nothing differs, a further apply makes no mutating call, and planning twice gives one plan to the letter."""
+    assert house.plan(text).empty
+    house.strict.clear()
+    assert house.apply(text).outcome == "unchanged"
+    assert house.strict.mutating() == []
+    once, again = (canonical(plan_json(house.plan(text, prune=True), {})) for _ in range(2))
+    assert once == again
+
+
+@profile
+@given(specs())
+def test_any_spec_converges_and_stays(text: str) -> None:
+    """From an empty account: one apply, then nothing more to do; destroyed, nothing is left."""
+    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
+        report = house.apply(text)
+        assert (report.outcome, report.error) == ("converged", None)
+        _settled(house, text)
+        gone = house.apply("version: 1\nstack: random\nregion: us-east-1\n", prune=True)
+        assert (gone.outcome, gone.error) == ("converged", None)
+        assert house.client().describe_addresses()["Addresses"] == []
+        assert house.client().describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+@profile
+@given(specs(), specs())
+def test_any_spec_becomes_any_other(before: str, after: str) -> None:
+    """One spec is edited into another one of the same stack: what has to go goes, the rest is mended."""
+    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
+        assert house.apply(before).outcome == "converged"
+        house.loop.now += 60
+        report = house.apply(after, prune=True)
+        assert report.error is None
+        assert report.outcome in ("converged", "unchanged")
+        _settled(house, after)
+
+
+@profile
+@given(st.lists(st.sampled_from(sorted(DRIFTS)), min_size=2, max_size=5, unique=True))
+def test_any_mixture_of_drifts_is_mended(names: list[str]) -> None:
+    """Several hands at the console, one after another; what EC2 refuses them is left out."""
+    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
+        house.apply()
+        house.loop.now += 60
+        for name in names:
+            try:
+                DRIFTS[name][0](Account(house))
+            except (ClientError, AssertionError, KeyError):
+                continue  # an earlier deed has taken away what this one needs
+            house.loop.now += 5
+        report = house.apply()
+        assert report.error is None
+        assert report.outcome in ("converged", "unchanged")
+        assert_is_the_story(house)
+        assert house.plan().empty
