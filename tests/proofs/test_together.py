@@ -27,8 +27,6 @@ ALLOCATE = "AllocateAddress elastic_ips.web-1"
 ORDERS = ("the first acts first", "the second acts first")
 MEETINGS = [
     *(("story", call) for call in calls_on_an_empty_account(STORY) if not call.startswith("AllocateAddress")),
-    ("rich", "AuthorizeSecurityGroupEgress security_groups.front"),
-    ("rich", "RevokeSecurityGroupEgress security_groups.shut"),
     ("rich", "ModifyNetworkInterfaceAttribute network_interfaces.standby-eth1 SourceDestCheck"),
     ("rich", "ModifyNetworkInterfaceAttribute network_interfaces.front-eth1 Attachment"),
     ("rich", "StopInstances instances.standby"),
