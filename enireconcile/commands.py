@@ -20,7 +20,8 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
-from enireconcile.model import Action, Impact, Plan, Report
+from enireconcile.guards import Allowed, guard, objections
+from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
 from enireconcile.spec import SECTIONS, Spec
@@ -68,6 +69,10 @@ class ApplyOptions:
     prune: bool = False
     allow_destroy: bool = False
     max_changes: int | None = None
+
+    @property
+    def allowed(self) -> Allowed:
+        return Allowed(self.auto_approve, self.allow_destroy, self.max_changes)
 
 
 def plan(specs: Sequence[Spec], connection: Connection, output: str, *, prune: bool = False) -> bool:
@@ -165,6 +170,7 @@ def _apply_locked(spec: Spec, channel: Channel, account: str, journal: Journal, 
                 account_id=account,
                 journal=journal,
                 approve=_asker(options, progress),
+                objections=lambda plan: objections(plan, options.allowed),
                 tell=progress.tell,
                 stop=stop,
                 settle=options.settle_timeout,
@@ -190,7 +196,7 @@ def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact
         if options.output == "text":
             words = asides_text(plan) if plan.empty else plan_text(plan)
             click.echo(words + "\n" if words else "", nl=bool(words))
-        _guard(plan, options)
+        guard(plan, options.allowed)
         if not (plan.empty or options.auto_approve):
             if not sys.stdin.isatty():
                 raise GuardError(
@@ -201,23 +207,9 @@ def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact
         progress.begin(plan)
         if not options.auto_approve:
             return plan.impact
-        return Impact.DESTRUCTIVE if options.allow_destroy else Impact.DISRUPTIVE
+        return options.allowed.impact
 
     return ask
-
-
-def _guard(plan: Plan, options: ApplyOptions) -> None:
-    """Refuse a plan whole before any of it is done. Raises GuardError with every reason."""
-    reasons = []
-    destructive = [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
-    if destructive and options.auto_approve and not options.allow_destroy:
-        calls = "".join(f"\n    {step.id} {step.call} for {step.address}" for step in destructive)
-        reasons.append(f"it is destructive, and --allow-destroy was not given:{calls}")
-    changes = sum(change.action is not Action.UNCHANGED for change in plan.changes)
-    if options.max_changes is not None and changes > options.max_changes:
-        reasons.append(f"it changes {changes} resources, and --max-changes is {options.max_changes}")
-    if reasons:
-        raise GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
 
 
 def _confirmed(question: str) -> bool:

@@ -40,7 +40,8 @@ class Apply:
     """One apply of one spec, under the stack's lock.
 
     ``approve`` is asked once, with the first plan; it raises GuardError to refuse, and else says up to which
-    impact later rounds may go. ``now`` is the wall clock, for the report only.
+    impact later rounds may go. ``objections`` gives reasons against a plan of a later round, which nobody sees
+    before it runs. ``now`` is the wall clock, for the report only.
     """
 
     channel: Channel
@@ -53,6 +54,7 @@ class Apply:
     settle: float
     now: Callable[[], float]
     prune: bool = False
+    objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     _outcomes: list[Outcome] = field(default_factory=list)
 
     async def run(self) -> Report:
@@ -64,8 +66,8 @@ class Apply:
         if self._plan.empty:
             return self._report("unchanged")
         for turn in range(1, MAX_ROUNDS + 1):
-            if self._plan.impact.severity > approved.severity:
-                return self._report(self._broken(), f"the rest is {self._plan.impact}, which was not approved")
+            if objection := self._objection(approved, first=turn == 1):
+                return self._report(self._broken(), objection)
             failed = [outcome for outcome in await self._execute(turn) if outcome.status is not Status.DONE]
             again = all(outcome.replan for outcome in failed) and not self.stop.is_set()
             try:
@@ -77,6 +79,13 @@ class Apply:
             if self._plan.empty:
                 return self._report("converged")
         return self._report(self._broken(), f"still not as the spec says after {MAX_ROUNDS} rounds")
+
+    def _objection(self, approved: Impact, *, first: bool) -> str | None:
+        """Why the plan of this round may not run."""
+        if self._plan.impact.severity > approved.severity:
+            return f"the rest is {self._plan.impact}, which was not approved"
+        reasons = () if first else self.objections(self._plan)
+        return "\n  ".join(["the world has moved, and the rest was refused:", *reasons]) if reasons else None
 
     async def _look_back(self, turn: int, failed: Sequence[Outcome], again: bool) -> Plan:
         """The plan after a round, from reads that can be believed."""

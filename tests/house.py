@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +92,7 @@ class House:
         approve: Callable[[Plan], Impact] = lambda _: Impact.DESTRUCTIVE,
         state: Path | None = None,
         prune: bool = False,
+        objections: Callable[[Plan], Sequence[str]] = lambda _: (),
     ) -> Report:
         """An apply under the lock; ``state`` is another host's state directory."""
         spec = self.spec(text)
@@ -99,7 +100,7 @@ class House:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
             with Store(state or self.state).locked(scope, timeout=0, now=self.loop.time) as journal:
-                return run(self._applying(channel, spec, account, journal, approve, prune), self.loop)
+                return run(self._applying(channel, spec, account, journal, approve, prune, objections), self.loop)
 
     async def _applying(
         self,
@@ -109,6 +110,7 @@ class House:
         journal: Journal,
         approve: Callable[[Plan], Impact],
         prune: bool,
+        objections: Callable[[Plan], Sequence[str]],
     ) -> Report:
         return await Apply(
             channel=channel,
@@ -121,6 +123,7 @@ class House:
             settle=self.settle,
             now=self.loop.time,
             prune=prune,
+            objections=objections,
         ).run()
 
     @contextmanager

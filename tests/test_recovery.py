@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enireconcile.errors import AmbiguityError, UnsupportedError
+from enireconcile.guards import Allowed, objections
 from enireconcile.model import Impact, Plan, Status
 
 from .ec2 import Call, Hook
@@ -109,6 +110,30 @@ def test_holder_that_changed_since_the_plan_is_not_displaced_blindly(slow_house:
     report = slow_house.apply(approve=meddle)
     assert report.outcome == "converged"
     assert [outcome.status for outcome in report.outcomes].count(Status.FAILED) == 1
+    assert_is_the_story(slow_house)
+
+
+def test_a_later_round_may_do_no_more_than_the_first(slow_house: House) -> None:
+    """The move fails, and by the next round more has changed than --max-changes: that round is refused."""
+    slow_house.apply()
+    account = Account(slow_house)
+    eth0, web_1, web_2 = (
+        account.interface("web-eth0")["NetworkInterfaceId"],
+        account.address("web-1"),
+        account.address("web-2"),
+    )
+    account.ec2.disassociate_address(AssociationId=web_2["AssociationId"])
+    slow_house.loop.now += 5
+
+    def meddle(_: Plan) -> Impact:
+        account.ec2.associate_address(AllocationId=web_2["AllocationId"], NetworkInterfaceId=eth0)
+        return Impact.DISRUPTIVE
+
+    report = slow_house.apply(approve=meddle, objections=lambda plan: objections(plan, Allowed(max_changes=1)))
+    assert report.outcome == "failed"
+    assert "the rest was refused:\n  it changes 2 resources, and --max-changes is 1" in (report.error or "")
+    assert account.address("web-1").get("AssociationId") != web_1["AssociationId"]
+    assert slow_house.apply().outcome == "converged"
     assert_is_the_story(slow_house)
 
 
