@@ -6,6 +6,7 @@ stdout carries the result, stderr everything else. Exit codes: 0 done, 1 error, 
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -76,14 +77,6 @@ _RUNNING = (
         help="How long to look for what an unanswered create may have made, before making it anew.",
     ),
     click.option(
-        "--lock-timeout",
-        type=duration,
-        metavar="DURATION",
-        default="30s",
-        show_default=True,
-        help="How long to wait for another run.",
-    ),
-    click.option(
         "--state",
         type=click.Path(file_okay=False, path_type=Path),
         envvar="ENIRECONCILE_STATE",
@@ -92,11 +85,23 @@ _RUNNING = (
 )
 
 
-def _running(command: F) -> F:
+def _running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
     """The options of commands that change things."""
-    for option in reversed(_RUNNING):
-        command = option(command)
-    return command
+    lock = click.option(
+        "--lock-timeout",
+        type=duration,
+        metavar="DURATION",
+        default=lock_timeout,
+        show_default=True,
+        help="How long to wait for another run.",
+    )
+
+    def options(command: F) -> F:
+        for option in reversed((*_RUNNING, lock)):
+            command = option(command)
+        return command
+
+    return options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -168,7 +173,7 @@ def plan(
 @_output
 @_aws
 @_prune
-@_running
+@_running()
 def apply(specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any) -> int:
     """Do what plan shows, after asking.
 
@@ -185,7 +190,7 @@ def apply(specs: Sequence[str], region: str | None, profile: str | None, paralle
 @_specs
 @_output
 @_aws
-@_running
+@_running()
 def destroy(
     specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any
 ) -> int:
@@ -195,6 +200,44 @@ def destroy(
 
     connection = commands.Connection(region, profile, parallelism)
     return commands.destroy(loaded, connection, commands.ApplyOptions(**options))
+
+
+@cli.command()
+@_specs
+@_output
+@_aws
+@_prune
+@_running(lock_timeout="0s")
+@click.option("--interval", type=duration, default="30s", show_default=True, help="From one round to the next.")
+def watch(
+    specs: Sequence[str],
+    region: str | None,
+    profile: str | None,
+    parallelism: int,
+    interval: float,
+    **options: Any,
+) -> int:
+    """Apply again and again, until Ctrl-C or SIGTERM: for faster mending and failover than from cron.
+
+    Asks nobody, as with -y, and reads SPEC anew each round. What goes wrong is told, and the next round comes.
+    """
+    if not interval:
+        raise click.BadParameter("a round takes its time: write 30s or 2m", param_hint="'--interval'")
+    stdin = functools.cache(sys.stdin.read)
+    from enireconcile import commands
+    from enireconcile.interrupt import Interrupt
+    from enireconcile.spec import load
+
+    connection = commands.Connection(region, profile, parallelism)
+    options["auto_approve"] = True
+    return commands.watch(
+        specs,
+        lambda source: load([source], stdin=stdin),
+        connection,
+        commands.ApplyOptions(**options),
+        interval,
+        Interrupt(),
+    )
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

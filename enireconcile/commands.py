@@ -1,16 +1,17 @@
-"""Between the command line and the reconciler: sessions, locks, questions, signals, printing."""
+"""Between the command line and the reconciler: sessions, locks, questions, printing."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
-import signal
+import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
 from enireconcile.guards import Allowed, guard, objections
+from enireconcile.interrupt import Interrupt
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
@@ -55,9 +57,21 @@ class Connection:
             channel.close()
 
 
+@dataclass
+class News:
+    """What was said last of each thing, so that a watch does not say it again every round."""
+
+    _said: dict[str, str] = field(default_factory=dict)
+
+    def are(self, about: str, words: str) -> bool:
+        """Is this something new? From now on it is not."""
+        before, self._said[about] = self._said.get(about), words
+        return before != words
+
+
 @dataclass(frozen=True)
 class ApplyOptions:
-    """The flags of ``apply``; times are in seconds."""
+    """The flags of ``apply``, and what was said before; times are in seconds."""
 
     output: str
     auto_approve: bool
@@ -69,6 +83,7 @@ class ApplyOptions:
     prune: bool = False
     allow_destroy: bool = False
     max_changes: int | None = None
+    news: News = field(default_factory=News)
 
     @property
     def allowed(self) -> Allowed:
@@ -101,11 +116,8 @@ def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) 
     _check_writable(options.report)
     try:
         for spec in specs:
-            report = _apply_one(spec, connection, options)
-            reports.append(report)
-            if options.output == "json":
-                click.echo(dumps(report_json(report)))
-            if report.exit_code:
+            reports.append(_apply_one(spec, connection, options))
+            if reports[-1].exit_code:
                 break
     finally:
         _write_report(options.report, reports)
@@ -119,8 +131,105 @@ def destroy(specs: Sequence[Spec], connection: Connection, options: ApplyOptions
     return apply(emptied, connection, replace(options, prune=True))
 
 
-def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions) -> Report:
-    """An error before anything was changed becomes a report, too."""
+def watch(
+    sources: Sequence[str],
+    load: Callable[[str], Sequence[Spec]],
+    connection: Connection,
+    options: ApplyOptions,
+    interval: float,
+    interrupt: Interrupt,
+) -> int:
+    """Apply what the sources say, again and again, until somebody wants to stop.
+
+    Each round reads the files anew and has sessions of its own, so that edits and renewed credentials count. A
+    source that cannot be read or done does not keep the others waiting. The answer is 5 if the stop came before
+    something that had been begun was done, else 0. Raises SpecErrors if a source is wrong from the start.
+    """
+    from enireconcile.watch import watch as rounds
+
+    _check_writable(options.report)
+    _one_stack_each(spec for source in sources for spec in load(source))
+    cut_short: list[Report] = []
+
+    def turn() -> bool:
+        reports = _round(sources, load, connection, options, interrupt)
+        if interrupt.wished:
+            cut_short.extend(report for report in reports if report.outcome == "partial")
+        # Sessions leave much behind, and there is nothing to do now.
+        gc.collect()
+        return not any(report.outcome in ("failed", "partial") for report in reports)
+
+    with interrupt:
+        # Not a secret: it only keeps watchers from marching in step.
+        rounds(turn, interrupt.idle, interval=interval, clock=time.monotonic, luck=random.random)
+    return max((report.exit_code for report in cut_short), default=0)
+
+
+def _round(
+    sources: Sequence[str],
+    load: Callable[[str], Sequence[Spec]],
+    connection: Connection,
+    options: ApplyOptions,
+    interrupt: Interrupt,
+) -> list[Report]:
+    """Every source once. What goes wrong is said, and is over with this round."""
+    specs: list[Spec] = []
+    reports: list[Report] = []
+    for source in sources:
+        with _going_on():
+            specs += load(source)
+    with _going_on():
+        _one_stack_each(specs)
+        for spec in specs:
+            if not interrupt.wished:
+                with _going_on():
+                    reports.append(_apply_one(spec, connection, options, interrupt))
+        _write_report(options.report, reports)
+    return reports
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """An error is said, and that is all."""
+    try:
+        yield
+    except EnireconcileError as error:
+        _say(error)
+    except OSError as error:
+        _say(EnireconcileError(str(error)))
+    except Exception as error:
+        if os.environ.get("ENIRECONCILE_DEBUG"):
+            raise
+        _say(EnireconcileError(f"this is a bug in enireconcile: {type(error).__name__}: {error}"))
+
+
+def _one_stack_each(specs: Iterable[Spec]) -> None:
+    """Two files with one stack would undo each other's work. Raises EnireconcileError."""
+    files: dict[str, str] = {}
+    for spec in specs:
+        first = files.setdefault(spec.document.stack, spec.file)
+        if first != spec.file:
+            raise EnireconcileError(
+                f"{first} and {spec.file} are both of stack {spec.document.stack}; neither is applied",
+                hint="give one of them another stack",
+            )
+
+
+def _say(error: EnireconcileError) -> None:
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {printable_lines(str(error))}", err=True)
+
+
+def _apply_one(
+    spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt | None = None
+) -> Report:
+    """An error before anything was changed becomes a report, too. ``interrupt`` is a longer run's."""
+    report = _report_of(spec, connection, options, interrupt)
+    if options.output == "json":
+        click.echo(dumps(report_json(report)))
+    return report
+
+
+def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt | None) -> Report:
     from enireconcile.store import Store, default_root
 
     began = time.time()
@@ -134,9 +243,9 @@ def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions) -> Rep
             store = Store(options.state or default_root())
             scope = f"{account}-{region}-{spec.document.stack}"
             with store.locked(scope, timeout=options.lock_timeout, now=time.time) as journal:
-                return _apply_locked(spec, channel, account, journal, options)
+                return _apply_locked(spec, channel, account, journal, options, interrupt)
     except EnireconcileError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {printable_lines(str(error))}", err=True)
+        _say(error)
         return Report(
             stack=spec.document.stack,
             account_id=account,
@@ -154,16 +263,23 @@ def _outcome_of(error: EnireconcileError) -> str:
     return "locked" if isinstance(error, LockedError) else "failed"
 
 
-def _apply_locked(spec: Spec, channel: Channel, account: str, journal: Journal, options: ApplyOptions) -> Report:
+def _apply_locked(
+    spec: Spec,
+    channel: Channel,
+    account: str,
+    journal: Journal,
+    options: ApplyOptions,
+    interrupt: Interrupt | None,
+) -> Report:
     from enireconcile.reconcile import Apply
 
     progress: Progress = json_lines() if options.output == "json" else progress_for(sys.stderr)
 
-    async def run() -> Report:
+    async def run(stopping: Interrupt) -> Report:
         stop = asyncio.Event()
         if options.timeout is not None:
             asyncio.get_running_loop().call_later(options.timeout, _time_is_up, stop)
-        with _signals(stop), progress:
+        with stopping.tells(lambda: _wished(stop)), progress:
             return await Apply(
                 channel=channel,
                 spec=spec,
@@ -178,10 +294,17 @@ def _apply_locked(spec: Spec, channel: Channel, account: str, journal: Journal, 
                 prune=options.prune,
             ).run()
 
-    report = asyncio.run(run())
-    if options.output == "text":
+    with nullcontext(interrupt) if interrupt else Interrupt() as stopping:
+        report = asyncio.run(run(stopping))
+    news = options.news.are(f"the report of {spec.document.stack}", report.outcome)
+    if options.output == "text" and (news or report.outcome != "unchanged"):
         click.echo(report_text(report))
     return report
+
+
+def _wished(stop: asyncio.Event) -> None:
+    click.echo("stopping after the calls in flight (once more to stop at once)", err=True)
+    stop.set()
 
 
 def _time_is_up(stop: asyncio.Event) -> None:
@@ -195,7 +318,8 @@ def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact
     def ask(plan: Plan) -> Impact:
         if options.output == "text":
             words = asides_text(plan) if plan.empty else plan_text(plan)
-            click.echo(words + "\n" if words else "", nl=bool(words))
+            if options.news.are(f"the plan of {plan.stack}", words) and words:
+                click.echo(words + "\n")
         guard(plan, options.allowed)
         if not (plan.empty or options.auto_approve):
             if not sys.stdin.isatty():
@@ -218,27 +342,6 @@ def _confirmed(question: str) -> bool:
     except click.Abort:
         click.echo(err=True)
         return False
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the run after the calls in flight, the second ends it now."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            click.echo("stopped at once; run it again to finish", err=True)
-            os._exit(5)
-        click.echo("stopping after the calls in flight (once more to stop at once)", err=True)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def _check_writable(path: Path | None) -> None:

@@ -74,7 +74,9 @@ class Apply:
                 self._plan = await self._look_back(turn, failed, again)
             except EnireconcileError as error:
                 return self._report(self._broken(), str(error))
-            if not again:
+            # Whoever stopped when all was done already has not stopped half way.
+            ended = self._plan.empty and not (failed or self._plan.waits)
+            if not again and not ended:
                 return self._report(self._broken())
             if self._plan.empty:
                 return self._report("converged")

@@ -2,63 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact
 
+from .firewalls import SPEC, Firewalls
 from .house import House
-
-SPEC = (Path(__file__).parent.parent / "specs" / "ha-failover.yaml").read_text()
-
-
-class Lab:
-    """A VPC with two firewalls that are not ours."""
-
-    def __init__(self, house: House) -> None:
-        self.house, self.world = house, house.strict.world
-        vpc = self.world.add_vpc("10.0.0.0/16", gateway=True, tags={"Name": "lab"})
-        self.subnet = self.world.add_subnet(vpc, "10.0.1.0/24", "us-east-1a", tags={"Name": "lab-a"})
-        self.ec2 = house.client()
-        self.ids = {name: self.launch(name, self.subnet) for name in ("fw-a", "fw-b")}
-        house.loop.now += 60
-
-    def launch(self, name: str, subnet: str) -> str:
-        image = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0][
-            "ImageId"
-        ]
-        launched = self.ec2.run_instances(
-            ImageId=image,
-            InstanceType="t3.micro",
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=subnet,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}],
-        )
-        return str(launched["Instances"][0]["InstanceId"])
-
-    def interface(self) -> Any:
-        filters = [{"Name": "tag:enireconcile:name", "Values": ["network_interfaces.service"]}]
-        [found] = self.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
-        return found
-
-    def holder(self) -> str | None:
-        place = self.interface().get("Attachment")
-        return {value: key for key, value in self.ids.items()}[place["InstanceId"]] if place else None
-
-    def sicken(self, name: str, status: str = "impaired") -> None:
-        self.world.set_health(self.ids[name], status)
 
 
 @pytest.fixture
-def lab(slow_house: House) -> Lab:
-    return Lab(slow_house)
+def lab(slow_house: House) -> Firewalls:
+    return Firewalls(slow_house)
 
 
-def test_the_first_healthy_one_holds_it(lab: Lab) -> None:
+def test_the_first_healthy_one_holds_it(lab: Firewalls) -> None:
     """Both are well: the first gets the interface, with its address; a second apply finds nothing to do."""
     report = lab.house.apply(SPEC)
     assert (report.outcome, report.error) == ("converged", None)
@@ -69,7 +27,7 @@ def test_the_first_healthy_one_holds_it(lab: Lab) -> None:
     assert lab.house.strict.mutating() == []
 
 
-def test_it_fails_over_with_everything_on_it(lab: Lab) -> None:
+def test_it_fails_over_with_everything_on_it(lab: Firewalls) -> None:
     """fw-a's checks fail: detach, wait, attach; the Elastic IP is not touched, and the plan says why."""
     lab.house.apply(SPEC)
     before = lab.interface()
@@ -89,7 +47,7 @@ def test_it_fails_over_with_everything_on_it(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(("preempt", "holder"), [("false", "fw-b"), ("true", "fw-a")])
-def test_going_back_is_by_request(lab: Lab, preempt: str, holder: str) -> None:
+def test_going_back_is_by_request(lab: Firewalls, preempt: str, holder: str) -> None:
     """fw-a recovers: without preempt the interface stays where it is, with it it goes back."""
     spec = SPEC.replace("preempt: false", f"preempt: {preempt}")
     lab.sicken("fw-a")
@@ -101,7 +59,7 @@ def test_going_back_is_by_request(lab: Lab, preempt: str, holder: str) -> None:
     assert lab.house.plan(spec).empty
 
 
-def test_nothing_healthy_means_nothing_moves(lab: Lab) -> None:
+def test_nothing_healthy_means_nothing_moves(lab: Firewalls) -> None:
     """Both are ill: the interface stays where it is, and the plan warns."""
     lab.house.apply(SPEC)
     lab.sicken("fw-a")
@@ -126,7 +84,7 @@ def test_nothing_healthy_means_nothing_moves(lab: Lab) -> None:
         ("status_checks", "terminate", "fw-b"),
     ],
 )
-def test_what_makes_a_holder_healthy(lab: Lab, health: str, deed: str, holder: str) -> None:
+def test_what_makes_a_holder_healthy(lab: Firewalls, health: str, deed: str, holder: str) -> None:
     """status_checks: that EC2's checks are ok; running: that it runs; none: that it exists."""
     spec = SPEC.replace("health: status_checks", f"health: {health}")
     lab.house.apply(spec)
@@ -141,7 +99,7 @@ def test_what_makes_a_holder_healthy(lab: Lab, health: str, deed: str, holder: s
     assert (report.error, lab.holder()) == (None, holder)
 
 
-def test_a_stranger_does_not_keep_it(lab: Lab) -> None:
+def test_a_stranger_does_not_keep_it(lab: Firewalls) -> None:
     """Somebody attached it to an instance that is not in the list: it comes back to the first healthy one."""
     lab.house.apply(SPEC)
     stranger = lab.launch("other", lab.subnet)
@@ -155,7 +113,7 @@ def test_a_stranger_does_not_keep_it(lab: Lab) -> None:
     assert lab.holder() == "fw-a"
 
 
-def test_a_failover_costs_one_more_read(lab: Lab) -> None:
+def test_a_failover_costs_one_more_read(lab: Firewalls) -> None:
     """The no-op plan with two external instances by tags: their two describes and one for the status checks."""
     lab.house.apply(SPEC)
     lab.house.strict.clear()
@@ -172,7 +130,7 @@ def test_a_failover_costs_one_more_read(lab: Lab) -> None:
         ("{tags: {Name: fw-a}}", "{tags: {Team: fw}}", "2 instances fit"),
     ],
 )
-def test_external_instances_that_do_not_fit(lab: Lab, old: str, new: str, message: str | None) -> None:
+def test_external_instances_that_do_not_fit(lab: Firewalls, old: str, new: str, message: str | None) -> None:
     """One that is missing is unhealthy to a failover; two that fit are an error with its place."""
     ids = list(lab.ids.values())
     lab.ec2.create_tags(Resources=ids, Tags=[{"Key": "Team", "Value": "fw"}])
@@ -189,7 +147,7 @@ def test_external_instances_that_do_not_fit(lab: Lab, old: str, new: str, messag
             lab.house.plan(spec)
 
 
-def test_an_external_instance_that_an_attachment_needs_must_exist(lab: Lab) -> None:
+def test_an_external_instance_that_an_attachment_needs_must_exist(lab: Firewalls) -> None:
     """The only instance of an attachment does not exist: an error before anything changes."""
     spec = SPEC.replace("{tags: {Name: fw-a}}", "i-0123456789abcdef0")
     spec = spec.replace("instances: [fw-a, fw-b]", "instance: fw-a").replace("      failover: {health", "      #")
@@ -197,10 +155,9 @@ def test_an_external_instance_that_an_attachment_needs_must_exist(lab: Lab) -> N
         lab.house.plan(spec)
 
 
-def test_an_instance_in_another_zone_is_refused(lab: Lab) -> None:
+def test_an_instance_in_another_zone_is_refused(lab: Firewalls) -> None:
     """fw-b stands in another zone than the interface: EC2 could never attach it there."""
-    vpc = lab.ec2.describe_subnets(SubnetIds=[lab.subnet])["Subnets"][0]["VpcId"]
-    other = lab.world.add_subnet(vpc, "10.0.2.0/24", "us-east-1b")
+    other = lab.house.strict.world.add_subnet(lab.vpc, "10.0.2.0/24", "us-east-1b")
     far = lab.launch("fw-far", other)
     lab.house.loop.now += 60
     with pytest.raises(SpecErrors, match="fw-b stands in us-east-1b"):

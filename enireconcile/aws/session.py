@@ -6,6 +6,7 @@ are switched off for good: the layer above decides, call by call.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from botocore.loaders import Loader, create_loader
 from botocore.model import OperationModel
 from botocore.session import Session as BotocoreSession
 from botocore.session import get_session
@@ -97,6 +99,7 @@ def connect(
         core = get_session()
         if profile:
             core.set_config_variable("profile", profile)
+        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         # botocore knows AWS_DEFAULT_REGION only; every other AWS tool looks at AWS_REGION first.
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
@@ -112,6 +115,12 @@ def connect(
         raise EnireconcileError(str(error), hint="see `aws configure list-profiles`") from None
     except (BotoCoreError, ClientError) as error:
         raise EnireconcileError(f"no AWS session: {error}") from None
+
+
+@functools.cache
+def _models(data_path: str | None) -> Loader:
+    """The service models are large and stay the same: a watch, with its many sessions, reads them once."""
+    return create_loader(data_path)
 
 
 def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
