@@ -35,6 +35,7 @@ _AGAIN = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.UNSURE, Meaning.WA
 _ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
 _LOOK_PAUSE = 0.25
 _LONGEST_LOOK_PAUSE = 5.0
+_LONG = 600.0
 
 
 class Writes(Protocol):
@@ -49,6 +50,7 @@ class Remembers(Protocol):
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None: ...
     def made(self, address: str, result: str) -> None: ...
     def failed(self, address: str) -> None: ...
+    def waited(self, address: str, digest: str) -> float: ...
 
 
 class Stopped(Exception):
@@ -116,8 +118,9 @@ class Executor:
             replan = fault.meaning in {Meaning.REPLAN, Meaning.ECHO, Meaning.SPENT}
             return self._failure(step, trying, began, fault.error(step.address), replan)
         except Missed as missed:
-            # What went down by itself (a launch that EC2 gave up, say) is told, not tried over and over.
-            return self._failure(step, trying, began, missed, missed.late)
+            # What went down by itself (a launch that EC2 gave up, say) is told, not tried over and over. Nor is it
+            # waited for again what has not come in a long time (a guest that holds on to an interface, say).
+            return self._failure(step, trying, began, missed, missed.late and missed.expect.timeout < _LONG)
         except Stopped:
             said = "called, but stopped before it had come about" if trying.acted else "stopped while waiting"
             return self._failure(step, trying, began, Stopped(said), False)
@@ -127,7 +130,8 @@ class Executor:
             log.debug("step %s", step.id, exc_info=True)
             bug = f"this is a bug in enireconcile: {type(error).__name__}: {error}"
             return self._failure(step, trying, began, EnireconcileError(bug), False)
-        return Outcome(step, Status.DONE, trying.attempts, loop.time() - began, trying.result_id, acted=True)
+        seconds, acted = loop.time() - began, trying.attempts > 0
+        return Outcome(step, Status.DONE, trying.attempts, seconds, trying.result_id, acted=acted)
 
     def _failure(self, step: Step, trying: _Try, began: float, error: Exception, replan: bool) -> Outcome:
         seconds = asyncio.get_running_loop().time() - began
@@ -139,12 +143,25 @@ class Executor:
         """Wait, call, remember, wait."""
         for expect in step.when:
             await self._await(expect)
+        if step.unless is not None and await self._came_by_itself(step, step.unless):
+            return
         made = await self._call(step, trying)
         self._values.update(made)
         trying.result_id = made.get(Ref(step.address))
         if step.until is not None:
             found = await self._await(step.until, step)
             self._values.update(_picked(step.sees, found))
+
+    async def _came_by_itself(self, step: Step, expect: Expect) -> bool:
+        """Is the call not needed? A run that was cut short has waited, too."""
+        waited = self.journal.waited(step.address, fingerprint(_resolved(step.params, self._values)))
+        try:
+            await self._await(replace(expect, timeout=max(0.0, expect.timeout - waited)), step)
+        except Missed as missed:
+            if not missed.late:
+                raise
+            return False
+        return True
 
     async def _await(self, expect: Expect, step: Step | None = None) -> Mapping[str, Any]:
         if step is not None:

@@ -62,7 +62,8 @@ def place(
 
 
 def _at(at: Attachment, instance: str, reason: str | None = None) -> Place:
-    return Place(instance, at.device_index, at.network_card_index, at.delete_on_termination, reason)
+    patience = at.failover.patience if at.failover else None
+    return Place(instance, at.device_index, at.network_card_index, at.delete_on_termination, reason, patience)
 
 
 def _standing(live: LiveNetworkInterface | None) -> LiveAttachment | None:

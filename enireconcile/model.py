@@ -104,7 +104,7 @@ class Expect:
     maps JMESPath expressions inside it to the values that fulfil the condition (``None`` stands for absent).
     ``never`` maps expressions to values that make it unattainable; the wait then fails at once instead of
     running into its timeout. With ``gone`` an object that is no longer listed fulfils the condition.
-    ``timeout`` is in seconds; 0 means that it must hold at the first look.
+    ``timeout`` is in seconds; 0 means that it must hold at the first look. ``advice`` is for who waited in vain.
     """
 
     describe: str
@@ -113,6 +113,7 @@ class Expect:
     never: tuple[tuple[str, tuple[str, ...]], ...] = ()
     gone: bool = False
     timeout: float = 600.0
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,10 @@ class Step:
     Slots (a device index, an address's target, a name) are claimed and freed: who ``claims`` one runs after
     whoever ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
 
-    Doing: ``when`` must hold before the call, ``until`` after it. ``token`` says that the call takes a
-    ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call that must
-    run ``once`` is never repeated after a lost answer: the world is read again and planned for.
+    Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if what ``unless`` says
+    comes by itself in its time, which counts from when any run first waited for it. ``token`` says that the call
+    takes a ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call
+    that must run ``once`` is never repeated after a lost answer: the world is read again and planned for.
     """
 
     id: str
@@ -159,6 +161,7 @@ class Step:
     yields: Mapping[Ref, str] = field(default_factory=dict)
     sees: Mapping[Ref, str] = field(default_factory=dict)
     when: tuple[Expect, ...] = ()
+    unless: Expect | None = None
     until: Expect | None = None
     token: bool = False
     look: Look | None = None

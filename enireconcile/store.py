@@ -53,6 +53,7 @@ class Journal:
     def __init__(self, path: Path, now: Callable[[], float]) -> None:
         self._path, self._now = path, now
         self._memory: dict[str, Memory] = {}
+        self._waits: dict[str, tuple[str, float]] = {}
         self._lines = 0
         with contextlib.suppress(FileNotFoundError):
             self._read(path.read_text(encoding="utf-8", errors="replace"))
@@ -137,6 +138,12 @@ class Journal:
         """EC2 said no: nothing was made."""
         self._append({"event": "failed", "address": address})
 
+    def waited(self, address: str, digest: str) -> float:
+        """For how many seconds a call with parameters of this digest has been put off; 0 the first time."""
+        if self._waits.get(address, ("", 0.0))[0] != digest:
+            self._append({"event": "waits", "address": address, "digest": digest})
+        return abs(self._now() - self._waits[address][1])
+
     def saw(self, present: Mapping[str, str]) -> None:
         """A read showed these resources: address to id."""
         for address, memory in self._memory.items():
@@ -159,6 +166,9 @@ class Journal:
             self._memory[address] = Memory(
                 event["call"], event["digest"], event["token"], event["at"], event["previous"]
             )
+            return
+        if event["event"] == "waits":
+            self._waits[address] = (event["digest"], event["at"])
             return
         memory = self._memory.get(address)
         if memory is None:
@@ -195,7 +205,7 @@ class Journal:
             return file.read(1) == b"\n"
 
     def _compact(self) -> None:
-        """Keep only what is remembered: at most three lines an address."""
+        """Keep only what is remembered: at most four lines an address."""
         lines: list[dict[str, Any]] = []
         for address, memory in sorted(self._memory.items()):
             at = {"at": memory.at, "address": address}
@@ -205,6 +215,8 @@ class Journal:
                 lines.append({**at, "event": "made", "result": memory.result})
             if memory.seen:
                 lines.append({**at, "event": "seen"})
+        for address, (digest, since) in sorted(self._waits.items()):
+            lines.append({"at": since, "address": address, "event": "waits", "digest": digest})
         text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
         replacement = self._path.with_suffix(".new")
         replacement.write_text(text, encoding="utf-8")

@@ -92,15 +92,17 @@ class House:
         approve: Callable[[Plan], Impact] = lambda _: Impact.DESTRUCTIVE,
         state: Path | None = None,
         prune: bool = False,
+        timeout: float | None = None,
         objections: Callable[[Plan], Sequence[str]] = lambda _: (),
     ) -> Report:
-        """An apply under the lock; ``state`` is another host's state directory."""
+        """An apply under the lock; ``state`` is another host's state directory, ``timeout`` is --timeout."""
         spec = self.spec(text)
         with self._channel(spec) as channel:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
             with Store(state or self.state).locked(scope, timeout=0, now=self.loop.time) as journal:
-                return run(self._applying(channel, spec, account, journal, approve, prune, objections), self.loop)
+                applying = self._applying(channel, spec, account, journal, approve, prune, objections, timeout)
+                return run(applying, self.loop)
 
     async def _applying(
         self,
@@ -111,7 +113,11 @@ class House:
         approve: Callable[[Plan], Impact],
         prune: bool,
         objections: Callable[[Plan], Sequence[str]],
+        timeout: float | None,
     ) -> Report:
+        stop = asyncio.Event()
+        if timeout is not None:
+            self.loop.call_later(timeout, stop.set)
         return await Apply(
             channel=channel,
             spec=spec,
@@ -119,7 +125,7 @@ class House:
             journal=journal,
             approve=approve,
             tell=self.events.append,
-            stop=asyncio.Event(),
+            stop=stop,
             settle=self.settle,
             now=self.loop.time,
             prune=prune,

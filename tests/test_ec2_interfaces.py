@@ -401,6 +401,48 @@ def test_the_primary_interface_stays(lab: Lab) -> None:
         lab.ec2.detach_network_interface(AttachmentId=lab.show_eni(eni)["Attachment"]["AttachmentId"])
 
 
+def test_a_guest_may_hold_on_to_an_interface(lab: Lab) -> None:
+    """ansible-collections/amazon.aws#501: `detaching` may last for ever; once the guest lets go, it ends."""
+    instance, eni = running(lab), lab.eni()
+    lab.world.set_clinging(instance)
+    attachment = lab.attach(eni, instance)
+    lab.show_eni(eni)
+    lab.ec2.detach_network_interface(AttachmentId=attachment)
+    lab.clock.advance(3600)
+    assert lab.show_eni(eni)["Attachment"]["Status"] == "detaching"
+    lab.world.set_clinging(instance, False)
+    assert "Attachment" not in lab.show_eni(eni)
+
+
+def test_a_stop_takes_what_a_guest_holds_on_to(lab: Lab) -> None:
+    """A guest that is no more holds nothing."""
+    instance, eni = running(lab), lab.eni()
+    lab.world.set_clinging(instance)
+    attachment = lab.attach(eni, instance)
+    lab.show_eni(eni)
+    lab.ec2.detach_network_interface(AttachmentId=attachment)
+    lab.ec2.stop_instances(InstanceIds=[instance])
+    assert lab.show_eni(eni)["Status"] == "available"
+
+
+def test_force_ends_a_detach_that_hangs_and_costs_the_index(lab: Lab) -> None:
+    """EC2 docs, DetachNetworkInterface: after Force the index may be unusable until the instance was stopped."""
+    instance, eni = running(lab), lab.eni()
+    lab.world.set_clinging(instance)
+    attachment = lab.attach(eni, instance)
+    lab.show_eni(eni)
+    lab.ec2.detach_network_interface(AttachmentId=attachment)
+    with refused("IncorrectState", "detaching"):
+        lab.ec2.detach_network_interface(AttachmentId=attachment)
+    lab.ec2.detach_network_interface(AttachmentId=attachment, Force=True)
+    assert "Attachment" not in lab.show_eni(eni)
+    with refused("InvalidParameterValue", "already has an interface attached at device index '1'"):
+        lab.attach(eni, instance)
+    lab.ec2.stop_instances(InstanceIds=[instance])
+    assert lab.state(instance) == "stopped"
+    lab.attach(eni, instance)
+
+
 def test_what_travels_with_an_interface(lab: Lab) -> None:
     """EC2 docs: MAC, addresses, groups, flags, tags and Elastic IPs move with the interface."""
     one, two = running(lab), running(lab)

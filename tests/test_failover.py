@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from enireconcile.errors import SpecErrors
@@ -162,3 +164,121 @@ def test_an_instance_in_another_zone_is_refused(lab: Firewalls) -> None:
     lab.house.loop.now += 60
     with pytest.raises(SpecErrors, match="fw-b stands in us-east-1b"):
         lab.house.plan(SPEC.replace("{tags: {Name: fw-b}}", far))
+
+
+# What hangs
+
+FORCE = SPEC.replace("preempt: false", "preempt: false, force_detach_after: 60s")
+
+
+def _detaches(lab: Firewalls) -> list[tuple[str, bool]]:
+    """Every detach that reached EC2: of whom, and whether by force."""
+    calls = [call for call in lab.house.strict.mutating() if call.action == "DetachNetworkInterface"]
+    return [(call.params["AttachmentId"], call.params.get("Force", False)) for call in calls]
+
+
+def _stuck(lab: Firewalls, spec: str) -> float:
+    """fw-a holds the interface, hangs and falls ill; the answer is what time it is."""
+    lab.house.apply(spec)
+    assert lab.holder() == "fw-a"
+    lab.house.strict.world.set_clinging(lab.ids["fw-a"])
+    lab.sicken("fw-a")
+    lab.house.strict.clear()
+    return lab.house.loop.now
+
+
+def test_force_is_a_step_of_its_own_and_warned_of(lab: Firewalls) -> None:
+    """The plan has the detach that asks and the one that insists, both disruptive, and says what that may cost."""
+    _stuck(lab, FORCE)
+    plan = lab.house.plan(FORCE)
+    assert [(step.call, step.params.get("Force", False), step.impact) for step in plan.steps] == [
+        ("DetachNetworkInterface", False, Impact.DISRUPTIVE),
+        ("DetachNetworkInterface", True, Impact.DISRUPTIVE),
+        ("AttachNetworkInterface", False, Impact.SAFE),
+    ]
+    [warning] = plan.warnings
+    assert "if fw-a has not let go of it after 60 s, it is taken by force" in warning
+    assert "device index 1 of fw-a" in warning
+    [change] = [change for change in plan.changes if change.fields]
+    assert change.reason == (
+        "fails over from fw-a (status checks impaired) to fw-b; by force if it still hangs after 60 s"
+    )
+
+
+def test_a_detach_that_hangs_is_forced_after_its_time(lab: Firewalls) -> None:
+    """The guest does not let go: asked first, forced a minute later, attached to the other with its address."""
+    began = _stuck(lab, FORCE)
+    report = lab.house.apply(FORCE)
+    assert (report.outcome, report.error, lab.holder()) == ("converged", None, "fw-b")
+    assert [forced for _, forced in _detaches(lab)] == [False, True]
+    assert 60 <= lab.house.loop.now - began < 75
+    assert lab.interface()["Association"]["PublicIp"]
+    assert lab.house.apply(FORCE).outcome == "unchanged"
+
+
+def test_a_detach_that_does_not_hang_is_not_forced(lab: Firewalls) -> None:
+    """The guest lets go in half a second: the insisting step is done without a call."""
+    lab.house.apply(FORCE)
+    lab.sicken("fw-a")
+    lab.house.strict.clear()
+    report = lab.house.apply(FORCE)
+    assert (report.outcome, lab.holder()) == ("converged", "fw-b")
+    assert [forced for _, forced in _detaches(lab)] == [False]
+    assert [(outcome.status, outcome.attempts) for outcome in report.outcomes] == [
+        ("done", 1),
+        ("done", 0),
+        ("done", 1),
+    ]
+
+
+def test_never_forced_unless_allowed(lab: Firewalls) -> None:
+    """Without force_detach_after the run waits for the guest, as long as it takes."""
+    _stuck(lab, SPEC)
+    lab.house.loop.call_later(400, lambda: lab.house.strict.world.set_clinging(lab.ids["fw-a"], False))
+    report = lab.house.apply(SPEC)
+    assert (report.outcome, lab.holder()) == ("converged", "fw-b")
+    assert [forced for _, forced in _detaches(lab)] == [False]
+
+
+def test_a_crash_does_not_start_the_minute_anew(lab: Firewalls) -> None:
+    """A run dies 40 seconds into the wait; the next one waits for the rest of the minute only, and then forces."""
+    began = _stuck(lab, FORCE)
+    report = lab.house.apply(FORCE, timeout=40)
+    assert (report.outcome, lab.interface()["Attachment"]["Status"]) == ("partial", "detaching")
+    report = lab.house.apply(FORCE)
+    assert (report.outcome, report.error, lab.holder()) == ("converged", None, "fw-b")
+    assert [forced for _, forced in _detaches(lab)] == [False, True]
+    assert 60 <= lab.house.loop.now - began < 75
+
+
+def test_found_hanging_it_counts_from_the_first_sight(lab: Firewalls, tmp_path: Path) -> None:
+    """Somebody else asked it to come off long ago, and EC2 does not say when: a minute from now, then by force."""
+    _stuck(lab, FORCE)
+    lab.ec2.detach_network_interface(AttachmentId=lab.interface()["Attachment"]["AttachmentId"])
+    lab.house.loop.now += 3600
+    lab.house.strict.clear()
+    began = lab.house.loop.now
+    plan = lab.house.plan(FORCE)
+    assert [(step.call, step.params.get("Force")) for step in plan.steps] == [
+        ("DetachNetworkInterface", True),
+        ("AttachNetworkInterface", None),
+    ]
+    assert lab.house.apply(FORCE, state=tmp_path / "another").outcome == "converged"
+    assert [forced for _, forced in _detaches(lab)] == [True]
+    assert 60 <= lab.house.loop.now - began < 75
+
+
+def test_going_back_to_an_index_that_force_has_spoiled(lab: Firewalls) -> None:
+    """EC2 refuses the index of fw-a after a forced detach: the interface is not lost, and a stop mends it."""
+    spec = FORCE.replace("preempt: false", "preempt: true")
+    _stuck(lab, spec)
+    assert lab.house.apply(spec).outcome == "converged"
+    lab.house.strict.world.set_clinging(lab.ids["fw-a"], False)
+    lab.sicken("fw-a", "ok")
+    report = lab.house.apply(spec)
+    assert (report.outcome, lab.holder()) == ("partial", None)
+    assert any("already has an interface attached at device index" in (end.error or "") for end in report.outcomes)
+    lab.ec2.stop_instances(InstanceIds=[lab.ids["fw-a"]])
+    lab.house.loop.now += 5
+    assert lab.house.apply(spec).outcome == "converged"
+    assert lab.holder() == "fw-b"

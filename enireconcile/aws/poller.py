@@ -25,8 +25,9 @@ class Missed(Exception):
     """The condition did not come in time (``late``), or cannot come any more."""
 
     def __init__(self, expect: Expect, why: str, *, late: bool = False) -> None:
-        super().__init__(f"{expect.id}: {why}")
-        self.late = late
+        advice = f"; {expect.advice}" if late and expect.advice else ""
+        super().__init__(f"{expect.id}: {why}{advice}")
+        self.expect, self.late = expect, late
 
 
 @dataclass(frozen=True)

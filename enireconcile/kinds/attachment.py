@@ -14,6 +14,7 @@ from typing import Any
 from enireconcile.kinds.base import Id, Item, Kind, World
 from enireconcile.kinds.parts import (
     INTERFACES,
+    asked,
     attached,
     detach,
     device_slot,
@@ -23,6 +24,7 @@ from enireconcile.kinds.parts import (
     kept,
     refuse_primary,
     settled,
+    vacated,
 )
 from enireconcile.model import Expect, Ref, Step
 from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface, Occupant
@@ -67,10 +69,11 @@ class Attachments(Kind):
         steps: list[Step] = []
         moves = want is None or have is None or any(want[key] != have[key] for key in _PLACE)
         if moves:
-            if have is not None and live is not None and live.attachment is not None:
-                steps += _leave(item.address, live.id, live.attachment, world)
+            if live is not None and live.attachment is not None:
+                steps += _leave(item, live.id, live.attachment, world)
             if want is not None:
-                steps = [replace(step, note=world.places[item.name].reason) for step in steps]
+                reason = world.places[item.name].reason
+                steps = [replace(step, note=step.note or reason) for step in steps]
                 waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
                 steps += self._attach(item, live, world, waiting=waiting)
         if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
@@ -78,7 +81,20 @@ class Attachments(Kind):
         return steps
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
-        return (world.stranded[item.name],) if item.name in world.stranded else ()
+        if item.name in world.stranded:
+            return (world.stranded[item.name],)
+        live = world.record(item.address, LiveNetworkInterface)
+        if not item.differs("attachment") or live is None or live.attachment is None:
+            return ()
+        place, patience = live.attachment, _patience(item, live.attachment, world)
+        if patience is None:
+            return ()
+        holder = world.name_of(place.instance_id)
+        return (
+            f"{item.address}: if {holder} has not let go of it after {patience} s, it is taken by force; EC2 may "
+            f"then refuse device index {place.device_index} of {holder} until that was stopped and started, and "
+            "its guest may go on believing that it has the interface",
+        )
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveNetworkInterface)
@@ -126,22 +142,57 @@ class Attachments(Kind):
         return steps
 
 
-def _leave(address: str, interface_id: str, place: LiveAttachment, world: World) -> list[Step]:
-    """Detach; or, where the plan ends the instance itself, see that the interface outlives it."""
-    if place.instance_id not in world.doomed:
-        return [detach(address, interface_id, place)]
-    if not place.delete_on_termination:
-        return []
-    step = _flag_step(address, interface_id, place.id, False)
-    return [replace(step, brings=frozenset({kept(place.instance_id)}))]
+def _leave(item: Item, interface_id: str, place: LiveAttachment, world: World) -> list[Step]:
+    """Come off the present instance, or see that the interface outlives it where the plan ends that itself.
+
+    What comes off by itself needs no call, unless it may be forced.
+    """
+    patience = _patience(item, place, world)
+    if _ends(place, world):
+        return (
+            [] if patience is None else [_force(detach(item.address, interface_id, place), interface_id, patience)]
+        )
+    if place.instance_id in world.doomed:
+        if not place.delete_on_termination:
+            return []
+        step = _flag_step(item.address, interface_id, place.id, False)
+        return [replace(step, brings=frozenset({kept(place.instance_id)}))]
+    step = detach(item.address, interface_id, place)
+    if patience is None:
+        return [step]
+    return [
+        replace(step, frees=frozenset(), brings=frozenset({asked(item.address)}), until=None),
+        _force(step, interface_id, patience),
+    ]
+
+
+def _patience(item: Item, place: LiveAttachment, world: World) -> int | None:
+    """Seconds after which the interface is taken from its present instance by force, if it ever is."""
+    belongs = world.places.get(item.name)
+    return None if belongs is None or world.is_ending(place.instance_id) else belongs.patience
+
+
+def _force(step: Step, interface_id: str, patience: int) -> Step:
+    """A detach for when the one that asked still hangs. The last resort, says EC2."""
+    return replace(
+        step,
+        id=f"{step.id}/Force",
+        params={**step.params, "Force": True},
+        after=frozenset({asked(step.address)}),
+        unless=replace(vacated(interface_id), timeout=patience),
+        note=f"by force if it still hangs after {patience} s",
+    )
+
+
+def _ends(place: LiveAttachment, world: World) -> bool:
+    """Is the attachment ending, by itself or with its instance?"""
+    return place.status == "detaching" or place.instance_id in world.going
 
 
 def _standing(live: LiveNetworkInterface, world: World) -> LiveAttachment | None:
-    """The attachment that counts: not one that is ending, by itself or with its instance."""
+    """The attachment that counts: not one that is ending."""
     place = live.attachment
-    if place is None or place.status == "detaching" or place.instance_id in world.going:
-        return None
-    return place
+    return None if place is None or _ends(place, world) else place
 
 
 def _clear(

@@ -37,7 +37,8 @@ R = TypeVar("R", bound=Record)
 class Place:
     """Where an interface belongs: an instance by its name in the spec, or by its id if it is not in there.
 
-    ``reason`` says why that is not where it is, when a failover decided so.
+    ``reason`` says why that is not where it is, when a failover decided so. ``patience`` is how many seconds to
+    wait for it to come off its former instance before it is taken by force; None is for ever.
     """
 
     instance: str
@@ -45,6 +46,7 @@ class Place:
     network_card_index: int
     delete_on_termination: bool
     reason: str | None = None
+    patience: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ A *condition* (``settled:…``) is brought by steps and named in ``after`` by th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
@@ -16,6 +17,7 @@ from enireconcile.records import LiveAttachment, LiveElasticIp, LiveNetworkInter
 from enireconcile.spec import Document
 
 INTERFACES = "DescribeNetworkInterfaces"
+_HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
 
 
 def wanted_tags(address: str, own: Mapping[str, str], document: Document) -> dict[str, str]:
@@ -72,6 +74,11 @@ def attached(address: str) -> str:
     return f"attached:{address}"
 
 
+def asked(address: str) -> str:
+    """The condition that an interface was asked to come off its instance."""
+    return f"asked:{address}"
+
+
 def gone(address: str) -> str:
     """The condition that a resource is no more."""
     return f"gone:{address}"
@@ -111,7 +118,7 @@ def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
     if live is None or live.status == "available":
         return ()
     goes = live.attachment is not None and live.attachment.delete_on_termination
-    return (Expect(INTERFACES, live.id, has=(("Status", ("available",)),), gone=goes, timeout=600),)
+    return (replace(vacated(live.id), gone=goes),)
 
 
 def disassociate(address: str, live: LiveElasticIp) -> Step:
@@ -152,7 +159,7 @@ def detach(address: str, interface_id: str, place: LiveAttachment | Occupant) ->
         address=address,
         impact=Impact.DISRUPTIVE,
         frees=frozenset(slots),
-        until=Expect(INTERFACES, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600),
+        until=vacated(interface_id),
     )
 
 
@@ -165,5 +172,6 @@ def refuse_primary(address: str, who: str, index: int, card: int, instance_id: s
 
 
 def vacated(interface_id: str) -> Expect:
-    """To wait for before deleting: the interface is attached to nothing, or gone."""
-    return Expect(INTERFACES, interface_id, has=(("Status", ("available",)),), gone=True, timeout=600)
+    """To wait for after detaching and before deleting: the interface is attached to nothing, or gone."""
+    free = (("Status", ("available",)),)
+    return Expect(INTERFACES, interface_id, has=free, gone=True, timeout=600, advice=_HELD)

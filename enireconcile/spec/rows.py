@@ -25,6 +25,7 @@ from enireconcile.spec.scalars import (
     ANY_SCALAR,
     AccountId,
     Boolean,
+    Duration,
     FreeText,
     GroupName,
     GroupText,
@@ -44,6 +45,7 @@ from enireconcile.spec.scalars import (
     kind,
     mapping_of_items,
     network,
+    seconds_in,
     tuple_of_items,
 )
 from enireconcile.spec.shapes import (
@@ -290,6 +292,12 @@ def _at_most(limit: int, what: str) -> AfterValidator:
 AddressCount = Annotated[Integer, _at_most(63, "and no instance type takes more on an interface")]
 
 
+def _at_most_an_hour(value: str) -> str:
+    if seconds_in(value) > 3600:
+        raise fault(f"{value} is more than an hour", "nobody would be there to see it; leave it out for never")
+    return value
+
+
 class Failover(Row):
     """Which of several instances an interface is attached to: the first healthy one."""
 
@@ -300,6 +308,14 @@ class Failover(Row):
         )
     )
     preempt: Boolean = Field(False, description="Whether to go back as soon as an earlier one is healthy again")
+    force_detach_after: Annotated[Duration, AfterValidator(_at_most_an_hour)] | None = Field(
+        None, description="Force a detach that still hangs after so long, for example 60s; absent: never"
+    )
+
+    @property
+    def patience(self) -> int | None:
+        """Seconds to wait for a detach before it is forced; None: for ever."""
+        return None if self.force_detach_after is None else seconds_in(self.force_detach_after)
 
 
 def _holders(value: tuple[str, ...]) -> tuple[str, ...]:

@@ -226,6 +226,20 @@ def ipv4_block(value: str) -> str:
     return str(block)
 
 
+def duration(value: str) -> str:
+    """A time in seconds, minutes or hours; in normal form seconds, ``90s``."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})(s|m|h)", value)
+    if not found:
+        hint = f"write {value}s for seconds" if re.fullmatch("[1-9][0-9]{0,5}", value) else "for example 60s or 2m"
+        raise fault(f"must be a duration, not {shown(value)}", hint)
+    return f"{int(found[1]) * {'s': 1, 'm': 60, 'h': 3600}[found[2]]}s"
+
+
+def seconds_in(value: str) -> int:
+    """Of a duration in normal form."""
+    return int(value.removesuffix("s"))
+
+
 def _tag_value(value: object) -> str:
     if not isinstance(value, str):
         raise fault(f"a tag's value must be text, not {kind(value)}")
@@ -324,6 +338,11 @@ KeyName = Annotated[
 ]
 InstanceProfile = Annotated[Text, AfterValidator(_instance_profile)]
 Ipv4 = Annotated[Text, AfterValidator(ipv4), _json(type="string", format="ipv4")]
+Duration = Annotated[
+    Text,
+    AfterValidator(duration),
+    _json(type="string", pattern="^[1-9][0-9]{0,5}(s|m|h)$", examples=["60s", "2m"]),
+]
 VpcBlock = Annotated[Text, AfterValidator(ipv4_block), _json(type="string", pattern=r"^[0-9.]+/(1[6-9]|2[0-8])$")]
 Zone = Annotated[
     Text,

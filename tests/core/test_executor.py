@@ -50,6 +50,7 @@ class House:
         self.notes: list[str] = []
         self.events: list[Mapping[str, Any]] = []
         self.open: set[str] = set()
+        self.waited = 0.0
         self.during: Callable[[], None] = lambda: None
         self.stop = asyncio.Event()
         self.full = False
@@ -118,6 +119,10 @@ class Notes:
 
     def failed(self, address: str) -> None:
         self._house.notes.append(f"failed {address}")
+
+    def waited(self, address: str, digest: str) -> float:
+        self._house.notes.append(f"waits {address} {digest[-4:]}")
+        return self._house.waited
 
 
 @pytest.fixture
@@ -554,3 +559,85 @@ def test_a_repeat_is_not_begun_when_stop_is_set(house: House) -> None:
     (outcome,) = house.run(step(1, ATTACH))
     assert (outcome.status, outcome.acted, house.now) == (Status.FAILED, False, 7.0)
     assert max(when for when, _, _ in house.calls) <= 7.0
+
+
+# ---- calls that may not be needed
+
+
+def insist(seconds: float = 60.0) -> Step:
+    """A detach by force, unless the interface has come off by itself."""
+    off = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),), timeout=seconds)
+    return step(1, "DetachNetworkInterface", unless=off, until=replace(off, timeout=600.0))
+
+
+def listing(status: str) -> Mapping[str, Any]:
+    return {"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1", "Status": status}]}
+
+
+def test_what_comes_by_itself_needs_no_call(house: House) -> None:
+    """The interface comes off after ten seconds: nothing is called, and who needs the step goes on."""
+    house.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use")), (10, listing("available"))]
+    first, second = house.run(insist(), step(2, ATTACH, 1))
+    assert ends([first, second]) == ["done 0x", "done 1x"]
+    assert house.called == [ATTACH]
+    assert (first.acted, second.acted) == (False, True)
+    assert 10 <= first.seconds <= 15
+
+
+def test_what_does_not_come_by_itself_is_called_for(house: House) -> None:
+    """It still hangs after a minute: the call is made, and then waited for."""
+    house.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use")), (61, listing("available"))]
+    [outcome] = house.run(insist())
+    assert (ends([outcome]), outcome.acted) == (["done 1x"], True)
+    [(at, call, _)] = house.calls
+    assert (at, call) == (60, "DetachNetworkInterface")
+
+
+@pytest.mark.parametrize(("waited", "at"), [(45.0, 15), (60.0, 0), (9999.0, 0)])
+def test_waiting_counts_from_when_any_run_began_it(house: House, waited: float, at: float) -> None:
+    """A run that was killed has waited, too; the journal knows since when, by what would be called."""
+    house.waited = waited
+    house.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use")), (at + 1, listing("available"))]
+    house.run(insist())
+    assert [moment for moment, _, _ in house.calls] == [at]
+    assert [note.split()[:2] for note in house.notes] == [["waits", "elastic_ips.e1"]]
+
+
+def test_what_went_while_a_run_was_away_needs_no_call(house: House) -> None:
+    """The time is over, but a look comes before the call."""
+    house.waited = 9999.0
+    house.listed["DescribeNetworkInterfaces"] = [(0, listing("available"))]
+    assert ends(house.run(insist())) == ["done 0x"]
+
+
+def test_what_cannot_come_any_more_is_an_error(house: House) -> None:
+    """Not a reason to call: the condition can never be met."""
+    never = Expect(
+        "DescribeInstances", "i-1", has=(("State.Name", ("stopped",)),), never=(("State.Name", ("terminated",)),)
+    )
+    listed = {"Reservations": [{"Instances": [{"InstanceId": "i-1", "State": {"Name": "terminated"}}]}]}
+    house.listed["DescribeInstances"] = [(0, listed)]
+    assert ends(house.run(step(1, "StopInstances", unless=never))) == ["failed 0x"]
+    assert house.called == []
+
+
+def test_who_stops_while_something_may_still_come_by_itself_calls_nothing(house: House) -> None:
+    """Ctrl-C in the minute of grace: no force."""
+    house.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use"))]
+    house.loop.call_later(5, house.stop.set)
+    [outcome] = house.run(insist())
+    assert (ends([outcome]), outcome.error) == (["failed 0x"], "stopped while waiting")
+
+
+@pytest.mark.parametrize(("seconds", "end"), [(599.0, "failed 1x replan"), (600.0, "failed 1x")])
+def test_what_was_waited_for_in_vain_for_long_is_not_waited_for_again(
+    house: House, seconds: float, end: str
+) -> None:
+    """Ten minutes are enough for one run; it ends, with the advice that the condition has."""
+    house.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use"))]
+    off = Expect(
+        "DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),), timeout=seconds, advice="Pull it."
+    )
+    [outcome] = house.run(step(1, "DetachNetworkInterface", until=off))
+    assert ends([outcome]) == [end]
+    assert outcome.error == f"eni-1: after {seconds:g} s Status is in-use; Pull it."

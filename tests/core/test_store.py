@@ -50,6 +50,30 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path / "host")
 
 
+# ---- calls that are put off
+
+
+def test_waiting_counts_over_runs(host: Host) -> None:
+    """Put off at 1000: a run after a crash knows for how long; another call of the address counts from now."""
+    assert host.journal.waited(WEB, DIGEST) == 0
+    host.now += 20
+    assert host.journal.waited(WEB, DIGEST) == 20
+    host.next_run()
+    host.now += 5
+    assert host.journal.waited(WEB, DIGEST) == 25
+    assert host.journal.waited(IP, DIGEST) == 0
+    assert host.journal.waited(WEB, OTHER) == 0
+    host.now += 1
+    assert host.journal.waited(WEB, OTHER) == 1
+
+
+def test_waiting_is_no_creation(host: Host) -> None:
+    """What is put off has made nothing."""
+    host.journal.waited(WEB, DIGEST)
+    assert (host.journal.recalls(WEB), host.journal.recalls_open(WEB)) == (False, False)
+    assert host.journal.unseen(30) == {}
+
+
 # ---- tokens
 
 
@@ -291,7 +315,7 @@ def test_a_file_that_somebody_else_wrote_is_no_obstacle(text: str, host: Host) -
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["begin", "made", "failed", "saw", "fresh"]), st.integers(0, 2)), max_size=12
+    st.tuples(st.sampled_from(["begin", "made", "failed", "saw", "fresh", "wait"]), st.integers(0, 2)), max_size=12
 )
 
 
@@ -312,11 +336,14 @@ def test_compaction_keeps_what_is_known(
             host.journal.failed(address)
         elif event == "saw":
             host.journal.saw({address: f"i-{number}"})
+        elif event == "wait":
+            host.journal.waited(address, DIGEST)
+            host.now += 1
     known = known_of(host.journal)
     with host.path.open("a") as file:
         file.write("\n" * 2001)
     assert known_of(host.next_run()) == known
-    assert len(host.path.read_text().splitlines()) <= 9
+    assert len(host.path.read_text().splitlines()) <= 12
     assert known_of(host.next_run()) == known
 
 
@@ -330,6 +357,7 @@ def known_of(journal: Journal) -> list[object]:
             journal.doubt(address, OTHER, 30.0),
             journal.token(address, RUN, DIGEST),
             journal.token(address, RUN, DIGEST, fresh=True) if journal.recalls_open(address) else None,
+            journal.waited(address, DIGEST) if address in journal._waits else None,
         )
         for address in addresses
     ]

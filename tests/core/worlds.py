@@ -108,6 +108,11 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
         vpcs=VPCS,
         default_groups={"vpc-default": "sg-default", "vpc-lab": "sg-lab-default"},
         images={name: (LiveImage(f"ami-of-{name}", ""),) for name in images if name not in running},
+        checks={
+            _id(row, f"i-{name}"): row["checks"]
+            for name, row in ((name, row or {}) for name, row in instances.items())
+            if "checks" in row
+        },
     )
 
 
@@ -143,7 +148,10 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str
 
 
 def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
-    """``strangers`` maps device indexes to interfaces of somebody else: ``eni-1``, or ``eni-1 detaching``."""
+    """``strangers`` maps device indexes to interfaces of somebody else: ``eni-1``, or ``eni-1 detaching``.
+
+    ``checks`` is the worse of its status checks.
+    """
     instance_id = _id(row, f"i-{name}")
     ours = [
         Occupant(interface, place.device_index, place.network_card_index, place.id, place.status)
@@ -299,6 +307,8 @@ def _step(step: Step) -> dict[str, Any]:
     }
     if step.when:
         told["when"] = [_expectation(expect) for expect in step.when]
+    if step.unless:
+        told["unless"] = f"{_expectation(step.unless)}, within {step.unless.timeout:g} s"
     if step.until:
         told["until"] = _expectation(step.until)
     return told

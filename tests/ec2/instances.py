@@ -47,6 +47,10 @@ class Instances(Launches):
         instance = self.data.instances.get(instance_id)
         if instance and instance.state == "stopping":
             instance.state, instance.since = "stopped", when
+            instance.blocked.clear()
+            for eni in self.interfaces_of(instance):
+                if eni.attachment and eni.attachment.status == "detaching":
+                    self.unfasten(eni)
 
     @operation
     def start_instances(self, p: Params) -> Result:
@@ -252,6 +256,17 @@ class Instances(Launches):
         """Makes a status check of a running instance show `status`; `ok` heals it."""
         with self.lock:
             self.data.instances[instance_id].impaired[which] = status
+            self._remember()
+
+    def set_clinging(self, instance_id: str, clings: bool = True) -> None:
+        """Makes the guest hold on to its interfaces (it hangs, say), or let go of them from now on."""
+        with self.lock:
+            self.settle()
+            instance = self.data.instances[instance_id]
+            instance.clings = clings
+            for eni in self.interfaces_of(instance):
+                if not clings and eni.attachment and eni.attachment.status == "detaching":
+                    self.later(self.settings.detach_delay, "detached", eni.attachment.id)
             self._remember()
 
     def fail_launch(self, instance_id: str, code: str = "Server.InternalError") -> None:

@@ -180,7 +180,8 @@ class Interfaces(InterfaceViews):
         attached = self.interfaces_of(instance)
         # Without NetworkCardIndex EC2 has been seen to judge the index by the wrong card of several.
         same_card = attached if "NetworkCardIndex" not in p else [e for e in attached if _card(e) == card]
-        if any(_index(e) == p["DeviceIndex"] for e in same_card):
+        blocked = (card, p["DeviceIndex"]) in instance.blocked
+        if blocked or any(_index(e) == p["DeviceIndex"] for e in same_card):
             raise invalid_value(
                 f"Instance '{instance.id}' already has an interface attached at device index '{p['DeviceIndex']}'."
             )
@@ -250,7 +251,11 @@ class Interfaces(InterfaceViews):
 
     @operation
     def detach_network_interface(self, p: Params) -> Result:
-        """EC2 docs: the primary interface never comes off; the flag on the attachment is lost with it."""
+        """EC2 docs: the primary interface never comes off; the flag on the attachment is lost with it.
+
+        With Force, also out of `detaching`: "you might not be able to attach a different network interface to the
+        same index on the instance without first stopping and starting the instance".
+        """
         attachment_id = p["AttachmentId"]
         if attachment_id.startswith("ela-attach-"):
             raise not_permitted("You are not allowed to manage 'ela-attach' attachments.")
@@ -265,7 +270,8 @@ class Interfaces(InterfaceViews):
                 "The network interface at device index 0 and networkCard index 0 cannot be detached."
             )
         instance = self.data.instances[attachment.instance_id or ""]
-        if attachment.status != "attached":
+        forced = bool(p.get("Force"))
+        if attachment.status != "attached" and not (forced and attachment.status == "detaching"):
             raise EC2Error(
                 "IncorrectState",
                 f"Attachment '{attachment_id}' is in state '{attachment.status}', not 'attached'.",
@@ -276,8 +282,10 @@ class Interfaces(InterfaceViews):
                 f"Instance '{instance.id}' is in state '{instance.state}', not 'running' or 'stopped'.",
             )
         attachment.status = "detaching"
-        delay = 0.0 if p.get("Force") else self.settings.detach_delay
-        self.later(delay, "detached", attachment_id)
+        if forced and instance.state != "stopped":
+            instance.blocked.add((attachment.card, attachment.device_index))
+        if forced or not instance.clings or instance.state == "stopped":
+            self.later(0.0 if forced else self.settings.detach_delay, "detached", attachment_id)
         return {"Return": True}
 
     def on_detached(self, attachment_id: str, when: float) -> None:

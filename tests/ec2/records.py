@@ -270,6 +270,10 @@ class Instance(Resource):
     """Every interface whose attachment, in whatever state, names this instance."""
     impaired: dict[str, str] = field(default_factory=dict)
     """`instance` or `system` to the status that its check shows."""
+    clings: bool = False
+    """Its guest does not let go of interfaces: a detach hangs until it is forced or the instance stops."""
+    blocked: set[tuple[int, int]] = field(default_factory=set)
+    """Seats (card, device index) that a forced detach has left unusable until the instance stops."""
     auto_recovery: str = "default"
     dns_options: dict[str, Any] = field(default_factory=dict)
     operator: str | None = None

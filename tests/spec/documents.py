@@ -10,6 +10,7 @@ from enireconcile.spec import (
     Document,
     EgressRule,
     ElasticIp,
+    Failover,
     Image,
     IngressRule,
     Instance,
@@ -147,13 +148,24 @@ def security_groups(draw: st.DrawFn) -> dict[str, SecurityGroup]:
     return result
 
 
+failovers = st.builds(
+    Failover,
+    health=st.sampled_from(["status_checks", "running", "none"]),
+    preempt=st.booleans(),
+    force_detach_after=st.none() | st.sampled_from(["1s", "60s", "3600s"]),
+)
+
+
 @st.composite
 def interfaces(
     draw: st.DrawFn, subnet: Selector, number: int, groups: list[str], instance: str | None, index: int
 ) -> NetworkInterface:
     prefix = subnet.cidr.removesuffix(".0/24") if subnet.cidr else "10.0.0"
+    floats = index > 0 and draw(st.booleans())
     attachment = instance and Attachment(
-        instance=instance,
+        instance=None if floats else instance,
+        instances=(instance,) if floats else None,
+        failover=draw(st.none() | failovers) if floats else None,
         device_index=index,
         network_card_index=draw(st.integers(0, 3)) if index else 0,
         delete_on_termination=draw(st.booleans()),

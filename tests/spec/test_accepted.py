@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from enireconcile.spec import (
     Attachment,
+    Failover,
     Image,
     IngressRule,
     NetworkInterface,
@@ -160,6 +161,24 @@ def test_what_is_left_out_of_an_attachment() -> None:
     assert document(text).network_interfaces["eth0"].attachment == Attachment(
         instance="web", device_index=0, network_card_index=0, delete_on_termination=False
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("60s", 60), ("90s", 90), ("2m", 120), ("1h", 3600), ("1s", 1), ('"60s"', 60)]
+)
+def test_how_long_a_detach_may_hang(written: str, seconds: int) -> None:
+    """In seconds, minutes or hours; equal times are equal."""
+    attachment = f"{{instances: [web], device_index: 1, failover: {{force_detach_after: {written}}}}}"
+    text = INSTANCE.replace("}}}", f"}}}}, eth1: {{subnet: subnet-12345678, attachment: {attachment}}}}}").rstrip()
+    found = document(text + "\n").network_interfaces["eth1"].attachment
+    assert found is not None
+    assert found.failover == Failover(force_detach_after=f"{seconds}s")
+    assert found.failover.patience == seconds
+
+
+def test_a_detach_is_not_forced_by_default() -> None:
+    """Nor is there a time after which it would be."""
+    assert Failover().patience is None
 
 
 @pytest.mark.parametrize("profile", ["web", "arn:aws:iam::123456789012:instance-profile/team/web"])

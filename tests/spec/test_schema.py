@@ -56,6 +56,8 @@ BAD = [
     INTERFACE + "attachment: {instance: web, device_index: '1'}\n",
     INTERFACE + "attachment: {instance: web, device_index: -1}\n",
     INTERFACE + "attachment: {instance: web}\n",
+    INTERFACE + "attachment: {instances: [web], device_index: 1, failover: {force_detach_after: 60}}\n",
+    INTERFACE + "attachment: {instances: [web], device_index: 1, failover: {force_detach_after: 0s}}\n",
     INTERFACE.replace("subnet-12345678", "{default_for_az: us-east-1}").rstrip() + "\n",
     INSTANCE.replace("ami-12345678", "{name: x}").rstrip() + "\n",
 ]

@@ -207,6 +207,17 @@ INTERFACES = [
     ("attachment: {instance: web, device_index: 1, card: 0}", "6:50 ….attachment.card", "unknown key", "known"),
 ]
 
+FAILOVERS = [
+    # failover as written, the value's path, the message, the hint
+    ("{force_detach_after: 60}", ".force_detach_after", "must be a duration, not '60'", "write 60s for seconds"),
+    ("{force_detach_after: 1:30}", ".force_detach_after", "must be a duration, not '1:30'", "for example 60s"),
+    ("{force_detach_after: 0s}", ".force_detach_after", "must be a duration, not '0s'", "for example 60s"),
+    ("{force_detach_after: 500ms}", ".force_detach_after", "must be a duration", "for example 60s"),
+    ("{force_detach_after: 2h}", ".force_detach_after", "7200s is more than an hour", "for never"),
+    ("{force_detach_after: true}", ".force_detach_after", "must be", ""),
+    ("{health: ping}", ".health", "must be `status_checks` or `running` or `none`", ""),
+]
+
 INDEXES = [
     # a device index as written, the message, the hint
     ("'1'", "must be a whole number, not '1' in quotes", "write 1"),
@@ -300,6 +311,15 @@ def test_a_number_has_one_spelling(written: str, message: str, hint: str) -> Non
     """YAML 1.1 knows seven, and two readers may not agree on what they mean."""
     text = INTERFACE + f"attachment: {{instance: web, device_index: {written}}}\n"
     assert_refused(text, "6:47 network_interfaces.eth0.attachment.device_index", message, hint)
+
+
+@pytest.mark.parametrize(("written", "where", "message", "hint"), FAILOVERS)
+def test_a_failover(written: str, where: str, message: str, hint: str) -> None:
+    """A duration says its unit."""
+    text = INSTANCE.replace("}}}", "}}, eth1: {subnet: subnet-12345678, attachment: *}}").rstrip() + "\n"
+    text = text.replace("*", f"{{instances: [web], device_index: 1, failover: {written}}}")
+    column = text.splitlines()[2].index(f"{where[1:]}: ") + len(where) + 2
+    assert_refused(text, f"3:{column} network_interfaces.eth1.attachment.failover{where}", message, hint)
 
 
 @pytest.mark.parametrize(("written", "place", "message", "hint"), SUBNETS)
