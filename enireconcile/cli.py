@@ -11,8 +11,11 @@ import gc
 import json
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -35,6 +38,15 @@ def duration(text: str) -> float:
     if not match:
         raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
     return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+
+
+def _place(text: str) -> str:
+    """A directory, or ``s3://bucket/prefix``."""
+    if text.startswith("s3://") and not re.fullmatch(
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\x21-\x7e]*)?", text
+    ):
+        raise click.BadParameter(f"{text!r} names no bucket: write s3://bucket/prefix")
+    return text
 
 
 def _specs(command: F) -> F:
@@ -62,6 +74,13 @@ def _prune(command: F) -> F:
     return click.option("--prune", is_flag=True, help=words)(command)
 
 
+_STATE = click.option(
+    "--state",
+    type=_place,
+    metavar="DIR|S3",
+    envvar="ENIRECONCILE_STATE",
+    help="Where lock and journal are: a directory or s3://bucket/prefix.  [default: the user's state directory]",
+)
 _RUNNING = (
     click.option("-y", "--auto-approve", is_flag=True, help="Do not ask."),
     click.option("--allow-destroy", is_flag=True, help="With -y: also run what deletes, releases or terminates."),
@@ -76,12 +95,7 @@ _RUNNING = (
         show_default=True,
         help="How long to look for what an unanswered create may have made, before making it anew.",
     ),
-    click.option(
-        "--state",
-        type=click.Path(file_okay=False, path_type=Path),
-        envvar="ENIRECONCILE_STATE",
-        help="Directory for lock and journal.  [default: the user's state directory]",
-    ),
+    _STATE,
 )
 
 
@@ -240,6 +254,29 @@ def watch(
     )
 
 
+@cli.command()
+@_specs
+@_aws
+@_STATE
+@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also remove the lock of a run that seems to be alive.")
+def unlock(
+    specs: Sequence[str],
+    region: str | None,
+    profile: str | None,
+    parallelism: int,
+    state: str | None,
+    auto_approve: bool,
+    force: bool,
+) -> int:
+    """Show who has the lock of a stack, and remove it if that run is over."""
+    loaded = _load(specs)
+    from enireconcile import commands
+
+    connection = commands.Connection(region, profile, parallelism)
+    return commands.unlock(loaded, connection, state, auto_approve=auto_approve, force=force)
+
+
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: any free one]"
@@ -267,7 +304,21 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(50_000, 20, 20)
     # pydantic would search all installed packages for plugins, which costs time and lets strangers in.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.exit(_run(args))
+    with _terminable():
+        code = _run(args)
+    sys.exit(code)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C, for who does nothing else about it."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+    try:
+        yield
+    finally:
+        if here:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _run(args: Sequence[str] | None) -> int:
@@ -281,6 +332,10 @@ def _run(args: Sequence[str] | None) -> int:
         return 1
     except click.Abort:
         click.echo("\nstopped; nothing was changed", err=True)
+        if threading.active_count() > 1:
+            # What was asked of AWS may hang for a while yet, and a second Ctrl-C would not look nice.
+            sys.stderr.flush()
+            os._exit(1)
         return 1
     except EnireconcileError as error:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {_safe(str(error))}", err=True)

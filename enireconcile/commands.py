@@ -10,7 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +20,9 @@ import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
-from enireconcile.errors import EnireconcileError, GuardError, LockedError
+from enireconcile.errors import EnireconcileError, GuardError, LockedError, LostLockError, StoppedError
 from enireconcile.guards import Allowed, guard, objections
-from enireconcile.interrupt import Interrupt
+from enireconcile.interrupt import Interrupt, leave
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
@@ -30,7 +30,8 @@ from enireconcile.spec import SECTIONS, Spec
 from enireconcile.survey import account_of, guard_account, survey
 
 if TYPE_CHECKING:
-    from enireconcile.store import Journal
+    from enireconcile.reconcile import Stop
+    from enireconcile.store import Held, Lock
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ApplyOptions:
     timeout: float | None
     settle_timeout: float
     lock_timeout: float
-    state: Path | None
+    state: str | None
     prune: bool = False
     allow_destroy: bool = False
     max_changes: int | None = None
@@ -114,14 +115,16 @@ def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) 
     """Apply each spec in turn, stopping at the first that does not end well. The answer is the exit code."""
     reports: list[Report] = []
     _check_writable(options.report)
-    try:
-        for spec in specs:
-            reports.append(_apply_one(spec, connection, options))
-            if reports[-1].exit_code:
-                break
-    finally:
-        _write_report(options.report, reports)
-    return max((report.exit_code for report in reports), default=0)
+    with Interrupt() as interrupt:
+        try:
+            for spec in specs:
+                reports.append(_apply_one(spec, connection, options, interrupt))
+                if reports[-1].exit_code:
+                    break
+        finally:
+            _write_report(options.report, reports)
+    code = max((report.exit_code for report in reports), default=0)
+    return leave(code) if interrupt.left else code
 
 
 def destroy(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
@@ -154,7 +157,7 @@ def watch(
     def turn() -> bool:
         reports = _round(sources, load, connection, options, interrupt)
         if interrupt.wished:
-            cut_short.extend(report for report in reports if report.outcome == "partial")
+            cut_short.extend(report for report in reports if report.outcome == "partial" and report.outcomes)
         # Sessions leave much behind, and there is nothing to do now.
         gc.collect()
         return not any(report.outcome in ("failed", "partial") for report in reports)
@@ -162,7 +165,8 @@ def watch(
     with interrupt:
         # Not a secret: it only keeps watchers from marching in step.
         rounds(turn, interrupt.idle, interval=interval, clock=time.monotonic, luck=random.random)
-    return max((report.exit_code for report in cut_short), default=0)
+    code = max((report.exit_code for report in cut_short), default=0)
+    return leave(code) if interrupt.left else code
 
 
 def _round(
@@ -219,32 +223,22 @@ def _say(error: EnireconcileError) -> None:
     click.echo(f"{click.style('error', fg='red', bold=True)}: {printable_lines(str(error))}", err=True)
 
 
-def _apply_one(
-    spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt | None = None
-) -> Report:
-    """An error before anything was changed becomes a report, too. ``interrupt`` is a longer run's."""
+def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Report:
+    """An error before anything was changed becomes a report, too."""
     report = _report_of(spec, connection, options, interrupt)
     if options.output == "json":
         click.echo(dumps(report_json(report)))
     return report
 
 
-def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt | None) -> Report:
-    from enireconcile.store import Store, default_root
+def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Report:
+    from enireconcile.store import open_store
 
     began = time.time()
     account: str | None = None
     region = connection.region or spec.document.region
-    try:
-        with connection.open(spec) as channel:
-            region = channel.session.region
-            account = asyncio.run(account_of(Reader(channel)))
-            guard_account(spec, account)
-            store = Store(options.state or default_root())
-            scope = f"{account}-{region}-{spec.document.stack}"
-            with store.locked(scope, timeout=options.lock_timeout, now=time.time) as journal:
-                return _apply_locked(spec, channel, account, journal, options, interrupt)
-    except EnireconcileError as error:
+
+    def told(error: EnireconcileError) -> Report:
         _say(error)
         return Report(
             stack=spec.document.stack,
@@ -256,63 +250,148 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
             error=str(error),
         )
 
+    try:
+        with connection.open(spec) as channel:
+            region = channel.session.region
+            try:
+                account = interrupt.unless_wished(account_of(Reader(channel)))
+                guard_account(spec, account)
+                scope = f"{account}-{region}-{spec.document.stack}"
+                with open_store(options.state, channel.session).locked(
+                    scope, timeout=options.lock_timeout, now=time.time, idle=interrupt.idle, waiting=_waiting
+                ) as held:
+                    try:
+                        report = _apply_locked(spec, channel, account, held, options, interrupt)
+                    except EnireconcileError as error:
+                        report = told(error)
+                    _keep(held, report)
+                    return report
+            finally:
+                interrupt.left = interrupt.left or (bool(interrupt.wished) and channel.busy)
+    except EnireconcileError as error:
+        return told(error)
+
+
+def unlock(
+    specs: Sequence[Spec], connection: Connection, state: str | None, *, auto_approve: bool, force: bool
+) -> int:
+    """Show the lock of each spec's stack, and remove it if its run is over. The answer is the exit code."""
+    code = 0
+    for spec in specs:
+        with connection.open(spec) as channel:
+            try:
+                _unlock_one(spec, channel, state, auto_approve, force)
+            except (GuardError, LockedError) as error:
+                _say(error)
+                code = max(code, error.exit_code)
+    return code
+
+
+def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: bool, force: bool) -> None:
+    from enireconcile.store import open_store
+
+    account = asyncio.run(account_of(Reader(channel)))
+    guard_account(spec, account)
+    scope = f"{account}-{channel.session.region}-{spec.document.stack}"
+    store = open_store(state, channel.session)
+    lock = store.look(scope)
+    if lock is None:
+        click.echo(f"{scope}: not locked")
+        return
+    click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.held else 'stale'}: {lock.why}")
+    if lock.held and not force:
+        raise LockedError(
+            "a run that seems to be alive has this lock",
+            hint="wait for it or stop it; if it is surely dead, --force removes the lock all the same",
+        )
+    if not auto_approve:
+        if not sys.stdin.isatty():
+            raise GuardError("nobody is there to ask", hint="give --auto-approve (-y) to run unattended")
+        if not _confirmed("Remove this lock?"):
+            raise GuardError("the lock was left as it is")
+    store.remove(scope, lock)
+    click.echo(f"{scope}: unlocked")
+
+
+def _waiting(lock: Lock) -> None:
+    click.echo(f"waiting for {printable_lines(str(lock))}", err=True)
+
+
+def _keep(held: Held, report: Report) -> None:
+    """What has happened has happened, even if there is no room to write it down."""
+    try:
+        held.keep(json.dumps(report_json(report), indent=2) + "\n")
+    except EnireconcileError as error:
+        _say(error)
+
 
 def _outcome_of(error: EnireconcileError) -> str:
-    if isinstance(error, GuardError):
-        return "refused"
-    return "locked" if isinstance(error, LockedError) else "failed"
+    for kind, outcome in (
+        (GuardError, "refused"),
+        (LockedError, "locked"),
+        (LostLockError, "partial"),
+        (StoppedError, "partial"),
+    ):
+        if isinstance(error, kind):
+            return outcome
+    return "failed"
 
 
 def _apply_locked(
-    spec: Spec,
-    channel: Channel,
-    account: str,
-    journal: Journal,
-    options: ApplyOptions,
-    interrupt: Interrupt | None,
+    spec: Spec, channel: Channel, account: str, held: Held, options: ApplyOptions, interrupt: Interrupt
 ) -> Report:
-    from enireconcile.reconcile import Apply
+    from enireconcile.reconcile import Apply, Stop
 
     progress: Progress = json_lines() if options.output == "json" else progress_for(sys.stderr)
 
-    async def run(stopping: Interrupt) -> Report:
-        stop = asyncio.Event()
-        if options.timeout is not None:
-            asyncio.get_running_loop().call_later(options.timeout, _time_is_up, stop)
-        with stopping.tells(lambda: _wished(stop)), progress:
-            return await Apply(
+    async def run() -> Report:
+        stop, loop = Stop(), asyncio.get_running_loop()
+        task = asyncio.ensure_future(
+            Apply(
                 channel=channel,
                 spec=spec,
                 account_id=account,
-                journal=journal,
-                approve=_asker(options, progress),
+                journal=held.journal,
+                approve=_asker(options, progress, interrupt),
                 objections=lambda plan: objections(plan, options.allowed),
                 tell=progress.tell,
+                check=held.check,
                 stop=stop,
                 settle=options.settle_timeout,
                 now=time.time,
                 prune=options.prune,
             ).run()
+        )
+        if options.timeout is not None:
+            loop.call_later(options.timeout, _end, stop, "the time is up")
+        with (
+            interrupt.tells(
+                lambda: _end(stop, f"stopped by {interrupt.wished}", " (once more to wait for nothing)"),
+                lambda: _hurry(task),
+            ),
+            held.watched(lambda why: loop.call_soon_threadsafe(_end, stop, f"the lock is lost: {why}")),
+            progress,
+        ):
+            return await task
 
-    with nullcontext(interrupt) if interrupt else Interrupt() as stopping:
-        report = asyncio.run(run(stopping))
+    report = asyncio.run(run())
     news = options.news.are(f"the report of {spec.document.stack}", report.outcome)
     if options.output == "text" and (news or report.outcome != "unchanged"):
         click.echo(report_text(report))
     return report
 
 
-def _wished(stop: asyncio.Event) -> None:
-    click.echo("stopping after the calls in flight (once more to stop at once)", err=True)
-    stop.set()
+def _end(stop: Stop, reason: str, more: str = "") -> None:
+    click.echo(f"{printable_lines(reason)}: stopping after the calls in flight{more}", err=True)
+    stop.because(reason)
 
 
-def _time_is_up(stop: asyncio.Event) -> None:
-    click.echo("the time is up: stopping after the calls in flight", err=True)
-    stop.set()
+def _hurry(task: asyncio.Task[Report]) -> None:
+    click.echo("waiting for nothing; run it again to finish", err=True)
+    task.cancel()
 
 
-def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact]:
+def _asker(options: ApplyOptions, progress: Progress, interrupt: Interrupt) -> Callable[[Plan], Impact]:
     """Show the plan and ask, unless told not to. Raises GuardError for a no."""
 
     def ask(plan: Plan) -> Impact:
@@ -326,7 +405,9 @@ def _asker(options: ApplyOptions, progress: Progress) -> Callable[[Plan], Impact
                 raise GuardError(
                     "nobody is there to approve the plan", hint="give --auto-approve (-y) to run unattended"
                 )
-            if not _confirmed("Apply this plan?"):
+            with interrupt.asking():
+                yes = _confirmed("Apply this plan?")
+            if not yes:
                 raise GuardError("the plan was not approved; nothing was changed")
         progress.begin(plan)
         if not options.auto_approve:

@@ -9,7 +9,8 @@
     ├── UnsupportedError       code 1    a change that EC2 cannot make in place and that the spec does not allow
     ├── GuardError             code 3    a guard refused: wrong account, impact, prevent_destroy …
     ├── LockedError            code 4    another run holds the stack
-    └── IncompleteError        code 5    apply stopped before converging; the report says where
+    ├── LostLockError          code 5    the lock went to another run: nothing new is begun
+    └── StoppedError           code 5    somebody wanted to stop before anything was done
 
 Errors carry fields. ``str(error)`` is what a person reads on stderr: what, where, why, and what to do next.
 """
@@ -106,7 +107,13 @@ class LockedError(EnireconcileError):
     exit_code = 4
 
 
-class IncompleteError(EnireconcileError):
-    """Apply stopped before the live state was what the spec says; running it again is safe."""
+class LostLockError(EnireconcileError):
+    """The lock of this stack is not ours any more."""
+
+    exit_code = 5
+
+
+class StoppedError(EnireconcileError):
+    """Ctrl-C or SIGTERM came while nothing was being done yet."""
 
     exit_code = 5

@@ -51,6 +51,9 @@ class Remembers(Protocol):
     def made(self, address: str, result: str) -> None: ...
     def failed(self, address: str) -> None: ...
     def waited(self, address: str, digest: str) -> float: ...
+    def calling(self, address: str, call: str) -> None: ...
+    def answered(self, address: str, call: str, error: str | None) -> None: ...
+    async def flushed(self) -> None: ...
 
 
 class Stopped(Exception):
@@ -85,6 +88,7 @@ class Executor:
     settle: float
     _values: Values = field(default_factory=dict)
     _ended: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
+    _tries: dict[str, _Try] = field(default_factory=dict)
 
     async def run(self, steps: Sequence[Step]) -> list[Outcome]:
         """All outcomes, in the order of the steps."""
@@ -92,6 +96,24 @@ class Executor:
         self._poller = Poller(self.reader)
         self._ended = {step.id: loop.create_future() for step in steps}
         return list(await asyncio.gather(*(self._run_one(step) for step in steps)))
+
+    def so_far(self, steps: Sequence[Step]) -> list[Outcome]:
+        """Outcomes of a run that was cancelled: what is in flight has failed, as far as one knows."""
+        return [
+            ended.result()
+            if (ended := self._ended[step.id]).done() and not ended.cancelled()
+            else self._left(step)
+            for step in steps
+        ]
+
+    def _left(self, step: Step) -> Outcome:
+        trying = self._tries.get(step.id)
+        if trying is None:
+            return Outcome(step, Status.SKIPPED, error="stopped before it began")
+        if not trying.attempts:
+            return Outcome(step, Status.FAILED, error="stopped while waiting")
+        called = "called, and not waited for"
+        return Outcome(step, Status.FAILED, trying.attempts, result_id=trying.result_id, error=called, acted=True)
 
     async def _run_one(self, step: Step) -> Outcome:
         outcome = await self._outcome(step)
@@ -111,6 +133,7 @@ class Executor:
             return Outcome(step, Status.SKIPPED, error="stopped before it began")
         loop = asyncio.get_running_loop()
         trying, began = _Try(), loop.time()
+        self._tries[step.id] = trying
         try:
             self._say(step, "started")
             await self._do(step, trying)
@@ -155,6 +178,7 @@ class Executor:
     async def _came_by_itself(self, step: Step, expect: Expect) -> bool:
         """Is the call not needed? A run that was cut short has waited, too."""
         waited = self.journal.waited(step.address, fingerprint(_resolved(step.params, self._values)))
+        await self.journal.flushed()
         try:
             await self._await(replace(expect, timeout=max(0.0, expect.timeout - waited)), step)
         except Missed as missed:
@@ -197,16 +221,21 @@ class Executor:
             raise Stopped
         trying.attempts += 1
         request = self._announce(step, params, trying)
+        await self.journal.flushed()
         try:
             response = await self.writer.write(step.call, request)
         except Fault as fault:
+            self.journal.answered(step.address, step.call, fault.code)
             return await self._answer(step, fault, trying)
         trying.acted = True
+        if not _creates(step):
+            self.journal.answered(step.address, step.call, None)
         return self._remember(step, _picked(step.yields, response))
 
     def _announce(self, step: Step, params: dict[str, Any], trying: _Try) -> dict[str, Any]:
-        """Write a create into the journal before it leaves, with the token that it carries."""
-        if not step.token and step.look is None:
+        """Write a call into the journal before it leaves, a create with the token that it carries."""
+        if not _creates(step):
+            self.journal.calling(step.address, step.call)
             return params
         digest = fingerprint(params)
         if step.token and trying.token is None:
@@ -232,12 +261,12 @@ class Executor:
             fault.meaning = Meaning.REPLAN
         elif fault.meaning is Meaning.UNSURE:
             trying.unsure = trying.acted = True
-        elif (step.token or step.look) and not trying.unsure and fault.meaning is not Meaning.SPENT:
+        elif _creates(step) and not trying.unsure and fault.meaning is not Meaning.SPENT:
             self.journal.failed(step.address)
         raise fault
 
     def _remember(self, step: Step, made: Values) -> Values:
-        if (step.token or step.look) and Ref(step.address) in made:
+        if _creates(step) and Ref(step.address) in made:
             self.journal.made(step.address, made[Ref(step.address)])
         return made
 
@@ -288,6 +317,10 @@ class Executor:
                 "error": outcome.error,
             }
         self.tell(event)
+
+
+def _creates(step: Step) -> bool:
+    return step.token or step.look is not None
 
 
 def _again(error: BaseException, young: AbstractSet[str]) -> bool:

@@ -1,15 +1,19 @@
-"""Ctrl-C and SIGTERM as a wish: the first ends a run after the calls in flight, the second ends it at once."""
+"""Ctrl-C and SIGTERM as a wish: the first ends a run after the calls in flight, the second waits for nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self, TypeVar
 
+from enireconcile.errors import StoppedError
+
+T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AT_ONCE = b"stopped at once; run it again to finish\n"
 
@@ -17,12 +21,15 @@ _AT_ONCE = b"stopped at once; run it again to finish\n"
 class Interrupt:
     """Inside its context the signals are ours, whichever event loop runs, or none. For the main thread only.
 
-    ``wished`` is True as soon as somebody wants to stop.
+    ``wished`` is the name of the signal as soon as somebody wants to stop, else None. ``left`` says that calls
+    are in flight for which nobody waits: the process has to end by ``leave``, which waits for no thread.
     """
 
     def __init__(self) -> None:
-        self.wished = False
+        self.wished: str | None = None
+        self.left = False
         self._tell: Callable[[], object] | None = None
+        self._hurry: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -39,25 +46,33 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.wished:
+        if self.wished is None:
+            self.wished = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            if self._tell is not None:
+                self._tell()
+        elif self._hurry is not None:
+            hurry, self._hurry = self._hurry, None
+            hurry()
+        else:
             # Whatever was interrupted may be in the middle of a print.
             os.write(2, _AT_ONCE)
             os._exit(5)
-        self.wished = True
-        if self._tell is not None:
-            self._tell()
 
     @contextmanager
-    def tells(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Calls ``stop`` in the running event loop when somebody wants to stop, or has wanted to already."""
+    def tells(self, stop: Callable[[], object], hurry: Callable[[], object] | None = None) -> Iterator[None]:
+        """Calls ``stop`` in the running event loop when somebody wants to stop, or has wanted to already.
+
+        ``hurry`` is called likewise when it is wished again; without it, the process ends there and then.
+        """
         loop = asyncio.get_running_loop()
         self._tell = lambda: loop.call_soon_threadsafe(stop)
+        self._hurry = (lambda: loop.call_soon_threadsafe(hurry)) if hurry else None
         try:
             if self.wished:
                 stop()
             yield
         finally:
-            self._tell = None
+            self._tell = self._hurry = None
 
     def idle(self, seconds: float) -> bool:
         """Sleep. False when somebody wants to stop, which also ends the sleep."""
@@ -71,3 +86,34 @@ class Interrupt:
 
         asyncio.run(sleep())
         return not self.wished
+
+    def unless_wished(self, reading: Coroutine[Any, Any, T]) -> T:
+        """Run what changes nothing. Raises StoppedError as soon as somebody wants to stop."""
+
+        async def run() -> T:
+            task = asyncio.ensure_future(reading)
+            with self.tells(task.cancel):
+                return await task
+
+        try:
+            return asyncio.run(run())
+        except asyncio.CancelledError:
+            raise StoppedError(f"stopped by {self.wished}; nothing was changed") from None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While somebody is asked, a signal is an answer: KeyboardInterrupt."""
+
+        ours = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in ours.items():
+                signal.signal(number, handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for its threads."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -7,7 +7,7 @@ then is fighting somebody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -35,13 +35,24 @@ class Journal(Remembers, Protocol):
     def saw(self, present: Mapping[str, str]) -> None: ...
 
 
+class Stop(asyncio.Event):
+    """Set when nothing new shall begin; ``reason`` says why, in the words of the first who said so."""
+
+    reason: str | None = None
+
+    def because(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.set()
+
+
 @dataclass
 class Apply:
     """One apply of one spec, under the stack's lock.
 
     ``approve`` is asked once, with the first plan; it raises GuardError to refuse, and else says up to which
     impact later rounds may go. ``objections`` gives reasons against a plan of a later round, which nobody sees
-    before it runs. ``now`` is the wall clock, for the report only.
+    before it runs. ``check`` is called before each change, and raises if the right to make it is lost. ``now`` is
+    the wall clock, for the report only. A task that is cancelled in here waits for nothing and reports.
     """
 
     channel: Channel
@@ -50,43 +61,69 @@ class Apply:
     journal: Journal
     approve: Callable[[Plan], Impact]
     tell: Callable[[Mapping[str, Any]], None]
-    stop: asyncio.Event
+    stop: Stop
     settle: float
     now: Callable[[], float]
     prune: bool = False
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
+    check: Callable[[], None] = lambda: None
+    _plan: Plan | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
 
     async def run(self) -> Report:
         """Raises EnireconcileError as long as nothing was changed; after that everything is in the report."""
         self._reader = Reader(self.channel)
         self._began, self._started = asyncio.get_running_loop().time(), self.now()
-        self._plan = await self._trusted_plan()
-        approved = self.approve(self._plan)
-        if self._plan.empty:
+        try:
+            return await self._rounds()
+        except asyncio.CancelledError:
+            return self._report("partial", "stopped at once; what was in flight was not waited for")
+
+    async def _rounds(self) -> Report:
+        plan = await self._unless_stopped(self._trusted_plan())
+        if plan is None:
+            return self._report("partial")
+        self._plan = plan
+        approved = self.approve(plan)
+        # Whoever wanted to stop while we were asking is heard before anything begins.
+        await asyncio.sleep(0)
+        if plan.empty:
             return self._report("unchanged")
         for turn in range(1, MAX_ROUNDS + 1):
-            if objection := self._objection(approved, first=turn == 1):
+            if self.stop.is_set():
+                break
+            if objection := self._objection(plan, approved, first=turn == 1):
                 return self._report(self._broken(), objection)
-            failed = [outcome for outcome in await self._execute(turn) if outcome.status is not Status.DONE]
+            failed = [outcome for outcome in await self._execute(plan, turn) if outcome.status is not Status.DONE]
             again = all(outcome.replan for outcome in failed) and not self.stop.is_set()
             try:
-                self._plan = await self._look_back(turn, failed, again)
+                plan = self._plan = await self._look_back(turn, failed, again)
             except EnireconcileError as error:
                 return self._report(self._broken(), str(error))
             # Whoever stopped when all was done already has not stopped half way.
-            ended = self._plan.empty and not (failed or self._plan.waits)
+            ended = plan.empty and not (failed or plan.waits)
             if not again and not ended:
                 return self._report(self._broken())
-            if self._plan.empty:
+            if plan.empty:
                 return self._report("converged")
-        return self._report(self._broken(), f"still not as the spec says after {MAX_ROUNDS} rounds")
+        fighting = None if self.stop.is_set() else f"still not as the spec says after {MAX_ROUNDS} rounds"
+        return self._report(self._broken(), fighting)
 
-    def _objection(self, approved: Impact, *, first: bool) -> str | None:
+    async def _unless_stopped(self, planning: Coroutine[Any, Any, Plan]) -> Plan | None:
+        """The plan, or None when somebody wants to stop before there is one: reads need not be finished."""
+        task, stopping = asyncio.ensure_future(planning), asyncio.ensure_future(self.stop.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return await task if task.done() else None
+        finally:
+            task.cancel()
+            stopping.cancel()
+
+    def _objection(self, plan: Plan, approved: Impact, *, first: bool) -> str | None:
         """Why the plan of this round may not run."""
-        if self._plan.impact.severity > approved.severity:
-            return f"the rest is {self._plan.impact}, which was not approved"
-        reasons = () if first else self.objections(self._plan)
+        if plan.impact.severity > approved.severity:
+            return f"the rest is {plan.impact}, which was not approved"
+        reasons = () if first else self.objections(plan)
         return "\n  ".join(["the world has moved, and the rest was refused:", *reasons]) if reasons else None
 
     async def _look_back(self, turn: int, failed: Sequence[Outcome], again: bool) -> Plan:
@@ -192,17 +229,21 @@ class Apply:
         await asyncio.wait({stopping}, timeout=seconds)
         stopping.cancel()
 
-    async def _execute(self, turn: int) -> Sequence[Outcome]:
-        steps = self._plan.steps if turn == 1 else _renumbered(self._plan.steps, turn)
+    async def _execute(self, plan: Plan, turn: int) -> Sequence[Outcome]:
+        steps = plan.steps if turn == 1 else _renumbered(plan.steps, turn)
         executor = Executor(
             reader=self._reader,
-            writer=Writer(self.channel),
+            writer=Writer(self.channel, self.check),
             journal=self.journal,
             stop=self.stop,
             tell=self.tell,
             settle=self.settle,
         )
-        outcomes = await executor.run(steps)
+        try:
+            outcomes = await executor.run(steps)
+        except asyncio.CancelledError:
+            self._outcomes += executor.so_far(steps)
+            raise
         self._outcomes += outcomes
         return outcomes
 
@@ -213,22 +254,22 @@ class Apply:
 
     def _report(self, outcome: str, error: str | None = None) -> Report:
         return Report(
-            stack=self._plan.stack,
-            account_id=self._plan.account_id,
-            region=self._plan.region,
+            stack=self.spec.document.stack,
+            account_id=self.account_id,
+            region=self.channel.session.region,
             outcome=outcome,
             started=datetime.fromtimestamp(self._started, UTC),
             seconds=asyncio.get_running_loop().time() - self._began,
             outcomes=tuple(self._outcomes),
-            remaining=tuple(
-                change.address for change in self._plan.changes if change.action is not Action.UNCHANGED
-            )
-            if outcome not in ("converged", "unchanged")
-            else (),
-            error=error,
+            remaining=self._remaining() if outcome not in ("converged", "unchanged") else (),
+            error=error or (self.stop.reason if outcome == "partial" else None),
             api_calls=dict(sorted(self.channel.calls.items())),
             throttled=self.channel.throttled,
         )
+
+    def _remaining(self) -> tuple[str, ...]:
+        changes = self._plan.changes if self._plan else ()
+        return tuple(change.address for change in changes if change.action is not Action.UNCHANGED)
 
 
 def _renumbered(steps: Sequence[Step], turn: int) -> tuple[Step, ...]:

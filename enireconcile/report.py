@@ -284,6 +284,8 @@ def report_text(report: Report) -> str:
         "failed": click.style("Failed", fg="red", bold=True) + ": nothing was changed.",
     }
     lines = [words[report.outcome]]
+    if report.outcome == "partial" and not any(outcome.acted for outcome in report.outcomes):
+        lines = [click.style("Stopped", fg="red", bold=True) + ": nothing was changed. Running it again is safe."]
     failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
     lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]
     if report.error:

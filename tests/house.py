@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,9 @@ import boto3
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.model import Impact, Plan, Report
-from enireconcile.reconcile import Apply, Journal
+from enireconcile.reconcile import Apply, Journal, Stop
 from enireconcile.spec import Spec, load
-from enireconcile.store import Store
+from enireconcile.store.directory import Directory
 from enireconcile.survey import account_of, survey
 
 from .ec2 import EC2Server, Settings, World
@@ -91,45 +90,37 @@ class House:
         *,
         approve: Callable[[Plan], Impact] = lambda _: Impact.DESTRUCTIVE,
         state: Path | None = None,
-        prune: bool = False,
         timeout: float | None = None,
-        objections: Callable[[Plan], Sequence[str]] = lambda _: (),
+        **more: Any,
     ) -> Report:
-        """An apply under the lock; ``state`` is another host's state directory, ``timeout`` is --timeout."""
+        """An apply under the lock.
+
+        ``state`` is another host's state directory, ``timeout`` is --timeout, ``more`` is for Apply.
+        """
         spec = self.spec(text)
         with self._channel(spec) as channel:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
-            with Store(state or self.state).locked(scope, timeout=0, now=self.loop.time) as journal:
-                applying = self._applying(channel, spec, account, journal, approve, prune, objections, timeout)
+            with Directory(state or self.state).locked(scope, timeout=0, now=self.loop.time) as held:
+                applying = self._applying(channel, spec, account, held.journal, timeout, approve=approve, **more)
                 return run(applying, self.loop)
 
     async def _applying(
-        self,
-        channel: Channel,
-        spec: Spec,
-        account: str,
-        journal: Journal,
-        approve: Callable[[Plan], Impact],
-        prune: bool,
-        objections: Callable[[Plan], Sequence[str]],
-        timeout: float | None,
+        self, channel: Channel, spec: Spec, account: str, journal: Journal, timeout: float | None, **more: Any
     ) -> Report:
-        stop = asyncio.Event()
+        stop = Stop()
         if timeout is not None:
-            self.loop.call_later(timeout, stop.set)
+            self.loop.call_later(timeout, stop.because, "the time is up")
         return await Apply(
             channel=channel,
             spec=spec,
             account_id=account,
             journal=journal,
-            approve=approve,
             tell=self.events.append,
             stop=stop,
             settle=self.settle,
             now=self.loop.time,
-            prune=prune,
-            objections=objections,
+            **more,
         ).run()
 
     @contextmanager

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from enireconcile.cli import main
-from enireconcile.store import Store
+from enireconcile.store.directory import Directory
 
 from .ec2 import EC2Server, Fail, Hook, Settings, VirtualClock, World
 from .house import ENVIRONMENT, STORY
@@ -341,7 +341,7 @@ def test_ctrl_c_in_the_middle(tmp_path: Path, number: signal.Signals) -> None:
 def test_second_terminal_is_locked_out(server: EC2Server, tmp_path: Path) -> None:
     """Two applies of one stack: the second waits its time, then says who holds the lock, with code 4."""
     state = tmp_path / "state"
-    with Store(state).locked("123456789012-us-east-1-two-enis", timeout=0, now=lambda: 0.0):
+    with Directory(state).locked("123456789012-us-east-1-two-enis", timeout=0, now=lambda: 0.0):
         report = tmp_path / "report.json"
         process = _start(server, state, "apply", "-y", "--lock-timeout", "100ms", "--report", str(report), SPEC)
         _, stderr = process.communicate(timeout=60)

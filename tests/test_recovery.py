@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.errors import AmbiguityError, UnsupportedError
+from enireconcile.errors import AmbiguityError, LostLockError, UnsupportedError
 from enireconcile.guards import Allowed, objections
 from enireconcile.model import Impact, Plan, Status
 
@@ -133,6 +133,23 @@ def test_a_later_round_may_do_no_more_than_the_first(slow_house: House) -> None:
     assert report.outcome == "failed"
     assert "the rest was refused:\n  it changes 2 resources, and --max-changes is 1" in (report.error or "")
     assert account.address("web-1").get("AssociationId") != web_1["AssociationId"]
+    assert slow_house.apply().outcome == "converged"
+    assert_is_the_story(slow_house)
+
+
+def test_a_lock_that_is_lost_half_way_stops_every_further_call(slow_house: House) -> None:
+    """After three calls the lock is gone: what was made stays, nothing else leaves, the next run finishes."""
+
+    def check() -> None:
+        if len(slow_house.strict.mutating()) >= 3:
+            raise LostLockError("the lock is lost: bob has taken it over")
+
+    report = slow_house.apply(check=check)
+    # Calls that go out together are checked together.
+    assert 3 <= len(slow_house.strict.mutating()) <= 5
+    assert (report.outcome, report.exit_code) == ("partial", 5)
+    told = [outcome.error for outcome in report.outcomes if outcome.status is Status.FAILED]
+    assert "the lock is lost: bob has taken it over" in told
     assert slow_house.apply().outcome == "converged"
     assert_is_the_story(slow_house)
 

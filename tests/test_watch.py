@@ -18,7 +18,7 @@ from enireconcile.commands import ApplyOptions, Connection, watch
 from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.interrupt import Interrupt
 from enireconcile.spec import load
-from enireconcile.store import Store
+from enireconcile.store.directory import Directory
 
 from .ec2 import EC2Server, Fail, Hook, World
 from .firewalls import HA_FAILOVER, Firewalls
@@ -66,7 +66,7 @@ def watching(tmp_path: Path) -> Watching:
                 "timeout": None,
                 "settle_timeout": 1.0,
                 "lock_timeout": 0.0,
-                "state": tmp_path / "state",
+                "state": str(tmp_path / "state"),
                 **more,
             }
         )
@@ -201,7 +201,7 @@ def test_a_locked_stack_waits_for_the_next_round(
     watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another run has the stack: no waiting in line, the next round finds it free."""
-    held = Store(tmp_path / "state").locked("123456789012-us-east-1-one", timeout=0, now=lambda: 0.0)
+    held = Directory(tmp_path / "state").locked("123456789012-us-east-1-one", timeout=0, now=lambda: 0.0)
     held.__enter__()
     assert watching([spec], lambda: held.__exit__(None, None, None)) == 0
     told, stderr = outcomes(capsys)

@@ -50,11 +50,15 @@ class Channel:
         self.pacer = Pacer()
         self.calls: Counter[str] = Counter()
         self.throttled = 0
+        self._in_flight: set[object] = set()
         self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
-    async def attempt(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """One request, once. Raises Fault."""
+    async def attempt(
+        self, call: str, params: Mapping[str, Any], check: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """One request, once. Raises Fault, and what ``check`` raises when it is the request's turn."""
         await self.pacer.turn(call)
+        check()
         self.calls[call] += 1
         loop = asyncio.get_running_loop()
         # Shielded: a call that EC2 has perhaps begun is never abandoned half way, whoever cancels us.
@@ -71,17 +75,27 @@ class Channel:
         return response
 
     def _send(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+        this = object()
+        self._in_flight.add(this)
         try:
             client = self.session.client(_SERVICES.get(call, "ec2"))
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
             response = method(**params)
         except (ClientError, BotoCoreError, ResponseParserError) as error:
             raise fault_from(call, error) from None
+        finally:
+            self._in_flight.discard(this)
         log.debug("%s (request %s)", call, response.get("ResponseMetadata", {}).get("RequestId"))
         return response
 
+    @property
+    def busy(self) -> bool:
+        """Is a request on the wire? After a run there is none, unless somebody did not want to wait."""
+        return bool(self._in_flight)
+
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Wait for no answer: whoever wants one has it by now."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self.session.close()
 
 
@@ -118,14 +132,14 @@ class Reader:
 
 
 class Writer:
-    """One attempt of one mutating call at a time."""
+    """One attempt of one mutating call at a time. ``check`` raises when the right to make any is lost."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, check: Callable[[], None] = lambda: None) -> None:
+        self._channel, self._check = channel, check
 
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Fault."""
-        return await self._channel.attempt(call, params)
+        """Raises Fault, and what ``check`` raises."""
+        return await self._channel.attempt(call, params, self._check)
 
 
 def retrying(

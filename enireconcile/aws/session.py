@@ -1,7 +1,7 @@
 """From the standard AWS chain to clients that never retry by themselves.
 
 botocore would repeat AllocateAddress after a lost answer and leave a second address behind, so its own retries
-are switched off for good: the layer above decides, call by call.
+are switched off for good: the layer above decides, call by call. S3's are left on: see ``aws.objects``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Session:
     def _make(self, service: str) -> Any:
         try:
             return self.boto.client(  # type: ignore[call-overload]
-                service, region_name=self.region, config=_config(self.parallelism)
+                service, region_name=self.region, config=_config(self.parallelism, service)
             )
         except (BotoCoreError, ValueError) as error:
             raise EnireconcileError(
@@ -73,11 +73,13 @@ def _refuse_writes(model: OperationModel, **_: Any) -> None:
         raise PermissionError(f"{model.name} cannot leave a session that is for reading")
 
 
-def _config(parallelism: int) -> Config:
+def _config(parallelism: int, service: str = "") -> Config:
+    objects = service == "s3"
     return Config(
-        retries={"mode": "standard", "total_max_attempts": 1},
-        connect_timeout=10,
-        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 4 if objects else 1},
+        # A lease has to be renewed in time, and an object of ours is a few kilobytes.
+        connect_timeout=5 if objects else 10,
+        read_timeout=10 if objects else 60,
         max_pool_connections=max(parallelism, 10),
         user_agent_extra=f"enireconcile/{__version__}",
     )

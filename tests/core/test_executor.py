@@ -48,6 +48,8 @@ class House:
         self.calls: list[tuple[float, str, Mapping[str, Any]]] = []
         self.reads: list[tuple[float, str, Any]] = []
         self.notes: list[str] = []
+        self.trail: list[str] = []
+        self.safe = (0, 0)
         self.events: list[Mapping[str, Any]] = []
         self.open: set[str] = set()
         self.waited = 0.0
@@ -83,6 +85,7 @@ class House:
 
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         self.calls.append((self.now, call, params))
+        assert self.safe == (len(self.notes), len(self.trail)), "a call leaves before it is written down"
         self.during()
         await asyncio.sleep(self.takes)
         answers = self.answers.get(call) or [{}]
@@ -123,6 +126,15 @@ class Notes:
     def waited(self, address: str, digest: str) -> float:
         self._house.notes.append(f"waits {address} {digest[-4:]}")
         return self._house.waited
+
+    def calling(self, address: str, call: str) -> None:
+        self._house.trail.append(f"{address} {call}")
+
+    def answered(self, address: str, call: str, error: str | None) -> None:
+        self._house.trail.append(f"{address} {call} {error}")
+
+    async def flushed(self) -> None:
+        self._house.safe = (len(self._house.notes), len(self._house.trail))
 
 
 @pytest.fixture
@@ -497,6 +509,19 @@ def test_an_intent_is_written_before_each_create_and_for_creates_only(house: Hou
     ]
 
 
+def test_other_calls_leave_a_trail(house: House) -> None:
+    """A line before each attempt and one with what came of it; a create that fails says why."""
+    house.answers |= {"CreateTags": [no("CreateTags", "IncorrectState"), {}], RUN: [no(RUN, "Unauthorized")]}
+    house.run(step(2), launch())
+    assert sorted(house.trail) == [
+        "elastic_ips.e2 CreateTags",
+        "elastic_ips.e2 CreateTags",
+        "elastic_ips.e2 CreateTags IncorrectState",
+        "elastic_ips.e2 CreateTags None",
+        "instances.i RunInstances Unauthorized",
+    ]
+
+
 def test_what_cannot_be_written_down_is_not_begun(house: House) -> None:
     house.full = True
     created, tagged = house.run(allocate(), step(2))
@@ -641,3 +666,52 @@ def test_what_was_waited_for_in_vain_for_long_is_not_waited_for_again(
     [outcome] = house.run(step(1, "DetachNetworkInterface", until=off))
     assert ends([outcome]) == [end]
     assert outcome.error == f"eni-1: after {seconds:g} s Status is in-use; Pull it."
+
+
+# ---- waiting for nothing
+
+
+def cancelled(house: House, seconds: float, *steps: Step) -> list[Outcome]:
+    """The outcomes so far, of a run that is cancelled after some seconds."""
+
+    async def go() -> list[Outcome]:
+        executor = Executor(
+            reader=house,
+            writer=house,
+            journal=Notes(house),
+            stop=house.stop,
+            tell=house.events.append,
+            settle=SETTLE,
+        )
+        task = asyncio.ensure_future(executor.run(steps))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return executor.so_far(steps)
+
+    return run(go(), house.loop)
+
+
+def test_who_waits_for_nothing_knows_what_was_under_way(house: House) -> None:
+    """Done, in flight, waiting for EC2 before and after its call, and not begun."""
+    house.takes = 5.0
+    until = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),))
+    outcomes = cancelled(
+        house,
+        7.0,
+        step(1),
+        step(2, "CreateTags", 1),
+        step(3, "DetachNetworkInterface", until=until),
+        step(4, "AttachNetworkInterface", when=(until,)),
+        step(5, "CreateTags", 2),
+    )
+    assert ends(outcomes) == ["done 1x", "failed 1x", "failed 1x", "failed 0x", "skipped 0x"]
+    assert [outcome.error for outcome in outcomes] == [
+        None,
+        "called, and not waited for",
+        "called, and not waited for",
+        "stopped while waiting",
+        "stopped before it began",
+    ]
+    assert [outcome.acted for outcome in outcomes] == [True, True, True, False, False]

@@ -484,8 +484,18 @@ def test_an_outcome_has_its_exit_code(outcome: str, code: int) -> None:
     ],
 )
 def test_the_closing_words_of_an_apply(outcome: str, words: str, mixed: Plan) -> None:
-    done, skipped = (Outcome(mixed.steps[0], status) for status in (Status.DONE, Status.SKIPPED))
+    done, skipped = Outcome(mixed.steps[0], Status.DONE, acted=True), Outcome(mixed.steps[0], Status.SKIPPED)
     assert piped(report_text(report(outcome, done, skipped))).splitlines()[0] == words
+
+
+def test_who_stopped_before_anything_was_done_is_told_so(mixed: Plan) -> None:
+    skipped = Outcome(mixed.steps[0], Status.SKIPPED, error="stopped before it began")
+    text = piped(report_text(report("partial", skipped, error="stopped by SIGTERM", remaining=("instances.web",))))
+    assert text.split("\n") == [
+        "Stopped: nothing was changed. Running it again is safe.",
+        "  stopped by SIGTERM",
+        "  still to do: instances.web",
+    ]
 
 
 def test_the_closing_words_name_what_failed_and_what_is_still_to_do(mixed: Plan) -> None:
@@ -498,7 +508,7 @@ def test_the_closing_words_name_what_failed_and_what_is_still_to_do(mixed: Plan)
 
 def test_the_closing_words_line_by_line(mixed: Plan) -> None:
     """What was done is counted, what failed is told with its call, lines of a message stay lines."""
-    done = Outcome(mixed.steps[0], Status.DONE)
+    done = Outcome(mixed.steps[0], Status.DONE, acted=True)
     failed = Outcome(mixed.steps[1], Status.FAILED, 1, 0.1, error="EC2 said no:\n  because")
     remaining = ("instances.db", "instances.web")
     text = piped(report_text(report("partial", done, done, failed, error="and\nmore", remaining=remaining)))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from enireconcile.errors import EnireconcileError, LockedError
 from enireconcile.model import Secret, fingerprint
-from enireconcile.store import Journal, Store, default_root
+from enireconcile.store import Journal, Store
+from enireconcile.store.directory import Directory, FileLog, default_root
 
 from .worlds import examples
 
@@ -35,7 +36,7 @@ class Host:
 
     def next_run(self) -> Journal:
         """Whatever the last run had in memory is gone."""
-        self.journal = Journal(self.path, lambda: self.now)
+        self.journal = Journal(FileLog(self.path), SCOPE, lambda: self.now)
         return self.journal
 
     def begin(self, address: str = WEB, digest: str = DIGEST, *, fresh: bool = False) -> str:
@@ -134,8 +135,8 @@ def test_two_hosts_that_remember_nothing_use_the_same_token(tmp_path: Path) -> N
 
 
 def test_two_stacks_use_different_tokens(tmp_path: Path) -> None:
-    one, two = tmp_path / "one" / "j", tmp_path / "two" / "j"
-    assert Journal(one, float).token(WEB, RUN, DIGEST) != Journal(two, float).token(WEB, RUN, DIGEST)
+    one, two = (Journal(FileLog(tmp_path / "j"), stack, float) for stack in ("one", "two"))
+    assert one.token(WEB, RUN, DIGEST) != two.token(WEB, RUN, DIGEST)
 
 
 # ---- what is remembered
@@ -347,6 +348,15 @@ def test_compaction_keeps_what_is_known(
     assert known_of(host.next_run()) == known
 
 
+def test_compaction_keeps_the_end_of_the_trail(host: Host) -> None:
+    """The last five hundred lines of other calls, in their order."""
+    for number in range(2001):
+        host.journal.calling(WEB, f"Call{number}")
+    host.next_run()
+    calls = [json.loads(line)["call"] for line in host.path.read_text().splitlines()]
+    assert calls == [f"Call{number}" for number in range(1501, 2001)]
+
+
 def known_of(journal: Journal) -> list[object]:
     """All that a journal can be asked about three resources."""
     addresses = [f"instances.{number}" for number in range(3)]
@@ -378,7 +388,7 @@ def hold(store: Store, scope: str = SCOPE) -> Any:
 
 
 def test_the_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
-    with hold(Store(tmp_path)), pytest.raises(LockedError) as raised, hold(Store(tmp_path)):
+    with hold(Directory(tmp_path)), pytest.raises(LockedError) as raised, hold(Directory(tmp_path)):
         raise AssertionError("two hold one lock")
     assert raised.value.exit_code == 4
     assert f"{SCOPE} is locked by " in raised.value.message
@@ -386,23 +396,23 @@ def test_the_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
 
 
 def test_a_holder_that_left_no_name_is_another_run(tmp_path: Path) -> None:
-    with hold(Store(tmp_path)):
+    with hold(Directory(tmp_path)):
         (tmp_path / SCOPE / "holder.json").write_text("torn {")
-        with pytest.raises(LockedError) as raised, hold(Store(tmp_path)):
+        with pytest.raises(LockedError) as raised, hold(Directory(tmp_path)):
             raise AssertionError("two hold one lock")
     assert raised.value.message == f"{SCOPE} is locked by another run"
 
 
 def test_a_lock_is_free_again_after_its_run_even_if_that_failed(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), hold(Store(tmp_path)):
+    with pytest.raises(ZeroDivisionError), hold(Directory(tmp_path)):
         raise ZeroDivisionError
-    with hold(Store(tmp_path)) as journal:
-        assert journal.recall(WEB) is None
+    with hold(Directory(tmp_path)) as held:
+        assert held.journal.recall(WEB) is None
     assert [path.name for path in (tmp_path / SCOPE).iterdir()] == ["lock"]
 
 
 def test_stacks_do_not_lock_each_other(tmp_path: Path) -> None:
-    with hold(Store(tmp_path), "one"), hold(Store(tmp_path), "two"):
+    with hold(Directory(tmp_path), "one"), hold(Directory(tmp_path), "two"):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
@@ -410,27 +420,27 @@ def test_a_lock_that_a_crash_left_behind_holds_nobody_up(tmp_path: Path) -> None
     (tmp_path / SCOPE).mkdir()
     (tmp_path / SCOPE / "lock").touch()
     (tmp_path / SCOPE / "holder.json").write_text("{}")
-    with hold(Store(tmp_path)):
+    with hold(Directory(tmp_path)):
         held_by = json.loads((tmp_path / SCOPE / "holder.json").read_text())
     assert held_by["pid"] == os.getpid()
 
 
 def test_the_next_run_remembers_what_the_last_one_wrote(tmp_path: Path) -> None:
-    with hold(Store(tmp_path)) as journal:
-        journal.intend(IP, ALLOCATE, DIGEST, None)
-    with hold(Store(tmp_path)) as journal:
-        assert journal.recalls_open(IP)
+    with hold(Directory(tmp_path)) as held:
+        held.journal.intend(IP, ALLOCATE, DIGEST, None)
+    with hold(Directory(tmp_path)) as held:
+        assert held.journal.recalls_open(IP)
 
 
 def test_only_the_user_may_look_into_the_state_directory(tmp_path: Path) -> None:
-    with hold(Store(tmp_path)):
+    with hold(Directory(tmp_path)):
         mode = (tmp_path / SCOPE).stat().st_mode
     assert oct(mode & 0o777) == oct(0o700)
 
 
 def test_a_state_directory_that_is_a_file_is_an_error_in_words(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a directory")
-    with pytest.raises(EnireconcileError) as raised, hold(Store(tmp_path / "state")):
+    with pytest.raises(EnireconcileError) as raised, hold(Directory(tmp_path / "state")):
         raise AssertionError("there is no such directory")
     assert raised.value.message.startswith(f"cannot use the state directory {tmp_path / 'state' / SCOPE}: ")
     assert raised.value.hint == "give one that you can write with --state"
@@ -438,10 +448,11 @@ def test_a_state_directory_that_is_a_file_is_an_error_in_words(tmp_path: Path) -
 
 def test_a_full_disk_is_an_error_in_words_and_lets_go_of_the_lock(tmp_path: Path) -> None:
     (tmp_path / SCOPE).mkdir()
-    (tmp_path / SCOPE / "holder.json").symlink_to("/dev/full")
-    with pytest.raises(EnireconcileError, match="cannot use the state directory"), hold(Store(tmp_path)):
+    (tmp_path / SCOPE / "holder.json.new").symlink_to("/dev/full")
+    with pytest.raises(EnireconcileError, match="cannot use the state directory"), hold(Directory(tmp_path)):
         raise AssertionError("nothing can be written")
-    with hold(Store(tmp_path)):
+    (tmp_path / SCOPE / "holder.json.new").unlink()
+    with hold(Directory(tmp_path)):
         assert (tmp_path / SCOPE / "holder.json").is_file()
 
 

@@ -1,31 +1,21 @@
-"""What one run leaves for the next: a lock per stack, and a journal of what was asked of EC2.
+"""What was asked of EC2, and what came of it: one JSON line each, safe before the call leaves.
 
 The journal is no state file: it can be lost at any time, and then EC2 is asked again and the settle time waited.
-With it, a run that follows a crash at once repeats the same ClientToken, and knows what may exist unseen. One
-JSON line an event, written and flushed to disk before the call that it speaks of. No parameter is written, only
-a hash of all of them.
+With it, a run that follows a crash at once repeats the same ClientToken, and knows what may exist unseen. No
+parameter is written, only a hash of all of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import json
-import os
-import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from enireconcile.errors import EnireconcileError, LockedError
-
-_KEEP_LINES = 2000
 _OLDEST_READ = 10.0
 """Seconds by which a describe may lag behind an earlier one."""
 
@@ -47,18 +37,51 @@ class Memory:
     seen: bool = False
 
 
-class Journal:
-    """Append-only memory of creates, by address. ``now`` gives seconds since the epoch."""
+class Log(ABC):
+    """Where the lines of a journal are. Every method raises EnireconcileError.
 
-    def __init__(self, path: Path, now: Callable[[], float]) -> None:
-        self._path, self._now = path, now
+    Beyond ``longest`` lines it is trimmed to what is remembered and the ``trail`` of the last other lines.
+    """
+
+    longest = 2000
+    trail = 500
+
+    @abstractmethod
+    def read(self) -> str:
+        """All of it; an end that a crash tore off, or what somebody else wrote, may be among it."""
+
+    @abstractmethod
+    def append(self, line: str) -> None:
+        """Add a line, which need not be safe yet."""
+
+    @abstractmethod
+    def replace(self, text: str) -> None:
+        """Put other lines in the place of all."""
+
+    @abstractmethod
+    async def flushed(self) -> None:
+        """Return when all that was appended is safe."""
+
+
+class Journal:
+    """Append-only memory of creates, by address, with a trail of the other calls.
+
+    ``scope`` is the name of what it is the journal of; ``now`` gives seconds since the epoch.
+    """
+
+    def __init__(self, log: Log, scope: str, now: Callable[[], float]) -> None:
+        self._log, self._scope, self._now = log, scope, now
         self._memory: dict[str, Memory] = {}
         self._waits: dict[str, tuple[str, float]] = {}
-        self._lines = 0
-        with contextlib.suppress(FileNotFoundError):
-            self._read(path.read_text(encoding="utf-8", errors="replace"))
-        if self._lines > _KEEP_LINES:
+        self._trail: deque[str] = deque(maxlen=log.trail)
+        lines = log.read().splitlines()
+        self._read(lines)
+        if len(lines) > log.longest:
             self._compact()
+
+    async def flushed(self) -> None:
+        """To be awaited before a request leaves: what announces it is safe."""
+        await self._log.flushed()
 
     def recall(self, address: str) -> Memory | None:
         return self._memory.get(address)
@@ -109,14 +132,26 @@ class Journal:
                 return memory.token
             before = memory.result or memory.previous or ""
             before += f"/{memory.token}" if fresh else ""
-        seed = "\n".join((self._path.parent.name, address, call, digest, before))
+        seed = "\n".join((self._scope, address, call, digest, before))
         return hashlib.sha256(seed.encode()).hexdigest()[:48]
 
     def _age(self, memory: Memory) -> float:
         return abs(self._now() - memory.at)
 
+    def calling(self, address: str, call: str) -> None:
+        """A request that creates nothing is about to leave."""
+        self._append({"event": "call", "address": address, "call": call})
+
+    def answered(self, address: str, call: str, error: str | None) -> None:
+        """It, or a create that failed, was answered; ``error`` is a code."""
+        self._append({"event": "answer", "address": address, "call": call, "error": error})
+
+    def opened(self, by: Mapping[str, Any]) -> None:
+        """A run begins."""
+        self._append({"event": "run", **by})
+
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None:
-        """To be called before the request leaves."""
+        """A create is about to leave."""
         memory = self._memory.get(address)
         previous = (memory.result or memory.previous) if memory else None
         self._append(
@@ -153,14 +188,16 @@ class Journal:
                 self.made(address, present[address])
             self._append({"event": "seen", "address": address})
 
-    def _read(self, text: str) -> None:
-        for line in text.splitlines():
-            # A line that a crash tore apart was flushed before its call could begin: it tells of nothing.
+    def _read(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            # A line that a crash tore apart was never safe, so its call did not begin: it tells of nothing.
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._apply(json.loads(line))
-            self._lines += 1
+                self._apply(json.loads(line), line)
 
-    def _apply(self, event: dict[str, Any]) -> None:
+    def _apply(self, event: dict[str, Any], line: str) -> None:
+        if event["event"] in ("call", "answer", "run"):
+            self._trail.append(line)
+            return
         address = event["address"]
         if event["event"] == "intent":
             self._memory[address] = Memory(
@@ -184,28 +221,12 @@ class Journal:
                 del self._memory[address]
 
     def _append(self, event: dict[str, Any]) -> None:
-        event = {"at": self._now(), **event}
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                if file.tell() and not self._ends_with_newline():
-                    file.write("\n")
-                file.write(json.dumps(event, sort_keys=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise EnireconcileError(
-                f"cannot write the journal {self._path}: {error.strerror or error}",
-                hint="make room, or give another directory with --state",
-            ) from None
-        self._apply(event)
-
-    def _ends_with_newline(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+        line = json.dumps({"at": self._now(), **event}, sort_keys=True)
+        self._log.append(line)
+        self._apply(json.loads(line), line)
 
     def _compact(self) -> None:
-        """Keep only what is remembered: at most four lines an address."""
+        """Keep the last lines of the trail and what is remembered: at most four lines an address."""
         lines: list[dict[str, Any]] = []
         for address, memory in sorted(self._memory.items()):
             at = {"at": memory.at, "address": address}
@@ -217,80 +238,5 @@ class Journal:
                 lines.append({**at, "event": "seen"})
         for address, (digest, since) in sorted(self._waits.items()):
             lines.append({"at": since, "address": address, "event": "waits", "digest": digest})
-        text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
-        replacement = self._path.with_suffix(".new")
-        replacement.write_text(text, encoding="utf-8")
-        replacement.replace(self._path)
-        self._lines = len(lines)
-
-
-class Store:
-    """A directory per (account, region, stack) under ``root``."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    @contextlib.contextmanager
-    def locked(self, scope: str, *, timeout: float, now: Callable[[], float]) -> Iterator[Journal]:
-        """The journal of a scope, while nobody else has it. Raises LockedError, EnireconcileError.
-
-        ``scope`` is a file name, e.g. ``123456789012-us-east-1-two-enis``; ``timeout`` is in seconds.
-        """
-        place = self._root / scope
-        holder = place / "holder.json"
-        lock = FileLock(place / "lock")
-        with _explained(place):
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                lock.acquire(timeout=timeout, poll_interval=0.1)
-            except Timeout:
-                raise LockedError(
-                    f"{scope} is locked by {_whoever(holder)}", hint="wait for that run, or raise --lock-timeout"
-                ) from None
-        try:
-            with _explained(place):
-                holder.write_text(json.dumps(_me(now)), encoding="utf-8")
-                journal = Journal(place / "journal.jsonl", now)
-            yield journal
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
-
-
-@contextlib.contextmanager
-def _explained(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EnireconcileError(
-            f"cannot use the state directory {place}: {error.strerror or error}",
-            hint="give one that you can write with --state",
-        ) from None
-
-
-def default_root() -> Path:
-    """``$XDG_STATE_HOME/enireconcile``, else ``~/.local/state/enireconcile``."""
-    home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "enireconcile"
-
-
-def _me(now: Callable[[], float]) -> dict[str, Any]:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return {
-        "who": user,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]]),
-        "since": datetime.fromtimestamp(now(), UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _whoever(holder: Path) -> str:
-    try:
-        me = json.loads(holder.read_text(encoding="utf-8"))
-        return f"{me['who']} on {me['host']} (pid {me['pid']}, since {me['since']}: {me['command']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another run"
+        remembered = [json.dumps(line, sort_keys=True) for line in lines]
+        self._log.replace("".join(f"{line}\n" for line in [*self._trail, *remembered]))
