@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from enireconcile.errors import AmbiguityError, LostLockError, UnsupportedError
 from enireconcile.guards import Allowed, objections
 from enireconcile.model import Impact, Plan, Status
 
-from .ec2 import Call, Hook
-from .house import SLOW, House, open_house
-from .story import Account, assert_is_the_story
+from .ec2 import Call, Hook, World
+from .house import SLOW, STORY, House, open_house
+from .story import DRIFTS, Account, assert_is_the_story
 
 
 def _spec(body: str) -> str:
@@ -134,6 +135,93 @@ def test_a_later_round_may_do_no_more_than_the_first(slow_house: House) -> None:
     assert "the rest was refused:\n  it changes 2 resources, and --max-changes is 1" in (report.error or "")
     assert account.address("web-1").get("AssociationId") != web_1["AssociationId"]
     assert slow_house.apply().outcome == "converged"
+
+
+def _stop(world: World) -> bool:
+    running = [instance.id for instance in world.data.instances.values() if instance.state == "running"]
+    if running:
+        world.call("StopInstances", InstanceIds=running)
+    return bool(running)
+
+
+def _start(world: World) -> bool:
+    stopped = [instance.id for instance in world.data.instances.values() if instance.state == "stopped"]
+    if stopped:
+        world.call("StartInstances", InstanceIds=stopped)
+    return bool(stopped)
+
+
+def _attach(world: World) -> bool:
+    [instance_id] = world.data.instances
+    idle = [interface.id for interface in world.data.interfaces.values() if interface.attachment is None]
+    if idle:
+        world.call("AttachNetworkInterface", NetworkInterfaceId=idle[0], InstanceId=instance_id, DeviceIndex=1)
+    return bool(idle)
+
+
+def _other_index(account: Account) -> None:
+    """eth1 sits one index further on."""
+    eth1 = account.interface("web-eth1")
+    account.ec2.detach_network_interface(AttachmentId=eth1["Attachment"]["AttachmentId"])
+    account.house.loop.now += 5
+    account.ec2.attach_network_interface(
+        NetworkInterfaceId=eth1["NetworkInterfaceId"],
+        InstanceId=account.instance()["InstanceId"],
+        DeviceIndex=2,
+    )
+    account.house.loop.now += 5
+
+
+def _quicker(house: House, look: str, deed: Callable[[World], bool]) -> Hook:
+    """From now on, just before each such look, the deed is tried until it is done; ``times`` is 0 then."""
+    world = house.strict.world
+
+    def do(_: Call) -> None:
+        world.settle()
+        if deed(world):
+            hook.times = 0
+
+    hook = Hook(action=look, times=1000, callback=do)
+    house.strict.faults.add(hook)
+    return hook
+
+
+MEANWHILE = [
+    pytest.param("stopped", None, "DescribeInstances", _stop, id="an instance to be stopped is stopped"),
+    pytest.param("running", DRIFTS["the instance stopping"][0], "DescribeInstances", _start, id="started again"),
+    pytest.param("running", DRIFTS["eth1 detached"][0], "DescribeNetworkInterfaces", _attach, id="attached again"),
+    pytest.param("running", _other_index, "DescribeNetworkInterfaces", _attach, id="moved to its index"),
+]
+
+
+@pytest.mark.parametrize(("state", "drift", "look", "deed"), MEANWHILE)
+def test_what_another_host_does_first_is_not_waited_for(
+    state: str,
+    drift: Callable[[Account], None] | None,
+    look: str,
+    deed: Callable[[World], bool],
+    slow_house: House,
+) -> None:
+    """A host without our lock is quicker by a moment, so that a state that we wait for has passed unseen."""
+    text = STORY.read_text(encoding="utf-8").replace("    instance_type", f"    state: {state}\n    instance_type")
+    if drift is not None:
+        slow_house.apply(text)
+        drift(Account(slow_house))
+    hook = _quicker(slow_house, look, deed)
+    report = slow_house.apply(text)
+    assert (report.outcome, hook.times) == ("converged", 0)
+    assert report.seconds < 15
+    assert slow_house.plan(text).empty
+
+
+def test_what_is_stopped_while_it_is_launched_is_started(slow_house: House) -> None:
+    """The launch is over then, whatever the spec wants; the next plan mends what it finds."""
+    hook = _quicker(slow_house, "DescribeInstances", _stop)
+    report = slow_house.apply()
+    assert hook.times == 0
+    assert report.outcome == "converged"
+    assert [outcome.step.call for outcome in report.outcomes][-1] == "StartInstances"
+    assert report.seconds < slow_house.settle + 15
     assert_is_the_story(slow_house)
 
 

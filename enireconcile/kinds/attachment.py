@@ -179,7 +179,7 @@ def _force(step: Step, interface_id: str, patience: int) -> Step:
         id=f"{step.id}/Force",
         params={**step.params, "Force": True},
         after=frozenset({asked(step.address)}),
-        unless=replace(vacated(interface_id), timeout=patience),
+        unless=replace(vacated(interface_id, step.params["AttachmentId"]), timeout=patience),
         note=f"by force if it still hangs after {patience} s",
     )
 

@@ -123,7 +123,8 @@ class Instances(Kind):
                 _DESCRIBE,
                 Ref(item.address),
                 has=(
-                    ("State.Name", ("running",)),
+                    # Whoever has stopped it meanwhile, the launch is over.
+                    ("State.Name", ("running", "stopping", "stopped")),
                     ("length(NetworkInterfaces[?Attachment.Status=='attached'])", (len(interfaces),)),
                 ),
                 never=_ENDED,
@@ -207,8 +208,9 @@ def _start(item: Item, world: World) -> Step:
         address=item.address,
         # What changes on its interfaces changes while it sleeps.
         after=frozenset(condition(address) for address in addresses for condition in (settled, attached)),
-        when=_stopped(item, world) if stopping else (),
-        until=Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", ("running",)),), never=_ENDED),
+        # No longer stopping, that is: another host may have started it by then.
+        when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),
+        until=_reached(("running",), item, world),
     )
 
 
@@ -219,7 +221,7 @@ def _stop(item: Item, world: World) -> Step:
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
         impact=Impact.DISRUPTIVE,
-        until=_stopped(item, world)[0],
+        until=_reached(("stopped",), item, world),
     )
 
 
@@ -245,6 +247,5 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
     )
 
 
-def _stopped(item: Item, world: World) -> tuple[Expect]:
-    has = (("State.Name", ("stopped",)),)
-    return (Expect(_DESCRIBE, world.id_of(item.address), has=has, never=_ENDED),)
+def _reached(states: tuple[str, ...], item: Item, world: World) -> Expect:
+    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=_ENDED)

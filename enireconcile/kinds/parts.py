@@ -17,6 +17,7 @@ from enireconcile.records import LiveAttachment, LiveElasticIp, LiveNetworkInter
 from enireconcile.spec import Document
 
 INTERFACES = "DescribeNetworkInterfaces"
+_AT_REST = ("available", "in-use")
 _HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
 
 
@@ -117,8 +118,10 @@ def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
     """
     if live is None or live.status == "available":
         return ()
-    goes = live.attachment is not None and live.attachment.delete_on_termination
-    return (replace(vacated(live.id), gone=goes),)
+    if live.attachment is None:
+        # It is young, and another host may be quicker to attach it.
+        return (Expect(INTERFACES, live.id, has=(("Status", _AT_REST),)),)
+    return (replace(vacated(live.id, live.attachment.id), gone=live.attachment.delete_on_termination),)
 
 
 def disassociate(address: str, live: LiveElasticIp) -> Step:
@@ -159,7 +162,7 @@ def detach(address: str, interface_id: str, place: LiveAttachment | Occupant) ->
         address=address,
         impact=Impact.DISRUPTIVE,
         frees=frozenset(slots),
-        until=vacated(interface_id),
+        until=vacated(interface_id, attachment_id),
     )
 
 
@@ -171,7 +174,13 @@ def refuse_primary(address: str, who: str, index: int, card: int, instance_id: s
         )
 
 
-def vacated(interface_id: str) -> Expect:
-    """To wait for after detaching and before deleting: the interface is attached to nothing, or gone."""
-    free = (("Status", ("available",)),)
-    return Expect(INTERFACES, interface_id, has=free, gone=True, timeout=600, advice=_HELD)
+def vacated(interface_id: str, attachment_id: str | None = None) -> Expect:
+    """To wait for after detaching and before deleting: the interface is attached to nothing, or gone.
+
+    Where it is only one attachment that must have ended, another will do: being available is a moment that passes
+    unseen if another host attaches the interface at once.
+    """
+    has: tuple[tuple[str, tuple[str | bool, ...]], ...] = (("Status", ("available",)),)
+    if attachment_id is not None:
+        has = (("Status", _AT_REST), (f"Attachment.AttachmentId != '{attachment_id}'", (True,)))
+    return Expect(INTERFACES, interface_id, has=has, gone=True, timeout=600, advice=_HELD)

@@ -196,7 +196,7 @@ def _interface(
         private_ip=private_ip,
         description=row.get("description", ""),
         source_dest_check=row.get("source_dest_check", True),
-        status="detaching" if detaching else "in-use" if place else "available",
+        status=row.get("status", "detaching" if detaching else "in-use" if place else "available"),
         attachment=place[0] if place else None,
         addresses={private_ip: holder} if holder else {},
     )

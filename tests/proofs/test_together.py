@@ -30,6 +30,8 @@ MEETINGS = [
     ("rich", "ModifyNetworkInterfaceAttribute network_interfaces.standby-eth1 SourceDestCheck"),
     ("rich", "ModifyNetworkInterfaceAttribute network_interfaces.front-eth1 Attachment"),
     ("rich", "StopInstances instances.standby"),
+    ("rich", "AuthorizeSecurityGroupEgress security_groups.front"),
+    ("rich", "RevokeSecurityGroupEgress security_groups.shut"),
 ]
 
 
