@@ -49,6 +49,9 @@ def _place(text: str) -> str:
     return text
 
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
 def _specs(command: F) -> F:
     return click.argument("specs", nargs=-1, required=True, metavar="SPEC...")(command)
 
@@ -85,7 +88,7 @@ _RUNNING = (
     click.option("-y", "--auto-approve", is_flag=True, help="Do not ask."),
     click.option("--allow-destroy", is_flag=True, help="With -y: also run what deletes, releases or terminates."),
     click.option("--max-changes", type=click.IntRange(0), metavar="N", help="Refuse a plan that changes more."),
-    click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON report here."),
+    click.option("--report", type=_FILE, help="Write the JSON report here."),
     click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
     click.option(
         "--settle-timeout",
@@ -165,6 +168,7 @@ def schema() -> int:
 @_aws
 @_prune
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--out", type=_FILE, help="Save the plan here, for apply --plan.")
 def plan(
     specs: Sequence[str],
     output: str,
@@ -173,30 +177,49 @@ def plan(
     parallelism: int,
     prune: bool,
     detailed_exitcode: bool,
+    out: Path | None,
 ) -> int:
     """Show what apply would do. Changes nothing."""
     loaded = _load(specs)
     from enireconcile import commands
 
-    changes = commands.plan(loaded, commands.Connection(region, profile, parallelism), output, prune=prune)
+    connection = commands.Connection(region, profile, parallelism)
+    changes = commands.plan(loaded, connection, output, prune=prune, out=out)
     return EXIT_CHANGES if changes and detailed_exitcode else 0
 
 
 @cli.command()
-@_specs
+@click.argument("specs", nargs=-1, metavar="[SPEC...]")
+@click.option("--plan", type=_FILE, help="Instead of SPEC: a plan that was saved by plan --out.")
 @_output
 @_aws
 @_prune
 @_running()
-def apply(specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any) -> int:
+def apply(
+    specs: Sequence[str],
+    plan: Path | None,
+    region: str | None,
+    profile: str | None,
+    parallelism: int,
+    **options: Any,
+) -> int:
     """Do what plan shows, after asking.
 
     Plans, asks, executes, reads back and reports. Running it again changes nothing more.
     """
-    loaded = _load(specs)
+    if plan is None:
+        if not specs:
+            raise click.UsageError("Missing argument 'SPEC...', or --plan FILE.")
+        loaded = _load(specs)
+    elif specs or region or options["prune"]:
+        raise click.UsageError(
+            "--plan says itself for which specs, where and how: give no SPEC, --region or --prune."
+        )
     from enireconcile import commands
 
     connection = commands.Connection(region, profile, parallelism)
+    if plan is not None:
+        return commands.apply_saved(plan, _load, connection, commands.ApplyOptions(**options))
     return commands.apply(loaded, connection, commands.ApplyOptions(**options))
 
 

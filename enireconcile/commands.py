@@ -9,7 +9,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,11 +21,12 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError, LostLockError, StoppedError
-from enireconcile.guards import Allowed, guard, objections
+from enireconcile.guards import Allowed, guard, objections, refusal
 from enireconcile.interrupt import Interrupt, leave
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
+from enireconcile.saved import Saved, SavedPlan, reasons_against, saved_in
 from enireconcile.spec import SECTIONS, Spec
 from enireconcile.survey import account_of, guard_account, survey
 
@@ -72,7 +73,7 @@ class News:
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """The flags of ``apply``, and what was said before; times are in seconds."""
+    """The flags of ``apply``, its saved plans by spec file, and what was said before; times are in seconds."""
 
     output: str
     auto_approve: bool
@@ -84,6 +85,7 @@ class ApplyOptions:
     prune: bool = False
     allow_destroy: bool = False
     max_changes: int | None = None
+    saved: Mapping[str, SavedPlan] = field(default_factory=dict)
     news: News = field(default_factory=News)
 
     @property
@@ -91,24 +93,31 @@ class ApplyOptions:
         return Allowed(self.auto_approve, self.allow_destroy, self.max_changes)
 
 
-def plan(specs: Sequence[Spec], connection: Connection, output: str, *, prune: bool = False) -> bool:
-    """Print a plan for each spec. The answer is whether any of them has changes."""
+def plan(
+    specs: Sequence[Spec], connection: Connection, output: str, *, prune: bool = False, out: Path | None = None
+) -> bool:
+    """Print a plan for each spec, and save them all in ``out``. The answer is whether any of them has changes."""
     texts: list[str] = []
     objects: list[dict[str, Any]] = []
-    changes = False
+    made: list[Plan] = []
     for spec in specs:
         with connection.open(spec, read_only=True) as channel:
-            made = asyncio.run(survey(Reader(channel), spec, channel.session.region, prune=prune))
-            changes = changes or not made.empty
+            made.append(asyncio.run(survey(Reader(channel), spec, channel.session.region, prune=prune)))
             if output == "json":
-                objects.append(plan_json(made, channel.calls))
+                objects.append(plan_json(made[-1], channel.calls))
             else:
-                texts.append(plan_text(made))
+                texts.append(plan_text(made[-1]))
+    if out is not None:
+        plans = (SavedPlan(spec.file, spec.digest, each) for spec, each in zip(specs, made, strict=True))
+        saved = Saved(tuple(plans), prune).text(datetime.now(UTC).isoformat(timespec="seconds"))
+        _write_whole(out, saved, "the plan", 0o600)
     if output == "json":
         click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2))
     else:
         click.echo("\n\n".join(texts))
-    return changes
+    if out is not None:
+        click.echo(f"saved: `enireconcile apply --plan {out}` does exactly this", err=True)
+    return any(not each.empty for each in made)
 
 
 def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
@@ -125,6 +134,52 @@ def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) 
             _write_report(options.report, reports)
     code = max((report.exit_code for report in reports), default=0)
     return leave(code) if interrupt.left else code
+
+
+def apply_saved(
+    path: Path,
+    load: Callable[[Sequence[str]], Sequence[Spec]],
+    connection: Connection,
+    options: ApplyOptions,
+) -> int:
+    """Apply the plans of a file exactly as they are, or none of them. The answer is the exit code."""
+    saved = saved_in(_read_plan(path), str(path))
+    specs = load([each.file for each in saved.plans])
+    options = replace(options, prune=saved.prune, saved={each.file: each for each in saved.plans})
+    if len(specs) > 1:
+        _check_writable(options.report)
+        if reasons := [
+            f"{spec.document.stack}: {why}" for spec in specs for why in _stale(spec, connection, options)
+        ]:
+            return _refuse_all(specs, reasons, options)
+    return apply(specs, connection, options)
+
+
+def _read_plan(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise EnireconcileError(f"cannot read the plan {path}: {error.strerror}") from None
+
+
+def _stale(spec: Spec, connection: Connection, options: ApplyOptions) -> Sequence[str]:
+    """Reasons against the saved plan of a spec, from a fresh look at the world."""
+    saved = options.saved[spec.file]
+    with replace(connection, region=saved.plan.region).open(spec, read_only=True) as channel:
+        fresh = asyncio.run(survey(Reader(channel), spec, channel.session.region, prune=options.prune))
+    return [*reasons_against(saved, spec.digest, fresh), *objections(saved.plan, options.allowed)]
+
+
+def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOptions) -> int:
+    error = refusal(reasons)
+    _say(error)
+    now = datetime.now(UTC)
+    reports = [Report(spec.document.stack, None, None, "refused", now, 0.0, error=str(error)) for spec in specs]
+    for report in reports:
+        if options.output == "json":
+            click.echo(dumps(report_json(report)))
+    _write_report(options.report, reports)
+    return error.exit_code
 
 
 def destroy(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
@@ -236,6 +291,9 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
 
     began = time.time()
     account: str | None = None
+    saved = options.saved.get(spec.file)
+    if saved is not None:
+        connection = replace(connection, region=saved.plan.region)
     region = connection.region or spec.document.region
 
     def told(error: EnireconcileError) -> Report:
@@ -352,7 +410,7 @@ def _apply_locked(
                 spec=spec,
                 account_id=account,
                 journal=held.journal,
-                approve=_asker(options, progress, interrupt),
+                approve=_asker(spec, options, progress, interrupt),
                 objections=lambda plan: objections(plan, options.allowed),
                 tell=progress.tell,
                 check=held.check,
@@ -360,6 +418,7 @@ def _apply_locked(
                 settle=options.settle_timeout,
                 now=time.time,
                 prune=options.prune,
+                once=spec.file in options.saved,
             ).run()
         )
         if options.timeout is not None:
@@ -391,10 +450,15 @@ def _hurry(task: asyncio.Task[Report]) -> None:
     task.cancel()
 
 
-def _asker(options: ApplyOptions, progress: Progress, interrupt: Interrupt) -> Callable[[Plan], Impact]:
+def _asker(
+    spec: Spec, options: ApplyOptions, progress: Progress, interrupt: Interrupt
+) -> Callable[[Plan], Impact]:
     """Show the plan and ask, unless told not to. Raises GuardError for a no."""
+    saved = options.saved.get(spec.file)
 
     def ask(plan: Plan) -> Impact:
+        if saved is not None and (reasons := reasons_against(saved, spec.digest, plan)):
+            guard(saved.plan, options.allowed, *reasons)
         if options.output == "text":
             words = asides_text(plan) if plan.empty else plan_text(plan)
             if options.news.are(f"the plan of {plan.stack}", words) and words:
@@ -441,6 +505,18 @@ def _write_report(path: Path | None, reports: Sequence[Report]) -> None:
         return
     objects = [report_json(report) for report in reports]
     text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
+    _write_whole(path, text + "\n", "the report")
+
+
+def _write_whole(path: Path, text: str, what: str, mode: int = 0o666) -> None:
+    """All of a file or nothing of it."""
     partial = path.with_name(path.name + ".new")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+        partial.replace(path)
+    except OSError as error:
+        raise EnireconcileError(f"cannot write {what} {path}: {error.strerror}") from None

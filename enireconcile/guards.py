@@ -31,7 +31,12 @@ def guard(plan: Plan, allowed: Allowed, *others: str) -> None:
     """Raises GuardError with every reason against a plan; ``others`` are reasons that were found elsewhere."""
     reasons = [*others, *objections(plan, allowed)]
     if reasons:
-        raise GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
+        raise refusal(reasons)
+
+
+def refusal(reasons: Sequence[str]) -> GuardError:
+    """All reasons against a plan in one message."""
+    return GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
 
 
 def objections(plan: Plan, allowed: Allowed) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
+from enireconcile.codec import encode
 from enireconcile.diff import Difference, diff
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.model import Action, Change, Impact, Plan, Ref, Step, fingerprint, refs_in
@@ -34,13 +35,14 @@ def make_plan(spec: Spec, live: Live, *, prune: bool = False) -> Plan:
     resolved = resolve(spec, live, prune=prune)
     differences = diff(resolved.world)
     drafts = _drafts(differences, resolved.world)
+    steps = arrange(drafts)
     return Plan(
         stack=spec.document.stack,
         account_id=live.account_id,
         region=live.region,
-        fingerprint=_fingerprint(differences, resolved.world),
+        fingerprint=_fingerprint(differences, resolved.world, steps),
         changes=_changes(differences, resolved.world, drafts),
-        steps=arrange(drafts),
+        steps=steps,
         leftovers=resolved.leftovers,
         warnings=_collected(differences, lambda kind, item: kind.warnings(item, resolved.world)),
         waits=_collected(differences, lambda kind, item: kind.waits(item, resolved.world)),
@@ -94,8 +96,8 @@ def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Chan
     )
 
 
-def _fingerprint(differences: Iterable[Difference], world: World) -> str:
-    """Of the live state as the diff saw it: ids and compared attributes."""
+def _fingerprint(differences: Iterable[Difference], world: World, steps: Sequence[Step]) -> str:
+    """Of the live state as the plan saw it: ids, compared attributes, and whatever else made a step what it is."""
     compared = {
         difference.address: [
             world.owned[difference.address].id if difference.exists else None,
@@ -103,7 +105,8 @@ def _fingerprint(differences: Iterable[Difference], world: World) -> str:
         ]
         for difference in differences
     }
-    return fingerprint(compared | {address: [record.id] for address, record in world.removed.items()})
+    removed = {address: [record.id] for address, record in world.removed.items()}
+    return fingerprint([compared | removed, encode(list(steps))])
 
 
 def arrange(drafts: Sequence[Step]) -> tuple[Step, ...]:

@@ -24,6 +24,7 @@ MAX_ROUNDS = 3
 _ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
+_MOVED = "the world has moved while the plan was carried out, and more than it is needed: make a new one"
 
 
 class Journal(Remembers, Protocol):
@@ -51,8 +52,9 @@ class Apply:
 
     ``approve`` is asked once, with the first plan; it raises GuardError to refuse, and else says up to which
     impact later rounds may go. ``objections`` gives reasons against a plan of a later round, which nobody sees
-    before it runs. ``check`` is called before each change, and raises if the right to make it is lost. ``now`` is
-    the wall clock, for the report only. A task that is cancelled in here waits for nothing and reports.
+    before it runs; with ``once`` there is no later round. ``check`` is called before each change, and raises if
+    the right to make it is lost. ``now`` is the wall clock, for the report only. A task that is cancelled in here
+    waits for nothing and reports.
     """
 
     channel: Channel
@@ -65,6 +67,7 @@ class Apply:
     settle: float
     now: Callable[[], float]
     prune: bool = False
+    once: bool = False
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     check: Callable[[], None] = lambda: None
     _plan: Plan | None = None
@@ -89,13 +92,14 @@ class Apply:
         await asyncio.sleep(0)
         if plan.empty:
             return self._report("unchanged")
-        for turn in range(1, MAX_ROUNDS + 1):
+        for turn in range(1, (1 if self.once else MAX_ROUNDS) + 1):
             if self.stop.is_set():
                 break
             if objection := self._objection(plan, approved, first=turn == 1):
                 return self._report(self._broken(), objection)
             failed = [outcome for outcome in await self._execute(plan, turn) if outcome.status is not Status.DONE]
-            again = all(outcome.replan for outcome in failed) and not self.stop.is_set()
+            moved = bool(failed) and all(outcome.replan for outcome in failed)
+            again = (not failed or (moved and not self.once)) and not self.stop.is_set()
             try:
                 plan = self._plan = await self._look_back(turn, failed, again)
             except EnireconcileError as error:
@@ -103,11 +107,13 @@ class Apply:
             # Whoever stopped when all was done already has not stopped half way.
             ended = plan.empty and not (failed or plan.waits)
             if not again and not ended:
-                return self._report(self._broken())
+                return self._report(self._broken(), _MOVED if moved and self.once else None)
             if plan.empty:
                 return self._report("converged")
-        fighting = None if self.stop.is_set() else f"still not as the spec says after {MAX_ROUNDS} rounds"
-        return self._report(self._broken(), fighting)
+        if self.stop.is_set():
+            return self._report(self._broken())
+        rounds = f"still not as the spec says after {MAX_ROUNDS} rounds"
+        return self._report(self._broken(), _MOVED if self.once else rounds)
 
     async def _unless_stopped(self, planning: Coroutine[Any, Any, Plan]) -> Plan | None:
         """The plan, or None when somebody wants to stop before there is one: reads need not be finished."""

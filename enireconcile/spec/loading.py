@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from enireconcile.errors import Problem, SpecErrors
+from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.places import Path, Places, dotted, shown
 from enireconcile.spec.rows import SECTIONS, Document
@@ -32,6 +33,11 @@ class Spec:
     document: Document
     file: str
     places: Places
+
+    @property
+    def digest(self) -> str:
+        """The hash of what the file says, user_data from other files included; its spelling does not count."""
+        return fingerprint(self.document.model_dump(mode="json"))
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Something wrong with the value at ``path``, for those who learn it later."""

@@ -1,0 +1,105 @@
+"""Plans as JSON and back, without loss but for secrets, of which only the hash is written. Pure.
+
+What JSON has no word for is an object whose first key begins with ``$``: ``{"$": "Step", …}`` is one of the words
+of ``model``, ``{"$tuple": […]}`` a tuple, ``{"$set": […]}`` a frozenset, ``{"$map": [[key, value], …]}`` a mapping
+whose keys are not plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from enireconcile.model import (
+    Action,
+    Change,
+    Expect,
+    Field,
+    Impact,
+    Leftover,
+    Look,
+    Plan,
+    Ref,
+    Secret,
+    Step,
+    canonical,
+)
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What is left of a secret: its hash."""
+
+    digest: str
+
+
+_CLASSES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Change, Expect, Field, Leftover, Look, Plan, Ref, Sealed, Step)
+}
+_WORDS: dict[str, type[Enum]] = {kind.__name__: kind for kind in (Action, Impact)}
+
+
+def encode(value: Any) -> Any:
+    """The value in JSON's words. Raises TypeError for what no plan has in it."""
+    if isinstance(value, Secret):
+        return encode(Sealed(value.digest))
+    if isinstance(value, Enum):
+        return {"$": type(value).__name__, "value": str(value)}
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if is_dataclass(value) and type(value).__name__ in _CLASSES:
+        words = {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        return {"$": type(value).__name__, **words}
+    if isinstance(value, list):
+        return [encode(item) for item in value]
+    if isinstance(value, tuple):
+        return {"$tuple": [encode(item) for item in value]}
+    if isinstance(value, frozenset):
+        return {"$set": sorted((encode(item) for item in value), key=canonical)}
+    if isinstance(value, Mapping):
+        return _encoded_mapping(value)
+    raise TypeError(f"no plan has a {type(value).__name__} in it")
+
+
+def _encoded_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    if all(isinstance(key, str) and not key.startswith("$") for key in value):
+        return {key: encode(item) for key, item in value.items()}
+    return {"$map": [[encode(key), encode(item)] for key, item in value.items()]}
+
+
+def decode(words: Any) -> Any:
+    """The way back. Raises ValueError for words that ``encode`` does not write."""
+    if isinstance(words, list):
+        return [decode(item) for item in words]
+    if not isinstance(words, dict):
+        return words
+    if "$" in words:
+        return _decoded(dict(words))
+    if len(words) == 1:
+        ((key, items),) = words.items()
+        if key.startswith("$") and not isinstance(items, list):
+            raise ValueError(f"no list in {key}")
+        if key == "$tuple":
+            return tuple(decode(item) for item in items)
+        if key == "$set":
+            return frozenset(decode(item) for item in items)
+        if key == "$map":
+            return {decode(name): decode(item) for name, item in items}
+    if any(key.startswith("$") for key in words):
+        raise ValueError(f"unknown words: {', '.join(words)}")
+    return {key: decode(item) for key, item in words.items()}
+
+
+def _decoded(words: dict[str, Any]) -> Any:
+    name = words.pop("$")
+    if name in _WORDS and set(words) == {"value"}:
+        return _WORDS[name](words["value"])
+    kind = _CLASSES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"unknown word {name!r}")
+    try:
+        return kind(**{key: decode(item) for key, item in words.items()})
+    except TypeError as error:
+        raise ValueError(f"not a {name}: {error}") from None
