@@ -137,7 +137,8 @@ class Step:
 
     Order: ``needs`` are step ids, worked out by the planner from what the other words say. A Ref in ``params``
     runs after the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the object that
-    fulfils ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought.
+    fulfils ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought;
+    ``rather`` names conditions, too, but gives way where that would be circular.
     Slots (a device index, an address's target, a name) are claimed and freed: who ``claims`` one runs after
     whoever ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
 
@@ -154,6 +155,7 @@ class Step:
     impact: Impact = Impact.SAFE
     needs: frozenset[str] = frozenset()
     after: frozenset[str] = frozenset()
+    rather: frozenset[str] = frozenset()
     brings: frozenset[str] = frozenset()
     claims: frozenset[str] = frozenset()
     frees: frozenset[str] = frozenset()

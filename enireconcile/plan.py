@@ -3,6 +3,7 @@
 Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
 conditions that it names, and after the steps that free the slots that it claims. Only a ring of addresses that
 change places can be circular; there, the first by name displaces its neighbour, which EC2 does in the same call.
+What a step only would rather run after gives way, too.
 Ties are settled by address, so equal input gives the same plan to the letter.
 """
 
@@ -131,7 +132,7 @@ def arrange(drafts: Sequence[Step]) -> tuple[Step, ...]:
 def _needs(drafts: Sequence[Step]) -> tuple[Needs, Needs]:
     """For each draft the drafts that it must run after, and those that it would rather run after.
 
-    The latter clear a slot for a step that could also displace its holder.
+    The latter clear a slot for a step that could also displace its holder, or bring what it merely prefers.
     """
     yielding = _index(drafts, lambda step: (*step.yields, *step.sees))
     bringing = _index(drafts, lambda step: step.brings)
@@ -142,7 +143,7 @@ def _needs(drafts: Sequence[Step]) -> tuple[Needs, Needs]:
         refs = {*refs_in(step.params), *(expect.id for expect in step.when if isinstance(expect.id, Ref))}
         providers = [yielding.get(ref, ()) for ref in refs] + [bringing.get(name, ()) for name in step.after]
         hard[step.id] = {draft for found in providers for draft in found} - {step.id}
-        soft[step.id] = set()
+        soft[step.id] = {draft for name in step.rather for draft in bringing.get(name, ())} - {step.id}
         clearing = {draft for slot in step.claims for draft in freeing.get(slot, ())} - {step.id}
         (soft if step.displaces else hard).setdefault(step.id, set()).update(clearing)
     return hard, soft

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from enireconcile.model import Impact
+from enireconcile.model import Impact, Status
 
 from .ec2 import DropConnection, Quotas
 from .house import SLOW, House, open_house
@@ -55,6 +55,50 @@ def _public(house: House, name: str) -> dict[str, str]:
         for entry in entries
         if "Association" in entry
     }
+
+
+CROWD = """
+version: 1
+stack: crowd
+region: us-east-1
+network_interfaces:
+  a: {subnet: {cidr: 172.31.255.0/28}}
+  b: {subnet: {cidr: 172.31.255.0/28}, secondary_private_ip_count: 2}
+  c: {subnet: {cidr: 172.31.255.0/28}, private_ip: 172.31.255.4, secondary_private_ip_count: 1}
+  d: {subnet: {cidr: 172.31.255.0/28}, private_ip: 172.31.255.8, secondary_private_ips: [172.31.255.9]}
+  e: {subnet: {cidr: 172.31.255.0/28}, private_ip: 172.31.255.14, secondary_private_ips: [172.31.255.5]}
+  f: {subnet: {cidr: 172.31.255.0/28}}
+"""
+GROWING = """
+version: 1
+stack: crowd
+region: us-east-1
+network_interfaces:
+  a: {subnet: {cidr: 172.31.255.0/28}, private_ip: 172.31.255.4, secondary_private_ip_count: %s}
+  b: {subnet: {cidr: 172.31.255.0/28}, private_ip: 172.31.255.14, secondary_private_ips: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    "specs",
+    [
+        pytest.param([CROWD], id="made"),
+        pytest.param([GROWING % (0, []), GROWING % (5, [f"172.31.255.{n}" for n in (5, 7, 9, 11)])], id="grown"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_address_that_the_spec_names_is_given_to_another(specs: list[str], seed: int, tmp_path: Path) -> None:
+    """All addresses of a small subnet are wanted. EC2 gives any to whoever names none, so those ask last."""
+    with open_house(tmp_path, replace(SLOW, seed=seed)) as house:
+        vpc = house.strict.world.default_vpc()
+        assert vpc is not None
+        house.strict.world.add_subnet(vpc.id, "172.31.255.0/28")
+        for text in specs:
+            report = house.apply(text)
+            assert (report.outcome, {outcome.status for outcome in report.outcomes}) == (
+                "converged",
+                {Status.DONE},
+            )
 
 
 def test_a_host_with_ten_elastic_ips(house: House) -> None:

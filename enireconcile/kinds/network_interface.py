@@ -16,6 +16,7 @@ from enireconcile.kinds.parts import (
     settled,
     tag_specifications,
     tag_steps,
+    taken,
     target_slot,
     vacated,
     wanted_tags,
@@ -113,12 +114,15 @@ class NetworkInterfaces(Kind):
         if want["description"]:
             params["Description"] = want["description"]
         params |= _birth_addresses(want)
+        named = "private_ip" in want
+        there = taken(want["subnet"], late=_leaves_some_to_ec2(want))
         return Step(
             id=f"{item.address}/CreateNetworkInterface",
             call="CreateNetworkInterface",
             params=params,
             address=item.address,
-            brings=frozenset({settled(item.address)}),
+            brings=frozenset({settled(item.address), *({there} if named else ())}),
+            rather=frozenset(_named_first(want)),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
             # Another host may have made it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
@@ -179,11 +183,25 @@ def _birth_addresses(want: Mapping[str, Any]) -> dict[str, Any]:
     return {"PrivateIpAddress": want["private_ip"], **more}
 
 
+def _leaves_some_to_ec2(want: Mapping[str, Any]) -> bool:
+    return "private_ip" not in want or bool(want.get("secondary_private_ip_count"))
+
+
+def _named_first(want: Mapping[str, Any]) -> set[str]:
+    """What a call that lets EC2 choose addresses had better wait for, lest EC2 choose one that the spec names."""
+    if not _leaves_some_to_ec2(want):
+        return set()
+    early, late = taken(want["subnet"]), taken(want["subnet"], late=True)
+    names_some = "private_ip" in want or want.get("secondary_private_ips")
+    return {early} if names_some else {early, late}
+
+
 def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
     """Take addresses, all in one call; one that another interface of ours gives up moves with its Elastic IP."""
     if not addresses:
         return []
     moving = any(_wanted_elsewhere_before(address, item, world) for address in addresses)
+    there = taken(item.want["subnet"], late=item.have is None)
     return [
         Step(
             id=f"{item.address}/AssignPrivateIpAddresses",
@@ -195,7 +213,7 @@ def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
             },
             address=item.address,
             impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
-            brings=frozenset({settled(item.address), assigned(item.address)}),
+            brings=frozenset({settled(item.address), assigned(item.address), there}),
         )
     ]
 
@@ -255,6 +273,7 @@ def _count(item: Item, world: World) -> list[Step]:
             params={"NetworkInterfaceId": live.id, "SecondaryPrivateIpAddressCount": missing},
             address=item.address,
             brings=frozenset({settled(item.address)}),
+            rather=frozenset({taken(item.want["subnet"]), taken(item.want["subnet"], late=True)}),
             once=True,
         )
     ]

@@ -90,6 +90,14 @@ def assigned(address: str) -> str:
     return f"assigned:{address}"
 
 
+def taken(subnet_id: str, *, late: bool = False) -> str:
+    """The condition that addresses that the spec names in a subnet are taken: EC2 gives the others at random.
+
+    ``late`` are those of interfaces that get others from EC2 as well.
+    """
+    return f"taken:{subnet_id}{':late' if late else ''}"
+
+
 def kept(instance_id: str) -> str:
     """The condition that no interface of ours goes down with an instance."""
     return f"kept:{instance_id}"

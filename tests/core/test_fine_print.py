@@ -21,6 +21,7 @@ FINE_PRINT = {
         "look DescribeAddresses tag:enireconcile:stack=lab tag:enireconcile:name=…, "
         "elastic_ips id: AllocationId, elastic_ips public_ip: PublicIp",
     },
+    "AssignPrivateIpAddresses": set(),
     "AssociateAddress": {"when DescribeAddresses 0 s", "when DescribeNetworkInterfaces 0 s"},
     "AttachNetworkInterface": {
         "when DescribeNetworkInterfaces 600 s",
