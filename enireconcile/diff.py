@@ -6,8 +6,8 @@ association an update of its address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
@@ -18,21 +18,64 @@ from enireconcile.spec import SECTIONS
 
 @dataclass(frozen=True)
 class Difference:
-    """One resource: whether it exists, what of it differs, and the kinds' Items to plan from."""
+    """One resource: whether it exists, what of it differs, and the kinds' Items to plan from.
+
+    ``former`` are the ids of those that it replaces; ``fields`` then tell what differs from the last of them.
+    """
 
     address: str
     exists: bool
     fields: tuple[Field, ...]
     items: tuple[tuple[Kind, Item], ...]
+    former: tuple[str, ...] = ()
 
 
-def diff(world: World) -> tuple[Difference, ...]:
-    """Every resource of the spec, in the order of its sections and names. Raises UnsupportedError."""
-    differences = tuple(
+def diff(world: World) -> tuple[World, tuple[Difference, ...]]:
+    """Every resource of the spec, in the order of its sections and names, and the World to plan in.
+
+    In that World, what has to be replaced is no longer there under its name. Raises UnsupportedError.
+    """
+    seen = _differences(world)
+    _refuse_immutable(seen, world)
+    replacing = _to_replace(seen, world)
+    if replacing:
+        world = _without(replacing, world)
+    before = {difference.address: difference for difference in seen}
+    differences = _differences(world) if replacing else seen
+    return world, tuple(
+        replace(
+            difference,
+            fields=before[difference.address].fields,
+            former=tuple(record.id for record in world.replaced[difference.address]),
+        )
+        if difference.address in world.replaced
+        else difference
+        for difference in differences
+    )
+
+
+def _differences(world: World) -> tuple[Difference, ...]:
+    return tuple(
         _difference(section, name, world) for section in SECTIONS for name in world.document.own_names(section)
     )
-    _refuse_immutable(differences, world)
-    return differences
+
+
+def _to_replace(differences: tuple[Difference, ...], world: World) -> set[str]:
+    """Addresses whose resource cannot become what the spec says, and those that go with them."""
+    replacing = {difference.address for difference in differences if any(_fixed(difference, world))}
+    while more := {each for kind in KINDS for each in kind.follows(replacing, world)} - replacing:
+        replacing |= more
+    return replacing
+
+
+def _without(addresses: set[str], world: World) -> World:
+    """The World after the resources at these addresses have lost their names."""
+    former = {address: (*world.replaced.get(address, ()), world.owned[address]) for address in sorted(addresses)}
+    return replace(
+        world,
+        owned={address: record for address, record in world.owned.items() if address not in addresses},
+        replaced=dict(sorted({**world.replaced, **former}.items())),
+    )
 
 
 def _difference(section: str, name: str, world: World) -> Difference:
@@ -54,15 +97,22 @@ def _fields(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> tuple[Fi
     return tuple(Field(name, have.get(name), value) for name, value in want.items() if have.get(name) != value)
 
 
+def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, Field]]:
+    """What differs and cannot be changed on the resource that is there."""
+    for kind, item in difference.items:
+        if item.have is not None:
+            fixed = kind.fixed(item, world)
+            yield from ((kind, item, field) for field in item.fields if field.field in fixed)
+
+
 def _refuse_immutable(differences: tuple[Difference, ...], world: World) -> None:
     """EC2 changes these at birth only, and the spec asks for no replacement."""
     lines = [
         f"{difference.address} ({world.owned[difference.address].id}): "
         f"{field.field} is {field.before}, the spec says {field.after}"
         for difference in differences
-        for kind, item in difference.items
-        for field in item.fields
-        if item.have is not None and field.field in kind.immutable
+        for kind, item, field in _fixed(difference, world)
+        if not kind.replaces(item, world)
     ]
     if lines:
         raise UnsupportedError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from enireconcile import records
@@ -26,8 +27,13 @@ _FILTER_VALUES = 200
 _STATUS_IDS = 100
 
 
-async def read(reader: Reads, document: Document, region: str, account_id: str | None = None) -> Live:
-    """Read all that ``document`` needs; the account only if it is not known yet. Raises AwsError."""
+async def read(
+    reader: Reads, document: Document, region: str, account_id: str | None = None, *, prune: bool = False
+) -> Live:
+    """Read all that ``document`` needs; the account only if it is not known yet. Raises AwsError.
+
+    With ``prune`` also what must be known of those that are to go.
+    """
     mine = {"Filters": ownership_filters(document.stack)}
     (
         (account, groups, instances, interfaces, addresses),
@@ -47,10 +53,11 @@ async def read(reader: Reads, document: Document, region: str, account_id: str |
             _externals(reader, document),
         ),
     )
-    images, namesakes, checks = await asyncio.gather(
+    images, namesakes, checks, instances = await asyncio.gather(
         _images(reader, document, instances),
         _namesakes(reader, document, groups),
         _checks(reader, document, instances, externals),
+        _protections(reader, document, instances, prune),
     )
     return Live(
         account_id=account,
@@ -172,11 +179,35 @@ async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
     return {group["VpcId"]: group["GroupId"] for group in response.get("SecurityGroups") or ()}
 
 
+async def _protections(
+    reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...], prune: bool
+) -> tuple[records.LiveInstance, ...]:
+    """The instances, those with ``protected`` whose spec speaks of it, or that are to go: EC2 tells one a call."""
+    rows = {f"instances.{name}": row for name, row in document.own_instances.items()}
+
+    def asked(live: records.LiveInstance) -> bool:
+        row = rows.get(live.tags.get(NAME_TAG, ""))
+        return not live.going and (prune if row is None else row.termination_protection is not None)
+
+    async def told(live: records.LiveInstance) -> records.LiveInstance:
+        if not asked(live):
+            return live
+        question = {"InstanceId": live.id, "Attribute": "disableApiTermination"}
+        answer = await reader.read("DescribeInstanceAttribute", question)
+        return replace(live, protected=bool((answer.get("DisableApiTermination") or {}).get("Value", False)))
+
+    return tuple(await asyncio.gather(*(told(live) for live in instances)))
+
+
 async def _images(
     reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...]
 ) -> dict[str, tuple[LiveImage, ...]]:
     present = {live.tags.get(NAME_TAG) for live in instances if not live.going}
-    missing = [name for name in document.own_names("instances") if f"instances.{name}" not in present]
+    missing = [
+        name
+        for name in document.own_names("instances")
+        if f"instances.{name}" not in present or document.own_instances[name].on_change == "replace"
+    ]
     selectors = {name: document.own_instances[name].image for name in missing}
     distinct = sorted(set(selectors.values()), key=repr)
     found = await asyncio.gather(*(_candidates(reader, selector) for selector in distinct))

@@ -19,6 +19,7 @@ FORMAT_VERSION = "1.0"
 STACK_TAG = "enireconcile:stack"
 NAME_TAG = "enireconcile:name"
 USER_DATA_TAG = "enireconcile:user-data"
+REPLACES_TAG = "enireconcile:replaces"
 
 
 class Impact(StrEnum):

@@ -34,19 +34,19 @@ def make_plan(spec: Spec, live: Live, *, prune: bool = False) -> Plan:
     With ``prune``, what the stack owns and the spec no longer names is removed.
     """
     resolved = resolve(spec, live, prune=prune)
-    differences = diff(resolved.world)
-    drafts = _drafts(differences, resolved.world)
+    world, differences = diff(resolved.world)
+    drafts = _drafts(differences, world)
     steps = arrange(drafts)
     return Plan(
         stack=spec.document.stack,
         account_id=live.account_id,
         region=live.region,
-        fingerprint=_fingerprint(differences, resolved.world, steps),
-        changes=_changes(differences, resolved.world, drafts),
+        fingerprint=_fingerprint(differences, world, steps),
+        changes=_changes(differences, world, drafts),
         steps=steps,
         leftovers=resolved.leftovers,
-        warnings=_collected(differences, lambda kind, item: kind.warnings(item, resolved.world)),
-        waits=_collected(differences, lambda kind, item: kind.waits(item, resolved.world)),
+        warnings=_collected(differences, lambda kind, item: kind.warnings(item, world)),
+        waits=_collected(differences, lambda kind, item: kind.waits(item, world)),
     )
 
 
@@ -57,14 +57,14 @@ def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Se
 
 
 def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
-    differing = [difference for difference in differences if difference.fields]
+    differing = [difference for difference in differences if difference.fields or difference.former]
     changed = _collected(differing, lambda kind, item: kind.steps(item, world))
     removed = [
         step
-        for address in world.removed
+        for address, record in world.leaving
         for kind in KINDS
         if address.partition(".")[0] == kind.section
-        for step in kind.remove(address, world)
+        for step in kind.remove(address, record, world)
     ]
     return [*changed, *removed]
 
@@ -82,19 +82,26 @@ def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[S
 
 
 def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:
-    action = Action.UPDATE if difference.fields else Action.UNCHANGED
-    if not difference.exists:
-        action = Action.CREATE
     record = world.owned.get(difference.address)
     notes = [step.note for step in steps if step.note]
+    if difference.former:
+        notes.insert(0, f"takes the place of {' and '.join(difference.former)}")
     return Change(
         address=difference.address,
-        action=action,
+        action=_action(difference),
         impact=Impact.worst([step.impact for step in steps]),
-        id=record.id if record else None,
+        id=record.id if record else next(reversed(difference.former), None),
         fields=difference.fields,
         reason="; ".join(notes) or None,
     )
+
+
+def _action(difference: Difference) -> Action:
+    if difference.former:
+        return Action.REPLACE
+    if not difference.exists:
+        return Action.CREATE
+    return Action.UPDATE if difference.fields else Action.UNCHANGED
 
 
 def _fingerprint(differences: Iterable[Difference], world: World, steps: Sequence[Step]) -> str:
@@ -106,8 +113,8 @@ def _fingerprint(differences: Iterable[Difference], world: World, steps: Sequenc
         ]
         for difference in differences
     }
-    removed = {address: [record.id] for address, record in world.removed.items()}
-    return fingerprint([compared | removed, encode(list(steps))])
+    taken_away = sorted([address, record.id] for address, record in world.leaving)
+    return fingerprint([compared, taken_away, encode(list(steps))])
 
 
 def arrange(drafts: Sequence[Step]) -> tuple[Step, ...]:

@@ -73,6 +73,11 @@ class LiveNetworkInterface:
     addresses: Mapping[str, str] = field(default_factory=dict)
     secondary_ips: tuple[str, ...] = ()
 
+    @property
+    def private_ips(self) -> tuple[str, ...]:
+        """All its private IPv4 addresses, the primary one first."""
+        return (self.private_ip, *self.secondary_ips)
+
 
 def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
     """An item of DescribeNetworkInterfaces. Interfaces keep their tags in ``TagSet``."""
@@ -158,7 +163,10 @@ class Occupant:
 
 @dataclass(frozen=True)
 class LiveInstance:
-    """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its profile."""
+    """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its profile.
+
+    ``protected`` says whether EC2 refuses to terminate it; None if nobody has asked: that takes a call for each.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -169,6 +177,8 @@ class LiveInstance:
     profile: str | None
     zone: str = ""
     occupants: tuple[Occupant, ...] = ()
+    metadata_options: Mapping[str, Any] = field(default_factory=dict)
+    protected: bool | None = None
 
     @property
     def going(self) -> bool:
@@ -195,6 +205,9 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         profile=(described.get("IamInstanceProfile") or {}).get("Arn"),
         zone=(described.get("Placement") or {}).get("AvailabilityZone", ""),
         occupants=_occupants(described.get("NetworkInterfaces") or ()),
+        metadata_options={
+            name: value for name, value in (described.get("MetadataOptions") or {}).items() if name != "State"
+        },
     )
 
 

@@ -175,7 +175,17 @@ def _implied(change: Change, field: Field) -> bool:
     if change.action is not Action.CREATE:
         return False
     name = change.address.partition(".")[2]
-    defaults: dict[str, Any] = {"source_dest_check": True, "state": "running", "group_name": name, "tags": {}}
+    defaults: dict[str, Any] = {
+        "source_dest_check": True,
+        "state": "running",
+        "group_name": name,
+        "tags": {},
+        "metadata_options": {
+            "http_tokens": "required",
+            "http_endpoint": "enabled",
+            "instance_metadata_tags": "disabled",
+        },
+    }
     if field.field == "egress":
         # No rule at all is far from EC2's default, which lets everything out.
         return False

@@ -10,7 +10,7 @@ from typing import TypeVar
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.failover import place
 from enireconcile.kinds.base import Record, World
-from enireconcile.model import NAME_TAG, STACK_TAG, Leftover
+from enireconcile.model import NAME_TAG, REPLACES_TAG, STACK_TAG, Leftover
 from enireconcile.records import Live, LiveInstance, LiveNetworkInterface, LiveSubnet, LiveVpc
 from enireconcile.spec import SECTIONS, Selector, Spec
 from enireconcile.spec.checks import private_addresses
@@ -31,7 +31,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
     """With ``prune``, what the stack owns beyond the spec is to be removed instead of being left over.
 
     Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
-    owned = _owned(live)
+    owned, replaced = _owned(live)
     going = {instance.id: instance.state for instance in live.instances if instance.going}
     problems: list[Problem] = []
     subnets = _choose_subnets(spec, live, problems)
@@ -47,6 +47,9 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
     if problems:
         raise SpecErrors(problems)
     named = {f"{section}.{name}" for section in SECTIONS for name in spec.document.own_names(section)}
+    for address in sorted(set(replaced) - named):
+        # Nobody wants either of them any more.
+        owned |= {f"{_section(record)}.{record.id}": record for record in replaced.pop(address)}
     placement = place(
         spec.document,
         _by_name("network_interfaces", LiveNetworkInterface, owned),
@@ -65,6 +68,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         places=placement.places,
         stranded=placement.stranded,
         removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
+        replaced=dict(sorted(replaced.items())),
     )
     unnamed = () if prune else sorted(set(owned) - named)
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
@@ -80,8 +84,8 @@ def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[s
     }
 
 
-def _owned(live: Live) -> dict[str, Record]:
-    """Live records by address. What is on its way out is nobody's."""
+def _owned(live: Live) -> tuple[dict[str, Record], dict[str, tuple[Record, ...]]]:
+    """Live records by address, and those whose successor is there already. What is on its way out is nobody's."""
     present: list[Record] = [
         *live.security_groups,
         *(instance for instance in live.instances if not instance.going),
@@ -95,6 +99,11 @@ def _owned(live: Live) -> dict[str, Record]:
             # A tag that somebody has edited may say anything.
             address = f"{section}.{record.id}"
         by_address.setdefault(address, []).append(record)
+    replaced = {address: former for address, found in by_address.items() if (former := _former(found))}
+    by_address = {
+        address: [record for record in found if record not in replaced.get(address, ())]
+        for address, found in by_address.items()
+    }
     twins = {address: found for address, found in by_address.items() if len(found) > 1}
     if twins:
         lines = (
@@ -105,7 +114,13 @@ def _owned(live: Live) -> dict[str, Record]:
             "two live resources carry one name in this stack:\n  " + "\n  ".join(lines),
             hint=f"keep the right one: remove the tag {NAME_TAG} and the stack's tag from the other, or delete it",
         )
-    return {address: found[0] for address, found in by_address.items()}
+    return {address: found[0] for address, found in by_address.items()}, replaced
+
+
+def _former(found: Sequence[Record]) -> tuple[Record, ...]:
+    """Of the records of one address those in whose place another one was made: it says so from birth."""
+    superseded = {record.tags.get(REPLACES_TAG) for record in found}
+    return tuple(sorted((record for record in found if record.id in superseded), key=lambda record: record.id))
 
 
 def _section(record: Record) -> str:

@@ -29,7 +29,7 @@ async def survey(
 
 
 async def _look(reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool) -> Plan:
-    found = await live.read(reader, spec.document, region, account_id)
+    found = await live.read(reader, spec.document, region, account_id, prune=prune)
     guard_account(spec, found.account_id)
     return make_plan(spec, found, prune=prune)
 

@@ -28,6 +28,7 @@ HEADINGS = {
     "IngressRule": "Rules",
     "EgressRule": "Rules",
     "Instance": "instances",
+    "MetadataOptions": "Metadata options",
     "ExternalInstance": "External instances",
     "NetworkInterface": "network_interfaces",
     "Attachment": "Attachment",

@@ -15,6 +15,7 @@ from enireconcile.kinds.parts import (
     assigned,
     attached,
     disassociate,
+    givers,
     settled,
     target_slot,
 )
@@ -66,11 +67,8 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
     private_ip = want.get("private_ip")
     if live is None or private_ip is None or live.private_ip != private_ip:
         return False
-    taken_over = private_ip in (
-        world.document.network_interfaces[want["network_interface"]].secondary_private_ips or ()
-    )
-    holder = world.record(f"{_INTERFACES}.{world.name_of(live.network_interface_id or '')}", LiveNetworkInterface)
-    return taken_over and holder is not None and private_ip in holder.secondary_ips
+    giver = givers(want["network_interface"], world).get(private_ip)
+    return giver is not None and giver.id == live.network_interface_id
 
 
 def _primary_of(interface: str, world: World) -> tuple[str | None, ...]:

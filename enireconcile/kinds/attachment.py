@@ -18,11 +18,13 @@ from enireconcile.kinds.parts import (
     attached,
     detach,
     device_slot,
+    former_interfaces,
     free,
     groups_settled,
     interface_slot,
     kept,
     refuse_primary,
+    resized,
     settled,
     vacated,
 )
@@ -122,7 +124,9 @@ class Attachments(Kind):
                     "NetworkCardIndex": want["network_card_index"],
                 },
                 address=item.address,
-                after=frozenset({settled(item.address), *groups_settled(item.name, world)}),
+                after=frozenset(
+                    {settled(item.address), resized(instance_address), *groups_settled(item.name, world)}
+                ),
                 brings=frozenset({attached(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
                 when=(*(free(live) if waiting else ()), *left),
@@ -210,6 +214,8 @@ def _clear(
     occupant = instance.occupant(card, index)
     if occupant is None or (live is not None and occupant.network_interface_id == live.id):
         return [], ()
+    if occupant.network_interface_id in {former.id for former in former_interfaces(address, world)}:
+        return [], ()
     refuse_primary(address, occupant.network_interface_id, index, card, instance.id)
     name = world.name_of(occupant.network_interface_id)
     ours = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
@@ -226,7 +232,7 @@ def _clear(
 
 def _is_removed(occupant: Occupant, world: World) -> bool:
     """Does this plan take the occupant away anyway?"""
-    return any(record.id == occupant.network_interface_id for record in world.removed.values())
+    return any(record.id == occupant.network_interface_id for _, record in world.leaving)
 
 
 def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:

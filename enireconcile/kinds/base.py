@@ -9,7 +9,7 @@ out are never compared.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -57,9 +57,10 @@ class World:
     their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
     logical names of interfaces, groups and instances to what their selectors chose; ``default_groups`` maps
     subnet ids to the default group of their VPC. ``removed`` are resources of the stack that the spec no longer
-    names and that this plan takes away. ``externals`` are other people's instances by their names in the spec;
-    ``places`` says where each interface belongs that belongs anywhere, failover included; ``stranded`` warns of
-    those that no healthy instance can hold.
+    names and that this plan takes away; ``replaced`` are the former holders of names of the spec, whose successor
+    this plan makes, or an interrupted run has made. ``externals`` are other people's instances by their names in
+    the spec; ``places`` says where each interface belongs that belongs anywhere, failover included; ``stranded``
+    warns of those that no healthy instance can hold.
     """
 
     document: Document
@@ -70,6 +71,7 @@ class World:
     images: Mapping[str, str] = field(default_factory=dict)
     default_groups: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, Record] = field(default_factory=dict)
+    replaced: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
     externals: Mapping[str, LiveInstance] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     stranded: Mapping[str, str] = field(default_factory=dict)
@@ -93,14 +95,20 @@ class World:
         return self._names.get(aws_id, aws_id)
 
     @cached_property
-    def ours(self) -> Mapping[str, Record]:
-        """All that the stack owns, whether it stays or goes."""
-        return {**self.owned, **self.removed}
+    def leaving(self) -> tuple[tuple[str, Record], ...]:
+        """All that this plan takes away, with its address."""
+        former = ((address, record) for address, records in self.replaced.items() for record in records)
+        return (*self.removed.items(), *former)
+
+    @cached_property
+    def ours(self) -> tuple[tuple[str, Record], ...]:
+        """All that the stack owns, whether it stays or goes, with its address."""
+        return (*self.owned.items(), *self.leaving)
 
     @cached_property
     def doomed(self) -> Mapping[str, str]:
         """Instances that this plan terminates: id to address."""
-        return {record.id: address for address, record in self.removed.items() if isinstance(record, LiveInstance)}
+        return {record.id: address for address, record in self.leaving if isinstance(record, LiveInstance)}
 
     def is_ending(self, instance_id: str) -> bool:
         """Does the instance let go of its interfaces by itself: on its way out, or sent there by this plan?"""
@@ -133,11 +141,12 @@ class Kind(ABC):
     """See the module's docstring.
 
     ``section`` is the section of the spec whose rows it reads, ``immutable`` the attributes that EC2 cannot
-    change in place.
+    change in place. With ``replaceable`` a difference in one of these makes a new resource in place of the old.
     """
 
     section: ClassVar[str]
     immutable: ClassVar[tuple[str, ...]] = ()
+    replaceable: ClassVar[bool] = False
 
     @abstractmethod
     def want(self, name: str, world: World) -> dict[str, Any]:
@@ -151,8 +160,20 @@ class Kind(ABC):
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         """The calls that lead from ``have`` to ``want``."""
 
-    def remove(self, address: str, world: World) -> Sequence[Step]:
+    def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         """The calls that take a resource of ours away; kinds that are relations go with their owners."""
+        return ()
+
+    def fixed(self, item: Item, world: World) -> tuple[str, ...]:
+        """The attributes that cannot be changed on this very resource."""
+        return self.immutable
+
+    def replaces(self, item: Item, world: World) -> bool:
+        """May a new resource take the place of this one, where one of its fixed attributes differs?"""
+        return self.replaceable
+
+    def follows(self, replaced: Collection[str], world: World) -> Sequence[str]:
+        """Addresses of this kind's resources that must be replaced when those at ``replaced`` are."""
         return ()
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:

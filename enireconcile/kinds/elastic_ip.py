@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.base import Item, Kind, Record, World
 from enireconcile.kinds.parts import (
     disassociate,
     gone,
@@ -38,8 +38,7 @@ class ElasticIps(Kind):
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         return [self._allocate(item, world)] if item.have is None else tag_steps(item, world)
 
-    def remove(self, address: str, world: World) -> Sequence[Step]:
-        live = world.removed[address]
+    def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveElasticIp):
             return ()
         release = Step(

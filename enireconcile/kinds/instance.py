@@ -2,23 +2,28 @@
 
 The interfaces are made first and handed to RunInstances, so that the instance boots into its final network and
 the primary address outlives it. Image and user_data are read at launch: a newer image is no drift, and user_data
-that has changed since is told as a warning, since it would run at a first boot only.
+that has changed since is told as a warning, since it would run at a first boot only. Who writes ``on_change:
+replace`` gets a new instance for either, on the same interfaces.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.errors import UnsupportedError
+from enireconcile.kinds.base import Item, Kind, Record, World
 from enireconcile.kinds.parts import (
+    asleep,
     attached,
+    cleared,
     free,
     gone,
     groups_settled,
     interface_slot,
     kept,
     known_tags,
+    resized,
     settled,
     tag_specifications,
     tag_steps,
@@ -26,6 +31,7 @@ from enireconcile.kinds.parts import (
 )
 from enireconcile.model import USER_DATA_TAG, Expect, Impact, Ref, Secret, Step
 from enireconcile.records import LiveInstance, LiveNetworkInterface
+from enireconcile.spec import MetadataOptions
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
@@ -36,20 +42,24 @@ class Instances(Kind):
     """Rows of ``instances``."""
 
     section = SECTION
-    immutable = ("instance_type", "key_name", "iam_instance_profile")
+    immutable = ("instance_type", "key_name", "iam_instance_profile", "image", "user_data")
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.own_instances[name]
         want: dict[str, Any] = {
             "instance_type": row.instance_type,
             "state": row.state,
+            "metadata_options": _wanted_options(row.metadata_options),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
         }
         if row.key_name is not None:
             want["key_name"] = row.key_name
         if row.iam_instance_profile is not None:
             want["iam_instance_profile"] = row.iam_instance_profile
-        if world.record(f"{SECTION}.{name}", LiveInstance) is None:
+        if row.termination_protection is not None:
+            want["termination_protection"] = row.termination_protection
+        # What is read at launch only makes a difference later on only to those who want a new instance for it.
+        if row.on_change == "replace" or world.record(f"{SECTION}.{name}", LiveInstance) is None:
             want["image"] = world.images[name]
             if row.user_data is not None:
                 want["user_data"] = Secret(row.user_data)
@@ -65,6 +75,10 @@ class Instances(Kind):
             "tags": known_tags(live.tags, want),
             "key_name": live.key_name,
             "iam_instance_profile": _profile(live.profile, want.get("iam_instance_profile")),
+            "metadata_options": _known_options(live, want["metadata_options"]),
+            "termination_protection": live.protected,
+            "image": live.image_id,
+            "user_data": _launched_with(live, want.get("user_data")),
         }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
@@ -72,12 +86,37 @@ class Instances(Kind):
             launch = self._launch(item, world)
             return [launch] if item.want["state"] == "running" else [launch, _stop(item, world)]
         steps = tag_steps(item, world)
-        if item.differs("state"):
-            steps.append(_start(item, world) if item.want["state"] == "running" else _stop(item, world))
-        return steps
+        if item.differs("metadata_options"):
+            steps.append(_modify_options(item, world))
+        if item.differs("termination_protection"):
+            steps.append(_modify_protection(item, world))
+        return steps + (_resize(item, world) if item.differs("instance_type") else _power(item, world))
 
-    def remove(self, address: str, world: World) -> Sequence[Step]:
-        return [_terminate(address, world.removed[address].id, world)]
+    def fixed(self, item: Item, world: World) -> tuple[str, ...]:
+        restart = world.document.own_instances[item.name].on_change == "restart"
+        return tuple(name for name in self.immutable if not (restart and name == "instance_type"))
+
+    def replaces(self, item: Item, world: World) -> bool:
+        return world.document.own_instances[item.name].on_change == "replace"
+
+    def follows(self, replaced: Collection[str], world: World) -> Sequence[str]:
+        """An instance cannot go on without its primary interface."""
+        return [
+            f"{SECTION}.{name}"
+            for name, row in world.document.own_instances.items()
+            if row.on_change == "replace"
+            and (live := world.record(f"{SECTION}.{name}", LiveInstance)) is not None
+            and (primary := live.occupant(0, 0)) is not None
+            and f"network_interfaces.{world.name_of(primary.network_interface_id)}" in replaced
+        ]
+
+    def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
+        if isinstance(live, LiveInstance) and live.protected:
+            raise UnsupportedError(
+                f"{address}: {live.id} is protected against termination",
+                hint="write termination_protection: false and apply that first, if it really shall go",
+            )
+        return [_terminate(address, live.id, world)]
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveInstance)
@@ -90,7 +129,12 @@ class Instances(Kind):
         live = world.record(item.address, LiveInstance)
         row = world.document.own_instances[item.name]
         launched_with = live.tags.get(USER_DATA_TAG) if live else None
-        if launched_with is None or row.user_data is None or launched_with == Secret(row.user_data).digest:
+        if (
+            row.on_change == "replace"
+            or launched_with is None
+            or row.user_data is None
+            or launched_with == Secret(row.user_data).digest
+        ):
             return ()
         return (
             f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
@@ -178,6 +222,7 @@ def _launch_params(
             }
             for name, card, index in interfaces
         ],
+        "MetadataOptions": _options_params(want),
         "TagSpecifications": tag_specifications("instance", tags),
     }
     if "key_name" in want:
@@ -187,7 +232,70 @@ def _launch_params(
         params["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
     if "user_data" in want:
         params["UserData"] = want["user_data"]
+    if want.get("termination_protection"):
+        params["DisableApiTermination"] = True
     return params
+
+
+_OPTIONS = {
+    "http_tokens": "HttpTokens",
+    "http_endpoint": "HttpEndpoint",
+    "http_put_response_hop_limit": "HttpPutResponseHopLimit",
+    "instance_metadata_tags": "InstanceMetadataTags",
+}
+
+
+def _wanted_options(row: MetadataOptions) -> dict[str, Any]:
+    return {name: value for name in _OPTIONS if (value := getattr(row, name)) is not None}
+
+
+def _known_options(live: LiveInstance, want: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the live options those that we keep. One that EC2 does not tell is taken for what it should be."""
+    return {name: live.metadata_options.get(_OPTIONS[name], value) for name, value in want.items()}
+
+
+def _options_params(want: Mapping[str, Any]) -> dict[str, Any]:
+    return {_OPTIONS[name]: value for name, value in want["metadata_options"].items()}
+
+
+def _modify_options(item: Item, world: World) -> Step:
+    have = item.have or {}
+    closing = item.want["metadata_options"] | {"http_put_response_hop_limit": 0}
+    was = have["metadata_options"] | {"http_put_response_hop_limit": 0}
+    # To open a way disturbs nobody; whoever still uses the one that is closed is cut off.
+    opens = all(was[name] == value or value in ("optional", "enabled") for name, value in closing.items())
+    options = _options_params(item.want)
+    return Step(
+        id=f"{item.address}/ModifyInstanceMetadataOptions",
+        call="ModifyInstanceMetadataOptions",
+        params={"InstanceId": world.id_of(item.address), **options},
+        address=item.address,
+        impact=Impact.SAFE if opens else Impact.DISRUPTIVE,
+        until=Expect(
+            _DESCRIBE,
+            world.id_of(item.address),
+            has=tuple((f"MetadataOptions.{name}", (value,)) for name, value in options.items()),
+            never=_ENDED,
+        ),
+    )
+
+
+def _modify_protection(item: Item, world: World) -> Step:
+    return Step(
+        id=f"{item.address}/ModifyInstanceAttribute/DisableApiTermination",
+        call="ModifyInstanceAttribute",
+        params={
+            "InstanceId": world.id_of(item.address),
+            "DisableApiTermination": {"Value": item.want["termination_protection"]},
+        },
+        address=item.address,
+    )
+
+
+def _launched_with(live: LiveInstance, wanted: Secret | None) -> Secret | str | None:
+    """The user data of the launch, as far as its hash tells."""
+    digest = live.tags.get(USER_DATA_TAG)
+    return wanted if wanted is not None and wanted.digest == digest else digest
 
 
 def _profile(live_arn: str | None, wanted: str | None) -> str | None:
@@ -195,6 +303,37 @@ def _profile(live_arn: str | None, wanted: str | None) -> str | None:
     if live_arn is None or wanted is None or wanted.startswith("arn:"):
         return live_arn
     return live_arn.rpartition("/")[2]
+
+
+def _power(item: Item, world: World) -> list[Step]:
+    """On or off, if it is not as it should be."""
+    if not item.differs("state"):
+        return []
+    return [_start(item, world) if item.want["state"] == "running" else _stop(item, world)]
+
+
+def _resize(item: Item, world: World) -> list[Step]:
+    """Stop, change the type, start: EC2 changes it on a stopped instance only, which keeps its interfaces."""
+    live = world.record(item.address, LiveInstance)
+    if live is None:
+        return []
+    awake = live.state not in ("stopping", "stopped")
+    change = Step(
+        id=f"{item.address}/ModifyInstanceAttribute/InstanceType",
+        call="ModifyInstanceAttribute",
+        params={
+            "InstanceId": world.id_of(item.address),
+            "InstanceType": {"Value": item.want["instance_type"]},
+        },
+        address=item.address,
+        impact=Impact.DISRUPTIVE,
+        # A smaller type may have no room for what is still attached.
+        after=frozenset({asleep(item.address), cleared(live.id)}),
+        brings=frozenset({resized(item.address)}),
+        when=(_reached(("stopped",), item, world),) if live.state == "stopping" else (),
+    )
+    before = [_stop(item, world)] if awake else []
+    return [*before, change, *([_start(item, world)] if item.want["state"] == "running" else [])]
 
 
 def _start(item: Item, world: World) -> Step:
@@ -207,7 +346,10 @@ def _start(item: Item, world: World) -> Step:
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
         # What changes on its interfaces changes while it sleeps.
-        after=frozenset(condition(address) for address in addresses for condition in (settled, attached)),
+        after=frozenset(
+            {resized(item.address)}
+            | {condition(address) for address in addresses for condition in (settled, attached)}
+        ),
         # No longer stopping, that is: another host may have started it by then.
         when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),
         until=_reached(("running",), item, world),
@@ -221,6 +363,7 @@ def _stop(item: Item, world: World) -> Step:
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
         impact=Impact.DISRUPTIVE,
+        brings=frozenset({asleep(item.address)}),
         until=_reached(("stopped",), item, world),
     )
 
@@ -229,7 +372,7 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
     """End an instance once none of the interfaces that we keep goes down with it."""
     held = [
         name
-        for name, record in world.ours.items()
+        for name, record in world.ours
         if isinstance(record, LiveNetworkInterface)
         and record.attachment is not None
         and record.attachment.instance_id == instance_id

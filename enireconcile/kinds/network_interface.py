@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.errors import UnsupportedError
+from enireconcile.kinds.base import Id, Item, Kind, Record, World
 from enireconcile.kinds.parts import (
     INTERFACES,
     assigned,
+    attached,
     detach,
+    givers,
     gone,
+    in_the_way,
     interface_slot,
     known_tags,
+    private_slot,
+    relieved,
     settled,
     tag_specifications,
     tag_steps,
     taken,
+    taken_over,
     target_slot,
     vacated,
     wanted_tags,
 )
-from enireconcile.model import Expect, Impact, Ref, Step
-from enireconcile.records import LiveNetworkInterface
+from enireconcile.model import REPLACES_TAG, Expect, Impact, Ref, Step
+from enireconcile.records import LiveAttachment, LiveNetworkInterface
 
 SECTION = "network_interfaces"
 
@@ -32,6 +40,7 @@ class NetworkInterfaces(Kind):
 
     section = SECTION
     immutable = ("subnet", "private_ip")
+    replaceable = True
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.network_interfaces[name]
@@ -73,30 +82,37 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
-            wanted = item.want.get("secondary_private_ips", ())
-            return steps if "private_ip" in item.want else steps + _assign(item, wanted, world)
+            return steps + _assign(item, _after_birth(item, world), world)
         return [*self._updates(item, world), *tag_steps(item, world)]
 
-    def remove(self, address: str, world: World) -> Sequence[Step]:
-        live = world.removed[address]
+    def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):
             return ()
         place = live.attachment
         steps: list[Step] = []
         leaving = place is None or place.status == "detaching"
         if place is not None and not leaving and not world.is_ending(place.instance_id):
-            steps.append(detach(address, live.id, place))
+            _refuse_to_replace_primary(address, live, place, world)
+            # Not before its successor is there, or it would have been taken off for nothing.
+            made = frozenset(() if in_the_way(live, world) else {settled(address)})
+            leaves = detach(address, live.id, place)
+            steps.append(replace(leaves, after=leaves.after | made))
+        early, moving_on = in_the_way(live, world), taken_over(live, world)
+        # Elastic IPs and addresses that stay with us leave it first; EC2 would only drop them. Where the successor
+        # can only be made once it is gone, they have nowhere to go until then.
+        targets = set() if early else {target_slot(live.id, private) for private in live.addresses}
         return [
             *steps,
             Step(
-                id=f"{address}/DeleteNetworkInterface",
+                id=f"{address}/DeleteNetworkInterface/{live.id}",
                 call="DeleteNetworkInterface",
                 params={"NetworkInterfaceId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                # Elastic IPs that stay with us leave it first; EC2 would only drop them.
-                claims=frozenset(
-                    {interface_slot(address), *(target_slot(live.id, private) for private in live.addresses)}
+                after=frozenset({relieved(live.id)}),
+                claims=frozenset({interface_slot(address), *targets}),
+                frees=frozenset(
+                    private_slot(live.subnet_id, each) for each in live.private_ips if each not in moving_on
                 ),
                 brings=frozenset({gone(address)}),
                 when=() if live.status == "available" else (vacated(live.id),),
@@ -109,11 +125,11 @@ class NetworkInterfaces(Kind):
         params: dict[str, Any] = {
             "SubnetId": want["subnet"],
             "Groups": _group_ids(want["security_groups"], world),
-            "TagSpecifications": tag_specifications("network-interface", want["tags"]),
+            "TagSpecifications": tag_specifications("network-interface", want["tags"] | _replacing(item, world)),
         }
         if want["description"]:
             params["Description"] = want["description"]
-        params |= _birth_addresses(want)
+        params |= _birth_addresses(want, givers(item.name, world))
         named = "private_ip" in want
         there = taken(want["subnet"], late=_leaves_some_to_ec2(want))
         return Step(
@@ -121,6 +137,7 @@ class NetworkInterfaces(Kind):
             call="CreateNetworkInterface",
             params=params,
             address=item.address,
+            claims=frozenset(private_slot(want["subnet"], each) for each in _named_addresses(params)),
             brings=frozenset({settled(item.address), *({there} if named else ())}),
             rather=frozenset(_named_first(want)),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
@@ -147,7 +164,7 @@ class NetworkInterfaces(Kind):
         if item.differs("secondary_private_ips"):
             before, after = set(have["secondary_private_ips"]), set(want["secondary_private_ips"])
             steps += _assign(item, sorted(after - before), world)
-            steps += _unassign(item, sorted(before - after - _floating(item, world)), world)
+            steps += _unassign(item, sorted(before - after - _moving_on(item, world)), world)
         if item.differs("secondary_private_ip_count"):
             steps += _count(item, world)
         return steps
@@ -169,14 +186,47 @@ def _group_ids(groups: Sequence[str], world: World) -> list[Id]:
     return [group if group.startswith("sg-") else world.id_of(f"security_groups.{group}") for group in groups]
 
 
-def _birth_addresses(want: Mapping[str, Any]) -> dict[str, Any]:
-    """Addresses in CreateNetworkInterface. It takes a list only whole, the primary address included."""
+def _replacing(item: Item, world: World) -> dict[str, str]:
+    """The tag that tells, from birth, in whose place an interface is made."""
+    former = world.replaced.get(item.address)
+    return {REPLACES_TAG: former[-1].id} if former else {}
+
+
+def _refuse_to_replace_primary(
+    address: str, live: LiveNetworkInterface, place: LiveAttachment, world: World
+) -> None:
+    if live in world.replaced.get(address, ()) and (place.network_card_index, place.device_index) == (0, 0):
+        raise UnsupportedError(
+            f"{address}: {live.id} cannot become what the spec says, and cannot be replaced as long as "
+            f"{place.instance_id} lives: it is its primary interface, which EC2 never detaches",
+            hint="put the spec back, or write on_change: replace for the instance, to launch it anew",
+        )
+
+
+def _after_birth(item: Item, world: World) -> list[str]:
+    """Addresses that CreateNetworkInterface cannot bring along."""
+    if "private_ip" not in item.want:
+        return list(item.want.get("secondary_private_ips", ()))
+    return sorted(givers(item.name, world))
+
+
+def _named_addresses(params: Mapping[str, Any]) -> list[str]:
+    """The private addresses that CreateNetworkInterface names."""
+    listed = [entry["PrivateIpAddress"] for entry in params.get("PrivateIpAddresses", ())]
+    return [params["PrivateIpAddress"]] if "PrivateIpAddress" in params else listed
+
+
+def _birth_addresses(want: Mapping[str, Any], later: Collection[str]) -> dict[str, Any]:
+    """Addresses in CreateNetworkInterface, but those that come ``later``.
+
+    It takes a list only whole, the primary address included.
+    """
     if "private_ip" not in want:
         count = want.get("secondary_private_ip_count")
         return {"SecondaryPrivateIpAddressCount": count} if count else {}
-    if want.get("secondary_private_ips"):
+    if now := [address for address in want.get("secondary_private_ips", ()) if address not in later]:
         primary = {"PrivateIpAddress": want["private_ip"], "Primary": True}
-        others = [{"PrivateIpAddress": ip, "Primary": False} for ip in want["secondary_private_ips"]]
+        others = [{"PrivateIpAddress": address, "Primary": False} for address in now]
         return {"PrivateIpAddresses": [primary, *others]}
     count = want.get("secondary_private_ip_count")
     more = {"SecondaryPrivateIpAddressCount": count} if count else {}
@@ -200,7 +250,9 @@ def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
     """Take addresses, all in one call; one that another interface of ours gives up moves with its Elastic IP."""
     if not addresses:
         return []
-    moving = any(_wanted_elsewhere_before(address, item, world) for address in addresses)
+    moving = {live.id: live for address, live in givers(item.name, world).items() if address in addresses}
+    # What comes over from the one that this one replaces comes when the new one can answer.
+    late = any(live in world.replaced.get(item.address, ()) for live in moving.values())
     there = taken(item.want["subnet"], late=item.have is None)
     return [
         Step(
@@ -209,34 +261,22 @@ def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
             params={
                 "NetworkInterfaceId": world.id_of(item.address),
                 "PrivateIpAddresses": list(addresses),
-                "AllowReassignment": moving,
+                "AllowReassignment": bool(moving),
             },
             address=item.address,
             impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
-            brings=frozenset({settled(item.address), assigned(item.address), there}),
+            after=frozenset({attached(item.address)} if late else ()),
+            claims=frozenset(private_slot(item.want["subnet"], address) for address in addresses),
+            brings=frozenset({assigned(item.address), *map(relieved, moving)})
+            | (frozenset() if late else {settled(item.address), there}),
         )
     ]
 
 
-def _wanted_elsewhere_before(address: str, item: Item, world: World) -> bool:
-    """Does another interface of the spec hold the address now, in the same subnet, without wanting it?"""
-    return any(
-        address in live.secondary_ips
-        for name in world.document.network_interfaces
-        if name != item.name
-        and (live := world.record(f"{SECTION}.{name}", LiveNetworkInterface)) is not None
-        and live.subnet_id == item.want["subnet"]
-    )
-
-
-def _floating(item: Item, world: World) -> set[str]:
+def _moving_on(item: Item, world: World) -> set[str]:
     """Addresses of this interface that another one takes over: they leave by its call."""
-    return {
-        address
-        for name, row in world.document.network_interfaces.items()
-        if name != item.name and world.subnets[name] == item.want["subnet"]
-        for address in row.secondary_private_ips or ()
-    }
+    live = world.record(item.address, LiveNetworkInterface)
+    return set(taken_over(live, world)) if live else set()
 
 
 def _unassign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
@@ -252,6 +292,7 @@ def _unassign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
             impact=Impact.DISRUPTIVE,
             # Elastic IPs that move elsewhere leave first; EC2 would drop them.
             claims=frozenset(target_slot(str(interface_id), address) for address in addresses),
+            frees=frozenset(private_slot(item.want["subnet"], address) for address in addresses),
             brings=frozenset({settled(item.address)}),
         )
     ]

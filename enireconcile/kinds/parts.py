@@ -17,6 +17,7 @@ from enireconcile.records import LiveAttachment, LiveElasticIp, LiveNetworkInter
 from enireconcile.spec import Document
 
 INTERFACES = "DescribeNetworkInterfaces"
+INTERFACES_OF_SPEC = "network_interfaces"
 _AT_REST = ("available", "in-use")
 _HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
 
@@ -98,6 +99,26 @@ def taken(subnet_id: str, *, late: bool = False) -> str:
     return f"taken:{subnet_id}{':late' if late else ''}"
 
 
+def asleep(address: str) -> str:
+    """The condition that an instance of ours is stopped."""
+    return f"asleep:{address}"
+
+
+def cleared(instance_id: str) -> str:
+    """The condition that an instance holds no interface that is to leave it."""
+    return f"cleared:{instance_id}"
+
+
+def resized(address: str) -> str:
+    """The condition that an instance of ours is of the type that the spec says."""
+    return f"resized:{address}"
+
+
+def relieved(interface_id: str) -> str:
+    """The condition that others have taken over what they shall have of an interface's addresses."""
+    return f"relieved:{interface_id}"
+
+
 def kept(instance_id: str) -> str:
     """The condition that no interface of ours goes down with an instance."""
     return f"kept:{instance_id}"
@@ -106,6 +127,56 @@ def kept(instance_id: str) -> str:
 def target_slot(interface_id: str | None, private_ip: str | None) -> str:
     """The slot that an Elastic IP takes on a private address."""
     return f"target:{interface_id}:{private_ip}"
+
+
+def private_slot(subnet_id: str, private_ip: str) -> str:
+    """The slot that an interface takes in its subnet with each of its private addresses."""
+    return f"private:{subnet_id}:{private_ip}"
+
+
+def former_interfaces(address: str, world: World) -> tuple[LiveNetworkInterface, ...]:
+    """The interfaces that were of this name, and that another one replaces."""
+    return tuple(live for live in world.replaced.get(address, ()) if isinstance(live, LiveNetworkInterface))
+
+
+def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
+    """Of one that goes: must it be gone before another one can be made, or can have its addresses?
+
+    What is a further address before and after moves by itself; a primary one never leaves its interface.
+    """
+    return any(
+        live.private_ip in (row.private_ip, *(row.secondary_private_ips or ()))
+        or (row.private_ip in live.secondary_ips and f"{INTERFACES_OF_SPEC}.{name}" not in world.owned)
+        for name, row in world.document.network_interfaces.items()
+        if world.subnets[name] == live.subnet_id
+    )
+
+
+def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
+    """Further addresses of an interface of ours that another one shall have: address to the name of that one.
+
+    They move in one call, with their Elastic IPs.
+    """
+    if any(record is live for _, record in world.leaving) and in_the_way(live, world):
+        return {}
+    return {
+        address: name
+        for name, row in world.document.network_interfaces.items()
+        if world.subnets[name] == live.subnet_id and world.owned.get(f"{INTERFACES_OF_SPEC}.{name}") is not live
+        for address in row.secondary_private_ips or ()
+        if address in live.secondary_ips
+    }
+
+
+def givers(name: str, world: World) -> dict[str, LiveNetworkInterface]:
+    """Addresses that an interface takes over from others of ours, and who has them now."""
+    return {
+        address: live
+        for _, live in world.ours
+        if isinstance(live, LiveNetworkInterface)
+        for address, taker in taken_over(live, world).items()
+        if taker == name
+    }
 
 
 def interface_slot(address: str) -> str:
@@ -156,8 +227,9 @@ def device_slot(instance_id: str, card: int, index: int) -> str:
 
 
 def detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -> Step:
-    slots = {interface_slot(address)}
+    slots, left = {interface_slot(address)}, set()
     if isinstance(place, LiveAttachment):
+        left.add(cleared(place.instance_id))
         refuse_primary(address, "it", place.device_index, place.network_card_index, place.instance_id)
         attachment_id = place.id
         slots.add(device_slot(place.instance_id, place.network_card_index, place.device_index))
@@ -169,6 +241,7 @@ def detach(address: str, interface_id: str, place: LiveAttachment | Occupant) ->
         params={"AttachmentId": attachment_id},
         address=address,
         impact=Impact.DISRUPTIVE,
+        brings=frozenset(left),
         frees=frozenset(slots),
         until=vacated(interface_id, attachment_id),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.kinds.base import Id, Item, Kind, Record, World
 from enireconcile.kinds.parts import (
     gone,
     known_tags,
@@ -73,16 +73,15 @@ class SecurityGroups(Kind):
             steps += _rule_steps(direction, item, world)
         return [*steps, *tag_steps(item, world)]
 
-    def remove(self, address: str, world: World) -> Sequence[Step]:
-        live = world.removed[address]
+    def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveSecurityGroup):
             return ()
         users = [
             name
-            for name, record in world.ours.items()
+            for name, record in world.ours
             if isinstance(record, LiveNetworkInterface) and live.id in record.groups
         ]
-        kin = [name for name in world.ours if name != address and name.startswith(SECTION)]
+        kin = [name for name, _ in world.ours if name != address and name.startswith(SECTION)]
         return [
             *_cut(address, live, world),
             Step(

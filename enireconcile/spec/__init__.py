@@ -17,6 +17,7 @@ from enireconcile.spec.rows import (
     Failover,
     IngressRule,
     Instance,
+    MetadataOptions,
     NetworkInterface,
     SecurityGroup,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "IngressRule",
     "Instance",
     "InstanceSelector",
+    "MetadataOptions",
     "NetworkInterface",
     "Path",
     "Place",

@@ -224,6 +224,32 @@ def _choice(*words: str, hint: str | None = None) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _hop_limit(value: int) -> int:
+    if not 1 <= value <= 64:
+        raise fault("must be from 1 to 64", "1 for the instance itself, 2 for containers on it")
+    return value
+
+
+_SWITCH = _choice("enabled", "disabled")
+
+
+class MetadataOptions(Row):
+    """How the instance metadata service answers. What is left out has our default, and is kept so."""
+
+    http_tokens: Annotated[Literal["required", "optional"], _choice("required", "optional")] = Field(
+        "required", description="required: IMDSv2 only"
+    )
+    http_endpoint: Annotated[Literal["enabled", "disabled"], _SWITCH] = Field(
+        "enabled", description="Whether it answers at all"
+    )
+    http_put_response_hop_limit: Annotated[Integer, AfterValidator(_hop_limit)] | None = Field(
+        None, description="How many hops an answer may take, 1 to 64; absent: the image's own, not looked at"
+    )
+    instance_metadata_tags: Annotated[Literal["enabled", "disabled"], _SWITCH] = Field(
+        "disabled", description="Whether it tells the instance's tags"
+    )
+
+
 class Instance(Row):
     """An EC2 instance. Its interfaces are rows of their own, attached to it by name."""
 
@@ -239,7 +265,13 @@ class Instance(Row):
     state: Annotated[Literal["running", "stopped"], _choice("running", "stopped")] = Field(
         "running", description="Kept so: drift is mended"
     )
-    on_change: Annotated[Literal["refuse"], _choice("refuse", hint="this version knows no other way")] = Field(
+    termination_protection: Boolean | None = Field(
+        None, description="Whether EC2 refuses to terminate it; absent: it does not, and is not asked"
+    )
+    metadata_options: MetadataOptions = Field(
+        default_factory=MetadataOptions, description="The instance metadata service (IMDS)"
+    )
+    on_change: Annotated[Literal["refuse", "restart", "replace"], _choice("refuse", "restart", "replace")] = Field(
         "refuse", description="What to do about a change that EC2 cannot make while the instance runs"
     )
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")

@@ -39,7 +39,6 @@ _PLANNED = frozenset(
         "network_border_group",
         "public_ipv4_pool",
         "reverse_dns",
-        "termination_protection",
     }
 )
 """Keys of the format that this version does not know how to keep; better refused than ignored."""

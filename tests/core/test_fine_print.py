@@ -45,6 +45,8 @@ FINE_PRINT = {
     "DeleteSecurityGroup": set(),
     "DetachNetworkInterface": {"until DescribeNetworkInterfaces 600 s"},
     "DisassociateAddress": set(),
+    "ModifyInstanceAttribute": set(),
+    "ModifyInstanceMetadataOptions": {f"until DescribeInstances 600 s, {NEVER}"},
     "ModifyNetworkInterfaceAttribute": set(),
     "ReleaseAddress": set(),
     "RevokeSecurityGroupEgress": set(),

@@ -90,18 +90,6 @@ def test_a_primary_interface_is_never_detached(case: Case) -> None:
 
 IMMUTABLE = [
     Case(
-        "another subnet",
-        {"network_interfaces": {"eth1": {"subnet": ZONE_A}}},
-        {"network_interfaces": {"eth1": {"subnet": "subnet-b"}}},
-        "network_interfaces.eth1 (eni-eth1): subnet is subnet-b, the spec says subnet-a",
-    ),
-    Case(
-        "another private IP",
-        {"network_interfaces": {"eth1": {"subnet": ZONE_A, "private_ip": "172.31.0.99"}}},
-        {"network_interfaces": {"eth1": {"private_ip": "172.31.0.10"}}},
-        "network_interfaces.eth1 (eni-eth1): private_ip is 172.31.0.10, the spec says 172.31.0.99",
-    ),
-    Case(
         "another VPC",
         {"security_groups": {"web": {"vpc": {"tags": {"Name": "lab"}}}}},
         {"security_groups": {"web": {}}},
@@ -166,13 +154,13 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
         "security_groups": {"web": {"group_name": "web", "description": "Web", "vpc": {"cidr": "10.0.0.0/16"}}},
         **web(
             {**WEB, "key_name": "ops", "iam_instance_profile": "web"},
-            eth0={**at(0), "private_ip": "172.31.0.99"},
+            eth0=at(0),
         ),
     }
     live = {
         "security_groups": {"web": {"group_name": "shop"}},
         "instances": {"web": {"instance_type": "m5.large"}},
-        "network_interfaces": {"eth0": {"at": "web 0", "subnet": "subnet-b"}},
+        "network_interfaces": {"eth0": {"at": "web 0"}},
     }
     with pytest.raises(UnsupportedError) as raised:
         plan_of(spec, live)
@@ -184,8 +172,6 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
         "  instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
         "  instances.web (i-web): key_name is None, the spec says ops",
         "  instances.web (i-web): iam_instance_profile is None, the spec says web",
-        "  network_interfaces.eth0 (eni-eth0): subnet is subnet-b, the spec says subnet-a",
-        "  network_interfaces.eth0 (eni-eth0): private_ip is 172.31.0.10, the spec says 172.31.0.99",
     ]
 
 

@@ -107,7 +107,11 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
         subnets=SUBNETS,
         vpcs=VPCS,
         default_groups={"vpc-default": "sg-default", "vpc-lab": "sg-lab-default"},
-        images={name: (LiveImage(f"ami-of-{name}", ""),) for name in images if name not in running},
+        images={
+            name: (LiveImage("ami-12345678" if name in running else f"ami-of-{name}", ""),)
+            for name, row in images.items()
+            if name not in running or getattr(row, "on_change", "") == "replace"
+        },
         checks={
             _id(row, f"i-{name}"): row["checks"]
             for name, row in ((name, row or {}) for name, row in instances.items())
@@ -170,6 +174,8 @@ def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAtta
         instance_type=row.get("instance_type", "t3.micro"),
         image_id="ami-12345678",
         key_name=row.get("key_name"),
+        metadata_options=row.get("metadata_options", {}),
+        protected=row.get("protected"),
         profile=row.get("profile"),
         occupants=tuple(
             sorted(ours + strangers, key=lambda place: (place.network_card_index, place.device_index))
@@ -185,7 +191,8 @@ def _interface(
     private_ip: str,
     holder: str | None,
 ) -> LiveNetworkInterface:
-    """``holds`` is the allocation id of a stranger's address on the primary private address."""
+    """``holds`` is the allocation id of a stranger's address on the primary private address, ``secondary`` are
+    further private addresses."""
     holder = row.get("holds", holder)
     detaching = row.get("attachment_status") == "detaching"
     return LiveNetworkInterface(
@@ -199,6 +206,7 @@ def _interface(
         status=row.get("status", "detaching" if detaching else "in-use" if place else "available"),
         attachment=place[0] if place else None,
         addresses={private_ip: holder} if holder else {},
+        secondary_ips=tuple(sorted(row.get("secondary", []))),
     )
 
 
@@ -265,12 +273,21 @@ def brief(plan: Plan) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value}
 
 
+_OPTIONS = {"HttpTokens": "required", "HttpEndpoint": "enabled", "InstanceMetadataTags": "disabled"}
+"""The metadata options of an instance whose spec says nothing of them; left out of what is told of a launch."""
+_OPTION_FIELDS = {"http_tokens": "required", "http_endpoint": "enabled", "instance_metadata_tags": "disabled"}
+
+
 def _change(change: Change) -> dict[str, Any]:
     """Of what is created only the values after; of an update before and after."""
     which = f"{change.address} ({change.id})" if change.id else change.address
     told: dict[str, Any] = {
         "change": f"{change.action} {which}, {change.impact}",
-        "fields": {field.field: _field(field, change) for field in change.fields},
+        "fields": {
+            field.field: _field(field, change)
+            for field in change.fields
+            if not (field.before is None and field.after == _OPTION_FIELDS)
+        },
     }
     if change.reason:
         told["reason"] = change.reason
@@ -303,7 +320,9 @@ def _step(step: Step) -> dict[str, Any]:
     after = f", after {needs}" if needs else ""
     told: dict[str, Any] = {
         "step": f"{step.id} {step.call} for {step.address}, {step.impact}{after}",
-        "params": {key: _param(key, value, step.address) for key, value in step.params.items()},
+        "params": {
+            key: _param(key, value, step.address) for key, value in step.params.items() if value != _OPTIONS
+        },
     }
     if step.when:
         told["when"] = [_expectation(expect) for expect in step.when]

@@ -6,7 +6,7 @@ import base64
 from typing import Literal
 
 from .errors import EC2Error, bad_combination, invalid_value, multiple_interfaces, not_permitted
-from .launch import Launches, check_user_data
+from .launch import Launches, check_imds_tags, check_user_data
 from .records import STATE_CODES, Instance, InstanceState, Interface, Params, Result
 from .state import operation
 
@@ -25,6 +25,14 @@ ATTRIBUTES = (
     "Ramdisk",
     "SriovNetSupport",
     "Attribute",
+)
+
+METADATA_OPTIONS = (
+    "HttpTokens",
+    "HttpPutResponseHopLimit",
+    "HttpEndpoint",
+    "HttpProtocolIpv6",
+    "InstanceMetadataTags",
 )
 
 
@@ -214,6 +222,25 @@ class Instances(Launches):
             case other:
                 raise EC2Error("UnsupportedOperation", f"{other} is not supported")
         return {}
+
+    @operation
+    def modify_instance_metadata_options(self, p: Params) -> Result:
+        """EC2 docs: what is not named stays; the change is `pending` at first and applied a moment later."""
+        instance = self._all({"InstanceIds": [p["InstanceId"]]})[0]
+        if instance.state not in ("running", "stopped", "pending", "stopping"):
+            raise EC2Error("IncorrectInstanceState", f"The instance '{instance.id}' is {instance.state}.")
+        asked = {name: p[name] for name in METADATA_OPTIONS if name in p}
+        if not asked:
+            raise bad_combination("At least one metadata option must be specified")
+        if not 1 <= asked.get("HttpPutResponseHopLimit", 1) <= 64:
+            raise invalid_value("HttpPutResponseHopLimit must be from 1 to 64")
+        if asked.get("InstanceMetadataTags") == "enabled":
+            check_imds_tags(instance.tags)
+        instance.metadata.update(asked)
+        return {
+            "InstanceId": instance.id,
+            "InstanceMetadataOptions": {"State": "pending", **instance.metadata},
+        }
 
     def _must_be_stopped(self, instance: Instance) -> None:
         if instance.state != "stopped":

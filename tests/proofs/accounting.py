@@ -180,12 +180,18 @@ class Books:
             for each, interface in self.document.network_interfaces.items()
             if interface.attachment and interface.attachment.instance == name
         ]
+        hops = live.metadata["HttpPutResponseHopLimit"]
         expected = {
             "state": row.state,
             "instance_type": row.instance_type,
             "key_name": row.key_name,
             "profile": row.iam_instance_profile,
             "user_data": row.user_data,
+            "protected": bool(row.termination_protection),
+            "options": (
+                row.metadata_options.http_tokens,
+                row.metadata_options.http_put_response_hop_limit or hops,
+            ),
             "image": self._image(name),
             "interfaces": self._ids("network_interfaces", on_it),
             "tags": tags,
@@ -196,6 +202,8 @@ class Books:
             "key_name": live.key_name,
             "profile": live.profile,
             "user_data": base64.b64decode(live.user_data).decode() if live.user_data else None,
+            "protected": live.no_termination,
+            "options": (live.metadata["HttpTokens"], hops),
             "image": live.image_id,
             "interfaces": set(live.interface_ids),
             "tags": live.tags,

@@ -65,9 +65,12 @@ def specs(draw: st.DrawFn) -> str:
     for name in draw(st.sampled_from([(), ("one",), ("one", "two")])):
         instances[name] = {
             "image": {"name": "al2023-ami-2023.*-kernel-6.1-x86_64", "owner": "amazon"},
-            "instance_type": "t3.medium",
+            "instance_type": draw(st.sampled_from(["t3.medium", "m5.large"])),
             "state": draw(st.sampled_from(["running", "running", "stopped"])),
-            "user_data": "#!/bin/sh\n",
+            "user_data": draw(st.sampled_from(["#!/bin/sh\n", "#!/bin/sh\nexit\n"])),
+            "on_change": draw(st.sampled_from(["replace", "replace", "restart"])),
+            **draw(_maybe("termination_protection", st.just(False))),
+            **draw(_maybe("metadata_options", st.just({"http_tokens": "optional"}))),
         }
         interfaces[f"{name}-0"] = {"attachment": {"instance": name, "device_index": 0}}
     slots = draw(st.permutations([(name, index) for name in instances for index in (1, 2)]))
@@ -80,6 +83,7 @@ def specs(draw: st.DrawFn) -> str:
         interfaces[f"free-{number}"] = free
     for number, row in enumerate(interfaces.values()):
         row["subnet"] = {"default_for_az": "us-east-1a"}
+        row |= draw(_maybe("private_ip", st.sampled_from([f"172.31.1.{20 + number}", f"172.31.1.{30 + number}"])))
         row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))
         row |= draw(_maybe("source_dest_check", st.booleans()))
         row |= draw(_maybe("security_groups", st.lists(st.sampled_from(GROUPS), min_size=1, unique=True)))

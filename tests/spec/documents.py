@@ -14,6 +14,7 @@ from enireconcile.spec import (
     Image,
     IngressRule,
     Instance,
+    MetadataOptions,
     NetworkInterface,
     Ports,
     SecurityGroup,
@@ -110,6 +111,16 @@ protocols = st.one_of(
 )
 
 
+switches = st.sampled_from(["enabled", "disabled"])
+metadata_options = st.builds(
+    MetadataOptions,
+    http_tokens=st.sampled_from(["required", "optional"]),
+    http_endpoint=switches,
+    http_put_response_hop_limit=st.none() | st.integers(1, 64),
+    instance_metadata_tags=switches,
+)
+
+
 @st.composite
 def peers(draw: st.DrawFn, others: list[str]) -> tuple[str, ...]:
     pool = ["0.0.0.0/0", "10.0.0.0/8", "::/0", "2001:db8::/32", "self", "sg-12345678", "pl-12345678", *others]
@@ -200,6 +211,9 @@ def documents(draw: st.DrawFn) -> Document:
                     | st.sampled_from(["web", "012", "arn:aws:iam::123456789012:instance-profile/a/b"]),
                     user_data=st.none() | user_data,
                     state=st.sampled_from(["running", "stopped"]),
+                    termination_protection=st.none() | st.booleans(),
+                    metadata_options=metadata_options,
+                    on_change=st.sampled_from(["refuse", "restart", "replace"]),
                     tags=tags,
                 )
             )

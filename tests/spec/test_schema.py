@@ -24,7 +24,8 @@ GOOD = [
     GROUP + "vpc: {tags: {a: 1}}\n    egress: []\n",
     RULE + '{protocol: 6, ports: "80", sources: [self]}\n',
     RULE + "{protocol: tcp, ports: 80-90, sources: [0.0.0.0/0, '::/0'], description: x}\n",
-    INSTANCE + "user_data: x\n    state: stopped\n    on_change: refuse\n",
+    INSTANCE + "user_data: x\n    state: stopped\n    on_change: replace\n",
+    INSTANCE + "termination_protection: true\n    metadata_options: {http_tokens: optional}\n",
     INTERFACE + "private_ip: 10.0.0.10\n    security_groups: [sg-12345678]\n    source_dest_check: false\n",
 ]
 
@@ -49,7 +50,8 @@ BAD = [
     RULE + "{protocol: tcp, ports: 65536, sources: [self]}\n",
     RULE + "{protocol: tcp, ports: http, sources: [self]}\n",
     INSTANCE + "state: paused\n",
-    INSTANCE + "on_change: replace\n",
+    INSTANCE + "on_change: rebuild\n",
+    INSTANCE + "metadata_options: {http_put_response_hop_limit: many}\n",
     INSTANCE + "user_data: x\n    user_data_file: y\n",
     INTERFACE + "security_groups: []\n",
     INTERFACE + "source_dest_check: yes\n",

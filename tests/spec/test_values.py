@@ -116,15 +116,32 @@ INSTANCES = [
     # a further field of instances.web, at line 8, column 5
     ("keyname: ops", "8:5 instances.web.keyname", "unknown key", "`key_name`"),
     ("user_data_flie: x", "8:5 instances.web.user_data_flie", "unknown key", "`user_data_file`"),
-    (
-        "termination_protection: true",
-        "8:5 instances.web.termination_protection",
-        "not supported by this version",
-        "remove it",
-    ),
     ("state: runing", "8:12 instances.web.state", "must be `running` or `stopped`", "did you mean `running`?"),
     ("state: true", "8:12 instances.web.state", "must be `running` or `stopped`", "known: running, stopped"),
-    ("on_change: replace", "8:16 instances.web.on_change", "must be `refuse`", "no other way"),
+    (
+        "on_change: rebuild",
+        "8:16 instances.web.on_change",
+        "must be `refuse` or `restart` or `replace`",
+        "known: ",
+    ),
+    (
+        "termination_protection: yes",
+        "8:29 instances.web.termination_protection",
+        "must be `true` or `false`",
+        "`true`",
+    ),
+    (
+        "metadata_options: {http_tokens: maybe}",
+        "8:37 instances.web.metadata_options.http_tokens",
+        "must be `required` or `optional`",
+        "known: ",
+    ),
+    (
+        "metadata_options: {http_put_response_hop_limit: 65}",
+        "8:53 instances.web.metadata_options.http_put_response_hop_limit",
+        "from 1 to 64",
+        "2 for containers",
+    ),
     ("key_name: ''", "8:15 instances.web.key_name", "the name of a key pair", ""),
     ("iam_instance_profile: a b", "8:27 instances.web.iam_instance_profile", "name or the ARN", "profile's name"),
     (
