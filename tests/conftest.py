@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
-from .house import SLOW, House, open_house
+from .house import SLOW, Foreign, House, at_home, open_house
+from .virtual import VirtualLoop
 
 
 @pytest.fixture(autouse=True)
@@ -31,4 +35,25 @@ def house(tmp_path: Path) -> Iterator[House]:
 def slow_house(tmp_path: Path) -> Iterator[House]:
     """An EC2 on which attaching, pending, stopping and visibility take half a (virtual) second each."""
     with open_house(tmp_path / "state", SLOW) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """moto's server: its URL."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def moto_house(moto: str, tmp_path: Path) -> Iterator[House]:
+    """A foreign EC2, on a moto that has forgotten what was before."""
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(moto).netloc)
+    connection.request("POST", "/moto-api/reset")
+    assert connection.getresponse().status == 200
+    connection.close()
+    with at_home(Foreign(moto), VirtualLoop(), tmp_path / "state") as house:
         yield house

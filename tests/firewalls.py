@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .house import Foreign, House
+from .house import House
+from .premises import lab, named
 
 HA_FAILOVER = Path(__file__).parent.parent / "specs" / "ha-failover.yaml"
 SPEC = HA_FAILOVER.read_text()
-ZONE = "us-east-1a"
 
 
 class Firewalls:
@@ -18,24 +18,10 @@ class Firewalls:
     def __init__(self, house: House) -> None:
         self.house = house
         self.ec2 = house.client()
-        self.vpc, self.subnet = self._foreign() if isinstance(house.server, Foreign) else self._strict()
+        self.vpc, subnets = lab(house)
+        self.subnet = subnets["lab-a"]
         self.ids = {name: self.launch(name, self.subnet) for name in ("fw-a", "fw-b")}
         house.loop.now += 60
-
-    def _strict(self) -> tuple[str, str]:
-        """What the strict EC2 has no calls for, a test arranges."""
-        world = self.house.strict.world
-        vpc = world.add_vpc("10.0.0.0/16", gateway=True, tags={"Name": "lab"})
-        return vpc, world.add_subnet(vpc, "10.0.1.0/24", ZONE, tags={"Name": "lab-a"})
-
-    def _foreign(self) -> tuple[str, str]:
-        vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=_named("vpc", "lab"))["Vpc"]["VpcId"]
-        gateway = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-        self.ec2.attach_internet_gateway(VpcId=vpc, InternetGatewayId=gateway)
-        subnet = self.ec2.create_subnet(
-            VpcId=vpc, CidrBlock="10.0.1.0/24", AvailabilityZone=ZONE, TagSpecifications=_named("subnet", "lab-a")
-        )
-        return vpc, subnet["Subnet"]["SubnetId"]
 
     def launch(self, name: str, subnet: str, kind: str = "t3.micro") -> str:
         images = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
@@ -45,7 +31,7 @@ class Firewalls:
             MinCount=1,
             MaxCount=1,
             SubnetId=subnet,
-            TagSpecifications=_named("instance", name),
+            TagSpecifications=named("instance", name),
         )
         return str(launched["Instances"][0]["InstanceId"])
 
@@ -62,7 +48,3 @@ class Firewalls:
     def sicken(self, name: str, status: str = "impaired") -> None:
         """From now on a status check of the instance says so; ``ok`` makes it well."""
         self.house.strict.world.set_health(self.ids[name], status)
-
-
-def _named(kind: str, name: str) -> list[dict[str, Any]]:
-    return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}]}]

@@ -5,17 +5,10 @@ Where moto differs from EC2 we are right for EC2; a row that moto cannot play is
 
 from __future__ import annotations
 
-import http.client
-import urllib.parse
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from moto.server import ThreadedMotoServer
 
-from .house import Foreign, House, at_home
+from .house import House
 from .story import DRIFTS, Account, assert_is_the_story
-from .virtual import VirtualLoop
 
 GAPS = {
     "delete_on_termination set": "moto does not apply DeleteOnTermination",
@@ -25,25 +18,9 @@ GAPS = {
 }
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def house(moto: str, tmp_path: Path) -> Iterator[House]:
-    """The story, applied once, on a moto that has forgotten what was before."""
-    place = urllib.parse.urlsplit(moto).netloc
-    connection = http.client.HTTPConnection(place)
-    connection.request("POST", "/moto-api/reset")
-    assert connection.getresponse().status == 200
-    connection.close()
-    with at_home(Foreign(moto), VirtualLoop(), tmp_path / "state") as house:
-        yield house
+def house(moto_house: House) -> House:
+    return moto_house
 
 
 def test_apply_converges_and_the_second_changes_nothing(house: House) -> None:
