@@ -27,7 +27,7 @@ from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
 from enireconcile.saved import Saved, SavedPlan, reasons_against, saved_in
-from enireconcile.spec import SECTIONS, Spec
+from enireconcile.spec import Spec
 from enireconcile.survey import account_of, guard_account, survey
 
 if TYPE_CHECKING:
@@ -184,9 +184,7 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
 
 def destroy(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
     """Apply specs that name nothing any more: all that their stacks own goes. The answer is the exit code."""
-    nothing: dict[str, Any] = {section: {} for section in SECTIONS}
-    emptied = [replace(spec, document=spec.document.model_copy(update=nothing)) for spec in specs]
-    return apply(emptied, connection, replace(options, prune=True))
+    return apply([spec.emptied() for spec in specs], connection, replace(options, prune=True))
 
 
 def watch(

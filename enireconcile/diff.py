@@ -86,6 +86,8 @@ def _difference(section: str, name: str, world: World) -> Difference:
             continue
         want = kind.want(name, world)
         have = kind.have(name, world, want)
+        if have is not None:
+            want = {key: value for key, value in want.items() if key == "tags" or not world.leaves(address, key)}
         items.append((kind, Item(address, want, have, _fields(want, have))))
     fields = tuple(field for _, item in items for field in item.fields)
     return Difference(address, address in world.owned, fields, tuple(items))
@@ -105,14 +107,19 @@ def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, F
             yield from ((kind, item, field) for field in item.fields if field.field in fixed)
 
 
+def _as_it_is(address: str, world: World) -> str:
+    """What to do about a resource that was found and not made."""
+    return "; it is adopted as it is: leave that out" if world.rows[address].adopt else ""
+
+
 def _refuse_immutable(differences: tuple[Difference, ...], world: World) -> None:
     """EC2 changes these at birth only, and the spec asks for no replacement."""
     lines = [
         f"{difference.address} ({world.owned[difference.address].id}): "
-        f"{field.field} is {field.before}, the spec says {field.after}"
+        f"{field.field} is {field.before}, the spec says {field.after}{_as_it_is(difference.address, world)}"
         for difference in differences
         for kind, item, field in _fixed(difference, world)
-        if not kind.replaces(item, world)
+        if world.rows[difference.address].adopt or not kind.replaces(item, world)
     ]
     if lines:
         raise UnsupportedError(

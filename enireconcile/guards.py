@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enireconcile.errors import GuardError
-from enireconcile.model import Action, Impact, Plan
+from enireconcile.model import Action, Impact, Plan, Step
 from enireconcile.report import printable
 
 _SHOWN = 20
@@ -43,9 +43,10 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
     """Every reason against a plan: which steps or resources, and which flag."""
     reasons = []
     destructive = [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
+    if forbidden := [step for step in destructive if step.address in plan.protected]:
+        reasons.append("the spec forbids to destroy this (lifecycle.prevent_destroy):" + _listed(_told(forbidden)))
     if destructive and allowed.auto_approve and not allowed.allow_destroy:
-        steps = [f"{step.id} {step.call} for {step.address}" for step in destructive]
-        reasons.append("it is destructive, and --allow-destroy was not given:" + _listed(steps))
+        reasons.append("it is destructive, and --allow-destroy was not given:" + _listed(_told(destructive)))
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if allowed.max_changes is not None and len(changed) > allowed.max_changes:
         words = [f"{change.action} {change.address}" for change in changed]
@@ -53,6 +54,10 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
             f"it changes {len(changed)} resources, and --max-changes is {allowed.max_changes}:" + _listed(words)
         )
     return reasons
+
+
+def _told(steps: Sequence[Step]) -> list[str]:
+    return [f"{step.id} {step.call} for {step.address}" for step in steps]
 
 
 def _listed(lines: Sequence[str]) -> str:

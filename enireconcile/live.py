@@ -20,7 +20,7 @@ from enireconcile.kinds.parts import (
 )
 from enireconcile.model import NAME_TAG, Reads
 from enireconcile.records import Live, LiveImage
-from enireconcile.spec import Document
+from enireconcile.spec import SECTIONS, Document
 
 T = TypeVar("T")
 _FILTER_VALUES = 200
@@ -53,10 +53,12 @@ async def read(
             _externals(reader, document),
         ),
     )
+    adoptable = await _adoptable(reader, document, (*groups, *instances, *interfaces, *addresses))
+    known = (*instances, *(record for record in adoptable if isinstance(record, records.LiveInstance)))
     images, namesakes, checks, instances = await asyncio.gather(
         _images(reader, document, instances),
         _namesakes(reader, document, groups),
-        _checks(reader, document, instances, externals),
+        _checks(reader, document, known, externals),
         _protections(reader, document, instances, prune),
     )
     return Live(
@@ -73,6 +75,7 @@ async def read(
         namesakes=namesakes,
         externals=externals,
         checks=checks,
+        adoptable=adoptable,
     )
 
 
@@ -98,6 +101,43 @@ async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[records.
         for reservation in response.get("Reservations") or ()
         for item in reservation["Instances"]
     )
+
+
+async def _adoptable(
+    reader: Reads, document: Document, owned: tuple[records.Adoptable, ...]
+) -> tuple[records.Adoptable, ...]:
+    """What the spec adopts and the stack does not own yet: one call for each section that has any."""
+    present = {record.id for record in owned} | {record.tags.get(NAME_TAG) for record in owned}
+    wanted: dict[str, list[str]] = {section: [] for section in SECTIONS}
+    for address, adopted in document.adopted.items():
+        if not {address, adopted} & present:
+            wanted[address.partition(".")[0]].append(adopted)
+    questions = [
+        _found(reader, section, filters)
+        for section, ids in wanted.items()
+        for filters in _chunked(_ID_FILTERS[section], ids)
+    ]
+    return tuple(record for found in await asyncio.gather(*questions) for record in found)
+
+
+_ID_FILTERS = {
+    "security_groups": "group-id",
+    "instances": "instance-id",
+    "network_interfaces": "network-interface-id",
+    "elastic_ips": "allocation-id",
+}
+
+
+async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[records.Adoptable, ...]:
+    params = {"Filters": filters}
+    if section == "security_groups":
+        return await _listed(reader, "DescribeSecurityGroups", params, "SecurityGroups", records.security_group)
+    if section == "instances":
+        return await _instances(reader, params)
+    if section == "network_interfaces":
+        call, key = "DescribeNetworkInterfaces", "NetworkInterfaces"
+        return await _listed(reader, call, params, key, records.network_interface)
+    return await _listed(reader, "DescribeAddresses", params, "Addresses", records.elastic_ip)
 
 
 async def _subnets(reader: Reads, document: Document) -> tuple[records.LiveSubnet, ...]:
@@ -144,6 +184,12 @@ async def _checks(
     """Status checks of those that may hold an interface by failover, if any spec asks for them."""
     wanted: set[str] = set()
     own = {live.tags.get(NAME_TAG): live.id for live in instances if not live.going}
+    own |= {
+        address: live.id
+        for live in instances
+        for address, adopted in document.adopted.items()
+        if live.id == adopted
+    }
     for row in document.network_interfaces.values():
         at = row.attachment
         if at is None or at.instances is None or (at.failover and at.failover.health != "status_checks"):
@@ -172,7 +218,8 @@ def _worse(system: str, instance: str) -> str:
 
 async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
     """VPC id to the id of its default group, where an interface names no groups."""
-    if all(row.security_groups is not None for row in document.network_interfaces.values()):
+    rows = document.network_interfaces.values()
+    if all(row.security_groups is not None or not row.says("security_groups") for row in rows):
         return {}
     filters = [{"Name": "group-name", "Values": ["default"]}]
     response = await reader.read("DescribeSecurityGroups", {"Filters": filters})
@@ -203,12 +250,11 @@ async def _images(
     reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...]
 ) -> dict[str, tuple[LiveImage, ...]]:
     present = {live.tags.get(NAME_TAG) for live in instances if not live.going}
-    missing = [
-        name
-        for name in document.own_names("instances")
-        if f"instances.{name}" not in present or document.own_instances[name].on_change == "replace"
-    ]
-    selectors = {name: document.own_instances[name].image for name in missing}
+    selectors = {
+        name: row.image
+        for name, row in document.own_instances.items()
+        if row.adopt is None and (f"instances.{name}" not in present or row.on_change == "replace")
+    }
     distinct = sorted(set(selectors.values()), key=repr)
     found = await asyncio.gather(*(_candidates(reader, selector) for selector in distinct))
     by_selector = dict(zip(distinct, found, strict=True))
@@ -233,7 +279,7 @@ async def _namesakes(
     names = sorted(
         row.group_name or name
         for name, row in document.security_groups.items()
-        if f"security_groups.{name}" not in present
+        if f"security_groups.{name}" not in present and row.adopt is None
     )
     found = await asyncio.gather(
         *(

@@ -20,6 +20,8 @@ STACK_TAG = "enireconcile:stack"
 NAME_TAG = "enireconcile:name"
 USER_DATA_TAG = "enireconcile:user-data"
 REPLACES_TAG = "enireconcile:replaces"
+NEW_TAG = "enireconcile:new"
+"""On a resource whose attributes that later are other people's have not all been set yet."""
 
 
 class Impact(StrEnum):
@@ -184,7 +186,8 @@ class Leftover:
 class Plan:
     """What differs and the calls that mend it, in the order in which they may run.
 
-    ``waits`` are what needs no call, only time: a launch that an interrupted run did not wait for, say.
+    ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
+    launch that an interrupted run did not wait for, say.
     """
 
     stack: str
@@ -195,6 +198,7 @@ class Plan:
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...] = ()
     warnings: tuple[str, ...] = ()
+    protected: frozenset[str] = frozenset()
     waits: tuple[Expect, ...] = ()
 
     @property
@@ -279,6 +283,18 @@ def refs_in(value: Any) -> Iterator[Ref]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from refs_in(item)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """All the plain texts inside a parameter value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from texts_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from texts_in(item)
 
 
 def plain(value: Any) -> Any:

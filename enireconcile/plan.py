@@ -10,7 +10,7 @@ Ties are settled by address, so equal input gives the same plan to the letter.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
@@ -18,7 +18,20 @@ from typing import TypeVar
 from enireconcile.codec import encode
 from enireconcile.diff import Difference, diff
 from enireconcile.kinds import KINDS, Item, Kind, World
-from enireconcile.model import Action, Change, Impact, Plan, Ref, Step, fingerprint, refs_in
+from enireconcile.kinds.parts import adopted
+from enireconcile.model import (
+    NEW_TAG,
+    Action,
+    Change,
+    Field,
+    Impact,
+    Plan,
+    Ref,
+    Step,
+    fingerprint,
+    refs_in,
+    texts_in,
+)
 from enireconcile.records import Live
 from enireconcile.resolve import resolve
 from enireconcile.spec import Spec
@@ -37,6 +50,7 @@ def make_plan(spec: Spec, live: Live, *, prune: bool = False) -> Plan:
     world, differences = diff(resolved.world)
     drafts = _drafts(differences, world)
     steps = arrange(drafts)
+    warnings = _collected(differences, lambda kind, item: kind.warnings(item, world))
     return Plan(
         stack=spec.document.stack,
         account_id=live.account_id,
@@ -45,9 +59,17 @@ def make_plan(spec: Spec, live: Live, *, prune: bool = False) -> Plan:
         changes=_changes(differences, world, drafts),
         steps=steps,
         leftovers=resolved.leftovers,
-        warnings=_collected(differences, lambda kind, item: kind.warnings(item, world)),
+        warnings=(*warnings, *_forbidden(steps, spec)),
+        protected=spec.protected,
         waits=_collected(differences, lambda kind, item: kind.waits(item, world)),
     )
+
+
+def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
+    """Warnings of what no apply will do."""
+    for step in steps:
+        if step.impact is Impact.DESTRUCTIVE and step.address in spec.protected:
+            yield f"{step.address} has prevent_destroy: apply refuses this plan for {step.id} {step.call}"
 
 
 def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Sequence[T]]) -> tuple[T, ...]:
@@ -57,8 +79,7 @@ def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Se
 
 
 def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
-    differing = [difference for difference in differences if difference.fields or difference.former]
-    changed = _collected(differing, lambda kind, item: kind.steps(item, world))
+    changed = [step for difference in differences for step in _mending(difference, world)]
     removed = [
         step
         for address, record in world.leaving
@@ -66,7 +87,55 @@ def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
         if address.partition(".")[0] == kind.section
         for step in kind.remove(address, record, world)
     ]
-    return [*changed, *removed]
+    return _adopted_first([*changed, *removed], world)
+
+
+def _mending(difference: Difference, world: World) -> Sequence[Step]:
+    """The steps for one resource of the spec, if anything is to be done about it.
+
+    If it takes several calls to make one whose attributes are later other people's, it is born with a tag that
+    says so, which goes last: whoever finds it half made goes on.
+    """
+    address = difference.address
+    if not (difference.fields or difference.former):
+        return ()
+    steps = _collected([difference], lambda kind, item: kind.steps(item, world))
+    live = world.owned.get(address)
+    if live is None and not (world.rows[address].lifecycle.ignore and len(steps) > 1):
+        return steps
+    if live is not None and NEW_TAG not in live.tags:
+        return steps
+    whole = f"whole:{address}"
+    return [
+        *(replace(_born_new(step), brings=step.brings | {whole}) for step in steps),
+        Step(
+            id=f"{address}/DeleteTags",
+            call="DeleteTags",
+            params={"Resources": [world.id_of(address)], "Tags": [{"Key": NEW_TAG}]},
+            address=address,
+            after=frozenset({whole}),
+        ),
+    ]
+
+
+def _born_new(step: Step) -> Step:
+    """A create with one tag more; any other step as it is."""
+    if Ref(step.address) not in step.yields:
+        return step
+    kind, *others = step.params["TagSpecifications"]
+    tagged = {**kind, "Tags": [*kind["Tags"], {"Key": NEW_TAG, "Value": "some of it is not set yet"}]}
+    return replace(step, params={**step.params, "TagSpecifications": [tagged, *others]})
+
+
+def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
+    """What a plan takes over becomes ours before anything else is done to it, or with it."""
+    adopting = {world.owned[address].id: address for address in world.adopting}
+
+    def after(step: Step) -> frozenset[str]:
+        touched = {step.address, *(adopting[text] for text in texts_in(step.params) if text in adopting)}
+        return frozenset(adopted(address) for address in touched & world.adopting) - step.brings
+
+    return [replace(step, after=step.after | after(step)) for step in steps]
 
 
 def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[Step]) -> tuple[Change, ...]:
@@ -75,7 +144,7 @@ def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[S
         by_address.setdefault(step.address, []).append(step)
     changed = [_change(difference, world, by_address.get(difference.address, [])) for difference in differences]
     removed = [
-        Change(address, Action.DELETE, Impact.worst([step.impact for step in by_address[address]]), record.id)
+        _summed(address, Action.DELETE, by_address[address], record.id)
         for address, record in world.removed.items()
     ]
     return (*changed, *removed)
@@ -83,20 +152,33 @@ def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[S
 
 def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:
     record = world.owned.get(difference.address)
-    notes = [step.note for step in steps if step.note]
-    if difference.former:
-        notes.insert(0, f"takes the place of {' and '.join(difference.former)}")
-    return Change(
-        address=difference.address,
-        action=_action(difference),
-        impact=Impact.worst([step.impact for step in steps]),
-        id=record.id if record else next(reversed(difference.former), None),
-        fields=difference.fields,
-        reason="; ".join(notes) or None,
+    return _summed(
+        difference.address,
+        _action(difference, world),
+        steps,
+        record.id if record else next(reversed(difference.former), None),
+        difference.fields,
+        [f"takes the place of {' and '.join(difference.former)}"] if difference.former else (),
     )
 
 
-def _action(difference: Difference) -> Action:
+def _summed(
+    address: str,
+    action: Action,
+    steps: Sequence[Step],
+    aws_id: str | None,
+    fields: tuple[Field, ...] = (),
+    notes: Sequence[str] = (),
+) -> Change:
+    """What the steps for a resource amount to."""
+    told = [*notes, *(step.note for step in steps if step.note)]
+    impact = Impact.worst([step.impact for step in steps])
+    return Change(address, action, impact, aws_id, fields, "; ".join(told) or None)
+
+
+def _action(difference: Difference, world: World) -> Action:
+    if difference.address in world.adopting:
+        return Action.ADOPT
     if difference.former:
         return Action.REPLACE
     if not difference.exists:

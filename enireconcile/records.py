@@ -27,6 +27,8 @@ class LiveSecurityGroup:
     vpc_id: str
     ingress: tuple[Mapping[str, Any], ...]
     egress: tuple[Mapping[str, Any], ...]
+    manager: None = None
+    """EC2 does not tell of groups who manages them."""
 
 
 def security_group(described: Mapping[str, Any]) -> LiveSecurityGroup:
@@ -72,6 +74,7 @@ class LiveNetworkInterface:
     attachment: LiveAttachment | None
     addresses: Mapping[str, str] = field(default_factory=dict)
     secondary_ips: tuple[str, ...] = ()
+    manager: str | None = None
 
     @property
     def private_ips(self) -> tuple[str, ...]:
@@ -99,7 +102,31 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
                 if not entry.get("Primary")
             )
         ),
+        manager=_manager_of_interface(described),
     )
+
+
+_TYPES = ("interface", "efa", "efa-only", "trunk", "branch")
+"""Of interfaces that people make; all others are of services."""
+
+
+def _manager_of_interface(described: Mapping[str, Any]) -> str | None:
+    """The service that manages an interface; most services leave their name in one of four places."""
+    place = described.get("Attachment") or {}
+    holder = place.get("InstanceOwnerId", "")
+    if described.get("RequesterManaged"):
+        return str(described.get("RequesterId") or "an AWS service")
+    if described.get("InterfaceType", "interface") not in _TYPES:
+        return f"a service, as its type {described['InterfaceType']} says"
+    if place.get("AttachmentId", "").startswith("ela-attach-") or (holder and not holder.isdigit()):
+        return holder or "an AWS service"
+    return _operator(described)
+
+
+def _operator(described: Mapping[str, Any]) -> str | None:
+    """The service that operates an instance or an interface for its account."""
+    operator = described.get("Operator") or {}
+    return str(operator.get("Principal") or "an AWS service") if operator.get("Managed") else None
 
 
 def _attachment(described: Mapping[str, Any] | None) -> LiveAttachment | None:
@@ -136,6 +163,7 @@ class LiveElasticIp:
     association_id: str | None
     network_interface_id: str | None
     private_ip: str | None
+    manager: str | None = None
 
 
 def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
@@ -147,6 +175,7 @@ def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
         association_id=described.get("AssociationId") or None,
         network_interface_id=described.get("NetworkInterfaceId") or None,
         private_ip=described.get("PrivateIpAddress") or None,
+        manager=described.get("ServiceManaged") or None,
     )
 
 
@@ -179,6 +208,7 @@ class LiveInstance:
     occupants: tuple[Occupant, ...] = ()
     metadata_options: Mapping[str, Any] = field(default_factory=dict)
     protected: bool | None = None
+    manager: str | None = None
 
     @property
     def going(self) -> bool:
@@ -208,6 +238,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         metadata_options={
             name: value for name, value in (described.get("MetadataOptions") or {}).items() if name != "State"
         },
+        manager=_operator(described),
     )
 
 
@@ -279,10 +310,15 @@ class LiveImage:
     created: str
 
 
+Adoptable = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
+"""What a spec may take over."""
+
+
 @dataclass(frozen=True)
 class Live:
     """The world as far as one spec can see it.
 
+    ``adoptable`` are the resources that the spec adopts by their ids, as far as they are there and not owned yet.
     ``images`` has a row for every instance that is missing, ``namesakes`` are groups of any owner with the name
     of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by their
     names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of their two
@@ -302,3 +338,4 @@ class Live:
     namesakes: tuple[LiveSecurityGroup, ...] = ()
     externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
+    adoptable: tuple[Adoptable, ...] = ()

@@ -271,7 +271,13 @@ def _summary_lines(plan: Plan) -> Iterator[str]:
     if plan.empty:
         yield f"No changes: all {counts['unchanged']} resources are as the spec says."
         return
-    words = {"create": "to create", "update": "to update", "replace": "to replace", "delete": "to delete"}
+    words = {
+        "create": "to create",
+        "adopt": "to adopt",
+        "update": "to update",
+        "replace": "to replace",
+        "delete": "to delete",
+    }
     said = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
     yield click.style("Plan: ", bold=True) + ", ".join([*said, f"{counts['unchanged']} unchanged"]) + "."
     per_impact = [

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from enireconcile.adoption import adoptions
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.failover import place
 from enireconcile.kinds.base import Record, World
 from enireconcile.model import NAME_TAG, REPLACES_TAG, STACK_TAG, Leftover
-from enireconcile.records import Live, LiveInstance, LiveNetworkInterface, LiveSubnet, LiveVpc
-from enireconcile.spec import SECTIONS, Selector, Spec
+from enireconcile.records import Live, LiveInstance, LiveNetworkInterface, LiveSecurityGroup, LiveSubnet, LiveVpc
+from enireconcile.spec import Selector, Spec
 from enireconcile.spec.checks import private_addresses
 
 T = TypeVar("T", LiveSubnet, LiveVpc)
@@ -32,34 +33,39 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
 
     Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
     owned, replaced = _owned(live)
-    going = {instance.id: instance.state for instance in live.instances if instance.going}
-    problems: list[Problem] = []
-    subnets = _choose_subnets(spec, live, problems)
-    vpcs = _choose_vpcs(spec, live, problems)
-    images = _choose_images(spec, live, problems)
-    chosen = {subnet.id: subnet for subnet in live.subnets}
-    externals = _choose_externals(spec, live, problems)
-    zones = {name: instance.zone for name, instance in externals.items()}
-    _check_zones(spec, subnets, chosen, zones, problems)
-    _check_addresses(spec, subnets, chosen, problems)
-    _check_group_names(spec, vpcs, live, problems)
-    default_groups = _default_groups(spec, subnets, chosen, live, problems)
-    if problems:
-        raise SpecErrors(problems)
-    named = {f"{section}.{name}" for section in SECTIONS for name in spec.document.own_names(section)}
+    named = set(spec.document.resources)
     for address in sorted(set(replaced) - named):
         # Nobody wants either of them any more.
         owned |= {f"{_section(record)}.{record.id}": record for record in replaced.pop(address)}
-    placement = place(
-        spec.document,
-        _by_name("network_interfaces", LiveNetworkInterface, owned),
-        externals | _by_name("instances", LiveInstance, owned),
-        live.checks,
-    )
+    adopted, problems = adoptions(spec, live, owned)
     world = World(
         document=spec.document,
-        owned={address: record for address, record in owned.items() if address in named},
-        going=going,
+        owned={address: record for address, record in owned.items() if address in named} | adopted,
+        adopting=frozenset(address for address, record in adopted.items() if STACK_TAG not in record.tags),
+        going={instance.id: instance.state for instance in live.instances if instance.going},
+        removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
+        replaced=dict(sorted(replaced.items())),
+    )
+    subnets = _choose_subnets(spec, live, world, problems)
+    vpcs = _choose_vpcs(spec, live, world, problems)
+    images = _choose_images(spec, live, problems)
+    chosen = {subnet.id: subnet for subnet in live.subnets}
+    externals = _choose_externals(spec, live, problems)
+    _check_zones(spec, subnets, chosen, _zones(world, externals), problems)
+    _check_addresses(spec, subnets, chosen, world, problems)
+    _check_targets(spec, world, problems)
+    _check_group_names(spec, vpcs, live, problems)
+    default_groups = _default_groups(spec, subnets, chosen, live, world, problems)
+    if problems:
+        raise SpecErrors(problems)
+    placement = place(
+        spec.document,
+        _by_name("network_interfaces", LiveNetworkInterface, world.owned),
+        externals | _by_name("instances", LiveInstance, world.owned),
+        live.checks,
+    )
+    world = replace(
+        world,
         subnets=subnets,
         vpcs=vpcs,
         images=images,
@@ -67,8 +73,6 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         externals=externals,
         places=placement.places,
         stranded=placement.stranded,
-        removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
-        replaced=dict(sorted(replaced.items())),
     )
     unnamed = () if prune else sorted(set(owned) - named)
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
@@ -129,10 +133,18 @@ def _section(record: Record) -> str:
     )
 
 
-def _choose_subnets(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+def _choose_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+    """By interface; one that the spec leaves where it is has chosen already."""
     chosen: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
         selector, path = row.subnet, ("network_interfaces", name, "subnet")
+        present = world.record(f"network_interfaces.{name}", LiveNetworkInterface)
+        if present and world.leaves(f"network_interfaces.{name}", "subnet"):
+            chosen[name] = present.subnet_id
+            continue
+        if selector is None:
+            # There is a problem with what it adopts already.
+            continue
         if selector.id is not None:
             found = [subnet for subnet in live.subnets if subnet.id == selector.id]
         elif selector.default_for_az is not None:
@@ -146,10 +158,15 @@ def _choose_subnets(spec: Spec, live: Live, problems: list[Problem]) -> dict[str
     return chosen
 
 
-def _choose_vpcs(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+def _choose_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+    """By group, likewise."""
     chosen: dict[str, str] = {}
     for name, row in spec.document.security_groups.items():
         selector, path = row.vpc, ("security_groups", name, "vpc")
+        present = world.record(f"security_groups.{name}", LiveSecurityGroup)
+        if present and world.leaves(f"security_groups.{name}", "vpc"):
+            chosen[name] = present.vpc_id
+            continue
         if selector.id is not None:
             found = [vpc for vpc in live.vpcs if vpc.id == selector.id]
         elif selector.cidr is not None:
@@ -233,6 +250,16 @@ def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str,
     return chosen
 
 
+def _zones(world: World, externals: Mapping[str, LiveInstance]) -> dict[str, str]:
+    """The zones of instances that this stack has not launched, by their names in the spec."""
+    adopted = {
+        name: instance.zone
+        for name, instance in _by_name("instances", LiveInstance, world.owned).items()
+        if world.rows[f"instances.{name}"].adopt is not None
+    }
+    return adopted | {name: instance.zone for name, instance in externals.items()}
+
+
 def _check_zones(
     spec: Spec,
     subnets: Mapping[str, str],
@@ -263,7 +290,7 @@ def _check_zones(
 
 
 def _check_addresses(
-    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], problems: list[Problem]
+    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, problems: list[Problem]
 ) -> None:
     """A private IP lies in its subnet, and is not one of the five that EC2 reserves there."""
     for name, row in spec.document.network_interfaces.items():
@@ -271,6 +298,8 @@ def _check_addresses(
             continue
         network = ipaddress.ip_network(known[subnets[name]].cidr)
         for path, text in private_addresses(name, row):
+            if world.leaves(f"network_interfaces.{name}", str(path[2])):
+                continue
             address = ipaddress.ip_address(text)
             offset = int(address) - int(network.network_address)
             if address not in network:
@@ -279,6 +308,22 @@ def _check_addresses(
             elif offset < 4 or offset == network.num_addresses - 1:
                 words = f"EC2 reserves {text}", "the first four addresses and the last are EC2's"
                 problems.append(spec.problem(path, *words))
+
+
+def _check_targets(spec: Spec, world: World, problems: list[Problem]) -> None:
+    """An Elastic IP stands for an address that an adopted interface has; of all others the spec says which."""
+    for name, row in spec.document.elastic_ips.items():
+        target = row.association
+        if target is None or target.private_ip is None:
+            continue
+        address = f"network_interfaces.{target.network_interface}"
+        live, interface = world.record(address, LiveNetworkInterface), world.rows[address]
+        if live is None or (interface.says("private_ip") and interface.says("secondary_private_ips")):
+            continue
+        if target.private_ip not in (live.private_ip, *live.secondary_ips):
+            has = ", ".join((live.private_ip, *live.secondary_ips))
+            words = f"{target.private_ip} is no address of {live.id}", f"it has {has}"
+            problems.append(spec.problem(("elastic_ips", name, "association", "private_ip"), *words))
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:
@@ -290,7 +335,7 @@ def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems
     }
     for name, row in spec.document.security_groups.items():
         group_name = row.group_name or name
-        if holder := taken.get((vpcs.get(name, ""), group_name.casefold())):
+        if row.adopt is None and (holder := taken.get((vpcs.get(name, ""), group_name.casefold()))):
             problems.append(
                 spec.problem(
                     ("security_groups", name),
@@ -305,12 +350,14 @@ def _default_groups(
     subnets: Mapping[str, str],
     known: Mapping[str, LiveSubnet],
     live: Live,
+    world: World,
     problems: list[Problem],
 ) -> dict[str, str]:
     """Subnet id to the default group of its VPC, for interfaces that name no groups."""
     groups: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
-        if row.security_groups is not None or name not in subnets:
+        left = world.leaves(f"network_interfaces.{name}", "security_groups")
+        if row.security_groups is not None or left or name not in subnets:
             continue
         vpc_id = known[subnets[name]].vpc_id
         if vpc_id in live.default_groups:

@@ -80,9 +80,11 @@ class House:
             return load([str(STORY)])[0]
         return load(["-"], stdin=lambda: text)[0]
 
-    def plan(self, text: str | None = None, *, prune: bool = False) -> Plan:
-        with self._channel(self.spec(text), read_only=True) as channel:
-            return run(survey(Reader(channel), self.spec(text), "us-east-1", prune=prune), self.loop)
+    def plan(self, text: str | None = None, *, prune: bool = False, destroy: bool = False) -> Plan:
+        """What ``plan`` plans, or what ``destroy`` would do."""
+        spec = self.spec(text).emptied() if destroy else self.spec(text)
+        with self._channel(spec, read_only=True) as channel:
+            return run(survey(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop)
 
     def apply(
         self,
@@ -90,14 +92,15 @@ class House:
         *,
         approve: Callable[[Plan], Impact] = lambda _: Impact.DESTRUCTIVE,
         state: Path | None = None,
+        destroy: bool = False,
         timeout: float | None = None,
         **more: Any,
     ) -> Report:
-        """An apply under the lock.
+        """An apply under the lock, or with ``destroy`` that command.
 
         ``state`` is another host's state directory, ``timeout`` is --timeout, ``more`` is for Apply.
         """
-        spec = self.spec(text)
+        spec, more = (self.spec(text).emptied(), {**more, "prune": True}) if destroy else (self.spec(text), more)
         with self._channel(spec) as channel:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from enireconcile.errors import UnsupportedError
+
+from .adoption import bare, orphan
 from .firewalls import SPEC, Firewalls
 from .house import House
 
@@ -34,3 +39,37 @@ def test_stuck_in_detaching(slow_house: House) -> None:
     # A run that may goes on from there.
     assert slow_house.apply(spec).outcome == "converged"
     assert lab.holder() == "fw-b"
+
+
+def test_anothers_failover_is_undone(slow_house: House) -> None:
+    """Another tool's failover undone without a way to say `ignore`."""
+    lab = Firewalls(slow_house)
+    spec = SPEC.replace("    private_ip:", "    lifecycle: {ignore: [attachment]}\n    private_ip:")
+    slow_house.apply(spec)
+    interface = lab.interface()
+    assert lab.holder() == "fw-a"
+    lab.ec2.detach_network_interface(AttachmentId=interface["Attachment"]["AttachmentId"])
+    slow_house.loop.now += 5
+    # Half way through its move, and after it.
+    assert slow_house.apply(spec).outcome == "unchanged"
+    lab.ec2.attach_network_interface(
+        NetworkInterfaceId=interface["NetworkInterfaceId"], InstanceId=lab.ids["fw-b"], DeviceIndex=1
+    )
+    slow_house.loop.now += 5
+    assert slow_house.apply(spec).outcome == "unchanged"
+    assert lab.holder() == "fw-b"
+
+
+def test_adoption_replaces(slow_house: House) -> None:
+    """Adoption that replaces."""
+    ids = orphan(slow_house)
+    assert slow_house.apply(bare(ids)).outcome == "converged"
+    assert {call.action for call in slow_house.strict.mutating()} == {"CreateTags"}
+    # Not even where a row asks for something else, and would let anything else be replaced.
+    slow_house.strict.clear()
+    for keys in ("instance_type: t3.large, on_change: replace", "image: ami-12345678, on_change: replace"):
+        with pytest.raises(UnsupportedError, match="it is adopted as it is"):
+            slow_house.apply(bare(ids, web=keys))
+    with pytest.raises(UnsupportedError, match="it is adopted as it is"):
+        slow_house.apply(bare(ids, web_eth1="subnet: {default_for_az: us-east-1a}, private_ip: 172.31.0.99"))
+    assert slow_house.strict.mutating() == []

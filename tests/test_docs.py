@@ -34,6 +34,7 @@ HEADINGS = {
     "Attachment": "Attachment",
     "Failover": "Failover",
     "ElasticIp": "elastic_ips",
+    "Lifecycle": "lifecycle",
     "Association": "Association",
 }
 

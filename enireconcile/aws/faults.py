@@ -107,7 +107,7 @@ TABLE = (
     # The call names no interface: it is the token that stands for one which has gone since.
     _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.SPENT, calls=r"CreateNetworkInterface"),
     # What is gone needs no taking away.
-    _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete|Detach|Disassociate|Release|Terminate).*"),
+    _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),
     _Row(
         r"IncorrectState|IncorrectInstanceState|InvalidState|InvalidInstanceState",

@@ -16,6 +16,7 @@ from enireconcile.kinds.parts import (
     attached,
     disassociate,
     givers,
+    left_open,
     settled,
     target_slot,
 )
@@ -117,6 +118,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
     target = _target(item.want["association"], world)
     moving = live if live is not None and live.association_id is not None else None
     displaced = target.holder if target.holder != (live.id if live else None) else None
+    stays = left_open(SECTION, displaced, "association", world) if displaced else None
     private = {} if target.private_ip is None else {"PrivateIpAddress": target.private_ip}
     there = {assigned(target.interface)} if private else set()
     return Step(
@@ -137,7 +139,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
         displaces=displaced is not None,
         when=(*_still_held(moving), *_still_holding(target, displaced)),
-        note=f"displaces {displaced}" if displaced and _foreign(displaced, world) else None,
+        note=f"displaces {stays}" if stays else None,
     )
 
 
@@ -157,7 +159,3 @@ def _still_holding(target: _Target, displaced: str | None) -> tuple[Expect, ...]
     path = f"PrivateIpAddresses[?PrivateIpAddress=='{private_ip}'].Association.AllocationId | [0]"
     holds = ((path if target.private_ip else "Association.AllocationId", (displaced, None)),)
     return (Expect("DescribeNetworkInterfaces", target.live.id, has=holds, timeout=0),)
-
-
-def _foreign(allocation_id: str, world: World) -> bool:
-    return world.name_of(allocation_id) not in world.document.elastic_ips

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.kinds.base import Id, Item, Kind, Place, World
 from enireconcile.kinds.parts import (
     INTERFACES,
     asked,
@@ -23,16 +23,18 @@ from enireconcile.kinds.parts import (
     groups_settled,
     interface_slot,
     kept,
+    left_open,
     refuse_primary,
     resized,
     settled,
     vacated,
 )
 from enireconcile.model import Expect, Ref, Step
-from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface, Occupant
+from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface
 
 SECTION = "network_interfaces"
 _PLACE = ("instance", "device_index", "network_card_index")
+_LEFT_OUT = ("network_card_index", "delete_on_termination")
 
 
 class Attachments(Kind):
@@ -44,13 +46,14 @@ class Attachments(Kind):
         place = world.places.get(name)
         if place is None:
             return {"attachment": None}
-        return {"attachment": {key: getattr(place, key) for key in (*_PLACE, "delete_on_termination")}}
+        wanted = {key: getattr(place, key) for key in (*_PLACE, "delete_on_termination")}
+        return {"attachment": wanted | _as_found(name, place, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
         if live is None:
             return None
-        place = _standing(live, world)
+        place = world.standing(live)
         if place is None:
             return {"attachment": None}
         return {
@@ -84,7 +87,7 @@ class Attachments(Kind):
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         if item.name in world.stranded:
-            return (world.stranded[item.name],)
+            return () if world.leaves(item.address, "attachment") else (world.stranded[item.name],)
         live = world.record(item.address, LiveNetworkInterface)
         if not item.differs("attachment") or live is None or live.attachment is None:
             return ()
@@ -100,7 +103,9 @@ class Attachments(Kind):
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveNetworkInterface)
-        if item.fields or live is None or live.attachment is None or live.attachment.status != "attaching":
+        if item.fields or world.leaves(item.address, "attachment"):
+            return ()
+        if live is None or live.attachment is None or live.attachment.status != "attaching":
             return ()
         return (Expect(INTERFACES, live.id, has=(("Attachment.Status", ("attached",)),), timeout=300),)
 
@@ -146,13 +151,25 @@ class Attachments(Kind):
         return steps
 
 
+def _as_found(name: str, place: Place, world: World) -> dict[str, Any]:
+    """What the attachment of an adopted interface does not say is left, too, as long as it stays where it is."""
+    row, live = world.document.network_interfaces[name], world.record(f"{SECTION}.{name}", LiveNetworkInterface)
+    standing = world.standing(live) if live is not None else None
+    if row.adopt is None or row.attachment is None or standing is None:
+        return {}
+    if (world.name_of(standing.instance_id), standing.device_index) != (place.instance, place.device_index):
+        return {}
+    written = row.attachment.model_fields_set
+    return {key: getattr(standing, key) for key in _LEFT_OUT if key not in written}
+
+
 def _leave(item: Item, interface_id: str, place: LiveAttachment, world: World) -> list[Step]:
     """Come off the present instance, or see that the interface outlives it where the plan ends that itself.
 
     What comes off by itself needs no call, unless it may be forced.
     """
     patience = _patience(item, place, world)
-    if _ends(place, world):
+    if world.ends(place):
         return (
             [] if patience is None else [_force(detach(item.address, interface_id, place), interface_id, patience)]
         )
@@ -188,17 +205,6 @@ def _force(step: Step, interface_id: str, patience: int) -> Step:
     )
 
 
-def _ends(place: LiveAttachment, world: World) -> bool:
-    """Is the attachment ending, by itself or with its instance?"""
-    return place.status == "detaching" or place.instance_id in world.going
-
-
-def _standing(live: LiveNetworkInterface, world: World) -> LiveAttachment | None:
-    """The attachment that counts: not one that is ending."""
-    place = live.attachment
-    return None if place is None or _ends(place, world) else place
-
-
 def _clear(
     address: str,
     want: Mapping[str, Any],
@@ -208,7 +214,7 @@ def _clear(
 ) -> tuple[list[Step], tuple[Expect, ...]]:
     """Make room in our slot: a Detach for a stranger, or a wait for who is leaving already.
 
-    One of ours that stands there moves by its own steps.
+    One of ours that stands there moves by its own steps, unless where it stands is other people's business.
     """
     index, card = want["device_index"], want["network_card_index"]
     occupant = instance.occupant(card, index)
@@ -219,20 +225,16 @@ def _clear(
     refuse_primary(address, occupant.network_interface_id, index, card, instance.id)
     name = world.name_of(occupant.network_interface_id)
     ours = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
-    if occupant.status == "detaching" or (ours is not None and _standing(ours, world) is None):
+    if occupant.status == "detaching" or (ours is not None and world.standing(ours) is None):
         # Not "available": by then it may stand in its own new place.
-        left = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
-        return [], (Expect(INTERFACES, occupant.network_interface_id, has=left, gone=True, timeout=600),)
-    if ours is not None or _is_removed(occupant, world):
+        gone = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
+        return [], (Expect(INTERFACES, occupant.network_interface_id, has=gone, gone=True, timeout=600),)
+    who = left_open(SECTION, occupant.network_interface_id, "attachment", world)
+    if who is None:
         return [], ()
     step = detach(address, occupant.network_interface_id, occupant)
     slots = frozenset({device_slot(instance.id, card, index)})
-    return [replace(step, frees=slots, note=f"evicts {occupant.network_interface_id}")], ()
-
-
-def _is_removed(occupant: Occupant, world: World) -> bool:
-    """Does this plan take the occupant away anyway?"""
-    return any(record.id == occupant.network_interface_id for _, record in world.leaving)
+    return [replace(step, frees=slots, note=f"evicts {who}")], ()
 
 
 def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:

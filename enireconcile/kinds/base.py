@@ -14,20 +14,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from enireconcile.model import Expect, Field, Ref, Step
-from enireconcile.records import LiveInstance
-from enireconcile.spec import Document
+from enireconcile.model import NEW_TAG, Expect, Field, Ref, Step
+from enireconcile.records import LiveAttachment, LiveElasticIp, LiveInstance, LiveNetworkInterface
+from enireconcile.spec import Document, Resource
 
 Id = str | Ref
 
 
 class Record(Protocol):
-    """A live object, parsed once. Attributes beyond these belong to its kind."""
+    """A live object, parsed once. Attributes beyond these belong to its kind.
+
+    ``manager`` is the AWS service that manages it, None for those that are their account's own.
+    """
 
     @property
     def id(self) -> str: ...
     @property
     def tags(self) -> Mapping[str, str]: ...
+    @property
+    def manager(self) -> str | None: ...
 
 
 R = TypeVar("R", bound=Record)
@@ -53,7 +58,8 @@ class Place:
 class World:
     """The spec and the live state, brought together: selectors are ids, and ids are names where they are ours.
 
-    ``owned`` maps addresses to live records of this stack; ``going`` maps the ids of its instances that are on
+    ``owned`` maps addresses to live records of this stack, ``adopting`` names those among them that become its own
+    by this plan; ``going`` maps the ids of its instances that are on
     their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
     logical names of interfaces, groups and instances to what their selectors chose; ``default_groups`` maps
     subnet ids to the default group of their VPC. ``removed`` are resources of the stack that the spec no longer
@@ -65,6 +71,7 @@ class World:
 
     document: Document
     owned: Mapping[str, Record] = field(default_factory=dict)
+    adopting: frozenset[str] = frozenset()
     going: Mapping[str, str] = field(default_factory=dict)
     subnets: Mapping[str, str] = field(default_factory=dict)
     vpcs: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +100,47 @@ class World:
     def name_of(self, aws_id: str) -> str:
         """The logical name of one of our resources; somebody else's keeps its id."""
         return self._names.get(aws_id, aws_id)
+
+    def leaves(self, address: str, attribute: str) -> bool:
+        """Does this plan leave an attribute of a live resource as it is found?
+
+        That is what a row ignores, once it was set, and what the row of an adopted resource does not say. A
+        relation is set again with its other end: where the plan takes that away, or launches the instance that
+        shall have an interface which nobody has.
+        """
+        record = self.owned.get(address)
+        if record is None:
+            return False
+        row = self.rows[address]
+        ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
+        return (ignored or not row.says(attribute)) and not self._set_again(record, attribute)
+
+    def _set_again(self, record: Record, attribute: str) -> bool:
+        if attribute == "association" and isinstance(record, LiveElasticIp):
+            return any(record.network_interface_id == other.id for _, other in self.leaving)
+        if attribute != "attachment" or not isinstance(record, LiveNetworkInterface):
+            return False
+        held, place = record.attachment, self.places.get(self.name_of(record.id))
+        if held is not None and held.instance_id not in self.going:
+            return held.instance_id in self.doomed
+        return place is not None and self.is_launched(place.instance)
+
+    def is_launched(self, instance: str) -> bool:
+        """Does this plan launch the instance of that name?"""
+        return instance in self.document.own_instances and f"instances.{instance}" not in self.owned
+
+    def ends(self, place: LiveAttachment) -> bool:
+        """Is the attachment ending, by itself or with its instance?"""
+        return place.status == "detaching" or place.instance_id in self.going
+
+    def standing(self, live: LiveNetworkInterface) -> LiveAttachment | None:
+        """The attachment that counts: not one that is ending."""
+        return None if live.attachment is None or self.ends(live.attachment) else live.attachment
+
+    @cached_property
+    def rows(self) -> Mapping[str, Resource]:
+        """The rows of what the stack keeps, by address."""
+        return self.document.resources
 
     @cached_property
     def leaving(self) -> tuple[tuple[str, Record], ...]:

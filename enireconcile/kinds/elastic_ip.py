@@ -29,7 +29,7 @@ class ElasticIps(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.elastic_ips[name]
-        return {"tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document)}
+        return {"tags": wanted_tags(f"{SECTION}.{name}", row.tags, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)

@@ -31,7 +31,7 @@ from enireconcile.kinds.parts import (
 )
 from enireconcile.model import USER_DATA_TAG, Expect, Impact, Ref, Secret, Step
 from enireconcile.records import LiveInstance, LiveNetworkInterface
-from enireconcile.spec import MetadataOptions
+from enireconcile.spec import Instance
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
@@ -49,8 +49,8 @@ class Instances(Kind):
         want: dict[str, Any] = {
             "instance_type": row.instance_type,
             "state": row.state,
-            "metadata_options": _wanted_options(row.metadata_options),
-            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
+            "metadata_options": _wanted_options(row),
+            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }
         if row.key_name is not None:
             want["key_name"] = row.key_name
@@ -58,6 +58,9 @@ class Instances(Kind):
             want["iam_instance_profile"] = row.iam_instance_profile
         if row.termination_protection is not None:
             want["termination_protection"] = row.termination_protection
+        if row.adopt is not None:
+            # It was not launched from this row: an image that the row names by id is a claim about it.
+            return want | ({"image": row.image.id} if row.image is not None and row.image.id is not None else {})
         # What is read at launch only makes a difference later on only to those who want a new instance for it.
         if row.on_change == "replace" or world.record(f"{SECTION}.{name}", LiveInstance) is None:
             want["image"] = world.images[name]
@@ -105,6 +108,7 @@ class Instances(Kind):
             f"{SECTION}.{name}"
             for name, row in world.document.own_instances.items()
             if row.on_change == "replace"
+            and row.adopt is None
             and (live := world.record(f"{SECTION}.{name}", LiveInstance)) is not None
             and (primary := live.occupant(0, 0)) is not None
             and f"network_interfaces.{world.name_of(primary.network_interface_id)}" in replaced
@@ -120,9 +124,10 @@ class Instances(Kind):
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveInstance)
-        if item.differs("state") or live is None or live.state == item.want["state"]:
+        wanted = item.want.get("state")
+        if item.differs("state") or live is None or wanted is None or live.state == wanted:
             return ()
-        has = (("State.Name", (item.want["state"],)),)
+        has = (("State.Name", (wanted,)),)
         return (Expect(_DESCRIBE, live.id, has=has, never=_ENDED),)
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
@@ -136,6 +141,8 @@ class Instances(Kind):
             or launched_with == Secret(row.user_data).digest
         ):
             return ()
+        if world.leaves(item.address, "user_data"):
+            return ()
         return (
             f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
             "only, so nothing is done about it",
@@ -144,6 +151,8 @@ class Instances(Kind):
     def _launch(self, item: Item, world: World) -> Step:
         want = item.want
         interfaces = sorted(_interfaces_of(item.name, world), key=lambda place: place[1:])
+        if not interfaces or interfaces[0][1:] != (0, 0):
+            raise _no_primary(item.name, world)
         addresses = [f"network_interfaces.{interface}" for interface, _, _ in interfaces]
         return Step(
             id=f"{item.address}/RunInstances",
@@ -184,12 +193,31 @@ _ATTACHMENT = (
 
 
 def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
-    """(logical name, network card, device index) of the interfaces that the spec puts on an instance."""
+    """(logical name, network card, device index) of the interfaces that the spec puts on an instance.
+
+    Those that another tool has put elsewhere, and may, are not among them.
+    """
     return [
         (name, place.network_card_index, place.device_index)
         for name, place in world.places.items()
-        if place.instance == instance
+        if place.instance == instance and not world.leaves(f"network_interfaces.{name}", "attachment")
     ]
+
+
+def _no_primary(instance: str, world: World) -> UnsupportedError:
+    """The one interface that it cannot do without is somebody else's at present."""
+    name, live = next(
+        (name, world.record(f"network_interfaces.{name}", LiveNetworkInterface))
+        for name, place in world.places.items()
+        if place.instance == instance and (place.network_card_index, place.device_index) == (0, 0)
+    )
+    which = f"network_interfaces.{name} ({live.id})" if live else f"network_interfaces.{name}"
+    where = f"stands on {live.attachment.instance_id}" if live and live.attachment else "stands elsewhere"
+    return UnsupportedError(
+        f"{SECTION}.{instance} cannot be launched: its primary interface {which} {where}, and its attachment is "
+        "ignored",
+        hint=f"detach it there, or take `attachment` out of the ignore of network_interfaces.{name}",
+    )
 
 
 def _released(address: str, world: World) -> tuple[Expect, ...]:
@@ -245,8 +273,11 @@ _OPTIONS = {
 }
 
 
-def _wanted_options(row: MetadataOptions) -> dict[str, Any]:
-    return {name: value for name in _OPTIONS if (value := getattr(row, name)) is not None}
+def _wanted_options(row: Instance) -> dict[str, Any]:
+    """The options to keep: of an adopted instance those that are written, of any other the defaults, too."""
+    options = row.metadata_options
+    names = _OPTIONS if row.adopt is None else options.model_fields_set
+    return {name: value for name in _OPTIONS if name in names and (value := getattr(options, name)) is not None}
 
 
 def _known_options(live: LiveInstance, want: Mapping[str, Any]) -> Mapping[str, Any]:

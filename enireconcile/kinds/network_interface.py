@@ -13,11 +13,13 @@ from enireconcile.kinds.parts import (
     assigned,
     attached,
     detach,
+    dropped,
     givers,
     gone,
     in_the_way,
     interface_slot,
     known_tags,
+    left_open,
     private_slot,
     relieved,
     settled,
@@ -33,6 +35,7 @@ from enireconcile.model import REPLACES_TAG, Expect, Impact, Ref, Step
 from enireconcile.records import LiveAttachment, LiveNetworkInterface
 
 SECTION = "network_interfaces"
+_FURTHER = "secondary_private_ips"
 
 
 class NetworkInterfaces(Kind):
@@ -44,14 +47,12 @@ class NetworkInterfaces(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.network_interfaces[name]
-        subnet = world.subnets[name]
-        groups = row.security_groups or (world.default_groups[subnet],)
         want: dict[str, Any] = {
-            "subnet": subnet,
-            "security_groups": sorted(world.name_of(group) for group in groups),
+            "subnet": world.subnets[name],
+            "security_groups": sorted(world.name_of(group) for group in _groups_of(name, world)),
             "description": row.description,
             "source_dest_check": row.source_dest_check,
-            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
+            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }
         if row.private_ip is not None:
             want["private_ip"] = row.private_ip
@@ -117,6 +118,7 @@ class NetworkInterfaces(Kind):
                 brings=frozenset({gone(address)}),
                 when=() if live.status == "available" else (vacated(live.id),),
                 until=Expect(INTERFACES, live.id, gone=True, timeout=300),
+                note=dropped(live, live.addresses, world),
             ),
         ]
 
@@ -168,6 +170,14 @@ class NetworkInterfaces(Kind):
         if item.differs("secondary_private_ip_count"):
             steps += _count(item, world)
         return steps
+
+
+def _groups_of(name: str, world: World) -> Sequence[str]:
+    """Names or ids of the groups that the spec gives an interface; of none if it leaves those that it has."""
+    row = world.document.network_interfaces[name]
+    if row.security_groups is None and world.leaves(f"{SECTION}.{name}", "security_groups"):
+        return ()
+    return row.security_groups or (world.default_groups[world.subnets[name]],)
 
 
 def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact) -> Step:
@@ -251,9 +261,11 @@ def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
     if not addresses:
         return []
     moving = {live.id: live for address, live in givers(item.name, world).items() if address in addresses}
+    left = [each for live in moving.values() if (each := left_open(SECTION, live.id, _FURTHER, world))]
     # What comes over from the one that this one replaces comes when the new one can answer.
     late = any(live in world.replaced.get(item.address, ()) for live in moving.values())
-    there = taken(item.want["subnet"], late=item.have is None)
+    subnet = world.subnets[item.name]
+    there = taken(subnet, late=item.have is None)
     return [
         Step(
             id=f"{item.address}/AssignPrivateIpAddresses",
@@ -266,9 +278,10 @@ def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
             address=item.address,
             impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
             after=frozenset({attached(item.address)} if late else ()),
-            claims=frozenset(private_slot(item.want["subnet"], address) for address in addresses),
+            claims=frozenset(private_slot(subnet, address) for address in addresses),
             brings=frozenset({assigned(item.address), *map(relieved, moving)})
             | (frozenset() if late else {settled(item.address), there}),
+            note=f"takes from {' and '.join(left)}" if left else None,
         )
     ]
 
@@ -282,7 +295,8 @@ def _moving_on(item: Item, world: World) -> set[str]:
 def _unassign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
     if not addresses:
         return []
-    interface_id = world.id_of(item.address)
+    interface_id, subnet = world.id_of(item.address), world.subnets[item.name]
+    live = world.record(item.address, LiveNetworkInterface)
     return [
         Step(
             id=f"{item.address}/UnassignPrivateIpAddresses",
@@ -292,8 +306,9 @@ def _unassign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
             impact=Impact.DISRUPTIVE,
             # Elastic IPs that move elsewhere leave first; EC2 would drop them.
             claims=frozenset(target_slot(str(interface_id), address) for address in addresses),
-            frees=frozenset(private_slot(item.want["subnet"], address) for address in addresses),
+            frees=frozenset(private_slot(subnet, address) for address in addresses),
             brings=frozenset({settled(item.address)}),
+            note=dropped(live, addresses, world) if live else None,
         )
     ]
 
@@ -303,6 +318,7 @@ def _count(item: Item, world: World) -> list[Step]:
     live = world.record(item.address, LiveNetworkInterface)
     if live is None:
         return []
+    subnet = world.subnets[item.name]
     missing = item.want["secondary_private_ip_count"] - len(live.secondary_ips)
     if missing < 0:
         expendable = sorted(live.secondary_ips, key=lambda address: (address in live.addresses, address))
@@ -314,7 +330,7 @@ def _count(item: Item, world: World) -> list[Step]:
             params={"NetworkInterfaceId": live.id, "SecondaryPrivateIpAddressCount": missing},
             address=item.address,
             brings=frozenset({settled(item.address)}),
-            rather=frozenset({taken(item.want["subnet"]), taken(item.want["subnet"], late=True)}),
+            rather=frozenset({taken(subnet), taken(subnet, late=True)}),
             once=True,
         )
     ]

@@ -6,15 +6,14 @@ A *condition* (``settled:…``) is brought by steps and named in ``after`` by th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import Item, World
-from enireconcile.model import NAME_TAG, STACK_TAG, Expect, Impact, Step
+from enireconcile.model import NAME_TAG, NEW_TAG, STACK_TAG, Expect, Impact, Step
 from enireconcile.records import LiveAttachment, LiveElasticIp, LiveNetworkInterface, Occupant
-from enireconcile.spec import Document
 
 INTERFACES = "DescribeNetworkInterfaces"
 INTERFACES_OF_SPEC = "network_interfaces"
@@ -22,15 +21,21 @@ _AT_REST = ("available", "in-use")
 _HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
 
 
-def wanted_tags(address: str, own: Mapping[str, str], document: Document) -> dict[str, str]:
-    """The tags that we keep on a resource: ownership, a Name, the spec's common tags and its own."""
-    tags = {"Name": address.partition(".")[2], **document.tags, **own}
-    return {**tags, STACK_TAG: document.stack, NAME_TAG: address}
+def wanted_tags(address: str, own: Mapping[str, str], world: World) -> dict[str, str]:
+    """The tags that we keep on a resource: ownership, a Name, the spec's common tags and its own.
+
+    What is adopted keeps the Name that it has; what ignores its tags keeps those that say whose it is.
+    """
+    ours = {STACK_TAG: world.document.stack, NAME_TAG: address}
+    if world.leaves(address, "tags"):
+        return ours
+    name = {} if world.rows[address].adopt else {"Name": address.partition(".")[2]}
+    return {**name, **world.document.tags, **own, **ours}
 
 
 def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
-    """Of the live tags those that we keep; the others are other people's."""
-    return {key: tags[key] for key in want["tags"] if key in tags}
+    """Of the live tags those that we keep, and the one that goes by itself; the others are other people's."""
+    return {key: tags[key] for key in (*want["tags"], NEW_TAG) if key in tags}
 
 
 def as_tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -48,12 +53,15 @@ def tag_steps(item: Item, world: World) -> list[Step]:
         return []
     before = item.have["tags"]
     changed = {key: value for key, value in item.want["tags"].items() if before.get(key) != value}
+    if not changed:
+        return []
     return [
         Step(
             id=f"{item.address}/CreateTags",
             call="CreateTags",
             params={"Resources": [world.id_of(item.address)], "Tags": as_tag_list(changed)},
             address=item.address,
+            brings=frozenset({adopted(item.address)} if item.address in world.adopting else ()),
         )
     ]
 
@@ -64,6 +72,11 @@ def ownership_filters(stack: str, address: str | None = None) -> list[dict[str, 
     if address:
         filters.append({"Name": f"tag:{NAME_TAG}", "Values": [address]})
     return filters
+
+
+def adopted(address: str) -> str:
+    """The condition that a resource has become ours."""
+    return f"adopted:{address}"
 
 
 def settled(address: str) -> str:
@@ -139,13 +152,20 @@ def former_interfaces(address: str, world: World) -> tuple[LiveNetworkInterface,
     return tuple(live for live in world.replaced.get(address, ()) if isinstance(live, LiveNetworkInterface))
 
 
+def further_ips(name: str, world: World) -> tuple[str, ...]:
+    """The private addresses beside the primary one that the spec gives an interface, unless others may."""
+    if world.leaves(f"{INTERFACES_OF_SPEC}.{name}", "secondary_private_ips"):
+        return ()
+    return world.document.network_interfaces[name].secondary_private_ips or ()
+
+
 def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
     """Of one that goes: must it be gone before another one can be made, or can have its addresses?
 
     What is a further address before and after moves by itself; a primary one never leaves its interface.
     """
     return any(
-        live.private_ip in (row.private_ip, *(row.secondary_private_ips or ()))
+        live.private_ip in (row.private_ip, *further_ips(name, world))
         or (row.private_ip in live.secondary_ips and f"{INTERFACES_OF_SPEC}.{name}" not in world.owned)
         for name, row in world.document.network_interfaces.items()
         if world.subnets[name] == live.subnet_id
@@ -161,9 +181,9 @@ def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
         return {}
     return {
         address: name
-        for name, row in world.document.network_interfaces.items()
+        for name in world.document.network_interfaces
         if world.subnets[name] == live.subnet_id and world.owned.get(f"{INTERFACES_OF_SPEC}.{name}") is not live
-        for address in row.secondary_private_ips or ()
+        for address in further_ips(name, world)
         if address in live.secondary_ips
     }
 
@@ -201,6 +221,24 @@ def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
         # It is young, and another host may be quicker to attach it.
         return (Expect(INTERFACES, live.id, has=(("Status", _AT_REST),)),)
     return (replace(vacated(live.id, live.attachment.id), gone=live.attachment.delete_on_termination),)
+
+
+def left_open(section: str, aws_id: str, attribute: str, world: World) -> str | None:
+    """Who may be in the way and stay there, in words: a stranger, or one of ours that may be anywhere.
+
+    None for one of ours that this plan moves or takes away.
+    """
+    address = f"{section}.{world.name_of(aws_id)}"
+    if world.leaves(address, attribute):
+        return f"{address} ({aws_id}), whose {attribute} the spec leaves open"
+    return None if any(record.id == aws_id for _, record in world.ours) else aws_id
+
+
+def dropped(live: LiveNetworkInterface, private_ips: Iterable[str], world: World) -> str | None:
+    """A note on the Elastic IPs of private addresses that go: EC2 takes them off, we put them nowhere else."""
+    holders = (live.addresses[private] for private in private_ips if private in live.addresses)
+    lost = [words for holder in holders if (words := left_open("elastic_ips", holder, "association", world))]
+    return f"takes off {' and '.join(lost)}" if lost else None
 
 
 def disassociate(address: str, live: LiveElasticIp) -> Step:

@@ -46,7 +46,7 @@ class SecurityGroups(Kind):
             "description": row.description,
             "vpc": world.vpcs[name],
             "ingress": _sorted(rule for row_rule in row.ingress for rule in _wanted(name, row_rule, world)),
-            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world.document),
+            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }
         if row.egress is not None:
             want["egress"] = _sorted(rule for row_rule in row.egress for rule in _wanted(name, row_rule, world))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
-from enireconcile.model import NAME_TAG, STACK_TAG, USER_DATA_TAG
+from enireconcile.model import NAME_TAG, NEW_TAG, STACK_TAG, USER_DATA_TAG
 from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
     SECTIONS,
@@ -20,6 +20,7 @@ from enireconcile.spec.rows import (
     EgressRule,
     IngressRule,
     NetworkInterface,
+    Resource,
     SecurityGroup,
 )
 from enireconcile.spec.scalars import group_name_problem
@@ -35,6 +36,7 @@ _OUR_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
 
 def check(document: Document, broken: Broken) -> Iterator[Finding]:
     """All that is wrong between the rows of one document."""
+    yield from _adoptions(document)
     yield from _references(document, broken)
     yield from _group_names(document)
     yield from _rules(document)
@@ -45,6 +47,19 @@ def check(document: Document, broken: Broken) -> Iterator[Finding]:
     yield from _association_targets(document)
     yield from _tag_counts(document)
     yield from _accounts(document)
+
+
+# ---- adoption
+
+
+def _adoptions(document: Document) -> Iterator[Finding]:
+    """A resource has one name."""
+    taken: dict[str, str] = {}
+    for address, adopted in document.adopted.items():
+        first = taken.setdefault(adopted, address)
+        if first != address:
+            section, _, name = address.partition(".")
+            yield Finding((section, name, "adopt"), f"{first} adopts {adopted} already", "remove one of the two")
 
 
 # ---- references
@@ -189,7 +204,10 @@ def _device_slots(document: Document) -> Iterator[Finding]:
 
 
 def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]:
-    """An instance is launched with one interface at index 0; a broken interface may be the one."""
+    """An instance is launched with one interface at index 0; a broken interface may be the one.
+
+    What is adopted has been launched, with an interface that need not be in the spec.
+    """
     primaries = [
         (name, at)
         for name, _, at in _attached(document)
@@ -204,8 +222,8 @@ def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]
     if broken.get("network_interfaces"):
         return
     booted = {at.instance for _, at in primaries}
-    for name in document.own_instances:
-        if name not in booted:
+    for name, row in document.own_instances.items():
+        if name not in booted and row.adopt is None:
             hint = f"give one an `attachment: {{instance: {name}, device_index: 0}}`"
             yield Finding(("instances", name), "has no network interface at device_index 0", hint)
 
@@ -214,7 +232,7 @@ def _zones(document: Document) -> Iterator[Finding]:
     """An instance and its interfaces share a zone; a zone lies in its region."""
     first: dict[str, tuple[str, str]] = {}
     for name, interface in document.network_interfaces.items():
-        zone = interface.subnet.default_for_az
+        zone = interface.subnet.default_for_az if interface.subnet else None
         if zone is None:
             continue
         path: Path = ("network_interfaces", name, "subnet", "default_for_az")
@@ -233,6 +251,8 @@ def _private_ips(document: Document) -> Iterator[Finding]:
     """An address is inside its subnet, and there once."""
     taken: dict[tuple[object, ...], str] = {}
     for name, interface in document.network_interfaces.items():
+        if interface.subnet is None:
+            continue
         for path, address in private_addresses(name, interface):
             if interface.subnet.cidr is not None:
                 yield from _address_in_subnet(path, address, interface.subnet.cidr)
@@ -279,7 +299,8 @@ def _association_targets(document: Document) -> Iterator[Finding]:
         private_ip = address.association.private_ip
         if private_ip == interface.private_ip:
             private_ip = None
-        if private_ip is not None and private_ip not in (interface.secondary_private_ips or ()):
+        known = interface.says("secondary_private_ips") and interface.says("private_ip")
+        if known and private_ip is not None and private_ip not in (interface.secondary_private_ips or ()):
             holder = f"network_interfaces.{address.association.network_interface}"
             hint = f"add it to the secondary_private_ips of {holder}"
             yield Finding((*base, "private_ip"), f"{private_ip} is no address of {holder}", hint)
@@ -302,11 +323,15 @@ def _tag_counts(document: Document) -> Iterator[Finding]:
         return
     for section in SECTIONS:
         for name, row in getattr(document, section).items():
-            launched_with = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
-            if too_many := _too_many_tags(
-                common | set(getattr(row, "tags", ())) | launched_with, _OUR_TAGS | launched_with
-            ):
+            more = _further_tags(row)
+            if too_many := _too_many_tags(common | set(getattr(row, "tags", ())) | more, _OUR_TAGS | more):
                 yield Finding((section, name, "tags"), *too_many)
+
+
+def _further_tags(row: object) -> set[str]:
+    """Tags of ours that not every resource has."""
+    tags = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
+    return tags | ({NEW_TAG} if isinstance(row, Resource) and row.lifecycle.ignore else set())
 
 
 def _too_many_tags(keys: Iterable[str], ours: frozenset[str] = _OUR_TAGS) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -28,16 +28,27 @@ _HINTS_LOOKED_UP = 100
 
 @dataclass(frozen=True)
 class Spec:
-    """One loaded file. ``file`` is as the user named it, ``-`` for stdin."""
+    """One loaded file. ``file`` is as the user named it, ``-`` for stdin; ``protected`` may not be destroyed."""
 
     document: Document
     file: str
     places: Places
+    protected: frozenset[str]
 
     @property
     def digest(self) -> str:
-        """The hash of what the file says, user_data from other files included; its spelling does not count."""
-        return fingerprint(self.document.model_dump(mode="json"))
+        """The hash of what the file says, user_data from other files included; its spelling does not count.
+
+        In a row that adopts, a default that is written says more than one that is left out.
+        """
+        rows = self.document.resources.values()
+        written = [row.model_dump(mode="json", exclude_unset=True) for row in rows if row.adopt is not None]
+        return fingerprint([self.document.model_dump(mode="json"), written])
+
+    def emptied(self) -> Spec:
+        """The same stack, with nothing in it; what was protected stays so."""
+        nothing: dict[str, Any] = {section: {} for section in SECTIONS}
+        return replace(self, document=self.document.model_copy(update=nothing))
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """Something wrong with the value at ``path``, for those who learn it later."""
@@ -59,7 +70,7 @@ def load(sources: Sequence[str], *, stdin: Callable[[], str] | None = None) -> l
         problems.extend(tree.problems)
         problems.extend(_problems(found, file, tree.places))
         if document is not None:
-            specs.append(Spec(document, file, tree.places))
+            specs.append(Spec(document, file, tree.places, document.protected))
     if problems:
         raise SpecErrors(problems)
     return specs

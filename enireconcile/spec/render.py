@@ -37,17 +37,23 @@ def render(document: Document) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(row: Shape) -> dict[str, Any]:
-    """The fields that differ from their defaults, in the order of the row, as plain data."""
+def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
+    """The fields that differ from their defaults, in the order of the row, as plain data.
+
+    In what is adopted a default that was ``written`` means something else than one that was left out.
+    """
+    written = written or getattr(row, "adopt", None) is not None
     result = {}
     for name, field in type(row).model_fields.items():
         value = getattr(row, name)
-        if name in _ALWAYS or value != field.get_default(call_default_factory=True, validated_data={}):
-            result[name] = _plain(value)
+        default = field.get_default(call_default_factory=True, validated_data={})
+        said = written and name in row.model_fields_set and value is not None
+        if name in _ALWAYS or value != default or said:
+            result[name] = _plain(value, written)
     return result
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, written: bool = False) -> Any:
     if isinstance(value, Ports):
         return value.first if value.first == value.last else f"{value.first}-{value.last}"
     if isinstance(value, Selector):
@@ -55,11 +61,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (Image, InstanceSelector)):
         return value.id or _row(value)
     if isinstance(value, Shape):
-        return _row(value)
+        return _row(value, written=written)
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, written) for key, item in value.items()}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, written) for item in value]
     return value
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,9 +16,11 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from enireconcile.spec.places import shown
 from enireconcile.spec.scalars import (
@@ -81,6 +83,73 @@ class Row(Shape):
         if isinstance(value, (Mapping, cls)):
             return value
         raise fault(f"must be a mapping, not {kind(value)}", "write `key: value` lines, or `{}` for all defaults")
+
+
+# ---- all resources
+
+
+class Lifecycle(Row):
+    """What must not happen to a resource, and what is other people's business."""
+
+    prevent_destroy: Boolean = Field(False, description="Refuse any plan that would delete or replace it")
+    ignore: Annotated[tuple[Text, ...], BeforeValidator(tuple_of_items)] = Field(
+        (), description="Attributes that other tools may change: set at creation, never compared afterwards"
+    )
+
+
+class Resource(Row):
+    """What all sections share. ``needed`` names the keys that only a row with ``adopt`` may leave out."""
+
+    needed: ClassVar[tuple[str, ...]] = ()
+
+    adopt: str | None = None
+    lifecycle: Lifecycle = Field(
+        default_factory=Lifecycle, description="Protection, and attributes that other tools may change"
+    )
+
+    @classmethod
+    def attributes(cls) -> tuple[str, ...]:
+        """The keys that describe the resource, and not how it is treated."""
+        return tuple(name for name in cls.model_fields if name not in ("adopt", "lifecycle", "on_change"))
+
+    def says(self, attribute: str) -> bool:
+        """Does the row say what an attribute shall be? What an adopted one leaves out is left as it is found.
+
+        Tags always: those of the whole file count, too.
+        """
+        return self.adopt is None or attribute == "tags" or attribute in self.model_fields_set
+
+    @model_validator(mode="after")
+    def _check_ignored(self) -> Any:
+        for index, name in enumerate(self.lifecycle.ignore):
+            at = ("lifecycle", "ignore", index)
+            if name not in self.attributes():
+                raise fault(f"{shown(name)} is no attribute of it", Nearest(name, self.attributes()), at=at)
+            if name in self.lifecycle.ignore[:index]:
+                raise fault(f"{shown(name)} is listed twice", "remove one", at=at)
+        return self
+
+
+def _adopted(prefix: str, what: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """The id of an existing resource of one sort."""
+
+    def check(value: str) -> str:
+        if not resource_id(prefix, value):
+            raise fault(f"{shown(value)} is no id of {what}", f"for example {prefix}-0123456789abcdef0")
+        return value
+
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{prefix}-[0-9a-f]{{8,17}}$"})
+
+
+def _unless_adopted(value: Any, info: ValidationInfo) -> Any:
+    """Needed, unless there is a resource that has it already. A bad ``adopt`` is told by itself."""
+    if value is None and info.data.get("adopt", "") is None:
+        raise PydanticCustomError("missing", "Field required")
+    return value
+
+
+_NEEDED = AfterValidator(_unless_adopted)
+_ADOPT = "The id of an existing one to take over as it is; what the row leaves out stays as it is found"
 
 
 # ---- security groups
@@ -178,9 +247,10 @@ class EgressRule(Row):
         return self
 
 
-class SecurityGroup(Row):
+class SecurityGroup(Resource):
     """A security group, with exactly these rules."""
 
+    adopt: Annotated[Text, *_adopted("sg", "a group")] | None = Field(None, description=_ADOPT)
     group_name: GroupName | None = Field(None, description="The GroupName; absent: the logical name")
     description: GroupText = Field(DEFAULT_DESCRIPTION, description="Cannot be changed once the group exists")
     vpc: VpcField = Field(
@@ -250,13 +320,19 @@ class MetadataOptions(Row):
     )
 
 
-class Instance(Row):
+class Instance(Resource):
     """An EC2 instance. Its interfaces are rows of their own, attached to it by name."""
 
     also: ClassVar[tuple[str, ...]] = ("user_data_file",)
+    needed: ClassVar[tuple[str, ...]] = ("image", "instance_type")
 
-    image: ImageField = Field(description='ami-…, {ssm: /parameter} or {name: "pattern*", owner: amazon}')
-    instance_type: InstanceType = Field(description="For example t3.micro")
+    adopt: Annotated[Text, *_adopted("i", "an instance")] | None = Field(None, description=_ADOPT)
+    image: Annotated[ImageField | None, _NEEDED] = Field(
+        None, validate_default=True, description='ami-…, {ssm: /parameter} or {name: "pattern*", owner: amazon}'
+    )
+    instance_type: Annotated[InstanceType | None, _NEEDED] = Field(
+        None, validate_default=True, description="For example t3.micro"
+    )
     key_name: KeyName | None = Field(None, description="The key pair for SSH")
     iam_instance_profile: InstanceProfile | None = Field(None, description="Its name or its ARN")
     user_data: Annotated[Text, AfterValidator(_user_data), ANY_SCALAR] | None = Field(
@@ -401,10 +477,15 @@ def _groups(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-class NetworkInterface(Row):
+class NetworkInterface(Resource):
     """An elastic network interface, which keeps its addresses whatever it is attached to."""
 
-    subnet: SubnetField = Field(description="subnet-…, {tags: {…}}, {cidr: …} or {default_for_az: …}")
+    needed: ClassVar[tuple[str, ...]] = ("subnet",)
+
+    adopt: Annotated[Text, *_adopted("eni", "an interface")] | None = Field(None, description=_ADOPT)
+    subnet: Annotated[SubnetField | None, _NEEDED] = Field(
+        None, validate_default=True, description="subnet-…, {tags: {…}}, {cidr: …} or {default_for_az: …}"
+    )
     security_groups: (
         Annotated[tuple[Text, ...], BeforeValidator(tuple_of_items), AfterValidator(_groups)] | None
     ) = Field(
@@ -442,9 +523,10 @@ class Association(Row):
     private_ip: Ipv4 | None = Field(None, description="One of its addresses; absent: the primary one")
 
 
-class ElasticIp(Row):
+class ElasticIp(Resource):
     """An Elastic IP, associated with nothing unless it says so."""
 
+    adopt: Annotated[Text, *_adopted("eipalloc", "an Elastic IP")] | None = Field(None, description=_ADOPT)
     association: Association | None = Field(None, description="absent: associated with nothing")
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
 
@@ -495,9 +577,28 @@ class Document(Row):
         """Other people's instances, by the names that this spec gives them."""
         return {name: row for name, row in self.instances.items() if isinstance(row, ExternalInstance)}
 
+    @property
+    def resources(self) -> dict[str, Resource]:
+        """The rows of what this stack keeps, by address (``<section>.<name>``), sorted by section and name."""
+        return {f"{section}.{name}": row for section in SECTIONS for name, row in self._own(section)}
+
+    @property
+    def adopted(self) -> dict[str, str]:
+        """The ids of resources to take over, by address."""
+        return {address: row.adopt for address, row in self.resources.items() if row.adopt is not None}
+
+    @property
+    def protected(self) -> frozenset[str]:
+        """The addresses that no plan may destroy."""
+        return frozenset(address for address, row in self.resources.items() if row.lifecycle.prevent_destroy)
+
     def own_names(self, section: str) -> list[str]:
         """The names of the resources that this stack keeps in a section, sorted."""
-        return sorted(self.own_instances if section == "instances" else getattr(self, section))
+        return [name for name, _ in self._own(section)]
+
+    def _own(self, section: str) -> list[tuple[str, Resource]]:
+        rows: Mapping[str, Resource] = self.own_instances if section == "instances" else getattr(self, section)
+        return sorted(rows.items())
 
 
 SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")

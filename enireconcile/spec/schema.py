@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from enireconcile.spec.rows import Document
+from enireconcile.spec.rows import Document, Instance, NetworkInterface
 
 _USER_DATA_FILE = {
     "title": "User data file",
@@ -26,6 +26,9 @@ def json_schema() -> dict[str, Any]:
     instance = schema["$defs"]["Instance"]
     instance["properties"]["user_data_file"] = _USER_DATA_FILE
     instance["not"] = {"required": ["user_data", "user_data_file"]}
+    for row_type in (Instance, NetworkInterface):
+        adopted_or_whole = [{"required": ["adopt"]}, {"required": list(row_type.needed)}]
+        schema["$defs"][row_type.__name__]["anyOf"] = adopted_or_whole
     title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "enireconcile spec"}
     return {**schema, **title}
 

@@ -27,7 +27,6 @@ class Finding:
 _PLANNED = frozenset(
     {
         "address",
-        "adopt",
         "interface_type",
         "ipv4_prefix_count",
         "ipv4_prefixes",
@@ -35,7 +34,6 @@ _PLANNED = frozenset(
         "ipv6_addresses",
         "ipv6_prefix_count",
         "ipv6_prefixes",
-        "lifecycle",
         "network_border_group",
         "public_ipv4_pool",
         "reverse_dns",
@@ -66,6 +64,8 @@ def findings(error: ValidationError) -> Iterator[Finding]:
 
 def _key_hint(path: Path) -> Hint:
     row = _row_at(path[:-1])
+    if row is not None and path[-1] in row.model_fields:
+        return "an external instance has none: it is never changed itself"
     return Nearest(str(path[-1]), (*row.model_fields, *row.also)) if row else None
 
 

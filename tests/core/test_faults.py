@@ -55,6 +55,8 @@ WAIT = [
     (ATTACH, "InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist"),
     (ATTACH, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID 'eni-1' does not exist"),
     (RUN, "InvalidNetworkInterface.NotFound", ""),
+    ("DeleteTags", "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID 'eni-1' does not exist"),
+    ("CreateTags", "InvalidInstanceID.NotFound", "The instance ID 'i-1' does not exist"),
     (CREATE_INTERFACE, "InvalidGroup.NotFound", "The security group 'sg-1' does not exist"),
     (CREATE_INTERFACE, "InvalidSecurityGroupID.NotFound", ""),
     (CREATE_INTERFACE, "InvalidSecurityGroupId.NotFound", ""),

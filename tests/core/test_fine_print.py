@@ -43,6 +43,7 @@ FINE_PRINT = {
     "CreateTags": set(),
     "DeleteNetworkInterface": {"when DescribeNetworkInterfaces 600 s", "until DescribeNetworkInterfaces 300 s"},
     "DeleteSecurityGroup": set(),
+    "DeleteTags": set(),
     "DetachNetworkInterface": {"until DescribeNetworkInterfaces 600 s"},
     "DisassociateAddress": set(),
     "ModifyInstanceAttribute": set(),

@@ -7,8 +7,9 @@ import pytest
 from enireconcile.errors import GuardError
 from enireconcile.guards import Allowed, guard, objections
 from enireconcile.model import Impact, Plan
+from enireconcile.plan import make_plan
 
-from .worlds import plan_of
+from .worlds import live_of, plan_of, spec_of
 
 UNATTENDED = Allowed(auto_approve=True)
 
@@ -84,3 +85,50 @@ def test_a_name_from_the_world_cannot_steer_the_terminal() -> None:
 
 def test_what_runs_unseen() -> None:
     assert (UNATTENDED.impact, Allowed(allow_destroy=True).impact) == (Impact.DISRUPTIVE, Impact.DESTRUCTIVE)
+
+
+PROTECTED = {
+    "elastic_ips": {"a": {"lifecycle": {"prevent_destroy": True}}, "b": {}},
+    "network_interfaces": {
+        "a": {"lifecycle": {"prevent_destroy": True}, "subnet": {"default_for_az": "us-east-1a"}}
+    },
+}
+
+
+def test_what_the_spec_protects_is_not_destroyed() -> None:
+    """No flag allows it, and nobody who looks on; the document is that of ``destroy``, which names nothing."""
+    spec = spec_of(PROTECTED).emptied()
+    live = live_of({"elastic_ips": {"a": {}, "b": {}, "c": {}}, "network_interfaces": {"a": {}}}, spec)
+    plan = make_plan(spec, live, prune=True)
+    for allowed in (Allowed(), Allowed(auto_approve=True, allow_destroy=True)):
+        assert objections(plan, allowed) == [
+            "the spec forbids to destroy this (lifecycle.prevent_destroy):"
+            "\n    s1 ReleaseAddress for elastic_ips.a"
+            "\n    s4 DeleteNetworkInterface for network_interfaces.a"
+        ]
+    assert plan.warnings == (
+        "elastic_ips.a has prevent_destroy: apply refuses this plan for s1 ReleaseAddress",
+        "network_interfaces.a has prevent_destroy: apply refuses this plan for s4 DeleteNetworkInterface",
+    )
+
+
+def test_protection_is_told_before_flags() -> None:
+    spec = spec_of(PROTECTED).emptied()
+    plan = make_plan(spec, live_of({"elastic_ips": {"a": {}}}, spec), prune=True)
+    assert [reason.splitlines()[0] for reason in objections(plan, UNATTENDED)] == [
+        "the spec forbids to destroy this (lifecycle.prevent_destroy):",
+        "it is destructive, and --allow-destroy was not given:",
+    ]
+
+
+def test_what_is_protected_may_be_changed() -> None:
+    plan = plan_of(PROTECTED, {"elastic_ips": {"a": {"tags": {"Name": "x"}}}, "network_interfaces": {"a": {}}})
+    assert objections(plan, UNATTENDED) == []
+    assert plan.warnings == ()
+
+
+def test_what_is_protected_is_not_replaced() -> None:
+    row = {"subnet": {"default_for_az": "us-east-1b"}, "lifecycle": {"prevent_destroy": True}}
+    plan = plan_of({"network_interfaces": {"a": row}}, {"network_interfaces": {"a": {}}})
+    [reason] = objections(plan, Allowed())
+    assert reason.splitlines()[1:] == ["    s2 DeleteNetworkInterface for network_interfaces.a"]

@@ -181,7 +181,6 @@ lab  (account 123456789012, us-east-1)
 
 ~ elastic_ips.moved  eipalloc-moved  move  [disruptive]
     association  web0 (172.31.0.99) → web1
-    displaces eipalloc-old
 
 + elastic_ips.web  create  [safe]
     tags         Name=shop

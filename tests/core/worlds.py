@@ -89,20 +89,29 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
     stack = spec.document.stack if spec else STACK
     images = spec.document.instances if spec else {}
     running = {name for name, row in instances.items() if (row or {}).get("state") not in _GOING}
+    groups = {name: _group(name, row or {}, stack) for name, row in sections["security_groups"].items()}
+    standing = [place for place in places.values() if place]
+    hosts = {name: _instance(name, row or {}, stack, standing) for name, row in instances.items()}
+    cards = {
+        name: _interface(name, row or {}, stack, places[name], private_ips[name], holders.get(name))
+        for name, row in interfaces.items()
+    }
+    ips = {name: _address(name, row or {}, stack, private_ips, interfaces) for name, row in addresses.items()}
+    found = [
+        [name for name, row in sections[section].items() if (row or {}).get("found")] for section in _SECTIONS
+    ]
     return Live(
         account_id=ACCOUNT,
         region=REGION,
-        security_groups=tuple(_group(name, row or {}, stack) for name, row in sections["security_groups"].items()),
-        instances=tuple(
-            _instance(name, row or {}, stack, [place for place in places.values() if place])
-            for name, row in instances.items()
-        ),
-        network_interfaces=tuple(
-            _interface(name, row or {}, stack, places[name], private_ips[name], holders.get(name))
-            for name, row in interfaces.items()
-        ),
-        elastic_ips=tuple(
-            _address(name, row or {}, stack, private_ips, interfaces) for name, row in addresses.items()
+        security_groups=tuple(group for name, group in groups.items() if name not in found[0]),
+        instances=tuple(host for name, host in hosts.items() if name not in found[1]),
+        network_interfaces=tuple(card for name, card in cards.items() if name not in found[2]),
+        elastic_ips=tuple(ip for name, ip in ips.items() if name not in found[3]),
+        adoptable=(
+            *(groups[name] for name in found[0]),
+            *(hosts[name] for name in found[1]),
+            *(cards[name] for name in found[2]),
+            *(ips[name] for name in found[3]),
         ),
         subnets=SUBNETS,
         vpcs=VPCS,
@@ -129,8 +138,9 @@ def _id(row: Words, otherwise: str) -> str:
 
 
 def _tags(section: str, name: str, row: Words, stack: str) -> dict[str, str]:
+    """Those of the stack, and the row's; what is ``found`` by its id, and not by its tags, has the row's only."""
     owned = {"Name": name, STACK_TAG: stack, NAME_TAG: f"{section}.{row.get('named', name)}"}
-    return {**owned, **row.get("tags", {})}
+    return {**({} if row.get("found") else owned), **row.get("tags", {})}
 
 
 def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str] | None:
@@ -177,6 +187,8 @@ def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAtta
         metadata_options=row.get("metadata_options", {}),
         protected=row.get("protected"),
         profile=row.get("profile"),
+        zone=row.get("zone", "us-east-1a"),
+        manager=row.get("manager"),
         occupants=tuple(
             sorted(ours + strangers, key=lambda place: (place.network_card_index, place.device_index))
         ),
@@ -207,6 +219,7 @@ def _interface(
         attachment=place[0] if place else None,
         addresses={private_ip: holder} if holder else {},
         secondary_ips=tuple(sorted(row.get("secondary", []))),
+        manager=row.get("manager"),
     )
 
 
@@ -224,6 +237,7 @@ def _address(
         association_id=row.get("association_id", f"eipassoc-{name}") if on else None,
         network_interface_id=_id(interfaces.get(on) or {}, f"eni-{on}") if ours else on,
         private_ip=row.get("private_ip", private_ips.get(on, "172.31.0.99")) if on else None,
+        manager=row.get("manager"),
     )
 
 

@@ -213,6 +213,7 @@ class Books:
     def _image(self, name: str) -> str:
         """The newest image that fits."""
         selector = self.document.own_instances[name].image
+        assert selector is not None
         if selector.id:
             return selector.id
         if selector.ssm:
@@ -227,6 +228,7 @@ class Books:
 
     def _interface(self, name: str, live: Interface) -> Iterator[str]:
         row, address = self.document.network_interfaces[name], f"network_interfaces.{name}"
+        assert row.subnet is not None
         data = self.world.data
         groups = self._ids("security_groups", row.security_groups or ())
         if row.security_groups is None:

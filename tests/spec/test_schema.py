@@ -26,6 +26,8 @@ GOOD = [
     RULE + "{protocol: tcp, ports: 80-90, sources: [0.0.0.0/0, '::/0'], description: x}\n",
     INSTANCE + "user_data: x\n    state: stopped\n    on_change: replace\n",
     INSTANCE + "termination_protection: true\n    metadata_options: {http_tokens: optional}\n",
+    HEAD + "instances: {a: {adopt: i-12345678}}\nnetwork_interfaces: {a: {adopt: eni-12345678}}\n",
+    INTERFACE + "lifecycle: {prevent_destroy: true, ignore: [attachment]}\n",
     INTERFACE + "private_ip: 10.0.0.10\n    security_groups: [sg-12345678]\n    source_dest_check: false\n",
 ]
 
@@ -54,6 +56,10 @@ BAD = [
     INSTANCE + "metadata_options: {http_put_response_hop_limit: many}\n",
     INSTANCE + "user_data: x\n    user_data_file: y\n",
     INTERFACE + "security_groups: []\n",
+    INTERFACE + "adopt: i-12345678\n",
+    INTERFACE + "lifecycle: {prevent_destroy: yes}\n",
+    HEAD + "network_interfaces: {a: {}}\n",
+    HEAD + "instances: {a: {external: i-12345678, adopt: i-12345678}}\n",
     INTERFACE + "source_dest_check: yes\n",
     INTERFACE + "attachment: {instance: web, device_index: '1'}\n",
     INTERFACE + "attachment: {instance: web, device_index: -1}\n",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, assert_refused
+from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, assert_refused, problems
 
 TOP = [
     # snippet from line 3 on, line:column path, the message, the hint
@@ -45,7 +45,9 @@ HEADS = [
 GROUPS = [
     # a field of security_groups.a, at line 5, column 5
     ("descripton: x", "5:5 security_groups.a.descripton", "unknown key", "`description`"),
-    ("adopt: sg-12345678", "5:5 security_groups.a.adopt", "not supported by this version", "remove it"),
+    ("adopt: sg-web", "5:12 security_groups.a.adopt", "'sg-web' is no id of a group", "sg-0123456789abcdef0"),
+    ("adopt: eni-12345678", "5:12 security_groups.a.adopt", "'eni-12345678' is no id of a group", "sg-0123"),
+    ("adopt: [sg-12345678]", "5:12 security_groups.a.adopt", "must be text, not a list", ""),
     ("group_name: sg-web", "5:17 security_groups.a.group_name", "must not begin with `sg-`", ""),
     ("group_name: Default", "5:17 security_groups.a.group_name", "`default` is reserved", ""),
     ("group_name: ''", "5:17 security_groups.a.group_name", "must not be empty", ""),
@@ -182,6 +184,7 @@ IMAGE_PARTS = [
 INTERFACES = [
     # a further field of network_interfaces.eth0, at line 6, column 5
     ("secgroups: []", "6:5 ….secgroups", "unknown key", "`security_groups`"),
+    ("adopt: i-12345678", "6:12 ….adopt", "'i-12345678' is no id of an interface", "eni-0123456789abcdef0"),
     ("ipv6_addresses: []", "6:5 ….ipv6_addresses", "not supported by this version", "remove it"),
     ("secondary_private_ips: [172.31.0.300]", "6:29 ….secondary_private_ips.0", "172.31.0.300", ""),
     ("secondary_private_ip_count: 64", "6:33 ….secondary_private_ip_count", "must be from 0 to 63", ""),
@@ -233,6 +236,19 @@ FAILOVERS = [
     ("{force_detach_after: 2h}", ".force_detach_after", "7200s is more than an hour", "for never"),
     ("{force_detach_after: true}", ".force_detach_after", "must be", ""),
     ("{health: ping}", ".health", "must be `status_checks` or `running` or `none`", ""),
+]
+
+LIFECYCLES = [
+    # lifecycle as written, the value's path, the message, the hint
+    ("true", "", "must be a mapping, not 'true'", "`key: value`"),
+    ("{prevent_destroy: yes}", ".prevent_destroy", "must be `true` or `false`", "write `true`"),
+    ("{prevent: true}", ".prevent", "unknown key", "did you mean `prevent_destroy`?"),
+    ("{ignore: attachment}", ".ignore", "must be a list", "`[attachment]`"),
+    ("{ignore: [atachment]}", ".ignore.0", "'atachment' is no attribute of it", "did you mean `attachment`?"),
+    ("{ignore: [tags, state]}", ".ignore.1", "'state' is no attribute of it", "known: attachment"),
+    ("{ignore: [tags, tags]}", ".ignore.1", "'tags' is listed twice", "remove one"),
+    ("{ignore: [adopt]}", ".ignore.0", "'adopt' is no attribute of it", ""),
+    ("{ignore: [lifecycle]}", ".ignore.0", "'lifecycle' is no attribute of it", ""),
 ]
 
 INDEXES = [
@@ -345,3 +361,14 @@ def test_a_subnet(written: str, place: str, message: str, hint: str) -> None:
     where, _, below = place.partition(" ")
     text = INTERFACE.replace("subnet-12345678", written).rstrip() + "\n"
     assert_refused(text, f"{where} network_interfaces.eth0.subnet{below}", message, hint)
+
+
+@pytest.mark.parametrize(("snippet", "path", "message", "hint"), LIFECYCLES)
+def test_a_lifecycle(snippet: str, path: str, message: str, hint: str) -> None:
+    """What may be ignored is what describes the resource, by the names that its row has for it."""
+    found = problems(INTERFACE + f"lifecycle: {snippet}\n")
+    assert len(found) == 1, found
+    where, what, how = found[0].split(" | ")
+    assert where.split(" ")[1] == f"network_interfaces.eth0.lifecycle{path}"
+    assert message in what
+    assert hint in how
