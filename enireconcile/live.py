@@ -19,7 +19,7 @@ from enireconcile.kinds.parts import (
     ownership_filters,
 )
 from enireconcile.model import NAME_TAG, Reads
-from enireconcile.records import Live, LiveImage
+from enireconcile.records import Limits, Live, LiveImage, LiveInstanceType, Questions
 from enireconcile.spec import SECTIONS, Document
 
 T = TypeVar("T")
@@ -318,3 +318,84 @@ async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
     }
     response = await reader.read("DescribeImages", params)
     return tuple(LiveImage(image["ImageId"], image["CreationDate"]) for image in response.get("Images") or ())
+
+
+# ---- limits
+
+
+async def limits(reader: Reads, asked: Questions) -> Limits:
+    """What bounds a plan, as far as it was asked for. What the credentials may not read stays unknown."""
+    answers = _Answers(reader)
+    (types, alike), groups, lists = await asyncio.gather(
+        _types(answers, sorted(asked.types)),
+        _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
+        _entries(answers, sorted(asked.prefix_lists)),
+    )
+    return Limits(types, alike, groups, lists, frozenset(answers.read), frozenset(answers.denied))
+
+
+class _Answers:
+    """Reads that one may be denied."""
+
+    def __init__(self, reader: Reads) -> None:
+        self._reader = reader
+        self.read: set[str] = set()
+        self.denied: set[str] = set()
+
+    async def ask(self, call: str, params: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+        try:
+            response = await self._reader.read(call, params)
+        except AwsError as error:
+            if error.code != "UnauthorizedOperation":
+                raise
+            self.denied.add(call)
+            return []
+        self.read.add(call)
+        return list(response.get(key) or ())
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _types(
+    answers: _Answers, names: Sequence[str]
+) -> tuple[dict[str, LiveInstanceType], dict[str, tuple[str, ...]]]:
+    """Types by name, and for names that are none what looks like them: the same family, or the same size."""
+    found = await asyncio.gather(
+        *(
+            answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
+            for filters in _chunked("instance-type", names)
+        )
+    )
+    types = {item["InstanceType"]: records.instance_type(item) for chunk in found for item in chunk}
+    alike = {name: await _alike(answers, name) for name in names if name not in types and not answers.denied}
+    return types, alike
+
+
+async def _alike(answers: _Answers, name: str) -> tuple[str, ...]:
+    family, _, size = name.partition(".")
+    filters = [{"Name": "instance-type", "Values": [f"{_literal(family)}.*", f"*.{_literal(size)}"]}]
+    found = await answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
+    return tuple(sorted(item["InstanceType"] for item in found))
+
+
+async def _groups_per_interface(answers: _Answers) -> int | None:
+    # All attributes at once: EC2's model takes few of their names as parameters.
+    for item in await answers.ask("DescribeAccountAttributes", {}, "AccountAttributes"):
+        if item["AttributeName"] == "vpc-max-security-groups-per-interface":
+            return int(item["AttributeValues"][0]["AttributeValue"])
+    return None
+
+
+async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
+    """The most entries of prefix lists; of AWS's own EC2 does not say it."""
+    found = await asyncio.gather(
+        *(
+            answers.ask("DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists")
+            for filters in _chunked("prefix-list-id", ids)
+        )
+    )
+    return {
+        item["PrefixListId"]: item["MaxEntries"] for chunk in found for item in chunk if item.get("MaxEntries")
+    }

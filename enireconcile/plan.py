@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
+from enireconcile import limits
 from enireconcile.codec import encode
 from enireconcile.diff import Difference, diff
+from enireconcile.errors import SpecErrors
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.parts import adopted
 from enireconcile.model import (
@@ -25,6 +27,7 @@ from enireconcile.model import (
     Change,
     Field,
     Impact,
+    Leftover,
     Plan,
     Ref,
     Step,
@@ -32,7 +35,7 @@ from enireconcile.model import (
     refs_in,
     texts_in,
 )
-from enireconcile.records import Live
+from enireconcile.records import Limits, Live, Questions
 from enireconcile.resolve import resolve
 from enireconcile.spec import Spec
 
@@ -41,28 +44,60 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-def make_plan(spec: Spec, live: Live, *, prune: bool = False) -> Plan:
-    """The whole pure core: resolve, diff, order. Raises what they raise.
+@dataclass(frozen=True)
+class Draft:
+    """A plan short of its limits: what differs and the calls that mend it, not yet in order."""
+
+    spec: Spec
+    live: Live
+    world: World
+    differences: tuple[Difference, ...]
+    steps: tuple[Step, ...]
+    leftovers: tuple[Leftover, ...]
+
+    @property
+    def questions(self) -> Questions:
+        """What has to be read of EC2's limits before the plan can be made; nothing if it takes nothing."""
+        return limits.questions(self._case(self.steps, Limits()))
+
+    def plan(self, known: Limits) -> Plan:
+        """The plan. Raises SpecErrors for what EC2 would refuse half way."""
+        world = self.world
+        steps = arrange(limits.make_room(self._case(self.steps, known)))
+        judgement = limits.judge(self._case(steps, known))
+        if judgement.problems:
+            raise SpecErrors(judgement.problems)
+        warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
+        return Plan(
+            stack=self.spec.document.stack,
+            account_id=self.live.account_id,
+            region=self.live.region,
+            fingerprint=_fingerprint(self.differences, world, steps),
+            changes=_changes(self.differences, world, self.steps),
+            steps=steps,
+            leftovers=self.leftovers,
+            warnings=(*warnings, *_forbidden(steps, self.spec), *judgement.warnings),
+            protected=self.spec.protected,
+            waits=_collected(self.differences, lambda kind, item: kind.waits(item, world)),
+        )
+
+    def _case(self, steps: Sequence[Step], known: Limits) -> limits.Case:
+        return limits.Case(self.spec, self.live, self.world, steps, known)
+
+
+def draft(spec: Spec, live: Live, *, prune: bool = False) -> Draft:
+    """Resolve and diff. Raises what they raise.
 
     With ``prune``, what the stack owns and the spec no longer names is removed.
     """
     resolved = resolve(spec, live, prune=prune)
     world, differences = diff(resolved.world)
-    drafts = _drafts(differences, world)
-    steps = arrange(drafts)
-    warnings = _collected(differences, lambda kind, item: kind.warnings(item, world))
-    return Plan(
-        stack=spec.document.stack,
-        account_id=live.account_id,
-        region=live.region,
-        fingerprint=_fingerprint(differences, world, steps),
-        changes=_changes(differences, world, drafts),
-        steps=steps,
-        leftovers=resolved.leftovers,
-        warnings=(*warnings, *_forbidden(steps, spec)),
-        protected=spec.protected,
-        waits=_collected(differences, lambda kind, item: kind.waits(item, world)),
-    )
+    return Draft(spec, live, world, differences, tuple(_drafts(differences, world)), resolved.leftovers)
+
+
+def make_plan(spec: Spec, live: Live, *, prune: bool = False, known: Limits | None = None) -> Plan:
+    """The whole pure core: resolve, diff, order, limits as far as they are known. Raises what they raise."""
+    return draft(spec, live, prune=prune).plan(known or Limits())
 
 
 def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:

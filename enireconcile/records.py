@@ -259,7 +259,7 @@ def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
 
 @dataclass(frozen=True)
 class LiveSubnet:
-    """A described subnet."""
+    """A described subnet. ``free`` is how many addresses it has left, None if EC2 does not say."""
 
     id: str
     tags: Mapping[str, str]
@@ -267,6 +267,7 @@ class LiveSubnet:
     zone: str
     cidr: str
     default_for_az: bool
+    free: int | None = None
 
 
 def subnet(described: Mapping[str, Any]) -> LiveSubnet:
@@ -278,6 +279,7 @@ def subnet(described: Mapping[str, Any]) -> LiveSubnet:
         zone=described["AvailabilityZone"],
         cidr=described["CidrBlock"],
         default_for_az=described.get("DefaultForAz", False),
+        free=described.get("AvailableIpAddressCount"),
     )
 
 
@@ -312,6 +314,70 @@ class LiveImage:
 
 Adoptable = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
 """What a spec may take over."""
+
+
+@dataclass(frozen=True)
+class LiveInstanceType:
+    """What an instance type takes. ``cards`` has the most interfaces of each network card.
+
+    ``interfaces`` is the most of them together, ``ipv4`` and ``ipv6`` the addresses on each; ``adapters`` is the
+    number of Elastic Fabric Adapters; ``prefixes`` says whether it takes prefixes.
+    """
+
+    name: str
+    cards: tuple[int, ...]
+    interfaces: int
+    ipv4: int
+    ipv6: int
+    adapters: int = 0
+    prefixes: bool = True
+
+    def addresses(self, family: str) -> int:
+        """Of ``IPv4`` or ``IPv6``."""
+        return self.ipv4 if family == "IPv4" else self.ipv6
+
+
+def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
+    """An item of DescribeInstanceTypes. Some cards take further interfaces, if their queues are divided so."""
+    network = described["NetworkInfo"]
+    cards = sorted(network.get("NetworkCards") or (), key=lambda card: int(card["NetworkCardIndex"]))
+    more = [card.get("AdditionalFlexibleNetworkInterfaces", 0) for card in cards]
+    return LiveInstanceType(
+        name=described["InstanceType"],
+        cards=tuple(card["MaximumNetworkInterfaces"] + extra for card, extra in zip(cards, more, strict=True))
+        or (network["MaximumNetworkInterfaces"],),
+        interfaces=network["MaximumNetworkInterfaces"] + sum(more),
+        ipv4=network["Ipv4AddressesPerInterface"],
+        ipv6=network.get("Ipv6AddressesPerInterface", 0) if network.get("Ipv6Supported") else 0,
+        adapters=(network.get("EfaInfo") or {}).get("MaximumEfaInterfaces", 0),
+        # Metal has no hypervisor, and is Nitro as well.
+        prefixes=described.get("Hypervisor") != "xen",
+    )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What has to be read to judge a plan."""
+
+    types: frozenset[str] = frozenset()
+    groups_per_interface: bool = False
+    prefix_lists: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The answers. ``read`` has the calls that were answered, ``denied`` those that the credentials may not make.
+
+    ``alike`` maps names that are no instance type to some that are and look like them; ``prefix_lists`` maps ids
+    to the most entries that each may have.
+    """
+
+    types: Mapping[str, LiveInstanceType] = field(default_factory=dict)
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups_per_interface: int | None = None
+    prefix_lists: Mapping[str, int] = field(default_factory=dict)
+    read: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

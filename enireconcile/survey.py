@@ -7,7 +7,7 @@ import asyncio
 from enireconcile import live
 from enireconcile.errors import AmbiguityError, GuardError, UnsupportedError
 from enireconcile.model import Plan, Reads
-from enireconcile.plan import make_plan
+from enireconcile.plan import draft
 from enireconcile.spec import Spec
 
 _SECOND_LOOK = 2.0
@@ -31,7 +31,8 @@ async def survey(
 async def _look(reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool) -> Plan:
     found = await live.read(reader, spec.document, region, account_id, prune=prune)
     guard_account(spec, found.account_id)
-    return make_plan(spec, found, prune=prune)
+    drafted = draft(spec, found, prune=prune)
+    return drafted.plan(await live.limits(reader, drafted.questions))
 
 
 async def account_of(reader: Reads) -> str:

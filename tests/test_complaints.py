@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from enireconcile.errors import UnsupportedError
+from enireconcile.errors import SpecErrors, UnsupportedError
 
 from .adoption import bare, orphan
 from .firewalls import SPEC, Firewalls
@@ -73,3 +75,31 @@ def test_adoption_replaces(slow_house: House) -> None:
     with pytest.raises(UnsupportedError, match="it is adopted as it is"):
         slow_house.apply(bare(ids, web_eth1="subnet: {default_for_az: us-east-1a}, private_ip: 172.31.0.99"))
     assert slow_house.strict.mutating() == []
+
+
+def test_device_slots_and_limits_found_out_half_way(slow_house: House) -> None:
+    """Device slots and limits found out half way."""
+    lab = Firewalls(slow_house)
+    # fw-a, a t3.micro, has its own interface and somebody's at index 2: there is no room for ours at index 1.
+    stranger = lab.ec2.create_network_interface(SubnetId=lab.subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    slow_house.loop.now += 5
+    lab.ec2.attach_network_interface(NetworkInterfaceId=stranger, InstanceId=lab.ids["fw-a"], DeviceIndex=2)
+    slow_house.loop.now += 5
+    slow_house.strict.clear()
+    told = (
+        "network_interfaces.service.attachment: t3.micro takes 2 interfaces, the spec attaches 1 to fw-a beside 2"
+    )
+    with pytest.raises(SpecErrors, match=re.escape(told)):
+        slow_house.apply(SPEC)
+    assert slow_house.strict.mutating() == []
+    # With the stranger in our own slot there is room once it was moved aside, which the plan says.
+    [shown] = lab.ec2.describe_network_interfaces(NetworkInterfaceIds=[stranger])["NetworkInterfaces"]
+    lab.ec2.detach_network_interface(AttachmentId=shown["Attachment"]["AttachmentId"])
+    slow_house.loop.now += 5
+    lab.ec2.attach_network_interface(NetworkInterfaceId=stranger, InstanceId=lab.ids["fw-a"], DeviceIndex=1)
+    slow_house.loop.now += 5
+    plan = slow_house.plan(SPEC)
+    [change] = [change for change in plan.changes if change.address == "network_interfaces.service"]
+    assert change.reason == f"evicts {stranger}"
+    assert slow_house.apply(SPEC).outcome == "converged"
+    assert lab.holder() == "fw-a"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from .firewalls import SPEC, Firewalls
 from .house import House
 from .story import DRIFTS, Account, assert_is_the_story
 
@@ -57,3 +58,24 @@ def test_drift_is_seen_and_mended(house: House, name: str) -> None:
     assert sorted(outcome.step.call for outcome in report.outcomes) == sorted(calls)
     assert_is_the_story(house)
     assert house.plan().empty
+
+
+def test_an_interface_fails_over(house: House) -> None:
+    """specs/ha-failover.yaml: built, kept, moved with its addresses when the holder stops, and kept there."""
+    lab = Firewalls(house)
+    assert house.apply(SPEC).outcome == "converged"
+    assert lab.holder() == "fw-a"
+    before = lab.interface()
+    assert house.apply(SPEC).outcome == "unchanged"
+    lab.ec2.stop_instances(InstanceIds=[lab.ids["fw-a"]])
+    report = house.apply(SPEC)
+    assert (report.outcome, report.error) == ("converged", None)
+    calls = [outcome.step.call for outcome in report.outcomes]
+    assert calls == ["DetachNetworkInterface", "AttachNetworkInterface"]
+    assert lab.holder() == "fw-b"
+    after = lab.interface()
+    assert [after[key] for key in ("PrivateIpAddress", "Association")] == [
+        before[key] for key in ("PrivateIpAddress", "Association")
+    ]
+    lab.ec2.start_instances(InstanceIds=[lab.ids["fw-a"]])
+    assert house.apply(SPEC).outcome == "unchanged"

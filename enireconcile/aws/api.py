@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from enireconcile.aws.faults import Fault, Meaning, fault_from
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.session import Session, is_read
-from enireconcile.model import Secret
+from enireconcile.model import Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
 
@@ -31,14 +31,19 @@ _SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm"}
 _PAGED = frozenset(
     {
         "DescribeImages",
+        "DescribeInstanceTypes",
         "DescribeInstances",
+        "DescribeManagedPrefixLists",
         "DescribeNetworkInterfaces",
         "DescribeSecurityGroups",
         "DescribeSubnets",
         "DescribeVpcs",
     }
 )
+_PAGE_SIZES = {"DescribeInstanceTypes": 100, "DescribeManagedPrefixLists": 100}
 _PAGE_SIZE = 1000
+_LASTING = frozenset({"DescribeAccountAttributes", "DescribeInstanceTypes", "DescribeManagedPrefixLists"})
+"""What stays the same as long as a run lasts, and is asked once."""
 _SHORTEST_PAUSE = 0.1
 
 
@@ -104,20 +109,27 @@ class Reader:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._lasting: dict[str, dict[str, Any]] = {}
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All pages of one describe, their lists joined. Raises AwsError."""
         if not is_read(call):
             raise PermissionError(f"{call} is not a read")
+        question = f"{call} {canonical(params)}"
+        if question in self._lasting:
+            return self._lasting[question]
         try:
-            return await self._all_pages(call, dict(params or {}))
+            answer = await self._all_pages(call, dict(params or {}))
         except Fault as fault:
             raise fault.error() from None
+        if call in _LASTING:
+            self._lasting[question] = answer
+        return answer
 
     async def _all_pages(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
         if call not in _PAGED:
             return await self._patiently(call, params)
-        params = {"MaxResults": _PAGE_SIZE, **params}
+        params = {"MaxResults": _PAGE_SIZES.get(call, _PAGE_SIZE), **params}
         pages = [await self._patiently(call, params)]
         # A page may be short or even empty while there is more: only the absent token ends the list.
         while token := pages[-1].get("NextToken"):

@@ -23,6 +23,7 @@ from enireconcile.kinds.parts import (
     groups_settled,
     interface_slot,
     kept,
+    left,
     left_open,
     refuse_primary,
     resized,
@@ -115,7 +116,7 @@ class Attachments(Kind):
         instance = world.record(instance_address, LiveInstance)
         if instance is None:
             return []
-        steps, left = _clear(item.address, want, instance, live, world)
+        steps, gone = _clear(item.address, want, instance, live, world)
         slot = device_slot(instance.id, want["network_card_index"], want["device_index"])
         steps.append(
             Step(
@@ -134,7 +135,7 @@ class Attachments(Kind):
                 ),
                 brings=frozenset({attached(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
-                when=(*(free(live) if waiting else ()), *left),
+                when=(*(free(live) if waiting else ()), *gone),
                 until=Expect(
                     INTERFACES,
                     world.id_of(item.address),
@@ -226,9 +227,7 @@ def _clear(
     name = world.name_of(occupant.network_interface_id)
     ours = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
     if occupant.status == "detaching" or (ours is not None and world.standing(ours) is None):
-        # Not "available": by then it may stand in its own new place.
-        gone = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
-        return [], (Expect(INTERFACES, occupant.network_interface_id, has=gone, gone=True, timeout=600),)
+        return [], (left(occupant),)
     who = left_open(SECTION, occupant.network_interface_id, "attachment", world)
     if who is None:
         return [], ()

@@ -210,6 +210,12 @@ def groups_settled(interface: str, world: World) -> list[str]:
     return [settled(f"security_groups.{group}") for group in row.security_groups or ()]
 
 
+def left(occupant: Occupant) -> Expect:
+    """To wait for before taking the place of who is leaving. Not "available": by then it may stand elsewhere."""
+    elsewhere = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
+    return Expect(INTERFACES, occupant.network_interface_id, has=elsewhere, gone=True, timeout=600)
+
+
 def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
     """To wait for before attaching: an interface on its way out of an instance becomes available by itself.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -17,6 +18,7 @@ from hypothesis import settings
 from enireconcile.model import NAME_TAG, STACK_TAG, Action, Change, Expect, Field, Plan, Step, plain
 from enireconcile.plan import make_plan
 from enireconcile.records import (
+    Limits,
     Live,
     LiveAttachment,
     LiveElasticIp,
@@ -58,10 +60,12 @@ def spec_of(words: Words | str) -> Spec:
     return spec
 
 
-def plan_of(spec: Words | str, live: Words | None = None, *, prune: bool = False) -> Plan:
-    """The plan for a spec in a world that is told in a few words."""
+def plan_of(
+    spec: Words | str, live: Words | None = None, *, prune: bool = False, known: Limits | None = None
+) -> Plan:
+    """The plan for a spec in a world that is told in a few words, with the limits that are known."""
     loaded = spec_of(spec)
-    return make_plan(loaded, live_of(live or {}, loaded), prune=prune)
+    return make_plan(loaded, live_of(live or {}, loaded), prune=prune, known=known)
 
 
 def examples(count: int) -> settings:
@@ -73,7 +77,11 @@ def examples(count: int) -> settings:
 
 
 def live_of(words: Words, spec: Spec | None = None) -> Live:
-    """The live records of what is told, by section and name."""
+    """The live records of what is told, by section and name.
+
+    ``externals`` are other people's instances by their names in the spec, ``free`` maps subnets to their free
+    addresses.
+    """
     sections = {section: dict(words.get(section) or {}) for section in _SECTIONS}
     instances, interfaces, addresses = (sections[section] for section in _SECTIONS[1:])
     places = {name: _place(row or {}, name, instances) for name, row in interfaces.items()}
@@ -113,9 +121,15 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             *(cards[name] for name in found[2]),
             *(ips[name] for name in found[3]),
         ),
-        subnets=SUBNETS,
+        subnets=tuple(
+            replace(subnet, free=words.get("free", {}).get(subnet.id, subnet.free)) for subnet in SUBNETS
+        ),
         vpcs=VPCS,
         default_groups={"vpc-default": "sg-default", "vpc-lab": "sg-lab-default"},
+        externals={
+            name: (_instance(name, row or {}, "", [place for place in places.values() if place]),)
+            for name, row in (words.get("externals") or {}).items()
+        },
         images={
             name: (LiveImage("ami-12345678" if name in running else f"ami-of-{name}", ""),)
             for name, row in images.items()
@@ -164,7 +178,7 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str
 def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
     """``strangers`` maps device indexes to interfaces of somebody else: ``eni-1``, or ``eni-1 detaching``.
 
-    ``checks`` is the worse of its status checks.
+    A card other than 0 is told with the index: ``1 card 2``. ``checks`` is the worse of its status checks.
     """
     instance_id = _id(row, f"i-{name}")
     ours = [
@@ -172,11 +186,12 @@ def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAtta
         for place, interface in places
         if place.instance_id == instance_id
     ]
-    strangers = [
-        Occupant(interface, int(index), 0, f"eni-attach-{interface.removeprefix('eni-')}", *status)
-        for index, words in row.get("strangers", {}).items()
-        for interface, *status in [words.split()]
-    ]
+    strangers = []
+    for place, words in row.get("strangers", {}).items():
+        index, *card = str(place).split()
+        interface, *status = words.split()
+        attachment_id = f"eni-attach-{interface.removeprefix('eni-')}"
+        strangers.append(Occupant(interface, int(index), int(card[1]) if card else 0, attachment_id, *status))
     return LiveInstance(
         id=instance_id,
         tags=_tags("instances", name, row, stack),

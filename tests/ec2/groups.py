@@ -11,7 +11,7 @@ from typing import Any, Literal
 from . import filters
 from .errors import EC2Error, bad_combination, invalid_value, missing
 from .places import Places
-from .records import Group, Params, Result, Rule
+from .records import Group, Params, Resource, Result, Rule
 from .state import operation
 
 NAME = re.compile(r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}")
@@ -75,6 +75,30 @@ class Groups(Places):
                 "The maximum number of security groups per interface has been reached.",
             )
         return wanted
+
+    @operation
+    def describe_managed_prefix_lists(self, p: Params) -> Result:
+        """EC2 docs: a list has one address family; MaxEntries is told of the account's own lists."""
+        known: filters.Extractors[Resource] = {
+            "prefix-list-id": lambda r: [r.id],
+            "owner-id": lambda r: ["AWS" if r.id in self.data.aws_lists else self.settings.account_id],
+        }
+        ids = p.get("PrefixListIds")
+        every = [Resource(each) for each in self.data.prefix_lists]
+        found = [each for each in filters.select(every, p.get("Filters"), known) if not ids or each.id in ids]
+        shown, token = self.page("DescribeManagedPrefixLists", p, found, ids, high=100)
+        rows = []
+        for each in shown:
+            mine = each.id not in self.data.aws_lists
+            row: Result = {
+                "PrefixListId": each.id,
+                "AddressFamily": "IPv4",
+                "State": "create-complete",
+                "PrefixListName": each.id,
+                "OwnerId": self.settings.account_id if mine else "AWS",
+            }
+            rows.append(row | ({"MaxEntries": self.data.prefix_lists[each.id]} if mine else {}))
+        return self.answer("PrefixLists", rows, token)
 
     # -- create and delete ---------------------------------------------------------------------------
 
@@ -536,11 +560,13 @@ class Groups(Places):
             self._remember()
             return group.id
 
-    def add_prefix_list(self, max_entries: int = 10) -> str:
+    def add_prefix_list(self, max_entries: int = 10, *, by_aws: bool = False) -> str:
         """A new managed prefix list's id."""
         with self.lock:
             prefix_list = self.new_id("pl")
             self.data.prefix_lists[prefix_list] = max_entries
+            if by_aws:
+                self.data.aws_lists.add(prefix_list)
             return prefix_list
 
     def associate_group(self, group_id: str, vpc_id: str) -> None:

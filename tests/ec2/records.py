@@ -341,6 +341,9 @@ class Data:
     """From when on EC2 knows a profile that IAM has."""
     parameters: dict[str, str] = field(default_factory=dict)
     prefix_lists: dict[str, int] = field(default_factory=dict)
+    """Prefix list id to how many rules it counts as."""
+    aws_lists: set[str] = field(default_factory=set)
+    """Prefix lists that AWS manages; of those nobody is told how many rules they count as."""
     pools: dict[str, list[str]] = field(default_factory=dict)
     """Public IPv4 pools brought by the account, and their free addresses."""
     released: list[str] = field(default_factory=list)

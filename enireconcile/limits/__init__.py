@@ -1,0 +1,75 @@
+"""What bounds a plan, looked at before anything changes. Pure.
+
+A plan's own steps say what it takes: seats on instances, addresses of interfaces and subnets, groups and rules.
+``questions`` names what has to be read to judge them, if anything. Some limits are kept by order alone, for which
+``make_room`` lets those who leave a full instance or interface go first. ``judge`` compares the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from enireconcile.errors import Problem
+from enireconcile.limits import addresses, groups, machines
+from enireconcile.limits.case import Case, Finding
+from enireconcile.model import Step
+from enireconcile.records import Questions
+
+__all__ = ["Case", "Judgement", "judge", "make_room", "questions"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``problems`` are certain; ``warnings`` tell what may go wrong, or could not be checked."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+
+
+def questions(case: Case) -> Questions:
+    """What has to be read to judge a plan; nothing for one that takes nothing."""
+    return Questions(
+        types=frozenset(machine.type for machine in machines.machines(case)),
+        groups_per_interface=bool(groups.crowded(case)),
+        prefix_lists=frozenset(groups.named_lists(case)),
+    )
+
+
+def make_room(case: Case) -> list[Step]:
+    """The steps, such that those who leave what is full go before others come."""
+    for machine in machines.machines(case):
+        if machine.retyped:
+            case = replace(case, steps=machines.resize_between(machine, case))
+        if kind := case.limits.types.get(machine.type):
+            case = replace(case, steps=machines.detach_first(machine, kind, case))
+            for seat in machine.staying:
+                if seat.interface in case.changes:
+                    case = replace(case, steps=addresses.take_first(seat, kind, case))
+    return list(case.steps)
+
+
+def judge(case: Case) -> Judgement:
+    """Everything that is wrong, and everything that nobody could check."""
+    findings: list[Finding] = []
+    for machine in machines.machines(case):
+        findings += machines.zones(machine, case)
+        if kind := case.limits.types.get(machine.type):
+            findings += machines.seats(machine, kind, case)
+            findings += addresses.on_machine(machine, kind, case)
+        elif "DescribeInstanceTypes" in case.limits.read:
+            findings += machines.unknown(machine, case)
+    findings += [*addresses.in_subnets(case), *groups.on_interfaces(case), *groups.rules(case)]
+    warnings = [finding for finding in findings if isinstance(finding, str)]
+    warnings += [
+        f"not checked: {_CHECKS[call]}; these credentials may not call {call}"
+        for call in sorted(case.limits.denied)
+    ]
+    problems = tuple(finding for finding in findings if isinstance(finding, Problem))
+    return Judgement(problems, tuple(dict.fromkeys(warnings)))
+
+
+_CHECKS = {
+    "DescribeInstanceTypes": "how many interfaces and addresses the instance types take",
+    "DescribeAccountAttributes": "how many groups an interface may have",
+    "DescribeManagedPrefixLists": "how many rules the prefix lists count as",
+}

@@ -1,0 +1,226 @@
+"""Addresses: how many an interface has when the plan is done, and on the way; what subnets have to give. Pure.
+
+EC2 counts a prefix as one address of an interface, and IPv4 and IPv6 apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from enireconcile.limits.case import ADDING, TAKING, Case, Finding
+from enireconcile.limits.machines import Machine, Seat
+from enireconcile.model import Ref, Step
+from enireconcile.records import LiveInstanceType, LiveNetworkInterface
+from enireconcile.spec import Path
+
+FAMILIES = ("IPv4", "IPv6")
+_PARAMS = {
+    "IPv4": ("PrivateIpAddresses", "SecondaryPrivateIpAddressCount"),
+    "IPv6": ("Ipv6Addresses", "Ipv6AddressCount"),
+}
+_PREFIXES = {"IPv4": ("Ipv4Prefixes", "Ipv4PrefixCount"), "IPv6": ("Ipv6Prefixes", "Ipv6PrefixCount")}
+_WRITTEN = {
+    "IPv4": ("secondary_private_ips", "secondary_private_ip_count", "ipv4_prefixes", "ipv4_prefix_count"),
+    "IPv6": ("ipv6_addresses", "ipv6_address_count", "ipv6_prefixes", "ipv6_prefix_count"),
+}
+"""Where the spec asks for addresses, in the order in which one would look for a mistake."""
+_IN_A_PREFIX = 16
+"""Addresses of its subnet that an IPv4 prefix, a /28, takes."""
+
+
+def amount(value: Any) -> int:
+    """Of a parameter that is a list, or a number already."""
+    return value if isinstance(value, int) else len(value)
+
+
+def _asked(params: Mapping[str, Any], family: str) -> int:
+    """How many addresses and prefixes a call names or counts."""
+    return sum(amount(params.get(name, 0)) for name in (*_PARAMS[family], *_PREFIXES[family]))
+
+
+def _born(step: Step, family: str) -> int:
+    """What a new interface has. Of a list the primary address is one; without a list there is one all the same."""
+    primary = family == "IPv4" and "PrivateIpAddresses" not in step.params
+    return _asked(step.params, family) + primary
+
+
+def _held(live: LiveNetworkInterface, family: str) -> int:
+    return 1 + len(live.secondary_ips) if family == "IPv4" else 0
+
+
+def last(interface: str, family: str, case: Case) -> int:
+    """How many slots an interface of the spec fills when all is done."""
+    live, birth = case.record(interface), case.births.get(interface)
+    held = _held(live, family) if live else 0
+    held += _born(birth, family) if birth else 0
+    for step in case.changes.get(interface, ()):
+        held += _asked(step.params, family) * (1 if step.call in ADDING else -1)
+    return held - (len(_floating_away(interface, live, case)) if live and family == "IPv4" else 0)
+
+
+def _floating_away(interface: str, live: LiveNetworkInterface, case: Case) -> set[str]:
+    """Addresses that another interface takes over."""
+    taken = {
+        address
+        for step in case.calls(*ADDING)
+        if step.params.get("AllowReassignment") and case.about(step.params) != interface
+        for address in step.params.get("PrivateIpAddresses", ())
+    }
+    return taken & set(live.secondary_ips)
+
+
+def most(interface: str, family: str, case: Case, room: int) -> int:
+    """How many slots an interface that exists may fill when it gets more; 0 if it gets none."""
+    live = case.record(interface)
+    changes = {step.id for step in case.changes.get(interface, ())}
+    held = _held(live, family) if live else 0
+
+    def gets(step: Step) -> int:
+        return _asked(step.params, family) if step.id in changes and step.call in ADDING else 0
+
+    def loses(step: Step) -> int:
+        return _asked(step.params, family) if step.id in changes and step.call in TAKING else 0
+
+    got = case.most(gets, loses, room - held)
+    return held + got if any(gets(step) for step in case.steps) else 0
+
+
+# ---- order
+
+
+def take_first(seat: Seat, kind: LiveInstanceType, case: Case) -> list[Step]:
+    """The steps, such that a full interface gives addresses back before it gets others, if that can be."""
+    steps = list(case.steps)
+    for family, adding, taking in zip(FAMILIES, ADDING, TAKING, strict=True):
+        if most(seat.interface, family, case, kind.addresses(family)) <= kind.addresses(family):
+            continue
+        room = frozenset({f"room:{seat.interface}:{family}"})
+        for position, step in enumerate(steps):
+            if step.call == adding and case.about(step.params) == seat.interface:
+                steps[position] = replace(step, rather=step.rather | room)
+            if step.call == taking and case.about(step.params) == seat.interface:
+                steps[position] = replace(step, brings=step.brings | room)
+    return steps
+
+
+# ---- judging
+
+
+def on_machine(machine: Machine, kind: LiveInstanceType, case: Case) -> Iterator[Finding]:
+    """Addresses of the interfaces on an instance, and of those that may come to it."""
+    for seat in (*machine.seated, *machine.floating):
+        changing = seat.interface in case.changes or seat not in machine.staying or machine.retyped
+        if seat.ours and changing:
+            for family in FAMILIES:
+                yield from _fits(seat, family, machine, kind, case)
+            yield from _prefixes(seat, machine, kind, case)
+
+
+def _fits(seat: Seat, family: str, machine: Machine, kind: LiveInstanceType, case: Case) -> Iterator[Finding]:
+    room, wanted = kind.addresses(family), last(seat.interface, family, case)
+    takes = f"{kind.name} takes {room or 'no'} {family} addresses" + (" on an interface" if room else "")
+    if wanted > room:
+        slots = ", each prefix counted as one" if _has_prefixes(seat.interface, case) else ""
+        message = f"{takes}, this one is to have {wanted} on {machine.name}{slots}"
+        hint = "name fewer, or choose a type that takes more"
+        yield machine.tell(seat, _written(seat.interface, _WRITTEN[family], case), message, hint, case)
+    elif seat in machine.staying and (crowd := most(seat.interface, family, case, room)) > room:
+        message = f"{takes}, this one would have {crowd} on the way"
+        hint = "take off what goes with one apply, and add what comes with the next"
+        yield machine.tell(seat, _written(seat.interface, _WRITTEN[family], case), message, hint, case)
+
+
+def _prefixes(seat: Seat, machine: Machine, kind: LiveInstanceType, case: Case) -> Iterator[Finding]:
+    if _has_prefixes(seat.interface, case) and not kind.prefixes:
+        keys = (*_WRITTEN["IPv4"][2:], *_WRITTEN["IPv6"][2:])
+        hint = "EC2 has them on types of the Nitro system only"
+        path = _written(seat.interface, keys, case)
+        yield machine.tell(seat, path, f"{kind.name} takes no prefixes", hint, case)
+
+
+def _has_prefixes(interface: str, case: Case) -> bool:
+    """Does the plan give the interface prefixes?"""
+    birth = case.births.get(interface)
+    steps = [*case.changes.get(interface, ()), *([birth] if birth else [])]
+    return any(step.params.get(name) for step in steps for names in _PREFIXES.values() for name in names)
+
+
+def _written(interface: str, keys: tuple[str, ...], case: Case) -> Path:
+    """The first of these keys that the spec has, if any."""
+    row = case.world.document.network_interfaces[interface.partition(".")[2]]
+    return tuple(key for key in keys if getattr(row, key, None))[:1]
+
+
+# ---- subnets
+
+
+def in_subnets(case: Case) -> Iterator[Finding]:
+    """Free addresses of the subnets that the plan takes some of."""
+    takers: dict[str, str] = {}
+    for step in case.steps:
+        if _taken(step, case):
+            takers.setdefault(_subnet(step, case), step.address)
+    for subnet_id, first in takers.items():
+        subnet = case.subnets.get(subnet_id)
+        if subnet is None or subnet.free is None:
+            continue
+        wanted = _wanted(subnet_id, subnet.free, case)
+        if wanted > subnet.free:
+            free = f"{subnet.free} free address{'es' if subnet.free != 1 else ''}"
+            message = f"{subnet_id} has {free}, the plan takes {wanted}"
+            yield case.problem(first, ("subnet",), message, "choose another subnet, or make room in this one")
+
+
+def _wanted(subnet: str, free: int, case: Case) -> int:
+    here = {step.id for step in case.steps if _subnet(step, case) == subnet}
+
+    def takes(step: Step) -> int:
+        return _taken(step, case) if step.id in here else 0
+
+    def gives(step: Step) -> int:
+        return _given(step, case) if step.id in here else 0
+
+    return case.most(takes, gives, free)
+
+
+def _subnet(step: Step, case: Case) -> str:
+    """The subnet whose addresses a call takes or gives back; empty where it does neither."""
+    if step.call == "CreateNetworkInterface":
+        return str(step.params["SubnetId"])
+    named = step.params.get("NetworkInterfaceId")
+    if isinstance(named, Ref):
+        return str(case.births[named.address].params["SubnetId"]) if named.address in case.births else ""
+    record = case.interfaces.get(named or "")
+    return record.subnet_id if record else ""
+
+
+def _taken(step: Step, case: Case) -> int:
+    if step.call == "CreateNetworkInterface":
+        return _born(step, "IPv4") + _more_in(step)
+    if step.call == "AssignPrivateIpAddresses":
+        return _asked(step.params, "IPv4") + _more_in(step) - len(_moved(step, case))
+    return 0
+
+
+def _given(step: Step, case: Case) -> int:
+    if step.call == "UnassignPrivateIpAddresses":
+        return _asked(step.params, "IPv4") + _more_in(step)
+    if step.call == "DeleteNetworkInterface":
+        return _held(case.interfaces[step.params["NetworkInterfaceId"]], "IPv4")
+    return 0
+
+
+def _more_in(step: Step) -> int:
+    """What prefixes take of a subnet beyond the slot that each fills."""
+    return (_IN_A_PREFIX - 1) * sum(amount(step.params.get(name, 0)) for name in _PREFIXES["IPv4"])
+
+
+def _moved(step: Step, case: Case) -> set[str]:
+    """Addresses that come from another interface, and so are no free ones."""
+    if not step.params.get("AllowReassignment"):
+        return set()
+    subnet = _subnet(step, case)
+    held = {ip for record in case.interfaces.values() if record.subnet_id == subnet for ip in record.secondary_ips}
+    return held & set(step.params.get("PrivateIpAddresses", ()))
