@@ -14,15 +14,15 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from enireconcile import __version__
-from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile import __version__, logs
+from enireconcile.errors import EnireconcileError, GuardError, SpecErrors, bug
 
 if TYPE_CHECKING:
     from enireconcile.spec import Spec
@@ -56,7 +56,37 @@ def _specs(command: F) -> F:
     return click.argument("specs", nargs=-1, required=True, metavar="SPEC...")(command)
 
 
+def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
+    logs.be_verbose(times)
+
+
+def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
+    logs.use_json(name == "json")
+
+
+def _logged(command: F) -> F:
+    """What stderr carries."""
+    command = click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_be_verbose,
+        help="Log every call to AWS with its request id; -vv: with its parameters, too.",
+    )(command)
+    return click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        callback=_log_format,
+        help="What stderr carries.",
+    )(command)
+
+
 def _aws(command: F) -> F:
+    command = _logged(command)
     parallel = click.IntRange(1, 100)
     command = click.option("--parallelism", type=parallel, default=10, show_default=True, help="Calls at once.")(
         command
@@ -77,6 +107,31 @@ def _prune(command: F) -> F:
     return click.option("--prune", is_flag=True, help=words)(command)
 
 
+def _notify(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    """The URL is a secret: errors do not quote it."""
+    if url is None:
+        return None
+    from enireconcile import notify
+
+    try:
+        notify.check(url)
+    except EnireconcileError as error:
+        raise click.BadParameter(str(error)) from None
+    return url
+
+
+_METRICS = click.option(
+    "--metrics",
+    type=_FILE,
+    help="Keep Prometheus metrics of this stack in this file, for node_exporter's textfile collector.",
+)
+_JITTER = click.option(
+    "--jitter",
+    type=duration,
+    metavar="DURATION",
+    default="0s",
+    help="Begin after a random part of this time, so that not all of a fleet ask AWS at once.",
+)
 _STATE = click.option(
     "--state",
     type=_place,
@@ -98,6 +153,15 @@ _RUNNING = (
         show_default=True,
         help="How long to look for what an unanswered create may have made, before making it anew.",
     ),
+    _METRICS,
+    click.option(
+        "--notify",
+        metavar="URL",
+        envvar="ENIRECONCILE_NOTIFY",
+        callback=_notify,
+        help="Post the report here (https) when something changed or went wrong. The URL is treated as a secret.",
+    ),
+    click.option("--notify-all", is_flag=True, help="Also when there was nothing to do, or the stack is locked."),
     _STATE,
 )
 
@@ -167,24 +231,24 @@ def schema() -> int:
 @_output
 @_aws
 @_prune
+@_METRICS
+@_JITTER
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--out", type=_FILE, help="Save the plan here, for apply --plan.")
 def plan(
     specs: Sequence[str],
-    output: str,
     region: str | None,
     profile: str | None,
     parallelism: int,
-    prune: bool,
     detailed_exitcode: bool,
-    out: Path | None,
+    **options: Any,
 ) -> int:
     """Show what apply would do. Changes nothing."""
     loaded = _load(specs)
     from enireconcile import commands
 
     connection = commands.Connection(region, profile, parallelism)
-    changes = commands.plan(loaded, connection, output, prune=prune, out=out)
+    changes = commands.plan(loaded, connection, commands.PlanOptions(**options))
     return EXIT_CHANGES if changes and detailed_exitcode else 0
 
 
@@ -194,6 +258,7 @@ def plan(
 @_output
 @_aws
 @_prune
+@_JITTER
 @_running()
 def apply(
     specs: Sequence[str],
@@ -207,20 +272,20 @@ def apply(
 
     Plans, asks, executes, reads back and reports. Running it again changes nothing more.
     """
-    if plan is None:
-        if not specs:
-            raise click.UsageError("Missing argument 'SPEC...', or --plan FILE.")
-        loaded = _load(specs)
-    elif specs or region or options["prune"]:
+    if plan is None and not specs:
+        raise click.UsageError("Missing argument 'SPEC...', or --plan FILE.")
+    if plan is not None and (specs or region or options["prune"]):
         raise click.UsageError(
             "--plan says itself for which specs, where and how: give no SPEC, --region or --prune."
         )
-    from enireconcile import commands
+    with _heard_of(options):
+        loaded = _load(specs) if plan is None else []
+        from enireconcile import commands
 
-    connection = commands.Connection(region, profile, parallelism)
-    if plan is not None:
-        return commands.apply_saved(plan, _load, connection, commands.ApplyOptions(**options))
-    return commands.apply(loaded, connection, commands.ApplyOptions(**options))
+        connection = commands.Connection(region, profile, parallelism)
+        if plan is not None:
+            return commands.apply_saved(plan, _load, connection, commands.ApplyOptions(**options))
+        return commands.apply(loaded, connection, commands.ApplyOptions(**options))
 
 
 @cli.command()
@@ -232,7 +297,8 @@ def destroy(
     specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any
 ) -> int:
     """Remove all that the stack owns, in order, after asking."""
-    loaded = _load(specs)
+    with _heard_of(options):
+        loaded = _load(specs)
     from enireconcile import commands
 
     connection = commands.Connection(region, profile, parallelism)
@@ -267,14 +333,15 @@ def watch(
 
     connection = commands.Connection(region, profile, parallelism)
     options["auto_approve"] = True
-    return commands.watch(
-        specs,
-        lambda source: load([source], stdin=stdin),
-        connection,
-        commands.ApplyOptions(**options),
-        interval,
-        Interrupt(),
-    )
+    with _heard_of(options):
+        return commands.watch(
+            specs,
+            lambda source: load([source], stdin=stdin),
+            connection,
+            commands.ApplyOptions(**options),
+            interval,
+            Interrupt(),
+        )
 
 
 @cli.command()
@@ -315,6 +382,18 @@ def sandbox(port: int, command: Sequence[str]) -> int:
     return run(port, command)
 
 
+@contextmanager
+def _heard_of(options: Mapping[str, Any]) -> Iterator[None]:
+    """Whoever wants to hear of runs hears of those that never began, too."""
+    try:
+        yield
+    except (GuardError, SpecErrors) as error:
+        from enireconcile import commands
+
+        commands.failed(error, commands.ApplyOptions(**options))
+        raise
+
+
 def _load(sources: Sequence[str]) -> list[Spec]:
     from enireconcile.spec import load
 
@@ -345,6 +424,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _run(args: Sequence[str] | None) -> int:
+    logs.begin()
     try:
         return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False) or 0)
     except click.UsageError as error:
@@ -354,14 +434,14 @@ def _run(args: Sequence[str] | None) -> int:
         error.show()
         return 1
     except click.Abort:
-        click.echo("\nstopped; nothing was changed", err=True)
+        logs.say("\nstopped; nothing was changed")
         if threading.active_count() > 1:
             # What was asked of AWS may hang for a while yet, and a second Ctrl-C would not look nice.
             sys.stderr.flush()
             os._exit(1)
         return 1
     except EnireconcileError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {_safe(str(error))}", err=True)
+        logs.complain(error)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has gone; there is nobody left to tell.
@@ -370,16 +450,8 @@ def _run(args: Sequence[str] | None) -> int:
     except Exception as error:  # the last door: a bug is told, not thrown at the user
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
-        kind = type(error).__name__
-        click.echo(f"error: this is a bug in enireconcile: {kind}: {_safe(str(error))}", err=True)
-        click.echo("  hint: set ENIRECONCILE_DEBUG=1 to see where, and please report it", err=True)
+        logs.complain(bug(error))
         return 1
-
-
-def _safe(text: str) -> str:
-    from enireconcile.report import printable_lines
-
-    return printable_lines(text)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,14 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from enireconcile import logs, metrics
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import connect
-from enireconcile.errors import EnireconcileError, GuardError, LockedError, LostLockError, StoppedError
+from enireconcile.errors import EnireconcileError, GuardError, LockedError, LostLockError, StoppedError, bug
+from enireconcile.files import write_whole
 from enireconcile.guards import Allowed, guard, objections, refusal
 from enireconcile.interrupt import Interrupt, leave
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
-from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable_lines, report_json, report_text
+from enireconcile.report import (
+    asides_text,
+    dumps,
+    plan_json,
+    plan_text,
+    printable,
+    printable_lines,
+    report_json,
+    report_text,
+)
 from enireconcile.saved import Saved, SavedPlan, reasons_against, saved_in
 from enireconcile.spec import Spec
 from enireconcile.survey import account_of, guard_account, survey
@@ -33,6 +46,8 @@ from enireconcile.survey import account_of, guard_account, survey
 if TYPE_CHECKING:
     from enireconcile.reconcile import Stop
     from enireconcile.store import Held, Lock
+
+log = logging.getLogger("enireconcile.commands")
 
 
 @dataclass(frozen=True)
@@ -72,8 +87,22 @@ class News:
 
 
 @dataclass(frozen=True)
+class PlanOptions:
+    """The flags of ``plan``; times are in seconds."""
+
+    output: str
+    prune: bool = False
+    out: Path | None = None
+    metrics: Path | None = None
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True)
 class ApplyOptions:
-    """The flags of ``apply``, its saved plans by spec file, and what was said before; times are in seconds."""
+    """The flags of ``apply``, its saved plans by spec file, and what was said before; times are in seconds.
+
+    ``command`` is what the user calls it. ``notify`` is a secret.
+    """
 
     output: str
     auto_approve: bool
@@ -85,6 +114,11 @@ class ApplyOptions:
     prune: bool = False
     allow_destroy: bool = False
     max_changes: int | None = None
+    metrics: Path | None = None
+    notify: str | None = field(default=None, repr=False)
+    notify_all: bool = False
+    jitter: float = 0.0
+    command: str = "apply"
     saved: Mapping[str, SavedPlan] = field(default_factory=dict)
     news: News = field(default_factory=News)
 
@@ -93,38 +127,72 @@ class ApplyOptions:
         return Allowed(self.auto_approve, self.allow_destroy, self.max_changes)
 
 
-def plan(
-    specs: Sequence[Spec], connection: Connection, output: str, *, prune: bool = False, out: Path | None = None
-) -> bool:
-    """Print a plan for each spec, and save them all in ``out``. The answer is whether any of them has changes."""
+def plan(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> bool:
+    """Print a plan for each spec, and save them all. The answer is whether any of them has changes."""
     texts: list[str] = []
     objects: list[dict[str, Any]] = []
     made: list[Plan] = []
+    if options.metrics is not None:
+        metrics.check(options.metrics)
+    time.sleep(_jittered(options.jitter))
     for spec in specs:
-        with connection.open(spec, read_only=True) as channel:
-            made.append(asyncio.run(survey(Reader(channel), spec, channel.session.region, prune=prune)))
-            if output == "json":
+        with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
+            made.append(_plan_one(spec, channel, options))
+            if options.output == "json":
                 objects.append(plan_json(made[-1], channel.calls))
             else:
                 texts.append(plan_text(made[-1]))
-    if out is not None:
+    if options.out is not None:
         plans = (SavedPlan(spec.file, spec.digest, each) for spec, each in zip(specs, made, strict=True))
-        saved = Saved(tuple(plans), prune).text(datetime.now(UTC).isoformat(timespec="seconds"))
-        _write_whole(out, saved, "the plan", 0o600)
-    if output == "json":
+        saved = Saved(tuple(plans), options.prune).text(datetime.now(UTC).isoformat(timespec="seconds"))
+        write_whole(options.out, saved, "the plan", 0o600)
+    if options.output == "json":
         click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2))
     else:
         click.echo("\n\n".join(texts))
-    if out is not None:
-        click.echo(f"saved: `enireconcile apply --plan {out}` does exactly this", err=True)
+    if options.out is not None:
+        logs.say(f"saved: `enireconcile apply --plan {printable(str(options.out))}` does exactly this")
     return any(not each.empty for each in made)
+
+
+def _plan_one(spec: Spec, channel: Channel, options: PlanOptions) -> Plan:
+    began, region = time.time(), channel.session.region
+    try:
+        made = asyncio.run(survey(Reader(channel), spec, region, prune=options.prune))
+    except EnireconcileError as error:
+        failed = _failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
+        _measure(options.metrics, metrics.of_report(failed, "plan"))
+        raise
+    ended = time.time()
+    _measure(options.metrics, metrics.of_plan(made, ended, ended - began, channel.calls, channel.throttled))
+    return made
+
+
+def _jittered(longest: float) -> float:
+    """A random part of a time, in seconds; not a secret."""
+    pause = longest * random.random()  # noqa: S311
+    if pause:
+        log.info("beginning in %.1f s", pause)
+    return pause
+
+
+def _measure(path: Path | None, run: metrics.Run) -> None:
+    """Metrics that cannot be written are told of, and that is all."""
+    if path is None:
+        return
+    try:
+        metrics.update(path, run)
+    except EnireconcileError as error:
+        logs.warn(str(error))
 
 
 def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
     """Apply each spec in turn, stopping at the first that does not end well. The answer is the exit code."""
     reports: list[Report] = []
-    _check_writable(options.report)
+    _check_outlets(options)
     with Interrupt() as interrupt:
+        if pause := _jittered(options.jitter):
+            interrupt.idle(pause)
         try:
             for spec in specs:
                 reports.append(_apply_one(spec, connection, options, interrupt))
@@ -147,7 +215,7 @@ def apply_saved(
     specs = load([each.file for each in saved.plans])
     options = replace(options, prune=saved.prune, saved={each.file: each for each in saved.plans})
     if len(specs) > 1:
-        _check_writable(options.report)
+        _check_outlets(options)
         if reasons := [
             f"{spec.document.stack}: {why}" for spec in specs for why in _stale(spec, connection, options)
         ]:
@@ -172,19 +240,21 @@ def _stale(spec: Spec, connection: Connection, options: ApplyOptions) -> Sequenc
 
 def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOptions) -> int:
     error = refusal(reasons)
-    _say(error)
+    logs.complain(error)
     now = datetime.now(UTC)
     reports = [Report(spec.document.stack, None, None, "refused", now, 0.0, error=str(error)) for spec in specs]
     for report in reports:
         if options.output == "json":
             click.echo(dumps(report_json(report)))
+        _publish(report, options)
     _write_report(options.report, reports)
     return error.exit_code
 
 
 def destroy(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
     """Apply specs that name nothing any more: all that their stacks own goes. The answer is the exit code."""
-    return apply([spec.emptied() for spec in specs], connection, replace(options, prune=True))
+
+    return apply([spec.emptied() for spec in specs], connection, replace(options, prune=True, command="destroy"))
 
 
 def watch(
@@ -203,7 +273,8 @@ def watch(
     """
     from enireconcile.watch import watch as rounds
 
-    _check_writable(options.report)
+    _check_outlets(options)
+    options = replace(options, command="watch")
     _one_stack_each(spec for source in sources for spec in load(source))
     cut_short: list[Report] = []
 
@@ -233,31 +304,36 @@ def _round(
     specs: list[Spec] = []
     reports: list[Report] = []
     for source in sources:
-        with _going_on():
+        with _going_on(options):
             specs += load(source)
-    with _going_on():
+    with _going_on(options):
         _one_stack_each(specs)
         for spec in specs:
             if not interrupt.wished:
-                with _going_on():
+                with _going_on(options):
                     reports.append(_apply_one(spec, connection, options, interrupt))
         _write_report(options.report, reports)
     return reports
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
-    """An error is said, and that is all."""
+def _going_on(options: ApplyOptions) -> Iterator[None]:
+    """An error is told, and that is all."""
     try:
         yield
     except EnireconcileError as error:
-        _say(error)
+        _tell_of(error, options)
     except OSError as error:
-        _say(EnireconcileError(str(error)))
+        _tell_of(EnireconcileError(str(error)), options)
     except Exception as error:
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
-        _say(EnireconcileError(f"this is a bug in enireconcile: {type(error).__name__}: {error}"))
+        _tell_of(bug(error), options)
+
+
+def _tell_of(error: EnireconcileError, options: ApplyOptions) -> None:
+    logs.complain(error)
+    _notify(_failure(None, error), options)
 
 
 def _one_stack_each(specs: Iterable[Spec]) -> None:
@@ -272,16 +348,71 @@ def _one_stack_each(specs: Iterable[Spec]) -> None:
             )
 
 
-def _say(error: EnireconcileError) -> None:
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {printable_lines(str(error))}", err=True)
-
-
 def _apply_one(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Report:
     """An error before anything was changed becomes a report, too."""
-    report = _report_of(spec, connection, options, interrupt)
+    with logs.about(spec.document.stack):
+        report = _report_of(spec, connection, options, interrupt)
     if options.output == "json":
         click.echo(dumps(report_json(report)))
+    _publish(report, options, in_haste=interrupt.left)
     return report
+
+
+def failed(error: EnireconcileError, options: ApplyOptions) -> None:
+    """Whoever wants to hear of runs hears of one that never got as far as a stack."""
+    report = _failure(None, error)
+    try:
+        _write_report(options.report, [report])
+    except EnireconcileError as another:
+        logs.complain(another)
+    _notify(report, options)
+
+
+def _failure(stack: str | None, error: EnireconcileError, began: float | None = None, **more: Any) -> Report:
+    """The report of a run that ended with an error; ``more`` is what it knew by then."""
+    now = time.time()
+    began = now if began is None else began
+    return Report(
+        stack=stack,
+        account_id=more.pop("account_id", None),
+        region=more.pop("region", None),
+        outcome=_outcome_of(error),
+        started=datetime.fromtimestamp(began, UTC),
+        seconds=now - began,
+        error=str(error),
+        **more,
+    )
+
+
+def _publish(report: Report, options: ApplyOptions, *, in_haste: bool = False) -> None:
+    """Tell those who watch from afar. ``in_haste`` waits for nobody."""
+    _measure(options.metrics, metrics.of_report(report, options.command))
+    if not in_haste:
+        _notify(report, options)
+
+
+def _notify(report: Report, options: ApplyOptions) -> None:
+    if options.notify is None:
+        return
+    from enireconcile import notify
+
+    # In a watch, what stays broken is told once; what is mended again and again is worth as many messages.
+    why = re.sub(r" \(request [^)]*\)", "", report.error or "")
+    news = options.news.are(f"the notification of {report.stack}", f"{report.outcome} {why}")
+    if not notify.wanted(report, everything=options.notify_all) or not (news or report.outcome == "converged"):
+        return
+    try:
+        notify.post(options.notify, report)
+    except EnireconcileError as error:
+        logs.warn(str(error))
+
+
+@dataclass
+class _Seen:
+    """What a run has learned so far."""
+
+    plan: Plan | None = None
+    calls: Mapping[str, int] = field(default_factory=dict)
 
 
 def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Report:
@@ -294,21 +425,24 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
         connection = replace(connection, region=saved.plan.region)
     region = connection.region or spec.document.region
 
+    seen = _Seen()
+
     def told(error: EnireconcileError) -> Report:
-        _say(error)
-        return Report(
-            stack=spec.document.stack,
+        logs.complain(error)
+        return _failure(
+            spec.document.stack,
+            error,
+            began,
             account_id=account,
             region=region,
-            outcome=_outcome_of(error),
-            started=datetime.fromtimestamp(began, UTC),
-            seconds=time.time() - began,
-            error=str(error),
+            api_calls=dict(sorted(seen.calls.items())),
+            remaining=seen.plan.differing if seen.plan else (),
+            found=seen.plan.summary() if seen.plan else None,
         )
 
     try:
         with connection.open(spec) as channel:
-            region = channel.session.region
+            region, seen.calls = channel.session.region, channel.calls
             try:
                 account = interrupt.unless_wished(account_of(Reader(channel)))
                 guard_account(spec, account)
@@ -317,7 +451,7 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
                     scope, timeout=options.lock_timeout, now=time.time, idle=interrupt.idle, waiting=_waiting
                 ) as held:
                     try:
-                        report = _apply_locked(spec, channel, account, held, options, interrupt)
+                        report = _apply_locked(spec, channel, account, held, options, interrupt, seen)
                     except EnireconcileError as error:
                         report = told(error)
                     _keep(held, report)
@@ -338,7 +472,7 @@ def unlock(
             try:
                 _unlock_one(spec, channel, state, auto_approve, force)
             except (GuardError, LockedError) as error:
-                _say(error)
+                logs.complain(error)
                 code = max(code, error.exit_code)
     return code
 
@@ -370,7 +504,7 @@ def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: b
 
 
 def _waiting(lock: Lock) -> None:
-    click.echo(f"waiting for {printable_lines(str(lock))}", err=True)
+    logs.say(f"waiting for {printable_lines(str(lock))}")
 
 
 def _keep(held: Held, report: Report) -> None:
@@ -378,7 +512,7 @@ def _keep(held: Held, report: Report) -> None:
     try:
         held.keep(json.dumps(report_json(report), indent=2) + "\n")
     except EnireconcileError as error:
-        _say(error)
+        logs.complain(error)
 
 
 def _outcome_of(error: EnireconcileError) -> str:
@@ -394,7 +528,13 @@ def _outcome_of(error: EnireconcileError) -> str:
 
 
 def _apply_locked(
-    spec: Spec, channel: Channel, account: str, held: Held, options: ApplyOptions, interrupt: Interrupt
+    spec: Spec,
+    channel: Channel,
+    account: str,
+    held: Held,
+    options: ApplyOptions,
+    interrupt: Interrupt,
+    seen: _Seen,
 ) -> Report:
     from enireconcile.reconcile import Apply, Stop
 
@@ -408,7 +548,7 @@ def _apply_locked(
                 spec=spec,
                 account_id=account,
                 journal=held.journal,
-                approve=_asker(spec, options, progress, interrupt),
+                approve=_asker(spec, options, progress, interrupt, seen),
                 objections=lambda plan: objections(plan, options.allowed),
                 tell=progress.tell,
                 check=held.check,
@@ -435,26 +575,27 @@ def _apply_locked(
     news = options.news.are(f"the report of {spec.document.stack}", report.outcome)
     if options.output == "text" and (news or report.outcome != "unchanged"):
         click.echo(report_text(report))
-    return report
+    return replace(report, found=seen.plan.summary() if seen.plan else None)
 
 
 def _end(stop: Stop, reason: str, more: str = "") -> None:
-    click.echo(f"{printable_lines(reason)}: stopping after the calls in flight{more}", err=True)
+    logs.say(f"{printable_lines(reason)}: stopping after the calls in flight{more}")
     stop.because(reason)
 
 
 def _hurry(task: asyncio.Task[Report]) -> None:
-    click.echo("waiting for nothing; run it again to finish", err=True)
+    logs.say("waiting for nothing; run it again to finish")
     task.cancel()
 
 
 def _asker(
-    spec: Spec, options: ApplyOptions, progress: Progress, interrupt: Interrupt
+    spec: Spec, options: ApplyOptions, progress: Progress, interrupt: Interrupt, seen: _Seen
 ) -> Callable[[Plan], Impact]:
     """Show the plan and ask, unless told not to. Raises GuardError for a no."""
     saved = options.saved.get(spec.file)
 
     def ask(plan: Plan) -> Impact:
+        seen.plan = plan
         if saved is not None and (reasons := reasons_against(saved, spec.digest, plan)):
             guard(saved.plan, options.allowed, *reasons)
         if options.output == "text":
@@ -487,15 +628,17 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _check_writable(path: Path | None) -> None:
-    """Find out before anything changes that the report could not be written."""
-    if path is None:
+def _check_outlets(options: ApplyOptions) -> None:
+    """Find out before anything changes that report or metrics could not be written."""
+    if options.metrics is not None:
+        metrics.check(options.metrics)
+    if options.report is None:
         return
     try:
-        with path.open("a", encoding="utf-8"):
+        with options.report.open("a", encoding="utf-8"):
             pass
     except OSError as error:
-        raise EnireconcileError(f"cannot write the report {path}: {error.strerror}") from None
+        raise EnireconcileError(f"cannot write the report {options.report}: {error.strerror}") from None
 
 
 def _write_report(path: Path | None, reports: Sequence[Report]) -> None:
@@ -503,18 +646,4 @@ def _write_report(path: Path | None, reports: Sequence[Report]) -> None:
         return
     objects = [report_json(report) for report in reports]
     text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
-    _write_whole(path, text + "\n", "the report")
-
-
-def _write_whole(path: Path, text: str, what: str, mode: int = 0o666) -> None:
-    """All of a file or nothing of it."""
-    partial = path.with_name(path.name + ".new")
-    try:
-        partial.unlink(missing_ok=True)
-        with os.fdopen(
-            os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
-        partial.replace(path)
-    except OSError as error:
-        raise EnireconcileError(f"cannot write {what} {path}: {error.strerror}") from None
+    write_whole(path, text + "\n", "the report")

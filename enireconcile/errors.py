@@ -117,3 +117,11 @@ class StoppedError(EnireconcileError):
     """Ctrl-C or SIGTERM came while nothing was being done yet."""
 
     exit_code = 5
+
+
+def bug(error: Exception) -> EnireconcileError:
+    """Any other exception, as a user is told of it."""
+    return EnireconcileError(
+        f"this is a bug in enireconcile: {type(error).__name__}: {error}",
+        hint="set ENIRECONCILE_DEBUG=1 to see where, and please report it",
+    )

@@ -209,6 +209,11 @@ class Plan:
     def empty(self) -> bool:
         return not self.steps
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Addresses of what is not as the spec says."""
+        return tuple(change.address for change in self.changes if change.action is not Action.UNCHANGED)
+
     def summary(self) -> dict[str, int]:
         """Counts of changes by action, in the order of the contract, and of leftovers."""
         counts = {action.value: 0 for action in Action}
@@ -245,9 +250,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """How an apply went, in the words of the contract. ``account_id`` is None when it never got that far."""
+    """How an apply went, in the words of the contract.
 
-    stack: str
+    ``stack``, ``account_id`` and ``found``, the summary of its first plan, are None when it never got that far.
+    """
+
+    stack: str | None
     account_id: str | None
     region: str | None
     outcome: str
@@ -258,6 +266,7 @@ class Report:
     error: str | None = None
     api_calls: Mapping[str, int] = field(default_factory=dict)
     throttled: int = 0
+    found: Mapping[str, int] | None = None
 
     @property
     def exit_code(self) -> int:

@@ -8,8 +8,9 @@ from typing import Any, Self, TextIO
 
 import click
 
+from enireconcile import logs
 from enireconcile.model import Plan
-from enireconcile.report import dumps, printable_lines
+from enireconcile.report import dumps, printable, printable_lines
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("·", "yellow")}
 
@@ -44,16 +45,21 @@ class _Plain(Progress):
 
     def tell(self, event: Mapping[str, Any]) -> None:
         if event["type"] != "step":
-            click.echo(_waiting(event), err=True)
+            logs.say(_waiting(event), **event)
         elif event["status"] in _MARKS:
-            click.echo(_ended(event), err=True)
+            logs.say(_ended(event), **event)
+
+
+def _words(event: Mapping[str, Any]) -> str:
+    """A call and what it is for; addresses of what goes come from tags that anybody may have written."""
+    return f"{event['call']}  {printable(event['address'])}"
 
 
 def _ended(event: Mapping[str, Any]) -> str:
     mark, colour = _MARKS[event["status"]]
-    line = f"{click.style(mark, fg=colour)} {event['call']}  {event['address']}"
+    line = f"{click.style(mark, fg=colour)} {_words(event)}"
     if event["result_id"]:
-        line += f"  {event['result_id']}"
+        line += f"  {printable(event['result_id'])}"
     if event["status"] != "skipped":
         line += f"  ({event['seconds']:.1f} s)"
     return line + (f"\n    {printable_lines(event['error'])}" if event["error"] else "")
@@ -61,8 +67,8 @@ def _ended(event: Mapping[str, Any]) -> str:
 
 def _waiting(event: Mapping[str, Any]) -> str:
     if event["type"] == "wait":
-        return f"waiting for what is under way: {', '.join(event['ids'])}"
-    names = ", ".join(event["addresses"])
+        return f"waiting for what is under way: {printable(', '.join(event['ids']))}"
+    names = printable(", ".join(event["addresses"]))
     return f"looking for what an earlier run may have made: {names} (at most {event['seconds']:.0f} s)"
 
 
@@ -76,7 +82,7 @@ class _Live(Progress):
 
         self._bars = Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             console=Console(file=stream),
             transient=True,
@@ -105,7 +111,7 @@ class _Live(Progress):
         if event["type"] != "step":
             self._bars.console.print(Text(_waiting(event)), soft_wrap=True)
             return
-        words = f"{event['call']}  {event['address']}"
+        words = _words(event)
         if event["status"] == "started":
             self._running[event["id"]] = self._bars.add_task(words, total=None)
         elif event["status"] == "waiting":
@@ -122,5 +128,5 @@ def json_lines() -> Progress:
 
 
 def progress_for(stream: TextIO) -> Progress:
-    """For people: moving on a terminal, lines elsewhere."""
-    return _Live(stream) if stream.isatty() else _Plain()
+    """For people: moving on a terminal that shows nothing else, lines elsewhere."""
+    return _Live(stream) if stream.isatty() and logs.undisturbed() else _Plain()

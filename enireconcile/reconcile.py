@@ -16,7 +16,7 @@ from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Missed, Poller
 from enireconcile.errors import AmbiguityError, EnireconcileError, UnsupportedError
 from enireconcile.execute import Executor, Remembers
-from enireconcile.model import Action, Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
+from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
 from enireconcile.survey import survey
 
@@ -274,8 +274,7 @@ class Apply:
         )
 
     def _remaining(self) -> tuple[str, ...]:
-        changes = self._plan.changes if self._plan else ()
-        return tuple(change.address for change in changes if change.action is not Action.UNCHANGED)
+        return self._plan.differing if self._plan else ()
 
 
 def _renumbered(steps: Sequence[Step], turn: int) -> tuple[Step, ...]:

@@ -97,6 +97,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "outcome": report.outcome,
         "started": report.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "seconds": round(report.seconds, 3),
+        "summary": None if report.found is None else dict(report.found),
         "steps": [_outcome_json(outcome) for outcome in report.outcomes],
         "api_calls": dict(sorted(report.api_calls.items())),
         "throttled": report.throttled,
@@ -298,6 +299,8 @@ def report_text(report: Report) -> str:
         "unchanged": click.style("Unchanged", fg="green", bold=True) + ": everything is as the spec says.",
         "partial": click.style("Stopped half way", fg="red", bold=True) + f": {took}. Running it again is safe.",
         "failed": click.style("Failed", fg="red", bold=True) + ": nothing was changed.",
+        "refused": click.style("Refused", fg="red", bold=True) + ": nothing was changed.",
+        "locked": click.style("Locked", fg="red", bold=True) + ": another run holds the stack.",
     }
     lines = [words[report.outcome]]
     if report.outcome == "partial" and not any(outcome.acted for outcome in report.outcomes):
@@ -307,7 +310,7 @@ def report_text(report: Report) -> str:
     if report.error:
         lines.append(f"  {printable_lines(report.error)}")
     if report.remaining:
-        lines.append(f"  still to do: {', '.join(report.remaining)}")
+        lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
     return "\n".join(lines)
 
 

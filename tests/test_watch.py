@@ -55,6 +55,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EC2Server]:
 
 @pytest.fixture
 def watching(tmp_path: Path) -> Watching:
+    return watch_of(tmp_path)
+
+
+def watch_of(tmp_path: Path) -> Watching:
     """The command with deeds between its rounds."""
 
     def run(sources: Sequence[Path], *deeds: Callable[[], object], output: str = "json", **more: Any) -> int:

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from enireconcile.aws.faults import Fault, Meaning, fault_from
+from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.session import Session, is_read
 from enireconcile.model import Secret, canonical
@@ -66,16 +66,19 @@ class Channel:
         check()
         self.calls[call] += 1
         loop = asyncio.get_running_loop()
+        log.debug("%s %s", call, canonical(params))
+        began = loop.time()
         # Shielded: a call that EC2 has perhaps begun is never abandoned half way, whoever cancels us.
         answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params))
         try:
             response = await asyncio.shield(answer)
         except Fault as fault:
-            log.debug("%s failed: %s (request %s)", call, fault.code, fault.request_id)
+            log_call(call, loop.time() - began, fault.request_id, fault)
             if fault.meaning is Meaning.THROTTLED:
                 self.throttled += 1
                 self.pacer.bucket(call).throttled()
             raise
+        log_call(call, loop.time() - began, response.get("ResponseMetadata", {}).get("RequestId"))
         self.pacer.bucket(call).succeeded()
         return response
 
@@ -90,7 +93,6 @@ class Channel:
             raise fault_from(call, error) from None
         finally:
             self._in_flight.discard(this)
-        log.debug("%s (request %s)", call, response.get("ResponseMetadata", {}).get("RequestId"))
         return response
 
     @property

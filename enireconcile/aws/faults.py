@@ -8,6 +8,7 @@ guide, "Ensuring idempotency".
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +25,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from enireconcile.errors import AwsError
+
+log = logging.getLogger("enireconcile.aws")
 
 
 class Meaning(Enum):
@@ -201,3 +204,12 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
     if isinstance(error, (HTTPClientError, ResponseParserError)):
         return Fault(call, "NoAnswer", str(error), Meaning.UNSURE, TRANSIENT)
     return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)
+
+
+def log_call(call: str, seconds: float, request_id: str | None, fault: Fault | None = None) -> None:
+    """What --verbose shows of a request that has come to its end."""
+    words = f"{call} took {seconds:.3f} s" if fault is None else f"{call} failed: {fault.code}: {fault.message}"
+    fields = {"call": call, "seconds": round(seconds, 3), "request_id": request_id}
+    if fault is not None:
+        fields |= {"code": fault.code, "meaning": fault.meaning.name.lower()}
+    log.info("%s (request %s)", words, request_id or "unknown", extra={"fields": fields})

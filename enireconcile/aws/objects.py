@@ -7,6 +7,7 @@ So this is the one service whose client may retry by itself.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from enireconcile.aws.faults import fault_from
+from enireconcile.aws.faults import fault_from, log_call
 from enireconcile.aws.session import Session
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ class Bucket:
     def get(self, key: str) -> Stored | None:
         """None if there is no such object."""
 
-        def ask(client: S3Client) -> Stored:
+        def ask(client: S3Client) -> tuple[Stored, Any]:
             answer = client.get_object(Bucket=self.name, Key=self._key(key))
             headers = answer["ResponseMetadata"]["HTTPHeaders"]
             # Both times are S3's: what the clocks of two hosts say does not matter.
             now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
             age = (now - answer["LastModified"]).total_seconds()
-            return Stored(answer["Body"].read(), answer["ETag"], max(0.0, age))
+            return Stored(answer["Body"].read(), answer["ETag"], max(0.0, age)), answer
 
         return self._call("GetObject", key, ask, absent=None)
 
@@ -74,8 +75,9 @@ class Bucket:
         """
         condition: Any = {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
 
-        def ask(client: S3Client) -> str:
-            return client.put_object(Bucket=self.name, Key=self._key(key), Body=body, **condition)["ETag"]
+        def ask(client: S3Client) -> tuple[str, Any]:
+            answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body, **condition)
+            return answer["ETag"], answer
 
         for _ in range(_TURNS):
             if etag := self._call("PutObject", key, ask, absent=None):
@@ -91,24 +93,33 @@ class Bucket:
 
     def overwrite(self, key: str, body: bytes) -> None:
         """Write, whatever is there."""
-        self._call(
-            "PutObject",
-            key,
-            lambda client: client.put_object(Bucket=self.name, Key=self._key(key), Body=body),
-            absent=None,
-        )
+
+        def ask(client: S3Client) -> tuple[str, Any]:
+            answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body)
+            return answer["ETag"], answer
+
+        self._call("PutObject", key, ask, absent=None)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
 
-    def _call(self, call: str, key: str, ask: Callable[[S3Client], T], *, absent: T | None) -> T | None:
-        """``absent`` is the answer when there is no such object, or another than the one that was meant."""
+    def _call(
+        self, call: str, key: str, ask: Callable[[S3Client], tuple[T, Any]], *, absent: T | None
+    ) -> T | None:
+        """``ask`` gives what is wanted and S3's whole answer.
+
+        ``absent`` is the answer when there is no such object, or another than the one that was meant.
+        """
+        began = time.monotonic()
         try:
-            return ask(self._session.client("s3"))
+            wanted, answer = ask(self._session.client("s3"))
         except (ClientError, BotoCoreError) as error:
             fault = fault_from(call, error)
+            log_call(call, time.monotonic() - began, fault.request_id, fault)
             if fault.code in _ABSENT or fault.code in _CHANGED:
                 return absent
             told = fault.error(self.url(key))
             told.hint = _HINTS.get(fault.code, told.hint)
             raise told from None
+        log_call(call, time.monotonic() - began, answer["ResponseMetadata"].get("RequestId"))
+        return wanted

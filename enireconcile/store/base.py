@@ -70,7 +70,8 @@ def me(now: Callable[[], float]) -> Holder:
         who=user,
         host=socket.gethostname(),
         pid=os.getpid(),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:3]]),
+        # A URL may be a secret, and a lock is read by others.
+        command=" ".join([Path(sys.argv[0]).name, *("***" if "://" in word else word for word in sys.argv[1:3])]),
         since=datetime.fromtimestamp(now(), UTC).isoformat(timespec="seconds"),
         where=_where(),
         started=_started(os.getpid()) or "",

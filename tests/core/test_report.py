@@ -441,7 +441,12 @@ def test_the_report_in_json(mixed: Plan) -> None:
     step = mixed.steps[0]
     done = Outcome(step, Status.DONE, 2, 0.20049, "sg-1")
     failed = Outcome(step, Status.FAILED, 1, 0.1, None, "no", replan=True, acted=True)
-    words = {"api_calls": {"RunInstances": 1, "CreateTags": 2}, "throttled": 3, "remaining": ("instances.web",)}
+    words = {
+        "api_calls": {"RunInstances": 1, "CreateTags": 2},
+        "throttled": 3,
+        "remaining": ("instances.web",),
+        "found": {"create": 2, "leftover": 0},
+    }
     told = report_json(report("partial", done, failed, error="stopped", **words))
     common = {"id": step.id, "call": step.call, "address": step.address}
     assert told == {
@@ -453,6 +458,7 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "outcome": "partial",
         "started": "2026-01-02T03:04:05.678Z",
         "seconds": 3.21,
+        "summary": {"create": 2, "leftover": 0},
         "steps": [
             {**common, "status": "done", "attempts": 2, "seconds": 0.2, "result_id": "sg-1", "error": None},
             {**common, "status": "failed", "attempts": 1, "seconds": 0.1, "result_id": None, "error": "no"},
@@ -476,6 +482,8 @@ def test_an_outcome_has_its_exit_code(outcome: str, code: int) -> None:
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
+        ("refused", "Refused: nothing was changed."),
+        ("locked", "Locked: another run holds the stack."),
         ("converged", "Converged: 1 of 2 calls in 3.2 s; read back, nothing differs."),
         ("unchanged", "Unchanged: everything is as the spec says."),
         ("partial", "Stopped half way: 1 of 2 calls in 3.2 s. Running it again is safe."),

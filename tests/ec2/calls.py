@@ -18,6 +18,7 @@ class Call:
     error_code: str | None = None
     user_agent: str = ""
     service: str = "ec2"
+    request_id: str = ""
     dropped: bool = False
     """The connection was cut instead of an answer."""
     acted: bool = False

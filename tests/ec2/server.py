@@ -190,6 +190,7 @@ class EC2Server:
             time=self.world.clock(),
             user_agent=headers.get("user-agent", ""),
             service=service,
+            request_id=request_id,
         )
         with self._lock:
             self.calls.append(call)
