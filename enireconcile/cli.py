@@ -102,6 +102,11 @@ def _output(command: F) -> F:
     )
 
 
+def _target(command: F) -> F:
+    words = "Only this resource and what it needs, e.g. elastic_ips.web.  [repeatable]"
+    return click.option("--target", "targets", multiple=True, metavar="ADDRESS", help=words)(command)
+
+
 def _prune(command: F) -> F:
     words = "Remove what the stack owns and the spec no longer names; without it that is listed and left."
     return click.option("--prune", is_flag=True, help=words)(command)
@@ -233,6 +238,7 @@ def schema() -> int:
 @_prune
 @_METRICS
 @_JITTER
+@_target
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--out", type=_FILE, help="Save the plan here, for apply --plan.")
 def plan(
@@ -259,6 +265,7 @@ def plan(
 @_aws
 @_prune
 @_JITTER
+@_target
 @_running()
 def apply(
     specs: Sequence[str],
@@ -274,10 +281,8 @@ def apply(
     """
     if plan is None and not specs:
         raise click.UsageError("Missing argument 'SPEC...', or --plan FILE.")
-    if plan is not None and (specs or region or options["prune"]):
-        raise click.UsageError(
-            "--plan says itself for which specs, where and how: give no SPEC, --region or --prune."
-        )
+    if plan is not None and (specs or region or options["prune"] or options["targets"]):
+        raise click.UsageError("--plan says itself for what: give no SPEC, --region, --prune or --target.")
     with _heard_of(options):
         loaded = _load(specs) if plan is None else []
         from enireconcile import commands

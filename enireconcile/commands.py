@@ -42,6 +42,7 @@ from enireconcile.report import (
 from enireconcile.saved import Saved, SavedPlan, reasons_against, saved_in
 from enireconcile.spec import Spec
 from enireconcile.survey import account_of, guard_account, survey
+from enireconcile.targets import shares
 
 if TYPE_CHECKING:
     from enireconcile.reconcile import Stop
@@ -92,6 +93,7 @@ class PlanOptions:
 
     output: str
     prune: bool = False
+    targets: Sequence[str] = ()
     out: Path | None = None
     metrics: Path | None = None
     jitter: float = 0.0
@@ -99,9 +101,10 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """The flags of ``apply``, its saved plans by spec file, and what was said before; times are in seconds.
+    """The flags of ``apply``, and what was said before; times are in seconds.
 
-    ``command`` is what the user calls it. ``notify`` is a secret.
+    ``parts`` are the targets and ``saved`` the saved plans by spec file. ``command`` is what the user calls it.
+    ``notify`` is a secret.
     """
 
     output: str
@@ -112,6 +115,7 @@ class ApplyOptions:
     lock_timeout: float
     state: str | None
     prune: bool = False
+    targets: Sequence[str] = ()
     allow_destroy: bool = False
     max_changes: int | None = None
     metrics: Path | None = None
@@ -119,6 +123,7 @@ class ApplyOptions:
     notify_all: bool = False
     jitter: float = 0.0
     command: str = "apply"
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     saved: Mapping[str, SavedPlan] = field(default_factory=dict)
     news: News = field(default_factory=News)
 
@@ -128,7 +133,12 @@ class ApplyOptions:
 
 
 def plan(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> bool:
-    """Print a plan for each spec, and save them all. The answer is whether any of them has changes."""
+    """Print a plan for each spec, and save them all. The answer is whether any of them has changes.
+
+    With targets only for those specs that have some of them. Raises TargetError for one that none has.
+    """
+    parts, several = shares(specs, options.targets, prune=options.prune), len(specs) > 1
+    specs = [spec for spec in specs if spec.file in parts]
     texts: list[str] = []
     objects: list[dict[str, Any]] = []
     made: list[Plan] = []
@@ -137,17 +147,17 @@ def plan(specs: Sequence[Spec], connection: Connection, options: PlanOptions) ->
     time.sleep(_jittered(options.jitter))
     for spec in specs:
         with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-            made.append(_plan_one(spec, channel, options))
+            made.append(_plan_one(spec, channel, options, parts[spec.file]))
             if options.output == "json":
                 objects.append(plan_json(made[-1], channel.calls))
             else:
                 texts.append(plan_text(made[-1]))
     if options.out is not None:
         plans = (SavedPlan(spec.file, spec.digest, each) for spec, each in zip(specs, made, strict=True))
-        saved = Saved(tuple(plans), options.prune).text(datetime.now(UTC).isoformat(timespec="seconds"))
-        write_whole(options.out, saved, "the plan", 0o600)
+        saved = Saved(tuple(plans), options.prune, tuple(sorted(set(options.targets))))
+        write_whole(options.out, saved.text(datetime.now(UTC).isoformat(timespec="seconds")), "the plan", 0o600)
     if options.output == "json":
-        click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2))
+        click.echo(json.dumps(objects if several else objects[0], indent=2))
     else:
         click.echo("\n\n".join(texts))
     if options.out is not None:
@@ -155,16 +165,20 @@ def plan(specs: Sequence[Spec], connection: Connection, options: PlanOptions) ->
     return any(not each.empty for each in made)
 
 
-def _plan_one(spec: Spec, channel: Channel, options: PlanOptions) -> Plan:
+def _plan_one(spec: Spec, channel: Channel, options: PlanOptions, part: Sequence[str]) -> Plan:
     began, region = time.time(), channel.session.region
     try:
-        made = asyncio.run(survey(Reader(channel), spec, region, prune=options.prune))
+        made = asyncio.run(survey(Reader(channel), spec, region, prune=options.prune, targets=part))
     except EnireconcileError as error:
         failed = _failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
         _measure(options.metrics, metrics.of_report(failed, "plan"))
         raise
     ended = time.time()
-    _measure(options.metrics, metrics.of_plan(made, ended, ended - began, channel.calls, channel.throttled))
+    # A part tells nothing of how the stack is.
+    _measure(
+        None if part else options.metrics,
+        metrics.of_plan(made, ended, ended - began, channel.calls, channel.throttled),
+    )
     return made
 
 
@@ -189,6 +203,8 @@ def _measure(path: Path | None, run: metrics.Run) -> None:
 def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
     """Apply each spec in turn, stopping at the first that does not end well. The answer is the exit code."""
     reports: list[Report] = []
+    options = replace(options, parts=shares(specs, options.targets, prune=options.prune))
+    specs = [spec for spec in specs if spec.file in options.parts]
     _check_outlets(options)
     with Interrupt() as interrupt:
         if pause := _jittered(options.jitter):
@@ -213,7 +229,9 @@ def apply_saved(
     """Apply the plans of a file exactly as they are, or none of them. The answer is the exit code."""
     saved = saved_in(_read_plan(path), str(path))
     specs = load([each.file for each in saved.plans])
-    options = replace(options, prune=saved.prune, saved={each.file: each for each in saved.plans})
+    by_file = {each.file: each for each in saved.plans}
+    parts = shares(specs, saved.targets, prune=saved.prune)
+    options = replace(options, prune=saved.prune, targets=saved.targets, parts=parts, saved=by_file)
     if len(specs) > 1:
         _check_outlets(options)
         if reasons := [
@@ -234,7 +252,8 @@ def _stale(spec: Spec, connection: Connection, options: ApplyOptions) -> Sequenc
     """Reasons against the saved plan of a spec, from a fresh look at the world."""
     saved = options.saved[spec.file]
     with replace(connection, region=saved.plan.region).open(spec, read_only=True) as channel:
-        fresh = asyncio.run(survey(Reader(channel), spec, channel.session.region, prune=options.prune))
+        region, part = channel.session.region, options.parts[spec.file]
+        fresh = asyncio.run(survey(Reader(channel), spec, region, prune=options.prune, targets=part))
     return [*reasons_against(saved, spec.digest, fresh), *objections(saved.plan, options.allowed)]
 
 
@@ -386,7 +405,8 @@ def _failure(stack: str | None, error: EnireconcileError, began: float | None = 
 
 def _publish(report: Report, options: ApplyOptions, *, in_haste: bool = False) -> None:
     """Tell those who watch from afar. ``in_haste`` waits for nobody."""
-    _measure(options.metrics, metrics.of_report(report, options.command))
+    # A part tells nothing of how the stack is.
+    _measure(None if report.targets else options.metrics, metrics.of_report(report, options.command))
     if not in_haste:
         _notify(report, options)
 
@@ -438,6 +458,7 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
             api_calls=dict(sorted(seen.calls.items())),
             remaining=seen.plan.differing if seen.plan else (),
             found=seen.plan.summary() if seen.plan else None,
+            targets=options.parts.get(spec.file, ()),
         )
 
     try:
@@ -557,6 +578,7 @@ def _apply_locked(
                 now=time.time,
                 prune=options.prune,
                 once=spec.file in options.saved,
+                targets=options.parts.get(spec.file, ()),
             ).run()
         )
         if options.timeout is not None:

@@ -6,7 +6,7 @@ association an update of its address.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,10 +33,9 @@ class Difference:
 def diff(world: World) -> tuple[World, tuple[Difference, ...]]:
     """Every resource of the spec, in the order of its sections and names, and the World to plan in.
 
-    In that World, what has to be replaced is no longer there under its name. Raises UnsupportedError.
+    In that World, what has to be replaced is no longer there under its name.
     """
     seen = _differences(world)
-    _refuse_immutable(seen, world)
     replacing = _to_replace(seen, world)
     if replacing:
         world = _without(replacing, world)
@@ -62,7 +61,11 @@ def _differences(world: World) -> tuple[Difference, ...]:
 
 def _to_replace(differences: tuple[Difference, ...], world: World) -> set[str]:
     """Addresses whose resource cannot become what the spec says, and those that go with them."""
-    replacing = {difference.address for difference in differences if any(_fixed(difference, world))}
+    replacing = {
+        difference.address
+        for difference in differences
+        if any(_replaceable(kind, item, world) for kind, item, _ in _fixed(difference, world))
+    }
     while more := {each for kind in KINDS for each in kind.follows(replacing, world)} - replacing:
         replacing |= more
     return replacing
@@ -107,20 +110,29 @@ def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, F
             yield from ((kind, item, field) for field in item.fields if field.field in fixed)
 
 
+def _replaceable(kind: Kind, item: Item, world: World) -> bool:
+    """May a new one take its place? Never that of a resource that was found and not made."""
+    return not world.rows[item.address].adopt and kind.replaces(item, world)
+
+
 def _as_it_is(address: str, world: World) -> str:
     """What to do about a resource that was found and not made."""
     return "; it is adopted as it is: leave that out" if world.rows[address].adopt else ""
 
 
-def _refuse_immutable(differences: tuple[Difference, ...], world: World) -> None:
-    """EC2 changes these at birth only, and the spec asks for no replacement."""
-    lines = [
+def immutable(difference: Difference, world: World) -> list[str]:
+    """What differs that EC2 changes at birth only, where the spec asks for no replacement, in words."""
+    return [
         f"{difference.address} ({world.owned[difference.address].id}): "
         f"{field.field} is {field.before}, the spec says {field.after}{_as_it_is(difference.address, world)}"
-        for difference in differences
         for kind, item, field in _fixed(difference, world)
-        if world.rows[difference.address].adopt or not kind.replaces(item, world)
+        if not _replaceable(kind, item, world)
     ]
+
+
+def refuse_immutable(differences: Iterable[Difference], world: World) -> None:
+    """Raises UnsupportedError with all that is immutable."""
+    lines = [line for difference in differences for line in immutable(difference, world)]
     if lines:
         raise UnsupportedError(
             "this cannot be changed in place:\n  " + "\n  ".join(lines),

@@ -9,6 +9,7 @@
     ├── UnsupportedError       code 1    a change that EC2 cannot make in place and that the spec does not allow
     ├── GuardError             code 3    a guard refused: wrong account, impact, prevent_destroy …
     ├── LockedError            code 4    another run holds the stack
+    ├── TargetError            code 64   --target names nothing that there is
     ├── LostLockError          code 5    the lock went to another run: nothing new is begun
     └── StoppedError           code 5    somebody wanted to stop before anything was done
 
@@ -105,6 +106,12 @@ class LockedError(EnireconcileError):
     """Another run holds the lock of this stack."""
 
     exit_code = 4
+
+
+class TargetError(EnireconcileError):
+    """The command line asks for something that no spec has."""
+
+    exit_code = 64
 
 
 class LostLockError(EnireconcileError):

@@ -187,7 +187,8 @@ class Plan:
     """What differs and the calls that mend it, in the order in which they may run.
 
     ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
-    launch that an interrupted run did not wait for, say.
+    launch that an interrupted run did not wait for, say. With ``targets`` it is a plan for these addresses and
+    what they need, and not for the whole stack.
     """
 
     stack: str
@@ -200,6 +201,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     protected: frozenset[str] = frozenset()
     waits: tuple[Expect, ...] = ()
+    targets: tuple[str, ...] = ()
 
     @property
     def impact(self) -> Impact:
@@ -267,6 +269,7 @@ class Report:
     api_calls: Mapping[str, int] = field(default_factory=dict)
     throttled: int = 0
     found: Mapping[str, int] | None = None
+    targets: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

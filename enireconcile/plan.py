@@ -10,15 +10,16 @@ Ties are settled by address, so equal input gives the same plan to the letter.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from enireconcile import limits
 from enireconcile.codec import encode
-from enireconcile.diff import Difference, diff
-from enireconcile.errors import SpecErrors
+from enireconcile.diff import Difference, diff, immutable, refuse_immutable
+from enireconcile.errors import SpecErrors, UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.parts import adopted
 from enireconcile.model import (
@@ -38,6 +39,7 @@ from enireconcile.model import (
 from enireconcile.records import Limits, Live, Questions
 from enireconcile.resolve import resolve
 from enireconcile.spec import Spec
+from enireconcile.targets import reach
 
 Needs = dict[str, set[str]]
 K = TypeVar("K", bound=Hashable)
@@ -46,7 +48,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Draft:
-    """A plan short of its limits: what differs and the calls that mend it, not yet in order."""
+    """A plan short of its limits: what differs and the calls that mend it, not yet in order.
+
+    With ``targets``, which are addresses, only these are planned for, and what they need.
+    """
 
     spec: Spec
     live: Live
@@ -54,6 +59,7 @@ class Draft:
     differences: tuple[Difference, ...]
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...]
+    targets: tuple[str, ...] = ()
 
     @property
     def questions(self) -> Questions:
@@ -73,31 +79,53 @@ class Draft:
             account_id=self.live.account_id,
             region=self.live.region,
             fingerprint=_fingerprint(self.differences, world, steps),
-            changes=_changes(self.differences, world, self.steps),
+            changes=_changes(self.differences, world, self.steps, self.leftovers),
             steps=steps,
             leftovers=self.leftovers,
-            warnings=(*warnings, *_forbidden(steps, self.spec), *judgement.warnings),
+            warnings=(*warnings, *_forbidden(steps, self.spec), *judgement.warnings, *self._unknown()),
             protected=self.spec.protected,
             waits=_collected(self.differences, lambda kind, item: kind.waits(item, world)),
+            targets=self.targets,
         )
+
+    def _unknown(self) -> list[str]:
+        known = {difference.address for difference in self.differences} | set(self.world.removed)
+        return [f"{target}: the stack has nothing of this name" for target in self.targets if target not in known]
 
     def _case(self, steps: Sequence[Step], known: Limits) -> limits.Case:
         return limits.Case(self.spec, self.live, self.world, steps, known)
 
 
-def draft(spec: Spec, live: Live, *, prune: bool = False) -> Draft:
+def draft(spec: Spec, live: Live, *, prune: bool = False, targets: Collection[str] = ()) -> Draft:
     """Resolve and diff. Raises what they raise.
 
-    With ``prune``, what the stack owns and the spec no longer names is removed.
+    With ``prune``, what the stack owns and the spec no longer names is removed. With ``targets``, which are
+    addresses, only these are planned for, and what they need.
     """
     resolved = resolve(spec, live, prune=prune)
     world, differences = diff(resolved.world)
-    return Draft(spec, live, world, differences, tuple(_drafts(differences, world)), resolved.leftovers)
+    drafts = _drafted(differences, world)
+    if targets:
+        world, differences, drafts = _part(targets, world, differences, drafts)
+    refuse_immutable(differences, world)
+    for error in drafts.errors.values():
+        raise error
+    steps = tuple(step for each in drafts.steps.values() for step in each)
+    return Draft(
+        spec, live, world, differences, steps, (*resolved.leftovers, *drafts.left), tuple(sorted(targets))
+    )
 
 
-def make_plan(spec: Spec, live: Live, *, prune: bool = False, known: Limits | None = None) -> Plan:
+def make_plan(
+    spec: Spec,
+    live: Live,
+    *,
+    prune: bool = False,
+    targets: Collection[str] = (),
+    known: Limits | None = None,
+) -> Plan:
     """The whole pure core: resolve, diff, order, limits as far as they are known. Raises what they raise."""
-    return draft(spec, live, prune=prune).plan(known or Limits())
+    return draft(spec, live, prune=prune, targets=targets).plan(known or Limits())
 
 
 def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
@@ -111,18 +139,6 @@ def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Se
     return tuple(
         answer for difference in differences for kind, item in difference.items for answer in ask(kind, item)
     )
-
-
-def _drafts(differences: Iterable[Difference], world: World) -> list[Step]:
-    changed = [step for difference in differences for step in _mending(difference, world)]
-    removed = [
-        step
-        for address, record in world.leaving
-        for kind in KINDS
-        if address.partition(".")[0] == kind.section
-        for step in kind.remove(address, record, world)
-    ]
-    return _adopted_first([*changed, *removed], world)
 
 
 def _mending(difference: Difference, world: World) -> Sequence[Step]:
@@ -173,16 +189,81 @@ def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
     return [replace(step, after=step.after | after(step)) for step in steps]
 
 
-def _changes(differences: Iterable[Difference], world: World, drafts: Iterable[Step]) -> tuple[Change, ...]:
+@dataclass(frozen=True)
+class _Drafts:
+    """Steps by address, and addresses for which there are none that EC2 could carry out.
+
+    In a plan for a part, ``left`` is what a whole plan would remove.
+    """
+
+    steps: Mapping[str, Sequence[Step]]
+    errors: Mapping[str, UnsupportedError]
+    left: tuple[Leftover, ...] = ()
+
+
+def _drafted(differences: Iterable[Difference], world: World) -> _Drafts:
+    steps: dict[str, list[Step]] = {}
+    errors: dict[str, UnsupportedError] = {}
+
+    def draft(address: str, ask: Callable[[], Iterable[Step]]) -> None:
+        try:
+            steps.setdefault(address, []).extend(ask())
+        except UnsupportedError as error:
+            errors.setdefault(address, error)
+
+    for difference in differences:
+        # Kinds have no steps for what cannot be.
+        if not immutable(difference, world):
+            draft(difference.address, partial(_mending, difference, world))
+    for address, record in world.leaving:
+        for kind in KINDS:
+            if address.partition(".")[0] == kind.section:
+                draft(address, partial(kind.remove, address, record, world))
+    return _Drafts({address: _adopted_first(each, world) for address, each in steps.items() if each}, errors)
+
+
+def _part(
+    targets: Collection[str], world: World, differences: Sequence[Difference], drafts: _Drafts
+) -> tuple[World, tuple[Difference, ...], _Drafts]:
+    """Only the targets and what they need; what is only rather done first is no need."""
+    flat = [replace(step, rather=frozenset()) for each in drafts.steps.values() for step in each]
+    hard, soft = _needs(flat)
+    part = reach(targets, differences, world, flat, {draft: hard[draft] | soft[draft] for draft in hard})
+    steps = {address: [step for step in each if step.id in part.steps] for address, each in drafts.steps.items()}
+    removed = {address: record for address, record in world.removed.items() if address in part.addresses}
+    replaced = {address: records for address, records in world.replaced.items() if address in part.addresses}
+    return (
+        replace(world, removed=removed, replaced=replaced),
+        tuple(difference for difference in differences if difference.address in part.addresses),
+        _Drafts(
+            {address: each for address, each in steps.items() if each},
+            {address: error for address, error in drafts.errors.items() if address in part.addresses},
+            tuple(
+                Leftover(address, record.id)
+                for address, record in world.removed.items()
+                if address not in part.addresses
+            ),
+        ),
+    )
+
+
+def _changes(
+    differences: Iterable[Difference], world: World, steps: Iterable[Step], leftovers: Iterable[Leftover]
+) -> tuple[Change, ...]:
     by_address: dict[str, list[Step]] = {}
-    for step in drafts:
+    for step in steps:
         by_address.setdefault(step.address, []).append(step)
-    changed = [_change(difference, world, by_address.get(difference.address, [])) for difference in differences]
+    changed = [_change(difference, world, by_address.get(difference.address, ())) for difference in differences]
     removed = [
         _summed(address, Action.DELETE, by_address[address], record.id)
         for address, record in world.removed.items()
     ]
-    return (*changed, *removed)
+    moved = [
+        _summed(left.address, Action.UPDATE, by_address[left.address], left.id, notes=["stays, but makes room"])
+        for left in leftovers
+        if left.address in by_address
+    ]
+    return (*changed, *removed, *moved)
 
 
 def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:

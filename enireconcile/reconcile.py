@@ -68,6 +68,7 @@ class Apply:
     now: Callable[[], float]
     prune: bool = False
     once: bool = False
+    targets: tuple[str, ...] = ()
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     check: Callable[[], None] = lambda: None
     _plan: Plan | None = None
@@ -144,7 +145,9 @@ class Apply:
 
     async def _fresh_plan(self) -> Plan:
         region = self.channel.session.region
-        made = await survey(self._reader, self.spec, region, self.account_id, prune=self.prune)
+        made = await survey(
+            self._reader, self.spec, region, self.account_id, prune=self.prune, targets=self.targets
+        )
         present = {change.address: change.id for change in made.changes if change.id}
         self.journal.saw(present | {left.address: left.id for left in made.leftovers})
         return made
@@ -271,6 +274,7 @@ class Apply:
             error=error or (self.stop.reason if outcome == "partial" else None),
             api_calls=dict(sorted(self.channel.calls.items())),
             throttled=self.channel.throttled,
+            targets=self.targets,
         )
 
     def _remaining(self) -> tuple[str, ...]:

@@ -54,7 +54,13 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int]) -> dict[str, Any]:
         "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
         "warnings": list(plan.warnings),
         "api_calls": dict(sorted(api_calls.items())),
+        **_only(plan),
     }
+
+
+def _only(told: Plan | Report) -> dict[str, Any]:
+    """What says that a plan or report is not of the whole stack."""
+    return {"targets": list(told.targets)} if told.targets else {}
 
 
 def _change_json(change: Change) -> dict[str, Any]:
@@ -103,6 +109,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "throttled": report.throttled,
         "remaining": list(report.remaining),
         "error": report.error,
+        **_only(report),
     }
 
 
@@ -124,11 +131,15 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 def plan_text(plan: Plan) -> str:
     """What a plan says to a person: resources with what changes of them, then the calls, then the sum."""
-    lines = [click.style(f"{plan.stack}  (account {plan.account_id}, {plan.region})", bold=True)]
+    lines = [click.style(f"{plan.stack}  (account {plan.account_id}, {plan.region})", bold=True), *_part(plan)]
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
             lines += ["", *_change_lines(change)]
     return "\n".join([*lines, *_asides(plan), "", *_summary_lines(plan)])
+
+
+def _part(told: Plan | Report) -> list[str]:
+    return [f"  only {printable(', '.join(told.targets))}, and what that needs"] if told.targets else []
 
 
 def asides_text(plan: Plan) -> str:
@@ -270,7 +281,8 @@ def _impact(impact: Impact) -> str:
 def _summary_lines(plan: Plan) -> Iterator[str]:
     counts = plan.summary()
     if plan.empty:
-        yield f"No changes: all {counts['unchanged']} resources are as the spec says."
+        which = f"these {counts['unchanged']}" if plan.targets else f"all {counts['unchanged']}"
+        yield f"No changes: {which} resources are as the spec says."
         return
     words = {
         "create": "to create",
@@ -305,6 +317,7 @@ def report_text(report: Report) -> str:
     lines = [words[report.outcome]]
     if report.outcome == "partial" and not any(outcome.acted for outcome in report.outcomes):
         lines = [click.style("Stopped", fg="red", bold=True) + ": nothing was changed. Running it again is safe."]
+    lines += _part(report)
     failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
     lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]
     if report.error:

@@ -38,6 +38,7 @@ class Saved:
 
     plans: tuple[SavedPlan, ...]
     prune: bool = False
+    targets: tuple[str, ...] = ()
 
     def text(self, created: str) -> str:
         """The file. ``created`` is an ISO time."""
@@ -47,6 +48,7 @@ class Saved:
             "program": __version__,
             "created": created,
             "prune": self.prune,
+            "targets": list(self.targets),
             "plans": [
                 {"file": saved.file, "spec": saved.digest, "plan": encode(saved.plan)} for saved in self.plans
             ],
@@ -96,9 +98,9 @@ def _saved(words: Mapping[str, Any]) -> Saved:
         if not isinstance(plan, Plan) or encode(plan) != each["plan"]:
             raise ValueError("no plan")
         plans.append(SavedPlan(str(each["file"]), str(each["spec"]), plan))
-    if not plans or not isinstance(words["prune"], bool):
+    if not plans or not isinstance(words["prune"], bool) or not isinstance(words["targets"], list):
         raise ValueError("no plans")
-    return Saved(tuple(plans), words["prune"])
+    return Saved(tuple(plans), words["prune"], tuple(map(str, words["targets"])))
 
 
 def reasons_against(saved: SavedPlan, digest: str, fresh: Plan) -> list[str]:

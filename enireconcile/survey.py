@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from enireconcile import live
 from enireconcile.errors import AmbiguityError, GuardError, UnsupportedError
@@ -14,24 +15,32 @@ _SECOND_LOOK = 2.0
 
 
 async def survey(
-    reader: Reads, spec: Spec, region: str, account_id: str | None = None, *, prune: bool = False
+    reader: Reads,
+    spec: Spec,
+    region: str,
+    account_id: str | None = None,
+    *,
+    prune: bool = False,
+    targets: Collection[str] = (),
 ) -> Plan:
     """The plan from a fresh read; the account is asked for only if it is not known yet.
 
     Raises AwsError, GuardError for another account than the spec's, and what planning raises.
     """
     try:
-        return await _look(reader, spec, region, account_id, prune)
+        return await _look(reader, spec, region, account_id, prune, targets)
     except (UnsupportedError, AmbiguityError):
         # While EC2 spreads the news, one of its answers can be older than another and look like a dead end.
         await asyncio.sleep(_SECOND_LOOK)
-        return await _look(reader, spec, region, account_id, prune)
+        return await _look(reader, spec, region, account_id, prune, targets)
 
 
-async def _look(reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool) -> Plan:
+async def _look(
+    reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool, targets: Collection[str]
+) -> Plan:
     found = await live.read(reader, spec.document, region, account_id, prune=prune)
     guard_account(spec, found.account_id)
-    drafted = draft(spec, found, prune=prune)
+    drafted = draft(spec, found, prune=prune, targets=targets)
     return drafted.plan(await live.limits(reader, drafted.questions))
 
 

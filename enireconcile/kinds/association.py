@@ -12,12 +12,12 @@ from typing import Any
 
 from enireconcile.kinds.base import Item, Kind, World
 from enireconcile.kinds.parts import (
+    addressed,
     assigned,
     attached,
     disassociate,
     givers,
     left_open,
-    settled,
     target_slot,
 )
 from enireconcile.model import Expect, Impact, Step
@@ -52,6 +52,12 @@ class Associations(Kind):
         if interface is not None and live.private_ip == interface.private_ip:
             return {"association": {"network_interface": holder}}
         return {"association": {"network_interface": holder, "private_ip": live.private_ip}}
+
+    def refers(self, item: Item, world: World) -> Sequence[str]:
+        """The interface that it stands for."""
+        want = item.want.get("association")
+        interface = want["network_interface"] if want else None
+        return [f"{_INTERFACES}.{interface}"] if interface in world.document.network_interfaces else ()
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         if not item.differs("association"):
@@ -134,7 +140,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         impact=Impact.DISRUPTIVE if moving or displaced else Impact.SAFE,
         # A fresh address is there before the instance boots; one in use moves when its new place can answer.
         after=frozenset(there | ({attached(target.interface)} if moving else set())),
-        brings=frozenset(() if moving else {settled(target.interface)}),
+        brings=frozenset(() if moving else {addressed(target.interface)}),
         claims=frozenset({target.slot}),
         frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
         displaces=displaced is not None,

@@ -14,6 +14,7 @@ from typing import Any
 from enireconcile.kinds.base import Id, Item, Kind, Place, World
 from enireconcile.kinds.parts import (
     INTERFACES,
+    addressed,
     asked,
     attached,
     detach,
@@ -86,6 +87,12 @@ class Attachments(Kind):
             steps.append(_set_flag(item, live if not moves else None, world))
         return steps
 
+    def refers(self, item: Item, world: World) -> Sequence[str]:
+        """The instance that it belongs to."""
+        want = item.want.get("attachment")
+        instance = want["instance"] if want else None
+        return [f"instances.{instance}"] if instance in world.document.own_instances else ()
+
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         if item.name in world.stranded:
             return () if world.leaves(item.address, "attachment") else (world.stranded[item.name],)
@@ -133,6 +140,7 @@ class Attachments(Kind):
                 after=frozenset(
                     {settled(item.address), resized(instance_address), *groups_settled(item.name, world)}
                 ),
+                rather=frozenset({addressed(item.address)}),
                 brings=frozenset({attached(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
                 when=(*(free(live) if waiting else ()), *gone),

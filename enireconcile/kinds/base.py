@@ -224,6 +224,10 @@ class Kind(ABC):
         """Addresses of this kind's resources that must be replaced when those at ``replaced`` are."""
         return ()
 
+    def refers(self, item: Item, world: World) -> Sequence[str]:
+        """Addresses of the stack's own resources without which this one cannot be as the spec says."""
+        return ()
+
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         """What is on its way by itself to where the spec wants it."""
         return ()

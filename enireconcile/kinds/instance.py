@@ -14,6 +14,7 @@ from typing import Any
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import Item, Kind, Record, World
 from enireconcile.kinds.parts import (
+    addressed,
     asleep,
     attached,
     cleared,
@@ -114,6 +115,12 @@ class Instances(Kind):
             and f"network_interfaces.{world.name_of(primary.network_interface_id)}" in replaced
         ]
 
+    def refers(self, item: Item, world: World) -> Sequence[str]:
+        """The interfaces that it boots with."""
+        if item.have is not None:
+            return ()
+        return [f"network_interfaces.{name}" for name, _, _ in _interfaces_of(item.name, world)]
+
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if isinstance(live, LiveInstance) and live.protected:
             raise UnsupportedError(
@@ -164,6 +171,7 @@ class Instances(Kind):
                 for (interface, _, _), address in zip(interfaces, addresses, strict=True)
                 for condition in (settled(address), *groups_settled(interface, world))
             ),
+            rather=frozenset(map(addressed, addresses)),
             brings=frozenset(attached(address) for address in addresses),
             claims=frozenset(interface_slot(address) for address in addresses),
             yields={Ref(item.address): "Instances[0].InstanceId"},
@@ -376,10 +384,10 @@ def _start(item: Item, world: World) -> Step:
         call="StartInstances",
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
+        after=frozenset({resized(item.address)}),
         # What changes on its interfaces changes while it sleeps.
-        after=frozenset(
-            {resized(item.address)}
-            | {condition(address) for address in addresses for condition in (settled, attached)}
+        rather=frozenset(
+            condition(address) for address in addresses for condition in (settled, attached, addressed)
         ),
         # No longer stopping, that is: another host may have started it by then.
         when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),

@@ -86,6 +86,11 @@ class NetworkInterfaces(Kind):
             return steps + _assign(item, _after_birth(item, world), world)
         return [*self._updates(item, world), *tag_steps(item, world)]
 
+    def refers(self, item: Item, world: World) -> Sequence[str]:
+        """Its groups."""
+        groups = world.document.security_groups
+        return [f"security_groups.{name}" for name in item.want.get("security_groups", ()) if name in groups]
+
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):
             return ()

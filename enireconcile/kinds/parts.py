@@ -99,6 +99,11 @@ def gone(address: str) -> str:
     return f"gone:{address}"
 
 
+def addressed(address: str) -> str:
+    """The condition that an interface has the Elastic IPs that are new; nobody needs it, but traffic likes it."""
+    return f"addressed:{address}"
+
+
 def assigned(address: str) -> str:
     """The condition that an interface has its secondary addresses."""
     return f"assigned:{address}"

@@ -27,7 +27,6 @@ from enireconcile.spec import EgressRule, IngressRule
 
 SECTION = "security_groups"
 Rule = dict[str, Any]
-_CUT = "references between groups that go are cut"
 _ALL_PORTS = {"tcp", "udp"}
 _ALLOW_ALL: Rule = {"protocol": "-1", "ports": None, "destination": "0.0.0.0/0", "description": ""}
 _END = {"ingress": "source", "egress": "destination"}
@@ -73,6 +72,12 @@ class SecurityGroups(Kind):
             steps += _rule_steps(direction, item, world)
         return [*steps, *tag_steps(item, world)]
 
+    def refers(self, item: Item, world: World) -> Sequence[str]:
+        """Groups that its rules name."""
+        rules = [*item.want.get("ingress", ()), *item.want.get("egress", ())]
+        ends = {rule.get("source") or rule["destination"] for rule in rules}
+        return [f"{SECTION}.{name}" for name in sorted(ends & set(world.document.security_groups))]
+
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveSecurityGroup):
             return ()
@@ -81,7 +86,11 @@ class SecurityGroups(Kind):
             for name, record in world.ours
             if isinstance(record, LiveNetworkInterface) and live.id in record.groups
         ]
-        kin = [name for name, _ in world.ours if name != address and name.startswith(SECTION)]
+        kin = [
+            name
+            for name, record in world.ours
+            if isinstance(record, LiveSecurityGroup) and record.id != live.id and live.id in _named(record)
+        ]
         return [
             *_cut(address, live, world),
             Step(
@@ -90,7 +99,7 @@ class SecurityGroups(Kind):
                 params={"GroupId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                after=frozenset({_CUT, *map(gone, users), *map(settled, (*users, *kin))}),
+                after=frozenset({*map(gone, users), *map(settled, (address, *users, *kin))}),
                 brings=frozenset({gone(address)}),
             ),
         ]
@@ -123,10 +132,10 @@ def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
     steps = []
     for direction, permissions in (("Ingress", live.ingress), ("Egress", live.egress)):
         cut = [
-            {**_narrowed(permission), "UserIdGroupPairs": [{"GroupId": pair["GroupId"]}]}
+            {**_narrowed(permission), "UserIdGroupPairs": [{"GroupId": other}]}
             for permission in permissions
-            for pair in permission.get("UserIdGroupPairs") or ()
-            if pair["GroupId"] in going
+            for other in _pairs(permission)
+            if other in going
         ]
         if cut:
             steps.append(
@@ -136,10 +145,20 @@ def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
                     params={"GroupId": live.id, "IpPermissions": sorted(cut, key=canonical)},
                     address=address,
                     impact=Impact.DISRUPTIVE,
-                    brings=frozenset({_CUT}),
+                    brings=frozenset({settled(address)}),
                 )
             )
     return steps
+
+
+def _pairs(permission: Mapping[str, Any]) -> list[str]:
+    """The groups that an IpPermission names."""
+    return [pair["GroupId"] for pair in permission.get("UserIdGroupPairs") or ()]
+
+
+def _named(live: LiveSecurityGroup) -> set[str]:
+    """The groups that the rules of a group name."""
+    return {other for permission in (*live.ingress, *live.egress) for other in _pairs(permission)}
 
 
 def _narrowed(permission: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Story:
     spec: dict[str, Any]
     ec2: Ec2
 
-    def plan(self) -> Plan:
-        return plan_of(self.spec, told(self.ec2))
+    def plan(self, *targets: str) -> Plan:
+        return plan_of(self.spec, told(self.ec2), targets=targets)
 
 
 def told(ec2: Ec2) -> Words:
@@ -194,6 +194,18 @@ def test_a_plan_leads_to_an_empty_plan_in_any_order_that_it_allows(story: Story,
 @given(stories(), any_order, st.integers(0, 12))
 def test_stopping_after_any_step_and_planning_again_ends_the_same(story: Story, random: Random, most: int) -> None:
     run(story.plan(), story.ec2, random, most)
+    run(story.plan(), story.ec2, random)
+    assert brief(story.plan()) == {}
+
+
+@examples(60)
+@given(stories(), any_order)
+def test_any_part_stands_by_itself_and_the_whole_can_follow(story: Story, random: Random) -> None:
+    """EC2 takes every call, nothing of the part is left to do, and then the rest goes."""
+    addresses = [change.address for change in story.plan().changes]
+    target = random.choice(addresses)
+    run(story.plan(target), story.ec2, random)
+    assert brief(story.plan(target)) == {}
     run(story.plan(), story.ec2, random)
     assert brief(story.plan()) == {}
 

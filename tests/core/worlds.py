@@ -61,11 +61,16 @@ def spec_of(words: Words | str) -> Spec:
 
 
 def plan_of(
-    spec: Words | str, live: Words | None = None, *, prune: bool = False, known: Limits | None = None
+    spec: Words | str,
+    live: Words | None = None,
+    *,
+    prune: bool = False,
+    targets: Sequence[str] = (),
+    known: Limits | None = None,
 ) -> Plan:
     """The plan for a spec in a world that is told in a few words, with the limits that are known."""
     loaded = spec_of(spec)
-    return make_plan(loaded, live_of(live or {}, loaded), prune=prune, known=known)
+    return make_plan(loaded, live_of(live or {}, loaded), prune=prune, targets=targets, known=known)
 
 
 def examples(count: int) -> settings:
