@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from enireconcile.errors import SpecErrors, UnsupportedError
+from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
+from enireconcile.guards import Allowed, guard
 
 from .adoption import bare, orphan
+from .ec2 import Call, Fail, Hook
 from .firewalls import SPEC, Firewalls
-from .house import House
+from .house import SLOW, STORY, House, open_house
+from .story import Account, assert_is_the_story
 
 
 def test_force_detach_by_default(slow_house: House) -> None:
@@ -103,3 +108,269 @@ def test_device_slots_and_limits_found_out_half_way(slow_house: House) -> None:
     assert change.reason == f"evicts {stranger}"
     assert slow_house.apply(SPEC).outcome == "converged"
     assert lab.holder() == "fw-a"
+
+
+# ---- about the story's setup
+
+
+@pytest.fixture
+def built(slow_house: House) -> House:
+    """The story, applied once and settled, the call log emptied."""
+    assert slow_house.apply().outcome == "converged"
+    slow_house.loop.now += 60
+    slow_house.strict.clear()
+    return slow_house
+
+
+def _acted(house: House) -> list[str]:
+    """The mutating calls that EC2 took, since the last look."""
+    calls = [call.action for call in house.strict.mutating() if call.acted]
+    house.strict.clear()
+    return calls
+
+
+def _edited(said: str, meant: str) -> str:
+    text = STORY.read_text(encoding="utf-8")
+    assert said in text
+    return text.replace(said, meant)
+
+
+def test_an_address_will_not_move_or_is_stolen(built: House) -> None:
+    """An Elastic IP that will not move, or is stolen."""
+    account = Account(built)
+    swapped = _edited("network_interface: web-eth1", "network_interface: web-eth9")
+    swapped = swapped.replace("network_interface: web-eth0", "network_interface: web-eth1").replace("eth9", "eth0")
+    before = {name: account.address(name)["PublicIp"] for name in ("web-1", "web-2")}
+    assert built.apply(swapped).outcome == "converged"
+    assert _acted(built) == ["AssociateAddress", "AssociateAddress"]
+    assert account.interface("web-eth1")["Association"]["PublicIp"] == before["web-1"]
+    # Between the plan and the call somebody moves it: it is not taken from there unseen.
+    stranger = built.strict.world.call(
+        "CreateNetworkInterface", SubnetId=account.interface("web-eth0")["SubnetId"]
+    )
+    elsewhere = stranger["NetworkInterface"]["NetworkInterfaceId"]
+    allocation = account.address("web-1")["AllocationId"]
+    built.loop.now += 60
+
+    def move(_: Call) -> None:
+        built.strict.world.call("AssociateAddress", AllocationId=allocation, NetworkInterfaceId=elsewhere)
+
+    built.strict.faults.add(Hook("DescribeAddresses", nth=2, callback=move))
+    report = built.apply()
+    assert report.outcome == "converged"
+    moves = [call for call in built.strict.mutating() if call.params.get("AllocationId") == allocation]
+    assert [call.params["AllowReassociation"] for call in moves if call.acted] == [True]
+    assert built.plan().empty
+
+
+def test_a_live_public_ip_replaces_the_instance(slow_house: House) -> None:
+    """A live public IP read as a reason to replace the instance."""
+    launched = slow_house.client().run_instances(
+        ImageId=slow_house.client().describe_images()["Images"][0]["ImageId"],
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+    )["Instances"][0]
+    slow_house.loop.now += 60
+    primary = launched["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    ids = {"instances.web": launched["InstanceId"], "network_interfaces.web-eth0": primary}
+    shown = slow_house.client().describe_network_interfaces(NetworkInterfaceIds=[primary])["NetworkInterfaces"][0]
+    assert shown["Association"]["IpOwnerId"] == "amazon"
+    spec = bare(ids)
+    assert slow_house.apply(spec).outcome == "converged"
+    assert set(_acted(slow_house)) - {"RunInstances"} == {"CreateTags"}
+    assert slow_house.plan(spec).empty
+
+
+def test_an_association_always_differs(built: House) -> None:
+    """An association that always differs."""
+    primary = Account(built).interface("web-eth0")["PrivateIpAddress"]
+    assert built.plan().empty
+    spelled = _edited(
+        "association: {network_interface: web-eth0}", "association: {network_interface: web-eth0, X}"
+    )
+    spelled = spelled.replace("X}", f"private_ip: {primary}}}")
+    spelled = spelled.replace("  web-eth0:\n", f"  web-eth0:\n    private_ip: {primary}\n")
+    assert built.plan(spelled).empty
+
+
+def test_success_is_reported_and_nothing_moved(built: House) -> None:
+    """Success reported, nothing moved."""
+    account = Account(built)
+    account.ec2.disassociate_address(AssociationId=account.address("web-2")["AssociationId"])
+
+    def undo(call: Call) -> None:
+        allocation = built.strict.world.data.addresses[call.params["AllocationId"]]
+        built.strict.world.call("DisassociateAddress", AssociationId=allocation.association_id)
+
+    # EC2 says yes, and each time it is not so a moment later.
+    built.strict.faults.add(Hook("AssociateAddress", times=99, late=True, callback=undo))
+    report = built.apply()
+    assert (report.outcome, report.remaining) == ("partial", ("elastic_ips.web-2",))
+
+
+def test_source_dest_check_is_fought_over(built: House) -> None:
+    """source_dest_check fought over."""
+    account = Account(built)
+    row = "  web-eth1:\n"
+    ignoring = _edited(row, f"{row}    lifecycle: {{ignore: [source_dest_check]}}\n")
+    interface = account.interface("web-eth1")["NetworkInterfaceId"]
+    account.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, SourceDestCheck={"Value": False})
+    built.strict.clear()
+    # Who says so leaves it to others; who does not sets it once, on the interface, and is at rest.
+    assert (built.apply(ignoring).outcome, _acted(built)) == ("unchanged", [])
+    assert (built.apply().outcome, _acted(built)) == ("converged", ["ModifyNetworkInterfaceAttribute"])
+    assert built.plan().empty
+
+
+def test_there_are_multiple_interfaces_attached(built: House) -> None:
+    """There are multiple interfaces attached."""
+    account = Account(built)
+    for name in ("web-eth0", "web-eth1"):
+        interface = account.interface(name)["NetworkInterfaceId"]
+        groups = [account.group("my-sg-1")["GroupId"], account.group("my-sg-2")["GroupId"]]
+        account.ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=groups)
+        account.ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=interface, SourceDestCheck={"Value": False}
+        )
+    account.ec2.disassociate_address(AssociationId=account.address("web-1")["AssociationId"])
+    built.strict.clear()
+    assert built.apply().outcome == "converged"
+    # Each call names an interface; those that name the instance are for instances with one.
+    assert [call.action for call in built.strict.mutating() if "InstanceId" in call.params] == []
+
+
+def test_the_order_of_private_ips_is_a_difference(slow_house: House) -> None:
+    """The order of private IPs as a difference."""
+    row = "  web-eth0:\n"
+    spec = _edited(row, f"{row}    secondary_private_ips: [172.31.0.12, 172.31.0.11]\n")
+    spec = spec.replace("t2.micro", "t3.small").replace("t3.micro", "t3.small")
+    assert slow_house.apply(spec).outcome == "converged"
+    assert slow_house.plan(spec).empty
+    assert slow_house.plan(spec.replace("172.31.0.12, 172.31.0.11", "172.31.0.11, 172.31.0.12")).empty
+
+
+@pytest.mark.parametrize("row", ["my-sg-1", "web", "web-eth0", "web-1"])
+def test_input_is_accepted_and_ignored(slow_house: House, row: str) -> None:
+    """Input accepted and ignored."""
+    with pytest.raises(SpecErrors, match="unknown key"):
+        slow_house.plan(_edited(f"  {row}:\n", f"  {row}:\n    colour: blue\n"))
+
+
+def test_minutes_of_waiting_after_ec2_is_done(slow_house: House) -> None:
+    """Waiting minutes after EC2 is done."""
+    began = slow_house.loop.now
+    assert slow_house.apply().outcome == "converged"
+    # Every state takes half a second on this EC2, and no more than six of them come one after another.
+    assert slow_house.loop.now - began < 8
+
+
+def test_not_found_right_after_create(tmp_path: Path) -> None:
+    """NotFound right after create."""
+    with open_house(tmp_path, replace(SLOW, visibility_delay=9.0)) as house:
+        assert house.apply().outcome == "converged"
+        refused = [call.error_code for call in house.strict.mutating() if call.error_code]
+        assert any(code.endswith(".NotFound") for code in refused)
+        assert_is_the_story(house)
+
+
+def test_duplicates_by_a_wrong_match(slow_house: House) -> None:
+    """Duplicates by a wrong match."""
+    ec2 = slow_house.client()
+    subnet = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["us-east-1a"]}])["Subnets"][0]
+    name = [{"Key": "Name", "Value": "web-eth0"}]
+    theirs = ec2.create_network_interface(
+        SubnetId=subnet["SubnetId"],
+        TagSpecifications=[{"ResourceType": "network-interface", "Tags": name}],
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    slow_house.loop.now += 60
+    assert slow_house.apply().outcome == "converged"
+    assert_is_the_story(slow_house)
+    [other] = ec2.describe_network_interfaces(NetworkInterfaceIds=[theirs])["NetworkInterfaces"]
+    assert (other["Status"], other["TagSet"]) == ("available", name)
+
+
+def test_a_dry_run_changes_something(built: House) -> None:
+    """A dry run that changes something."""
+    account = Account(built)
+    account.ec2.disassociate_address(AssociationId=account.address("web-2")["AssociationId"])
+    built.strict.clear()
+    assert not built.plan().empty
+    assert built.strict.mutating() == []
+
+
+def test_interfaces_are_leaked_by_a_crash(slow_house: House) -> None:
+    """Interfaces leaked by a crash."""
+    slow_house.strict.faults.add(Fail("RunInstances", code="UnauthorizedOperation"))
+    assert slow_house.apply().outcome == "partial"
+    slow_house.loop.now += 60
+    assert slow_house.apply().outcome == "converged"
+    assert _acted(slow_house).count("CreateNetworkInterface") == 2
+    assert_is_the_story(slow_house)
+
+
+def test_a_cleaner_deletes_what_is_a_second_old(built: House) -> None:
+    """A cleaner that deletes what is a second old."""
+    subnet = Account(built).interface("web-eth0")["SubnetId"]
+    young = built.client().create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    built.loop.now += 1
+    assert built.apply(prune=True).outcome == "unchanged"
+    assert young in built.strict.world.data.interfaces
+
+
+def test_an_instance_is_rebuilt_without_its_interface(built: House) -> None:
+    """An instance rebuilt that should have kept its interface."""
+    account = Account(built)
+    before = [account.interface(name)["NetworkInterfaceId"] for name in ("web-eth0", "web-eth1")]
+    old = account.instance()["InstanceId"]
+    rebuilt = _edited("  web:\n", "  web:\n    on_change: replace\n    key_name: ops\n")
+    assert built.apply(rebuilt).outcome == "converged"
+    assert account.instance()["InstanceId"] != old
+    assert [account.interface(name)["NetworkInterfaceId"] for name in ("web-eth0", "web-eth1")] == before
+
+
+def test_groups_cannot_be_deleted(slow_house: House) -> None:
+    """Groups that cannot be deleted."""
+    ring = """
+version: 1
+stack: ring
+region: us-east-1
+security_groups:
+  a: {ingress: [{protocol: tcp, ports: 1, sources: [b]}]}
+  b: {ingress: [{protocol: tcp, ports: 1, sources: [c]}]}
+  c: {ingress: [{protocol: tcp, ports: 1, sources: [a, self]}]}
+"""
+    assert slow_house.apply(ring).outcome == "converged"
+    assert slow_house.apply(ring, destroy=True).outcome == "converged"
+    assert [group.name for group in slow_house.strict.world.data.groups.values()] == ["default"]
+
+
+def test_a_tag_change_disassociates(built: House) -> None:
+    """A tag change that disassociates."""
+    before = Account(built).address("web-2")["AssociationId"]
+    assert built.apply(_edited("Project: testing-eni", "Project: other")).outcome == "converged"
+    assert set(_acted(built)) == {"CreateTags"}
+    assert Account(built).address("web-2")["AssociationId"] == before
+
+
+def test_an_address_is_released_by_accident(built: House) -> None:
+    """An address released by accident."""
+    text = STORY.read_text(encoding="utf-8")
+    without = text[: text.index("  web-2:")]
+    plan = built.plan(without)
+    assert (plan.empty, [left.address for left in plan.leftovers]) == (True, ["elastic_ips.web-2"])
+    assert built.apply(without).outcome == "unchanged"
+    # With --prune it goes, and an unattended run wants --allow-destroy for that.
+    pruning = built.plan(without, prune=True)
+    with pytest.raises(GuardError, match="--allow-destroy"):
+        guard(pruning, Allowed(auto_approve=True))
+    assert len(built.client().describe_addresses()["Addresses"]) == 2
+
+
+def test_an_address_of_a_service(built: House) -> None:
+    """AuthFailure on addresses that a service manages."""
+    theirs = built.strict.world.add_address(service_managed="nlb")
+    built.strict.world.call("CreateTags", Resources=[theirs], Tags=[{"Key": "Name", "Value": "web-1"}])
+    assert built.apply().outcome == "unchanged"
+    assert built.apply(prune=True).outcome == "unchanged"
+    assert theirs in built.strict.world.data.addresses
