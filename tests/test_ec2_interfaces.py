@@ -150,6 +150,88 @@ def test_ipv6_addresses_and_prefixes(lab: Lab) -> None:
     assert shown["Ipv6Prefixes"][0]["Ipv6Prefix"].endswith("/80")
 
 
+def dual_stack(lab: Lab, **more: Any) -> str:
+    """A subnet with both families of addresses."""
+    vpc = lab.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56")
+    return lab.world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64", **more)
+
+
+@pytest.mark.parametrize("address", ["2001:db8::", "2001:db8::3", "2001:db8::ffff:ffff:ffff:ffff"])
+def test_ipv6_addresses_that_are_reserved(lab: Lab, address: str) -> None:
+    """EC2 docs: the first four IPv6 addresses and the last of each subnet cannot be assigned."""
+    with refused("InvalidParameterValue", "reserved"):
+        lab.eni(SubnetId=dual_stack(lab), Ipv6Addresses=[{"Ipv6Address": address}])
+
+
+@pytest.mark.parametrize("prefix", ["10.0.0.0/28", "10.0.0.240/28"])
+def test_prefixes_with_reserved_addresses(lab: Lab, prefix: str) -> None:
+    """A prefix is delegated whole, so one that holds a reserved address cannot be."""
+    eni = lab.eni(SubnetId=dual_stack(lab))
+    with refused("InvalidParameterValue", "reserved"):
+        lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, Ipv4Prefixes=[prefix])
+
+
+@pytest.mark.parametrize(
+    ("asked", "addresses"),
+    [({}, 1), ({"Ipv6AddressCount": 0}, 0), ({"Ipv6AddressCount": 2}, 2), ({"Ipv6PrefixCount": 1}, 0)],
+    ids=["nothing", "none", "two", "a prefix"],
+)
+def test_subnets_may_give_out_ipv6_addresses(lab: Lab, asked: dict[str, Any], addresses: int) -> None:
+    """EC2 docs: with AssignIpv6AddressOnCreation a new interface gets one, unless a count of 0 overrides it."""
+    shown = lab.show_eni(lab.eni(SubnetId=dual_stack(lab, assign_ipv6=True), **asked))
+    assert len(shown.get("Ipv6Addresses", [])) == addresses
+
+
+def test_tags_and_explicit_prefixes_do_not_go_together(lab: Lab) -> None:
+    """Terraform's AWS provider: CreateNetworkInterface with both ends in an InternalError."""
+    subnet, tags = dual_stack(lab), [{"Key": "a", "Value": "b"}]
+    for asked in (
+        {"Ipv4Prefixes": [{"Ipv4Prefix": "10.0.0.16/28"}]},
+        {"Ipv6Prefixes": [{"Ipv6Prefix": "2001:db8:0:0:1::/80"}]},
+    ):
+        with refused("InternalError"):
+            lab.eni(
+                SubnetId=subnet, TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags}], **asked
+            )
+        lab.eni(SubnetId=subnet, **asked)
+
+
+def test_efa_only_interfaces_have_no_addresses(lab: Lab) -> None:
+    """EC2 docs: an EFA-only interface does not support IP addresses."""
+    subnet = dual_stack(lab)
+    for asked in ({"PrivateIpAddress": "10.0.0.9"}, {"Ipv6AddressCount": 1}, {"Ipv4PrefixCount": 1}):
+        with refused("InvalidParameterCombination", "efa-only"):
+            lab.eni(SubnetId=subnet, InterfaceType="efa-only", **asked)
+    eni = lab.eni(SubnetId=subnet, InterfaceType="efa-only")
+    assert "PrivateIpAddress" not in lab.show_eni(eni)
+    assert not lab.show_eni(eni).get("PrivateIpAddresses")
+    with refused("InvalidParameterCombination", "efa-only"):
+        lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
+    with refused("InvalidParameterCombination", "efa-only"):
+        lab.ec2.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6AddressCount=1)
+    with refused("InvalidParameterValue", "no private address"):
+        lab.associate(lab.eip(), eni)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"TcpEstablishedTimeout": 59},
+        {"TcpEstablishedTimeout": 432001},
+        {"UdpStreamTimeout": 181},
+        {"UdpTimeout": 29},
+    ],
+)
+def test_connection_tracking_has_bounds(lab: Lab, asked: dict[str, int]) -> None:
+    """EC2 docs: established TCP from 60 to 432000 seconds, UDP streams 60 to 180, other UDP 30 to 60."""
+    eni = lab.eni(ConnectionTrackingSpecification={"UdpTimeout": 60})
+    assert lab.show_eni(eni)["ConnectionTrackingConfiguration"] == {"UdpTimeout": 60}
+    with refused("InvalidParameterValue"):
+        lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, ConnectionTrackingSpecification=asked)
+    with refused("InvalidParameterValue"):
+        lab.eni(ConnectionTrackingSpecification=asked)
+
+
 # -- groups --------------------------------------------------------------------------------------------
 
 
@@ -388,6 +470,17 @@ def test_efa_interfaces_need_a_stopped_instance_that_has_them(lab: Lab) -> None:
         lab.attach(lab.eni(InterfaceType="efa"), instance, 2)
     with refused("UnsupportedOperation"):
         lab.attach(lab.eni(InterfaceType="efa"), running(lab))
+
+
+def test_efa_interfaces_come_off_a_stopped_instance(lab: Lab) -> None:
+    """EC2 docs: an EFA cannot be detached from an instance that runs."""
+    instance = lab.instance(lab.eni(), lab.eni(InterfaceType="efa-only"), kind="p4d.24xlarge")
+    (seat,) = [row for row in lab.show_instance(instance)["NetworkInterfaces"] if row["Attachment"]["DeviceIndex"]]
+    assert seat["InterfaceType"] == "efa-only"
+    with refused("IncorrectInstanceState", "stopped"):
+        lab.ec2.detach_network_interface(AttachmentId=seat["Attachment"]["AttachmentId"])
+    lab.ec2.stop_instances(InstanceIds=[instance])
+    lab.ec2.detach_network_interface(AttachmentId=seat["Attachment"]["AttachmentId"])
 
 
 # -- detach and delete ---------------------------------------------------------------------------------

@@ -116,6 +116,8 @@ class Addresses(Interfaces):
         """
         address = self._own_address(p)
         eni = self._target(p)
+        if not eni.ips:
+            raise invalid_value(f"Interface {eni.id} has no private address")
         private_ip = p.get("PrivateIpAddress", eni.ips[0])
         if private_ip not in eni.ips:
             raise invalid_value(

@@ -82,7 +82,7 @@ class InterfaceViews(PrivateIps):
             "mac-address": lambda e: [e.mac],
             "owner-id": lambda _: [self.settings.account_id],
             "private-ip-address": lambda e: e.ips[:1],
-            "private-dns-name": lambda e: [private_dns(e.ips[0])],
+            "private-dns-name": lambda e: [private_dns(each) for each in e.ips[:1]],
             "addresses.private-ip-address": lambda e: e.ips,
             "addresses.primary": lambda e: [True, *([False] if len(e.ips) > 1 else [])],
             "addresses.association.public-ip": associated("public_ip"),
@@ -119,14 +119,14 @@ class InterfaceViews(PrivateIps):
             "RequesterId": eni.requester_id,
             "InterfaceType": eni.interface_type,
             "SourceDestCheck": eni.source_dest_check,
-            "PrivateIpAddress": eni.ips[0],
-            "PrivateDnsName": private_dns(eni.ips[0]),
+            "PrivateIpAddress": eni.ips[0] if eni.ips else None,
+            "PrivateDnsName": private_dns(eni.ips[0]) if eni.ips else None,
             "PrivateIpAddresses": self.show_ips(eni),
-            "Association": self.show_association(eni, eni.ips[0]),
+            "Association": self.show_association(eni, eni.ips[0]) if eni.ips else None,
             "Groups": self.show_groups(eni),
             "Ipv6Addresses": self.show_ips6(eni),
-            "Ipv4Prefixes": [{"Ipv4Prefix": each} for each in eni.prefixes4],
-            "Ipv6Prefixes": [{"Ipv6Prefix": each} for each in eni.prefixes6],
+            "Ipv4Prefixes": self.shuffled({"Ipv4Prefix": each} for each in eni.prefixes4),
+            "Ipv6Prefixes": self.shuffled({"Ipv6Prefix": each} for each in eni.prefixes6),
             "Operator": {"Managed": eni.operator is not None, "Principal": eni.operator},
             "TagSet": self.tag_list(eni.tags),
         }
@@ -153,10 +153,10 @@ class InterfaceViews(PrivateIps):
         )
 
     def show_ips6(self, eni: Interface) -> list[Result]:
-        return [
+        return self.shuffled(
             {"Ipv6Address": address, "IsPrimaryIpv6": eni.primary_ipv6 and position == 0}
             for position, address in enumerate(eni.ipv6)
-        ]
+        )
 
     def show_groups(self, eni: Interface) -> list[Result]:
         return self.shuffled({"GroupId": each, "GroupName": self.data.groups[each].name} for each in eni.group_ids)

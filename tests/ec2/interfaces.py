@@ -14,6 +14,12 @@ from .records import Address, Attachment, Instance, Interface, Params, Result, S
 from .state import operation
 
 EFA_TYPES = ("efa", "efa-only")
+TIMEOUTS = {
+    "TcpEstablishedTimeout": (60, 432000),
+    "UdpStreamTimeout": (60, 180),
+    "UdpTimeout": (30, 60),
+}
+"""EC2 docs: seconds that connection tracking may wait, least and most."""
 MODIFIABLE = (
     "Groups",
     "Description",
@@ -43,6 +49,9 @@ class Interfaces(InterfaceViews):
                     "InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{ids[0]}' does not exist"
                 )
             return {"NetworkInterface": self.show_interface(eni), "ClientToken": p.get("ClientToken")}
+        if p.get("TagSpecifications") and (p.get("Ipv4Prefixes") or p.get("Ipv6Prefixes")):
+            # Terraform's AWS provider tags such an interface later, since EC2 has been seen to answer so.
+            raise EC2Error("InternalError", "An internal error has occurred", 500)
         tags = self.tags_at_birth(p, "network-interface")["network-interface"]
         subnet = self.subnet(p["SubnetId"])
         group_ids = self.groups_for(p.get("Groups"), subnet.vpc_id)
@@ -65,8 +74,10 @@ class Interfaces(InterfaceViews):
             raise EC2Error(
                 "NetworkInterfaceLimitExceeded", "The maximum number of network interfaces has been reached."
             )
-        ips = self.wanted_ips(p, subnet)
-        ips6 = self.wanted_ips6(p, subnet)
+        if bare := p.get("InterfaceType") == "efa-only":
+            _refuse_addresses(p)
+        ips = [] if bare else self.wanted_ips(p, subnet)
+        ips6 = [] if bare else self.wanted_ips6(p, subnet)
         for address in ips6:
             if address in subnet.used6:
                 raise EC2Error("InvalidIPAddress.InUse", "The specified address is already in use.")
@@ -88,7 +99,7 @@ class Interfaces(InterfaceViews):
                 primary_ipv6=bool(p.get("EnablePrimaryIpv6", False)),
                 prefixes4=prefixes4,
                 prefixes6=prefixes6,
-                connection_tracking=dict(p.get("ConnectionTrackingSpecification", {})),
+                connection_tracking=_timeouts(p.get("ConnectionTrackingSpecification", {})),
                 tags=tags,
             )
         )
@@ -281,6 +292,11 @@ class Interfaces(InterfaceViews):
                 "IncorrectState",
                 f"Instance '{instance.id}' is in state '{instance.state}', not 'running' or 'stopped'.",
             )
+        if eni.interface_type in EFA_TYPES and instance.state == "running":
+            raise EC2Error(
+                "IncorrectInstanceState",
+                f"The instance '{instance.id}' must be stopped to detach an Elastic Fabric Adapter.",
+            )
         attachment.status = "detaching"
         if forced and instance.state != "stopped":
             instance.blocked.add((attachment.card, attachment.device_index))
@@ -341,7 +357,8 @@ class Interfaces(InterfaceViews):
                 eni.auto_public = p["AssociatePublicIpAddress"]
                 self.refresh_public_ip(eni)
             case "ConnectionTrackingSpecification":
-                eni.connection_tracking.update(p["ConnectionTrackingSpecification"])
+                # Whether EC2 keeps the timeouts that are not named is not documented; this one forgets them.
+                eni.connection_tracking = _timeouts(p["ConnectionTrackingSpecification"])
             case "EnaSrdSpecification":
                 eni.ena_srd = dict(p["EnaSrdSpecification"])
             case other:
@@ -367,6 +384,8 @@ class Interfaces(InterfaceViews):
         subnet = self.data.subnets[eni.subnet_id]
         if not one_of(p, AMOUNTS4):
             raise missing("PrivateIpAddresses")
+        if not eni.ips:
+            _refuse_addresses(p)
         wanted = list(dict.fromkeys(p.get("PrivateIpAddresses", [])))
         moved: list[tuple[Interface, str]] = []
         for address in wanted:
@@ -442,6 +461,8 @@ class Interfaces(InterfaceViews):
         subnet = self.data.subnets[eni.subnet_id]
         if not one_of(p, AMOUNTS6):
             raise missing("Ipv6Addresses")
+        if not eni.ips:
+            _refuse_addresses(p)
         wanted = self.choose_ips6(
             subnet, subnet.network6, list(p.get("Ipv6Addresses", [])), p.get("Ipv6AddressCount", 0)
         )
@@ -516,3 +537,18 @@ def _card(eni: Interface) -> int:
 
 def _index(eni: Interface) -> int:
     return eni.attachment.device_index if eni.attachment else -1
+
+
+def _refuse_addresses(p: Params) -> None:
+    """EC2 docs: an EFA-only interface does not support IP addresses."""
+    for name in ("PrivateIpAddress", *AMOUNTS4, *AMOUNTS6):
+        if p.get(name):
+            raise bad_combination(f"An interface of type efa-only does not support {name}")
+
+
+def _timeouts(asked: dict[str, int]) -> dict[str, int]:
+    for name, value in asked.items():
+        least, most = TIMEOUTS[name]
+        if not least <= value <= most:
+            raise invalid_value(f"Value ({value}) for parameter {name} is invalid: from {least} to {most}")
+    return dict(asked)

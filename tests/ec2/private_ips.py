@@ -95,10 +95,12 @@ class PrivateIps(Groups):
         return [chosen[0], *secondary, *chosen[1:]]
 
     def wanted_ips6(self, p: Params, subnet: Subnet) -> list[str]:
+        """EC2 docs: a subnet may give every new interface an address, which a count of 0 forbids."""
         network = subnet.network6
         explicit = [each.get("Ipv6Address", "") for each in p.get("Ipv6Addresses", [])]
         explicit = [each if isinstance(each, str) else "" for each in explicit]
-        return self.choose_ips6(subnet, network, explicit, p.get("Ipv6AddressCount", 0))
+        unasked = subnet.assign_ipv6 and not any(p.get(name) for name in AMOUNTS6)
+        return self.choose_ips6(subnet, network, explicit, p.get("Ipv6AddressCount", int(unasked)))
 
     def choose_ips6(
         self, subnet: Subnet, network: IPv6Network | None, explicit: list[str], count: int
@@ -115,6 +117,8 @@ class PrivateIps(Groups):
                 raise invalid_value(f"Invalid value '{each}' for ipv6Address") from error
             if value not in network:
                 raise invalid_value(f"Address {each} does not fall within the subnet's address range")
+            if int(value) - int(network[0]) < 4 or value == network[-1]:
+                raise invalid_value(f"Address {each} is in subnet's reserved address range")
             chosen.append(str(value))
         while len(chosen) < len(explicit) + count:
             candidate = str(IPv6Address(int(network.network_address) + self.rng.getrandbits(63) + 4))
@@ -143,6 +147,8 @@ class PrivateIps(Groups):
                 raise invalid_value(f"Invalid prefix {each}") from error
             if prefix.prefixlen != length or not prefix.subnet_of(network):  # type: ignore[arg-type]
                 raise invalid_value(f"Prefix {each} is not a /{length} of the subnet")
+            if network[3] in prefix or network[-1] in prefix:
+                raise invalid_value(f"Prefix {each} is in subnet's reserved address range")
             if each in subnet.reserved_prefixes or self._overlaps(subnet, prefix):
                 raise EC2Error("InvalidIPAddress.InUse", "The specified prefix is already in use.")
             chosen.append(each)

@@ -104,6 +104,7 @@ class Subnet(Resource):
     ipv6_cidr: str | None = None
     default_for_az: bool = False
     map_public_ip: bool = False
+    assign_ipv6: bool = False
     used: dict[str, str] = field(default_factory=dict)
     """Every IPv4 address taken, and by which interface."""
     used6: dict[str, str] = field(default_factory=dict)
