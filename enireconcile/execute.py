@@ -256,14 +256,28 @@ class Executor:
                 return self._remember(step, found)
         if fault.meaning is Meaning.UNSURE and step.once:
             trying.acted = True
-            # Whatever it has done must be there for the next read to see.
-            await self._sleep(self.settle)
-            fault.meaning = Meaning.REPLAN
+            if await self._has_acted(step):
+                return {}
+            if step.until is None:
+                fault.meaning = Meaning.REPLAN
         elif fault.meaning is Meaning.UNSURE:
             trying.unsure = trying.acted = True
         elif _creates(step) and not trying.unsure and fault.meaning is not Meaning.SPENT:
             self.journal.failed(step.address)
         raise fault
+
+    async def _has_acted(self, step: Step) -> bool:
+        """Has a call that went unanswered done what it should? If it has, that shows within the settle time."""
+        if step.until is None:
+            await self._sleep(self.settle)
+            return False
+        try:
+            await self._await(replace(step.until, timeout=self.settle), step)
+        except Missed as missed:
+            if not missed.late:
+                raise
+            return False
+        return True
 
     def _remember(self, step: Step, made: Values) -> Values:
         if _creates(step) and Ref(step.address) in made:

@@ -115,7 +115,7 @@ async def _adoptable(
     questions = [
         _found(reader, section, filters)
         for section, ids in wanted.items()
-        for filters in _chunked(_ID_FILTERS[section], ids)
+        for filters in _filters(_ID_FILTERS[section], ids)
     ]
     return tuple(record for found in await asyncio.gather(*questions) for record in found)
 
@@ -156,7 +156,7 @@ async def _externals(reader: Reads, document: Document) -> dict[str, tuple[recor
     """Who fits the selectors of external instances: one call for all ids, one for each set of tags."""
     selectors = {name: row.external for name, row in document.external_instances.items()}
     by_id = sorted({selector.id for selector in selectors.values() if selector.id is not None})
-    questions = list(_chunked("instance-id", by_id))
+    questions = list(_filters("instance-id", by_id))
     questions += [
         [{"Name": f"tag:{key}", "Values": [_literal(value)]} for key, value in sorted(selector.tags.items())]
         for selector in selectors.values()
@@ -274,33 +274,37 @@ async def _parameter(reader: Reads, name: str) -> tuple[LiveImage, ...]:
 async def _namesakes(
     reader: Reads, document: Document, groups: tuple[records.LiveSecurityGroup, ...]
 ) -> tuple[records.LiveSecurityGroup, ...]:
-    """Whoever already has the name of a group that is about to be created."""
+    """Whoever already has the name of a group that is about to be created, and some that are of no concern.
+
+    EC2's filters tell large letters from small ones, its names do not, so any character may stand for a letter.
+    """
     present = {live.tags.get(NAME_TAG) for live in groups}
-    names = sorted(
-        row.group_name or name
-        for name, row in document.security_groups.items()
-        if f"security_groups.{name}" not in present and row.adopt is None
+    patterns = sorted(
+        {
+            re.sub("[A-Za-z]", "?", _literal(row.group_name or name))
+            for name, row in document.security_groups.items()
+            if f"security_groups.{name}" not in present and row.adopt is None
+        }
     )
     found = await asyncio.gather(
         *(
             _listed(
                 reader, "DescribeSecurityGroups", {"Filters": filters}, "SecurityGroups", records.security_group
             )
-            for filters in _chunked("group-name", names)
+            for filters in _filters("group-name", patterns)
         )
     )
     return tuple(group for chunk in found for group in chunk)
 
 
-def _chunked(name: str, values: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-    """Filters with as many values each as EC2 takes; ``*`` and ``?`` would match anything, so they are escaped."""
-    escaped = [_literal(value) for value in values]
-    for start in range(0, len(escaped), _FILTER_VALUES):
-        yield [{"Name": name, "Values": escaped[start : start + _FILTER_VALUES]}]
+def _filters(name: str, values: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Filters with as many values each as EC2 takes."""
+    for start in range(0, len(values), _FILTER_VALUES):
+        yield [{"Name": name, "Values": list(values[start : start + _FILTER_VALUES])}]
 
 
 def _literal(value: str) -> str:
-    """A filter value that means itself."""
+    """A filter value that means itself; ``*`` and ``?`` would match anything."""
     return re.sub(r"([*?\\])", r"\\\1", value)
 
 
@@ -365,7 +369,7 @@ async def _types(
     found = await asyncio.gather(
         *(
             answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
-            for filters in _chunked("instance-type", names)
+            for filters in _filters("instance-type", names)
         )
     )
     types = {item["InstanceType"]: records.instance_type(item) for chunk in found for item in chunk}
@@ -393,7 +397,7 @@ async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
     found = await asyncio.gather(
         *(
             answers.ask("DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists")
-            for filters in _chunked("prefix-list-id", ids)
+            for filters in _filters("prefix-list-id", ids)
         )
     )
     return {

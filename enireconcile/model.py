@@ -148,7 +148,8 @@ class Step:
     Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if what ``unless`` says
     comes by itself in its time, which counts from when any run first waited for it. ``token`` says that the call
     takes a ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call
-    that must run ``once`` is never repeated after a lost answer: the world is read again and planned for.
+    that must run ``once`` is repeated after a lost answer only if ``until`` has not shown in time that EC2 has
+    acted; without an ``until`` the world is read again and planned for.
     """
 
     id: str

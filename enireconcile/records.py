@@ -6,6 +6,7 @@ describe call. EC2 may leave empty lists and keys out, and gives no order.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,9 @@ class LiveAttachment:
 class LiveNetworkInterface:
     """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs.
 
-    ``secondary_ips`` are its private IPv4 addresses but the primary one, sorted.
+    ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
+    are sorted. ``private_ip`` is empty where there is no address at all. ``timeouts`` are those of connection
+    tracking that EC2 tells, by its names, in seconds.
     """
 
     id: str
@@ -74,7 +77,17 @@ class LiveNetworkInterface:
     attachment: LiveAttachment | None
     addresses: Mapping[str, str] = field(default_factory=dict)
     secondary_ips: tuple[str, ...] = ()
+    ipv6_addresses: tuple[str, ...] = ()
+    ipv4_prefixes: tuple[str, ...] = ()
+    ipv6_prefixes: tuple[str, ...] = ()
+    interface_type: str = "interface"
+    timeouts: Mapping[str, int] = field(default_factory=dict)
     manager: str | None = None
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """All addresses and prefixes but the primary address."""
+        return (*self.secondary_ips, *self.ipv6_addresses, *self.ipv4_prefixes, *self.ipv6_prefixes)
 
     @property
     def private_ips(self) -> tuple[str, ...]:
@@ -102,8 +115,20 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
                 if not entry.get("Primary")
             )
         ),
+        ipv6_addresses=_listed(described, "Ipv6Addresses", "Ipv6Address"),
+        ipv4_prefixes=_listed(described, "Ipv4Prefixes", "Ipv4Prefix"),
+        ipv6_prefixes=_listed(described, "Ipv6Prefixes", "Ipv6Prefix"),
+        interface_type=described.get("InterfaceType", "interface"),
+        timeouts=dict(described.get("ConnectionTrackingConfiguration") or {}),
         manager=_manager_of_interface(described),
     )
+
+
+def _listed(described: Mapping[str, Any], key: str, inner: str) -> tuple[str, ...]:
+    """Addresses or prefixes in the one spelling that the spec has, too."""
+    blocks = (ipaddress.ip_network(entry[inner]) for entry in described.get(key) or ())
+    texts = (str(block[0]) if block.prefixlen == block.max_prefixlen else str(block) for block in blocks)
+    return tuple(sorted(texts))
 
 
 _TYPES = ("interface", "efa", "efa-only", "trunk", "branch")
@@ -181,13 +206,14 @@ def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
 
 @dataclass(frozen=True)
 class Occupant:
-    """An interface that stands in a device slot of an instance."""
+    """An interface that stands in a device slot of an instance, ours or anybody's."""
 
     network_interface_id: str
     device_index: int
     network_card_index: int
     attachment_id: str
     status: str = "attached"
+    interface_type: str = "interface"
 
 
 @dataclass(frozen=True)
@@ -250,6 +276,7 @@ def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
             network_card_index=interface["Attachment"].get("NetworkCardIndex", 0),
             attachment_id=interface["Attachment"]["AttachmentId"],
             status=interface["Attachment"].get("Status", "attached"),
+            interface_type=interface.get("InterfaceType", "interface"),
         )
         for interface in described
         if interface.get("Attachment")
@@ -259,7 +286,11 @@ def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
 
 @dataclass(frozen=True)
 class LiveSubnet:
-    """A described subnet. ``free`` is how many addresses it has left, None if EC2 does not say."""
+    """A described subnet. ``free`` is how many addresses it has left, None if EC2 does not say.
+
+    ``cidr`` is empty in a subnet for IPv6 alone; ``gives_ipv6`` says that it gives every new interface an IPv6
+    address unasked.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -268,6 +299,8 @@ class LiveSubnet:
     cidr: str
     default_for_az: bool
     free: int | None = None
+    ipv6_cidrs: tuple[str, ...] = ()
+    gives_ipv6: bool = False
 
 
 def subnet(described: Mapping[str, Any]) -> LiveSubnet:
@@ -277,20 +310,34 @@ def subnet(described: Mapping[str, Any]) -> LiveSubnet:
         tags=tags_in(described),
         vpc_id=described["VpcId"],
         zone=described["AvailabilityZone"],
-        cidr=described["CidrBlock"],
+        cidr=described.get("CidrBlock", ""),
         default_for_az=described.get("DefaultForAz", False),
         free=described.get("AvailableIpAddressCount"),
+        ipv6_cidrs=_ipv6_blocks(described),
+        gives_ipv6=described.get("AssignIpv6AddressOnCreation", False),
+    )
+
+
+def _ipv6_blocks(described: Mapping[str, Any]) -> tuple[str, ...]:
+    """The IPv6 blocks of a subnet or a VPC; those that were taken away stay listed for a while."""
+    return tuple(
+        sorted(
+            entry["Ipv6CidrBlock"]
+            for entry in described.get("Ipv6CidrBlockAssociationSet") or ()
+            if (entry.get("Ipv6CidrBlockState") or {}).get("State", "associated") == "associated"
+        )
     )
 
 
 @dataclass(frozen=True)
 class LiveVpc:
-    """A described VPC. ``cidrs`` holds all its IPv4 blocks."""
+    """A described VPC. ``cidrs`` holds all its IPv4 blocks, ``ipv6`` says whether it has any of IPv6."""
 
     id: str
     tags: Mapping[str, str]
     cidrs: tuple[str, ...]
     is_default: bool
+    ipv6: bool = False
 
 
 def vpc(described: Mapping[str, Any]) -> LiveVpc:
@@ -301,6 +348,7 @@ def vpc(described: Mapping[str, Any]) -> LiveVpc:
         tags=tags_in(described),
         cidrs=tuple(sorted({described["CidrBlock"], *more})),
         is_default=described.get("IsDefault", False),
+        ipv6=bool(_ipv6_blocks(described)),
     )
 
 

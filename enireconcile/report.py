@@ -189,6 +189,7 @@ def _implied(change: Change, field: Field) -> bool:
     name = change.address.partition(".")[2]
     defaults: dict[str, Any] = {
         "source_dest_check": True,
+        "interface_type": "interface",
         "state": "running",
         "group_name": name,
         "tags": {},

@@ -13,8 +13,8 @@ from enireconcile.failover import place
 from enireconcile.kinds.base import Record, World
 from enireconcile.model import NAME_TAG, REPLACES_TAG, STACK_TAG, Leftover
 from enireconcile.records import Live, LiveInstance, LiveNetworkInterface, LiveSecurityGroup, LiveSubnet, LiveVpc
-from enireconcile.spec import Selector, Spec
-from enireconcile.spec.checks import private_addresses
+from enireconcile.spec import FURTHER, Selector, Spec
+from enireconcile.spec.checks import misplaced, private_addresses
 
 T = TypeVar("T", LiveSubnet, LiveVpc)
 R = TypeVar("R", bound=Record)
@@ -69,6 +69,8 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         subnets=subnets,
         vpcs=vpcs,
         images=images,
+        subnets_by_id=chosen,
+        vpcs_by_id={vpc.id: vpc for vpc in live.vpcs},
         default_groups=default_groups,
         externals=externals,
         places=placement.places,
@@ -292,22 +294,29 @@ def _check_zones(
 def _check_addresses(
     spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, problems: list[Problem]
 ) -> None:
-    """A private IP lies in its subnet, and is not one of the five that EC2 reserves there."""
+    """Addresses and prefixes lie in their subnet, and not where EC2 keeps some for itself."""
     for name, row in spec.document.network_interfaces.items():
         if name not in subnets:
             continue
-        network = ipaddress.ip_network(known[subnets[name]].cidr)
-        for path, text in private_addresses(name, row):
-            if world.leaves(f"network_interfaces.{name}", str(path[2])):
-                continue
-            address = ipaddress.ip_address(text)
-            offset = int(address) - int(network.network_address)
-            if address not in network:
-                words = f"{text} is not in {subnets[name]} ({network})", f"choose one of {network}"
-                problems.append(spec.problem(path, *words))
-            elif offset < 4 or offset == network.num_addresses - 1:
-                words = f"EC2 reserves {text}", "the first four addresses and the last are EC2's"
-                problems.append(spec.problem(path, *words))
+        subnet, address = known[subnets[name]], f"network_interfaces.{name}"
+        for path, block in private_addresses(name, row):
+            networks = [ipaddress.ip_network(cidr) for cidr in _blocks(subnet, block.version)]
+            if networks and not world.leaves(address, str(path[2])):
+                fitting = next((network for network in networks if block[0] in network), networks[0])
+                problems += [spec.problem(path, *words) for words in misplaced(block, fitting, subnet.id)]
+        for key in ("private_ip", *(key for pair in FURTHER for key in pair)):
+            version = 6 if key.startswith("ipv6") else 4
+            if getattr(row, key) and not _blocks(subnet, version) and not world.leaves(address, key):
+                hint = "associate one with it, or choose another subnet"
+                path = ("network_interfaces", name, key)
+                problems.append(spec.problem(path, f"{subnet.id} has no IPv{version} block", hint))
+
+
+def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
+    """The blocks of a family. Of IPv4 there is one, or none in a subnet for IPv6 alone."""
+    if version == 6:
+        return subnet.ipv6_cidrs
+    return (subnet.cidr,) if subnet.cidr else ()
 
 
 def _check_targets(spec: Spec, world: World, problems: list[Problem]) -> None:

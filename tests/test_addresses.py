@@ -192,3 +192,65 @@ def test_the_order_of_addresses_is_no_difference(house: House) -> None:
     """EC2 lists addresses in any order, and so may the spec."""
     house.apply(_pair("secondary_private_ips: [172.31.0.51, 172.31.0.52]", "description: y"))
     assert house.plan(_pair("secondary_private_ips: [172.31.0.52, 172.31.0.51]", "description: y")).empty
+
+
+def test_a_new_interface_takes_an_address_over(house: House) -> None:
+    """CreateNetworkInterface takes nothing away from others, so what moves follows in a call that does."""
+    eip = "elastic_ips:\n  vip: {association: {network_interface: %s, private_ip: 172.31.0.51}}\n"
+    old = "secondary_private_ips: [172.31.0.51]"
+    house.apply(_pair(old, "description: y", eip % "a"))
+    before = _public(house, "a")
+    moved = _pair("secondary_private_ips: []", "description: y", "").replace(
+        "  b:",
+        "  c: {subnet: {default_for_az: us-east-1a}, private_ip: 172.31.0.50, "
+        "secondary_private_ips: [172.31.0.51, 172.31.0.52]}\n  b:",
+    )
+    plan = house.plan(moved + eip % "c")
+    assert [step.call for step in plan.steps] == ["CreateNetworkInterface", "AssignPrivateIpAddresses"]
+    report = house.apply(moved + eip % "c")
+    assert (report.outcome, len(report.outcomes)) == ("converged", 2)
+    assert (_public(house, "c"), _secondary(house, "c")) == (before, ["172.31.0.51", "172.31.0.52"])
+
+
+def test_an_interface_under_another_name_gets_all_that_the_old_one_had(house: House) -> None:
+    """With --prune: the old one gives up its addresses, and its Elastic IPs, before or as it goes."""
+    rows = "private_ip: 172.31.0.50, secondary_private_ips: [172.31.0.51]"
+    eips = """elastic_ips:
+  one: {association: {network_interface: %s}}
+  two: {association: {network_interface: %s, private_ip: 172.31.0.51}}
+"""
+    house.apply(_pair(rows, "description: y", eips % ("a", "a")))
+    before = _public(house, "a")
+    renamed = _pair(rows, "description: y", eips % ("new", "new")).replace("  a:", "  new:")
+    report = house.apply(renamed, prune=True)
+    assert (report.outcome, report.error) == ("converged", None)
+    assert not [outcome for outcome in report.outcomes if outcome.step.id.startswith("r2")]
+    assert _public(house, "new") == before
+    assert house.plan(renamed, prune=True).empty
+
+
+def test_an_address_makes_room_for_the_next_one(house: House) -> None:
+    """A t3.micro takes two addresses on an interface: the old one leaves before the new one comes."""
+    host = """
+instances:
+  web: {image: {name: "al2023-ami-2023*-x86_64", owner: amazon}, instance_type: t3.micro}
+"""
+    at = "attachment: {instance: web, device_index: 0}"
+    house.apply(_pair(f"secondary_private_ips: [172.31.0.51], {at}", "description: y", host))
+    changed = _pair(f"secondary_private_ips: [172.31.0.52], {at}", "description: y", host)
+    report = house.apply(changed)
+    assert (report.outcome, len(report.outcomes)) == ("converged", 2)
+    assert _secondary(house, "a") == ["172.31.0.52"]
+
+
+def test_an_elastic_ip_moves_to_the_next_address_of_its_interface(house: House) -> None:
+    """The next one comes before the Elastic IP moves, and the old one goes after: it is never without a target."""
+    eip = "elastic_ips:\n  vip: {association: {network_interface: a, private_ip: 172.31.0.%d}}\n"
+    house.apply(_pair("secondary_private_ips: [172.31.0.51]", "description: y", eip % 51))
+    before = _public(house, "a")
+    changed = _pair("secondary_private_ips: [172.31.0.52]", "description: y", eip % 52)
+    calls = ["AssignPrivateIpAddresses", "AssociateAddress", "UnassignPrivateIpAddresses"]
+    assert [step.call for step in house.plan(changed).steps] == calls
+    report = house.apply(changed)
+    assert (report.outcome, len(report.outcomes)) == ("converged", 3)
+    assert _public(house, "a") == {"172.31.0.52": before["172.31.0.51"]}

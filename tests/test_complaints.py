@@ -250,6 +250,25 @@ def test_the_order_of_private_ips_is_a_difference(slow_house: House) -> None:
     assert slow_house.plan(spec.replace("172.31.0.12, 172.31.0.11", "172.31.0.11, 172.31.0.12")).empty
 
 
+def test_ipv6_prefix_and_count_in_one_call(slow_house: House) -> None:
+    """IPv6 prefix and count in one call."""
+    vpc = slow_house.strict.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56")
+    slow_house.strict.world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64", tags={"Name": "lab"})
+    spec = """
+version: 1
+stack: dual
+region: us-east-1
+network_interfaces:
+  a: {subnet: {tags: {Name: lab}}, ipv6_address_count: 2, ipv6_prefix_count: 1}
+  b: {subnet: {tags: {Name: lab}}, ipv6_address_count: 1, ipv6_prefixes: ["2001:db8:0:0:9::/80"]}
+"""
+    assert slow_house.apply(spec).outcome == "converged"
+    asked = [set(call.params) for call in slow_house.strict.mutating()]
+    prefixes, addresses = {"Ipv6Prefixes", "Ipv6PrefixCount"}, {"Ipv6Addresses", "Ipv6AddressCount"}
+    assert [params for params in asked if params & prefixes and params & addresses] == []
+    assert slow_house.plan(spec).empty
+
+
 @pytest.mark.parametrize("row", ["my-sg-1", "web", "web-eth0", "web-1"])
 def test_input_is_accepted_and_ignored(slow_house: House, row: str) -> None:
     """Input accepted and ignored."""

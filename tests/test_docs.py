@@ -31,6 +31,7 @@ HEADINGS = {
     "MetadataOptions": "Metadata options",
     "ExternalInstance": "External instances",
     "NetworkInterface": "network_interfaces",
+    "ConnectionTracking": "Connection tracking",
     "Attachment": "Attachment",
     "Failover": "Failover",
     "ElasticIp": "elastic_ips",

@@ -165,7 +165,10 @@ _HINTS = {
     "choose another type or zone",
     "Gateway.NotAttached": "an Elastic IP needs an internet gateway on the VPC",
     "InvalidGroup.Duplicate": "a group of this name that is not ours stands in the VPC: rename or remove it",
-    "InvalidIPAddress.InUse": "another interface holds this private address",
+    "InvalidIPAddress.InUse": "another interface holds this private address, or one of this prefix; a subnet CIDR "
+    "reservation keeps room for prefixes",
+    "InsufficientCidrBlocks": "the subnet has no whole block left; a subnet CIDR reservation keeps prefixes free",
+    "InsufficientFreeAddressesInSubnet": "the subnet is full: delete interfaces, or choose another subnet",
 }
 
 

@@ -19,6 +19,7 @@ from enireconcile.kinds.parts import (
     attached,
     detach,
     device_slot,
+    evict,
     former_interfaces,
     free,
     groups_settled,
@@ -30,6 +31,7 @@ from enireconcile.kinds.parts import (
     resized,
     settled,
     vacated,
+    while_stopped,
 )
 from enireconcile.model import Expect, Ref, Step
 from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface
@@ -77,7 +79,7 @@ class Attachments(Kind):
         moves = want is None or have is None or any(want[key] != have[key] for key in _PLACE)
         if moves:
             if live is not None and live.attachment is not None:
-                steps += _leave(item, live.id, live.attachment, world)
+                steps += _leave(item, live, live.attachment, world)
             if want is not None:
                 reason = world.places[item.name].reason
                 steps = [replace(step, note=step.note or reason) for step in steps]
@@ -124,6 +126,9 @@ class Attachments(Kind):
         if instance is None:
             return []
         steps, gone = _clear(item.address, want, instance, live, world)
+        made_as = world.document.network_interfaces[item.name].interface_type
+        interface_type = live.interface_type if live is not None else made_as
+        stopping, stopped = while_stopped(item.address, interface_type, want["instance"], world)
         slot = device_slot(instance.id, want["network_card_index"], want["device_index"])
         steps.append(
             Step(
@@ -139,11 +144,12 @@ class Attachments(Kind):
                 address=item.address,
                 after=frozenset(
                     {settled(item.address), resized(instance_address), *groups_settled(item.name, world)}
+                    | stopping
                 ),
                 rather=frozenset({addressed(item.address)}),
                 brings=frozenset({attached(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
-                when=(*(free(live) if waiting else ()), *gone),
+                when=(*(free(live) if waiting else ()), *gone, *stopped),
                 until=Expect(
                     INTERFACES,
                     world.id_of(item.address),
@@ -172,27 +178,27 @@ def _as_found(name: str, place: Place, world: World) -> dict[str, Any]:
     return {key: getattr(standing, key) for key in _LEFT_OUT if key not in written}
 
 
-def _leave(item: Item, interface_id: str, place: LiveAttachment, world: World) -> list[Step]:
+def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world: World) -> list[Step]:
     """Come off the present instance, or see that the interface outlives it where the plan ends that itself.
 
     What comes off by itself needs no call, unless it may be forced.
     """
     patience = _patience(item, place, world)
     if world.ends(place):
-        return (
-            [] if patience is None else [_force(detach(item.address, interface_id, place), interface_id, patience)]
-        )
+        if patience is None:
+            return []
+        return [_force(detach(item.address, live, place, world), live.id, patience)]
     if place.instance_id in world.doomed:
         if not place.delete_on_termination:
             return []
-        step = _flag_step(item.address, interface_id, place.id, False)
+        step = _flag_step(item.address, live.id, place.id, False)
         return [replace(step, brings=frozenset({kept(place.instance_id)}))]
-    step = detach(item.address, interface_id, place)
+    step = detach(item.address, live, place, world)
     if patience is None:
         return [step]
     return [
         replace(step, frees=frozenset(), brings=frozenset({asked(item.address)}), until=None),
-        _force(step, interface_id, patience),
+        _force(step, live.id, patience),
     ]
 
 
@@ -239,9 +245,7 @@ def _clear(
     who = left_open(SECTION, occupant.network_interface_id, "attachment", world)
     if who is None:
         return [], ()
-    step = detach(address, occupant.network_interface_id, occupant)
-    slots = frozenset({device_slot(instance.id, card, index)})
-    return [replace(step, frees=slots, note=f"evicts {who}")], ()
+    return [evict(address, occupant, who, instance.id, world)], ()
 
 
 def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:

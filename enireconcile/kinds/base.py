@@ -15,8 +15,15 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from enireconcile.model import NEW_TAG, Expect, Field, Ref, Step
-from enireconcile.records import LiveAttachment, LiveElasticIp, LiveInstance, LiveNetworkInterface
-from enireconcile.spec import Document, Resource
+from enireconcile.records import (
+    LiveAttachment,
+    LiveElasticIp,
+    LiveInstance,
+    LiveNetworkInterface,
+    LiveSubnet,
+    LiveVpc,
+)
+from enireconcile.spec import FURTHER, Document, Resource
 
 Id = str | Ref
 
@@ -61,12 +68,13 @@ class World:
     ``owned`` maps addresses to live records of this stack, ``adopting`` names those among them that become its own
     by this plan; ``going`` maps the ids of its instances that are on
     their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
-    logical names of interfaces, groups and instances to what their selectors chose; ``default_groups`` maps
-    subnet ids to the default group of their VPC. ``removed`` are resources of the stack that the spec no longer
-    names and that this plan takes away; ``replaced`` are the former holders of names of the spec, whose successor
-    this plan makes, or an interrupted run has made. ``externals`` are other people's instances by their names in
-    the spec; ``places`` says where each interface belongs that belongs anywhere, failover included; ``stranded``
-    warns of those that no healthy instance can hold.
+    logical names of interfaces, groups and instances to what their selectors chose; ``subnets_by_id`` and
+    ``vpcs_by_id`` tell more of it, and ``default_groups`` maps subnet ids to the default group of their VPC.
+    ``removed`` are resources of the stack that the spec no longer names and that this plan takes away;
+    ``replaced`` are the former holders of names of the spec, whose successor this plan makes, or an interrupted
+    run has made. ``externals`` are other people's instances by their names in the spec; ``places`` says where each
+    interface belongs that belongs anywhere, failover included; ``stranded`` warns of those that no healthy
+    instance can hold.
     """
 
     document: Document
@@ -76,6 +84,8 @@ class World:
     subnets: Mapping[str, str] = field(default_factory=dict)
     vpcs: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+    subnets_by_id: Mapping[str, LiveSubnet] = field(default_factory=dict)
+    vpcs_by_id: Mapping[str, LiveVpc] = field(default_factory=dict)
     default_groups: Mapping[str, str] = field(default_factory=dict)
     removed: Mapping[str, Record] = field(default_factory=dict)
     replaced: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
@@ -157,6 +167,27 @@ class World:
     def doomed(self) -> Mapping[str, str]:
         """Instances that this plan terminates: id to address."""
         return {record.id: address for address, record in self.leaving if isinstance(record, LiveInstance)}
+
+    @cached_property
+    def named(self) -> Mapping[tuple[str, str], str]:
+        """Who is to have a further address or a prefix that the spec lists, by subnet id and that: names."""
+        return {
+            (self.subnets[name], each): name
+            for name, row in self.document.network_interfaces.items()
+            for many, _ in FURTHER
+            if not self.leaves(f"network_interfaces.{name}", many)
+            for each in getattr(row, many) or ()
+        }
+
+    @cached_property
+    def held(self) -> Mapping[tuple[str, str], LiveNetworkInterface]:
+        """Who of ours has a further address or a prefix, by subnet id and that."""
+        return {
+            (live.subnet_id, each): live
+            for _, live in self.ours
+            if isinstance(live, LiveNetworkInterface)
+            for each in live.further
+        }
 
     def is_ending(self, instance_id: str) -> bool:
         """Does the instance let go of its interfaces by itself: on its way out, or sent there by this plan?"""

@@ -14,6 +14,7 @@ from typing import Any
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import Item, Kind, Record, World
 from enireconcile.kinds.parts import (
+    ENDED,
     addressed,
     asleep,
     attached,
@@ -28,6 +29,7 @@ from enireconcile.kinds.parts import (
     settled,
     tag_specifications,
     tag_steps,
+    unplugged,
     wanted_tags,
 )
 from enireconcile.model import USER_DATA_TAG, Expect, Impact, Ref, Secret, Step
@@ -36,7 +38,6 @@ from enireconcile.spec import Instance
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
-_ENDED = (("State.Name", ("shutting-down", "terminated")),)
 
 
 class Instances(Kind):
@@ -135,7 +136,7 @@ class Instances(Kind):
         if item.differs("state") or live is None or wanted is None or live.state == wanted:
             return ()
         has = (("State.Name", (wanted,)),)
-        return (Expect(_DESCRIBE, live.id, has=has, never=_ENDED),)
+        return (Expect(_DESCRIBE, live.id, has=has, never=ENDED),)
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
@@ -188,7 +189,7 @@ class Instances(Kind):
                     ("State.Name", ("running", "stopping", "stopped")),
                     ("length(NetworkInterfaces[?Attachment.Status=='attached'])", (len(interfaces),)),
                 ),
-                never=_ENDED,
+                never=ENDED,
             ),
             token=True,
         )
@@ -314,7 +315,7 @@ def _modify_options(item: Item, world: World) -> Step:
             _DESCRIBE,
             world.id_of(item.address),
             has=tuple((f"MetadataOptions.{name}", (value,)) for name, value in options.items()),
-            never=_ENDED,
+            never=ENDED,
         ),
     )
 
@@ -384,7 +385,7 @@ def _start(item: Item, world: World) -> Step:
         call="StartInstances",
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
-        after=frozenset({resized(item.address)}),
+        after=frozenset({resized(item.address), unplugged(str(world.id_of(item.address)))}),
         # What changes on its interfaces changes while it sleeps.
         rather=frozenset(
             condition(address) for address in addresses for condition in (settled, attached, addressed)
@@ -430,4 +431,4 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
 
 
 def _reached(states: tuple[str, ...], item: Item, world: World) -> Expect:
-    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=_ENDED)
+    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=ENDED)

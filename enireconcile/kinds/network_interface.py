@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
+from enireconcile.kinds import pools
 from enireconcile.kinds.base import Id, Item, Kind, Record, World
 from enireconcile.kinds.parts import (
     INTERFACES,
-    assigned,
-    attached,
     detach,
     dropped,
-    givers,
     gone,
     in_the_way,
     interface_slot,
     known_tags,
-    left_open,
     private_slot,
     relieved,
     settled,
@@ -35,14 +32,20 @@ from enireconcile.model import REPLACES_TAG, Expect, Impact, Ref, Step
 from enireconcile.records import LiveAttachment, LiveNetworkInterface
 
 SECTION = "network_interfaces"
-_FURTHER = "secondary_private_ips"
+_TIMEOUTS = {
+    "tcp_established_timeout": "TcpEstablishedTimeout",
+    "udp_stream_timeout": "UdpStreamTimeout",
+    "udp_timeout": "UdpTimeout",
+}
+# That of established TCP depends on the instance type, so it is not known where EC2 does not tell it.
+_DEFAULT_TIMEOUTS = {"UdpStreamTimeout": 180, "UdpTimeout": 30}
 
 
 class NetworkInterfaces(Kind):
     """Rows of ``network_interfaces``."""
 
     section = SECTION
-    immutable = ("subnet", "private_ip")
+    immutable = ("subnet", "private_ip", "interface_type")
     replaceable = True
 
     def want(self, name: str, world: World) -> dict[str, Any]:
@@ -52,15 +55,14 @@ class NetworkInterfaces(Kind):
             "security_groups": sorted(world.name_of(group) for group in _groups_of(name, world)),
             "description": row.description,
             "source_dest_check": row.source_dest_check,
+            "interface_type": row.interface_type,
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }
         if row.private_ip is not None:
             want["private_ip"] = row.private_ip
-        if row.secondary_private_ips is not None:
-            want["secondary_private_ips"] = sorted(row.secondary_private_ips)
-        if row.secondary_private_ip_count is not None:
-            want["secondary_private_ip_count"] = row.secondary_private_ip_count
-        return want
+        if row.connection_tracking is not None:
+            want["connection_tracking"] = row.connection_tracking.written
+        return want | pools.wanted(row)
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
@@ -71,10 +73,11 @@ class NetworkInterfaces(Kind):
             "security_groups": sorted(world.name_of(group) for group in live.groups),
             "description": live.description,
             "source_dest_check": live.source_dest_check,
+            "interface_type": live.interface_type,
             "tags": known_tags(live.tags, want),
             "private_ip": live.private_ip,
-            "secondary_private_ips": list(live.secondary_ips),
-            "secondary_private_ip_count": len(live.secondary_ips),
+            "connection_tracking": _known_timeouts(live, want.get("connection_tracking", ())),
+            **pools.found(live, world),
         }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
@@ -83,8 +86,8 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
-            return steps + _assign(item, _after_birth(item, world), world)
-        return [*self._updates(item, world), *tag_steps(item, world)]
+            return steps + pools.after_birth(item, world)
+        return [*self._updates(item, world), *pools.change(item, world), *tag_steps(item, world)]
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """Its groups."""
@@ -94,16 +97,17 @@ class NetworkInterfaces(Kind):
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):
             return ()
+        early = in_the_way(live, world)
+        # Not before its successor is there, or it would have been taken off for nothing.
+        made = frozenset(() if early else {settled(address)})
         place = live.attachment
         steps: list[Step] = []
         leaving = place is None or place.status == "detaching"
         if place is not None and not leaving and not world.is_ending(place.instance_id):
             _refuse_to_replace_primary(address, live, place, world)
-            # Not before its successor is there, or it would have been taken off for nothing.
-            made = frozenset(() if in_the_way(live, world) else {settled(address)})
-            leaves = detach(address, live.id, place)
+            leaves = detach(address, live, place, world)
             steps.append(replace(leaves, after=leaves.after | made))
-        early, moving_on = in_the_way(live, world), taken_over(live, world)
+        moving_on = taken_over(live, world)
         # Elastic IPs and addresses that stay with us leave it first; EC2 would only drop them. Where the successor
         # can only be made once it is gone, they have nowhere to go until then.
         targets = set() if early else {target_slot(live.id, private) for private in live.addresses}
@@ -115,10 +119,12 @@ class NetworkInterfaces(Kind):
                 params={"NetworkInterfaceId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                after=frozenset({relieved(live.id)}),
+                after=frozenset({relieved(live.id)}) | made,
                 claims=frozenset({interface_slot(address), *targets}),
                 frees=frozenset(
-                    private_slot(live.subnet_id, each) for each in live.private_ips if each not in moving_on
+                    private_slot(live.subnet_id, each)
+                    for each in (live.private_ip, *live.further)
+                    if each not in moving_on
                 ),
                 brings=frozenset({gone(address)}),
                 when=() if live.status == "available" else (vacated(live.id),),
@@ -136,17 +142,21 @@ class NetworkInterfaces(Kind):
         }
         if want["description"]:
             params["Description"] = want["description"]
-        params |= _birth_addresses(want, givers(item.name, world))
+        if want["interface_type"] != "interface":
+            params["InterfaceType"] = want["interface_type"]
+        if "connection_tracking" in want:
+            params["ConnectionTrackingSpecification"] = _timeout_params(want["connection_tracking"])
+        params |= pools.at_birth(item, world)
         named = "private_ip" in want
-        there = taken(want["subnet"], late=_leaves_some_to_ec2(want))
+        there = taken(want["subnet"], late=pools.leaves_some_to_ec2(want))
         return Step(
             id=f"{item.address}/CreateNetworkInterface",
             call="CreateNetworkInterface",
             params=params,
             address=item.address,
-            claims=frozenset(private_slot(want["subnet"], each) for each in _named_addresses(params)),
+            claims=frozenset(private_slot(want["subnet"], each) for each in pools.named_in(params)),
             brings=frozenset({settled(item.address), *({there} if named else ())}),
-            rather=frozenset(_named_first(want)),
+            rather=frozenset(pools.named_first(want)),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
             # Another host may have made it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
@@ -168,12 +178,11 @@ class NetworkInterfaces(Kind):
             # Checking drops what a router forwards; no longer checking drops nothing.
             impact = Impact.DISRUPTIVE if checking else Impact.SAFE
             steps.append(_modify(item, world, "SourceDestCheck", {"Value": checking}, impact))
-        if item.differs("secondary_private_ips"):
-            before, after = set(have["secondary_private_ips"]), set(want["secondary_private_ips"])
-            steps += _assign(item, sorted(after - before), world)
-            steps += _unassign(item, sorted(before - after - _moving_on(item, world)), world)
-        if item.differs("secondary_private_ip_count"):
-            steps += _count(item, world)
+        if item.differs("connection_tracking"):
+            live = world.record(item.address, LiveNetworkInterface)
+            # EC2 does not say what becomes of timeouts that a call leaves out, so none is left out.
+            timeouts = {**(live.timeouts if live else {}), **_timeout_params(want["connection_tracking"])}
+            steps.append(_modify(item, world, "ConnectionTrackingSpecification", timeouts, Impact.SAFE))
         return steps
 
 
@@ -218,124 +227,11 @@ def _refuse_to_replace_primary(
         )
 
 
-def _after_birth(item: Item, world: World) -> list[str]:
-    """Addresses that CreateNetworkInterface cannot bring along."""
-    if "private_ip" not in item.want:
-        return list(item.want.get("secondary_private_ips", ()))
-    return sorted(givers(item.name, world))
+def _timeout_params(timeouts: Mapping[str, int]) -> dict[str, int]:
+    return {_TIMEOUTS[name]: value for name, value in timeouts.items()}
 
 
-def _named_addresses(params: Mapping[str, Any]) -> list[str]:
-    """The private addresses that CreateNetworkInterface names."""
-    listed = [entry["PrivateIpAddress"] for entry in params.get("PrivateIpAddresses", ())]
-    return [params["PrivateIpAddress"]] if "PrivateIpAddress" in params else listed
-
-
-def _birth_addresses(want: Mapping[str, Any], later: Collection[str]) -> dict[str, Any]:
-    """Addresses in CreateNetworkInterface, but those that come ``later``.
-
-    It takes a list only whole, the primary address included.
-    """
-    if "private_ip" not in want:
-        count = want.get("secondary_private_ip_count")
-        return {"SecondaryPrivateIpAddressCount": count} if count else {}
-    if now := [address for address in want.get("secondary_private_ips", ()) if address not in later]:
-        primary = {"PrivateIpAddress": want["private_ip"], "Primary": True}
-        others = [{"PrivateIpAddress": address, "Primary": False} for address in now]
-        return {"PrivateIpAddresses": [primary, *others]}
-    count = want.get("secondary_private_ip_count")
-    more = {"SecondaryPrivateIpAddressCount": count} if count else {}
-    return {"PrivateIpAddress": want["private_ip"], **more}
-
-
-def _leaves_some_to_ec2(want: Mapping[str, Any]) -> bool:
-    return "private_ip" not in want or bool(want.get("secondary_private_ip_count"))
-
-
-def _named_first(want: Mapping[str, Any]) -> set[str]:
-    """What a call that lets EC2 choose addresses had better wait for, lest EC2 choose one that the spec names."""
-    if not _leaves_some_to_ec2(want):
-        return set()
-    early, late = taken(want["subnet"]), taken(want["subnet"], late=True)
-    names_some = "private_ip" in want or want.get("secondary_private_ips")
-    return {early} if names_some else {early, late}
-
-
-def _assign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
-    """Take addresses, all in one call; one that another interface of ours gives up moves with its Elastic IP."""
-    if not addresses:
-        return []
-    moving = {live.id: live for address, live in givers(item.name, world).items() if address in addresses}
-    left = [each for live in moving.values() if (each := left_open(SECTION, live.id, _FURTHER, world))]
-    # What comes over from the one that this one replaces comes when the new one can answer.
-    late = any(live in world.replaced.get(item.address, ()) for live in moving.values())
-    subnet = world.subnets[item.name]
-    there = taken(subnet, late=item.have is None)
-    return [
-        Step(
-            id=f"{item.address}/AssignPrivateIpAddresses",
-            call="AssignPrivateIpAddresses",
-            params={
-                "NetworkInterfaceId": world.id_of(item.address),
-                "PrivateIpAddresses": list(addresses),
-                "AllowReassignment": bool(moving),
-            },
-            address=item.address,
-            impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
-            after=frozenset({attached(item.address)} if late else ()),
-            claims=frozenset(private_slot(subnet, address) for address in addresses),
-            brings=frozenset({assigned(item.address), *map(relieved, moving)})
-            | (frozenset() if late else {settled(item.address), there}),
-            note=f"takes from {' and '.join(left)}" if left else None,
-        )
-    ]
-
-
-def _moving_on(item: Item, world: World) -> set[str]:
-    """Addresses of this interface that another one takes over: they leave by its call."""
-    live = world.record(item.address, LiveNetworkInterface)
-    return set(taken_over(live, world)) if live else set()
-
-
-def _unassign(item: Item, addresses: Sequence[str], world: World) -> list[Step]:
-    if not addresses:
-        return []
-    interface_id, subnet = world.id_of(item.address), world.subnets[item.name]
-    live = world.record(item.address, LiveNetworkInterface)
-    return [
-        Step(
-            id=f"{item.address}/UnassignPrivateIpAddresses",
-            call="UnassignPrivateIpAddresses",
-            params={"NetworkInterfaceId": interface_id, "PrivateIpAddresses": list(addresses)},
-            address=item.address,
-            impact=Impact.DISRUPTIVE,
-            # Elastic IPs that move elsewhere leave first; EC2 would drop them.
-            claims=frozenset(target_slot(str(interface_id), address) for address in addresses),
-            frees=frozenset(private_slot(subnet, address) for address in addresses),
-            brings=frozenset({settled(item.address)}),
-            note=dropped(live, addresses, world) if live else None,
-        )
-    ]
-
-
-def _count(item: Item, world: World) -> list[Step]:
-    """Up or down to a number of addresses; those with an Elastic IP are the last to go."""
-    live = world.record(item.address, LiveNetworkInterface)
-    if live is None:
-        return []
-    subnet = world.subnets[item.name]
-    missing = item.want["secondary_private_ip_count"] - len(live.secondary_ips)
-    if missing < 0:
-        expendable = sorted(live.secondary_ips, key=lambda address: (address in live.addresses, address))
-        return _unassign(item, expendable[:-missing], world)
-    return [
-        Step(
-            id=f"{item.address}/AssignPrivateIpAddresses",
-            call="AssignPrivateIpAddresses",
-            params={"NetworkInterfaceId": live.id, "SecondaryPrivateIpAddressCount": missing},
-            address=item.address,
-            brings=frozenset({settled(item.address)}),
-            rather=frozenset({taken(subnet), taken(subnet, late=True)}),
-            once=True,
-        )
-    ]
+def _known_timeouts(live: LiveNetworkInterface, names: Iterable[str]) -> dict[str, int | None]:
+    """Of the live timeouts those that the spec names."""
+    known = {**_DEFAULT_TIMEOUTS, **live.timeouts}
+    return {name: known.get(_TIMEOUTS[name]) for name in names}

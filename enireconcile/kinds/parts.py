@@ -13,10 +13,13 @@ from typing import Any
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import Item, World
 from enireconcile.model import NAME_TAG, NEW_TAG, STACK_TAG, Expect, Impact, Step
-from enireconcile.records import LiveAttachment, LiveElasticIp, LiveNetworkInterface, Occupant
+from enireconcile.records import LiveAttachment, LiveElasticIp, LiveInstance, LiveNetworkInterface, Occupant
+from enireconcile.spec import EFA_TYPES, FURTHER
 
 INTERFACES = "DescribeNetworkInterfaces"
 INTERFACES_OF_SPEC = "network_interfaces"
+ENDED = (("State.Name", ("shutting-down", "terminated")),)
+"""What an instance that is waited for must not come to."""
 _AT_REST = ("available", "in-use")
 _HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
 
@@ -127,6 +130,11 @@ def cleared(instance_id: str) -> str:
     return f"cleared:{instance_id}"
 
 
+def unplugged(instance_id: str) -> str:
+    """The condition that an instance holds nothing that is to leave it and can only while it is stopped."""
+    return f"unplugged:{instance_id}"
+
+
 def resized(address: str) -> str:
     """The condition that an instance of ours is of the type that the spec says."""
     return f"resized:{address}"
@@ -148,7 +156,7 @@ def target_slot(interface_id: str | None, private_ip: str | None) -> str:
 
 
 def private_slot(subnet_id: str, private_ip: str) -> str:
-    """The slot that an interface takes in its subnet with each of its private addresses."""
+    """The slot that an interface takes in its subnet with each of its addresses and prefixes."""
     return f"private:{subnet_id}:{private_ip}"
 
 
@@ -178,30 +186,26 @@ def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
 
 
 def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
-    """Further addresses of an interface of ours that another one shall have: address to the name of that one.
+    """Further addresses and prefixes of an interface of ours that another one shall have: to the name of that one.
 
-    They move in one call, with their Elastic IPs.
+    IPv4 addresses move in one call, with their Elastic IPs.
     """
     if any(record is live for _, record in world.leaving) and in_the_way(live, world):
         return {}
+    takers = {each: world.named.get((live.subnet_id, each)) for each in live.further}
     return {
-        address: name
-        for name in world.document.network_interfaces
-        if world.subnets[name] == live.subnet_id and world.owned.get(f"{INTERFACES_OF_SPEC}.{name}") is not live
-        for address in further_ips(name, world)
-        if address in live.secondary_ips
+        each: name
+        for each, name in takers.items()
+        if name is not None and world.owned.get(f"{INTERFACES_OF_SPEC}.{name}") is not live
     }
 
 
 def givers(name: str, world: World) -> dict[str, LiveNetworkInterface]:
-    """Addresses that an interface takes over from others of ours, and who has them now."""
-    return {
-        address: live
-        for _, live in world.ours
-        if isinstance(live, LiveNetworkInterface)
-        for address, taker in taken_over(live, world).items()
-        if taker == name
-    }
+    """Addresses and prefixes that an interface takes over from others of ours, and who has them now."""
+    row, subnet = world.document.network_interfaces[name], world.subnets[name]
+    listed = [each for many, _ in FURTHER for each in getattr(row, many) or ()]
+    holders = {each: world.held[subnet, each] for each in listed if (subnet, each) in world.held}
+    return {each: live for each, live in holders.items() if taken_over(live, world).get(each) == name}
 
 
 def interface_slot(address: str) -> str:
@@ -275,25 +279,75 @@ def device_slot(instance_id: str, card: int, index: int) -> str:
     return f"device:{instance_id}:{card}:{index}"
 
 
-def detach(address: str, interface_id: str, place: LiveAttachment | Occupant) -> Step:
-    slots, left = {interface_slot(address)}, set()
-    if isinstance(place, LiveAttachment):
-        left.add(cleared(place.instance_id))
-        refuse_primary(address, "it", place.device_index, place.network_card_index, place.instance_id)
-        attachment_id = place.id
-        slots.add(device_slot(place.instance_id, place.network_card_index, place.device_index))
-    else:
-        attachment_id = place.attachment_id
+def detach(address: str, live: LiveNetworkInterface, place: LiveAttachment, world: World) -> Step:
+    """Take an interface of ours off its instance."""
+    instance_id, card, index = place.instance_id, place.network_card_index, place.device_index
+    refuse_primary(address, "it", index, card, instance_id)
+    step = _detach(address, live.id, live.interface_type, place.id, instance_id, world)
+    return replace(
+        step,
+        brings=step.brings | {cleared(instance_id)},
+        frees=frozenset({interface_slot(address), device_slot(instance_id, card, index)}),
+    )
+
+
+def evict(address: str, occupant: Occupant, who: str, instance_id: str, world: World) -> Step:
+    """Take another interface, ``who`` in words, out of a device slot that the one at ``address`` shall have."""
+    interface_id, card, index = occupant.network_interface_id, occupant.network_card_index, occupant.device_index
+    step = _detach(address, interface_id, occupant.interface_type, occupant.attachment_id, instance_id, world)
+    slots = frozenset({device_slot(instance_id, card, index)})
+    return replace(step, frees=slots, note=f"evicts {who}")
+
+
+def _detach(
+    address: str, interface_id: str, interface_type: str, attachment_id: str, instance_id: str, world: World
+) -> Step:
+    after, when = while_stopped(address, interface_type, world.name_of(instance_id), world)
     return Step(
         id=f"{address}/DetachNetworkInterface/{interface_id}",
         call="DetachNetworkInterface",
         params={"AttachmentId": attachment_id},
         address=address,
         impact=Impact.DISRUPTIVE,
-        brings=frozenset(left),
-        frees=frozenset(slots),
+        after=after,
+        brings=frozenset({unplugged(instance_id)} if interface_type in EFA_TYPES else ()),
+        when=when,
         until=vacated(interface_id, attachment_id),
     )
+
+
+def while_stopped(
+    address: str, interface_type: str, instance: str, world: World
+) -> tuple[frozenset[str], tuple[Expect, ...]]:
+    """What to run after and to wait for before an interface may come or go: adapters move on stopped instances.
+
+    To stop an instance that is to run is more than the spec has asked for. Raises UnsupportedError.
+    """
+    live = world.record(f"instances.{instance}", LiveInstance)
+    if interface_type not in EFA_TYPES or (live is not None and live.state == "stopped"):
+        return frozenset(), ()
+    if live is not None and live.state == "stopping":
+        # When somebody starts it meanwhile, it is too late.
+        never = (("State.Name", ("shutting-down", "terminated", "pending", "running")),)
+        has = (("State.Name", ("stopped",)),)
+        return frozenset(), (Expect("DescribeInstances", live.id, has=has, never=never),)
+    row = world.document.own_instances.get(instance)
+    if live is not None and row is not None and _stops(instance, live, world):
+        return frozenset({asleep(f"instances.{instance}")}), ()
+    state = f"{instance} is {live.state}" if live else f"that {instance} is stopped cannot be seen"
+    ours = f"set `state: stopped` for instances.{instance}, apply, and set it back"
+    raise UnsupportedError(
+        f"{address}: EC2 attaches and detaches {interface_type} interfaces on stopped instances only, and {state}",
+        hint=ours if row is not None else f"stop {instance}, apply, and start it again",
+    )
+
+
+def _stops(instance: str, live: LiveInstance, world: World) -> bool:
+    """Does this plan stop a running instance of ours, if only for a while?"""
+    row, address = world.document.own_instances[instance], f"instances.{instance}"
+    if row.on_change == "restart" and row.instance_type != live.instance_type:
+        return not world.leaves(address, "instance_type")
+    return row.state == "stopped" and not world.leaves(address, "state")
 
 
 def refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:

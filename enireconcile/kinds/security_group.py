@@ -28,6 +28,7 @@ from enireconcile.spec import EgressRule, IngressRule
 SECTION = "security_groups"
 Rule = dict[str, Any]
 _ALL_PORTS = {"tcp", "udp"}
+_ICMP = {"icmp", "icmpv6"}
 _ALLOW_ALL: Rule = {"protocol": "-1", "ports": None, "destination": "0.0.0.0/0", "description": ""}
 _END = {"ingress": "source", "egress": "destination"}
 
@@ -179,7 +180,9 @@ def _wanted(group: str, row: IngressRule | EgressRule, world: World) -> Iterable
     """A row of the spec names many sources; each is a rule of its own."""
     end, others = ("source", row.sources) if isinstance(row, IngressRule) else ("destination", row.destinations)
     ports = None
-    if row.ports is not None:
+    if row.ports is not None and row.ports.code is not None:
+        ports = f"{row.ports.first}/{row.ports.code}"
+    elif row.ports is not None:
         ports = _ports(row.ports.first, row.ports.last)
     elif row.protocol in _ALL_PORTS:
         ports = "0-65535"
@@ -208,9 +211,10 @@ def _observed(direction: str, live: LiveSecurityGroup, world: World) -> list[Rul
 
 def _live_ports(permission: Mapping[str, Any]) -> str | None:
     protocol, first, last = permission["IpProtocol"], permission.get("FromPort"), permission.get("ToPort")
-    if first is None or protocol == "-1":
+    if first is None or protocol not in _ALL_PORTS | _ICMP:
+        # To EC2 all other protocols are open or closed as a whole, whatever ports it tells.
         return None
-    if protocol in ("icmp", "icmpv6"):
+    if protocol in _ICMP:
         # FromPort is the ICMP type and ToPort the code; -1 stands for any.
         if first == -1:
             return None
@@ -235,9 +239,7 @@ def _ends(
 def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:
     if direction not in item.want:
         return []
-    # A group is born with EC2's allow-all egress.
-    born = [] if direction == "ingress" else [_ALLOW_ALL]
-    before = {_key(rule): rule for rule in (item.have[direction] if item.have is not None else born)}
+    before = {_key(rule): rule for rule in (item.have or _born(item, world))[direction]}
     after = {_key(rule): rule for rule in item.want[direction]}
     added = [rule for key, rule in after.items() if key not in before]
     removed = [rule for key, rule in before.items() if key not in after]
@@ -252,6 +254,13 @@ def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:
     add = [replace(step, brings=step.brings | {done}) for step in add]
     remove = _rule_step(f"RevokeSecurityGroup{word}", removed, item, world, _revoke_impact(item))
     return add + tell + [replace(step, after=step.after | {done}) for step in remove]
+
+
+def _born(item: Item, world: World) -> dict[str, list[Rule]]:
+    """The rules that EC2 makes with a group: all may go out, in a VPC with IPv6 by that, too."""
+    vpc = world.vpcs_by_id.get(item.want["vpc"])
+    ipv6 = [{**_ALLOW_ALL, "destination": "::/0"}] if vpc is not None and vpc.ipv6 else []
+    return {"ingress": [], "egress": [_ALLOW_ALL, *ipv6]}
 
 
 def _revoke_impact(item: Item) -> Impact:
@@ -292,7 +301,7 @@ def _permission(rule: Rule, address: str, world: World, described: bool) -> dict
 
 def _port_params(rule: Rule) -> dict[str, int]:
     protocol, ports = rule["protocol"], rule["ports"]
-    if protocol in ("icmp", "icmpv6"):
+    if protocol in _ICMP:
         kind, _, code = (ports or "-1").partition("/")
         return {"FromPort": int(kind), "ToPort": int(code or -1)}
     if ports is None:

@@ -43,11 +43,15 @@ def _asked(params: Mapping[str, Any], family: str) -> int:
 def _born(step: Step, family: str) -> int:
     """What a new interface has. Of a list the primary address is one; without a list there is one all the same."""
     primary = family == "IPv4" and "PrivateIpAddresses" not in step.params
+    if step.params.get("InterfaceType") == "efa-only":
+        return 0
     return _asked(step.params, family) + primary
 
 
 def _held(live: LiveNetworkInterface, family: str) -> int:
-    return 1 + len(live.secondary_ips) if family == "IPv4" else 0
+    if family == "IPv6":
+        return len(live.ipv6_addresses) + len(live.ipv6_prefixes)
+    return bool(live.private_ip) + len(live.secondary_ips) + len(live.ipv4_prefixes)
 
 
 def last(interface: str, family: str, case: Case) -> int:
@@ -208,7 +212,8 @@ def _given(step: Step, case: Case) -> int:
     if step.call == "UnassignPrivateIpAddresses":
         return _asked(step.params, "IPv4") + _more_in(step)
     if step.call == "DeleteNetworkInterface":
-        return _held(case.interfaces[step.params["NetworkInterfaceId"]], "IPv4")
+        gone = case.interfaces[step.params["NetworkInterfaceId"]]
+        return _held(gone, "IPv4") + (_IN_A_PREFIX - 1) * len(gone.ipv4_prefixes)
     return 0
 
 

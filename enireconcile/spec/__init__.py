@@ -7,9 +7,12 @@ Pure but for reading the files that were named; loads neither botocore nor boto3
 from enireconcile.spec.loading import Spec, load
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
+    EFA_TYPES,
+    FURTHER,
     SECTIONS,
     Association,
     Attachment,
+    ConnectionTracking,
     Document,
     EgressRule,
     ElasticIp,
@@ -26,9 +29,12 @@ from enireconcile.spec.rows import (
 from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector
 
 __all__ = [
+    "EFA_TYPES",
+    "FURTHER",
     "SECTIONS",
     "Association",
     "Attachment",
+    "ConnectionTracking",
     "Document",
     "EgressRule",
     "ElasticIp",

@@ -14,6 +14,8 @@ from typing import TypeAlias
 from enireconcile.model import NAME_TAG, NEW_TAG, STACK_TAG, USER_DATA_TAG
 from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
+    EFA_TYPES,
+    FURTHER,
     SECTIONS,
     Attachment,
     Document,
@@ -43,7 +45,10 @@ def check(document: Document, broken: Broken) -> Iterator[Finding]:
     yield from _device_slots(document)
     yield from _primary_interfaces(document, broken)
     yield from _zones(document)
+    yield from _lists_and_numbers(document)
     yield from _private_ips(document)
+    yield from _interface_types(document)
+    yield from _adapters(document)
     yield from _association_targets(document)
     yield from _tag_counts(document)
     yield from _accounts(document)
@@ -171,6 +176,8 @@ def _rules(document: Document) -> Iterator[Finding]:
 
 
 def _port_range(rule: IngressRule | EgressRule) -> tuple[int, int]:
+    if rule.ports is not None and rule.protocol in ("icmp", "icmpv6"):
+        return rule.ports.first, -1 if rule.ports.code is None else rule.ports.code
     if rule.ports is not None:
         return rule.ports.first, rule.ports.last
     return (0, 65535) if rule.protocol in ("tcp", "udp") else (-1, -1)
@@ -247,40 +254,115 @@ def _zones(document: Document) -> Iterator[Finding]:
                 yield Finding(path, message, "an instance and all its interfaces are in one zone")
 
 
-def _private_ips(document: Document) -> Iterator[Finding]:
-    """An address is inside its subnet, and there once."""
-    taken: dict[tuple[object, ...], str] = {}
+def _lists_and_numbers(document: Document) -> Iterator[Finding]:
+    """Further addresses and prefixes are listed or counted, not both."""
     for name, interface in document.network_interfaces.items():
-        if interface.subnet is None:
-            continue
-        for path, address in private_addresses(name, interface):
-            if interface.subnet.cidr is not None:
-                yield from _address_in_subnet(path, address, interface.subnet.cidr)
-            first = taken.setdefault((interface.subnet.key, address), dotted(path))
-            if first != dotted(path):
-                yield Finding(
-                    path, f"{first} is {address} in this subnet already", "choose another, or leave it to EC2"
-                )
+        for many, count in FURTHER:
+            if getattr(interface, many) is not None and getattr(interface, count) is not None:
+                path: Path = ("network_interfaces", name, count)
+                yield Finding(path, f"cannot go with {many}", "keep one of the two")
 
 
-def private_addresses(name: str, interface: NetworkInterface) -> Iterator[tuple[Path, str]]:
-    """Every private address that an interface names, with its place."""
+Block: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _private_ips(document: Document) -> Iterator[Finding]:
+    """An address or a prefix is inside its subnet, and there once, on its own and as part of a prefix."""
+    taken: dict[tuple[object, ...], str] = {}
+    prefixes: dict[tuple[object, ...], list[tuple[Block, str]]] = {}
+    placed = [
+        (path, block, interface.subnet)
+        for name, interface in document.network_interfaces.items()
+        if interface.subnet is not None
+        for path, block in private_addresses(name, interface)
+    ]
+    for path, block, subnet in placed:
+        if subnet.cidr is not None and block.version == 4:
+            for message, hint in misplaced(block, ipaddress.ip_network(subnet.cidr), "the subnet"):
+                yield Finding(path, message, hint)
+        if not is_address(block):
+            prefixes.setdefault((subnet.key, block.version), []).append((block, dotted(path)))
+        first = taken.setdefault((subnet.key, block), dotted(path))
+        if first != dotted(path):
+            hint = "choose another, or leave it to EC2"
+            yield Finding(path, f"{first} is {told_block(block)} in this subnet already", hint)
+    for path, block, subnet in placed:
+        for prefix, where in prefixes.get((subnet.key, block.version), ()):
+            if is_address(block) and block[0] in prefix:
+                message = f"{told_block(block)} is in the prefix {prefix} of {where}"
+                yield Finding(path, message, "choose an address outside of it")
+
+
+def private_addresses(name: str, interface: NetworkInterface) -> Iterator[tuple[Path, Block]]:
+    """Every private address and prefix that an interface names, with its place; an address is a block of one."""
     base: Path = ("network_interfaces", name)
     if interface.private_ip is not None:
-        yield (*base, "private_ip"), interface.private_ip
-    for index, address in enumerate(interface.secondary_private_ips or ()):
-        yield (*base, "secondary_private_ips", index), address
+        yield (*base, "private_ip"), ipaddress.ip_network(interface.private_ip)
+    for many, _ in FURTHER:
+        for index, text in enumerate(getattr(interface, many) or ()):
+            yield (*base, many, index), ipaddress.ip_network(text)
 
 
-def _address_in_subnet(path: Path, address: str, cidr: str) -> Iterator[Finding]:
-    subnet = ipaddress.IPv4Network(cidr)
-    host = ipaddress.IPv4Address(address)
+def is_address(block: Block) -> bool:
+    """Whether the block is one address, not a prefix."""
+    return block.prefixlen == block.max_prefixlen
+
+
+def told_block(block: Block) -> str:
+    """An address without its length, a prefix with it."""
+    return str(block.network_address if is_address(block) else block)
+
+
+def misplaced(block: Block, subnet: Block, called: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with an address or a prefix in a subnet of its family, and what would be right."""
     first, last = subnet[4], subnet[-2]
-    if host not in subnet:
-        yield Finding(path, f"{address} is outside of subnet {cidr}", f"choose from {first} to {last}")
-    elif not first <= host <= last:
-        message = f"{address} is one of the five addresses that AWS keeps in {cidr}"
-        yield Finding(path, message, f"choose from {first} to {last}")
+    one = f"choose from {first} to {last}" if is_address(block) else f"choose one inside of {subnet}"
+    if not int(subnet[0]) <= int(block[0]) <= int(block[-1]) <= int(subnet[-1]):
+        yield f"{told_block(block)} is not in {called} ({subnet})", one
+    elif int(block[0]) < int(first) or int(block[-1]) > int(last):
+        what = "is" if is_address(block) else "holds"
+        yield f"{told_block(block)} {what} one of the five addresses that EC2 keeps in {subnet}", one
+
+
+# ---- types of interfaces
+
+
+def _interface_types(document: Document) -> Iterator[Finding]:
+    """What the special types cannot have."""
+    for name, interface in document.network_interfaces.items():
+        base: Path = ("network_interfaces", name)
+        at = interface.attachment
+        if interface.interface_type == "efa-only":
+            for key in ("private_ip", *(key for pair in FURTHER for key in pair)):
+                if getattr(interface, key):
+                    hint = "remove it, or choose the type efa"
+                    yield Finding((*base, key), "an efa-only interface has no IP addresses", hint)
+            if at is not None and (at.network_card_index, at.device_index) == (0, 0):
+                message = "an instance cannot boot with an efa-only interface"
+                hint = "use index 1 or higher, or the type efa"
+                yield Finding((*base, "attachment", "device_index"), message, hint)
+        if interface.interface_type == "branch" and at is not None:
+            message = "a branch interface is associated with a trunk, not attached to an instance"
+            yield Finding((*base, "attachment"), message, "remove it, or choose another type", on_key=True)
+        if interface.interface_type in EFA_TYPES and at is not None and at.instances is not None:
+            message = "an Elastic Fabric Adapter moves between stopped instances only, so it cannot fail over"
+            yield Finding((*base, "attachment", "instances"), message, "name one `instance`", on_key=True)
+
+
+def _adapters(document: Document) -> Iterator[Finding]:
+    """A network card takes one Elastic Fabric Adapter."""
+    taken: dict[tuple[str, int], str] = {}
+    for name, interface, at in _attached(document):
+        if interface.interface_type not in EFA_TYPES or at.instance is None:
+            continue
+        first = taken.setdefault((at.instance, at.network_card_index), name)
+        if first != name:
+            message = (
+                f"network_interfaces.{first} is the Elastic Fabric Adapter on card {at.network_card_index} "
+                f"of {shown(at.instance)} already"
+            )
+            path: Path = ("network_interfaces", name, "attachment")
+            yield Finding(path, message, "a network card takes one; choose another card")
 
 
 # ---- Elastic IPs
@@ -295,6 +377,10 @@ def _association_targets(document: Document) -> Iterator[Finding]:
         base: Path = ("elastic_ips", name, "association")
         interface = document.network_interfaces.get(address.association.network_interface)
         if interface is None:
+            continue
+        if interface.interface_type == "efa-only":
+            message = f"{shown(address.association.network_interface)} is efa-only and has no IP address"
+            yield Finding((*base, "network_interface"), message, "choose an interface of another type")
             continue
         private_ip = address.association.private_ip
         if private_ip == interface.private_ip:

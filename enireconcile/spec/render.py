@@ -55,6 +55,8 @@ def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
 
 def _plain(value: Any, written: bool = False) -> Any:
     if isinstance(value, Ports):
+        if value.code is not None:
+            return f"{value.first}/{value.code}"
         return value.first if value.first == value.last else f"{value.first}-{value.last}"
     if isinstance(value, Selector):
         return "default" if value.default else value.id or _row(value)

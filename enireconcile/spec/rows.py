@@ -35,6 +35,9 @@ from enireconcile.spec.scalars import (
     InstanceType,
     Integer,
     Ipv4,
+    Ipv4Prefix,
+    Ipv6,
+    Ipv6Prefix,
     KeyName,
     LogicalGroupName,
     LogicalName,
@@ -209,21 +212,28 @@ Peers = Annotated[
 
 
 def _check_rule(protocol: str, ports: Ports | None, peers: tuple[str, ...], peers_key: str) -> None:
-    if ports is not None and protocol in ("icmp", "icmpv6") and (ports.first != ports.last or ports.last > 255):
-        hint = "an ICMP type from 0 to 255 (with any code), or leave `ports` out for all types"
-        raise fault(f"{protocol} has types, not ranges of ports", hint, at=("ports",))
-    if ports is not None and protocol not in ("tcp", "udp", "icmp", "icmpv6"):
+    if ports is not None and protocol in ("icmp", "icmpv6"):
+        _check_icmp(protocol, ports)
+    elif ports is not None and protocol not in ("tcp", "udp"):
         name = "protocol all" if protocol == "-1" else f"protocol {protocol}"
         raise fault(f"{name} has no ports", "remove `ports`, or choose tcp or udp", at=("ports",))
+    elif ports is not None and ports.code is not None:
+        raise fault(f"{protocol} has ports, not types and codes", 'write 80 or "8000-8010"', at=("ports",))
     if not peers:
         raise fault("must not be empty", "name at least one, or remove the rule", at=(peers_key,))
+
+
+def _check_icmp(protocol: str, ports: Ports) -> None:
+    if ports.first != ports.last or max(ports.last, ports.code or 0) > 255:
+        hint = 'a type from 0 to 255, or a type and a code as "3/4"; leave `ports` out for all types'
+        raise fault(f"{protocol} has types and codes, not ranges of ports", hint, at=("ports",))
 
 
 class IngressRule(Row):
     """Traffic that a group lets in. Absent ``ports`` means all of them."""
 
     protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, all, or a number")
-    ports: PortsField | None = Field(None, description='80 or "8000-8010"; absent for all; for icmp a type')
+    ports: PortsField | None = Field(None, description='80 or "8000-8010"; absent: all; for icmp a type, or "3/4"')
     sources: Peers = Field(description="CIDRs, names of groups in this spec, sg-…, pl-…, or self")
     description: GroupText = Field("", description="What the rule is for")
 
@@ -237,7 +247,9 @@ class EgressRule(Row):
     """Traffic that a group lets out. Absent ``ports`` means all of them."""
 
     protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, all, or a number")
-    ports: PortsField | None = Field(None, description='443 or "8000-8010"; absent for all; for icmp a type')
+    ports: PortsField | None = Field(
+        None, description='443 or "8000-8010"; absent: all; for icmp a type, or "3/4"'
+    )
     destinations: Peers = Field(description="CIDRs, names of groups in this spec, sg-…, pl-…, or self")
     description: GroupText = Field("", description="What the rule is for")
 
@@ -388,16 +400,18 @@ def _not_negative(value: int) -> int:
 Index = Annotated[Integer, AfterValidator(_not_negative)]
 
 
-def _at_most(limit: int, what: str) -> AfterValidator:
+def _within(least: int, most: int, what: str) -> AfterValidator:
     def check(value: int) -> int:
-        if not 0 <= value <= limit:
-            raise fault(f"must be from 0 to {limit}, {what}")
+        if not least <= value <= most:
+            raise fault(f"must be from {least} to {most}{what}")
         return value
 
     return AfterValidator(check)
 
 
-AddressCount = Annotated[Integer, _at_most(63, "and no instance type takes more on an interface")]
+# One of the 64 IPv4 addresses that the largest types take on an interface is the primary one.
+Count4 = Annotated[Integer, _within(0, 63, ", and no instance type takes more on an interface")]
+Count6 = Annotated[Integer, _within(0, 64, ", and no instance type takes more on an interface")]
 
 
 def _at_most_an_hour(value: str) -> str:
@@ -477,6 +491,42 @@ def _groups(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+class ConnectionTracking(Row):
+    """For how many seconds the security groups remember a connection on which nothing is said."""
+
+    tcp_established_timeout: Annotated[Integer, _within(60, 432000, " seconds")] | None = Field(
+        None, description="TCP once established, 60 to 432000; absent: not looked at"
+    )
+    udp_stream_timeout: Annotated[Integer, _within(60, 180, " seconds")] | None = Field(
+        None, description="UDP with more than one answer, 60 to 180; absent: not looked at"
+    )
+    udp_timeout: Annotated[Integer, _within(30, 60, " seconds")] | None = Field(
+        None, description="UDP otherwise, 30 to 60; absent: not looked at"
+    )
+
+    @property
+    def written(self) -> dict[str, int]:
+        """The timeouts that the spec names."""
+        return {name: value for name, value in self if value is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> ConnectionTracking:
+        if not self.written:
+            raise fault("must not be empty", f"name at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+EFA_TYPES = frozenset({"efa", "efa-only"})
+"""Elastic Fabric Adapters: EC2 attaches and detaches them on stopped instances only."""
+FURTHER = (
+    ("secondary_private_ips", "secondary_private_ip_count"),
+    ("ipv6_addresses", "ipv6_address_count"),
+    ("ipv4_prefixes", "ipv4_prefix_count"),
+    ("ipv6_prefixes", "ipv6_prefix_count"),
+)
+"""What an interface may have beyond its primary address: the key of a list, and the key of a number."""
+
+
 class NetworkInterface(Resource):
     """An elastic network interface, which keeps its addresses whatever it is attached to."""
 
@@ -497,20 +547,38 @@ class NetworkInterface(Resource):
     secondary_private_ips: Annotated[tuple[Ipv4, ...], BeforeValidator(tuple_of_items)] | None = Field(
         None, description="Exactly these further addresses; absent: whatever there is"
     )
-    secondary_private_ip_count: AddressCount | None = Field(
+    secondary_private_ip_count: Count4 | None = Field(
         None, description="So many further addresses, of EC2's choice; instead of secondary_private_ips"
+    )
+    ipv6_addresses: Annotated[tuple[Ipv6, ...], BeforeValidator(tuple_of_items)] | None = Field(
+        None, description="Exactly these IPv6 addresses; absent: whatever there is"
+    )
+    ipv6_address_count: Count6 | None = Field(
+        None, description="So many IPv6 addresses, of EC2's choice; instead of ipv6_addresses"
+    )
+    ipv4_prefixes: Annotated[tuple[Ipv4Prefix, ...], BeforeValidator(tuple_of_items)] | None = Field(
+        None, description="Exactly these /28 prefixes; absent: whatever there is"
+    )
+    ipv4_prefix_count: Count4 | None = Field(
+        None, description="So many /28 prefixes, of EC2's choice; instead of ipv4_prefixes"
+    )
+    ipv6_prefixes: Annotated[tuple[Ipv6Prefix, ...], BeforeValidator(tuple_of_items)] | None = Field(
+        None, description="Exactly these /80 prefixes; absent: whatever there is"
+    )
+    ipv6_prefix_count: Count6 | None = Field(
+        None, description="So many /80 prefixes, of EC2's choice; instead of ipv6_prefixes"
     )
     description: FreeText = Field("", description="What the interface is for")
     source_dest_check: Boolean = Field(True, description="false for routers, NAT and firewalls")
+    connection_tracking: ConnectionTracking | None = Field(
+        None, description="Idle timeouts of tracked connections; absent: not looked at"
+    )
+    interface_type: Annotated[
+        Literal["interface", "efa", "efa-only", "trunk", "branch"],
+        _choice("interface", "efa", "efa-only", "trunk", "branch"),
+    ] = Field("interface", description="Never changes")
     attachment: Attachment | None = Field(None, description="absent: attached to nothing")
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
-
-    @model_validator(mode="after")
-    def _check(self) -> NetworkInterface:
-        if self.secondary_private_ips is not None and self.secondary_private_ip_count is not None:
-            hint = "keep one of the two"
-            raise fault("cannot go with secondary_private_ips", hint, at=("secondary_private_ip_count",))
-        return self
 
 
 # ---- Elastic IPs

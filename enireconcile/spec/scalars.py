@@ -201,6 +201,30 @@ def ipv4(value: str) -> str:
         raise fault(f"must be an IPv4 address, not {shown(value)}", "for example 172.31.0.10") from None
 
 
+def ipv6(value: str) -> str:
+    """An IPv6 address in its one spelling: compressed, small letters, no scope."""
+    try:
+        if "%" in value:  # ipaddress takes scopes, which hold anything
+            raise ValueError
+        return str(ipaddress.IPv6Address(value))
+    except ValueError:
+        raise fault(f"must be an IPv6 address, not {shown(value)}", "for example 2001:db8::10") from None
+
+
+def _delegated(version: int, length: int, example: str) -> AfterValidator:
+    """A prefix that EC2 delegates to an interface: one length for each family, no host bits."""
+
+    def read(value: str) -> str:
+        block = network(value)
+        if block is None or block.version != version:
+            raise fault(f"must be an IPv{version} prefix, not {shown(value)}", f"for example {example}")
+        if block.prefixlen != length:
+            raise fault(f"/{block.prefixlen} is not a size of IPv{version} prefixes", f"EC2 makes them /{length}")
+        return str(block)
+
+    return AfterValidator(read)
+
+
 def network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """The block that a CIDR text names, None if it is not a CIDR. Raises a fault when host bits are set."""
     if not re.fullmatch(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})", value):
@@ -342,6 +366,15 @@ Duration = Annotated[
     Text,
     AfterValidator(duration),
     _json(type="string", pattern="^[1-9][0-9]{0,5}(s|m|h)$", examples=["60s", "2m"]),
+]
+Ipv6 = Annotated[Text, AfterValidator(ipv6), _json(type="string", format="ipv6")]
+Ipv4Prefix = Annotated[
+    Text,
+    _delegated(4, 28, "172.31.0.16/28"),
+    _json(type="string", pattern=r"^[0-9.]+/28$", examples=["172.31.0.16/28"]),
+]
+Ipv6Prefix = Annotated[
+    Text, _delegated(6, 80, "2001:db8:0:0:1::/80"), _json(type="string", pattern=r"^[0-9a-fA-F:.]+/80$")
 ]
 VpcBlock = Annotated[Text, AfterValidator(ipv4_block), _json(type="string", pattern=r"^[0-9.]+/(1[6-9]|2[0-8])$")]
 Zone = Annotated[

@@ -37,10 +37,11 @@ class Shape(BaseModel):
 
 
 class Ports(Shape):
-    """An inclusive range of TCP or UDP ports; for icmp and icmpv6 both are the ICMP type (any code)."""
+    """An inclusive range of TCP or UDP ports; for icmp and icmpv6 both are the ICMP type, with any code or one."""
 
     first: int
     last: int
+    code: int | None = None
 
 
 class Selector(Shape):
@@ -127,13 +128,13 @@ def resource_id(prefix: str, value: str) -> bool:
 
 
 def read_ports(value: object) -> object:
-    """``80`` or ``8000-8010``."""
+    """``80`` or ``8000-8010``; for ICMP ``3/4``, type and code."""
     if value is None or isinstance(value, Ports):
         return value
     if not isinstance(value, str):
         hint = "one port or one range; write a rule for each" if isinstance(value, tuple) else None
         raise fault(f"must be a port or a range of ports, not {kind(value)}", hint)
-    found = re.fullmatch(r"(0|[1-9][0-9]{0,9})(?:-(0|[1-9][0-9]{0,9}))?", value)
+    found = re.fullmatch(r"(0|[1-9][0-9]{0,9})(?:-(0|[1-9][0-9]{0,9})|/(0|[1-9][0-9]{0,2}))?", value)
     if not found:
         raise fault(f"must be a port or a range of ports, not {shown(value)}", _ports_hint(value))
     first, last = int(found[1]), int(found[2] or found[1])
@@ -141,7 +142,7 @@ def read_ports(value: object) -> object:
         raise fault(f"ports end at 65535; {max(first, last)} is beyond")
     if first > last:
         raise fault(f"the range {value} is upside down", f"write {last}-{first}")
-    return Ports(first=first, last=last)
+    return Ports(first=first, last=last, code=int(found[3]) if found[3] else None)
 
 
 def _ports_hint(value: str) -> str:
@@ -250,7 +251,7 @@ PortsField = Annotated[
     BeforeValidator(read_ports),
     _one_of(
         {"type": "integer", "minimum": 0, "maximum": 65535},
-        {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5})?$"},
+        {"type": "string", "pattern": "^[0-9]{1,5}(-[0-9]{1,5}|/[0-9]{1,3})?$"},
     ),
 ]
 VpcField = Annotated[

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 _LONGEST_WORD = 127
 _MOST_WORDS = 1000
-_FEW = 16
+_FEW = 20
 
 
 @dataclass(frozen=True)

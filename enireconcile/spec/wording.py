@@ -27,13 +27,6 @@ class Finding:
 _PLANNED = frozenset(
     {
         "address",
-        "interface_type",
-        "ipv4_prefix_count",
-        "ipv4_prefixes",
-        "ipv6_address_count",
-        "ipv6_addresses",
-        "ipv6_prefix_count",
-        "ipv6_prefixes",
         "network_border_group",
         "public_ipv4_pool",
         "reverse_dns",

@@ -334,6 +334,55 @@ def test_a_lost_allocation_is_repeated_once_when_it_did_not_act(house: House) ->
     }
 
 
+ADDING = step(
+    1,
+    "AssignIpv6Addresses",
+    params={"NetworkInterfaceId": "eni-1", "Ipv6AddressCount": 2},
+    until=Expect("DescribeNetworkInterfaces", "eni-1", has=(("length(Ipv6Addresses)", (2,)),), timeout=60),
+    once=True,
+)
+
+
+def _with_addresses(number: int) -> dict[str, Any]:
+    return {"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1", "Ipv6Addresses": [{}] * number}]}
+
+
+def test_what_adds_is_not_repeated_when_it_acted(house: House) -> None:
+    """EC2 adds so many more every time that it is asked, so it is looked whether they are there."""
+    house.answers[ADDING.call] = [lost(ADDING.call)]
+    house.listed["DescribeNetworkInterfaces"] = [(0.0, _with_addresses(0)), (20.0, _with_addresses(2))]
+    (outcome,) = house.run(ADDING)
+    assert (ends([outcome]), outcome.acted) == (["done 1x"], True)
+    assert 20.0 <= house.now < SETTLE
+
+
+def test_what_adds_is_repeated_when_it_did_not_act(house: House) -> None:
+    """What has not shown within the settle time was not done."""
+    house.answers[ADDING.call] = [lost(ADDING.call), {}]
+    house.listed["DescribeNetworkInterfaces"] = [(0.0, _with_addresses(0)), (SETTLE + 40, _with_addresses(2))]
+    assert ends(house.run(ADDING)) == ["done 2x"]
+    first, second = (when for when, _, _ in house.calls)
+    assert SETTLE <= second - first < SETTLE + 10
+
+
+def test_what_adds_and_cannot_be_looked_for_is_planned_anew(house: House) -> None:
+    """Whatever it has done must be there for the read that follows."""
+    house.answers[ADDING.call] = [lost(ADDING.call)]
+    (outcome,) = house.run(replace(ADDING, until=None))
+    assert (ends([outcome]), outcome.acted, house.now) == (["failed 1x replan"], True, SETTLE)
+
+
+def test_what_adds_to_something_that_is_ending_fails_at_once(house: House) -> None:
+    until = replace(ADDING.until or Expect("", ""), never=(("Status", ("detaching",)),))
+    house.answers[ADDING.call] = [lost(ADDING.call)]
+    house.listed["DescribeNetworkInterfaces"] = [
+        (0.0, {"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1", "Status": "detaching", "Ipv6Addresses": []}]})
+    ]
+    (outcome,) = house.run(replace(ADDING, until=until))
+    assert (ends([outcome]), outcome.acted) == (["failed 1x"], True)
+    assert house.now < SETTLE
+
+
 def test_two_live_resources_of_one_name_are_not_chosen_from(house: House) -> None:
     house.answers[ALLOCATE] = [lost(ALLOCATE)]
     house.listed["DescribeAddresses"] = [(0.0, {"Addresses": [ADDRESS, {"AllocationId": "eipalloc-2"}]})]

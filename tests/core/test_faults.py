@@ -92,6 +92,11 @@ DONE = [
         "InvalidParameterValue",
         "Some of the specified addresses are not assigned to interface eni-1",
     ),
+    (
+        "UnassignIpv6Addresses",
+        "InvalidParameterValue",
+        "Some of the specified addresses are not assigned to eni-1",
+    ),
 ]
 ECHO = [
     (ATTACH, "InvalidParameterValue", "Instance 'i-1' already has an interface attached at device index '1'."),
@@ -105,6 +110,7 @@ ECHO = [
 REPLAN = [
     (ASSOCIATE, "Resource.AlreadyAssociated", "resource eipalloc-1 is already associated with eipassoc-1"),
     ("AssignPrivateIpAddresses", "Resource.AlreadyAssigned", ""),
+    ("AssignIpv6Addresses", "InvalidIPAddress.InUse", "The specified address is already in use."),
     ("ModifyNetworkInterfaceAttribute", "InvalidNetworkInterface.InUse", ""),
 ]
 SPENT = [
@@ -297,6 +303,9 @@ HINTED = [
     ("Gateway.NotAttached", "internet gateway"),
     ("InvalidGroup.Duplicate", "rename or remove"),
     ("InvalidIPAddress.InUse", "private address"),
+    ("InvalidIPAddress.InUse", "subnet CIDR reservation"),
+    ("InsufficientCidrBlocks", "subnet CIDR reservation"),
+    ("InsufficientFreeAddressesInSubnet", "another subnet"),
 ]
 
 

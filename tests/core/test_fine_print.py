@@ -1,7 +1,8 @@
 """What golden plans leave out since it is the same in all of them: how a call is repeated, looked for, waited for.
 
-Each call has its fine print: whether it takes a token, which Refs come from its answer (``yields``) or from what
-is seen after it (``sees``), and with which describe and for how many seconds is waited before and after it.
+Each call has its fine print: whether it takes a token or is made once, whatever comes of it, which Refs come from
+its answer (``yields``) or from what is seen after it (``sees``), and with which describe and for how many seconds
+is waited before and after it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enireconcile.model import Expect, Look, Ref, Step
 from .test_golden import GOLDEN, planned
 
 NEVER = "never State.Name shutting-down or terminated"
+STILL = f"{NEVER} or pending or running"
 FINE_PRINT = {
     "AllocateAddress": {
         "yields elastic_ips id: AllocationId",
@@ -21,10 +23,12 @@ FINE_PRINT = {
         "look DescribeAddresses tag:enireconcile:stack=lab tag:enireconcile:name=…, "
         "elastic_ips id: AllocationId, elastic_ips public_ip: PublicIp",
     },
-    "AssignPrivateIpAddresses": set(),
     "AssociateAddress": {"when DescribeAddresses 0 s", "when DescribeNetworkInterfaces 0 s"},
+    "AssignIpv6Addresses": {"once", "until DescribeNetworkInterfaces 60 s"},
+    "AssignPrivateIpAddresses": {"once", "until DescribeNetworkInterfaces 60 s"},
     "AttachNetworkInterface": {
         "when DescribeNetworkInterfaces 600 s",
+        f"when DescribeInstances 600 s, {STILL}",
         "until DescribeNetworkInterfaces 300 s",
         "sees network_interfaces attachment_id: Attachment.AttachmentId",
     },
@@ -44,7 +48,10 @@ FINE_PRINT = {
     "DeleteNetworkInterface": {"when DescribeNetworkInterfaces 600 s", "until DescribeNetworkInterfaces 300 s"},
     "DeleteSecurityGroup": set(),
     "DeleteTags": set(),
-    "DetachNetworkInterface": {"until DescribeNetworkInterfaces 600 s"},
+    "DetachNetworkInterface": {
+        f"when DescribeInstances 600 s, {STILL}",
+        "until DescribeNetworkInterfaces 600 s",
+    },
     "DisassociateAddress": set(),
     "ModifyInstanceAttribute": set(),
     "ModifyInstanceMetadataOptions": {f"until DescribeInstances 600 s, {NEVER}"},
@@ -58,7 +65,7 @@ FINE_PRINT = {
         *(
             f"sees network_interfaces attachment_id: NetworkInterfaces[?Attachment.DeviceIndex==`{index}` && "
             f"not_null(Attachment.NetworkCardIndex, `0`)==`{card}`].Attachment.AttachmentId | [0]"
-            for card, index in ((0, 0), (0, 1), (0, 2), (1, 1))
+            for card, index in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))
         ),
         "when DescribeNetworkInterfaces 600 s",
         f"until DescribeInstances 600 s, {NEVER}",
@@ -66,6 +73,8 @@ FINE_PRINT = {
     "StartInstances": {f"when DescribeInstances 600 s, {NEVER}", f"until DescribeInstances 600 s, {NEVER}"},
     "StopInstances": {f"until DescribeInstances 600 s, {NEVER}"},
     "TerminateInstances": {"until DescribeInstances 600 s"},
+    "UnassignIpv6Addresses": set(),
+    "UnassignPrivateIpAddresses": set(),
     "UpdateSecurityGroupRuleDescriptionsIngress": set(),
 }
 WAITS = {f"DescribeInstances 600 s, {NEVER}", "DescribeNetworkInterfaces 300 s"}
@@ -83,6 +92,8 @@ def told() -> dict[str, set[str]]:
 def _printed(step: Step) -> Iterable[str]:
     if step.token:
         yield "token"
+    if step.once:
+        yield "once"
     yield from (f"yields {source}" for source in _sources(step.yields.items()))
     yield from (f"sees {source}" for source in _sources(step.sees.items()))
     yield from (f"when {_waited(expect)}" for expect in step.when)

@@ -81,8 +81,51 @@ PRIMARIES = [
 ]
 
 
-@pytest.mark.parametrize("case", PRIMARIES, ids=lambda case: case.situation)
-def test_a_primary_interface_is_never_detached(case: Case) -> None:
+ADAPTER: Words = {"subnet": ZONE_A, "interface_type": "efa"}
+AT_REST = "EC2 attaches and detaches efa interfaces on stopped instances only, and"
+ADAPTERS = [
+    Case(
+        "an adapter is to come to an instance that runs",
+        web(eth0=at(0), efa={**at(1), "interface_type": "efa"}),
+        {
+            "instances": {"web": {}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa"}},
+        },
+        f"network_interfaces.efa: {AT_REST} web is running",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+    Case(
+        "an adapter is to leave an instance that is about to run",
+        web(eth0=at(0), efa=ADAPTER),
+        {
+            "instances": {"web": {"state": "pending"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa", "at": "web 1"}},
+        },
+        f"network_interfaces.efa: {AT_REST} web is pending",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+    Case(
+        "an adapter is to leave an instance of which nothing is known",
+        {"network_interfaces": {"efa": ADAPTER}},
+        {"network_interfaces": {"efa": {"interface_type": "efa", "at": "i-stranger 1"}}},
+        f"network_interfaces.efa: {AT_REST} that i-stranger is stopped cannot be seen",
+        "stop i-stranger, apply, and start it again",
+    ),
+    Case(
+        "a stranger's adapter is in the way on an instance that runs",
+        web(eth0=at(0), eth1=at(1)),
+        {
+            "instances": {"web": {"strangers": {1: "eni-stranger attached efa"}}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
+        },
+        f"network_interfaces.eth1: {AT_REST} web is running",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", [*PRIMARIES, *ADAPTERS], ids=lambda case: case.situation)
+def test_what_ec2_never_detaches_is_not_detached(case: Case) -> None:
     with pytest.raises(UnsupportedError) as raised:
         plan_of(case.spec, case.live)
     assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
@@ -277,25 +320,93 @@ PLACES = [
         "a private IP is outside of the chosen subnet",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.1.10}",
         "5:53: network_interfaces.eth1.private_ip: 10.0.1.10 is not in subnet-lab-a (10.0.0.0/24)",
-        "choose one of 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
     ),
     Place(
         "a private IP is the subnet's router",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.1}",
-        "5:53: network_interfaces.eth1.private_ip: EC2 reserves 10.0.0.1",
-        "the first four addresses and the last are EC2's",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.0.1 is one of the five addresses that "
+        "EC2 keeps in 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
     ),
     Place(
         "a private IP is the last of those that EC2 keeps at the front",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.3}",
-        "5:53: network_interfaces.eth1.private_ip: EC2 reserves 10.0.0.3",
-        "the first four addresses and the last are EC2's",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.0.3 is one of the five addresses that "
+        "EC2 keeps in 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
     ),
     Place(
         "a private IP is the last one of its subnet",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.255}",
-        "5:53: network_interfaces.eth1.private_ip: EC2 reserves 10.0.0.255",
-        "the first four addresses and the last are EC2's",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.0.255 is one of the five addresses that "
+        "EC2 keeps in 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
+    ),
+    Place(
+        "an IPv6 address is outside of the chosen subnet",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv6_addresses: ['2001:db8::9', '2001:db9::1']}",
+        "5:69: network_interfaces.a.ipv6_addresses.1: 2001:db9::1 is not in subnet-dual (2001:db8::/64)",
+        "choose from 2001:db8::4 to 2001:db8::ffff:ffff:ffff:fffe",
+    ),
+    *(
+        Place(
+            f"an IPv6 address is one that EC2 keeps: {address}",
+            f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: dual}}}}, ipv6_addresses: ['{address}']}}",
+            f"5:54: network_interfaces.a.ipv6_addresses.0: {address} is one of the five addresses that "
+            "EC2 keeps in 2001:db8::/64",
+            "choose from 2001:db8::4 to 2001:db8::ffff:ffff:ffff:fffe",
+        )
+        for address in ("2001:db8::3", "2001:db8::ffff:ffff:ffff:ffff")
+    ),
+    Place(
+        "a prefix holds addresses that EC2 keeps at the front",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv6_prefixes: ['2001:db8::/80']}",
+        "5:53: network_interfaces.a.ipv6_prefixes.0: 2001:db8::/80 holds one of the five addresses that "
+        "EC2 keeps in 2001:db8::/64",
+        "choose one inside of 2001:db8::/64",
+    ),
+    Place(
+        "a prefix holds the address that EC2 keeps at the end",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv4_prefixes: [10.3.0.240/28]}",
+        "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.0.240/28 holds one of the five addresses that "
+        "EC2 keeps in 10.3.0.0/24",
+        "choose one inside of 10.3.0.0/24",
+    ),
+    Place(
+        "a prefix is outside of the chosen subnet",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv4_prefixes: [10.3.1.16/28]}",
+        "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.1.16/28 is not in subnet-dual (10.3.0.0/24)",
+        "choose one inside of 10.3.0.0/24",
+    ),
+    *(
+        Place(
+            f"a subnet without IPv6 is to give {key}",
+            f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: lab-a}}}}, {key}: {value}}}",
+            f"5:{40 + len(key)}: network_interfaces.a.{key}: subnet-lab-a has no IPv6 block",
+            "associate one with it, or choose another subnet",
+        )
+        for key, value in (
+            ("ipv6_addresses", "['2001:db8::9']"),
+            ("ipv6_address_count", 1),
+            ("ipv6_prefixes", "['2001:db8:0:0:1::/80']"),
+            ("ipv6_prefix_count", 1),
+        )
+    ),
+    *(
+        Place(
+            f"a subnet for IPv6 alone is to give {key}",
+            f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: six}}}}, {key}: {value}}}",
+            f"5:{38 + len(key)}: network_interfaces.a.{key}: subnet-six has no IPv4 block",
+            "associate one with it, or choose another subnet",
+        )
+        for key, value in (
+            ("private_ip", "10.3.0.9"),
+            ("secondary_private_ips", "[10.3.0.9]"),
+            ("secondary_private_ip_count", 1),
+            ("ipv4_prefixes", "[10.3.0.16/28]"),
+            ("ipv4_prefix_count", 1),
+        )
     ),
     Place(
         "the interfaces of one instance stand in two zones",

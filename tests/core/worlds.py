@@ -1,7 +1,8 @@
 """Small worlds for the tests of the core: a spec and a live state from a few words, and a plan back in few words.
 
 The fixed world: the default VPC ``vpc-default`` with the subnets ``subnet-a`` (172.31.0.0/20, us-east-1a) and
-``subnet-b`` (172.31.16.0/20, us-east-1b), and its default group ``sg-default``. A live resource called ``web`` has
+``subnet-b`` (172.31.16.0/20, us-east-1b), and its default group ``sg-default``; beside it others, of which
+``vpc-dual`` has IPv6. A live resource called ``web`` has
 the id ``i-web``, ``eni-web``, ``eipalloc-web`` or ``sg-web``; all about it that is not said is what the spec
 gets by default. Ids that no name of ours stands behind (``eni-stranger``) are somebody else's.
 """
@@ -42,6 +43,7 @@ VPCS = (
     LiveVpc("vpc-default", {}, ("172.31.0.0/16",), is_default=True),
     LiveVpc("vpc-lab", {"Name": "lab", "Team": "net"}, ("10.0.0.0/16", "10.1.0.0/16"), is_default=False),
     LiveVpc("vpc-old", {"Name": "old", "Team": "net"}, ("10.2.0.0/16",), is_default=False),
+    LiveVpc("vpc-dual", {"Name": "dual"}, ("10.3.0.0/16",), is_default=False, ipv6=True),
 )
 SUBNETS = (
     LiveSubnet("subnet-a", {}, "vpc-default", "us-east-1a", "172.31.0.0/20", default_for_az=True),
@@ -49,6 +51,28 @@ SUBNETS = (
     LiveSubnet("subnet-lab-a", {"Name": "lab-a", "Team": "net"}, "vpc-lab", "us-east-1a", "10.0.0.0/24", False),
     LiveSubnet("subnet-lab-b", {"Name": "lab-b", "Team": "net"}, "vpc-lab", "us-east-1b", "10.0.1.0/24", False),
     LiveSubnet("subnet-old", {"Name": "old"}, "vpc-old", "us-east-1a", "10.2.0.0/24", False),
+    LiveSubnet(
+        "subnet-dual",
+        {"Name": "dual"},
+        "vpc-dual",
+        "us-east-1a",
+        "10.3.0.0/24",
+        False,
+        ipv6_cidrs=("2001:db8::/64",),
+    ),
+    LiveSubnet(
+        "subnet-generous",
+        {"Name": "generous"},
+        "vpc-dual",
+        "us-east-1a",
+        "10.3.1.0/24",
+        False,
+        ipv6_cidrs=("2001:db8:0:1::/64",),
+        gives_ipv6=True,
+    ),
+    LiveSubnet(
+        "subnet-six", {"Name": "six"}, "vpc-dual", "us-east-1a", "", False, ipv6_cidrs=("2001:db8:0:6::/64",)
+    ),
 )
 ALLOW_ALL = "-1 - 0.0.0.0/0"
 
@@ -130,7 +154,11 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             replace(subnet, free=words.get("free", {}).get(subnet.id, subnet.free)) for subnet in SUBNETS
         ),
         vpcs=VPCS,
-        default_groups={"vpc-default": "sg-default", "vpc-lab": "sg-lab-default"},
+        default_groups={
+            "vpc-default": "sg-default",
+            "vpc-lab": "sg-lab-default",
+            "vpc-dual": "sg-dual-default",
+        },
         externals={
             name: (_instance(name, row or {}, "", [place for place in places.values() if place]),)
             for name, row in (words.get("externals") or {}).items()
@@ -181,9 +209,10 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str
 
 
 def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
-    """``strangers`` maps device indexes to interfaces of somebody else: ``eni-1``, or ``eni-1 detaching``.
+    """``strangers`` maps device indexes to interfaces of somebody else.
 
-    A card other than 0 is told with the index: ``1 card 2``. ``checks`` is the worse of its status checks.
+    ``eni-1``, or ``eni-1 detaching``, or with its type ``eni-1 attached efa``; a card other than 0 is told with
+    the index: ``1 card 2``. ``checks`` is the worse of its status checks.
     """
     instance_id = _id(row, f"i-{name}")
     ours = [
@@ -223,8 +252,11 @@ def _interface(
     private_ip: str,
     holder: str | None,
 ) -> LiveNetworkInterface:
-    """``holds`` is the allocation id of a stranger's address on the primary private address, ``secondary`` are
-    further private addresses."""
+    """``holds`` is the allocation id of a stranger's address on the primary private address.
+
+    ``addresses`` maps further private addresses to allocation ids; the keys of pools are those of the spec, the
+    first of them ``secondary`` for short.
+    """
     holder = row.get("holds", holder)
     detaching = row.get("attachment_status") == "detaching"
     return LiveNetworkInterface(
@@ -237,8 +269,13 @@ def _interface(
         source_dest_check=row.get("source_dest_check", True),
         status=row.get("status", "detaching" if detaching else "in-use" if place else "available"),
         attachment=place[0] if place else None,
-        addresses={private_ip: holder} if holder else {},
-        secondary_ips=tuple(sorted(row.get("secondary", []))),
+        addresses={**({private_ip: holder} if holder else {}), **row.get("addresses", {})},
+        secondary_ips=tuple(sorted(row.get("secondary_private_ips", row.get("secondary", ())))),
+        ipv6_addresses=tuple(sorted(row.get("ipv6_addresses", ()))),
+        ipv4_prefixes=tuple(sorted(row.get("ipv4_prefixes", ()))),
+        ipv6_prefixes=tuple(sorted(row.get("ipv6_prefixes", ()))),
+        interface_type=row.get("interface_type", "interface"),
+        timeouts=row.get("timeouts", {}),
         manager=row.get("manager"),
     )
 

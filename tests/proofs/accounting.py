@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from enireconcile.spec import Document, Spec
-from enireconcile.spec.rows import EgressRule, IngressRule
+from enireconcile.spec.rows import FURTHER, EgressRule, IngressRule, NetworkInterface
 from tests.ec2 import World
 from tests.ec2.records import Address, Group, Instance, Interface, Resource
 
@@ -139,6 +139,8 @@ class Books:
         wanted = Counter(rule for each in row.ingress for rule in self._rules(live, each))
         if row.egress is None:
             wanted[(True, "-1", None, None, "v4", "0.0.0.0/0", "")] += 1
+            if self.world.data.vpcs[live.vpc_id].ipv6_cidr:
+                wanted[(True, "-1", None, None, "v6", "::/0", "")] += 1
         wanted.update(rule for each in row.egress or () for rule in self._rules(live, each))
         present = Counter((*rule.identity, rule.description or "") for rule in live.rules.values())
         yield from (f"missing: {address} has no rule {rule}" for rule in wanted - present)
@@ -158,7 +160,8 @@ class Books:
         if row.protocol in ("tcp", "udp"):
             first, last = (row.ports.first, row.ports.last) if row.ports else (0, 65535)
         elif row.protocol in ("icmp", "icmpv6"):
-            first, last = (row.ports.first if row.ports else -1), -1
+            first, last = (row.ports.first, row.ports.code) if row.ports else (-1, -1)
+            last = -1 if last is None else last
         egress = isinstance(row, EgressRule)
         for end in row.destinations if isinstance(row, EgressRule) else row.sources:
             kind, other = "group", end
@@ -237,10 +240,15 @@ class Books:
             }
         subnet = data.subnets[live.subnet_id]
         place = row.attachment
+        written = row.connection_tracking.written if row.connection_tracking else {}
+        timeouts = {_CAMEL[name]: value for name, value in written.items()}
         expected: dict[str, object] = {
             "zone": row.subnet.default_for_az or subnet.zone,
             "cidr": row.subnet.cidr or subnet.cidr,
-            "private_ips": [row.private_ip or live.ips[0]],
+            "private_ip": row.private_ip or next(iter(live.ips), None),
+            **_pools(row, live),
+            "interface_type": row.interface_type,
+            "timeouts": timeouts,
             "groups": groups,
             "description": row.description,
             "source_dest_check": row.source_dest_check,
@@ -259,7 +267,10 @@ class Books:
         actual: dict[str, object] = {
             "zone": subnet.zone if subnet.default_for_az else None,
             "cidr": subnet.cidr,
-            "private_ips": live.ips,
+            "private_ip": next(iter(live.ips), None),
+            **{many: sorted(held) for many, held in _held(live).items()},
+            "interface_type": live.interface_type,
+            "timeouts": {name: live.connection_tracking.get(name) for name in timeouts},
             "groups": set(live.group_ids),
             "description": live.description,
             "source_dest_check": live.source_dest_check,
@@ -281,7 +292,37 @@ class Books:
         target: tuple[str | None, str | None] = (None, None)
         if row.association is not None:
             record = self.ours.get(f"network_interfaces.{row.association.network_interface}")
-            target = (record.id, record.ips[0]) if isinstance(record, Interface) else ("?", "?")
+            private_ip = row.association.private_ip
+            target = (record.id, private_ip or record.ips[0]) if isinstance(record, Interface) else ("?", "?")
         expected = {"association": target, "tags": self._tags(address, row.tags)}
         actual = {"association": (live.interface_id, live.private_ip), "tags": live.tags}
         yield from self._differing(address, expected, actual)
+
+
+_CAMEL = {
+    "tcp_established_timeout": "TcpEstablishedTimeout",
+    "udp_stream_timeout": "UdpStreamTimeout",
+    "udp_timeout": "UdpTimeout",
+}
+
+
+def _held(live: Interface) -> dict[str, list[str]]:
+    """What an interface has beyond its primary address, by the keys of the spec."""
+    return {
+        "secondary_private_ips": live.ips[1:],
+        "ipv6_addresses": live.ipv6,
+        "ipv4_prefixes": live.prefixes4,
+        "ipv6_prefixes": live.prefixes6,
+    }
+
+
+def _pools(row: NetworkInterface, live: Interface) -> dict[str, object]:
+    """What it should have: what is listed, so many as are counted, or else nothing that anybody has asked for."""
+    expected: dict[str, object] = {}
+    for many, count in FURTHER:
+        held, number = sorted(_held(live)[many]), getattr(row, count)
+        if getattr(row, many) is not None:
+            expected[many] = sorted(getattr(row, many))
+        else:
+            expected[many] = held if number == len(held) else f"{number or 0} of EC2's choice"
+    return {many: [] if value == "0 of EC2's choice" else value for many, value in expected.items()}

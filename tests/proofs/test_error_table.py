@@ -22,6 +22,7 @@ ENI, INSTANCE, GROUP = "eni-0123456789abcdef0", "i-0123456789abcdef0", "sg-01234
 RULE = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 CALLS: Mapping[str, dict[str, Any]] = {
     "AllocateAddress": {},
+    "AssignIpv6Addresses": {"NetworkInterfaceId": ENI, "Ipv6PrefixCount": 1},
     "AssociateAddress": {"AllocationId": "eipalloc-0123456789abcdef0", "NetworkInterfaceId": ENI},
     "AttachNetworkInterface": {"NetworkInterfaceId": ENI, "InstanceId": INSTANCE, "DeviceIndex": 1},
     "AuthorizeSecurityGroupIngress": {"GroupId": GROUP, "IpPermissions": RULE},
@@ -37,6 +38,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "RevokeSecurityGroupIngress": {"GroupId": GROUP, "IpPermissions": RULE},
     "RunInstances": {"ImageId": "ami-0123456789abcdef0", "MinCount": 1, "MaxCount": 1},
     "StartInstances": {"InstanceIds": [INSTANCE]},
+    "UnassignIpv6Addresses": {"NetworkInterfaceId": ENI, "Ipv6Addresses": ["2001:db8::9"]},
     "UnassignPrivateIpAddresses": {"NetworkInterfaceId": ENI, "PrivateIpAddresses": ["10.0.0.9"]},
 }
 ROWS = [
@@ -61,17 +63,20 @@ ROWS = [
     ("DisassociateAddress", "InvalidAssociationID.NotFound", "", Meaning.DONE),
     ("ReleaseAddress", "InvalidAllocationID.NotFound", "", Meaning.DONE),
     ("UnassignPrivateIpAddresses", "InvalidParameterValue", "addresses are not assigned to", Meaning.DONE),
+    ("UnassignIpv6Addresses", "InvalidParameterValue", "addresses are not assigned to", Meaning.DONE),
     ("AttachNetworkInterface", "InvalidParameterValue", "already has an interface attached at", Meaning.ECHO),
     ("CreateSecurityGroup", "InvalidGroup.Duplicate", "", Meaning.ECHO),
     ("AuthorizeSecurityGroupIngress", "InvalidPermission.Duplicate", "", Meaning.ECHO),
     ("RevokeSecurityGroupIngress", "InvalidPermission.NotFound", "", Meaning.ECHO),
     ("AssociateAddress", "Resource.AlreadyAssociated", "", Meaning.REPLAN),
     ("CreateNetworkInterface", "InvalidIPAddress.InUse", "", Meaning.REPLAN),
+    ("AssignIpv6Addresses", "InvalidIPAddress.InUse", "", Meaning.REPLAN),
     ("RunInstances", "IdempotentInstanceTerminated", "", Meaning.SPENT),
     ("RunInstances", "IdempotentParameterMismatch", "", Meaning.SPENT),
     ("CreateNetworkInterface", "InvalidNetworkInterfaceID.NotFound", "", Meaning.SPENT),
     ("RunInstances", "InsufficientInstanceCapacity", "", Meaning.REFUSED),
     ("AllocateAddress", "AddressLimitExceeded", "", Meaning.REFUSED),
+    ("AssignIpv6Addresses", "InsufficientCidrBlocks", "", Meaning.REFUSED),
     ("RunInstances", "UnauthorizedOperation", "", Meaning.REFUSED),
     ("ReleaseAddress", "AuthFailure", "", Meaning.REFUSED),
     ("AssociateAddress", "Gateway.NotAttached", "", Meaning.REFUSED),
@@ -88,15 +93,17 @@ def server() -> Iterator[EC2Server]:
         yield server
 
 
-def _fault(url: str, call: str) -> Fault:
-    """What one attempt of a call comes to."""
+def _fault(url: str, call: str, *, patience: float = 20.0) -> Fault:
+    """What one attempt of a call comes to, when an answer may take so many seconds."""
     boto = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x")
     session = Session(boto, "us-east-1")
     session._clients["ec2"] = boto.client(
         "ec2",
         endpoint_url=url,
         region_name="us-east-1",
-        config=Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=0.3, connect_timeout=1),
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=patience, connect_timeout=1
+        ),
     )
     channel = Channel(session)
     try:
@@ -142,4 +149,4 @@ def test_an_answer_that_does_not_come_leaves_it_open() -> None:
     """Somebody listens and never answers: the time is up, and EC2 may have acted."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        assert _fault(url, "AllocateAddress").meaning is Meaning.UNSURE
+        assert _fault(url, "AllocateAddress", patience=0.3).meaning is Meaning.UNSURE

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from hypothesis import strategies as st
 
 from enireconcile.model import canonical
 from enireconcile.report import plan_json
+from enireconcile.spec.rows import FURTHER
 from tests.ec2 import Quotas, Settings
 from tests.house import House, open_house
 from tests.story import DRIFTS, Account, assert_is_the_story
+
+from .accounting import assert_exact
 
 EXAMPLES = int(os.environ.get("PROOFS_EXAMPLES", "12"))
 WORLD = Settings(
@@ -27,6 +32,9 @@ WORLD = Settings(
     quotas=Quotas(addresses=20),
 )  # fmt: skip
 GROUPS = ("red", "green", "blue")
+TIMEOUTS = st.fixed_dictionaries(
+    {"udp_timeout": st.sampled_from([30, 60])}, optional={"tcp_established_timeout": st.just(350)}
+)
 PEERS = ["0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "self", *GROUPS]
 
 rules: st.SearchStrategy[dict[str, Any]] = st.one_of(
@@ -35,7 +43,14 @@ rules: st.SearchStrategy[dict[str, Any]] = st.one_of(
         optional={"description": st.sampled_from(["a", "b b"])},
     ),
     st.sampled_from(
-        [{"protocol": "all"}, {"protocol": "icmp"}, {"protocol": "icmp", "ports": 8}, {"protocol": 50}]
+        [
+            {"protocol": "all"},
+            {"protocol": "icmp"},
+            {"protocol": "icmp", "ports": 8},
+            {"protocol": "icmp", "ports": "3/4"},
+            {"protocol": "icmpv6", "ports": 128},
+            {"protocol": 50},
+        ]
     ),
 )
 
@@ -51,6 +66,37 @@ def rule_lists(draw: st.DrawFn, end: str) -> list[dict[str, Any]]:
         other = draw(st.sampled_from(GROUPS))
         drawn["peer"] = {"protocol": "tcp", "ports": 4000, end: [other]}
     return list(drawn.values())
+
+
+def _dealt(draw: st.DrawFn, values: list[str], names: list[str]) -> dict[str, list[str]]:
+    """Values to names, at most one each: from one spec to the next they change hands."""
+    return {
+        name: draw(st.sampled_from([[], [value], [value]]))
+        for name, value in zip(names, draw(st.permutations(values)), strict=False)
+    }
+
+
+@st.composite
+def pools(draw: st.DrawFn, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Further addresses and prefixes by interface: listed, counted, or left out.
+
+    IPv4 prefixes are counted only, since addresses of EC2's choice may be inside of one that is listed.
+    """
+    lists = {
+        "secondary_private_ips": _dealt(draw, [f"172.31.1.{10 + number}" for number in range(5)], names),
+        "ipv6_addresses": _dealt(draw, [f"2001:db8::{number:x}" for number in range(10, 15)], names),
+        "ipv4_prefixes": {},
+        "ipv6_prefixes": _dealt(draw, [f"2001:db8:0:0:{number}::/80" for number in range(10, 15)], names),
+    }
+    rows: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for many, count in FURTHER:
+        for name, row in rows.items():
+            how = draw(st.sampled_from(["left out", "listed", "counted"]))
+            if how == "listed" and name in lists[many]:
+                row[many] = lists[many][name]
+            elif how == "counted":
+                row[count] = draw(st.integers(0, 2))
+    return rows
 
 
 @st.composite
@@ -81,17 +127,29 @@ def specs(draw: st.DrawFn) -> str:
             flag = draw(st.booleans())
             free = {"attachment": {"instance": instance, "device_index": index, "delete_on_termination": flag}}
         interfaces[f"free-{number}"] = free
-    for number, row in enumerate(interfaces.values()):
-        row["subnet"] = {"default_for_az": "us-east-1a"}
-        row |= draw(_maybe("private_ip", st.sampled_from([f"172.31.1.{20 + number}", f"172.31.1.{30 + number}"])))
+    further = draw(pools(list(interfaces)))
+    for number, (name, row) in enumerate(interfaces.items()):
+        row |= {"subnet": {"default_for_az": "us-east-1a"}, **further[name]}
+        if instances.get(name[:-2], {}).get("on_change") != "restart":
+            # Another primary address of a primary interface takes another instance.
+            primary = st.sampled_from([f"172.31.1.{20 + number}", f"172.31.1.{30 + number}"])
+            row |= draw(_maybe("private_ip", primary))
+        if name.startswith("free"):
+            row |= draw(_maybe("interface_type", st.just("trunk")))
+        row |= draw(_maybe("connection_tracking", TIMEOUTS))
         row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))
         row |= draw(_maybe("source_dest_check", st.booleans()))
         row |= draw(_maybe("security_groups", st.lists(st.sampled_from(GROUPS), min_size=1, unique=True)))
-        row |= draw(_maybe("secondary_private_ips", st.just([f"172.31.1.{10 + number}"])))
         row |= draw(_maybe("tags", st.just({"Team": draw(st.sampled_from(["a", "b"]))})))
-    targets = draw(st.permutations(sorted(interfaces)))
+    places = [{"network_interface": name} for name in sorted(interfaces)]
+    places += [
+        {"network_interface": name, "private_ip": private_ip}
+        for name, row in sorted(interfaces.items())
+        for private_ip in row.get("secondary_private_ips", ())
+    ]
+    targets = draw(st.permutations(places))
     addresses = {
-        f"ip-{number}": draw(st.sampled_from([{}, {"association": {"network_interface": target}}]))
+        f"ip-{number}": draw(st.sampled_from([{}, {"association": target}]))
         for number, target in enumerate(targets[: draw(st.integers(0, 4))])
     }
     head = {"version": 1, "stack": "random", "region": "us-east-1", "tags": {"Project": "x"}}
@@ -113,6 +171,18 @@ profile = settings(
 )
 
 
+@contextmanager
+def _dual_stack() -> Iterator[House]:
+    """An account whose default VPC has both families of addresses."""
+    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
+        data = house.strict.world.data
+        for vpc in data.vpcs.values():
+            vpc.ipv6_cidr = "2001:db8::/56"
+        for number, subnet in enumerate(data.subnets.values()):
+            subnet.ipv6_cidr = f"2001:db8:0:{number}::/64"
+        yield house
+
+
 def _settled(house: House, text: str) -> None:
     """Nothing differs, a further apply makes no mutating call, and planning twice gives one plan to the letter."""
     assert house.plan(text).empty
@@ -127,9 +197,10 @@ def _settled(house: House, text: str) -> None:
 @given(specs())
 def test_any_spec_converges_and_stays(text: str) -> None:
     """From an empty account: one apply, then nothing more to do; destroyed, nothing is left."""
-    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
+    with _dual_stack() as house:
         report = house.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
+        assert_exact(house.strict.world, house.spec(text))
         _settled(house, text)
         gone = house.apply("version: 1\nstack: random\nregion: us-east-1\n", prune=True)
         assert (gone.outcome, gone.error) == ("converged", None)
@@ -141,7 +212,7 @@ def test_any_spec_converges_and_stays(text: str) -> None:
 @given(specs(), specs())
 def test_any_spec_becomes_any_other(before: str, after: str) -> None:
     """One spec is edited into another one of the same stack: what has to go goes, the rest is mended."""
-    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
+    with _dual_stack() as house:
         assert house.apply(before).outcome == "converged"
         house.loop.now += 60
         report = house.apply(after, prune=True)

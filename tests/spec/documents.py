@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from enireconcile.spec import (
     Association,
     Attachment,
+    ConnectionTracking,
     Document,
     EgressRule,
     ElasticIp,
@@ -20,6 +23,7 @@ from enireconcile.spec import (
     SecurityGroup,
     Selector,
 )
+from enireconcile.spec.rows import FURTHER
 
 # Words and numbers that some reader of YAML takes for something else, beside any others.
 TRAPS = [
@@ -105,7 +109,10 @@ protocols = st.one_of(
     st.tuples(st.sampled_from(["tcp", "udp"]), st.none() | ports),
     st.tuples(
         st.sampled_from(["icmp", "icmpv6"]),
-        st.none() | st.integers(0, 255).map(lambda number: Ports(first=number, last=number)),
+        st.none()
+        | st.tuples(st.integers(0, 255), st.none() | st.integers(0, 255)).map(
+            lambda pair: Ports(first=pair[0], last=pair[0], code=pair[1])
+        ),
     ),
     st.tuples(st.sampled_from(["-1", "50"]), st.none()),
 )
@@ -167,6 +174,31 @@ failovers = st.builds(
 )
 
 
+timeouts = st.fixed_dictionaries(
+    {"tcp_established_timeout": st.integers(60, 432000)},
+    optional={"udp_stream_timeout": st.integers(60, 180), "udp_timeout": st.integers(30, 60)},
+).map(lambda words: ConnectionTracking(**words))
+
+
+@st.composite
+def further(draw: st.DrawFn, prefix: str, number: int) -> dict[str, Any]:
+    """Addresses and prefixes beyond the primary address, listed, counted or left out, and no two the same."""
+    lists = {
+        "secondary_private_ips": (f"{prefix}.{number + 100}", f"{prefix}.{number + 110}"),
+        "ipv6_addresses": (f"2001:db8::{number + 10:x}", f"2001:db8::1:{number:x}"),
+        "ipv4_prefixes": (f"{prefix}.{16 * number + 128}/28",),
+        "ipv6_prefixes": (f"2001:db8:0:0:{number + 1:x}::/80",),
+    }
+    found: dict[str, Any] = {}
+    for many, count in FURTHER:
+        how = draw(st.sampled_from(["left out", "listed", "counted"]))
+        if how == "listed":
+            found[many] = tuple(draw(st.lists(st.sampled_from(lists[many]), unique=True)))
+        elif how == "counted":
+            found[count] = draw(st.integers(0, 63))
+    return found
+
+
 @st.composite
 def interfaces(
     draw: st.DrawFn, subnet: Selector, number: int, groups: list[str], instance: str | None, index: int
@@ -182,6 +214,11 @@ def interfaces(
         delete_on_termination=draw(st.booleans()),
     )
     return NetworkInterface(
+        **draw(further(prefix, number)),
+        connection_tracking=draw(st.none() | timeouts),
+        interface_type=draw(
+            st.sampled_from(["interface", "trunk"] if attachment else ["interface", "efa", "branch"])
+        ),
         subnet=subnet,
         security_groups=draw(st.none() | st.permutations([*groups, "sg-12345678"]).map(tuple)),
         private_ip=draw(st.none() | st.just(f"{prefix}.{number + 10}")),

@@ -30,6 +30,8 @@ RULES: list[tuple[str, Any]] = [
     ("protocol: '17'", ("udp", None)),
     ("protocol: 1, ports: 8", ("icmp", Ports(first=8, last=8))),
     ("protocol: icmp", ("icmp", None)),
+    ("protocol: icmp, ports: 3/4", ("icmp", Ports(first=3, last=3, code=4))),
+    ("protocol: icmpv6, ports: '128/0'", ("icmpv6", Ports(first=128, last=128, code=0))),
     ("protocol: 58", ("icmpv6", None)),
     ("protocol: all", ("-1", None)),
     ("protocol: -1", ("-1", None)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from enireconcile.spec.rows import FURTHER
 from tests.spec.reading import HEAD, assert_refused, problems
 
 
@@ -112,6 +113,19 @@ security_groups:
         "remove one",
     ),
     Case(
+        "one ICMP type and code twice",
+        """
+security_groups:
+  web:
+    ingress:
+      - {protocol: icmp, ports: 3/4, sources: [self]}
+      - {protocol: 1, ports: 3/4, sources: [web]}
+""",
+        "7:45 security_groups.web.ingress.1.sources.0",
+        "the same rule as security_groups.web.ingress.0.sources.0",
+        "remove one",
+    ),
+    Case(
         "one source twice in a rule",
         "security_groups: {web: {ingress: [{protocol: icmp, sources: ['2001:DB8::/32', '2001:db8:0::/32']}]}}",
         "3:79 security_groups.web.ingress.0.sources.1",
@@ -204,18 +218,148 @@ network_interfaces:
         "leave it to EC2",
     ),
     Case(
+        "one IPv6 address twice in one subnet, in two spellings",
+        """
+network_interfaces:
+  a: {subnet: subnet-12345678, ipv6_addresses: ['2001:db8::a', '2001:db8::b']}
+  b: {subnet: subnet-12345678, ipv6_addresses: ['2001:DB8:0::A']}
+""",
+        "5:49 network_interfaces.b.ipv6_addresses.0",
+        "network_interfaces.a.ipv6_addresses.0 is 2001:db8::a in this subnet already",
+        "choose another",
+    ),
+    Case(
+        "one prefix twice on one interface",
+        "network_interfaces: {a: {subnet: subnet-12345678, ipv4_prefixes: [10.0.0.16/28, 10.0.0.16/28]}}",
+        "3:81 network_interfaces.a.ipv4_prefixes.1",
+        "network_interfaces.a.ipv4_prefixes.0 is 10.0.0.16/28 in this subnet already",
+        "choose another",
+    ),
+    Case(
+        "an address in another interface's prefix",
+        """
+network_interfaces:
+  a: {subnet: subnet-12345678, private_ip: 10.0.0.31}
+  b: {subnet: subnet-12345678, ipv4_prefixes: [10.0.0.16/28]}
+""",
+        "4:44 network_interfaces.a.private_ip",
+        "10.0.0.31 is in the prefix 10.0.0.16/28 of network_interfaces.b.ipv4_prefixes.0",
+        "outside of it",
+    ),
+    Case(
+        "an IPv6 address in its own interface's prefix",
+        """
+network_interfaces:
+  a: {subnet: subnet-12345678, ipv6_addresses: ['2001:db8::9'], ipv6_prefixes: ['2001:db8::/80']}
+""",
+        "4:49 network_interfaces.a.ipv6_addresses.0",
+        "2001:db8::9 is in the prefix 2001:db8::/80 of network_interfaces.a.ipv6_prefixes.0",
+        "outside of it",
+    ),
+    *(
+        Case(
+            f"{many} and {count}",
+            f"network_interfaces:\n  a:\n    subnet: subnet-12345678\n    {many}: []\n    {count}: 1",
+            f"7:{7 + len(count)} network_interfaces.a.{count}",
+            f"cannot go with {many}",
+            "keep one of the two",
+        )
+        for many, count in FURTHER
+    ),
+    Case(
+        "a prefix outside of its subnet",
+        "network_interfaces: {a: {subnet: {cidr: 10.0.0.0/24}, ipv4_prefixes: [10.0.1.16/28]}}",
+        "3:71 network_interfaces.a.ipv4_prefixes.0",
+        "10.0.1.16/28 is not in the subnet (10.0.0.0/24)",
+        "choose one inside of 10.0.0.0/24",
+    ),
+    Case(
+        "a prefix that is larger than its subnet's rest",
+        "network_interfaces: {a: {subnet: {cidr: 10.0.0.0/27}, ipv4_prefixes: [10.0.0.16/28]}}",
+        "3:71 network_interfaces.a.ipv4_prefixes.0",
+        "10.0.0.16/28 holds one of the five addresses that EC2 keeps in 10.0.0.0/27",
+        "choose one inside of 10.0.0.0/27",
+    ),
+    *(
+        Case(
+            f"an efa-only interface with {key}",
+            "network_interfaces:\n  a:\n    subnet: subnet-12345678\n    interface_type: efa-only\n"
+            f"    {key}: {value}",
+            f"7:{7 + len(key)} network_interfaces.a.{key}",
+            "an efa-only interface has no IP addresses",
+            "or choose the type efa",
+        )
+        for key, value in (
+            ("private_ip", "10.0.0.9"),
+            ("secondary_private_ips", "[10.0.0.9]"),
+            ("secondary_private_ip_count", 1),
+            ("ipv4_prefixes", "[10.0.0.16/28]"),
+            ("ipv4_prefix_count", 1),
+            ("ipv6_addresses", "['2001:db8::9']"),
+            ("ipv6_address_count", 1),
+            ("ipv6_prefixes", "['2001:db8::/80']"),
+            ("ipv6_prefix_count", 1),
+        )
+    ),
+    Case(
+        "an instance that boots with an efa-only interface",
+        WEB
+        + """network_interfaces:
+  a:
+    subnet: subnet-12345678
+    interface_type: efa-only
+    attachment: {instance: web, device_index: 0}
+""",
+        "8:47 network_interfaces.a.attachment.device_index",
+        "an instance cannot boot with an efa-only interface",
+        "index 1 or higher, or the type efa",
+    ),
+    Case(
+        "a branch interface with an attachment",
+        WEB
+        + """network_interfaces:
+  a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}
+  b: {subnet: subnet-12345678, interface_type: branch, attachment: {instance: web, device_index: 1}}
+""",
+        "6:56 network_interfaces.b.attachment",
+        "a branch interface is associated with a trunk, not attached to an instance",
+        "choose another type",
+    ),
+    Case(
+        "an adapter that is to fail over",
+        """
+instances: {x: {external: i-12345678}, y: {external: i-87654321}}
+network_interfaces:
+  a: {subnet: subnet-12345678, interface_type: efa, attachment: {instances: [x, y], device_index: 1}}
+""",
+        "5:66 network_interfaces.a.attachment.instances",
+        "moves between stopped instances only, so it cannot fail over",
+        "name one `instance`",
+    ),
+    Case(
+        "two adapters on one network card",
+        WEB
+        + """network_interfaces:
+  a: {subnet: subnet-12345678, interface_type: efa, attachment: {instance: web, device_index: 0}}
+  b: {subnet: subnet-12345678, interface_type: efa-only, attachment: {instance: web, device_index: 1}}
+""",
+        "6:70 network_interfaces.b.attachment",
+        "network_interfaces.a is the Elastic Fabric Adapter on card 0 of 'web' already",
+        "choose another card",
+    ),
+    Case(
         "an address outside of its subnet",
         "network_interfaces: {a: {subnet: {cidr: 10.0.0.0/24}, private_ip: 10.0.1.10}}",
         "3:67 network_interfaces.a.private_ip",
-        "10.0.1.10 is outside of subnet 10.0.0.0/24",
+        "10.0.1.10 is not in the subnet (10.0.0.0/24)",
         "from 10.0.0.4 to 10.0.0.254",
     ),
     *(
         Case(
-            f"the address {address}, which AWS keeps for itself",
+            f"the address {address}, which EC2 keeps for itself",
             f"network_interfaces: {{a: {{subnet: {{cidr: 10.0.0.0/28}}, private_ip: {address}}}}}",
             "3:67 network_interfaces.a.private_ip",
-            f"{address} is one of the five addresses that AWS keeps in 10.0.0.0/28",
+            f"{address} is one of the five addresses that EC2 keeps in 10.0.0.0/28",
             "from 10.0.0.4 to 10.0.0.14",
         )
         for address in ("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.15")
@@ -283,6 +427,16 @@ network_interfaces:
         "choose another",
     ),
     Case(
+        "an address for an interface that has no private one",
+        """
+network_interfaces: {a: {subnet: subnet-12345678, interface_type: efa-only}}
+elastic_ips: {one: {association: {network_interface: a}}}
+""",
+        "4:54 elastic_ips.one.association.network_interface",
+        "'a' is efa-only and has no IP address",
+        "another type",
+    ),
+    Case(
         "more tags on a stack than EC2 takes with ours",
         f"tags: {{{TAGS_47}, x: y}}\nelastic_ips: {{a: {{}}}}",
         "3:7 tags",
@@ -342,6 +496,34 @@ network_interfaces:
 network_interfaces:
   a: {subnet: {default_for_az: us-east-1a}}
   b: {subnet: {default_for_az: us-east-1b}}
+""",
+    "one prefix and one address in two subnets": """
+network_interfaces:
+  a: {subnet: {cidr: 10.0.0.0/24}, ipv4_prefixes: [10.0.0.16/28], ipv6_prefixes: ['2001:db8::/80']}
+  b: {subnet: {tags: {Name: x}}, ipv4_prefixes: [10.0.0.16/28], private_ip: 10.0.0.32}
+  c: {subnet: {tags: {Name: y}}, private_ip: 10.0.0.16, ipv6_addresses: ['2001:db8::1']}
+""",
+    "an efa-only interface that has none of what it cannot have": WEB
+    + """network_interfaces:
+  a: {subnet: subnet-12345678, interface_type: efa, attachment: {instance: web, device_index: 0}}
+  b:
+    subnet: subnet-12345678
+    interface_type: efa-only
+    secondary_private_ips: []
+    ipv6_address_count: 0
+    attachment: {instance: web, device_index: 0, network_card_index: 1}
+  c: {subnet: subnet-12345678, interface_type: branch}
+  d: {subnet: subnet-12345678, interface_type: trunk, attachment: {instance: web, device_index: 1}}
+  e: {subnet: subnet-12345678, interface_type: efa}
+  f: {subnet: subnet-12345678, interface_type: efa}
+""",
+    "one ICMP type with two codes, and with any": """
+security_groups:
+  a:
+    ingress:
+      - {protocol: icmp, ports: 3/3, sources: [self]}
+      - {protocol: icmp, ports: 3/4, sources: [self]}
+      - {protocol: icmp, ports: 3, sources: [self]}
 """,
     "a role in the guarded account": (
         "account_id: 123456789012\nassume_role_arn: arn:aws:iam::123456789012:role/ops"
