@@ -89,11 +89,6 @@ class LiveNetworkInterface:
         """All addresses and prefixes but the primary address."""
         return (*self.secondary_ips, *self.ipv6_addresses, *self.ipv4_prefixes, *self.ipv6_prefixes)
 
-    @property
-    def private_ips(self) -> tuple[str, ...]:
-        """All its private IPv4 addresses, the primary one first."""
-        return (self.private_ip, *self.secondary_ips)
-
 
 def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
     """An item of DescribeNetworkInterfaces. Interfaces keep their tags in ``TagSet``."""

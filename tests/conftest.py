@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
-from .house import SLOW, Foreign, House, at_home, open_house
+from .house import ENVIRONMENT, SLOW, Foreign, House, at_home, open_house
+from .s3 import Clock, S3Server
 from .virtual import VirtualLoop
 
 
@@ -40,7 +40,9 @@ def slow_house(tmp_path: Path) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    """moto's server: its URL."""
+    """moto's server: its URL. Loading moto takes long, and few tests want it."""
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -57,3 +59,18 @@ def moto_house(moto: str, tmp_path: Path) -> Iterator[House]:
     connection.close()
     with at_home(Foreign(moto), VirtualLoop(), tmp_path / "state") as house:
         yield house
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Of an S3, and of the hosts that use it."""
+    return Clock()
+
+
+@pytest.fixture
+def s3(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 to which every client in this process, and every process that it starts, goes."""
+    with S3Server(clock) as server:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": server.url}.items():
+            monkeypatch.setenv(name, value)
+        yield server

@@ -29,35 +29,12 @@ from enireconcile.store.bucket import BEAT, LEASE, BucketStore, Lease, ObjectLog
 from .ec2 import EC2Server, Hook, World
 from .house import ENVIRONMENT, STORY
 from .processes import PATIENCE, running, written
-from .s3 import BUCKET, Drop, Refuse, Request, S3Server
+from .s3 import BUCKET, Clock, Drop, Refuse, Request, S3Server
 
 SCOPE = "123456789012-us-east-1-two-enis"
 LOCK, JOURNAL, REPORT = (f"team/{SCOPE}/{name}" for name in ("lock.json", "journal.jsonl", "report.json"))
 SPEC = str(STORY)
 NEVER = 1e9
-
-
-class Clock:
-    """S3's, and that of the hosts: they agree on how fast time goes and on nothing else."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def s3(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    with S3Server(clock) as server:
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": server.url}.items():
-            monkeypatch.setenv(name, value)
-        yield server
 
 
 @functools.cache

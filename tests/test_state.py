@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,33 +21,13 @@ from enireconcile.store.directory import Directory
 from .ec2 import EC2Server, World
 from .house import ENVIRONMENT, STORY
 from .processes import running, written
-from .s3 import BUCKET, S3Server
+from .s3 import BUCKET, Clock, S3Server
 from .test_cli import Run, command, server
 
 __all__ = ["command", "server"]
 SPEC = str(STORY)
 SCOPE = "123456789012-us-east-1-two-enis"
 S3 = f"s3://{BUCKET}/team"
-
-
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def s3(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    with S3Server(clock) as s3:
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": s3.url}.items():
-            monkeypatch.setenv(name, value)
-        yield s3
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from enireconcile.kinds.parts import (
     detach,
     device_slot,
     evict,
-    former_interfaces,
     free,
     groups_settled,
     interface_slot,
@@ -235,7 +234,7 @@ def _clear(
     occupant = instance.occupant(card, index)
     if occupant is None or (live is not None and occupant.network_interface_id == live.id):
         return [], ()
-    if occupant.network_interface_id in {former.id for former in former_interfaces(address, world)}:
+    if occupant.network_interface_id in {former.id for former in world.replaced.get(address, ())}:
         return [], ()
     refuse_primary(address, occupant.network_interface_id, index, card, instance.id)
     name = world.name_of(occupant.network_interface_id)

@@ -220,12 +220,11 @@ class Kind(ABC):
     """See the module's docstring.
 
     ``section`` is the section of the spec whose rows it reads, ``immutable`` the attributes that EC2 cannot
-    change in place. With ``replaceable`` a difference in one of these makes a new resource in place of the old.
+    change in place.
     """
 
     section: ClassVar[str]
     immutable: ClassVar[tuple[str, ...]] = ()
-    replaceable: ClassVar[bool] = False
 
     @abstractmethod
     def want(self, name: str, world: World) -> dict[str, Any]:
@@ -249,7 +248,7 @@ class Kind(ABC):
 
     def replaces(self, item: Item, world: World) -> bool:
         """May a new resource take the place of this one, where one of its fixed attributes differs?"""
-        return self.replaceable
+        return False
 
     def follows(self, replaced: Collection[str], world: World) -> Sequence[str]:
         """Addresses of this kind's resources that must be replaced when those at ``replaced`` are."""

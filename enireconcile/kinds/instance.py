@@ -299,11 +299,13 @@ def _options_params(want: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _modify_options(item: Item, world: World) -> Step:
-    have = item.have or {}
-    closing = item.want["metadata_options"] | {"http_put_response_hop_limit": 0}
-    was = have["metadata_options"] | {"http_put_response_hop_limit": 0}
+    was = (item.have or {})["metadata_options"]
     # To open a way disturbs nobody; whoever still uses the one that is closed is cut off.
-    opens = all(was[name] == value or value in ("optional", "enabled") for name, value in closing.items())
+    opens = all(
+        was[name] == value or value in ("optional", "enabled")
+        for name, value in item.want["metadata_options"].items()
+        if name != "http_put_response_hop_limit"
+    )
     options = _options_params(item.want)
     return Step(
         id=f"{item.address}/ModifyInstanceMetadataOptions",

@@ -46,7 +46,6 @@ class NetworkInterfaces(Kind):
 
     section = SECTION
     immutable = ("subnet", "private_ip", "interface_type")
-    replaceable = True
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.network_interfaces[name]
@@ -93,6 +92,9 @@ class NetworkInterfaces(Kind):
         """Its groups."""
         groups = world.document.security_groups
         return [f"security_groups.{name}" for name in item.want.get("security_groups", ()) if name in groups]
+
+    def replaces(self, item: Item, world: World) -> bool:
+        return True
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):

@@ -160,11 +160,6 @@ def private_slot(subnet_id: str, private_ip: str) -> str:
     return f"private:{subnet_id}:{private_ip}"
 
 
-def former_interfaces(address: str, world: World) -> tuple[LiveNetworkInterface, ...]:
-    """The interfaces that were of this name, and that another one replaces."""
-    return tuple(live for live in world.replaced.get(address, ()) if isinstance(live, LiveNetworkInterface))
-
-
 def further_ips(name: str, world: World) -> tuple[str, ...]:
     """The private addresses beside the primary one that the spec gives an interface, unless others may."""
     if world.leaves(f"{INTERFACES_OF_SPEC}.{name}", "secondary_private_ips"):
