@@ -26,7 +26,7 @@ from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError, GuardError, LockedError, LostLockError, StoppedError, bug
 from enireconcile.files import write_whole
 from enireconcile.guards import Allowed, guard, objections, refusal
-from enireconcile.interrupt import Interrupt, leave
+from enireconcile.interrupt import Interrupt, leave, listening
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import (
@@ -168,7 +168,7 @@ def plan(specs: Sequence[Spec], connection: Connection, options: PlanOptions) ->
 def _plan_one(spec: Spec, channel: Channel, options: PlanOptions, part: Sequence[str]) -> Plan:
     began, region = time.time(), channel.session.region
     try:
-        made = asyncio.run(survey(Reader(channel), spec, region, prune=options.prune, targets=part))
+        made = listening(survey(Reader(channel), spec, region, prune=options.prune, targets=part))
     except EnireconcileError as error:
         failed = _failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
         _measure(options.metrics, metrics.of_report(failed, "plan"))
@@ -253,7 +253,7 @@ def _stale(spec: Spec, connection: Connection, options: ApplyOptions) -> Sequenc
     saved = options.saved[spec.file]
     with replace(connection, region=saved.plan.region).open(spec, read_only=True) as channel:
         region, part = channel.session.region, options.parts[spec.file]
-        fresh = asyncio.run(survey(Reader(channel), spec, region, prune=options.prune, targets=part))
+        fresh = listening(survey(Reader(channel), spec, region, prune=options.prune, targets=part))
     return [*reasons_against(saved, spec.digest, fresh), *objections(saved.plan, options.allowed)]
 
 
@@ -501,7 +501,7 @@ def unlock(
 def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: bool, force: bool) -> None:
     from enireconcile.store import open_store
 
-    account = asyncio.run(account_of(Reader(channel)))
+    account = listening(account_of(Reader(channel)))
     guard_account(spec, account)
     scope = f"{account}-{channel.session.region}-{spec.document.stack}"
     store = open_store(state, channel.session)
@@ -593,7 +593,7 @@ def _apply_locked(
         ):
             return await task
 
-    report = asyncio.run(run())
+    report = listening(run())
     news = options.news.are(f"the report of {spec.document.stack}", report.outcome)
     if options.output == "text" and (news or report.outcome != "unchanged"):
         click.echo(report_text(report))

@@ -17,6 +17,32 @@ T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AT_ONCE = b"stopped at once; run it again to finish\n"
 
+_PULSE = 0.2
+"""Seconds for which a signal may go unheard."""
+
+
+def listening(work: Coroutine[Any, Any, T]) -> T:
+    """Run work in an event loop that hears signals.
+
+    Python handles a signal only between two of its own instructions. One that comes right before the loop falls
+    asleep, or that another thread is given, wakes nobody: the loop would sleep until something else happens. So it
+    never sleeps for long.
+    """
+
+    async def run() -> T:
+        pulse = asyncio.ensure_future(_pulse())
+        try:
+            return await work
+        finally:
+            pulse.cancel()
+
+    return asyncio.run(run())
+
+
+async def _pulse() -> None:
+    while True:
+        await asyncio.sleep(_PULSE)
+
 
 class Interrupt:
     """Inside its context the signals are ours, whichever event loop runs, or none. For the main thread only.
@@ -84,7 +110,7 @@ class Interrupt:
                 await asyncio.wait({waiting}, timeout=seconds)
                 waiting.cancel()
 
-        asyncio.run(sleep())
+        listening(sleep())
         return not self.wished
 
     def unless_wished(self, reading: Coroutine[Any, Any, T]) -> T:
@@ -96,7 +122,7 @@ class Interrupt:
                 return await task
 
         try:
-            return asyncio.run(run())
+            return listening(run())
         except asyncio.CancelledError:
             raise StoppedError(f"stopped by {self.wished}; nothing was changed") from None
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from enireconcile.interrupt import listening
 from enireconcile.store.directory import Directory
 
 from .ec2 import Call, EC2Server, Hook, World
@@ -156,6 +159,36 @@ def test_the_time_is_up(server: EC2Server, tmp_path: Path) -> None:
         code, _ = run.end()
     assert (code, written(report)["outcome"], written(report)["error"]) == (5, "partial", "the time is up")
     assert server.mutating() == []
+
+
+@pytest.fixture
+def unhurried() -> Iterator[None]:
+    """No thread gives way to another one before it sleeps."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(10)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.timeout(30)
+def test_a_signal_that_wakes_nobody_is_heard() -> None:
+    """Another thread is given the signal while the loop sleeps, with nothing else that could wake it."""
+    asleep = threading.Event()
+
+    def interrupt() -> None:
+        asleep.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    async def sleep() -> None:
+        asleep.set()
+        await asyncio.Event().wait()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        listening(sleep())
+    thread.join()
 
 
 @pytest.mark.parametrize("number", NUMBERS)
