@@ -630,9 +630,7 @@ def _asker(
                 raise GuardError(
                     "nobody is there to approve the plan", hint="give --auto-approve (-y) to run unattended"
                 )
-            with interrupt.asking():
-                yes = _confirmed("Apply this plan?")
-            if not yes:
+            if not interrupt.asked(lambda: _confirmed("Apply this plan?")):
                 raise GuardError("the plan was not approved; nothing was changed")
         progress.begin(plan)
         if not options.auto_approve:

@@ -126,16 +126,17 @@ class Interrupt:
         except asyncio.CancelledError:
             raise StoppedError(f"stopped by {self.wished}; nothing was changed") from None
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """While somebody is asked, a signal is an answer: KeyboardInterrupt."""
-
+    def asked(self, question: Callable[[], bool]) -> bool:
+        """The answer to a question, to which a signal is a no: also one that comes right after a yes."""
         ours = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
         try:
-            yield
-        finally:
-            for number, handler in ours.items():
-                signal.signal(number, handler)
+            try:
+                return question()
+            finally:
+                for number, handler in ours.items():
+                    signal.signal(number, handler)
+        except KeyboardInterrupt:
+            return False
 
 
 def leave(code: int) -> NoReturn:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.interrupt import listening
+from enireconcile.interrupt import Interrupt, listening
 from enireconcile.store.directory import Directory
 
 from .ec2 import Call, EC2Server, Hook, World
@@ -102,6 +102,21 @@ def test_at_the_question(server: EC2Server, tmp_path: Path, number: signal.Signa
     assert (code, written(report)["outcome"]) == (3, "refused")
     assert "the plan was not approved; nothing was changed" in run.stderr
     assert server.mutating() == []
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_right_after_a_yes(number: signal.Signals) -> None:
+    """It comes between the answer and what the answer would begin: a no, and the next signal is a wish again."""
+
+    def question() -> bool:
+        signal.raise_signal(number)
+        return True
+
+    with Interrupt() as interrupt:
+        assert interrupt.asked(question) is False
+        assert interrupt.wished is None
+        signal.raise_signal(number)
+        assert interrupt.wished
 
 
 def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate: threading.Event) -> None:

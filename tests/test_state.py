@@ -115,7 +115,7 @@ def test_a_directory_that_anybody_can_write_to(
     ran = command("apply", "-y", SPEC)
     assert ran.code == 1
     assert f"anybody can write to the state directory {open_to_all}" in ran.stderr
-    assert f"chmod go-w {open_to_all}" in ran.stderr
+    assert f"chmod go-w {open_to_all}, or give another one with --state" in ran.stderr
     assert server.mutating() == []
 
 

@@ -209,7 +209,8 @@ def _refuse_others(path: Path, *, shared: bool = False) -> None:
         )
     if mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode) and not (shared and mode & stat.S_ISVTX):
         raise EnireconcileError(
-            f"anybody can write to the state directory {path} (mode {mode:04o})", hint=f"chmod go-w {path}"
+            f"anybody can write to the state directory {path} (mode {mode:04o})",
+            hint=f"chmod go-w {path}, or give another one with --state",
         )
 
 
