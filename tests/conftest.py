@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import shutil
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,15 @@ import pytest
 from .house import ENVIRONMENT, SLOW, Foreign, House, at_home, open_house
 from .s3 import Clock, S3Server
 from .virtual import VirtualLoop
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 (every test has a directory of its own in it)
+_ROOM = 2**30
+
+
+def pytest_configure() -> None:
+    """Temporary files go to memory where there is room: journals are flushed to the disk before every call."""
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from enireconcile.store.directory import Directory
 from enireconcile.survey import account_of, survey
 
 from .ec2 import EC2Server, Settings, World
+from .ec2.clients import Lent, give_back, lend
 from .virtual import VirtualLoop, run
 
 STORY = Path(__file__).parent.parent / "specs" / "two-enis.yaml"
@@ -51,7 +52,29 @@ class Foreign:
     url: str
 
     def client(self, service: str = "ec2") -> Any:
-        return _boto().client(service, endpoint_url=self.url, region_name="us-east-1")  # type: ignore[call-overload]
+        return _foreign(self.url, service)
+
+
+@functools.cache
+def _foreign(url: str, service: str) -> Any:
+    return _boto().client(service, endpoint_url=url, region_name="us-east-1")  # type: ignore[call-overload]
+
+
+@dataclass
+class _Session(Session):
+    """One of our own, but with clients that earlier tests have left."""
+
+    _lent: list[Lent] = field(default_factory=list)
+
+    def _make(self, service: str) -> Any:
+        key = ("house", service, self.region, self.read_only)
+        lent = lend(key, os.environ["AWS_ENDPOINT_URL"], lambda: super(_Session, self)._make(service))
+        self._lent.append(lent)
+        return lent.client
+
+    def close(self) -> None:
+        while self._lent:
+            give_back(self._lent.pop())
 
 
 @dataclass
@@ -128,7 +151,7 @@ class House:
 
     @contextmanager
     def _channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
-        channel = Channel(Session(_boto(), spec.document.region or "us-east-1", read_only=read_only))
+        channel = Channel(_Session(_boto(), spec.document.region or "us-east-1", read_only=read_only))
         try:
             yield channel
         finally:

@@ -42,21 +42,21 @@ class Session:
     def client(self, service: str) -> Any:
         with self._lock:
             if service not in self._clients:
-                client = self._make(service)
-                if self.read_only:
-                    client.meta.events.register("before-call", _refuse_writes)
-                self._clients[service] = client
+                self._clients[service] = self._make(service)
             return self._clients[service]
 
     def _make(self, service: str) -> Any:
         try:
-            return self.boto.client(  # type: ignore[call-overload]
+            client = self.boto.client(  # type: ignore[call-overload]
                 service, region_name=self.region, config=_config(self.parallelism, service)
             )
         except (BotoCoreError, ValueError) as error:
             raise EnireconcileError(
                 f"no {service} client: {error}", hint="check AWS_ENDPOINT_URL and the AWS configuration"
             ) from None
+        if self.read_only:
+            client.meta.events.register("before-call", _refuse_writes)
+        return client
 
     def close(self) -> None:
         for client in self._clients.values():

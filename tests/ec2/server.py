@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import sys
@@ -15,12 +16,18 @@ from botocore.config import Config
 
 from . import wire
 from .calls import Call
+from .clients import Lent, give_back, lend
 from .errors import EC2Error
 from .faults import Drop, Faults
 from .world import World
 
-_session_lock = threading.Lock()
-_session: boto3.session.Session | None = None
+
+@functools.cache
+def _session() -> boto3.session.Session:
+    """Models are read once for all tests of a process."""
+    return boto3.session.Session(
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="not-a-secret", region_name="us-east-1"
+    )
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -105,7 +112,7 @@ class EC2Server:
         """What went wrong in the server itself; leaving the context raises the first one."""
         self._port = port
         self._lock = threading.Lock()
-        self._clients: list[Any] = []
+        self._lent: list[Lent] = []
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
         self._requests = 0
@@ -113,7 +120,7 @@ class EC2Server:
     def __enter__(self) -> Self:
         self._listener = _Listener(self, self._port)
         self._thread = threading.Thread(
-            target=self._listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+            target=self._listener.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True
         )
         self._thread.start()
         return self
@@ -123,8 +130,8 @@ class EC2Server:
     ) -> None:
         assert self._listener is not None
         assert self._thread is not None
-        for client in self._clients:
-            client.close()
+        while self._lent:
+            give_back(self._lent.pop())
         self._listener.shutdown()
         self._thread.join()
         self._listener.close_all()
@@ -149,22 +156,19 @@ class EC2Server:
             "read_timeout": 30,
             **config,
         }
-        global _session  # noqa: PLW0603 - models are read once for all tests of a process
-        with _session_lock:
-            if _session is None:
-                _session = boto3.session.Session(
-                    aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-                    aws_secret_access_key="not-a-secret",
-                    region_name=self.world.settings.region,
-                )
-            client = _session.client(
+        region = self.world.settings.region
+
+        def make() -> Any:
+            return _session().client(
                 service,  # type: ignore[call-overload]
                 endpoint_url=self.url,
-                region_name=self.world.settings.region,
+                region_name=region,
                 config=Config(**options),
             )
-        self._clients.append(client)
-        return client
+
+        lent = lend((service, region, repr(sorted(options.items()))), self.url, make)
+        self._lent.append(lent)
+        return lent.client
 
     def mutating(self) -> list[Call]:
         """The calls that could have changed something, in order of arrival."""
