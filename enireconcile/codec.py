@@ -8,7 +8,7 @@ whose keys are not plain text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -38,25 +38,29 @@ class Sealed:
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Change, Expect, Field, Leftover, Look, Plan, Ref, Sealed, Step)
 }
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _WORDS: dict[str, type[Enum]] = {kind.__name__: kind for kind in (Action, Impact)}
 
 
 def encode(value: Any) -> Any:
     """The value in JSON's words. Raises TypeError for what no plan has in it."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Secret):
         return encode(Sealed(value.digest))
     if isinstance(value, Enum):
         return {"$": type(value).__name__, "value": str(value)}
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if is_dataclass(value) and type(value).__name__ in _CLASSES:
-        words = {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+    if type(value) in _FIELDS:
+        words = {name: encode(getattr(value, name)) for name in _FIELDS[type(value)]}
         return {"$": type(value).__name__, **words}
     if isinstance(value, list):
         return [encode(item) for item in value]
     if isinstance(value, tuple):
         return {"$tuple": [encode(item) for item in value]}
     if isinstance(value, frozenset):
+        if all(type(item) is str for item in value):
+            return {"$set": sorted(value)}
         return {"$set": sorted((encode(item) for item in value), key=canonical)}
     if isinstance(value, Mapping):
         return _encoded_mapping(value)

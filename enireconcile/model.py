@@ -327,7 +327,14 @@ def plain(value: Any) -> Any:
 
 def canonical(value: Any) -> str:
     """One spelling for equal values: JSON with sorted keys and no white space."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
+    try:
+        return _SPELLING.encode(value)
+    except TypeError:
+        # A mapping has keys that are no text.
+        return _SPELLING.encode(plain(value))
+
+
+_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plain)
 
 
 def fingerprint(value: Any) -> str:
