@@ -7,7 +7,7 @@ primary interfaces, which never move, are left out of the state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations, product
@@ -88,18 +88,23 @@ RELABELLINGS = tuple(
 )
 
 
-def orbit(state: State) -> frozenset[State]:
+def keeping(state: State) -> tuple[Relabelling, ...]:
+    """The relabellings that change nothing about a state."""
+    return tuple(relabelling for relabelling in RELABELLINGS if relabelling.of(state) == state)
+
+
+def orbit(state: State, relabellings: Sequence[Relabelling] = RELABELLINGS) -> frozenset[State]:
     """Everything that differs from the state in names only."""
-    return frozenset(relabelling.of(state) for relabelling in RELABELLINGS)
+    return frozenset(relabelling.of(state) for relabelling in relabellings)
 
 
-def representatives(states: Iterable[State] = STATES) -> dict[State, int]:
+def representatives(relabellings: Sequence[Relabelling] = RELABELLINGS) -> dict[State, int]:
     """The first state of every orbit, and how many states the orbit has."""
     found: dict[State, int] = {}
     seen: set[State] = set()
-    for state in sorted(states):
+    for state in sorted(STATES):
         if state not in seen:
-            same = orbit(state)
+            same = orbit(state, relabellings)
             found[state] = len(same)
             seen |= same
     return found
