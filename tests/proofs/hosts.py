@@ -7,10 +7,9 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,10 @@ from typing import Any
 from enireconcile.model import Step
 from enireconcile.spec import Spec, load
 from enireconcile.survey import survey
+from tests import nursery
 from tests.ec2 import Call, Drop, EC2Server, Hook, Settings, World
 from tests.house import ENVIRONMENT, STORY, at_home
+from tests.nursery import Child
 from tests.virtual import VirtualLoop
 
 RICH = Path(__file__).parent / "rich.yaml"
@@ -162,30 +163,25 @@ class Host:
     world: World
     state: Path
     server: EC2Server = field(init=False)
-    process: subprocess.Popen[str] | None = None
+    begin: Callable[[Sequence[str], Mapping[str, str]], Child | subprocess.Popen[str]] = nursery.start
+    process: Child | subprocess.Popen[str] | None = None
 
     def __post_init__(self) -> None:
         self.server = EC2Server(self.world)
 
     def start(self, spec: Path, *options: str) -> None:
         """Begins ``apply``; its events go to stdout as JSON."""
-        command = [sys.executable, "-m", "enireconcile", "apply", "-y", "--output", "json"]
+        command = ["apply", "-y", "--output", "json", "--settle-timeout", SETTLE, *options, str(spec)]
         mine = {"AWS_ENDPOINT_URL": self.server.url, "ENIRECONCILE_STATE": str(self.state)}
         with _ENVIRONMENT:
             environment = {**os.environ, **ENVIRONMENT, **mine}
-        self.process = subprocess.Popen(
-            [*command, "--settle-timeout", SETTLE, *options, str(spec)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = self.begin(command, environment)
 
     def end(self) -> Ended:
         """Waits for the process."""
         assert self.process is not None
         stdout, stderr = self.process.communicate(timeout=PATIENCE)
-        return Ended(self.process.returncode, stdout, stderr)
+        return Ended(self.process.wait(), stdout, stderr)
 
     def apply(self, spec: Path, *options: str) -> Ended:
         self.start(spec, *options)

@@ -20,6 +20,7 @@ import pytest
 
 from tests.ec2 import Call, World
 from tests.house import open_house
+from tests.nursery import cold
 from tests.story import DRIFTS, Account
 
 from .accounting import assert_exact
@@ -110,7 +111,7 @@ def test_killed_while_mending(drift: str, nth: int, tmp_path: Path, proofs: Proo
 def test_no_call_is_left_out(name: str, tmp_path: Path) -> None:
     """An apply that nobody kills makes exactly the calls at which the others are killed, and each once."""
     spec, world = PATHS[name], World(DELAYS, Clock())
-    with on(Host(world, tmp_path)) as host:
+    with on(Host(world, tmp_path, begin=cold)) as host:
         ended = host.apply(spec)
         assert ended.result == (0, "converged"), str(ended)
         acted = [label(call, world) for call in host.server.mutating() if call.acted]

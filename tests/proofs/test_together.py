@@ -222,11 +222,12 @@ def test_an_address_allocated_long_after_the_plan_is_told(world: World, tmp_path
 
 
 def test_an_address_that_can_be_seen_is_not_allocated_again(world: World, tmp_path: Path, proofs: Proofs) -> None:
-    """The second host comes when the first has its addresses and nothing else: it makes none of its own."""
+    """The second host comes when the first has its addresses and is still at work: it makes none of its own."""
     first, second = Host(world, tmp_path / "first"), Host(world, tmp_path / "second")
     look_around = threading.Event()
     with on(first), on(second):
         allocated = first.has_made(_allocating, nth=2)
+        first.held_at(_called("RunInstances instances.web", world), second.has_made(_changing))
         second.held_at_the_door(look_around)
         first.start(STORY)
         second.start(STORY)
