@@ -35,11 +35,15 @@ def place(
     interfaces: Mapping[str, LiveNetworkInterface],
     instances: Mapping[str, LiveInstance],
     checks: Mapping[str, str],
+    vanished: Mapping[str, str],
 ) -> Placement:
-    """``interfaces`` and ``instances`` are live records by logical name, without those on their way out."""
+    """``interfaces`` and ``instances`` are live records by logical name, without those on their way out.
+
+    ``vanished`` maps the ids of those, and of instances that are gone, to their names.
+    """
     places: dict[str, Place] = {}
     stranded: dict[str, str] = {}
-    names = {record.id: name for name, record in instances.items()}
+    names = {**vanished, **{record.id: name for name, record in instances.items()}}
     for name, row in document.network_interfaces.items():
         at = row.attachment
         if at is None:

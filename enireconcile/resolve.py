@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from enireconcile.adoption import adoptions
-from enireconcile.aims import Aims
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.failover import place
 from enireconcile.kinds.base import Record, World
@@ -54,11 +53,9 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
     externals = _choose_externals(spec, live, problems)
     _check_zones(spec, subnets, chosen, _zones(world, externals), problems)
     _check_addresses(spec, subnets, chosen, world, problems)
+    _check_targets(spec, world, problems)
     _check_group_names(spec, vpcs, live, problems)
     default_groups = _default_groups(spec, subnets, chosen, live, world, problems)
-    zones = {name: chosen[subnet].zone for name, subnet in subnets.items()}
-    aims = Aims(spec, live, world, externals, zones, problems)
-    targets = aims.targets()
     if problems:
         raise SpecErrors(problems)
     placement = place(
@@ -66,6 +63,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         _by_name("network_interfaces", LiveNetworkInterface, world.owned),
         externals | _by_name("instances", LiveInstance, world.owned),
         live.checks,
+        _vanished(spec, live),
     )
     world = replace(
         world,
@@ -78,12 +76,20 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         externals=externals,
         places=placement.places,
         stranded=placement.stranded,
-        targets=targets,
-        strangers=aims.strangers,
     )
     unnamed = () if prune else sorted(set(owned) - named)
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
     return Resolved(world, leftovers)
+
+
+def _vanished(spec: Spec, live: Live) -> dict[str, str]:
+    """Ids and names of instances that are on their way out, or not there any more."""
+    names = {row.external.id: name for name, row in spec.document.external_instances.items() if row.external.id}
+    prefix = "instances."
+    for instance in live.instances:
+        if instance.going and (address := instance.tags.get(NAME_TAG, "")).startswith(prefix):
+            names[instance.id] = address.removeprefix(prefix)
+    return names
 
 
 def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[str, R]:
@@ -101,8 +107,7 @@ def _owned(live: Live) -> tuple[dict[str, Record], dict[str, tuple[Record, ...]]
         *live.security_groups,
         *(instance for instance in live.instances if not instance.going),
         *live.network_interfaces,
-        # A service may copy tags onto addresses of its own.
-        *(address for address in live.elastic_ips if address.manager is None),
+        *live.elastic_ips,
     ]
     by_address: dict[str, list[Record]] = {}
     for record in present:
@@ -225,10 +230,10 @@ def _said(selector: Selector) -> str:
 
 
 def _choose_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
-    """One instance for each selector. A failover can do without one of its instances, others cannot."""
+    """One instance for each selector. A failover can do without one of its instances, an attachment cannot."""
     needed = {
         row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
-    } | {row.association.instance for row in spec.document.elastic_ips.values() if row.association is not None}
+    }
     chosen: dict[str, LiveInstance] = {}
     for name, found in live.externals.items():
         path = ("instances", name, "external")
@@ -323,6 +328,22 @@ def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
     if version == 6:
         return subnet.ipv6_cidrs
     return (subnet.cidr,) if subnet.cidr else ()
+
+
+def _check_targets(spec: Spec, world: World, problems: list[Problem]) -> None:
+    """An Elastic IP stands for an address that an adopted interface has; of all others the spec says which."""
+    for name, row in spec.document.elastic_ips.items():
+        target = row.association
+        if target is None or target.private_ip is None:
+            continue
+        address = f"network_interfaces.{target.network_interface}"
+        live, interface = world.record(address, LiveNetworkInterface), world.rows[address]
+        if live is None or (interface.says("private_ip") and interface.says("secondary_private_ips")):
+            continue
+        if target.private_ip not in (live.private_ip, *live.secondary_ips):
+            has = ", ".join((live.private_ip, *live.secondary_ips))
+            words = f"{target.private_ip} is no address of {live.id}", f"it has {has}"
+            problems.append(spec.problem(("elastic_ips", name, "association", "private_ip"), *words))
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:

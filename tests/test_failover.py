@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact
 
 from .firewalls import SPEC, Firewalls
-from .house import House
+from .house import SLOW, House, open_house
 
 
 @pytest.fixture
@@ -164,6 +166,54 @@ def test_an_instance_in_another_zone_is_refused(lab: Firewalls) -> None:
     lab.house.loop.now += 60
     with pytest.raises(SpecErrors, match="fw-b stands in us-east-1b"):
         lab.house.plan(SPEC.replace("{tags: {Name: fw-b}}", far))
+
+
+# Instances of the same spec
+
+OWN = """\
+version: 1
+stack: own
+region: us-east-1
+instances:
+  a: {image: {name: "al2023-ami-2023.*-kernel-6.1-x86_64", owner: amazon}, instance_type: t3.micro}
+  b: {image: {name: "al2023-ami-2023.*-kernel-6.1-x86_64", owner: amazon}, instance_type: t3.micro}
+network_interfaces:
+  a0: {subnet: {default_for_az: us-east-1a}, attachment: {instance: a, device_index: 0}}
+  b0: {subnet: {default_for_az: us-east-1a}, attachment: {instance: b, device_index: 0}}
+  service: {subnet: {default_for_az: us-east-1a}, attachment: {instances: [a, b], device_index: 1}}
+elastic_ips:
+  service: {association: {network_interface: service}}
+"""
+
+
+def test_instances_of_the_same_spec(tmp_path: Path) -> None:
+    """They are healthy only once EC2 has checked them; of one that is terminated the other takes over at once."""
+    with open_house(tmp_path / "state", replace(SLOW, status_delay=60)) as house:
+        assert house.apply(OWN).outcome == "converged"
+        assert house.plan(OWN).warnings == (
+            "network_interfaces.service: no instance is healthy enough to hold it: a (status checks "
+            "initializing), b (status checks initializing); it is attached to nothing",
+        )
+        house.loop.now += 60
+        assert house.apply(OWN).outcome == "converged"
+        first = _service(house)
+        house.client().terminate_instances(InstanceIds=[first["Attachment"]["InstanceId"]])
+        plan = house.plan(OWN)
+        [change] = [change for change in plan.changes if change.address == "network_interfaces.service"]
+        assert change.reason == "fails over from a (not there) to b"
+        report = house.apply(OWN)
+        assert (report.outcome, report.error) == ("converged", None)
+        second = _service(house)
+        assert second["Attachment"]["InstanceId"] != first["Attachment"]["InstanceId"]
+        assert second["Association"]["AssociationId"] == first["Association"]["AssociationId"]
+        house.loop.now += 60
+        assert house.plan(OWN).empty
+
+
+def _service(house: House) -> Any:
+    filters = [{"Name": "tag:enireconcile:name", "Values": ["network_interfaces.service"]}]
+    [found] = house.client().describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    return found
 
 
 # What hangs

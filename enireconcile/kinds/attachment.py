@@ -83,7 +83,9 @@ class Attachments(Kind):
                 reason = world.places[item.name].reason
                 steps = [replace(step, note=step.note or reason) for step in steps]
                 waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
-                steps += self._attach(item, live, world, waiting=waiting)
+                attach = self._attach(item, live, world, waiting=waiting)
+                # Who comes off by itself has no call of its own that could say why.
+                steps += attach if steps else [replace(step, note=step.note or reason) for step in attach]
         if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
             steps.append(_set_flag(item, live if not moves else None, world))
         return steps
