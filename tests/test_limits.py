@@ -42,8 +42,13 @@ def at(index: int, card: int = 0, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    """An EC2 with delays."""
+    """An EC2 with delays, and with IPv6."""
     with open_house(tmp_path / "state", SLOW) as house:
+        data = house.strict.world.data
+        for vpc in data.vpcs.values():
+            vpc.ipv6_cidr = "2001:db8::/56"
+        for number, subnet in enumerate(data.subnets.values()):
+            subnet.ipv6_cidr = f"2001:db8:0:{number}::/64"
         yield house
 
 
@@ -112,6 +117,34 @@ LAUNCHES = [
         spec(eth0=at(0, secondary_private_ip_count=2)),
         "t2.micro takes 2 IPv4 addresses on an interface, this one is to have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
+    ),
+    Launch(
+        "IPv6 addresses",
+        spec(eth0=at(0, ipv6_address_count=2)),
+        spec(eth0=at(0, ipv6_address_count=3)),
+        "t2.micro takes 2 IPv6 addresses on an interface, this one is to have 3 on web",
+        "InvalidInterface.IpAddressLimitExceeded",
+    ),
+    Launch(
+        "prefixes are counted",
+        spec("t3.micro", eth0=at(0, ipv4_prefix_count=1, ipv6_address_count=1, ipv6_prefix_count=1)),
+        spec("t3.micro", eth0=at(0, ipv4_prefix_count=2)),
+        "2 IPv4 addresses on an interface, this one is to have 3 on web, each prefix counted as one",
+        "InvalidInterface.IpAddressLimitExceeded",
+    ),
+    Launch(
+        "prefixes",
+        spec("t3.micro", eth0=at(0, ipv6_prefix_count=1)),
+        spec("t2.micro", eth0=at(0, ipv6_prefix_count=1)),
+        "network_interfaces.eth0.ipv6_prefix_count: t2.micro takes no prefixes",
+        "UnsupportedOperation",
+    ),
+    Launch(
+        "adapters",
+        spec("c6in.32xlarge", eth0=at(0), eth1=at(1, card=1, interface_type="efa")),
+        spec("t3.micro", eth0=at(0), eth1=at(1, interface_type="efa")),
+        "network_interfaces.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters",
+        "UnsupportedOperation",
     ),
     Launch(
         "types",

@@ -30,7 +30,6 @@ log = logging.getLogger("enireconcile.aws")
 _SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm"}
 _PAGED = frozenset(
     {
-        "DescribeAddressesAttribute",
         "DescribeImages",
         "DescribeInstanceTypes",
         "DescribeInstances",

@@ -1,7 +1,6 @@
 """What bounds a plan, looked at before anything changes. Pure.
 
-A plan's own steps say what it takes: seats on instances, addresses of interfaces, subnets and the account, groups
-and rules.
+A plan's own steps say what it takes: seats on instances, addresses of interfaces and subnets, groups and rules.
 ``questions`` names what has to be read to judge them, if anything. Some limits are kept by order alone, for which
 ``make_room`` lets those who leave a full instance or interface go first. ``judge`` compares the rest.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from enireconcile.errors import Problem
-from enireconcile.limits import account, addresses, groups, machines
+from enireconcile.limits import addresses, groups, machines
 from enireconcile.limits.case import Case, Finding
 from enireconcile.model import Step
 from enireconcile.records import Questions
@@ -33,7 +32,6 @@ def questions(case: Case) -> Questions:
         types=frozenset(machine.type for machine in machines.machines(case)),
         groups_per_interface=bool(groups.crowded(case)),
         prefix_lists=frozenset(groups.named_lists(case)),
-        elastic_ips=account.allocates(case),
     )
 
 
@@ -47,7 +45,7 @@ def make_room(case: Case) -> list[Step]:
             for seat in machine.staying:
                 if seat.interface in case.changes:
                     case = replace(case, steps=addresses.take_first(seat, kind, case))
-    return account.release_first(case)
+    return list(case.steps)
 
 
 def judge(case: Case) -> Judgement:
@@ -57,11 +55,11 @@ def judge(case: Case) -> Judgement:
         findings += machines.zones(machine, case)
         if kind := case.limits.types.get(machine.type):
             findings += machines.seats(machine, kind, case)
+            findings += machines.adapters(machine, kind, case)
             findings += addresses.on_machine(machine, kind, case)
         elif "DescribeInstanceTypes" in case.limits.read:
             findings += machines.unknown(machine, case)
     findings += [*addresses.in_subnets(case), *groups.on_interfaces(case), *groups.rules(case)]
-    findings += account.elastic_ips(case)
     warnings = [finding for finding in findings if isinstance(finding, str)]
     warnings += [
         f"not checked: {_CHECKS[call]}; these credentials may not call {call}"
@@ -73,6 +71,6 @@ def judge(case: Case) -> Judgement:
 
 _CHECKS = {
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types take",
-    "DescribeAccountAttributes": "how many groups an interface and how many Elastic IPs the account may have",
+    "DescribeAccountAttributes": "how many groups an interface may have",
     "DescribeManagedPrefixLists": "how many rules the prefix lists count as",
 }

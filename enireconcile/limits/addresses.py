@@ -42,9 +42,9 @@ def _asked(params: Mapping[str, Any], family: str) -> int:
 
 def _born(step: Step, family: str) -> int:
     """What a new interface has. Of a list the primary address is one; without a list there is one all the same."""
-    primary = family == "IPv4" and "PrivateIpAddresses" not in step.params
     if step.params.get("InterfaceType") == "efa-only":
         return 0
+    primary = family == "IPv4" and "PrivateIpAddresses" not in step.params
     return _asked(step.params, family) + primary
 
 
@@ -145,8 +145,10 @@ def _prefixes(seat: Seat, machine: Machine, kind: LiveInstanceType, case: Case) 
 
 
 def _has_prefixes(interface: str, case: Case) -> bool:
-    """Does the plan give the interface prefixes?"""
-    birth = case.births.get(interface)
+    """Has the interface prefixes, or does the plan give it any?"""
+    live, birth = case.record(interface), case.births.get(interface)
+    if live and (live.ipv4_prefixes or live.ipv6_prefixes):
+        return True
     steps = [*case.changes.get(interface, ()), *([birth] if birth else [])]
     return any(step.params.get(name) for step in steps for names in _PREFIXES.values() for name in names)
 
@@ -154,7 +156,7 @@ def _has_prefixes(interface: str, case: Case) -> bool:
 def _written(interface: str, keys: tuple[str, ...], case: Case) -> Path:
     """The first of these keys that the spec has, if any."""
     row = case.world.document.network_interfaces[interface.partition(".")[2]]
-    return tuple(key for key in keys if getattr(row, key, None))[:1]
+    return tuple(key for key in keys if getattr(row, key))[:1]
 
 
 # ---- subnets

@@ -70,6 +70,13 @@ class Case:
         """The record of an interface of the spec, if it exists."""
         return self.world.record(interface, LiveNetworkInterface)
 
+    def type_of(self, interface: str) -> str:
+        """The type of an interface of the spec, as it is or will be."""
+        if birth := self.births.get(interface):
+            return str(birth.params.get("InterfaceType", "interface"))
+        record = self.record(interface)
+        return record.interface_type if record else "interface"
+
     @cached_property
     def interfaces(self) -> Mapping[str, LiveNetworkInterface]:
         """All records of interfaces that the stack owns or adopts, named by the spec or not, by id."""

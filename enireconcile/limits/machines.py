@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from enireconcile.kinds.parts import left
 from enireconcile.limits.case import ADDING, INTERFACES, TAKING, Case, Finding
 from enireconcile.model import Step
 from enireconcile.records import LiveInstance, LiveInstanceType, Occupant
-from enireconcile.spec import Path
+from enireconcile.spec import EFA_TYPES, Path
 from enireconcile.spec.suggest import Nearest
 
 _FEWER = "attach fewer, or choose a type that takes more"
@@ -18,11 +18,12 @@ _FEWER = "attach fewer, or choose a type that takes more"
 
 @dataclass(frozen=True, order=True)
 class Seat:
-    """An interface on a card of an instance: its address where it is of the spec, else its id."""
+    """An interface on a card of an instance: its address where it is of the spec, else its id; and its type."""
 
     card: int
     index: int
     interface: str
+    type: str = field(default="interface", compare=False)
 
     @property
     def ours(self) -> bool:
@@ -105,11 +106,7 @@ def _standing(address: str, live: LiveInstance, case: Case) -> Machine:
         for occupant in live.occupants
         if occupant.status == "detaching" or occupant.attachment_id in ending
     )
-    staying = tuple(
-        Seat(occupant.network_card_index, occupant.device_index, case.interface(occupant.network_interface_id))
-        for occupant in live.occupants
-        if occupant not in leaving
-    )
+    staying = tuple(_seat_of(occupant, case) for occupant in live.occupants if occupant not in leaving)
     kind = _new_type(address, case) or live.instance_type
     floating = _floating(address, (*staying, *coming), case)
     retyped = kind != live.instance_type
@@ -118,7 +115,13 @@ def _standing(address: str, live: LiveInstance, case: Case) -> Machine:
 
 def _seat(params: Mapping[str, Any], case: Case) -> Seat:
     """Of the parameters of an attach, or of one interface of a launch."""
-    return Seat(params.get("NetworkCardIndex", 0), params["DeviceIndex"], case.about(params))
+    interface = case.about(params)
+    return Seat(params.get("NetworkCardIndex", 0), params["DeviceIndex"], interface, case.type_of(interface))
+
+
+def _seat_of(occupant: Occupant, case: Case) -> Seat:
+    interface = case.interface(occupant.network_interface_id)
+    return Seat(occupant.network_card_index, occupant.device_index, interface, occupant.interface_type)
 
 
 def _new_type(address: str, case: Case) -> str | None:
@@ -230,6 +233,28 @@ def _room(machine: Machine, what: str, most: int, cards: range | tuple[int, ...]
     elif floating and len(seated) + len(floating) > most:
         message = f"{what} takes {most} interfaces, {_said((*seated, *floating), machine)}, failover included"
         yield machine.tell(floating[-1], ("attachment", "instances"), message, _FEWER, case)
+
+
+def adapters(machine: Machine, kind: LiveInstanceType, case: Case) -> Iterator[Finding]:
+    """Elastic Fabric Adapters: on types that have them, one on each card. They do not fail over."""
+    there = [seat for seat in machine.seated if seat.type in EFA_TYPES]
+    taken = {seat.card: seat for seat in there if seat in machine.staying}
+    for seat in there:
+        if seat in machine.staying and not machine.retyped:
+            continue
+        if not kind.adapters:
+            message = f"{kind.name} takes no Elastic Fabric Adapters"
+            yield machine.tell(seat, ("interface_type",), message, "choose a type that does", case)
+        elif len(there) > kind.adapters:
+            most = f"{kind.adapters} Elastic Fabric Adapter{'s' if kind.adapters > 1 else ''}"
+            message = f"{kind.name} takes {most}, {_said(tuple(there), machine)}"
+            yield machine.tell(seat, ("interface_type",), message, _FEWER, case)
+        elif (first := taken.setdefault(seat.card, seat)) != seat:
+            message = (
+                f"card {seat.card} of {machine.name} has an Elastic Fabric Adapter already: {first.interface}"
+            )
+            hint = "EC2 takes one on each card; choose another card"
+            yield machine.tell(seat, ("attachment", "network_card_index"), message, hint, case)
 
 
 def _said(seats: tuple[Seat, ...], machine: Machine) -> str:

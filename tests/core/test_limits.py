@@ -23,7 +23,9 @@ TYPES = {
         LiveInstanceType("t3.micro", (2,), 2, 2, 2),
         LiveInstanceType("t3.medium", (3,), 3, 6, 6),
         LiveInstanceType("m1.small", (2,), 2, 4, 0, prefixes=False),
-        LiveInstanceType("c6in.32xlarge", (2, 3), 5, 50, 50),
+        LiveInstanceType("c6in.32xlarge", (2, 3), 5, 50, 50, adapters=2),
+        LiveInstanceType("m9.large", (3, 3), 6, 50, 50, adapters=1),
+        LiveInstanceType("p9.large", (3, 3, 3), 9, 50, 50, adapters=2),
     )
 }
 KNOWN = Limits(types=TYPES, read=frozenset({"DescribeInstanceTypes"}))
@@ -348,6 +350,224 @@ ADDRESSES = [
         [crowded("eth0"), crowded("eth1")],
     ),
 ]  # fmt: skip
+
+
+def dual(**rows: Words) -> Words:
+    """The interfaces stand in the subnet with both families."""
+    return {name: {**row, "subnet": {"tags": {"Name": "dual"}}} for name, row in rows.items()}
+
+
+def too_many_of(where: str, kind: str, most: str, count: int, prefixes: bool = False) -> str:
+    slots = ", each prefix counted as one" if prefixes else ""
+    return (
+        f"{NETWORK}.{where}: {kind} takes {most}, this one is to have {count} on web{slots} | name fewer, or "
+        "choose a type that takes more"
+    )
+
+
+TWO4, TWO6 = "2 IPv4 addresses on an interface", "2 IPv6 addresses on an interface"
+FURTHER = [
+    Case(
+        "as many of each as the type takes",
+        spec(**dual(eth0=at(0, ipv6_address_count=2, ipv4_prefix_count=1))),
+        {},
+    ),
+    Case(
+        "IPv6 addresses by number",
+        spec(**dual(eth0=at(0, ipv6_address_count=3))),
+        {},
+        [too_many_of("eth0.ipv6_address_count", "t3.micro", TWO6, 3)],
+    ),
+    Case(
+        "IPv6 addresses by list",
+        spec(**dual(eth0=at(0, ipv6_addresses=["2001:db8::10", "2001:db8::11", "2001:db8::12"]))),
+        {},
+        [too_many_of("eth0.ipv6_addresses", "t3.micro", TWO6, 3)],
+    ),
+    Case(
+        "a prefix of either family counts as an address",
+        spec(
+            **dual(
+                eth0=at(
+                    0,
+                    secondary_private_ip_count=1, ipv4_prefix_count=1,
+                    ipv6_address_count=1, ipv6_prefixes=["2001:db8:0:0:1::/80", "2001:db8:0:0:2::/80"],
+                )
+            )
+        ),
+        {},
+        [
+            too_many_of("eth0.secondary_private_ip_count", "t3.micro", TWO4, 3, prefixes=True),
+            too_many_of("eth0.ipv6_address_count", "t3.micro", TWO6, 3, prefixes=True),
+        ],
+    ),
+    Case(
+        "prefixes alone",
+        spec(**dual(eth0=at(0, ipv4_prefixes=["10.3.0.16/28", "10.3.0.32/28"]))),
+        {},
+        [too_many_of("eth0.ipv4_prefixes", "t3.micro", TWO4, 3, prefixes=True)],
+    ),
+    Case(
+        "a type without IPv6",
+        spec("m1.small", **dual(eth0=at(0, ipv6_address_count=1))),
+        {},
+        [too_many_of("eth0.ipv6_address_count", "m1.small", "no IPv6 addresses", 1)],
+    ),
+    Case(
+        "a type without prefixes",
+        spec("t2.micro", **dual(eth0=at(0, ipv4_prefix_count=1), eth1=at(1, ipv6_prefix_count=1))),
+        {},
+        [
+            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"
+            for where in ("eth0.ipv4_prefix_count", "eth1.ipv6_prefix_count")
+        ],
+    ),
+    *(
+        Case(
+            f"{key}, brought along to a type without prefixes",
+            spec("t2.micro", **dual(eth0=at(0), eth1=at(1))),
+            {
+                "instances": {"web": {"instance_type": "t2.micro"}},
+                NETWORK: {
+                    "eth0": {"at": "web 0", "subnet": "subnet-dual"},
+                    "eth1": {"subnet": "subnet-dual", key: [prefix]},
+                },
+            },
+            [f"{NETWORK}.eth1: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"],
+        )
+        for key, prefix in (("ipv4_prefixes", "10.3.0.16/28"), ("ipv6_prefixes", "2001:db8:0:0:1::/80"))
+    ),
+    Case(
+        "what it has of IPv6 counts",
+        spec(**dual(eth0=at(0, ipv6_prefix_count=2))),
+        {
+            "instances": {"web": {}},
+            NETWORK: {
+                "eth0": {
+                    "at": "web 0", "subnet": "subnet-dual",
+                    "ipv6_addresses": ["2001:db8::10"], "ipv6_prefixes": ["2001:db8:0:0:1::/80"],
+                }
+            },
+        },
+        [too_many_of("eth0.ipv6_prefix_count", "t3.micro", TWO6, 3, prefixes=True)],
+    ),
+    Case(
+        "an IPv6 address goes and another one comes",
+        spec(**dual(eth0=at(0, ipv6_addresses=["2001:db8::10", "2001:db8::12"]))),
+        {
+            "instances": {"web": {}},
+            NETWORK: {
+                "eth0": {
+                    "at": "web 0", "subnet": "subnet-dual", "ipv6_addresses": ["2001:db8::10", "2001:db8::11"],
+                }
+            },
+        },
+    ),
+    Case(
+        "prefixes take sixteen addresses of a subnet each",
+        spec(**dual(eth0=at(0, ipv4_prefix_count=1))),
+        {"free": {"subnet-dual": 16}},
+        [
+            f"{NETWORK}.eth0.subnet: subnet-dual has 16 free addresses, the plan takes 17 | {OTHER_SUBNET}",
+        ],
+    ),
+    Case(
+        "what prefixes give back comes in time on a full interface",
+        spec(**dual(eth0=at(0, ipv4_prefixes=["10.3.0.32/28"]))),
+        {
+            "instances": {"web": {}},
+            NETWORK: {"eth0": {"at": "web 0", "subnet": "subnet-dual", "ipv4_prefixes": ["10.3.0.16/28"]}},
+            "free": {"subnet-dual": 0},
+        },
+    ),
+    Case(
+        "IPv6 takes nothing of a subnet",
+        spec(**dual(eth0=at(0, ipv6_prefix_count=2))),
+        {"free": {"subnet-dual": 1}},
+    ),
+    Case(
+        "an efa-only interface takes no address",
+        spec("c6in.32xlarge", eth0=at(0), rdma=at(1, card=1, interface_type="efa-only")),
+        {"free": {"subnet-a": 1}},
+    ),
+    Case(
+        "an adapter on a type that has none",
+        spec(eth0=at(0), eth1=at(1, interface_type="efa")),
+        {},
+        [
+            f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose a type that does",
+        ],
+    ),
+    Case(
+        "an adapter on each card",
+        spec("c6in.32xlarge", eth0=at(0, interface_type="efa"), eth1=at(1, card=1, interface_type="efa-only")),
+        {},
+    ),
+    Case(
+        "a stranger's adapter on the card",
+        spec("c6in.32xlarge", eth0=at(0), eth1=at(2, interface_type="efa-only", card=1)),
+        {
+            "instances": {
+                "web": {
+                    "instance_type": "c6in.32xlarge", "state": "stopped",
+                    "strangers": {"1 card 1": "eni-stranger attached efa"},
+                }
+            },
+            NETWORK: {"eth0": {"at": "web 0"}},
+        },
+        [
+            f"{NETWORK}.eth1.attachment.network_card_index: card 1 of web has an Elastic Fabric Adapter already: "
+            "eni-stranger | EC2 takes one on each card; choose another card",
+        ],
+    ),
+    Case(
+        "a plain interface beside more adapters than the type takes",
+        spec("m9.large", eth0=at(0, interface_type="efa"), eth1=at(1)),
+        {
+            "instances": {"web": {"instance_type": "m9.large", "strangers": {"2": "eni-stranger attached efa"}}},
+            NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
+        },
+    ),
+    Case(
+        "another type, that does not take the adapter which is there",
+        spec(
+            others={"web": {"image": "ami-12345678", "instance_type": "t3.micro", "on_change": "restart"}},
+            eth0=at(0, interface_type="efa"),
+        ),
+        {
+            "instances": {"web": {"instance_type": "m9.large", "state": "stopped"}},
+            NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
+        },
+        [f"{NETWORK}.eth0.interface_type: t3.micro takes no Elastic Fabric Adapters | choose a type that does"],
+    ),
+    Case(
+        "one adapter more than the type takes, beside our own",
+        spec("m9.large", eth0=at(0, interface_type="efa"), eth1=at(1, card=1, interface_type="efa")),
+        {
+            "instances": {"web": {"instance_type": "m9.large", "state": "stopped"}},
+            NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
+        },
+        [
+            f"{NETWORK}.eth1.interface_type: m9.large takes 1 Elastic Fabric Adapter, the spec attaches 2 to web "
+            f"| {FEWER}"
+        ],
+    ),
+    Case(
+        "fewer adapters than cards",
+        spec(
+            "p9.large",
+            eth0=at(0, interface_type="efa"),
+            eth1=at(1, card=1, interface_type="efa"),
+            eth2=at(1, card=2, interface_type="efa"),
+        ),
+        {},
+        [
+            f"{NETWORK}.{name}.interface_type: p9.large takes 2 Elastic Fabric Adapters, the spec attaches 3 to "
+            f"web | {FEWER}"
+            for name in ("eth0", "eth1", "eth2")
+        ],
+    ),
+]  # fmt: skip
 TYPE_NAMES = [
     Case(
         "a type that is none",
@@ -431,7 +651,7 @@ def alike(known: Limits) -> Limits:
 
 
 @pytest.mark.parametrize(
-    "case", [*SEATS, *FAILOVERS, *ADDRESSES, *TYPE_NAMES, *SUBNETS], ids=lambda case: case.situation
+    "case", [*SEATS, *FAILOVERS, *ADDRESSES, *FURTHER, *TYPE_NAMES, *SUBNETS], ids=lambda case: case.situation
 )
 def test_refused_before_anything_changes(case: Case) -> None:
     assert refusals(case.spec, case.live, alike(KNOWN)) == list(case.refused)
@@ -474,8 +694,8 @@ def test_what_is_not_known_is_not_refused() -> None:
     assert refusals(words, known=Limits()) == []
     denied = Limits(denied=frozenset({"DescribeInstanceTypes", "DescribeAccountAttributes"}))
     assert plan_of(words, known=denied).warnings == (
-        "not checked: how many groups an interface and how many Elastic IPs the account may have; these "
-        "credentials may not call DescribeAccountAttributes",
+        "not checked: how many groups an interface may have; these credentials may not call "
+        "DescribeAccountAttributes",
         "not checked: how many interfaces and addresses the instance types take; these credentials may not call "
         "DescribeInstanceTypes",
     )

@@ -30,7 +30,6 @@ from enireconcile.records import (
     LiveSubnet,
     LiveVpc,
     Occupant,
-    ReverseDns,
 )
 from enireconcile.spec import Spec, load
 
@@ -109,8 +108,8 @@ def examples(count: int) -> settings:
 def live_of(words: Words, spec: Spec | None = None) -> Live:
     """The live records of what is told, by section and name.
 
-    ``externals`` are other people's instances by their names in the spec, ``strangers`` other people's interfaces
-    by their ids, ``free`` maps subnets to their free addresses.
+    ``externals`` are other people's instances by their names in the spec, ``free`` maps subnets to their free
+    addresses.
     """
     sections = {section: dict(words.get(section) or {}) for section in _SECTIONS}
     instances, interfaces, addresses = (sections[section] for section in _SECTIONS[1:])
@@ -164,12 +163,6 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             name: (_instance(name, row or {}, "", [place for place in places.values() if place]),)
             for name, row in (words.get("externals") or {}).items()
         },
-        strangers=tuple(
-            _interface(
-                name, {"id": name, **(row or {})}, "", None, (row or {}).get("private_ip", "172.31.0.99"), None
-            )
-            for name, row in (words.get("strangers") or {}).items()
-        ),
         images={
             name: (LiveImage("ami-12345678" if name in running else f"ami-of-{name}", ""),)
             for name, row in images.items()
@@ -197,7 +190,7 @@ def _tags(section: str, name: str, row: Words, stack: str) -> dict[str, str]:
     return {**({} if row.get("found") else owned), **row.get("tags", {})}
 
 
-def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str] | None:
+def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, Occupant] | None:
     """``at: web 1`` or ``at: web 1 card 2``; an id that starts with i- is a stranger's instance."""
     if "at" not in row:
         return None
@@ -212,21 +205,27 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, str
         delete_on_termination=row.get("delete_on_termination", False),
         status=row.get("attachment_status", "attached"),
     )
-    return attachment, _id(row, f"eni-{name}")
+    occupant = Occupant(
+        _id(row, f"eni-{name}"),
+        attachment.device_index,
+        attachment.network_card_index,
+        attachment.id,
+        attachment.status,
+        row.get("interface_type", "interface"),
+    )
+    return attachment, occupant
 
 
-def _instance(name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, str]]) -> LiveInstance:
+def _instance(
+    name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, Occupant]]
+) -> LiveInstance:
     """``strangers`` maps device indexes to interfaces of somebody else.
 
     ``eni-1``, or ``eni-1 detaching``, or with its type ``eni-1 attached efa``; a card other than 0 is told with
     the index: ``1 card 2``. ``checks`` is the worse of its status checks.
     """
     instance_id = _id(row, f"i-{name}")
-    ours = [
-        Occupant(interface, place.device_index, place.network_card_index, place.id, place.status)
-        for place, interface in places
-        if place.instance_id == instance_id
-    ]
+    ours = [occupant for place, occupant in places if place.instance_id == instance_id]
     strangers = []
     for place, words in row.get("strangers", {}).items():
         index, *card = str(place).split()
@@ -255,7 +254,7 @@ def _interface(
     name: str,
     row: Words,
     stack: str,
-    place: tuple[LiveAttachment, str] | None,
+    place: tuple[LiveAttachment, Occupant] | None,
     private_ip: str,
     holder: str | None,
 ) -> LiveNetworkInterface:
@@ -283,8 +282,6 @@ def _interface(
         ipv6_prefixes=tuple(sorted(row.get("ipv6_prefixes", ()))),
         interface_type=row.get("interface_type", "interface"),
         timeouts=row.get("timeouts", {}),
-        zone=row.get("zone", "us-east-1a"),
-        automatic_ip=row.get("automatic_ip"),
         manager=row.get("manager"),
     )
 
@@ -292,24 +289,18 @@ def _interface(
 def _address(
     name: str, row: Words, stack: str, private_ips: Mapping[str | None, str], interfaces: Mapping[str | None, Any]
 ) -> LiveElasticIp:
-    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` somebody else's.
-
-    ``reverse_dns`` has a ``name`` and what is ``pending``.
-    """
+    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` somebody else's."""
     on = str(row["at"]) if "at" in row else None
     ours = on in private_ips
     assert on is None or ours or on.startswith("eni-"), f"{name} is on {on}, which the situation does not have"
     return LiveElasticIp(
         id=_id(row, f"eipalloc-{name}"),
         tags=_tags("elastic_ips", name, row, stack),
-        public_ip=row.get("public_ip", "192.0.2.1"),
+        public_ip="192.0.2.1",
         association_id=row.get("association_id", f"eipassoc-{name}") if on else None,
         network_interface_id=_id(interfaces.get(on) or {}, f"eni-{on}") if ours else on,
         private_ip=row.get("private_ip", private_ips.get(on, "172.31.0.99")) if on else None,
-        pool=row.get("pool", "amazon"),
-        border_group=row.get("border_group", REGION),
         manager=row.get("manager"),
-        reverse_dns=ReverseDns(**row["reverse_dns"]) if "reverse_dns" in row else None,
     )
 
 
