@@ -115,16 +115,16 @@ def _replaceable(kind: Kind, item: Item, world: World) -> bool:
     return not world.rows[item.address].adopt and kind.replaces(item, world)
 
 
-def _as_it_is(address: str, world: World) -> str:
-    """What to do about a resource that was found and not made."""
-    return "; it is adopted as it is: leave that out" if world.rows[address].adopt else ""
+def _why(kind: Kind, address: str, world: World) -> str:
+    """Why that stays so, where the kind knows, or the resource was found and not made."""
+    return "; it is adopted as it is: leave that out" if world.rows[address].adopt else kind.precious
 
 
 def immutable(difference: Difference, world: World) -> list[str]:
     """What differs that EC2 changes at birth only, where the spec asks for no replacement, in words."""
     return [
         f"{difference.address} ({world.owned[difference.address].id}): "
-        f"{field.field} is {field.before}, the spec says {field.after}{_as_it_is(difference.address, world)}"
+        f"{field.field} is {field.before}, the spec says {field.after}{_why(kind, difference.address, world)}"
         for kind, item, field in _fixed(difference, world)
         if not _replaceable(kind, item, world)
     ]

@@ -19,8 +19,17 @@ from enireconcile.kinds.parts import (
     ownership_filters,
 )
 from enireconcile.model import NAME_TAG, Reads
-from enireconcile.records import Limits, Live, LiveImage, LiveInstanceType, Questions
-from enireconcile.spec import SECTIONS, Document
+from enireconcile.records import (
+    ElasticIpLimit,
+    Limits,
+    Live,
+    LiveElasticIp,
+    LiveImage,
+    LiveInstanceType,
+    Questions,
+)
+from enireconcile.spec import SECTIONS, Document, ElasticIp
+from enireconcile.spec.shapes import resource_id
 
 T = TypeVar("T")
 _FILTER_VALUES = 200
@@ -55,11 +64,18 @@ async def read(
     )
     adoptable = await _adoptable(reader, document, (*groups, *instances, *interfaces, *addresses))
     known = (*instances, *(record for record in adoptable if isinstance(record, records.LiveInstance)))
-    images, namesakes, checks, instances = await asyncio.gather(
-        _images(reader, document, instances),
-        _namesakes(reader, document, groups),
-        _checks(reader, document, known, externals),
-        _protections(reader, document, instances, prune),
+    present = (*known, *interfaces, *addresses, *adoptable)
+    (images, namesakes, checks, instances), (strangers, names) = await asyncio.gather(
+        asyncio.gather(
+            _images(reader, document, instances),
+            _namesakes(reader, document, groups),
+            _checks(reader, document, known, externals),
+            _protections(reader, document, instances, prune),
+        ),
+        asyncio.gather(
+            _strangers(reader, document, present, externals),
+            _reverse_dns(reader, document, (*addresses, *adoptable), prune),
+        ),
     )
     return Live(
         account_id=account,
@@ -67,7 +83,7 @@ async def read(
         security_groups=groups,
         instances=instances,
         network_interfaces=interfaces,
-        elastic_ips=addresses,
+        elastic_ips=tuple(names.get(live.id, live) for live in addresses),
         subnets=subnets,
         vpcs=vpcs,
         default_groups=defaults,
@@ -75,7 +91,8 @@ async def read(
         namesakes=namesakes,
         externals=externals,
         checks=checks,
-        adoptable=adoptable,
+        adoptable=tuple(names.get(record.id, record) for record in adoptable),
+        strangers=strangers,
     )
 
 
@@ -216,6 +233,73 @@ def _worse(system: str, instance: str) -> str:
     return instance if system == "ok" else system
 
 
+async def _strangers(
+    reader: Reads,
+    document: Document,
+    present: Sequence[records.Adoptable],
+    externals: Mapping[str, tuple[records.LiveInstance, ...]],
+) -> tuple[records.LiveNetworkInterface, ...]:
+    """Interfaces that the spec does not keep, where addresses of the stack are or shall be: one call, if any."""
+    wanted = {record.network_interface_id for record in present if isinstance(record, LiveElasticIp)}
+    for row in document.elastic_ips.values():
+        target = row.association
+        if target is None:
+            continue
+        if target.network_interface is not None and resource_id("eni", target.network_interface):
+            wanted.add(target.network_interface)
+        elif target.instance is not None and document.primary_interface(target.instance) is None:
+            found = (*externals.get(target.instance, ()), *_own_instance(document, target.instance, present))
+            primaries = (instance.occupant(0, 0) for instance in found)
+            wanted |= {primary.network_interface_id for primary in primaries if primary}
+    ids = wanted - {record.id for record in present}
+    chunks = await asyncio.gather(
+        *(
+            _listed(
+                reader,
+                "DescribeNetworkInterfaces",
+                {"Filters": filters},
+                "NetworkInterfaces",
+                records.network_interface,
+            )
+            for filters in _filters("network-interface-id", sorted(each for each in ids if each is not None))
+        )
+    )
+    return tuple(interface for chunk in chunks for interface in chunk)
+
+
+def _own_instance(
+    document: Document, name: str, present: Sequence[records.Adoptable]
+) -> Iterator[records.LiveInstance]:
+    """The instance of the stack, or that it adopts, under a name of the spec."""
+    row = document.own_instances.get(name)
+    for record in present:
+        if isinstance(record, records.LiveInstance) and not record.going:
+            adopted = row is not None and record.id == row.adopt
+            if adopted or record.tags.get(NAME_TAG) == f"instances.{name}":
+                yield record
+
+
+async def _reverse_dns(
+    reader: Reads, document: Document, present: Sequence[records.Adoptable], prune: bool
+) -> dict[str, LiveElasticIp]:
+    """The addresses with their reverse DNS, by id, if the spec speaks of it or some are to be released.
+
+    EC2 lists those that have any; asking by id would be an error as long as an address is young.
+    """
+    rows = {address: row for address, row in document.resources.items() if isinstance(row, ElasticIp)}
+    speaking = {
+        key for address, row in rows.items() if row.reverse_dns is not None for key in (address, row.adopt)
+    }
+    keeping = {key for address, row in rows.items() for key in (address, row.adopt)}
+    addresses = [record for record in present if isinstance(record, LiveElasticIp)]
+    keys = [{live.id, live.tags.get(NAME_TAG)} for live in addresses]
+    if not any(each & speaking or (prune and not each & keeping) for each in keys):
+        return {}
+    response = await reader.read("DescribeAddressesAttribute", {"Attribute": "domain-name"})
+    names = {item["AllocationId"]: records.reverse_dns(item) for item in response.get("Addresses") or ()}
+    return {live.id: replace(live, reverse_dns=names.get(live.id, records.ReverseDns())) for live in addresses}
+
+
 async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
     """VPC id to the id of its default group, where an interface names no groups."""
     rows = document.network_interfaces.values()
@@ -330,12 +414,13 @@ async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
 async def limits(reader: Reads, asked: Questions) -> Limits:
     """What bounds a plan, as far as it was asked for. What the credentials may not read stays unknown."""
     answers = _Answers(reader)
-    (types, alike), groups, lists = await asyncio.gather(
+    (types, alike), groups, lists, addresses = await asyncio.gather(
         _types(answers, sorted(asked.types)),
         _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
         _entries(answers, sorted(asked.prefix_lists)),
+        _elastic_ips(answers) if asked.elastic_ips else _nothing(),
     )
-    return Limits(types, alike, groups, lists, frozenset(answers.read), frozenset(answers.denied))
+    return Limits(types, alike, groups, lists, addresses, frozenset(answers.read), frozenset(answers.denied))
 
 
 class _Answers:
@@ -403,3 +488,22 @@ async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
     return {
         item["PrefixListId"]: item["MaxEntries"] for chunk in found for item in chunk if item.get("MaxEntries")
     }
+
+
+_ADDRESSES = "vpc-max-elastic-ips"
+
+
+async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
+    """All the addresses of the account, and how many it may have."""
+    told, listed = await asyncio.gather(
+        answers.ask("DescribeAccountAttributes", {"AttributeNames": [_ADDRESSES]}, "AccountAttributes"),
+        answers.ask("DescribeAddresses", {}, "Addresses"),
+    )
+    quotas = {item["AttributeName"]: item["AttributeValues"][0]["AttributeValue"] for item in told}
+    return ElasticIpLimit(
+        # One without an allocation would be of the network before VPCs.
+        present=tuple(records.elastic_ip(item) for item in listed if item.get("AllocationId")),
+        most=int(quotas[_ADDRESSES]) if _ADDRESSES in quotas else None,
+        # EC2 tells what it was asked for. Who tells more only plays EC2: it has the number, and does not keep it.
+        kept=set(quotas) == {_ADDRESSES},
+    )

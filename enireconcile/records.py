@@ -63,7 +63,8 @@ class LiveNetworkInterface:
 
     ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
     are sorted. ``private_ip`` is empty where there is no address at all. ``timeouts`` are those of connection
-    tracking that EC2 tells, by its names, in seconds.
+    tracking that EC2 tells, by its names, in seconds. ``automatic_ip`` is the public address that EC2 has given
+    the primary one by itself, if it has. ``manager`` is the service that manages it.
     """
 
     id: str
@@ -82,12 +83,19 @@ class LiveNetworkInterface:
     ipv6_prefixes: tuple[str, ...] = ()
     interface_type: str = "interface"
     timeouts: Mapping[str, int] = field(default_factory=dict)
+    zone: str = ""
+    automatic_ip: str | None = None
     manager: str | None = None
 
     @property
     def further(self) -> tuple[str, ...]:
         """All addresses and prefixes but the primary address."""
         return (*self.secondary_ips, *self.ipv6_addresses, *self.ipv4_prefixes, *self.ipv6_prefixes)
+
+    @property
+    def private_ips(self) -> tuple[str, ...]:
+        """All its private IPv4 addresses, the primary one first."""
+        return (self.private_ip, *self.secondary_ips)
 
 
 def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
@@ -115,6 +123,8 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         ipv6_prefixes=_listed(described, "Ipv6Prefixes", "Ipv6Prefix"),
         interface_type=described.get("InterfaceType", "interface"),
         timeouts=dict(described.get("ConnectionTrackingConfiguration") or {}),
+        zone=described.get("AvailabilityZone", ""),
+        automatic_ip=_automatic_ip(described.get("Association") or {}),
         manager=_manager_of_interface(described),
     )
 
@@ -149,6 +159,11 @@ def _operator(described: Mapping[str, Any]) -> str | None:
     return str(operator.get("Principal") or "an AWS service") if operator.get("Managed") else None
 
 
+def _automatic_ip(association: Mapping[str, Any]) -> str | None:
+    """A public address without an allocation is no Elastic IP."""
+    return None if association.get("AllocationId") else association.get("PublicIp") or None
+
+
 def _attachment(described: Mapping[str, Any] | None) -> LiveAttachment | None:
     """Absent when detached; some interfaces of services are attached to no instance."""
     if not described or described.get("Status") == "detached" or "InstanceId" not in described:
@@ -174,8 +189,38 @@ def _addresses(described: Mapping[str, Any]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class ReverseDns:
+    """The name that an address leads back to, and the one that it is about to; empty for none.
+
+    Names are in the spec's normal form. ``pending`` is None while nothing changes.
+    """
+
+    name: str = ""
+    pending: str | None = None
+
+    @property
+    def settling(self) -> str:
+        """What it is, or will be once EC2 is done."""
+        return self.name if self.pending is None else self.pending
+
+
+def reverse_dns(described: Mapping[str, Any]) -> ReverseDns:
+    """An item of DescribeAddressesAttribute, which lists addresses with a record, or about to have one."""
+    update = described.get("PtrRecordUpdate") or {}
+    pending = _normal_name(update.get("Value")) if update.get("Status") == "PENDING" else None
+    return ReverseDns(_normal_name(described.get("PtrRecord")), pending)
+
+
+def _normal_name(name: str | None) -> str:
+    return (name or "").lower().removesuffix(".")
+
+
+@dataclass(frozen=True)
 class LiveElasticIp:
-    """A described address that was allocated. ``association_id`` and what follows are None when it is free."""
+    """A described address that was allocated. ``association_id`` and what follows are None when it is free.
+
+    ``manager`` is the service that manages it; ``reverse_dns`` is None if nobody has asked.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -183,7 +228,15 @@ class LiveElasticIp:
     association_id: str | None
     network_interface_id: str | None
     private_ip: str | None
+    pool: str = "amazon"
+    border_group: str = ""
     manager: str | None = None
+    reverse_dns: ReverseDns | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Does it count against the account's quota? Those of pools of one's own and of services do not."""
+        return self.pool == "amazon" and self.manager is None
 
 
 def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
@@ -195,6 +248,8 @@ def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
         association_id=described.get("AssociationId") or None,
         network_interface_id=described.get("NetworkInterfaceId") or None,
         private_ip=described.get("PrivateIpAddress") or None,
+        pool=described.get("PublicIpv4Pool") or "amazon",
+        border_group=described.get("NetworkBorderGroup") or "",
         manager=described.get("ServiceManaged") or None,
     )
 
@@ -405,6 +460,19 @@ class Questions:
     types: frozenset[str] = frozenset()
     groups_per_interface: bool = False
     prefix_lists: frozenset[str] = frozenset()
+    elastic_ips: bool = False
+
+
+@dataclass(frozen=True)
+class ElasticIpLimit:
+    """The Elastic IPs of the account, and how many it may have; None if nobody says.
+
+    ``kept`` says whether the number is one that EC2 keeps to.
+    """
+
+    present: tuple[LiveElasticIp, ...] = ()
+    most: int | None = None
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -419,6 +487,7 @@ class Limits:
     alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups_per_interface: int | None = None
     prefix_lists: Mapping[str, int] = field(default_factory=dict)
+    elastic_ips: ElasticIpLimit | None = None
     read: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
 
@@ -431,7 +500,7 @@ class Live:
     ``images`` has a row for every instance that is missing, ``namesakes`` are groups of any owner with the name
     of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by their
     names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of their two
-    status checks.
+    status checks. ``strangers`` are interfaces of others to which addresses of the stack lead, or shall.
     """
 
     account_id: str
@@ -448,3 +517,4 @@ class Live:
     externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
     adoptable: tuple[Adoptable, ...] = ()
+    strangers: tuple[LiveNetworkInterface, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from enireconcile.adoption import adoptions
+from enireconcile.aims import Aims
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.failover import place
 from enireconcile.kinds.base import Record, World
@@ -53,9 +54,11 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
     externals = _choose_externals(spec, live, problems)
     _check_zones(spec, subnets, chosen, _zones(world, externals), problems)
     _check_addresses(spec, subnets, chosen, world, problems)
-    _check_targets(spec, world, problems)
     _check_group_names(spec, vpcs, live, problems)
     default_groups = _default_groups(spec, subnets, chosen, live, world, problems)
+    zones = {name: chosen[subnet].zone for name, subnet in subnets.items()}
+    aims = Aims(spec, live, world, externals, zones, problems)
+    targets = aims.targets()
     if problems:
         raise SpecErrors(problems)
     placement = place(
@@ -76,6 +79,8 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         externals=externals,
         places=placement.places,
         stranded=placement.stranded,
+        targets=targets,
+        strangers=aims.strangers,
     )
     unnamed = () if prune else sorted(set(owned) - named)
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
@@ -107,7 +112,8 @@ def _owned(live: Live) -> tuple[dict[str, Record], dict[str, tuple[Record, ...]]
         *live.security_groups,
         *(instance for instance in live.instances if not instance.going),
         *live.network_interfaces,
-        *live.elastic_ips,
+        # A service may copy tags onto addresses of its own.
+        *(address for address in live.elastic_ips if address.manager is None),
     ]
     by_address: dict[str, list[Record]] = {}
     for record in present:
@@ -230,10 +236,10 @@ def _said(selector: Selector) -> str:
 
 
 def _choose_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
-    """One instance for each selector. A failover can do without one of its instances, an attachment cannot."""
+    """One instance for each selector. A failover can do without one of its instances, others cannot."""
     needed = {
         row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
-    }
+    } | {row.association.instance for row in spec.document.elastic_ips.values() if row.association is not None}
     chosen: dict[str, LiveInstance] = {}
     for name, found in live.externals.items():
         path = ("instances", name, "external")
@@ -328,22 +334,6 @@ def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
     if version == 6:
         return subnet.ipv6_cidrs
     return (subnet.cidr,) if subnet.cidr else ()
-
-
-def _check_targets(spec: Spec, world: World, problems: list[Problem]) -> None:
-    """An Elastic IP stands for an address that an adopted interface has; of all others the spec says which."""
-    for name, row in spec.document.elastic_ips.items():
-        target = row.association
-        if target is None or target.private_ip is None:
-            continue
-        address = f"network_interfaces.{target.network_interface}"
-        live, interface = world.record(address, LiveNetworkInterface), world.rows[address]
-        if live is None or (interface.says("private_ip") and interface.says("secondary_private_ips")):
-            continue
-        if target.private_ip not in (live.private_ip, *live.secondary_ips):
-            has = ", ".join((live.private_ip, *live.secondary_ips))
-            words = f"{target.private_ip} is no address of {live.id}", f"it has {has}"
-            problems.append(spec.problem(("elastic_ips", name, "association", "private_ip"), *words))
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:

@@ -37,7 +37,9 @@ def test_addresses_of_own_pools_do_not_count(lab: Lab) -> None:
     pool = lab.world.add_pool("192.0.2.1")
     for _ in range(5):
         lab.eip()
-    address = lab.eip(PublicIpv4Pool=pool)
+    answer = lab.ec2.allocate_address(PublicIpv4Pool=pool)
+    assert "PublicIp" not in answer  # EC2 docs: "Not available when using an address pool that you own"
+    address = answer["AllocationId"]
     assert (public_ip(lab, address), lab.show_address(address)["PublicIpv4Pool"]) == ("192.0.2.1", pool)
     with refused("InsufficientAddressCapacity"):
         lab.eip(PublicIpv4Pool=pool)
@@ -57,6 +59,23 @@ def test_a_released_address_can_be_asked_for_again(lab: Lab) -> None:
     assert "Tags" not in lab.show_address(second)
     with refused("InvalidAddress.NotFound"):
         lab.eip(Address="192.0.2.7")
+
+
+def test_an_address_of_an_own_pool_can_be_asked_for(lab: Lab) -> None:
+    """EC2 docs: `Address` takes one of a pool of one's own, too, with or without the pool's name."""
+    pool = lab.world.add_pool("192.0.2.1", "192.0.2.2")
+    address = lab.eip(Address="192.0.2.2")
+    assert lab.show_address(address)["PublicIpv4Pool"] == pool
+    assert public_ip(lab, lab.eip(Address="192.0.2.1", PublicIpv4Pool=pool)) == "192.0.2.1"
+
+
+def test_addresses_stay_in_their_border_group() -> None:
+    """EC2 docs: an address and its interface share a network border group."""
+    with Lab(Settings(border_groups=("us-east-1-bos-1",))) as lab:
+        far = lab.eip(NetworkBorderGroup="us-east-1-bos-1")
+        assert lab.show_address(far)["NetworkBorderGroup"] == "us-east-1-bos-1"
+        with refused("InvalidParameterCombination", "border group"):
+            lab.associate(far, lab.eni())
 
 
 def test_the_border_group_must_be_the_regions(lab: Lab) -> None:
@@ -226,17 +245,64 @@ def test_reverse_dns_takes_time_and_locks_the_address() -> None:
             rows = lab.ec2.describe_addresses_attribute(AllocationIds=[address], Attribute="domain-name")
             return dict(rows["Addresses"][0])
 
-        assert "PtrRecord" not in show()
         lab.ec2.modify_address_attribute(AllocationId=address, DomainName="www.example.com")
         assert show()["PtrRecordUpdate"] == {"Value": "www.example.com.", "Status": "PENDING"}
         with refused("InvalidState"):
             lab.ec2.modify_address_attribute(AllocationId=address, DomainName="other.example.com")
         lab.clock.advance(30)
         assert show()["PtrRecord"] == "www.example.com."
-        with refused("InvalidAddress.Locked"):
+        with refused("InvalidAddress.PtrSet"):
             lab.ec2.release_address(AllocationId=address)
         lab.ec2.reset_address_attribute(AllocationId=address, Attribute="domain-name")
         lab.clock.advance(30)
+        lab.ec2.release_address(AllocationId=address)
+
+
+def test_reverse_dns_keeps_an_address_longer_than_it_shows() -> None:
+    """Others' experience: ReleaseAddress says InvalidAddress.PtrSet for minutes after the record has gone."""
+    with Lab(Settings(ptr_linger_delay=120)) as lab:
+        address = lab.eip()
+        lab.ec2.modify_address_attribute(AllocationId=address, DomainName="www.example.com")
+        lab.ec2.reset_address_attribute(AllocationId=address, Attribute="domain-name")
+        # EC2 lists an address that has no record not at all, even if asked for by its id.
+        for ids in ([address], []):
+            rows = lab.ec2.describe_addresses_attribute(AllocationIds=ids, Attribute="domain-name")["Addresses"]
+            assert rows == []
+        with refused("InvalidAddress.PtrSet"):
+            lab.ec2.release_address(AllocationId=address)
+        lab.clock.advance(120)
+        lab.ec2.release_address(AllocationId=address)
+
+
+def test_reverse_dns_wants_forward_dns() -> None:
+    """EC2 docs: the name must have an A record for the address first."""
+    with Lab(Settings(forward_dns=True)) as lab:
+        address = lab.eip()
+        with refused("InvalidParameterValue", "no A record"):
+            lab.ec2.modify_address_attribute(AllocationId=address, DomainName="www.example.com")
+        lab.world.point("www.example.com", public_ip(lab, address))
+        lab.ec2.modify_address_attribute(AllocationId=address, DomainName="www.example.com")
+
+
+def test_a_locked_address_stays(lab: Lab) -> None:
+    """EC2 docs: InvalidAddress.Locked, until Support unlocks it."""
+    address = lab.eip()
+    lab.world.lock_address(address)
+    with refused("InvalidAddress.Locked"):
+        lab.ec2.release_address(AllocationId=address)
+
+
+def test_a_nat_gateway_keeps_its_address(lab: Lab) -> None:
+    """EC2: an address on an interface that a service manages is neither moved nor taken off: AuthFailure."""
+    address, nat = lab.eip(), lab.world.add_service_interface(lab.subnet(), description="NAT gateway")
+    lab.world.hand_over(address, nat)
+    shown = lab.show_address(address)
+    assert (shown["NetworkInterfaceId"], "InstanceId" in shown) == (nat, False)
+    with refused("AuthFailure"):
+        lab.associate(address, lab.eni())
+    with refused("AuthFailure"):
+        lab.ec2.disassociate_address(AssociationId=shown["AssociationId"])
+    with refused("AuthFailure"):
         lab.ec2.release_address(AllocationId=address)
 
 

@@ -330,6 +330,10 @@ def test_account_attributes_show_the_quotas() -> None:
         shown = {row["AttributeName"]: row["AttributeValues"][0]["AttributeValue"] for row in rows}
         assert shown["vpc-max-elastic-ips"] == "7"
         assert shown["default-vpc"] == lab.vpc
+        asked = lab.ec2.describe_account_attributes(AttributeNames=["vpc-max-elastic-ips"])["AccountAttributes"]
+        assert [row["AttributeName"] for row in asked] == ["vpc-max-elastic-ips"]
+        with refused("InvalidParameterValue"):
+            lab.ec2.describe_account_attributes(AttributeNames=["max-everything"])
 
 
 def test_the_first_day(lab: Lab) -> None:

@@ -99,6 +99,18 @@ def test_on_moto(name: str, moto_house: House) -> None:
     _stands(moto_house, _prepared(name, moto_house).replace(UBUNTU, AMAZON))
 
 
+def test_ten_addresses_on_moto_as_far_as_it_goes(moto_house: House) -> None:
+    """All are allocated and lead to the interface; moto tells a quota of five, keeps none, and refuses none."""
+    text = _prepared("many-addresses", moto_house)
+    [warning] = moto_house.plan(text).warnings
+    assert warning.startswith("the account has 0 of 5 Elastic IPs, the spec allocates 10; that quota")
+    assert moto_house.apply(text).outcome == "partial"
+    mine = [{"Name": "tag:enireconcile:stack", "Values": ["many-addresses"]}]
+    [interface] = moto_house.client().describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
+    on = [each["NetworkInterfaceId"] for each in moto_house.client().describe_addresses()["Addresses"]]
+    assert on == [interface["NetworkInterfaceId"]] * 10
+
+
 @every_spec
 def test_a_spec_has_a_page(name: str) -> None:
     """A how-to, or the tutorial, leads to each spec."""

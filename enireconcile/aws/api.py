@@ -30,6 +30,7 @@ log = logging.getLogger("enireconcile.aws")
 _SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm"}
 _PAGED = frozenset(
     {
+        "DescribeAddressesAttribute",
         "DescribeImages",
         "DescribeInstanceTypes",
         "DescribeInstances",

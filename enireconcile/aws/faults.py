@@ -67,7 +67,7 @@ class Fault(Exception):
             self.message,
             request_id=self.request_id,
             address=address,
-            hint=_hint(self.code),
+            hint=_hint(self.call, self.code),
         )
 
 
@@ -109,8 +109,10 @@ TABLE = (
     ),
     # The call names no interface: it is the token that stands for one which has gone since.
     _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.SPENT, calls=r"CreateNetworkInterface"),
+    # Not a young address, but one that the call asked for by its number.
+    _Row(r"InvalidAddress\.NotFound", Meaning.REFUSED, calls=r"AllocateAddress"),
     # What is gone needs no taking away.
-    _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Terminate).*"),
+    _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Reset|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),
     _Row(
         r"IncorrectState|IncorrectInstanceState|InvalidState|InvalidInstanceState",
@@ -118,6 +120,9 @@ TABLE = (
         seconds=600.0,
     ),
     _Row(r"InvalidInstanceID", Meaning.WAIT, message=r"pending instance|not in a valid state", seconds=600.0),
+    # Reverse DNS holds an address for minutes after it is gone; Support may hold one for good.
+    _Row(r"InvalidAddress\.PtrSet", Meaning.WAIT, calls=r"ReleaseAddress", seconds=600.0),
+    _Row(r"InvalidAddress\.Locked", Meaning.WAIT, calls=r"ReleaseAddress", seconds=60.0),
     _Row(r"DependencyViolation|InvalidGroup\.InUse", Meaning.WAIT, calls=r"Delete.*", seconds=600.0),
     _Row(
         r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
@@ -165,6 +170,11 @@ _HINTS = {
     "choose another type or zone",
     "Gateway.NotAttached": "an Elastic IP needs an internet gateway on the VPC",
     "InvalidGroup.Duplicate": "a group of this name that is not ours stands in the VPC: rename or remove it",
+    "InvalidAddress.NotFound": "EC2 gives an address back only for a while after its release, and to nobody else "
+    "meanwhile; leave `address` out for any other",
+    "InvalidAddress.PtrSet": "it still has reverse DNS; run again in some minutes",
+    "InvalidAddress.Locked": "it has reverse DNS, or AWS Support has locked it; ask them",
+    "InvalidPublicIpv4PoolID.NotFound": "see `aws ec2 describe-public-ipv4-pools`",
     "InvalidIPAddress.InUse": "another interface holds this private address, or one of this prefix; a subnet CIDR "
     "reservation keeps room for prefixes",
     "InsufficientCidrBlocks": "the subnet has no whole block left; a subnet CIDR reservation keeps prefixes free",
@@ -172,7 +182,15 @@ _HINTS = {
 }
 
 
-def _hint(code: str) -> str | None:
+_NO_FORWARD_DNS = (
+    "reverse_dns needs an A record first that leads from the name to the address; once there is one, run again"
+)
+
+
+def _hint(call: str, code: str) -> str | None:
+    # Which code EC2 has for a name that leads elsewhere is not written anywhere.
+    if call == "ModifyAddressAttribute" and code.startswith("Invalid"):
+        return _NO_FORWARD_DNS
     return _HINTS.get(code)
 
 

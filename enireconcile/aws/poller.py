@@ -7,8 +7,8 @@ the larger token bucket (EC2 API reference, "Pagination" and "Filters").
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jmespath
@@ -32,17 +32,22 @@ class Missed(Exception):
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a describe call lists its objects: JMESPath to the list, the id inside, the filter to ask by."""
+    """How a describe call lists its objects: JMESPath to the list, the id inside, the filter to ask by.
+
+    Where there is no filter, all are asked for, with ``params``.
+    """
 
     objects: str
     id: str
-    filter: str
+    filter: str | None
+    params: Mapping[str, str] = field(default_factory=dict)
 
 
 KINDS: Mapping[str, _Kind] = {
     "DescribeNetworkInterfaces": _Kind("NetworkInterfaces[]", "NetworkInterfaceId", "network-interface-id"),
     "DescribeInstances": _Kind("Reservations[].Instances[]", "InstanceId", "instance-id"),
     "DescribeAddresses": _Kind("Addresses[]", "AllocationId", "allocation-id"),
+    "DescribeAddressesAttribute": _Kind("Addresses[]", "AllocationId", None, {"Attribute": "domain-name"}),
     "DescribeSecurityGroups": _Kind("SecurityGroups[]", "GroupId", "group-id"),
 }
 
@@ -121,9 +126,8 @@ class Poller:
     async def _look(self, describe: str, ids: list[str]) -> dict[str, Mapping[str, Any]]:
         kind = KINDS[describe]
         found: dict[str, Mapping[str, Any]] = {}
-        for start in range(0, len(ids), _FILTER_VALUES):
-            chunk = ids[start : start + _FILTER_VALUES]
-            response = await self._reader.read(describe, {"Filters": [{"Name": kind.filter, "Values": chunk}]})
+        for params in _questions(kind, ids):
+            response = await self._reader.read(describe, params)
             found.update({item[kind.id]: item for item in objects_in(describe, response)})
         return found
 
@@ -157,6 +161,15 @@ class Poller:
             waiter.done.set_exception(result)
         else:
             waiter.done.set_result(result)
+
+
+def _questions(kind: _Kind, ids: list[str]) -> Iterator[Mapping[str, Any]]:
+    """What to ask with to see these objects."""
+    if kind.filter is None:
+        yield kind.params
+        return
+    for start in range(0, len(ids), _FILTER_VALUES):
+        yield {"Filters": [{"Name": kind.filter, "Values": ids[start : start + _FILTER_VALUES]}]}
 
 
 def _reason(found: Mapping[str, Any]) -> str:

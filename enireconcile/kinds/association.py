@@ -1,4 +1,4 @@
-"""The relation between an Elastic IP and the private address that it stands for.
+"""The relation between an Elastic IP and the private address that it leads to.
 
 A move is one AssociateAddress. EC2 reassociates silently unless told not to (EC2: "Reassociation is automatic"),
 so AllowReassociation is true only when the plan names whom it displaces, and only if that one still holds it.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.base import Id, Item, Kind, World
 from enireconcile.kinds.parts import (
     addressed,
     assigned,
@@ -18,6 +18,7 @@ from enireconcile.kinds.parts import (
     disassociate,
     givers,
     left_open,
+    refuse_managed_holder,
     target_slot,
 )
 from enireconcile.model import Expect, Impact, Step
@@ -33,13 +34,8 @@ class Associations(Kind):
     section = SECTION
 
     def want(self, name: str, world: World) -> dict[str, Any]:
-        row = world.document.elastic_ips[name].association
-        if row is None:
-            return {"association": None}
-        private = (
-            {} if row.private_ip in _primary_of(row.network_interface, world) else {"private_ip": row.private_ip}
-        )
-        return {"association": {"network_interface": row.network_interface, **private}}
+        target = world.targets.get(name)
+        return {"association": target and _normal(target.interface, target.private_ip, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)
@@ -47,11 +43,7 @@ class Associations(Kind):
             return None
         if live.association_id is None or live.network_interface_id is None:
             return {"association": None}
-        holder = world.name_of(live.network_interface_id)
-        interface = world.record(f"{_INTERFACES}.{holder}", LiveNetworkInterface)
-        if interface is not None and live.private_ip == interface.private_ip:
-            return {"association": {"network_interface": holder}}
-        return {"association": {"network_interface": holder, "private_ip": live.private_ip}}
+        return {"association": _normal(world.name_of(live.network_interface_id), live.private_ip, world)}
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """The interface that it stands for."""
@@ -64,8 +56,15 @@ class Associations(Kind):
             return []
         live = world.record(item.address, LiveElasticIp)
         if item.want["association"] is None:
-            return [] if live is None else [disassociate(item.address, live)]
+            return [] if live is None else [disassociate(item.address, live, world)]
         return [] if _rides_along(item, live, world) else [_associate(item, live, world)]
+
+
+def _normal(interface: str, private_ip: str | None, world: World) -> dict[str, str]:
+    """One spelling for one private address: the primary one goes without saying."""
+    live, row = world.interface(interface), world.document.network_interfaces.get(interface)
+    primary = (None, row.private_ip if row else None, live.private_ip if live else None)
+    return {"network_interface": interface} | ({} if private_ip in primary else {"private_ip": str(private_ip)})
 
 
 def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
@@ -78,74 +77,85 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
     return giver is not None and giver.id == live.network_interface_id
 
 
-def _primary_of(interface: str, world: World) -> tuple[str | None, ...]:
-    """What stands for the primary address: nothing at all, the spec's word for it, and the live one."""
-    live = world.record(f"{_INTERFACES}.{interface}", LiveNetworkInterface)
-    return (None, world.document.network_interfaces[interface].private_ip, live.private_ip if live else None)
-
-
 @dataclass(frozen=True)
-class _Target:
-    """The private address that an Elastic IP shall stand for, and the Elastic IP that stands for it now.
+class _Place:
+    """The private address that an Elastic IP shall lead to, and the Elastic IP that leads there now.
 
-    ``private_ip`` is None for the primary one.
+    ``address`` is that of an interface of the spec, and the id of any other one. ``private_ip`` is None for the
+    primary address.
     """
 
-    interface: str
+    address: str
+    id: Id
     private_ip: str | None
     slot: str
     live: LiveNetworkInterface | None
     holder: str | None
 
 
-def _target(association: Mapping[str, Any], world: World) -> _Target:
-    address = f"{_INTERFACES}.{association['network_interface']}"
+def _place(association: Mapping[str, Any], world: World) -> _Place:
+    named: str = association["network_interface"]
     private_ip: str | None = association.get("private_ip")
-    live = world.record(address, LiveNetworkInterface)
+    live = world.interface(named)
+    ours = named in world.document.network_interfaces
+    address = f"{_INTERFACES}.{named}" if ours else named
+    interface_id = world.id_of(address) if ours else named
     if live is None:
-        return _Target(address, private_ip, f"target:{address}:{private_ip}", None, None)
-    place = (live.id, private_ip or live.private_ip)
-    return _Target(address, private_ip, target_slot(*place), live, _holder(live, place, world))
+        return _Place(address, interface_id, private_ip, target_slot(address, private_ip), None, None)
+    spot = (live.id, private_ip or live.private_ip)
+    return _Place(address, interface_id, private_ip, target_slot(*spot), live, _holder(live, spot, world))
 
 
-def _holder(live: LiveNetworkInterface, place: tuple[str, str], world: World) -> str | None:
-    """Who stands for a private address: two reads tell, and either may be a moment behind."""
-    if place[1] in live.addresses:
-        return live.addresses[place[1]]
+def _holder(live: LiveNetworkInterface, spot: tuple[str, str], world: World) -> str | None:
+    """Who leads to a private address: two reads tell, and either may be a moment behind."""
+    if spot[1] in live.addresses:
+        return live.addresses[spot[1]]
     for record in world.owned.values():
         if not isinstance(record, LiveElasticIp) or record.association_id is None:
             continue
-        if (record.network_interface_id, record.private_ip) == place:
+        if (record.network_interface_id, record.private_ip) == spot:
             return record.id
     return None
 
 
 def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
-    target = _target(item.want["association"], world)
+    place = _place(item.want["association"], world)
     moving = live if live is not None and live.association_id is not None else None
-    displaced = target.holder if target.holder != (live.id if live else None) else None
-    stays = left_open(SECTION, displaced, "association", world) if displaced else None
-    private = {} if target.private_ip is None else {"PrivateIpAddress": target.private_ip}
-    there = {assigned(target.interface)} if private else set()
+    if moving is not None:
+        refuse_managed_holder(item.address, moving, world)
+    displaced = place.holder if place.holder != (live.id if live else None) else None
+    private = {} if place.private_ip is None else {"PrivateIpAddress": place.private_ip}
+    there = {assigned(place.address)} if private else set()
+    automatic = None if private or place.live is None else place.live.automatic_ip
     return Step(
         id=f"{item.address}/AssociateAddress",
         call="AssociateAddress",
         params={
             "AllocationId": world.id_of(item.address),
-            "NetworkInterfaceId": world.id_of(target.interface),
+            "NetworkInterfaceId": place.id,
             **private,
             "AllowReassociation": bool(moving or displaced),
         },
         address=item.address,
-        impact=Impact.DISRUPTIVE if moving or displaced else Impact.SAFE,
+        impact=Impact.DISRUPTIVE if moving or displaced or automatic else Impact.SAFE,
         # A fresh address is there before the instance boots; one in use moves when its new place can answer.
-        after=frozenset(there | ({attached(target.interface)} if moving else set())),
-        brings=frozenset(() if moving else {addressed(target.interface)}),
-        claims=frozenset({target.slot}),
+        after=frozenset(there | ({attached(place.address)} if moving else set())),
+        brings=frozenset(() if moving else {addressed(place.address)}),
+        claims=frozenset({place.slot}),
         frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
         displaces=displaced is not None,
-        when=(*_still_held(moving), *_still_holding(target, displaced)),
-        note=f"displaces {stays}" if stays else None,
+        when=(*_still_held(moving), *_still_as_seen(place)),
+        note=_note(displaced, automatic, world),
+    )
+
+
+def _note(displaced: str | None, automatic: str | None, world: World) -> str | None:
+    """Whom it takes the place of, unless that is one of ours, which has steps of its own."""
+    if displaced is not None:
+        stays = left_open(SECTION, displaced, "association", world)
+        return f"displaces {stays}" if stays else None
+    return (
+        f"takes the place of {automatic}, which EC2 gave by itself and will not give again" if automatic else None
     )
 
 
@@ -157,11 +167,15 @@ def _still_held(moving: LiveElasticIp | None) -> tuple[Expect, ...]:
     return (Expect("DescribeAddresses", moving.id, has=here, timeout=0),)
 
 
-def _still_holding(target: _Target, displaced: str | None) -> tuple[Expect, ...]:
-    """Compare and set: whoever is displaced is the one that the plan names, or nobody by now."""
-    if target.live is None or displaced is None:
+def _still_as_seen(place: _Place) -> tuple[Expect, ...]:
+    """Compare and set: the place has the Elastic IP that the plan saw there, or none.
+
+    EC2 would displace any other one, whatever AllowReassociation says: that is about the address that moves.
+    """
+    if place.live is None:
         return ()
-    private_ip = target.private_ip or target.live.private_ip
+    private_ip = place.private_ip or place.live.private_ip
     path = f"PrivateIpAddresses[?PrivateIpAddress=='{private_ip}'].Association.AllocationId | [0]"
-    holds = ((path if target.private_ip else "Association.AllocationId", (displaced, None)),)
-    return (Expect("DescribeNetworkInterfaces", target.live.id, has=holds, timeout=0),)
+    seen = tuple(dict.fromkeys((place.holder, None)))
+    holds = ((path if place.private_ip else "Association.AllocationId", seen),)
+    return (Expect("DescribeNetworkInterfaces", place.live.id, has=holds, timeout=0),)

@@ -62,6 +62,17 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What an Elastic IP shall lead to: an interface by its name in the spec, or by its id if it is not in there.
+
+    ``private_ip`` is one of its addresses as the spec has it; None is the primary one.
+    """
+
+    interface: str
+    private_ip: str | None = None
+
+
+@dataclass(frozen=True)
 class World:
     """The spec and the live state, brought together: selectors are ids, and ids are names where they are ours.
 
@@ -74,7 +85,8 @@ class World:
     ``replaced`` are the former holders of names of the spec, whose successor this plan makes, or an interrupted
     run has made. ``externals`` are other people's instances by their names in the spec; ``places`` says where each
     interface belongs that belongs anywhere, failover included; ``stranded`` warns of those that no healthy
-    instance can hold.
+    instance can hold. ``targets`` says the same of Elastic IPs; ``strangers`` are interfaces by id, not of the
+    spec, that Elastic IPs lead to or shall lead to.
     """
 
     document: Document
@@ -92,6 +104,8 @@ class World:
     externals: Mapping[str, LiveInstance] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     stranded: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    strangers: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""
@@ -106,6 +120,10 @@ class World:
     def _external(self, address: str) -> LiveInstance | None:
         section, _, name = address.partition(".")
         return self.externals.get(name) if section == "instances" else None
+
+    def interface(self, named: str) -> LiveNetworkInterface | None:
+        """The live interface of a name in the spec, or a stranger's by its id."""
+        return self.record(f"network_interfaces.{named}", LiveNetworkInterface) or self.strangers.get(named)
 
     def name_of(self, aws_id: str) -> str:
         """The logical name of one of our resources; somebody else's keeps its id."""
@@ -220,11 +238,12 @@ class Kind(ABC):
     """See the module's docstring.
 
     ``section`` is the section of the spec whose rows it reads, ``immutable`` the attributes that EC2 cannot
-    change in place.
+    change in place; ``precious`` may add why those of this kind are not replaced either.
     """
 
     section: ClassVar[str]
     immutable: ClassVar[tuple[str, ...]] = ()
+    precious: ClassVar[str] = ""
 
     @abstractmethod
     def want(self, name: str, world: World) -> dict[str, Any]:

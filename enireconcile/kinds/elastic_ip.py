@@ -1,4 +1,9 @@
-"""Elastic IPs, without their association (which is a relation with a module of its own)."""
+"""Elastic IPs, without their association (which is a relation with a module of its own).
+
+An address is somebody's face on the internet: what EC2 decides at its allocation is never changed by letting it
+go and taking another one. Reverse DNS is EC2's own slow business: a change is pending for a while, and an address
+that has any cannot be released.
+"""
 
 from __future__ import annotations
 
@@ -16,49 +21,84 @@ from enireconcile.kinds.parts import (
     unbound,
     wanted_tags,
 )
-from enireconcile.model import Impact, Look, Ref, Step
-from enireconcile.records import LiveElasticIp
+from enireconcile.model import Expect, Impact, Look, Ref, Step
+from enireconcile.records import LiveElasticIp, ReverseDns
 
 SECTION = "elastic_ips"
+_AT_BIRTH = {
+    "address": "Address",
+    "public_ipv4_pool": "PublicIpv4Pool",
+    "network_border_group": "NetworkBorderGroup",
+}
+"""Attributes that only AllocateAddress sets, and its parameters for them."""
+_ATTRIBUTES = "DescribeAddressesAttribute"
+_QUIET = ("PtrRecordUpdate.Status == 'PENDING'", (False,))
+_ADVICE = "EC2 may take longer: see `aws ec2 describe-addresses-attribute --attribute domain-name`, and run again"
 
 
 class ElasticIps(Kind):
     """Rows of ``elastic_ips``."""
 
     section = SECTION
+    immutable = tuple(_AT_BIRTH)
+    precious = "; an Elastic IP is not given up to get another one"
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.elastic_ips[name]
-        return {"tags": wanted_tags(f"{SECTION}.{name}", row.tags, world)}
+        written = {key: getattr(row, key) for key in (*_AT_BIRTH, "reverse_dns") if getattr(row, key) is not None}
+        return {**written, "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)
-        return None if live is None else {"tags": known_tags(live.tags, want)}
+        if live is None:
+            return None
+        return {
+            "address": live.public_ip,
+            "public_ipv4_pool": live.pool,
+            "network_border_group": live.border_group,
+            "reverse_dns": _reverse_dns(live).settling,
+            "tags": known_tags(live.tags, want),
+        }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
-        return [self._allocate(item, world)] if item.have is None else tag_steps(item, world)
+        steps = [self._allocate(item, world)] if item.have is None else tag_steps(item, world)
+        if item.want.get("reverse_dns") if item.have is None else item.differs("reverse_dns"):
+            steps.append(_rename(item, world))
+        return steps
+
+    def waits(self, item: Item, world: World) -> Sequence[Expect]:
+        live = world.record(item.address, LiveElasticIp)
+        if live is None or item.differs("reverse_dns") or "reverse_dns" not in item.want:
+            return ()
+        return () if _reverse_dns(live).pending is None else (_named(live.id, item.want["reverse_dns"]),)
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveElasticIp):
             return ()
+        steps = [] if live.association_id is None else [disassociate(address, live, world)]
+        dns = _reverse_dns(live)
+        if dns.settling:
+            steps.append(_reset(address, live.id, dns))
         release = Step(
             id=f"{address}/ReleaseAddress",
             call="ReleaseAddress",
             params={"AllocationId": live.id},
             address=address,
             impact=Impact.DESTRUCTIVE,
-            after=frozenset({unbound(address)}),
+            after=frozenset({unbound(address), _nameless(address)}),
             brings=frozenset({gone(address)}),
+            when=(_named(live.id, ""),) if dns.name and not dns.settling else (),
         )
-        return [release] if live.association_id is None else [disassociate(address, live), release]
+        return [*steps, release]
 
     def _allocate(self, item: Item, world: World) -> Step:
-        made = {Ref(item.address): "AllocationId", Ref(item.address, "public_ip"): "PublicIp"}
+        made = {Ref(item.address): "AllocationId"}
         return Step(
             id=f"{item.address}/AllocateAddress",
             call="AllocateAddress",
             params={
                 "Domain": "vpc",
+                **{_AT_BIRTH[key]: item.want[key] for key in _AT_BIRTH if key in item.want},
                 "TagSpecifications": tag_specifications("elastic-ip", item.want["tags"]),
             },
             address=item.address,
@@ -69,3 +109,58 @@ class ElasticIps(Kind):
                 yields=made,
             ),
         )
+
+
+def _reverse_dns(live: LiveElasticIp) -> ReverseDns:
+    return live.reverse_dns or ReverseDns()
+
+
+def _rename(item: Item, world: World) -> Step:
+    """Set, change or remove the name. A first one harms nobody."""
+    live = world.record(item.address, LiveElasticIp)
+    dns = _reverse_dns(live) if live else ReverseDns()
+    if not item.want["reverse_dns"]:
+        return _reset(item.address, world.id_of(item.address), dns)
+    return Step(
+        id=f"{item.address}/ModifyAddressAttribute",
+        call="ModifyAddressAttribute",
+        params={"AllocationId": world.id_of(item.address), "DomainName": item.want["reverse_dns"]},
+        address=item.address,
+        impact=Impact.SAFE if dns == ReverseDns() else Impact.DISRUPTIVE,
+        when=_quiet(world.id_of(item.address), dns),
+        until=_named(world.id_of(item.address), item.want["reverse_dns"]),
+    )
+
+
+def _reset(address: str, allocation_id: str | Ref, dns: ReverseDns) -> Step:
+    return Step(
+        id=f"{address}/ResetAddressAttribute",
+        call="ResetAddressAttribute",
+        params={"AllocationId": allocation_id, "Attribute": "domain-name"},
+        address=address,
+        impact=Impact.DISRUPTIVE,
+        brings=frozenset({_nameless(address)}),
+        when=_quiet(allocation_id, dns),
+        until=_named(allocation_id, ""),
+    )
+
+
+def _nameless(address: str) -> str:
+    """The condition that an address has no reverse DNS."""
+    return f"nameless:{address}"
+
+
+def _quiet(allocation_id: str | Ref, dns: ReverseDns) -> tuple[Expect, ...]:
+    """To wait for before a change: that no other one is under way."""
+    if dns.pending is None:
+        return ()
+    return (Expect(_ATTRIBUTES, allocation_id, has=(_QUIET,), gone=True, timeout=600, advice=_ADVICE),)
+
+
+def _named(allocation_id: str | Ref, name: str) -> Expect:
+    """To wait for after a change. EC2 writes names with the dot of the root, and lists no address without one."""
+    values = (f"{name}.", name) if name else ("", None)
+    has: tuple[tuple[str, tuple[str | bool | None, ...]], ...] = (("PtrRecord", values),)
+    if not name:
+        has += (_QUIET,)
+    return Expect(_ATTRIBUTES, allocation_id, has=has, gone=not name, timeout=600, advice=_ADVICE)

@@ -251,8 +251,9 @@ def dropped(live: LiveNetworkInterface, private_ips: Iterable[str], world: World
     return f"takes off {' and '.join(lost)}" if lost else None
 
 
-def disassociate(address: str, live: LiveElasticIp) -> Step:
-    """Take an Elastic IP off whatever it stands for."""
+def disassociate(address: str, live: LiveElasticIp, world: World) -> Step:
+    """Take an Elastic IP off whatever it leads to."""
+    refuse_managed_holder(address, live, world)
     return Step(
         id=f"{address}/DisassociateAddress",
         call="DisassociateAddress",
@@ -262,6 +263,16 @@ def disassociate(address: str, live: LiveElasticIp) -> Step:
         brings=frozenset({unbound(address)}),
         frees=frozenset({target_slot(live.network_interface_id, live.private_ip)}),
     )
+
+
+def refuse_managed_holder(address: str, live: LiveElasticIp, world: World) -> None:
+    """EC2 takes no address off an interface that a service manages. Raises UnsupportedError."""
+    holder = world.strangers.get(live.network_interface_id or "")
+    if holder is not None and holder.manager is not None:
+        raise UnsupportedError(
+            f"{address}: {live.id} is on {holder.id}, managed by {holder.manager}, and EC2 leaves it there",
+            hint="take it away from that service by the service's own means first (delete the NAT gateway, say)",
+        )
 
 
 def unbound(address: str) -> str:

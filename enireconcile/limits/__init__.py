@@ -1,6 +1,7 @@
 """What bounds a plan, looked at before anything changes. Pure.
 
-A plan's own steps say what it takes: seats on instances, addresses of interfaces and subnets, groups and rules.
+A plan's own steps say what it takes: seats on instances, addresses of interfaces, subnets and the account, groups
+and rules.
 ``questions`` names what has to be read to judge them, if anything. Some limits are kept by order alone, for which
 ``make_room`` lets those who leave a full instance or interface go first. ``judge`` compares the rest.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from enireconcile.errors import Problem
-from enireconcile.limits import addresses, groups, machines
+from enireconcile.limits import account, addresses, groups, machines
 from enireconcile.limits.case import Case, Finding
 from enireconcile.model import Step
 from enireconcile.records import Questions
@@ -32,6 +33,7 @@ def questions(case: Case) -> Questions:
         types=frozenset(machine.type for machine in machines.machines(case)),
         groups_per_interface=bool(groups.crowded(case)),
         prefix_lists=frozenset(groups.named_lists(case)),
+        elastic_ips=account.allocates(case),
     )
 
 
@@ -45,7 +47,7 @@ def make_room(case: Case) -> list[Step]:
             for seat in machine.staying:
                 if seat.interface in case.changes:
                     case = replace(case, steps=addresses.take_first(seat, kind, case))
-    return list(case.steps)
+    return account.release_first(case)
 
 
 def judge(case: Case) -> Judgement:
@@ -60,6 +62,7 @@ def judge(case: Case) -> Judgement:
         elif "DescribeInstanceTypes" in case.limits.read:
             findings += machines.unknown(machine, case)
     findings += [*addresses.in_subnets(case), *groups.on_interfaces(case), *groups.rules(case)]
+    findings += account.elastic_ips(case)
     warnings = [finding for finding in findings if isinstance(finding, str)]
     warnings += [
         f"not checked: {_CHECKS[call]}; these credentials may not call {call}"
@@ -71,6 +74,6 @@ def judge(case: Case) -> Judgement:
 
 _CHECKS = {
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types take",
-    "DescribeAccountAttributes": "how many groups an interface may have",
+    "DescribeAccountAttributes": "how many groups an interface and how many Elastic IPs the account may have",
     "DescribeManagedPrefixLists": "how many rules the prefix lists count as",
 }

@@ -17,6 +17,7 @@ from enireconcile.spec.rows import (
     EFA_TYPES,
     FURTHER,
     SECTIONS,
+    Association,
     Attachment,
     Document,
     EgressRule,
@@ -50,6 +51,7 @@ def check(document: Document, broken: Broken) -> Iterator[Finding]:
     yield from _interface_types(document)
     yield from _adapters(document)
     yield from _association_targets(document)
+    yield from _public_addresses(document)
     yield from _tag_counts(document)
     yield from _accounts(document)
 
@@ -102,9 +104,11 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
             for path, holder in _holders(interface.attachment):
                 yield (*base, "attachment", *path), "instances", holder
     for name, address in document.elastic_ips.items():
-        if address.association:
-            path = ("elastic_ips", name, "association", "network_interface")
-            yield path, "network_interfaces", address.association.network_interface
+        target, path = address.association, ("elastic_ips", name, "association")
+        if target and target.instance is not None:
+            yield (*path, "instance"), "instances", target.instance
+        elif target and target.network_interface and not resource_id("eni", target.network_interface):
+            yield (*path, "network_interface"), "network_interfaces", target.network_interface
 
 
 def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:
@@ -370,33 +374,57 @@ def _adapters(document: Document) -> Iterator[Finding]:
 
 def _association_targets(document: Document) -> Iterator[Finding]:
     """A private address has one Elastic IP at most, and is one that the spec gives to the interface."""
-    taken: dict[tuple[str, str | None], str] = {}
+    taken: dict[tuple[str, str, str | None], str] = {}
     for name, address in document.elastic_ips.items():
-        if address.association is None:
+        target = address.association
+        holder = _holder(target, document) if target else None
+        if target is None or holder is None:
             continue
         base: Path = ("elastic_ips", name, "association")
-        interface = document.network_interfaces.get(address.association.network_interface)
-        if interface is None:
+        interface = document.network_interfaces.get(holder[1]) if holder[0] == "network_interfaces" else None
+        if interface and interface.interface_type == "efa-only":
+            message = f"{shown(holder[1])} is efa-only and has no IP address"
+            key = "instance" if target.instance else "network_interface"
+            yield Finding((*base, key), message, "choose an interface of another type")
             continue
-        if interface.interface_type == "efa-only":
-            message = f"{shown(address.association.network_interface)} is efa-only and has no IP address"
-            yield Finding((*base, "network_interface"), message, "choose an interface of another type")
-            continue
-        private_ip = address.association.private_ip
-        if private_ip == interface.private_ip:
+        private_ip = target.private_ip
+        if interface and private_ip == interface.private_ip:
             private_ip = None
-        known = interface.says("secondary_private_ips") and interface.says("private_ip")
-        if known and private_ip is not None and private_ip not in (interface.secondary_private_ips or ()):
-            holder = f"network_interfaces.{address.association.network_interface}"
-            hint = f"add it to the secondary_private_ips of {holder}"
-            yield Finding((*base, "private_ip"), f"{private_ip} is no address of {holder}", hint)
-        target = (address.association.network_interface, private_ip)
-        first = taken.setdefault(target, name)
+        known = interface is not None and interface.says("secondary_private_ips") and interface.says("private_ip")
+        if interface and known and private_ip not in (None, *(interface.secondary_private_ips or ())):
+            whose = ".".join(holder)
+            hint = f"add it to the secondary_private_ips of {whose}"
+            yield Finding((*base, "private_ip"), f"{private_ip} is no address of {whose}", hint)
+        first = taken.setdefault((*holder, private_ip), name)
         if first != name:
             which = private_ip or "the primary address"
-            message = f"{which} of {shown(target[0])} has elastic_ips.{first} already"
-            path = (*base, "network_interface" if private_ip is None else "private_ip")
-            yield Finding(path, message, "one Elastic IP for each private IP; choose another")
+            message = f"{which} of {shown(holder[1])} has elastic_ips.{first} already"
+            key = "private_ip" if private_ip else "instance" if target.instance else "network_interface"
+            yield Finding((*base, key), message, "one Elastic IP for each private IP; choose another")
+
+
+def _holder(target: Association, document: Document) -> tuple[str, str] | None:
+    """Section and name of whose private address it is: an interface, an instance, or no section and an id."""
+    named = target.network_interface or document.primary_interface(target.instance or "")
+    if named is None:
+        return ("instances", target.instance) if target.instance in document.external_instances else None
+    if resource_id("eni", named):
+        return "", named
+    return ("network_interfaces", named) if named in document.network_interfaces else None
+
+
+def _public_addresses(document: Document) -> Iterator[Finding]:
+    """An address is allocated once, and where this Region's addresses are."""
+    taken: dict[str, str] = {}
+    for name, row in document.elastic_ips.items():
+        first = taken.setdefault(row.address, name) if row.address else name
+        if first != name:
+            message = f"elastic_ips.{first} is {row.address} already"
+            yield Finding(("elastic_ips", name, "address"), message, "choose another, or leave it to EC2")
+        group = row.network_border_group
+        if group and document.region and not f"{group}-".startswith(f"{document.region}-"):
+            message = f"{shown(group)} is not in region {shown(document.region)}"
+            yield Finding(("elastic_ips", name, "network_border_group"), message, "correct one of the two")
 
 
 # ---- all resources

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -27,6 +28,8 @@ from enireconcile.spec.scalars import (
     ANY_SCALAR,
     AccountId,
     Boolean,
+    BorderGroup,
+    DomainName,
     Duration,
     FreeText,
     GroupName,
@@ -35,12 +38,15 @@ from enireconcile.spec.scalars import (
     InstanceType,
     Integer,
     Ipv4,
+    Ipv4Pool,
     Ipv4Prefix,
     Ipv6,
     Ipv6Prefix,
     KeyName,
     LogicalGroupName,
+    LogicalInterfaceName,
     LogicalName,
+    PublicIpv4,
     Region,
     RoleArn,
     StackName,
@@ -580,6 +586,12 @@ class NetworkInterface(Resource):
     attachment: Attachment | None = Field(None, description="absent: attached to nothing")
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
 
+    @property
+    def private_ips(self) -> tuple[str, ...]:
+        """The private IPv4 addresses that the row names, the primary one first."""
+        primary = () if self.private_ip is None else (self.private_ip,)
+        return (*primary, *(self.secondary_private_ips or ()))
+
 
 # ---- Elastic IPs
 
@@ -587,8 +599,21 @@ class NetworkInterface(Resource):
 class Association(Row):
     """What an Elastic IP leads to: one private address of an interface."""
 
-    network_interface: Text = Field(description="The name of an interface of this spec")
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["network_interface"]}, {"required": ["instance"]}]}
+    )
+
+    network_interface: Text | None = Field(None, description="The name of an interface of this spec, or eni-…")
+    instance: Text | None = Field(
+        None, description="Instead: the name of an instance of this spec, for its primary interface"
+    )
     private_ip: Ipv4 | None = Field(None, description="One of its addresses; absent: the primary one")
+
+    @model_validator(mode="after")
+    def _check(self) -> Association:
+        if (self.network_interface is None) == (self.instance is None):
+            raise fault("needs either `network_interface` or `instance`", "keep one of the two")
+        return self
 
 
 class ElasticIp(Resource):
@@ -596,6 +621,16 @@ class ElasticIp(Resource):
 
     adopt: Annotated[Text, *_adopted("eipalloc", "an Elastic IP")] | None = Field(None, description=_ADOPT)
     association: Association | None = Field(None, description="absent: associated with nothing")
+    reverse_dns: DomainName | None = Field(
+        None, description="The name that the address leads back to; empty: none; absent: whatever there is"
+    )
+    public_ipv4_pool: Ipv4Pool | None = Field(None, description="The pool of your own that it comes from")
+    address: PublicIpv4 | None = Field(
+        None, description="Which address: one that was released lately, or one of a pool of your own"
+    )
+    network_border_group: BorderGroup | None = Field(
+        None, description="Where it is advertised; absent: the Region"
+    )
     tags: Tags = Field(default_factory=dict, description="Tags besides those of the stack")
 
 
@@ -628,7 +663,7 @@ class Document(Row):
     instances: Annotated[Mapping[LogicalName, AnyInstance], _section] = Field(
         default_factory=dict, description="Instances by name, this stack's own and others' to attach to"
     )
-    network_interfaces: Annotated[Mapping[LogicalName, NetworkInterface], _section] = Field(
+    network_interfaces: Annotated[Mapping[LogicalInterfaceName, NetworkInterface], _section] = Field(
         default_factory=dict, description="Network interfaces by name"
     )
     elastic_ips: Annotated[Mapping[LogicalName, ElasticIp], _section] = Field(
@@ -659,6 +694,14 @@ class Document(Row):
     def protected(self) -> frozenset[str]:
         """The addresses that no plan may destroy."""
         return frozenset(address for address, row in self.resources.items() if row.lifecycle.prevent_destroy)
+
+    def primary_interface(self, instance: str) -> str | None:
+        """The interface of this spec that an instance boots with, by its name."""
+        for name, interface in self.network_interfaces.items():
+            at = interface.attachment
+            if at and at.instance == instance and (at.network_card_index, at.device_index) == (0, 0):
+                return name
+        return None
 
     def own_names(self, section: str) -> list[str]:
         """The names of the resources that this stack keeps in a section, sorted."""

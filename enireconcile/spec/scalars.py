@@ -225,6 +225,28 @@ def _delegated(version: int, length: int, example: str) -> AfterValidator:
     return AfterValidator(read)
 
 
+def public_ipv4(value: str) -> str:
+    """An IPv4 address that may be somebody's on the internet."""
+    address = ipv4(value)
+    if any(ipaddress.IPv4Address(address) in block for block in _PRIVATE):
+        raise fault(f"{address} is a private address", "an Elastic IP is a public one")
+    return address
+
+
+_PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+
+
+def domain_name(value: str) -> str:
+    """A name in the DNS, in normal form: lower case, without the dot of the root. Empty stands for none."""
+    name = value.lower().removesuffix(".")
+    if value and not (len(name) <= 253 and re.fullmatch(rf"{_LABEL}(\.{_LABEL})+", name)):
+        raise fault(f"must be a domain name, not {shown(value)}", 'for example www.example.com, or "" for none')
+    return name
+
+
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
 def network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     """The block that a CIDR text names, None if it is not a CIDR. Raises a fault when host bits are set."""
     if not re.fullmatch(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})", value):
@@ -298,6 +320,13 @@ def _logical_name(name: str) -> str:
     return name
 
 
+def _logical_interface_name(name: str) -> str:
+    """Associations name interfaces beside ids of other people's."""
+    if re.fullmatch("eni-[0-9a-f]{8,17}", name):
+        raise fault(f"{shown(name)} cannot be the name of an interface: it is an id", "choose another", key=True)
+    return name
+
+
 def _logical_group_name(name: str) -> str:
     """Rules name groups beside ``self``, ids and prefix lists, so a group is named like none of them."""
     if name == "self" or name.startswith(("sg-", "pl-")):
@@ -362,6 +391,26 @@ KeyName = Annotated[
 ]
 InstanceProfile = Annotated[Text, AfterValidator(_instance_profile)]
 Ipv4 = Annotated[Text, AfterValidator(ipv4), _json(type="string", format="ipv4")]
+PublicIpv4 = Annotated[Text, AfterValidator(public_ipv4), _json(type="string", format="ipv4")]
+DomainName = Annotated[Text, AfterValidator(domain_name), _json(type="string", examples=["www.example.com"])]
+Ipv4Pool = Annotated[
+    Text,
+    matching(
+        "amazon|ipv4pool-ec2-[0-9a-f]{8,17}",
+        "`amazon` or the id of a public IPv4 pool",
+        "for example ipv4pool-ec2-0123456789abcdef0",
+    ),
+    _json(type="string", pattern="^(amazon|ipv4pool-ec2-[0-9a-f]{8,17})$"),
+]
+BorderGroup = Annotated[
+    Text,
+    matching(
+        "[a-z]{2}(-[a-z]+)+-[0-9](-[a-z0-9]+)*",
+        "a network border group",
+        "a Region such as us-east-1, or a group of Local Zones such as us-west-2-lax-1",
+    ),
+    _json(type="string", pattern="^[a-z]{2}(-[a-z]+)+-[0-9](-[a-z0-9]+)*$"),
+]
 Duration = Annotated[
     Text,
     AfterValidator(duration),
@@ -382,6 +431,7 @@ Zone = Annotated[
     matching("[a-z]{2}(-[a-z]+)+-[0-9][a-z]", "the name of an Availability Zone", "for example us-east-1a"),
 ]
 LogicalName = Annotated[str, AfterValidator(_logical_name), _json(type="string", pattern=f"^{LOGICAL_NAME}$")]
+LogicalInterfaceName = Annotated[LogicalName, AfterValidator(_logical_interface_name)]
 LogicalGroupName = Annotated[LogicalName, AfterValidator(_logical_group_name)]
 
 _TAG_VALUE_SCHEMA = {"type": ["string", "number", "boolean"], "maxLength": 256}

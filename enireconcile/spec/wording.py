@@ -24,18 +24,6 @@ class Finding:
     on_key: bool = False
 
 
-_PLANNED = frozenset(
-    {
-        "address",
-        "network_border_group",
-        "public_ipv4_pool",
-        "reverse_dns",
-    }
-)
-"""Keys of the format that this version does not know how to keep; better refused than ignored."""
-_NOT_YET = ("is not supported by this version", "remove it for now")
-
-
 def findings(error: ValidationError) -> Iterator[Finding]:
     """What pydantic found."""
     for detail in error.errors(include_url=False):
@@ -49,8 +37,7 @@ def findings(error: ValidationError) -> Iterator[Finding]:
         elif detail["type"] == "missing":
             yield Finding(path, "is missing", _add_hint(path))
         elif detail["type"] == "extra_forbidden":
-            planned = path[-1] in _PLANNED
-            yield Finding(path, *(_NOT_YET if planned else ("unknown key", _key_hint(path))), on_key=True)
+            yield Finding(path, "unknown key", _key_hint(path), on_key=True)
         else:
             yield Finding(path, detail["msg"][:1].lower() + detail["msg"][1:])
 

@@ -78,6 +78,8 @@ WAIT = [
         "Value (web) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
     ),
     (RUN, "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use."),
+    ("ReleaseAddress", "InvalidAddress.PtrSet", "reverse DNS, or its shadow"),
+    ("ReleaseAddress", "InvalidAddress.Locked", "reverse DNS, or Support"),
 ]
 DONE = [
     (DELETE, "InvalidNetworkInterfaceID.NotFound", ""),
@@ -86,6 +88,7 @@ DONE = [
     ("DisassociateAddress", "InvalidAssociationID.NotFound", ""),
     ("DisassociateAddress", "InvalidAssociation.NotFound", ""),
     ("ReleaseAddress", "InvalidAllocationID.NotFound", ""),
+    ("ResetAddressAttribute", "InvalidAllocationID.NotFound", ""),
     ("TerminateInstances", "InvalidInstanceID.NotFound", ""),
     (
         "UnassignPrivateIpAddresses",
@@ -141,7 +144,10 @@ REFUSED = [
     (ASSOCIATE, "Gateway.NotAttached", ""),
     (ASSOCIATE, "AuthFailure", ""),
     (RUN, "UnauthorizedOperation", "You are not authorized to perform this operation."),
-    ("ReleaseAddress", "InvalidAddress.Locked", ""),
+    (ALLOCATE, "InvalidAddress.NotFound", "The address '192.0.2.7' that was asked for"),
+    (ALLOCATE, "InvalidPublicIpv4PoolID.NotFound", ""),
+    ("ModifyAddressAttribute", "InvalidAddress.PtrSet", "only a release waits for that"),
+    ("ModifyAddressAttribute", "InvalidAddress.Locked", ""),
     ("CreateTags", "TagLimitExceeded", ""),
     (ATTACH, "DependencyViolation", "only deleting waits for those who depend"),
     (RUN, "SomethingThatNobodyHasSeenBefore", ""),
@@ -179,6 +185,12 @@ def test_what_is_repeated_is_bounded_in_time(call: str, code: str, message: str,
 
 def test_iam_is_given_two_minutes_to_spread_a_new_profile() -> None:
     assert classify(RUN, "InvalidParameterValue", "Invalid IAM Instance Profile name") == (Meaning.WAIT, 120.0)
+
+
+def test_an_address_is_given_ten_minutes_to_lose_its_name() -> None:
+    """Others have seen it take minutes; a lock of AWS Support does not open by itself."""
+    assert classify("ReleaseAddress", "InvalidAddress.PtrSet", "") == (Meaning.WAIT, 600.0)
+    assert classify("ReleaseAddress", "InvalidAddress.Locked", "") == (Meaning.WAIT, 60.0)
 
 
 def test_a_young_object_is_given_five_minutes_to_show_up() -> None:
@@ -306,6 +318,10 @@ HINTED = [
     ("InvalidIPAddress.InUse", "subnet CIDR reservation"),
     ("InsufficientCidrBlocks", "subnet CIDR reservation"),
     ("InsufficientFreeAddressesInSubnet", "another subnet"),
+    ("InvalidAddress.NotFound", "leave `address` out"),
+    ("InvalidAddress.PtrSet", "run again in some minutes"),
+    ("InvalidAddress.Locked", "AWS Support"),
+    ("InvalidPublicIpv4PoolID.NotFound", "describe-public-ipv4-pools"),
 ]
 
 
@@ -313,6 +329,18 @@ HINTED = [
 def test_a_common_error_comes_with_a_hint(code: str, words: str) -> None:
     error = Fault(ALLOCATE, code, "no", Meaning.REFUSED, 0.0).error()
     assert words in (error.hint or "")
+
+
+def test_a_name_that_leads_elsewhere_comes_with_a_hint() -> None:
+    """Nobody has written down which code EC2 has for it; what is not about the name says its own."""
+    for code, hinted in (
+        ("InvalidParameterValue", True),
+        ("InvalidWhatever", True),
+        ("UnauthorizedOperation", False),
+    ):
+        error = Fault("ModifyAddressAttribute", code, "no", Meaning.REFUSED, 0.0).error()
+        assert ("A record" in (error.hint or "")) is hinted
+    assert Fault(ALLOCATE, "InvalidParameterValue", "no", Meaning.REFUSED, 0.0).error().hint is None
 
 
 def test_an_error_names_the_call_the_resource_the_code_and_the_request() -> None:

@@ -19,9 +19,7 @@ STILL = f"{NEVER} or pending or running"
 FINE_PRINT = {
     "AllocateAddress": {
         "yields elastic_ips id: AllocationId",
-        "yields elastic_ips public_ip: PublicIp",
-        "look DescribeAddresses tag:enireconcile:stack=lab tag:enireconcile:name=…, "
-        "elastic_ips id: AllocationId, elastic_ips public_ip: PublicIp",
+        "look DescribeAddresses tag:enireconcile:stack=lab tag:enireconcile:name=…, elastic_ips id: AllocationId",
     },
     "AssociateAddress": {"when DescribeAddresses 0 s", "when DescribeNetworkInterfaces 0 s"},
     "AssignIpv6Addresses": {"once", "until DescribeNetworkInterfaces 60 s"},
@@ -53,10 +51,12 @@ FINE_PRINT = {
         "until DescribeNetworkInterfaces 600 s",
     },
     "DisassociateAddress": set(),
+    "ModifyAddressAttribute": {"when DescribeAddressesAttribute 600 s", "until DescribeAddressesAttribute 600 s"},
     "ModifyInstanceAttribute": set(),
     "ModifyInstanceMetadataOptions": {f"until DescribeInstances 600 s, {NEVER}"},
     "ModifyNetworkInterfaceAttribute": set(),
-    "ReleaseAddress": set(),
+    "ReleaseAddress": {"when DescribeAddressesAttribute 600 s"},
+    "ResetAddressAttribute": {"when DescribeAddressesAttribute 600 s", "until DescribeAddressesAttribute 600 s"},
     "RevokeSecurityGroupEgress": set(),
     "RevokeSecurityGroupIngress": set(),
     "RunInstances": {
@@ -77,7 +77,11 @@ FINE_PRINT = {
     "UnassignPrivateIpAddresses": set(),
     "UpdateSecurityGroupRuleDescriptionsIngress": set(),
 }
-WAITS = {f"DescribeInstances 600 s, {NEVER}", "DescribeNetworkInterfaces 300 s"}
+WAITS = {
+    f"DescribeInstances 600 s, {NEVER}",
+    "DescribeNetworkInterfaces 300 s",
+    "DescribeAddressesAttribute 600 s",
+}
 
 
 def told() -> dict[str, set[str]]:

@@ -694,8 +694,8 @@ def test_what_is_not_known_is_not_refused() -> None:
     assert refusals(words, known=Limits()) == []
     denied = Limits(denied=frozenset({"DescribeInstanceTypes", "DescribeAccountAttributes"}))
     assert plan_of(words, known=denied).warnings == (
-        "not checked: how many groups an interface may have; these credentials may not call "
-        "DescribeAccountAttributes",
+        "not checked: how many groups an interface and how many Elastic IPs the account may have; these "
+        "credentials may not call DescribeAccountAttributes",
         "not checked: how many interfaces and addresses the instance types take; these credentials may not call "
         "DescribeInstanceTypes",
     )

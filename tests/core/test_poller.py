@@ -56,6 +56,22 @@ class Reader:
         return {"Reservations": [{"Instances": [row]} for row in rows]}
 
 
+class Names:
+    """Addresses with reverse DNS, all of the account's in one answer: id to (seconds from now on, name)."""
+
+    def __init__(self, loop: VirtualLoop, **addresses: Changes) -> None:
+        self._loop, self._began, self._addresses = loop, loop.time(), addresses
+        self.asked: list[Mapping[str, Any]] = []
+
+    async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        assert call == "DescribeAddressesAttribute"
+        self.asked.append(params or {})
+        now = self._loop.time() - self._began
+        names = {key: [name for since, name in each if since <= now][-1] for key, each in self._addresses.items()}
+        shown = {key.replace("_", "-"): name for key, name in names.items() if name is not None}
+        return {"Addresses": [{"AllocationId": key, "PtrRecord": name} for key, name in shown.items()]}
+
+
 def available(aws_id: str, **words: Any) -> Expect:
     return Expect(INTERFACES, aws_id, has=(("Status", ("available",)),), **words)
 
@@ -65,7 +81,7 @@ def running(aws_id: str) -> Expect:
     return Expect(INSTANCES, aws_id, has=(("State.Name", ("running",)),), never=ended)
 
 
-def wait_for(reader: Reader, loop: VirtualLoop, *expects: Expect) -> list[Any]:
+def wait_for(reader: Reader | Names, loop: VirtualLoop, *expects: Expect) -> list[Any]:
     """What each wait comes to, an exception included."""
 
     async def waits() -> list[Any]:
@@ -73,6 +89,20 @@ def wait_for(reader: Reader, loop: VirtualLoop, *expects: Expect) -> list[Any]:
         return [*await asyncio.gather(*(poller.wait(expect) for expect in expects), return_exceptions=True)]
 
     return run(waits(), loop)
+
+
+def test_what_has_no_filter_is_asked_for_whole(loop: VirtualLoop) -> None:
+    """One address gets a name, another one loses its own: one question for all of them, without any id."""
+    reader = Names(
+        loop, eipalloc_1=[(0, None), (1, "a.example.com.")], eipalloc_2=[(0, "b.example.com."), (2, None)]
+    )
+    named = Expect("DescribeAddressesAttribute", "eipalloc-1", has=(("PtrRecord", ("a.example.com.",)),))
+    nameless = Expect("DescribeAddressesAttribute", "eipalloc-2", has=(("PtrRecord", (None,)),), gone=True)
+    assert wait_for(reader, loop, named, nameless) == [
+        {"AllocationId": "eipalloc-1", "PtrRecord": "a.example.com."},
+        {},
+    ]
+    assert {tuple(params.items()) for params in reader.asked} == {(("Attribute", "domain-name"),)}
 
 
 def test_the_answer_is_the_object_that_fulfils_the_condition(loop: VirtualLoop) -> None:

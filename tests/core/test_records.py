@@ -16,6 +16,7 @@ from enireconcile.records import (
     LiveSubnet,
     LiveVpc,
     Occupant,
+    ReverseDns,
 )
 
 TAGS = [{"Key": "Name", "Value": "web"}, {"Key": "Team", "Value": ""}]
@@ -144,6 +145,59 @@ ROWS = [
     ),
     pytest.param(
         records.elastic_ip,
+        {
+            "AllocationId": "eipalloc-1",
+            "PublicIpv4Pool": "ipv4pool-ec2-1",
+            "NetworkBorderGroup": "us-east-1-bos-1",
+            "ServiceManaged": "alb",
+        },
+        LiveElasticIp("eipalloc-1", {}, "", None, None, None, "ipv4pool-ec2-1", "us-east-1-bos-1", manager="alb"),
+        id="an address of an own pool, far away, that a service manages",
+    ),
+    pytest.param(
+        records.elastic_ip,
+        {"AllocationId": "eipalloc-1", "PublicIpv4Pool": "", "NetworkBorderGroup": None, "ServiceManaged": ""},
+        LiveElasticIp("eipalloc-1", {}, "", None, None, None, "amazon"),
+        id="an address of which EC2 tells the least",
+    ),
+    pytest.param(
+        records.network_interface,
+        {
+            "NetworkInterfaceId": "eni-1",
+            "AvailabilityZone": "us-east-1a",
+            "Association": {"IpOwnerId": "amazon", "PublicIp": "192.0.2.9"},
+        },
+        LiveNetworkInterface(
+            "eni-1", {}, "", (), "", "", True, "", None, zone="us-east-1a", automatic_ip="192.0.2.9"
+        ),
+        id="an interface with a public address of EC2's own, which is no Elastic IP",
+    ),
+    pytest.param(
+        records.reverse_dns,
+        {"AllocationId": "eipalloc-1", "PtrRecord": "Www.Example.com."},
+        ReverseDns("www.example.com"),
+        id="an address with a name",
+    ),
+    pytest.param(
+        records.reverse_dns,
+        {"PtrRecord": "", "PtrRecordUpdate": {"Value": "new.example.com.", "Status": "PENDING"}},
+        ReverseDns("", "new.example.com"),
+        id="an address that is about to have a name",
+    ),
+    pytest.param(
+        records.reverse_dns,
+        {"PtrRecord": "old.example.com.", "PtrRecordUpdate": {"Status": "PENDING"}},
+        ReverseDns("old.example.com", ""),
+        id="an address that is about to lose its name",
+    ),
+    pytest.param(
+        records.reverse_dns,
+        {"PtrRecord": "old.example.com.", "PtrRecordUpdate": {"Value": "new.example.com.", "Status": "FAILED"}},
+        ReverseDns("old.example.com"),
+        id="an address whose change did not come about",
+    ),
+    pytest.param(
+        records.elastic_ip,
         {"AllocationId": "eipalloc-1"},
         LiveElasticIp("eipalloc-1", {}, "", None, None, None),
         id="an address that is free",
@@ -242,6 +296,13 @@ ROWS = [
         id="a VPC of which EC2 tells the least",
     ),
 ]
+
+
+def test_an_elastic_ip_on_the_primary_address_is_not_automatic() -> None:
+    """The two look alike but for the allocation."""
+    association = {"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.9"}
+    described = {"NetworkInterfaceId": "eni-1", "PrivateIpAddress": "10.0.0.5", "Association": association}
+    assert records.network_interface(described).automatic_ip is None
 
 
 @pytest.mark.parametrize(("read", "described", "record"), ROWS)

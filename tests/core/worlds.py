@@ -30,6 +30,7 @@ from enireconcile.records import (
     LiveSubnet,
     LiveVpc,
     Occupant,
+    ReverseDns,
 )
 from enireconcile.spec import Spec, load
 
@@ -108,8 +109,8 @@ def examples(count: int) -> settings:
 def live_of(words: Words, spec: Spec | None = None) -> Live:
     """The live records of what is told, by section and name.
 
-    ``externals`` are other people's instances by their names in the spec, ``free`` maps subnets to their free
-    addresses.
+    ``externals`` are other people's instances by their names in the spec, ``strangers`` other people's interfaces
+    by their ids, ``free`` maps subnets to their free addresses.
     """
     sections = {section: dict(words.get(section) or {}) for section in _SECTIONS}
     instances, interfaces, addresses = (sections[section] for section in _SECTIONS[1:])
@@ -163,6 +164,12 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             name: (_instance(name, row or {}, "", [place for place in places.values() if place]),)
             for name, row in (words.get("externals") or {}).items()
         },
+        strangers=tuple(
+            _interface(
+                name, {"id": name, **(row or {})}, "", None, (row or {}).get("private_ip", "172.31.0.99"), None
+            )
+            for name, row in (words.get("strangers") or {}).items()
+        ),
         images={
             name: (LiveImage("ami-12345678" if name in running else f"ami-of-{name}", ""),)
             for name, row in images.items()
@@ -282,6 +289,8 @@ def _interface(
         ipv6_prefixes=tuple(sorted(row.get("ipv6_prefixes", ()))),
         interface_type=row.get("interface_type", "interface"),
         timeouts=row.get("timeouts", {}),
+        zone=row.get("zone", "us-east-1a"),
+        automatic_ip=row.get("automatic_ip"),
         manager=row.get("manager"),
     )
 
@@ -289,18 +298,24 @@ def _interface(
 def _address(
     name: str, row: Words, stack: str, private_ips: Mapping[str | None, str], interfaces: Mapping[str | None, Any]
 ) -> LiveElasticIp:
-    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` somebody else's."""
+    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` somebody else's.
+
+    ``reverse_dns`` has a ``name`` and what is ``pending``.
+    """
     on = str(row["at"]) if "at" in row else None
     ours = on in private_ips
     assert on is None or ours or on.startswith("eni-"), f"{name} is on {on}, which the situation does not have"
     return LiveElasticIp(
         id=_id(row, f"eipalloc-{name}"),
         tags=_tags("elastic_ips", name, row, stack),
-        public_ip="192.0.2.1",
+        public_ip=row.get("public_ip", "192.0.2.1"),
         association_id=row.get("association_id", f"eipassoc-{name}") if on else None,
         network_interface_id=_id(interfaces.get(on) or {}, f"eni-{on}") if ours else on,
         private_ip=row.get("private_ip", private_ips.get(on, "172.31.0.99")) if on else None,
+        pool=row.get("pool", "amazon"),
+        border_group=row.get("border_group", REGION),
         manager=row.get("manager"),
+        reverse_dns=ReverseDns(**row["reverse_dns"]) if "reverse_dns" in row else None,
     )
 
 

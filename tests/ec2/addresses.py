@@ -34,27 +34,37 @@ class Addresses(Interfaces):
 
     @operation
     def allocate_address(self, p: Params) -> Result:
-        """Not idempotent: each call allocates one more, up to 5 by default. BYOIP addresses do not count."""
+        """Not idempotent: each call allocates one more, up to 5 by default. BYOIP addresses do not count.
+
+        EC2 docs: PublicIp is not in the answer for an address of one's own pool.
+        """
         tags = self.tags_at_birth(p, "elastic-ip")["elastic-ip"]
         border = p.get("NetworkBorderGroup", self.settings.region)
-        if border != self.settings.region:
+        if border not in (self.settings.region, *self.settings.border_groups):
             raise invalid_value(f"The network border group '{border}' is not valid.")
         if p.get("Domain", "vpc") != "vpc":
             raise EC2Error("UnsupportedOperation", "EC2-Classic is not available")
-        pool = p.get("PublicIpv4Pool", "amazon")
+        pool = p.get("PublicIpv4Pool") or self._pool_of(p.get("Address"))
         if pool not in ("amazon", *self.data.pools):
             raise EC2Error("InvalidPublicIpv4PoolID.NotFound", f"The pool ID '{pool}' does not exist.")
         counted = [a for a in self.data.addresses.values() if a.pool == "amazon" and not a.service_managed]
         if pool == "amazon" and len(counted) >= self.settings.quotas.addresses:
             raise EC2Error("AddressLimitExceeded", "The maximum number of addresses has been reached.")
-        address = self._allocate(self._public_ip(p, pool), pool, tags)
-        return {
+        address = self._allocate(self._public_ip(p, pool), pool, tags, border)
+        answer = {
             "AllocationId": address.id,
             "PublicIp": address.public_ip,
             "Domain": "vpc",
             "PublicIpv4Pool": address.pool,
             "NetworkBorderGroup": address.border_group,
         }
+        if pool != "amazon":
+            del answer["PublicIp"]
+        return answer
+
+    def _pool_of(self, wanted: str | None) -> str:
+        """EC2 docs: who asks for a specific address of a pool of their own need not name the pool."""
+        return next((pool for pool, free in self.data.pools.items() if wanted in free), "amazon")
 
     def _public_ip(self, p: Params, pool: str) -> str:
         """EC2 docs: an address released lately may be asked for by name; its tags do not come back."""
@@ -71,29 +81,38 @@ class Addresses(Interfaces):
             raise EC2Error("InsufficientAddressCapacity", f"The pool '{pool}' has no free address.", 500)
         return available.pop(0)
 
-    def _allocate(self, public_ip: str, pool: str, tags: dict[str, str]) -> Address:
-        address = self.born(
-            Address(
-                self.new_id("eipalloc"),
-                public_ip,
-                self.settings.region,
-                pool,
-                tags=tags,
-            )
-        )
+    def _allocate(
+        self, public_ip: str, pool: str, tags: dict[str, str], border_group: str | None = None
+    ) -> Address:
+        border_group = border_group or self.settings.region
+        address = self.born(Address(self.new_id("eipalloc"), public_ip, border_group, pool, tags=tags))
         self.data.addresses[address.id] = address
         return address
 
     @operation
     def release_address(self, p: Params) -> Result:
-        """EC2 docs: refused while associated, unless in the default VPC; refused while it has a PTR record."""
+        """EC2 docs: refused while associated, unless in the default VPC, and while it is locked.
+
+        A PTR record locks it, for longer than DescribeAddressesAttribute shows one: others have met
+        InvalidAddress.PtrSet for minutes after the record was gone. Support may lock it, too.
+        """
         address = self._own_address(p)
-        if address.ptr is not None or (address.ptr_update and address.ptr_update[0]):
+        if address.locked:
             raise EC2Error(
                 "InvalidAddress.Locked",
                 f"The address with allocation id [{address.id}] cannot be released because it is locked to "
-                "your account. Remove its reverse DNS record first.",
+                "your account.",
             )
+        if (
+            address.ptr is not None
+            or (address.ptr_update and address.ptr_update[0])
+            or self.now < address.ptr_until
+        ):
+            raise EC2Error(
+                "InvalidAddress.PtrSet",
+                f"The address with allocation id [{address.id}] has a reverse DNS record.",
+            )
+        self._check_holder(address)
         if address.interface_id is not None:
             vpc = self.data.vpcs[self.data.interfaces[address.interface_id].vpc_id]
             if not vpc.is_default:
@@ -129,6 +148,11 @@ class Addresses(Interfaces):
             raise EC2Error("Gateway.NotAttached", f"Network {eni.vpc_id} is not attached to any internet gateway")
         if (address.interface_id, address.private_ip) == (eni.id, private_ip):
             return {"AssociationId": address.association_id}
+        if address.border_group != self.settings.region:
+            raise bad_combination(
+                f"The network border group {address.border_group} of {address.id} is not that of {eni.id}"
+            )
+        self._check_holder(address)
         if address.association_id is not None:
             if p.get("AllowReassociation") is False:
                 raise EC2Error(
@@ -136,13 +160,22 @@ class Addresses(Interfaces):
                     f"resource {address.id} is already associated with associate-id {address.association_id}",
                 )
             self.drop_association(address)
+        self._bind(address, eni, private_ip)
+        return {"AssociationId": address.association_id}
+
+    def _bind(self, address: Address, eni: Interface, private_ip: str) -> None:
         self.drop_target(eni.id, private_ip)
         address.association_id = self.new_id("eipassoc")
         address.interface_id, address.private_ip = eni.id, private_ip
         self.data.associations[address.association_id] = address.id
         self.data.by_target[(eni.id, private_ip)] = address.id
         self.refresh_public_ip(eni)
-        return {"AssociationId": address.association_id}
+
+    def _check_holder(self, address: Address) -> None:
+        """EC2 takes no address off an interface that a service manages, a NAT gateway's, say."""
+        holder = self.data.interfaces.get(address.interface_id or "")
+        if holder and (holder.requester_managed or holder.operator):
+            raise managed_by_service()
 
     def _target(self, p: Params) -> Interface:
         """The interface meant; the instance form demands exactly one, and an instance past `pending`."""
@@ -187,6 +220,7 @@ class Addresses(Interfaces):
             address = self._own_address({"PublicIp": p["PublicIp"]})
         else:
             raise missing("AssociationId")
+        self._check_holder(address)
         self.drop_association(address)
         return {"Return": True}
 
@@ -194,11 +228,14 @@ class Addresses(Interfaces):
 
     @operation
     def modify_address_attribute(self, p: Params) -> Result:
-        """EC2 docs: asynchronous; PtrRecordUpdate tells how far it is."""
+        """EC2 docs: asynchronous; PtrRecordUpdate tells how far it is. The name must lead to the address first."""
         address = self._own_address({"AllocationId": p["AllocationId"]})
         if "DomainName" not in p:
             raise missing("DomainName")
-        return {"Address": self._update_ptr(address, p["DomainName"].rstrip(".") + ".")}
+        name = p["DomainName"].rstrip(".")
+        if self.settings.forward_dns and self.data.forward.get(name) != address.public_ip:
+            raise invalid_value(f"The domain name {name} has no A record for {address.public_ip}.")
+        return {"Address": self._update_ptr(address, name + ".")}
 
     @operation
     def reset_address_attribute(self, p: Params) -> Result:
@@ -219,6 +256,8 @@ class Addresses(Interfaces):
     def on_ptr(self, allocation_id: str, when: float) -> None:
         address = self.data.addresses.get(allocation_id)
         if address and address.ptr_update:
+            if address.ptr is not None and address.ptr_update[0] is None:
+                address.ptr_until = when + self.settings.ptr_linger_delay
             address.ptr = address.ptr_update[0]
             address.ptr_update = None
 
@@ -234,10 +273,10 @@ class Addresses(Interfaces):
 
     @operation
     def describe_addresses_attribute(self, p: Params) -> Result:
+        """An address without a record is not in the answer, asked for by its id or not."""
         ids = p.get("AllocationIds")
         found = self.listed("eipalloc", self.data.addresses, ids)
-        if not ids:
-            found = [address for address in found if address.ptr is not None or address.ptr_update]
+        found = [address for address in found if address.ptr is not None or address.ptr_update]
         shown, token = self.page("DescribeAddressesAttribute", p, found, None, low=1)
         return self.answer("Addresses", [self._show_ptr(address) for address in shown], token)
 
@@ -293,15 +332,39 @@ class Addresses(Interfaces):
     # -- helpers for tests ---------------------------------------------------------------------------
 
     def add_address(
-        self, *, tags: dict[str, str] | None = None, service_managed: str | None = None, pool: str = "amazon"
+        self,
+        *,
+        tags: dict[str, str] | None = None,
+        service_managed: str | None = None,
+        pool: str = "amazon",
+        border_group: str | None = None,
     ) -> str:
         """A new allocation's id; `service_managed` is alb, nlb, rnat or rds. Quotas do not stand in the way."""
         with self.lock:
-            address = self._allocate(self.new_public_ip(), pool, dict(tags or {}))
+            address = self._allocate(self.new_public_ip(), pool, dict(tags or {}), border_group)
             address.visible_at = self.now
             address.service_managed = service_managed
             self._remember()
             return address.id
+
+    def hand_over(self, allocation_id: str, interface_id: str) -> None:
+        """Puts an address on an interface that a service manages, as making a NAT gateway does."""
+        with self.lock:
+            address, eni = self.data.addresses[allocation_id], self.data.interfaces[interface_id]
+            self._bind(address, eni, eni.ips[0])
+            self._remember()
+
+    def lock_address(self, allocation_id: str) -> None:
+        """From now on only Support can let go of it."""
+        with self.lock:
+            self.data.addresses[allocation_id].locked = True
+            self._remember()
+
+    def point(self, name: str, public_ip: str) -> None:
+        """An A record of a name, in whoever's DNS."""
+        with self.lock:
+            self.data.forward[name] = public_ip
+            self._remember()
 
     def add_pool(self, *public_ips: str) -> str:
         """The id of a public IPv4 pool that the account brought."""

@@ -435,6 +435,7 @@ class Places(State):
 
     @operation
     def describe_account_attributes(self, p: Params) -> Result:
+        """EC2 docs: all six attributes, or those that are asked for; the SDK's model lists two of the names."""
         quotas = self.settings.quotas
         default = self.default_vpc()
         values = {
@@ -445,6 +446,9 @@ class Places(State):
             "vpc-max-elastic-ips": str(quotas.addresses),
             "vpc-max-security-groups-per-interface": str(quotas.groups_per_interface),
         }
+        for name in p.get("AttributeNames") or ():
+            if name not in values:
+                raise invalid_value(f"Value ({name}) for parameter attributeName is invalid.")
         rows = [
             {"AttributeName": name, "AttributeValues": [{"AttributeValue": value}]}
             for name, value in values.items()

@@ -61,6 +61,12 @@ class Settings:
     """Status checks say `initializing` for so long after an instance runs."""
     ptr_delay: float = 0.0
     """A change of reverse DNS is PENDING for so long."""
+    ptr_linger_delay: float = 0.0
+    """An address whose reverse DNS is gone cannot be released for so long."""
+    forward_dns: bool = False
+    """Reverse DNS is taken only for names with an A record for the address."""
+    border_groups: tuple[str, ...] = ()
+    """Network border groups besides the Region: Local Zones and the like."""
     terminated_retention: float = 3600.0
     """A terminated instance stays listed for so long."""
     page_cap: int | None = None
@@ -223,6 +229,9 @@ class Address(Resource):
     ptr: str | None = None
     ptr_update: tuple[str | None, float] | None = None
     """The value asked for and when it is applied."""
+    ptr_until: float = float("-inf")
+    """A record that is gone still keeps it from being released until then."""
+    locked: bool = False
     service_managed: str | None = None
 
 
@@ -349,6 +358,8 @@ class Data:
     """Public IPv4 pools brought by the account, and their free addresses."""
     released: list[str] = field(default_factory=list)
     """Addresses given back, which can be asked for again by name."""
+    forward: dict[str, str] = field(default_factory=dict)
+    """A records of the world's DNS: name to address."""
 
 
 def iso_time(epoch: float) -> datetime:

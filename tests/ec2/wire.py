@@ -38,7 +38,6 @@ VALIDATED_ENUMS = frozenset(
         "HttpTokensState",
         "Tenancy",
         "VolumeType",
-        "AccountAttributeName",
     }
 )
 """The enumerations whose values EC2 checks before anything else; the others are the operation's to judge."""

@@ -29,6 +29,7 @@ from .accounting import assert_exact
 EXAMPLES = int(os.environ.get("PROOFS_EXAMPLES", "12"))
 WORLD = Settings(
     attach_delay=0.5, detach_delay=0.5, pending_delay=0.5, stop_delay=0.5, visibility_delay=0.5,
+    ptr_delay=0.5, ptr_linger_delay=0.5,
     quotas=Quotas(addresses=20),
 )  # fmt: skip
 GROUPS = ("red", "green", "blue")
@@ -157,7 +158,7 @@ def specs(draw: st.DrawFn) -> str:
         row |= draw(_maybe("source_dest_check", st.booleans()))
         row |= draw(_maybe("security_groups", st.lists(st.sampled_from(GROUPS), min_size=1, unique=True)))
         row |= draw(_maybe("tags", st.just({"Team": draw(st.sampled_from(["a", "b"]))})))
-    places = [{"network_interface": name} for name in sorted(interfaces)]
+    places: list[dict[str, str]] = [_leading_to(name) for name in sorted(interfaces)]
     places += [
         {"network_interface": name, "private_ip": private_ip}
         for name, row in sorted(interfaces.items())
@@ -166,12 +167,20 @@ def specs(draw: st.DrawFn) -> str:
     targets = draw(st.permutations(places))
     addresses = {
         f"ip-{number}": draw(st.sampled_from([{}, {"association": target}]))
+        | draw(_maybe("reverse_dns", st.sampled_from(["", "a.example.com", "b.example.com."])))
+        | draw(_maybe("network_border_group", st.just("us-east-1")))
         for number, target in enumerate(targets[: draw(st.integers(0, 4))])
     }
     head = {"version": 1, "stack": "random", "region": "us-east-1", "tags": {"Project": "x"}}
     rows = {"instances": instances, "network_interfaces": interfaces, "elastic_ips": addresses}
     document = {**head, "security_groups": groups, **rows}
     return yaml.safe_dump(document, sort_keys=False)
+
+
+def _leading_to(interface: str) -> dict[str, str]:
+    """The primary interface of an instance goes by the name of that."""
+    instance, _, index = interface.rpartition("-")
+    return {"instance": instance} if index == "0" and instance != "free" else {"network_interface": interface}
 
 
 def _maybe(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:

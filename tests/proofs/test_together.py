@@ -18,7 +18,7 @@ import pytest
 
 from tests.ec2 import Call, World
 
-from .accounting import assert_exact, twins
+from .accounting import assert_exact, assert_nothing_too_much, twins
 from .conftest import Proofs
 from .hosts import DELAYS, PATHS, PATIENCE, Clock, Host, calls_on_an_empty_account, clocked, label, on, spec_at
 
@@ -179,10 +179,12 @@ def _assert_told_and_mended_by_hand(hosts: tuple[Host, Host]) -> None:
         assert host.server.actions(mutating=True) == []
     assert sorted(world.data.addresses) == before
     spare = next(each for each in ids if world.data.addresses[each].interface_id is None)
-    assert_exact(world, spec_at(STORY), strangers=[spare])
+    assert_nothing_too_much(world, spec_at(STORY), strangers=[spare])
     world.call("ReleaseAddress", AllocationId=spare)
-    first.assert_unchanged(STORY)
+    # As a rule all is done; but each of the two may have stopped half way, where the other one was faster.
+    assert first.apply(STORY).code == 0
     assert_exact(world, spec_at(STORY))
+    first.assert_unchanged(STORY)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -258,7 +260,7 @@ def test_two_hosts_in_step_on_an_empty_account(world: World, tmp_path: Path, pro
         spares = [
             each for ids in found.values() for each in ids if world.data.addresses[each].interface_id is None
         ]
-        assert_exact(world, spec_at(STORY), strangers=spares)
+        assert_nothing_too_much(world, spec_at(STORY), strangers=spares)
         clocked(world).skip(DELAYS.visibility_delay)
         again = first.apply(STORY)
         assert again.result == (1, "failed")

@@ -229,6 +229,17 @@ def interfaces(
     )
 
 
+ways: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "reverse_dns": st.sampled_from(["", "www.example.com", "xn--wb-bja.example"]),
+        "public_ipv4_pool": st.sampled_from(["amazon", "ipv4pool-ec2-12345678"]),
+        "network_border_group": st.sampled_from(["us-east-1", "us-east-1-bos-1"]),
+    },
+)
+"""What an Elastic IP may say besides where it leads."""
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """A whole stack in which every reference leads somewhere and no slot is taken twice."""
@@ -259,7 +270,9 @@ def documents(draw: st.DrawFn) -> Document:
             subnet = draw(subnets | st.just(Selector(default_for_az=zone)))
             cards[name] = draw(interfaces(subnet, len(cards), list(groups), owner, index))
     addresses = draw(st.dictionaries(names, st.booleans(), max_size=4))
-    targets = iter(cards)
+    targets = iter([Association(network_interface=name) for name in cards])
+    if draw(st.booleans()):
+        targets = iter([Association(network_interface="eni-12345678", private_ip="10.0.0.9"), *targets])
     return Document(
         version=1,
         stack=draw(st.sampled_from(["s", "two-enis", "on", "null", "true"])),
@@ -271,9 +284,7 @@ def documents(draw: st.DrawFn) -> Document:
         instances=instances,
         network_interfaces=cards,
         elastic_ips={
-            name: ElasticIp(association=Association(network_interface=target), tags=draw(tags))
-            if wanted and (target := next(targets, None)) is not None
-            else ElasticIp(tags=draw(tags))
+            name: ElasticIp(association=next(targets, None) if wanted else None, tags=draw(tags), **draw(ways))
             for name, wanted in addresses.items()
         },
     )

@@ -204,6 +204,38 @@ def test_sixteen_groups_on_an_interface() -> None:
     assert len(interface.security_groups) == 16
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("www.example.com", "www.example.com"),
+        ("www.example.com.", "www.example.com"),
+        ("WWW.Example.COM", "www.example.com"),
+        ("a-1.xn--wb-bja.example", "a-1.xn--wb-bja.example"),
+        ("1.2.3.4.example", "1.2.3.4.example"),
+        (f"{'a' * 63}.example", f"{'a' * 63}.example"),
+        ('""', ""),
+    ],
+)
+def test_names_for_reverse_dns(written: str, name: str) -> None:
+    """Neither case nor the dot of the root makes another name; empty is none."""
+    assert (
+        document(HEAD + f"elastic_ips: {{a: {{reverse_dns: {written}}}}}\n").elastic_ips["a"].reverse_dns == name
+    )
+
+
+def test_what_is_left_out_of_an_address() -> None:
+    """Nothing is asked for, and nothing of it is looked at."""
+    row = document(HEAD + "elastic_ips: {a: {}}\n").elastic_ips["a"]
+    assert (row.association, row.reverse_dns, row.address) == (None, None, None)
+    assert (row.public_ipv4_pool, row.network_border_group) == (None, None)
+
+
+@pytest.mark.parametrize("address", ["198.51.100.7", "172.32.0.1", "172.15.255.255", "11.0.0.1", "192.169.0.1"])
+def test_public_addresses(address: str) -> None:
+    """Right beside those that are private."""
+    assert document(HEAD + f"elastic_ips: {{a: {{address: {address}}}}}\n").elastic_ips["a"].address == address
+
+
 def test_rows_can_be_built_in_python() -> None:
     """The other stages' tests do so; the same rules hold."""
     rule = IngressRule(protocol="tcp", ports=Ports(first=1, last=2), sources=("self",))

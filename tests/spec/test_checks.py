@@ -75,6 +75,27 @@ elastic_ips: {ip: {association: {network_interface: web-eth2}}}
         "there is no network interface 'web-eth2' in this spec",
         "did you mean `web-eth1`?",
     ),
+    Case(
+        "an address for an instance that the spec does not have",
+        "elastic_ips: {ip: {association: {instance: web}}}",
+        "3:44 elastic_ips.ip.association.instance",
+        "there is no instance 'web' in this spec",
+        "",
+    ),
+    Case(
+        "an address for an instance by its id",
+        "elastic_ips: {ip: {association: {instance: i-12345678}}}",
+        "3:44 elastic_ips.ip.association.instance",
+        "there is no instance 'i-12345678' in this spec",
+        "ids are not taken here",
+    ),
+    Case(
+        "an address for something that only begins as an id",
+        "elastic_ips: {ip: {association: {network_interface: eni-web}}}",
+        "3:53 elastic_ips.ip.association.network_interface",
+        "there is no network interface 'eni-web' in this spec",
+        "",
+    ),
 ]
 
 GROUPS = [
@@ -406,6 +427,67 @@ elastic_ips:
         "one Elastic IP for each private IP",
     ),
     Case(
+        "two addresses on one interface, once by its instance",
+        WEB
+        + """
+network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}}
+elastic_ips:
+  one: {association: {network_interface: a}}
+  two: {association: {instance: web}}
+""".lstrip(),
+        "7:33 elastic_ips.two.association.instance",
+        "the primary address of 'a' has elastic_ips.one already",
+        "one Elastic IP for each private IP",
+    ),
+    Case(
+        "two addresses on one stranger's instance",
+        """
+instances: {fw: {external: i-12345678}}
+elastic_ips:
+  one: {association: {instance: fw}}
+  two: {association: {instance: fw}}
+""",
+        "6:33 elastic_ips.two.association.instance",
+        "the primary address of 'fw' has elastic_ips.one already",
+        "one Elastic IP for each private IP",
+    ),
+    Case(
+        "two addresses on one private address of a stranger's interface",
+        """
+elastic_ips:
+  one: {association: {network_interface: eni-12345678, private_ip: 10.0.0.9}}
+  two: {association: {network_interface: eni-12345678, private_ip: 10.0.0.9}}
+""",
+        "5:68 elastic_ips.two.association.private_ip",
+        "10.0.0.9 of 'eni-12345678' has elastic_ips.one already",
+        "one Elastic IP for each private IP",
+    ),
+    Case(
+        "an address for a private IP that the instance's primary interface does not have",
+        WEB
+        + """
+network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}}
+elastic_ips: {one: {association: {instance: web, private_ip: 10.0.0.9}}}
+""".lstrip(),
+        "5:62 elastic_ips.one.association.private_ip",
+        "10.0.0.9 is no address of network_interfaces.a",
+        "add it to the secondary_private_ips of network_interfaces.a",
+    ),
+    Case(
+        "one address twice",
+        "elastic_ips: {one: {address: 198.51.100.7}, two: {address: 198.51.100.7}}",
+        "3:60 elastic_ips.two.address",
+        "elastic_ips.one is 198.51.100.7 already",
+        "leave it to EC2",
+    ),
+    Case(
+        "an address that is advertised in another region",
+        "region: us-east-1\nelastic_ips: {one: {network_border_group: us-east-2}}",
+        "4:43 elastic_ips.one.network_border_group",
+        "'us-east-2' is not in region 'us-east-1'",
+        "correct one",
+    ),
+    Case(
         "an address for a private IP that the interface does not have",
         """
 network_interfaces: {a: {subnet: subnet-12345678}}
@@ -491,6 +573,18 @@ network_interfaces:
   b: {subnet: {tags: {Name: x}}, private_ip: 10.0.0.10}
 """,
     "50 tags, ours among them": f"tags: {{{TAGS_47}}}\nelastic_ips: {{a: {{tags: {{Name: n}}}}}}",
+    "addresses on each private address of a stranger's interface, and on a stranger's instance": """
+instances: {fw: {external: i-12345678}}
+elastic_ips:
+  one: {association: {network_interface: eni-12345678}}
+  two: {association: {network_interface: eni-12345678, private_ip: 10.0.0.9}}
+  three: {association: {instance: fw}}
+  four: {association: {instance: fw, private_ip: 10.0.0.9}}
+""",
+    "addresses in the region and in a group of it": """
+region: us-east-1
+elastic_ips: {one: {network_border_group: us-east-1}, two: {network_border_group: us-east-1-bos-1}}
+""",
     "an address that is associated with nothing": "elastic_ips: {spare: {}}",
     "zones that differ where nothing holds them together": """
 network_interfaces:

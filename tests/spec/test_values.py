@@ -28,6 +28,12 @@ TOP = [
     ("elastic_ips: {-a: {}}", "3:15 elastic_ips.-a", "cannot be the name of a resource", "web-eth1"),
     ("security_groups: {self: {}}", "3:19 security_groups.self", "cannot be the name of a group", "another"),
     ("security_groups: {sg-a: {}}", "3:19 security_groups.sg-a", "cannot be the name of a group", "another"),
+    (
+        "network_interfaces: {eni-12345678: {subnet: subnet-12345678}}",
+        "3:22 network_interfaces.eni-12345678",
+        "cannot be the name of an interface: it is an id",
+        "another",
+    ),
     ("security_groups: {pl-a: {}}", "3:19 security_groups.pl-a", "cannot be the name of a group", "another"),
 ]
 
@@ -284,6 +290,33 @@ LIFECYCLES = [
     ("{ignore: [lifecycle]}", ".ignore.0", "'lifecycle' is no attribute of it", ""),
 ]
 
+ADDRESSES = [
+    # a field of elastic_ips.a, at line 5, column 5
+    ("association: {}", "5:18 ….association", "needs either `network_interface` or `instance`", "keep one"),
+    (
+        "association: {network_interface: eni-12345678, instance: web}",
+        "5:18 ….association",
+        "needs either `network_interface` or `instance`",
+        "keep one",
+    ),
+    ("association: eni-12345678", "5:18 ….association", "must be a mapping", "`key: value`"),
+    ("reverse_dns: localhost", "5:18 ….reverse_dns", "must be a domain name, not 'localhost'", "www.example.com"),
+    ("reverse_dns: -a.example.com", "5:18 ….reverse_dns", "must be a domain name", '"" for none'),
+    ("reverse_dns: a..example.com", "5:18 ….reverse_dns", "must be a domain name", ""),
+    ("reverse_dns: .", "5:18 ….reverse_dns", "must be a domain name", ""),
+    (f"reverse_dns: {'a' * 64}.example.com", "5:18 ….reverse_dns", "must be a domain name", ""),
+    (f"reverse_dns: {'a.' * 126}com", "5:18 ….reverse_dns", "must be a domain name", ""),
+    ("reverse_dns: wéb.example.com", "5:18 ….reverse_dns", "must be a domain name", ""),
+    ("reverse_dns: [a.example.com]", "5:18 ….reverse_dns", "must be text, not a list", ""),
+    ("address: 10.0.0.7", "5:14 ….address", "10.0.0.7 is a private address", "a public one"),
+    ("address: 172.31.255.255", "5:14 ….address", "is a private address", "a public one"),
+    ("address: 192.168.0.1", "5:14 ….address", "is a private address", "a public one"),
+    ("address: '2001:db8::1'", "5:14 ….address", "must be an IPv4 address", ""),
+    ("public_ipv4_pool: mine", "5:23 ….public_ipv4_pool", "must be `amazon` or the id of a", "ipv4pool-ec2-0123"),
+    ("network_border_group: lax", "5:27 ….network_border_group", "must be a network border group", "us-east-1"),
+    ("domain: vpc", "5:5 ….domain", "unknown key", "known: "),
+]
+
 INDEXES = [
     # a device index as written, the message, the hint
     ("'1'", "must be a whole number, not '1' in quotes", "write 1"),
@@ -328,6 +361,13 @@ def test_the_first_lines(snippet: str, place: str, message: str, hint: str) -> N
 def test_the_top_level(snippet: str, place: str, message: str, hint: str) -> None:
     """Keys, settings, tags, sections and the names in them."""
     assert_refused(HEAD + snippet + "\n", place, message, hint)
+
+
+@pytest.mark.parametrize(("snippet", "place", "message", "hint"), ADDRESSES)
+def test_elastic_ips(snippet: str, place: str, message: str, hint: str) -> None:
+    """What an Elastic IP may say."""
+    text = HEAD + "elastic_ips:\n  a:\n    " + snippet + "\n"
+    assert_refused(text, place.replace("…", "elastic_ips.a"), message, hint)
 
 
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), GROUPS)

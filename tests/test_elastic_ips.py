@@ -1,0 +1,551 @@
+"""Elastic IPs on the strict EC2: where they lead, what they are called, what they are from birth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enireconcile.errors import SpecErrors, UnsupportedError
+from enireconcile.model import Impact, Plan, Report
+
+from .ec2 import DropConnection, Fail, Hook, Quotas, Settings
+from .ec2.calls import Call
+from .house import SLOW, House, open_house
+
+HEAD = "version: 1\nstack: lab\nregion: us-east-1\n"
+WEB = """instances:
+  web: {image: {name: "al2023-ami-2023*-x86_64", owner: amazon}, instance_type: t3.medium}
+network_interfaces:
+  eth0: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 0}}
+  eth1: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 1}}
+"""
+
+
+@pytest.fixture
+def house(slow_house: House) -> House:
+    return slow_house
+
+
+def spec(rows: str, others: str = "") -> str:
+    """A spec with these lines in ``elastic_ips``."""
+    body = "".join(f"  {line}\n" for line in rows.splitlines())
+    return HEAD + others + ("elastic_ips:\n" + body if body else "")
+
+
+class Strangers:
+    """Somebody else's instance with two interfaces, and a lone interface with two private addresses."""
+
+    def __init__(self, house: House) -> None:
+        self.ec2 = house.client()
+        subnets = self.ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["us-east-1a"]}])
+        self.subnet = subnets["Subnets"][0]["SubnetId"]
+        self.lone, second = self._interface(), self._interface()
+        house.loop.now += 5
+        images = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
+        launched = self.ec2.run_instances(
+            ImageId=images[0]["ImageId"], InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=self.subnet
+        )
+        self.instance = launched["Instances"][0]["InstanceId"]
+        house.loop.now += 5
+        self.primary = launched["Instances"][0]["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        assigned = self.ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=self.lone, SecondaryPrivateIpAddressCount=1
+        )
+        self.further = assigned["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
+        self.ec2.attach_network_interface(NetworkInterfaceId=second, InstanceId=self.instance, DeviceIndex=1)
+        house.loop.now += 60
+        house.strict.clear()
+
+    def _interface(self) -> str:
+        made = self.ec2.create_network_interface(SubnetId=self.subnet)["NetworkInterface"]
+        return str(made["NetworkInterfaceId"])
+
+    def show(self, interface: str) -> Any:
+        return self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+
+    @property
+    def leading(self) -> str:
+        """A spec with an Elastic IP for each sort of place."""
+        rows = (
+            f"lone: {{association: {{network_interface: {self.lone}}}}}\n"
+            f"further: {{association: {{network_interface: {self.lone}, private_ip: {self.further}}}}}\n"
+            "fw: {association: {instance: fw}}\n"
+        )
+        return spec(rows, f"instances: {{fw: {{external: {self.instance}}}}}\n")
+
+
+def address(house: House, name: str) -> Any:
+    filters = [{"Name": "tag:enireconcile:name", "Values": [f"elastic_ips.{name}"]}]
+    [found] = house.client().describe_addresses(Filters=filters)["Addresses"]
+    return found
+
+
+def converged(report: Report) -> None:
+    assert (report.outcome, report.error) == ("converged", None), str(report)
+
+
+def at_rest(house: House, text: str, *, prune: bool = False) -> None:
+    """A plan is empty, an apply changes nothing."""
+    assert house.plan(text, prune=prune).empty
+    house.strict.clear()
+    assert house.apply(text, prune=prune).outcome == "unchanged"
+    assert house.strict.mutating() == []
+
+
+def acted(house: House) -> list[str]:
+    return [call.action for call in house.strict.mutating() if call.acted]
+
+
+def told(plan: Plan) -> list[tuple[str, Impact]]:
+    return [(step.call, step.impact) for step in plan.steps]
+
+
+# ---- other people's interfaces
+
+
+def test_addresses_lead_to_other_peoples_interfaces(house: House) -> None:
+    """By interface, by private address, by instance: created, at rest, and nothing else of them is touched."""
+    strangers = Strangers(house)
+    converged(house.apply(strangers.leading))
+    assert set(acted(house)) == {"AllocateAddress", "AssociateAddress"}
+    lone, primary = strangers.show(strangers.lone), strangers.show(strangers.primary)
+    public = {name: address(house, name)["AllocationId"] for name in ("lone", "further", "fw")}
+    assert {
+        each["PrivateIpAddress"]: each["Association"]["AllocationId"] for each in lone["PrivateIpAddresses"]
+    } == {lone["PrivateIpAddress"]: public["lone"], strangers.further: public["further"]}
+    assert primary["Association"]["AllocationId"] == public["fw"]
+    at_rest(house, strangers.leading)
+
+
+def test_reading_strangers_takes_one_call(house: House) -> None:
+    """However many of them; and none where no address leads to any."""
+    strangers = Strangers(house)
+    house.plan(spec("one: {association: {network_interface: eth0}}\n", WEB))
+    assert house.strict.actions().count("DescribeNetworkInterfaces") == 1
+    house.apply(strangers.leading)
+    house.strict.clear()
+    house.plan(strangers.leading)
+    reads = house.strict.actions()
+    # The stack's own, and the strangers by their ids; the external instance takes a DescribeInstances.
+    assert (reads.count("DescribeNetworkInterfaces"), reads.count("DescribeInstances")) == (2, 2)
+    assert (reads.count("DescribeAddresses"), reads.count("DescribeAccountAttributes")) == (1, 0)
+
+
+def test_drift_of_addresses_on_strangers_is_mended(house: House) -> None:
+    """One was taken off, one was moved to where another belongs, which was displaced: one call each."""
+    strangers = Strangers(house)
+    house.apply(strangers.leading)
+    strangers.ec2.disassociate_address(AssociationId=address(house, "lone")["AssociationId"])
+    strangers.ec2.associate_address(
+        AllocationId=address(house, "further")["AllocationId"], NetworkInterfaceId=strangers.primary
+    )
+    plan = house.plan(strangers.leading)
+    assert sorted(told(plan)) == [
+        ("AssociateAddress", Impact.DISRUPTIVE),
+        ("AssociateAddress", Impact.DISRUPTIVE),
+        ("AssociateAddress", Impact.SAFE),
+    ]
+    house.strict.clear()
+    converged(house.apply(strangers.leading))
+    assert acted(house) == ["AssociateAddress"] * 3
+    at_rest(house, strangers.leading)
+
+
+def test_an_address_moves_from_ours_to_a_stranger_and_back(house: House) -> None:
+    """Each move is one AssociateAddress; the address is never without a place."""
+    strangers = Strangers(house)
+    there = spec(f"ip: {{association: {{network_interface: {strangers.lone}}}}}\n", WEB)
+    here = spec("ip: {association: {instance: web}}\n", WEB)
+    converged(house.apply(here))
+    public = address(house, "ip")["PublicIp"]
+    for text, on in ((there, strangers.lone), (here, None)):
+        house.strict.clear()
+        assert told(house.plan(text)) == [("AssociateAddress", Impact.DISRUPTIVE)]
+        converged(house.apply(text))
+        assert acted(house) == ["AssociateAddress"]
+        shown = address(house, "ip")
+        assert shown["PublicIp"] == public
+        assert shown["NetworkInterfaceId"] == (on or shown["NetworkInterfaceId"])
+        at_rest(house, text)
+
+
+def test_spelling_a_place_otherwise_changes_nothing(house: House) -> None:
+    """By name, by instance, by id."""
+    converged(house.apply(spec("ip: {association: {network_interface: eth0}}\n", WEB)))
+    on = address(house, "ip")["NetworkInterfaceId"]
+    at_rest(house, spec("ip: {association: {instance: web}}\n", WEB))
+    at_rest(house, spec(f"ip: {{association: {{network_interface: {on}}}}}\n", WEB))
+
+
+def test_an_address_of_others_is_displaced_only_by_name(house: House) -> None:
+    """The plan says whom; whoever comes in between the plan and the call is not displaced unseen."""
+    strangers = Strangers(house)
+    theirs, late = (strangers.ec2.allocate_address()["AllocationId"] for _ in range(2))
+    house.loop.now += 5
+    strangers.ec2.associate_address(AllocationId=theirs, NetworkInterfaceId=strangers.lone)
+    text = spec(f"ip: {{association: {{network_interface: {strangers.lone}}}}}\n")
+    plan = house.plan(text)
+    assert [change.reason for change in plan.changes] == [f"displaces {theirs}"]
+    assert plan.impact is Impact.DISRUPTIVE
+
+    def swap(_: Call) -> None:
+        house.strict.world.call("AssociateAddress", AllocationId=late, NetworkInterfaceId=strangers.lone)
+
+    house.strict.faults.add(Hook("AllocateAddress", callback=swap))
+    house.strict.clear()
+    converged(house.apply(text))
+    # Two rounds: the first stopped short of displacing the newcomer, the second plan named it.
+    calls = [call for call in house.strict.mutating() if call.action == "AssociateAddress"]
+    assert len(calls) == 1
+    assert "AssociationId" not in strangers.ec2.describe_addresses(AllocationIds=[late])["Addresses"][0]
+
+
+def test_a_free_place_that_is_taken_meanwhile_is_not_taken_away(house: House) -> None:
+    """The plan saw nobody there, so that nobody is to be displaced; the next plan would say so."""
+    strangers = Strangers(house)
+    theirs = strangers.ec2.allocate_address()["AllocationId"]
+    house.loop.now += 5
+    text = spec(f"ip: {{association: {{network_interface: {strangers.lone}}}}}\n")
+
+    def come(_: Call) -> None:
+        house.strict.world.call("AssociateAddress", AllocationId=theirs, NetworkInterfaceId=strangers.lone)
+
+    house.strict.faults.add(Hook("AllocateAddress", callback=come))
+    # Only safe steps are allowed: displacing somebody is none.
+    report = house.apply(text, approve=lambda _: Impact.SAFE)
+    assert (report.outcome, "disruptive" in str(report.error)) == ("partial", True)
+    assert strangers.show(strangers.lone)["Association"]["AllocationId"] == theirs
+
+
+def test_an_automatic_public_address_gives_way_as_the_plan_says(house: House) -> None:
+    """EC2 takes its own public address away when an Elastic IP comes, and does not give that one again."""
+    strangers = Strangers(house)
+    house.strict.world.data.interfaces[strangers.primary].auto_public = True
+    strangers.ec2.stop_instances(InstanceIds=[strangers.instance])
+    house.loop.now += 5
+    alone = strangers.ec2.describe_network_interfaces(
+        Filters=[
+            {"Name": "attachment.instance-id", "Values": [strangers.instance]},
+            {"Name": "attachment.device-index", "Values": ["1"]},
+        ]
+    )["NetworkInterfaces"][0]["Attachment"]["AttachmentId"]
+    strangers.ec2.detach_network_interface(AttachmentId=alone)
+    house.loop.now += 5
+    strangers.ec2.start_instances(InstanceIds=[strangers.instance])
+    house.loop.now += 5
+    automatic = strangers.show(strangers.primary)["Association"]["PublicIp"]
+    text = spec("ip: {association: {instance: fw}}\n", f"instances: {{fw: {{external: {strangers.instance}}}}}\n")
+    [change] = house.plan(text).changes
+    assert change.impact is Impact.DISRUPTIVE
+    assert change.reason == f"takes the place of {automatic}, which EC2 gave by itself and will not give again"
+    converged(house.apply(text))
+    at_rest(house, text)
+
+
+def test_what_a_service_manages_is_refused_before_anything_changes(house: House) -> None:
+    """A load balancer's interface, one that EKS operates, and a spec that would also do something harmless."""
+    strangers = Strangers(house)
+    balancer = house.strict.world.add_service_interface(strangers.subnet)
+    house.strict.world.set_operator(strangers.primary)
+    rows = f"a: {{association: {{network_interface: {balancer}}}}}\n"
+    rows += "b: {association: {instance: fw}}\nspare: {}\n"
+    with pytest.raises(SpecErrors) as raised:
+        house.apply(spec(rows, f"instances: {{fw: {{external: {strangers.instance}}}}}\n"))
+    assert [problem.message for problem in raised.value.problems] == [
+        f"{balancer} is managed by amazon-elb",
+        f"{strangers.primary} is managed by eks.amazonaws.com",
+    ]
+    assert house.strict.mutating() == []
+
+
+def test_an_address_that_a_nat_gateway_uses_is_left_to_it(house: House) -> None:
+    """It is ours by its tags; EC2 would refuse to take it off there, so we do before anything changes."""
+    strangers = Strangers(house)
+    spare = spec("nat: {}\nspare: {}\n")
+    converged(house.apply(spare))
+    gateway = house.strict.world.add_service_interface(strangers.subnet, description="NAT gateway")
+    house.strict.world.hand_over(address(house, "nat")["AllocationId"], gateway)
+    house.strict.clear()
+    for text, prune in ((spare, False), (spec(""), True)):
+        with pytest.raises(UnsupportedError, match=f"{gateway}, managed by amazon-elb, and EC2 leaves it there"):
+            house.apply(text, prune=prune)
+    assert house.strict.mutating() == []
+    ignoring = spec("nat: {lifecycle: {ignore: [association]}}\nspare: {}\n")
+    at_rest(house, ignoring)
+
+
+# ---- reverse DNS
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Iterator[House]:
+    """An EC2 that takes its time with reverse DNS, wants forward DNS first, and holds on to names."""
+    settings = replace(SLOW, ptr_delay=60, ptr_linger_delay=120, forward_dns=True, quotas=Quotas(addresses=9))
+    with open_house(tmp_path / "state", settings) as house:
+        yield house
+
+
+def pointed(house: House, name: str, *hosts: str) -> None:
+    """Forward DNS of an address."""
+    for host in hosts:
+        house.strict.world.point(host, address(house, name)["PublicIp"])
+
+
+def ptr(house: House, name: str) -> str | None:
+    rows = house.client().describe_addresses_attribute(
+        AllocationIds=[address(house, name)["AllocationId"]], Attribute="domain-name"
+    )["Addresses"]
+    return rows[0].get("PtrRecord") if rows else None
+
+
+def test_a_name_is_set_changed_mended_and_taken_away(named: House) -> None:
+    """Create, change, drift, no-op, none."""
+    converged(named.apply(spec("ip: {}\n")))
+    pointed(named, "ip", "one.example.com", "two.example.com")
+    one, two = (spec(f"ip: {{reverse_dns: {host}}}\n") for host in ("one.example.com.", "Two.example.com"))
+    assert told(named.plan(one)) == [("ModifyAddressAttribute", Impact.SAFE)]
+    converged(named.apply(one))
+    assert ptr(named, "ip") == "one.example.com."
+    at_rest(named, one)
+    assert told(named.plan(two)) == [("ModifyAddressAttribute", Impact.DISRUPTIVE)]
+    converged(named.apply(two))
+    assert ptr(named, "ip") == "two.example.com."
+    at_rest(named, two)
+    allocation = address(named, "ip")["AllocationId"]
+    named.client().modify_address_attribute(AllocationId=allocation, DomainName="one.example.com")
+    named.loop.now += 60
+    converged(named.apply(two))
+    assert ptr(named, "ip") == "two.example.com."
+    # What is not written is not looked at, what is empty is taken away.
+    at_rest(named, spec("ip: {}\n"))
+    none = spec('ip: {reverse_dns: ""}\n')
+    assert told(named.plan(none)) == [("ResetAddressAttribute", Impact.DISRUPTIVE)]
+    converged(named.apply(none))
+    assert ptr(named, "ip") is None
+    at_rest(named, none)
+
+
+def test_reverse_dns_is_read_only_where_the_spec_speaks_of_it(named: House) -> None:
+    """One call for all the addresses, and none without."""
+    converged(named.apply(spec("a: {}\nb: {}\n")))
+    for text, prune, reads in (
+        (spec("a: {}\nb: {}\n"), False, 0),
+        (spec('a: {reverse_dns: ""}\nb: {reverse_dns: ""}\n'), False, 1),
+        (spec("a: {}\n"), False, 0),
+        (spec("a: {}\n"), True, 1),
+    ):
+        named.strict.clear()
+        named.plan(text, prune=prune)
+        assert named.strict.actions().count("DescribeAddressesAttribute") == reads
+
+
+def test_a_name_that_leads_elsewhere_is_told_and_harms_nothing_else(named: House) -> None:
+    """A new address has no forward DNS yet: all else is done, and the next run finishes it."""
+    text = spec("ip: {association: {instance: web}, reverse_dns: www.example.com}\n", WEB)
+    report = named.apply(text)
+    assert report.outcome == "partial"
+    [failed] = [outcome for outcome in report.outcomes if outcome.status == "failed"]
+    assert failed.step.call == "ModifyAddressAttribute"
+    assert "needs an A record first that leads from the name to the address" in str(failed.error)
+    assert address(named, "ip")["NetworkInterfaceId"]
+    pointed(named, "ip", "www.example.com")
+    converged(named.apply(text))
+    at_rest(named, text)
+
+
+def test_a_change_under_way_is_waited_for_and_not_asked_for_again(named: House) -> None:
+    """Somebody, or a run that was cut short, has asked already."""
+    converged(named.apply(spec("ip: {}\n")))
+    pointed(named, "ip", "www.example.com", "other.example.com")
+    allocation = address(named, "ip")["AllocationId"]
+    text = spec("ip: {reverse_dns: www.example.com}\n")
+    named.client().modify_address_attribute(AllocationId=allocation, DomainName="www.example.com")
+    named.strict.clear()
+    assert named.apply(text).outcome == "unchanged"
+    assert named.strict.mutating() == []
+    assert ptr(named, "ip") == "www.example.com."
+    # The wrong change is over before the right one is asked for.
+    named.client().modify_address_attribute(AllocationId=allocation, DomainName="other.example.com")
+    converged(named.apply(text))
+    assert ptr(named, "ip") == "www.example.com."
+    assert [call.error_code for call in named.strict.mutating() if not call.acted] == []
+
+
+def test_a_lost_answer_sets_a_name_once(named: House) -> None:
+    """EC2 has begun when the answer is lost: asked again, it says that a change is pending, and it comes about."""
+    converged(named.apply(spec("ip: {}\n")))
+    pointed(named, "ip", "www.example.com")
+    named.strict.faults.add(DropConnection(action="ModifyAddressAttribute", late=True))
+    text = spec("ip: {reverse_dns: www.example.com}\n")
+    converged(named.apply(text))
+    assert ptr(named, "ip") == "www.example.com."
+    at_rest(named, text)
+
+
+def test_a_name_goes_before_its_address(named: House) -> None:
+    """Reset, waited for, and released once EC2 lets go: minutes after the record is gone."""
+    converged(named.apply(spec("ip: {}\nfree: {}\n")))
+    pointed(named, "ip", "www.example.com")
+    converged(named.apply(spec("ip: {reverse_dns: www.example.com}\nfree: {}\n")))
+    named.strict.clear()
+    plan = named.plan(spec(""), prune=True)
+    assert [step.call for step in plan.steps] == ["ReleaseAddress", "ResetAddressAttribute", "ReleaseAddress"]
+    began = named.loop.now
+    converged(named.apply(spec(""), prune=True))
+    assert named.client().describe_addresses()["Addresses"] == []
+    # A minute for the record, two for its shadow, and no more than a retry's pause beyond.
+    assert 180 <= named.loop.now - began < 200
+
+
+def test_an_address_that_support_has_locked_stays(named: House) -> None:
+    """It is tried for a minute, and told."""
+    converged(named.apply(spec("ip: {}\n")))
+    named.strict.world.lock_address(address(named, "ip")["AllocationId"])
+    began = named.loop.now
+    report = named.apply(spec(""), prune=True)
+    assert report.outcome == "failed"
+    [failed] = report.outcomes
+    assert "InvalidAddress.Locked" in str(failed.error)
+    assert "AWS Support has locked it" in str(failed.error)
+    assert named.loop.now - began < 90
+
+
+# ---- what only allocating decides
+
+
+def test_an_address_of_an_own_pool(house: House) -> None:
+    """From the pool, at rest, and never given up for another pool."""
+    pool = house.strict.world.add_pool("198.51.100.7", "198.51.100.8")
+    text = spec(f"ip: {{public_ipv4_pool: {pool}}}\n")
+    converged(house.apply(text))
+    assert address(house, "ip")["PublicIpv4Pool"] == pool
+    at_rest(house, text)
+    at_rest(house, spec("ip: {}\n"))
+    with pytest.raises(UnsupportedError, match="an Elastic IP is not given up to get another one"):
+        house.apply(spec("ip: {public_ipv4_pool: amazon}\n"))
+    assert len(house.client().describe_addresses()["Addresses"]) == 1
+
+
+def test_a_certain_address(house: House) -> None:
+    """One of an own pool, and one of EC2's that was released a moment ago; another one would be refused."""
+    house.strict.world.add_pool("198.51.100.7", "198.51.100.8")
+    released = house.client().allocate_address()
+    house.loop.now += 5
+    house.client().release_address(AllocationId=released["AllocationId"])
+    text = spec(f"own: {{address: 198.51.100.8}}\nback: {{address: {released['PublicIp']}}}\n")
+    converged(house.apply(text))
+    assert address(house, "own")["PublicIp"] == "198.51.100.8"
+    assert address(house, "back")["PublicIp"] == released["PublicIp"]
+    at_rest(house, text)
+    house.strict.clear()
+    with pytest.raises(UnsupportedError, match=r"address is 198.51.100.8, the spec says 198.51.100.7"):
+        house.apply(text.replace("address: 198.51.100.8", "address: 198.51.100.7"))
+    assert house.strict.mutating() == []
+
+
+def test_an_address_that_ec2_no_longer_has(house: House) -> None:
+    """Refused by EC2 at once, with what to do."""
+    report = house.apply(spec("ip: {address: 203.0.113.99}\n"))
+    assert report.outcome == "failed"
+    [failed] = report.outcomes
+    assert (failed.attempts, "leave `address` out" in str(failed.error)) == (1, True)
+
+
+def test_an_address_that_somebody_has_is_refused_before_anything_changes(house: House) -> None:
+    """It is allocated, but not ours."""
+    theirs = house.client().allocate_address()
+    house.loop.now += 5
+    house.strict.clear()
+    with pytest.raises(SpecErrors, match=rf"{theirs['PublicIp']} is {theirs['AllocationId']}, not of this stack"):
+        house.apply(spec(f"ip: {{address: {theirs['PublicIp']}}}\nspare: {{}}\n"))
+    assert house.strict.mutating() == []
+
+
+def test_an_address_of_another_border_group(tmp_path: Path) -> None:
+    """Allocated where the spec says, at rest, and refused for an interface in the Region itself."""
+    settings = Settings(border_groups=("us-east-1-bos-1",))
+    with open_house(tmp_path / "state", settings) as house:
+        text = spec("ip: {network_border_group: us-east-1-bos-1}\n")
+        converged(house.apply(text))
+        assert address(house, "ip")["NetworkBorderGroup"] == "us-east-1-bos-1"
+        at_rest(house, text)
+        house.strict.clear()
+        with pytest.raises(SpecErrors, match="the address is of border group us-east-1-bos-1"):
+            house.apply(spec("ip: {association: {network_interface: eth0}}\n", WEB))
+        with pytest.raises(UnsupportedError, match="network_border_group is us-east-1-bos-1"):
+            house.apply(spec("ip: {network_border_group: us-east-1}\n"))
+        assert house.strict.mutating() == []
+
+
+# ---- the account's quota
+
+
+def test_more_addresses_than_the_account_may_have(house: House) -> None:
+    """Refused with numbers before anything changes; what is BYOIP or a service's does not count."""
+    for _ in range(4):
+        house.strict.world.add_address()
+    house.strict.world.add_address(service_managed="nlb")
+    pool = house.strict.world.add_pool("198.51.100.7")
+    house.client().allocate_address(PublicIpv4Pool=pool)
+    house.strict.clear()
+    rows = "a: {}\nb: {}\nc: {}\n"
+    with pytest.raises(SpecErrors) as raised:
+        house.apply(spec(rows, WEB))
+    [problem] = raised.value.problems
+    assert problem.message == "the account has 4 of 5 Elastic IPs, the spec allocates 3"
+    assert problem.path == "elastic_ips.b"
+    assert house.strict.mutating() == []
+    converged(house.apply(spec("a: {}\n")))
+
+
+def test_the_quota_is_read_only_to_allocate(house: House) -> None:
+    """A plan that allocates reads all addresses and the quota, and another one neither."""
+    text = spec("a: {}\n")
+    house.plan(text)
+    reads = house.strict.actions()
+    assert (reads.count("DescribeAccountAttributes"), reads.count("DescribeAddresses")) == (1, 2)
+    converged(house.apply(text))
+    house.strict.clear()
+    house.plan(text)
+    reads = house.strict.actions()
+    assert (reads.count("DescribeAccountAttributes"), reads.count("DescribeAddresses")) == (0, 1)
+
+
+def test_who_may_not_read_the_quota_goes_on_without(house: House) -> None:
+    """A warning, and EC2's own no if it comes to that."""
+    house.strict.faults.add(Fail(action="DescribeAccountAttributes", code="UnauthorizedOperation", times=9))
+    [warning] = house.plan(spec("a: {}\n")).warnings
+    assert warning == (
+        "not checked: how many groups an interface and how many Elastic IPs the account may have; these "
+        "credentials may not call DescribeAccountAttributes"
+    )
+    converged(house.apply(spec("a: {}\n")))
+
+
+def test_at_the_quota_addresses_are_released_before_others_come(house: House) -> None:
+    """Five of five, three of them go and three come: in one apply."""
+    converged(house.apply(spec("".join(f"old-{number}: {{}}\n" for number in range(5)))))
+    house.loop.now += 60
+    text = spec("old-0: {}\nold-1: {}\nnew-0: {}\nnew-1: {}\nnew-2: {}\n")
+    with pytest.raises(SpecErrors, match="the account has 5 of 5 Elastic IPs, the spec allocates 3"):
+        house.apply(text)
+    house.strict.clear()
+    converged(house.apply(text, prune=True))
+    assert acted(house) == ["ReleaseAddress"] * 3 + ["AllocateAddress"] * 3
+    at_rest(house, text)
+
+
+def test_tags_of_ours_on_an_address_of_a_service(house: House) -> None:
+    """A service has copied them: the address is neither ours, nor a second one of its name, nor pruned."""
+    text = spec("ip: {}\n")
+    converged(house.apply(text))
+    tags = {"enireconcile:stack": "lab", "enireconcile:name": "elastic_ips.ip"}
+    theirs = house.strict.world.add_address(service_managed="alb", tags=tags)
+    at_rest(house, text)
+    at_rest(house, text, prune=True)
+    converged(house.apply(spec(""), prune=True))
+    assert [each["AllocationId"] for each in house.client().describe_addresses()["Addresses"]] == [theirs]
