@@ -110,19 +110,11 @@ class Aims:
         """Does the interface have the private address, and is it in the Elastic IP's border group?"""
         address = f"{_INTERFACES}.{target.interface}"
         row = self.spec.document.network_interfaces.get(target.interface)
-        live = self.world.record(address, LiveNetworkInterface) or self.strangers.get(target.interface)
         if row and row.interface_type == "efa-only":
             words = f"{address} is efa-only and has no IP address"
             self.problems.append(self.spec.problem(path, words, "choose an interface of another type"))
             return False
-        if row and row.says("private_ip") and row.says("secondary_private_ips"):
-            has, hint = row.private_ips, f"add it to the secondary_private_ips of {address}"
-        else:
-            has = live.private_ips if live else (str(target.private_ip),)
-            hint = f"it has {', '.join(has)}"
-        if target.private_ip not in (None, *has):
-            words = f"{target.private_ip} is no address of {live.id if live else address}"
-            self.problems.append(self.spec.problem((*path, "private_ip"), words, hint))
+        if not self._has(target, path):
             return False
         stranger = self.strangers.get(target.interface)
         zone = stranger.zone if stranger else self.zones.get(target.interface, "")
@@ -134,6 +126,23 @@ class Aims:
             self.problems.append(self.spec.problem(path, words, hint))
             return False
         return True
+
+    def _has(self, target: Target, path: Path) -> bool:
+        """Will the interface have the private address? What the spec leaves open, EC2 tells."""
+        address = f"{_INTERFACES}.{target.interface}"
+        row, live = self.spec.document.network_interfaces.get(target.interface), self._live(target.interface)
+        has = row.private_ips if row else ()
+        hint = f"add it to the secondary_private_ips of {address}"
+        if live and (row is None or not row.says("private_ip")):
+            has = (live.private_ip, *has)
+        if live and (row is None or self.world.leaves(address, "secondary_private_ips")):
+            has = live.private_ips
+            hint = f"it has {', '.join(has)}"
+        if target.private_ip in (None, *has):
+            return True
+        words = f"{target.private_ip} is no address of {live.id if live else address}"
+        self.problems.append(self.spec.problem((*path, "private_ip"), words, hint))
+        return False
 
     def _border_group(self, name: str) -> str:
         live = self.world.record(f"{_ADDRESSES}.{name}", LiveElasticIp)
@@ -154,9 +163,10 @@ class Aims:
 
     def _primary_of(self, interface: str) -> str | None:
         """The primary address of an interface: the one that the spec gives it, or else EC2."""
-        row = self.spec.document.network_interfaces.get(interface)
-        if row and row.private_ip:
-            return row.private_ip
+        row, live = self.spec.document.network_interfaces.get(interface), self._live(interface)
+        return (row.private_ip if row else None) or (live.private_ip if live else None)
+
+    def _live(self, interface: str) -> LiveNetworkInterface | None:
+        """The interface of a target as it is."""
         live = self.world.record(f"{_INTERFACES}.{interface}", LiveNetworkInterface)
-        live = live or self.strangers.get(interface)
-        return live.private_ip if live else None
+        return live or self.strangers.get(interface)

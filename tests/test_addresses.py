@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from enireconcile.model import Impact, Status
+from enireconcile.model import Action, Impact, Status
 
 from .ec2 import DropConnection, Quotas
 from .house import SLOW, House, open_house
@@ -99,6 +99,53 @@ def test_no_address_that_the_spec_names_is_given_to_another(specs: list[str], se
                 "converged",
                 {Status.DONE},
             )
+
+
+FURTHER = """
+version: 1
+stack: crowd
+region: us-east-1
+network_interfaces:
+  a: {subnet: {cidr: %s}, secondary_private_ips: %s}
+"""
+
+
+def test_a_primary_address_that_ec2_may_take_from_the_spec(house: House) -> None:
+    """A warning where that is likely, and none in a large subnet, or for one that is there or names its own."""
+    vpc = house.strict.world.default_vpc()
+    assert vpc is not None
+    house.strict.world.add_subnet(vpc.id, "172.31.255.0/28")
+    small = FURTHER % ("172.31.255.0/28", "[172.31.255.5, 172.31.255.9]")
+    assert house.plan(small).warnings == (
+        "network_interfaces.a: EC2 chooses its primary address among 11, and may choose one of the 2 that the "
+        "spec names as secondary_private_ips; write a private_ip, too",
+    )
+    assert house.plan(small.replace("}, sec", "}, private_ip: 172.31.255.4, sec")).warnings == ()
+    large = FURTHER % ("172.31.0.0/20", "[172.31.0.5]")
+    assert house.plan(large).warnings == ()
+    house.apply(large)
+    assert house.plan(large.replace("0.5]", "0.5, 172.31.0.6]")).warnings == ()
+
+
+def test_a_primary_address_that_ec2_did_take_from_the_spec(house: House) -> None:
+    """It cannot become a further one, so another interface takes the place of this one."""
+    subnet = next(each for each in house.strict.world.data.subnets.values() if each.zone == "us-east-1a")
+    tags = {"enireconcile:stack": "crowd", "enireconcile:name": "network_interfaces.a", "Name": "a"}
+    made = house.client().create_network_interface(
+        SubnetId=subnet.id,
+        PrivateIpAddress="172.31.0.5",
+        TagSpecifications=[
+            {"ResourceType": "network-interface", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}
+        ],
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    house.loop.now += 60
+    text = FURTHER % (subnet.cidr, "[172.31.0.5]")
+    [change] = house.plan(text).changes
+    assert (change.action, change.impact) == (Action.REPLACE, Impact.DESTRUCTIVE)
+    assert house.apply(text).outcome == "converged"
+    assert _interface(house, "a")["NetworkInterfaceId"] != made
+    assert _secondary(house, "a") == ["172.31.0.5"]
+    assert house.plan(text).empty
 
 
 def test_a_host_with_ten_elastic_ips(house: House) -> None:

@@ -65,7 +65,9 @@ class Strangers:
         return str(made["NetworkInterfaceId"])
 
     def show(self, interface: str) -> Any:
-        return self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+        found = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"][0]
+        found["PrivateIpAddresses"].sort(key=lambda each: each["PrivateIpAddress"])
+        return found
 
     @property
     def leading(self) -> str:
@@ -153,6 +155,27 @@ def test_drift_of_addresses_on_strangers_is_mended(house: House) -> None:
     converged(house.apply(strangers.leading))
     assert acted(house) == ["AssociateAddress"] * 3
     at_rest(house, strangers.leading)
+
+
+def test_an_address_changes_places_on_a_stranger_and_leaves_it(house: House) -> None:
+    """To another private address in one call; then off it, with nothing else of the stranger touched."""
+    strangers = Strangers(house)
+    primary = spec(f"ip: {{association: {{network_interface: {strangers.lone}}}}}\n")
+    further = primary.replace("}}", f", private_ip: {strangers.further}}}}}")
+    before = strangers.show(strangers.lone)
+    converged(house.apply(primary))
+    for text, call, place in (
+        (further, "AssociateAddress", strangers.further),
+        (primary, "AssociateAddress", before["PrivateIpAddress"]),
+        (spec("ip: {}\n"), "DisassociateAddress", None),
+    ):
+        house.strict.clear()
+        assert told(house.plan(text)) == [(call, Impact.DISRUPTIVE)]
+        converged(house.apply(text))
+        assert acted(house) == [call]
+        assert address(house, "ip").get("PrivateIpAddress") == place
+        at_rest(house, text)
+    assert strangers.show(strangers.lone) == before
 
 
 def test_an_address_moves_from_ours_to_a_stranger_and_back(house: House) -> None:
@@ -329,6 +352,49 @@ def test_a_name_is_set_changed_mended_and_taken_away(named: House) -> None:
     at_rest(named, none)
 
 
+def test_a_name_that_others_took_away_comes_back(named: House) -> None:
+    """Unless the spec leaves names to others, once one was set."""
+    converged(named.apply(spec("ip: {}\n")))
+    pointed(named, "ip", "www.example.com")
+    text = spec("ip: {reverse_dns: www.example.com}\n")
+    ignoring = text.replace("}", ", lifecycle: {ignore: [reverse_dns]}}")
+    converged(named.apply(text))
+    named.client().reset_address_attribute(
+        AllocationId=address(named, "ip")["AllocationId"], Attribute="domain-name"
+    )
+    named.loop.now += 60
+    at_rest(named, ignoring)
+    assert told(named.plan(text)) == [("ModifyAddressAttribute", Impact.SAFE)]
+    converged(named.apply(text))
+    assert ptr(named, "ip") == "www.example.com."
+    at_rest(named, text)
+
+
+def test_a_name_stays_when_its_address_moves(named: House) -> None:
+    """One call moves the address; what it is called is its own."""
+    converged(named.apply(spec("ip: {association: {network_interface: eth0}}\n", WEB)))
+    pointed(named, "ip", "www.example.com")
+    text = spec("ip: {association: {network_interface: eth0}, reverse_dns: www.example.com}\n", WEB)
+    converged(named.apply(text))
+    named.strict.clear()
+    moved = text.replace("eth0}, reverse", "eth1}, reverse")
+    converged(named.apply(moved))
+    assert acted(named) == ["AssociateAddress"]
+    assert ptr(named, "ip") == "www.example.com."
+    at_rest(named, moved)
+
+
+def test_a_new_address_gets_its_name_at_once(named: House) -> None:
+    """Where it is known beforehand, so that its forward DNS can be there."""
+    named.strict.world.add_pool("198.51.100.7")
+    named.strict.world.point("www.example.com", "198.51.100.7")
+    text = spec("ip: {address: 198.51.100.7, reverse_dns: www.example.com}\n")
+    assert told(named.plan(text)) == [("AllocateAddress", Impact.SAFE), ("ModifyAddressAttribute", Impact.SAFE)]
+    converged(named.apply(text))
+    assert ptr(named, "ip") == "www.example.com."
+    at_rest(named, text)
+
+
 def test_reverse_dns_is_read_only_where_the_spec_speaks_of_it(named: House) -> None:
     """One call for all the addresses, and none without."""
     converged(named.apply(spec("a: {}\nb: {}\n")))
@@ -479,6 +545,29 @@ def test_an_address_of_another_border_group(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match="network_border_group is us-east-1-bos-1"):
             house.apply(spec("ip: {network_border_group: us-east-1}\n"))
         assert house.strict.mutating() == []
+
+
+# ---- tags
+
+
+def test_tags_of_an_address(house: House) -> None:
+    """From birth, mended, changed; those of others stay, and so does the address."""
+    text = spec("ip: {tags: {Role: mail}}\n")
+    converged(house.apply(text))
+    assert acted(house) == ["AllocateAddress"]
+    at_rest(house, text)
+    allocation = address(house, "ip")["AllocationId"]
+    theirs = {"Key": "Owner", "Value": "them"}
+    house.client().create_tags(Resources=[allocation], Tags=[{"Key": "Role", "Value": "web"}, theirs])
+    for wanted in (text, text.replace("mail", "smtp")):
+        house.strict.clear()
+        assert told(house.plan(wanted)) == [("CreateTags", Impact.SAFE)]
+        converged(house.apply(wanted))
+        assert acted(house) == ["CreateTags"]
+        at_rest(house, wanted)
+    found = address(house, "ip")
+    assert (found["AllocationId"], theirs in found["Tags"]) == (allocation, True)
+    assert {"Key": "Role", "Value": "smtp"} in found["Tags"]
 
 
 # ---- the account's quota

@@ -93,8 +93,16 @@ class NetworkInterfaces(Kind):
         groups = world.document.security_groups
         return [f"security_groups.{name}" for name in item.want.get("security_groups", ()) if name in groups]
 
+    def fixed(self, item: Item, world: World) -> tuple[str, ...]:
+        """A primary address never becomes a further one."""
+        return (*self.immutable, *(("secondary_private_ips",) if pools.stuck(item, world) else ()))
+
     def replaces(self, item: Item, world: World) -> bool:
         return True
+
+    def warnings(self, item: Item, world: World) -> Sequence[str]:
+        words = pools.chances(item, world)
+        return (words,) if words else ()
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):

@@ -175,6 +175,40 @@ def named_first(want: Mapping[str, Any]) -> set[str]:
     return {early} if names_some else {early, late}
 
 
+def stuck(item: Item, world: World) -> bool:
+    """Is its primary address one that it shall have beside the primary one? EC2 can have chosen it so."""
+    live = world.record(item.address, LiveNetworkInterface)
+    return live is not None and live.private_ip in item.want.get(ADDRESSES4.many, ())
+
+
+def chances(item: Item, world: World) -> str | None:
+    """A warning, if EC2 may well choose a primary address that the spec has another use for.
+
+    Those who name only further addresses ask for these when they are there; until then EC2 may give them to any
+    interface that leaves its primary one to EC2. In a subnet with room for many that is no matter.
+    """
+    if item.have is not None or "private_ip" in item.want or not item.want.get(ADDRESSES4.many):
+        return None
+    subnet = world.subnets_by_id.get(item.want["subnet"])
+    named = {
+        each
+        for name, row in world.document.network_interfaces.items()
+        if world.subnets[name] == item.want["subnet"] and row.private_ip is None
+        for each in row.secondary_private_ips or ()
+        if (item.want["subnet"], each) not in world.held
+    }
+    if subnet is None or subnet.free is None or len(named) * _UNLIKELY < subnet.free:
+        return None
+    return (
+        f"{item.address}: EC2 chooses its primary address among {subnet.free}, and may choose one of the "
+        f"{len(named)} that the spec names as secondary_private_ips; write a private_ip, too"
+    )
+
+
+_UNLIKELY = 100
+"""A chance of one in so many is not worth a word."""
+
+
 def _gives_ipv6(subnet_id: str, world: World) -> bool:
     """Does the subnet give an address to every interface that does not say how many it wants?"""
     subnet = world.subnets_by_id.get(subnet_id)

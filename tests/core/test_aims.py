@@ -38,6 +38,10 @@ OWN_LIVE: Words = {
     "instances": {"web": {}},
     "network_interfaces": {"eth0": {"at": "web 0", "id": "eni-22222222", "private_ip": "172.31.0.10"}},
 }
+VIP: Words = {"secondary_private_ips": ["172.31.0.11"]}
+IGNORING: Words = {"ignore": ["secondary_private_ips"]}
+ADOPTED: Words = {"adopt": "eni-22222222", "subnet": ZONE_A}
+ADOPTED_LIVE: Words = {"network_interfaces": {"eth0": {"id": "eni-22222222", "private_ip": "172.31.0.10"}}}
 SERVICE: Words = {"strangers": {STRANGER: {"manager": "amazon-elb"}}}
 
 
@@ -108,6 +112,26 @@ REFUSED = [
         at(
             "one",
             "172.31.0.10 is no address of eni-22222222 | add it to the secondary_private_ips of "
+            "network_interfaces.eth0",
+            ".private_ip",
+        ),
+    ),
+    Case(
+        "others have taken the private address away, and may",
+        leading(
+            {"network_interfaces": {"eth0": {"subnet": ZONE_A, **VIP, "lifecycle": IGNORING}}},
+            one=to("eth0", "172.31.0.11"),
+        ),
+        {"network_interfaces": {"eth0": {"id": "eni-22222222", "private_ip": "172.31.0.10"}}},
+        at("one", "172.31.0.11 is no address of eni-22222222 | it has 172.31.0.10", ".private_ip"),
+    ),
+    Case(
+        "an adopted interface does not have it, and shall have others",
+        leading({"network_interfaces": {"eth0": {**ADOPTED, **VIP}}}, one=to("eth0", "172.31.0.12")),
+        ADOPTED_LIVE,
+        at(
+            "one",
+            "172.31.0.12 is no address of eni-22222222 | add it to the secondary_private_ips of "
             "network_interfaces.eth0",
             ".private_ip",
         ),
@@ -205,6 +229,14 @@ FINE: dict[str, tuple[Words, Words]] = {
         leading(one=to("eni-22222222")),
         {"network_interfaces": {"old": {"id": "eni-22222222"}}},
     ),
+    "each private address of an adopted interface, one of which is still to come": (
+        leading(
+            {"network_interfaces": {"eth0": {**ADOPTED, **VIP}}},
+            one=to("eth0", "172.31.0.10"),
+            two=to("eth0", "172.31.0.11"),
+        ),
+        ADOPTED_LIVE,
+    ),
     "each private address of a stranger's interface": (
         leading(one=to(STRANGER), two=to(STRANGER, "172.31.0.80")),
         FW_LIVE,
@@ -216,7 +248,8 @@ FINE: dict[str, tuple[Words, Words]] = {
 def test_what_is_fine(situation: str) -> None:
     """The other side of the rules above."""
     plan = plan_of(*FINE[situation])
-    assert {step.call for step in plan.steps} == {"AllocateAddress", "AssociateAddress"}
+    addresses = [step.call for step in plan.steps if step.address.startswith("elastic_ips.")]
+    assert set(addresses) == {"AllocateAddress", "AssociateAddress"}
 
 
 SPELLINGS: dict[str, tuple[Words, Words, str | None]] = {
