@@ -26,12 +26,10 @@ STORY = PATHS["story"]
 ALLOCATE = "AllocateAddress elastic_ips.web-1"
 ORDERS = ("the first acts first", "the second acts first")
 MEETINGS = [
-    *(("story", call) for call in calls_on_an_empty_account(STORY) if not call.startswith("AllocateAddress")),
-    ("rich", "ModifyNetworkInterfaceAttribute network_interfaces.standby-eth1 SourceDestCheck"),
-    ("rich", "ModifyNetworkInterfaceAttribute network_interfaces.front-eth1 Attachment"),
-    ("rich", "StopInstances instances.standby"),
-    ("rich", "AuthorizeSecurityGroupEgress security_groups.front"),
-    ("rich", "RevokeSecurityGroupEgress security_groups.shut"),
+    (name, call)
+    for name, path in PATHS.items()
+    for call in calls_on_an_empty_account(path)
+    if not call.startswith("AllocateAddress")
 ]
 
 
