@@ -196,6 +196,41 @@ def test_an_address_moves_from_ours_to_a_stranger_and_back(house: House) -> None
         at_rest(house, text)
 
 
+def test_addresses_follow_what_is_replaced(house: House) -> None:
+    """A new instance on the same interface moves nothing; a new interface takes its address in one call each."""
+    rows = "ip: {association: {instance: web}}\n"
+    renewed = WEB.replace("t3.medium}", "t3.medium, on_change: replace}")
+    larger = renewed.replace("t3.medium", "t3.large")
+    elsewhere = larger.replace("eth0: {", "eth0: {private_ip: 172.31.5.5, ", 1)
+    converged(house.apply(spec(rows, renewed)))
+    before = address(house, "ip")
+    for others, moves in ((larger, []), (elsewhere, ["AssociateAddress"])):
+        house.strict.clear()
+        converged(house.apply(spec(rows, others)))
+        assert [call for call in acted(house) if "Address" in call] == moves
+        assert "TerminateInstances" in acted(house)
+        at_rest(house, spec(rows, others))
+    after = address(house, "ip")
+    assert (after["PublicIp"], after["PrivateIpAddress"]) == (before["PublicIp"], "172.31.5.5")
+
+
+def test_an_address_leaves_for_a_stranger_as_its_interface_is_replaced(house: House) -> None:
+    """The other one comes to the new interface; neither is without a place for longer than a call."""
+    strangers = Strangers(house)
+    renewed = WEB.replace("t3.medium}", "t3.medium, on_change: replace}")
+    rows = "a: {association: {instance: web}}\nb: {association: {network_interface: eth1}}\n"
+    converged(house.apply(spec(rows, renewed)))
+    rows = f"a: {{association: {{network_interface: {strangers.lone}}}}}\nb: {{association: {{instance: web}}}}\n"
+    house.strict.clear()
+    wanted = spec(rows, renewed.replace("eth0: {", "eth0: {private_ip: 172.31.5.5, ", 1))
+    converged(house.apply(wanted))
+    assert acted(house).count("AssociateAddress") == 2
+    assert "DisassociateAddress" not in acted(house)
+    assert address(house, "a")["NetworkInterfaceId"] == strangers.lone
+    assert address(house, "b")["PrivateIpAddress"] == "172.31.5.5"
+    at_rest(house, wanted)
+
+
 def test_spelling_a_place_otherwise_changes_nothing(house: House) -> None:
     """By name, by instance, by id."""
     converged(house.apply(spec("ip: {association: {network_interface: eth0}}\n", WEB)))
