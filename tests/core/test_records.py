@@ -11,6 +11,7 @@ from enireconcile.records import (
     LiveAttachment,
     LiveElasticIp,
     LiveInstance,
+    LiveInstanceType,
     LiveNetworkInterface,
     LiveSecurityGroup,
     LiveSubnet,
@@ -295,6 +296,179 @@ ROWS = [
         LiveVpc("vpc-1", {}, ("10.1.0.0/16",), False),
         id="a VPC of which EC2 tells the least",
     ),
+    pytest.param(
+        records.network_interface,
+        {
+            "NetworkInterfaceId": "eni-1",
+            "InterfaceType": "efa",
+            "Ipv6Addresses": [{"Ipv6Address": "2001:db8:0::b"}, {"Ipv6Address": "2001:DB8::A"}],
+            "Ipv4Prefixes": [{"Ipv4Prefix": "10.0.0.32/28"}, {"Ipv4Prefix": "10.0.0.16/28"}],
+            "Ipv6Prefixes": [{"Ipv6Prefix": "2001:db8:0:1::/80"}],
+            "ConnectionTrackingConfiguration": {"UdpTimeout": 60},
+            "Attachment": attachment(InstanceId="i-1", InstanceOwnerId="123456789012"),
+            "Operator": {"Managed": False},
+            "RequesterManaged": False,
+            "RequesterId": "AIDA1",
+        },
+        LiveNetworkInterface(
+            "eni-1",
+            {},
+            "",
+            (),
+            "",
+            "",
+            True,
+            "",
+            LiveAttachment("eni-attach-1", "i-1", 1, 0, False, "attached"),
+            ipv6_addresses=("2001:db8::a", "2001:db8::b"),
+            ipv4_prefixes=("10.0.0.16/28", "10.0.0.32/28"),
+            ipv6_prefixes=("2001:db8:0:1::/80",),
+            interface_type="efa",
+            timeouts={"UdpTimeout": 60},
+        ),
+        id="an adapter with IPv6, prefixes and a timeout, which nobody but us manages",
+    ),
+    pytest.param(
+        records.network_interface,
+        {
+            "NetworkInterfaceId": "eni-1",
+            "Ipv6Addresses": None,
+            "Ipv4Prefixes": None,
+            "Ipv6Prefixes": None,
+            "ConnectionTrackingConfiguration": None,
+            "Operator": None,
+        },
+        LiveNetworkInterface("eni-1", {}, "", (), "", "", True, "", None),
+        id="an interface whose further lists are nothing",
+    ),
+    pytest.param(
+        records.instance,
+        {
+            "InstanceId": "i-1",
+            "State": {"Name": "running"},
+            "MetadataOptions": {"State": "applied", "HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+            "Operator": {"Managed": True, "Principal": "eks.amazonaws.com"},
+            "NetworkInterfaces": [
+                {"NetworkInterfaceId": "eni-1", "InterfaceType": "efa", "Attachment": attachment()},
+            ],
+        },
+        LiveInstance(
+            "i-1",
+            {},
+            "running",
+            "",
+            "",
+            None,
+            None,
+            occupants=(Occupant("eni-1", 1, 0, "eni-attach-1", "attached", "efa"),),
+            metadata_options={"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
+            manager="eks.amazonaws.com",
+        ),
+        id="an instance that a service operates, with metadata options and an adapter",
+    ),
+    pytest.param(
+        records.instance,
+        {
+            "InstanceId": "i-1",
+            "State": {"Name": "running"},
+            "MetadataOptions": None,
+            "Placement": None,
+            "Operator": {"Managed": True},
+        },
+        LiveInstance("i-1", {}, "running", "", "", None, None, manager="an AWS service"),
+        id="an instance that somebody operates who leaves no name",
+    ),
+    pytest.param(
+        records.subnet,
+        {
+            "SubnetId": "subnet-1",
+            "VpcId": "vpc-1",
+            "AvailabilityZone": "us-east-1a",
+            "AvailableIpAddressCount": 7,
+            "AssignIpv6AddressOnCreation": True,
+            "Ipv6CidrBlockAssociationSet": [
+                {"Ipv6CidrBlock": "2001:db8:0:3::/64", "Ipv6CidrBlockState": {"State": "associated"}},
+                {"Ipv6CidrBlock": "2001:db8:0:2::/64", "Ipv6CidrBlockState": {"State": "disassociated"}},
+                {"Ipv6CidrBlock": "2001:db8:0:1::/64"},
+            ],
+        },
+        LiveSubnet(
+            "subnet-1",
+            {},
+            "vpc-1",
+            "us-east-1a",
+            "",
+            False,
+            free=7,
+            ipv6_cidrs=("2001:db8:0:1::/64", "2001:db8:0:3::/64"),
+            gives_ipv6=True,
+        ),
+        id="a subnet for IPv6 alone, with a block that it has no more",
+    ),
+    pytest.param(
+        records.vpc,
+        {
+            "VpcId": "vpc-1",
+            "CidrBlock": "10.1.0.0/16",
+            "CidrBlockAssociationSet": None,
+            "Ipv6CidrBlockAssociationSet": [{"Ipv6CidrBlock": "2001:db8::/56"}],
+        },
+        LiveVpc("vpc-1", {}, ("10.1.0.0/16",), False, ipv6=True),
+        id="a VPC with IPv6",
+    ),
+    pytest.param(
+        records.instance_type,
+        {
+            "InstanceType": "p5.48xlarge",
+            "Hypervisor": "nitro",
+            "NetworkInfo": {
+                "MaximumNetworkInterfaces": 10,
+                "Ipv4AddressesPerInterface": 50,
+                "Ipv6AddressesPerInterface": 40,
+                "Ipv6Supported": True,
+                "EfaInfo": {"MaximumEfaInterfaces": 3},
+                "NetworkCards": [
+                    {"NetworkCardIndex": 10, "MaximumNetworkInterfaces": 1},
+                    {
+                        "NetworkCardIndex": 2,
+                        "MaximumNetworkInterfaces": 4,
+                        "AdditionalFlexibleNetworkInterfaces": 2,
+                    },
+                ],
+            },
+        },
+        LiveInstanceType("p5.48xlarge", (6, 1), 12, 50, 40, 3, True),
+        id="a type with two cards in any order, one of which takes more",
+    ),
+    pytest.param(
+        records.instance_type,
+        {
+            "InstanceType": "t2.micro",
+            "Hypervisor": "xen",
+            "NetworkInfo": {
+                "MaximumNetworkInterfaces": 2,
+                "Ipv4AddressesPerInterface": 2,
+                "Ipv6AddressesPerInterface": 2,
+                "EfaInfo": None,
+                "NetworkCards": None,
+            },
+        },
+        LiveInstanceType("t2.micro", (2,), 2, 2, 0, 0, False),
+        id="a type without cards, IPv6 and prefixes",
+    ),
+    pytest.param(
+        records.instance_type,
+        {
+            "InstanceType": "m5.metal",
+            "NetworkInfo": {
+                "MaximumNetworkInterfaces": 15,
+                "Ipv4AddressesPerInterface": 50,
+                "Ipv6Supported": True,
+            },
+        },
+        LiveInstanceType("m5.metal", (15,), 15, 50, 0, 0, True),
+        id="a type without a hypervisor",
+    ),
 ]
 
 
@@ -346,3 +520,52 @@ def test_a_slot_has_the_occupant_of_its_card_and_index() -> None:
 def test_an_instance_is_going_in_its_last_two_states(state: str, going: bool) -> None:
     """A stopped instance can come back, one that shuts down cannot."""
     assert records.instance({"InstanceId": "i-1", "State": {"Name": state}}).going is going
+
+
+@pytest.mark.parametrize(
+    ("described", "manager"),
+    [
+        pytest.param({}, None, id="nobody"),
+        pytest.param({"InterfaceType": "trunk"}, None, id="a type that people make"),
+        pytest.param({"RequesterManaged": True, "RequesterId": "amazon-elb"}, "amazon-elb", id="its requester"),
+        pytest.param({"RequesterManaged": True}, "an AWS service", id="a requester without a name"),
+        pytest.param(
+            {"InterfaceType": "nat_gateway"}, "a service, as its type nat_gateway says", id="a type of a service"
+        ),
+        pytest.param({"Attachment": {"InstanceOwnerId": "amazon-aws"}}, "amazon-aws", id="its holder"),
+        pytest.param(
+            {"Attachment": {"AttachmentId": "ela-attach-1"}}, "an AWS service", id="a holder of its kind"
+        ),
+        pytest.param(
+            {"Attachment": {"AttachmentId": "ela-attach-1", "InstanceOwnerId": "amazon-aws"}},
+            "amazon-aws",
+            id="a holder of its kind, with a name",
+        ),
+        pytest.param({"Operator": {"Managed": True, "Principal": "ecs"}}, "ecs", id="its operator"),
+        pytest.param({"Operator": {"Principal": "ecs"}}, None, id="an operator who does not manage it"),
+    ],
+)
+def test_who_manages_an_interface(described: dict[str, Any], manager: str | None) -> None:
+    """Services leave their name in one of four places, or only the signs of it."""
+    assert records.network_interface({"NetworkInterfaceId": "eni-1", **described}).manager == manager
+
+
+def test_what_an_interface_has_beyond_its_primary_address() -> None:
+    """In one tuple, by kind; and its IPv4 addresses in another."""
+    interface = LiveNetworkInterface(
+        "eni-1",
+        {},
+        "",
+        (),
+        "10.0.0.5",
+        "",
+        True,
+        "",
+        None,
+        secondary_ips=("10.0.0.6",),
+        ipv6_addresses=("2001:db8::a",),
+        ipv4_prefixes=("10.0.0.16/28",),
+        ipv6_prefixes=("2001:db8:0:1::/80",),
+    )
+    assert interface.further == ("10.0.0.6", "2001:db8::a", "10.0.0.16/28", "2001:db8:0:1::/80")
+    assert interface.private_ips == ("10.0.0.5", "10.0.0.6")
