@@ -70,6 +70,12 @@ def test_what_is_unchanged_is_no_change() -> None:
     guard(plan, Allowed(auto_approve=True, max_changes=1))
 
 
+def test_a_list_of_twenty_is_told_whole() -> None:
+    plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(20)}}, prune=True)
+    [reason] = objections(plan, UNATTENDED)
+    assert reason.splitlines()[-1] == "    s20 ReleaseAddress for elastic_ips.ip-19"
+
+
 def test_a_long_list_ends_with_a_number() -> None:
     plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(23)}}, prune=True)
     [reason] = objections(plan, UNATTENDED)

@@ -249,6 +249,24 @@ def test_what_is_left_over_is_told_even_if_nothing_is_to_be_done() -> None:
     ]
 
 
+def test_a_part_of_a_stack_is_told_as_one(mixed: Plan) -> None:
+    """By the words of --target, in text and in JSON, for plans and reports; a whole stack says nothing of it."""
+    part = plan_of(
+        {"elastic_ips": {"one": {}, "two": {}}}, {"elastic_ips": {"one": {}}}, targets=["elastic_ips.one"]
+    )
+    assert " these 1 resource" in piped(plan_text(part))
+    assert plan_json(part, {})["targets"] == ["elastic_ips.one"]
+    assert report_json(report("unchanged", targets=("elastic_ips.one",)))["targets"] == ["elastic_ips.one"]
+    assert [told for told in (plan_json(mixed, {}), report_json(report("unchanged"))) if "targets" in told] == []
+
+
+def test_what_is_adopted_is_counted(mixed: Plan) -> None:
+    """Beside what is made and changed."""
+    adopted = replace(mixed.changes[0], action=Action.ADOPT, fields=())
+    lines = piped(plan_text(replace(mixed, changes=(adopted,)))).splitlines()
+    assert lines[-2] == "Plan: 1 to adopt, 0 unchanged."
+
+
 def test_one_call_is_one_call() -> None:
     assert piped(plan_text(plan_of({"elastic_ips": {"web": {}}}))).splitlines()[-1] == "1 EC2 call: 1 safe."
 
@@ -536,7 +554,15 @@ def test_a_failure_without_words_is_told_without_words(mixed: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "colour"), [("converged", "32"), ("unchanged", "32"), ("partial", "31"), ("failed", "31")]
+    ("outcome", "colour"),
+    [
+        ("converged", "32"),
+        ("unchanged", "32"),
+        ("partial", "31"),
+        ("failed", "31"),
+        ("refused", "31"),
+        ("locked", "31"),
+    ],
 )
 def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(outcome: str, colour: str) -> None:
     """The colour is what is seen first."""
