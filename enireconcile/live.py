@@ -65,23 +65,25 @@ async def read(
     adoptable = await _adoptable(reader, document, (*groups, *instances, *interfaces, *addresses))
     known = (*instances, *(record for record in adoptable if isinstance(record, records.LiveInstance)))
     present = (*known, *interfaces, *addresses, *adoptable)
-    (images, namesakes, checks, instances), (strangers, names) = await asyncio.gather(
+    (images, namesakes, checks, protected), (strangers, names, users) = await asyncio.gather(
         asyncio.gather(
             _images(reader, document, instances),
             _namesakes(reader, document, groups),
             _checks(reader, document, known, externals),
-            _protections(reader, document, instances, prune),
+            _protections(reader, document, known, prune),
         ),
         asyncio.gather(
             _strangers(reader, document, present, externals),
             _reverse_dns(reader, document, (*addresses, *adoptable), prune),
+            _users(reader, document, groups if prune else ()),
         ),
     )
+    completed: dict[str, records.AnyRecord] = {**protected, **names}
     return Live(
         account_id=account,
         region=region,
         security_groups=groups,
-        instances=instances,
+        instances=tuple(protected[live.id] for live in instances),
         network_interfaces=interfaces,
         elastic_ips=tuple(names.get(live.id, live) for live in addresses),
         subnets=subnets,
@@ -91,8 +93,9 @@ async def read(
         namesakes=namesakes,
         externals=externals,
         checks=checks,
-        adoptable=tuple(names.get(record.id, record) for record in adoptable),
+        adoptable=tuple(completed.get(record.id, record) for record in adoptable),
         strangers=strangers,
+        users=users,
     )
 
 
@@ -121,8 +124,8 @@ async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[records.
 
 
 async def _adoptable(
-    reader: Reads, document: Document, owned: tuple[records.Adoptable, ...]
-) -> tuple[records.Adoptable, ...]:
+    reader: Reads, document: Document, owned: tuple[records.AnyRecord, ...]
+) -> tuple[records.AnyRecord, ...]:
     """What the spec adopts and the stack does not own yet: one call for each section that has any."""
     present = {record.id for record in owned} | {record.tags.get(NAME_TAG) for record in owned}
     wanted: dict[str, list[str]] = {section: [] for section in SECTIONS}
@@ -145,7 +148,7 @@ _ID_FILTERS = {
 }
 
 
-async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[records.Adoptable, ...]:
+async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[records.AnyRecord, ...]:
     params = {"Filters": filters}
     if section == "security_groups":
         return await _listed(reader, "DescribeSecurityGroups", params, "SecurityGroups", records.security_group)
@@ -236,7 +239,7 @@ def _worse(system: str, instance: str) -> str:
 async def _strangers(
     reader: Reads,
     document: Document,
-    present: Sequence[records.Adoptable],
+    present: Sequence[records.AnyRecord],
     externals: Mapping[str, tuple[records.LiveInstance, ...]],
 ) -> tuple[records.LiveNetworkInterface, ...]:
     """Interfaces that the spec does not keep, where addresses of the stack are or shall be: one call, if any."""
@@ -268,7 +271,7 @@ async def _strangers(
 
 
 def _own_instance(
-    document: Document, name: str, present: Sequence[records.Adoptable]
+    document: Document, name: str, present: Sequence[records.AnyRecord]
 ) -> Iterator[records.LiveInstance]:
     """The instance of the stack, or that it adopts, under a name of the spec."""
     row = document.own_instances.get(name)
@@ -280,7 +283,7 @@ def _own_instance(
 
 
 async def _reverse_dns(
-    reader: Reads, document: Document, present: Sequence[records.Adoptable], prune: bool
+    reader: Reads, document: Document, present: Sequence[records.AnyRecord], prune: bool
 ) -> dict[str, LiveElasticIp]:
     """The addresses with their reverse DNS, by id, if the spec speaks of it or some are to be released.
 
@@ -312,12 +315,13 @@ async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
 
 async def _protections(
     reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...], prune: bool
-) -> tuple[records.LiveInstance, ...]:
-    """The instances, those with ``protected`` whose spec speaks of it, or that are to go: EC2 tells one a call."""
+) -> dict[str, records.LiveInstance]:
+    """By id, those with ``protected`` whose spec speaks of it, or that are to go: EC2 tells one a call."""
     rows = {f"instances.{name}": row for name, row in document.own_instances.items()}
+    rows |= {row.adopt: row for row in rows.values() if row.adopt is not None}
 
     def asked(live: records.LiveInstance) -> bool:
-        row = rows.get(live.tags.get(NAME_TAG, ""))
+        row = rows.get(live.id) or rows.get(live.tags.get(NAME_TAG, ""))
         return not live.going and (prune if row is None else row.termination_protection is not None)
 
     async def told(live: records.LiveInstance) -> records.LiveInstance:
@@ -327,7 +331,7 @@ async def _protections(
         answer = await reader.read("DescribeInstanceAttribute", question)
         return replace(live, protected=bool((answer.get("DisableApiTermination") or {}).get("Value", False)))
 
-    return tuple(await asyncio.gather(*(told(live) for live in instances)))
+    return {live.id: live for live in await asyncio.gather(*(told(live) for live in instances))}
 
 
 async def _images(
@@ -379,6 +383,26 @@ async def _namesakes(
         )
     )
     return tuple(group for chunk in found for group in chunk)
+
+
+async def _users(
+    reader: Reads, document: Document, groups: tuple[records.LiveSecurityGroup, ...]
+) -> tuple[records.AnyRecord, ...]:
+    """Why EC2 may not let groups of ours go, if any go: groups whose rules name them, and interfaces in them."""
+    leaving = sorted(live.id for live in groups if live.tags.get(NAME_TAG) not in document.resources)
+    found = await asyncio.gather(
+        *(
+            _found(reader, section, filters)
+            for section, name in (
+                ("security_groups", "ip-permission.group-id"),
+                ("security_groups", "egress.ip-permission.group-id"),
+                ("network_interfaces", "group-id"),
+            )
+            for filters in _filters(name, leaving)
+        )
+    )
+    users = {record.id: record for records in found for record in records}
+    return tuple(users.values())
 
 
 def _filters(name: str, values: Sequence[str]) -> Iterator[list[dict[str, Any]]]:

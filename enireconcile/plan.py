@@ -50,7 +50,8 @@ T = TypeVar("T")
 class Draft:
     """A plan short of its limits: what differs and the calls that mend it, not yet in order.
 
-    With ``targets``, which are addresses, only these are planned for, and what they need.
+    With ``targets``, which are addresses, only these are planned for, and what they need. ``kept`` is what nobody
+    names any more and stays for the sake of others, with the reason.
     """
 
     spec: Spec
@@ -59,6 +60,7 @@ class Draft:
     differences: tuple[Difference, ...]
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...]
+    kept: Mapping[Leftover, str]
     targets: tuple[str, ...] = ()
 
     @property
@@ -82,7 +84,10 @@ class Draft:
             changes=_changes(self.differences, world, self.steps, self.leftovers),
             steps=steps,
             leftovers=self.leftovers,
-            warnings=(*warnings, *_forbidden(steps, self.spec), *judgement.warnings, *self._unknown()),
+            warnings=(
+                *(*warnings, *_left(self.kept), *_forbidden(steps, self.spec)),
+                *(*judgement.warnings, *self._unknown()),
+            ),
             protected=self.spec.protected,
             waits=_collected(self.differences, lambda kind, item: kind.waits(item, world)),
             targets=self.targets,
@@ -103,7 +108,8 @@ def draft(spec: Spec, live: Live, *, prune: bool = False, targets: Collection[st
     addresses, only these are planned for, and what they need.
     """
     resolved = resolve(spec, live, prune=prune)
-    world, differences = diff(resolved.world)
+    kept = _held(resolved.world)
+    world, differences = diff(_keeping(kept, resolved.world))
     drafts = _drafted(differences, world)
     if targets:
         world, differences, drafts = _part(targets, world, differences, drafts)
@@ -111,9 +117,8 @@ def draft(spec: Spec, live: Live, *, prune: bool = False, targets: Collection[st
     for error in drafts.errors.values():
         raise error
     steps = tuple(step for each in drafts.steps.values() for step in each)
-    return Draft(
-        spec, live, world, differences, steps, (*resolved.leftovers, *drafts.left), tuple(sorted(targets))
-    )
+    leftovers = (*resolved.leftovers, *kept, *drafts.left)
+    return Draft(spec, live, world, differences, steps, leftovers, kept, tuple(sorted(targets)))
 
 
 def make_plan(
@@ -126,6 +131,34 @@ def make_plan(
 ) -> Plan:
     """The whole pure core: resolve, diff, order, limits as far as they are known. Raises what they raise."""
     return draft(spec, live, prune=prune, targets=targets).plan(known or Limits())
+
+
+def _held(world: World) -> dict[Leftover, str]:
+    """What nobody names any more and EC2 would not let go, and why. Raises UnsupportedError if all is to go."""
+    held = {
+        Leftover(address, world.removed[address].id): f"EC2 would not delete it because of {who}"
+        for kind in KINDS
+        for address, who in sorted(kind.held(world).items())
+    }
+    if held and not world.document.resources:
+        lines = (f"\n  {left.address} ({left.id}): {who}" for left, who in held.items())
+        raise UnsupportedError(
+            "this cannot be removed as long as others use it:" + "".join(lines),
+            hint="change or remove those first",
+        )
+    return held
+
+
+def _left(kept: Mapping[Leftover, str]) -> Iterator[str]:
+    """Warnings of what should go and stays."""
+    for left, who in kept.items():
+        yield f"{left.address} ({left.id}) is left: {who}"
+
+
+def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
+    addresses = {left.address for left in kept}
+    removed = {address: record for address, record in world.removed.items() if address not in addresses}
+    return replace(world, removed=removed) if kept else world
 
 
 def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:

@@ -410,8 +410,7 @@ class LiveImage:
     created: str
 
 
-Adoptable = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
-"""What a spec may take over."""
+AnyRecord = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
 
 
 @dataclass(frozen=True)
@@ -496,6 +495,7 @@ class Limits:
 class Live:
     """The world as far as one spec can see it.
 
+    ``users`` are, whoever owns them, groups whose rules name groups of ours that go, and interfaces in these.
     ``adoptable`` are the resources that the spec adopts by their ids, as far as they are there and not owned yet.
     ``images`` has a row for every instance that is missing, ``namesakes`` are groups of any owner with the name
     of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by their
@@ -516,5 +516,6 @@ class Live:
     namesakes: tuple[LiveSecurityGroup, ...] = ()
     externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)
-    adoptable: tuple[Adoptable, ...] = ()
+    adoptable: tuple[AnyRecord, ...] = ()
     strangers: tuple[LiveNetworkInterface, ...] = ()
+    users: tuple[AnyRecord, ...] = ()

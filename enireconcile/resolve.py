@@ -46,6 +46,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
         going={instance.id: instance.state for instance in live.instances if instance.going},
         removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
         replaced=dict(sorted(replaced.items())),
+        users=live.users,
     )
     subnets = _choose_subnets(spec, live, world, problems)
     vpcs = _choose_vpcs(spec, live, world, problems)

@@ -82,6 +82,29 @@ def test_adoption_replaces(slow_house: House) -> None:
     assert slow_house.strict.mutating() == []
 
 
+def test_groups_that_cannot_be_deleted(slow_house: House) -> None:
+    """Groups that cannot be deleted."""
+    # Groups that refer to each other and to themselves, in both directions, with an interface in them all.
+    knot = """
+version: 1
+stack: knot
+region: us-east-1
+security_groups:
+  a: {ingress: [{protocol: tcp, ports: 1, sources: [b, self]}], egress: [{protocol: all, destinations: [c]}]}
+  b: {ingress: [{protocol: tcp, ports: 2, sources: [c]}]}
+  c: {ingress: [{protocol: tcp, ports: 3, sources: [a, b]}]}
+network_interfaces:
+  x: {subnet: {default_for_az: us-east-1a}, security_groups: [a, b, c]}
+"""
+    slow_house.apply(knot)
+    began = slow_house.loop.now
+    assert slow_house.apply(knot, destroy=True).outcome == "converged"
+    assert slow_house.loop.now - began < 10
+    assert [group["GroupName"] for group in slow_house.client().describe_security_groups()["SecurityGroups"]] == [
+        "default"
+    ]
+
+
 def test_device_slots_and_limits_found_out_half_way(slow_house: House) -> None:
     """Device slots and limits found out half way."""
     lab = Firewalls(slow_house)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.model import Action, Impact
+from enireconcile.errors import UnsupportedError
+from enireconcile.model import Action, Impact, Plan
 
 from .ec2 import Fail
 from .house import SLOW, STORY, House, open_house
@@ -147,6 +148,120 @@ def test_group_is_deleted_when_the_staying_ones_no_longer_name_it(slow_house: Ho
     report = slow_house.apply(smaller, prune=True)
     assert (report.outcome, report.error) == ("converged", None)
     assert _owned(slow_house, "knot")["groups"] == 1
+
+
+def _group(house: House, name: str) -> str:
+    filters = [{"Name": "group-name", "Values": [name]}]
+    [found] = house.client().describe_security_groups(Filters=filters)["SecurityGroups"]
+    return str(found["GroupId"])
+
+
+def test_a_group_that_a_stranger_names_is_told_before_anything_goes(slow_house: House) -> None:
+    """EC2 would refuse for ever: destroy says whose rules and interfaces they are, and changes nothing."""
+    slow_house.apply(KNOT)
+    ec2, left = slow_house.client(), _group(slow_house, "left")
+    subnet = ec2.describe_network_interfaces()["NetworkInterfaces"][0]["SubnetId"]
+    stranger = ec2.create_security_group(GroupName="db", Description="db")["GroupId"]
+    slow_house.loop.now += 5
+    rule = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": left}]}
+    ec2.authorize_security_group_ingress(GroupId=stranger, IpPermissions=[rule])
+    card = ec2.create_network_interface(SubnetId=subnet, Groups=[left])["NetworkInterface"]["NetworkInterfaceId"]
+    slow_house.loop.now += 5
+    slow_house.strict.clear()
+    with pytest.raises(UnsupportedError) as raised:
+        slow_house.apply(KNOT, destroy=True)
+    because = f"EC2 would not delete it because of {card} and the rules of {stranger} (db)"
+    assert str(raised.value).splitlines()[1] == f"  security_groups.left ({left}): {because}"
+    assert slow_house.strict.mutating() == []
+    ec2.revoke_security_group_ingress(GroupId=stranger, IpPermissions=[rule])
+    ec2.delete_network_interface(NetworkInterfaceId=card)
+    assert slow_house.apply(KNOT, destroy=True).outcome == "converged"
+    assert _owned(slow_house, "knot") == NONE
+
+
+def test_a_group_that_a_stranger_names_meanwhile_is_given_up_in_time(slow_house: House) -> None:
+    """Somebody refers to it after the plan was made: the run waits for minutes, not for ever, and says why."""
+    slow_house.apply(KNOT)
+    ec2, left = slow_house.client(), _group(slow_house, "left")
+    stranger = ec2.create_security_group(GroupName="db", Description="db")["GroupId"]
+    slow_house.loop.now += 5
+    began = slow_house.loop.now
+
+    def too_late(_: Plan) -> Impact:
+        rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": left}]}
+        ec2.authorize_security_group_ingress(GroupId=stranger, IpPermissions=[rule])
+        return Impact.DESTRUCTIVE
+
+    report = slow_house.apply(KNOT, destroy=True, approve=too_late)
+    assert report.outcome == "partial"
+    assert slow_house.loop.now - began < 420
+    [error] = [outcome.error or "" for outcome in report.outcomes if outcome.status == "failed"]
+    assert "a rule of another group names it" in error
+    with pytest.raises(UnsupportedError, match=f"the rules of {stranger} "):
+        slow_house.apply(KNOT, destroy=True)
+
+
+def test_a_group_that_a_stranger_names_keeps_nothing_else_waiting(slow_house: House) -> None:
+    """Two groups leave the spec, and a stranger's egress names one: that is left, with what it names in turn."""
+    slow_house.apply(KNOT)
+    ec2, left, right = slow_house.client(), _group(slow_house, "left"), _group(slow_house, "right")
+    stranger = ec2.create_security_group(GroupName="db", Description="db")["GroupId"]
+    slow_house.loop.now += 5
+    rule = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": left}]}
+    ec2.authorize_security_group_egress(GroupId=stranger, IpPermissions=[rule])
+    slow_house.loop.now += 5
+    spec = "version: 1\nstack: knot\nregion: us-east-1\nelastic_ips: {new: {}}\n"
+    plan = slow_house.plan(spec, prune=True)
+    assert [each.address for each in plan.leftovers] == ["security_groups.left", "security_groups.right"]
+    because = "is left: EC2 would not delete it because of the rules of"
+    assert plan.warnings == (
+        f"security_groups.left ({left}) {because} {stranger} (db)",
+        f"security_groups.right ({right}) {because} security_groups.left",
+    )
+    report = slow_house.apply(spec, prune=True)
+    assert (report.outcome, report.error) == ("converged", None)
+    assert _owned(slow_house, "knot") == {"instances": 0, "interfaces": 0, "addresses": 1, "groups": 2}
+
+
+def test_an_instance_is_gone_before_the_group_of_its_own_interface(slow_house: House) -> None:
+    """Nobody has adopted the interface that it was launched with; that goes down with it, and then the group."""
+    ec2, head = slow_house.client(), "version: 1\nstack: s\nregion: us-east-1\nsecurity_groups: {web: {}}\n"
+    slow_house.apply(head)
+    zones = [{"Name": "default-for-az", "Values": ["true"]}]
+    launched = ec2.run_instances(
+        ImageId=ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0][
+            "ImageId"
+        ],
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=ec2.describe_subnets(Filters=zones)["Subnets"][0]["SubnetId"],
+        SecurityGroupIds=[_group(slow_house, "web")],
+    )["Instances"][0]["InstanceId"]
+    slow_house.loop.now += 60
+    spec = f"{head}instances: {{web: {{adopt: {launched}}}}}\n"
+    assert slow_house.apply(spec).outcome == "converged"
+    plan = slow_house.plan(spec, destroy=True)
+    assert [(step.call, sorted(step.needs)) for step in plan.steps] == [
+        ("TerminateInstances", []),
+        ("DeleteSecurityGroup", ["s1"]),
+    ]
+    assert slow_house.apply(spec, destroy=True).outcome == "converged"
+    assert _owned(slow_house, "s") == NONE
+
+
+def test_reading_who_uses_groups_is_for_those_who_remove_some(slow_house: House) -> None:
+    """Three more calls, whatever the number of groups; none if no group goes."""
+    slow_house.apply(KNOT)
+    slow_house.strict.clear()
+    slow_house.plan(KNOT, prune=True)
+    few = slow_house.strict.actions()
+    slow_house.strict.clear()
+    slow_house.plan(KNOT, destroy=True)
+    many = slow_house.strict.actions()
+    calls = ("DescribeSecurityGroups", "DescribeNetworkInterfaces")
+    assert [few.count(call) for call in calls] == [1, 1]
+    assert [many.count(call) for call in calls] == [3, 2]
 
 
 def test_what_was_made_unseen_is_not_forgotten_by_destroy(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ TABLE = (
     # Reverse DNS holds an address for minutes after it is gone; Support may hold one for good.
     _Row(r"InvalidAddress\.PtrSet", Meaning.WAIT, calls=r"ReleaseAddress", seconds=600.0),
     _Row(r"InvalidAddress\.Locked", Meaning.WAIT, calls=r"ReleaseAddress", seconds=60.0),
-    _Row(r"DependencyViolation|InvalidGroup\.InUse", Meaning.WAIT, calls=r"Delete.*", seconds=600.0),
+    # Interfaces of an instance that has gone linger for minutes; who else uses a group is known to the plan.
+    _Row(r"DependencyViolation|InvalidGroup\.InUse", Meaning.WAIT, calls=r"Delete.*", seconds=300.0),
     _Row(
         r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
         Meaning.WAIT,
@@ -179,6 +180,8 @@ _HINTS = {
     "reservation keeps room for prefixes",
     "InsufficientCidrBlocks": "the subnet has no whole block left; a subnet CIDR reservation keeps prefixes free",
     "InsufficientFreeAddressesInSubnet": "the subnet is full: delete interfaces, or choose another subnet",
+    "DependencyViolation": "a rule of another group names it, or an interface is in it: a new plan says which, "
+    "unless it is of another account",
 }
 
 

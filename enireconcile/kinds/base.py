@@ -86,7 +86,8 @@ class World:
     run has made. ``externals`` are other people's instances by their names in the spec; ``places`` says where each
     interface belongs that belongs anywhere, failover included; ``stranded`` warns of those that no healthy
     instance can hold. ``targets`` says the same of Elastic IPs; ``strangers`` are interfaces by id, not of the
-    spec, that Elastic IPs lead to or shall lead to.
+    spec, that Elastic IPs lead to or shall lead to. ``users`` are groups and interfaces, whoever owns them, that
+    refer to groups of ours which nobody names any more, or are in them.
     """
 
     document: Document
@@ -106,6 +107,7 @@ class World:
     stranded: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     strangers: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
+    users: tuple[Record, ...] = ()
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""
@@ -260,6 +262,10 @@ class Kind(ABC):
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         """The calls that take a resource of ours away; kinds that are relations go with their owners."""
         return ()
+
+    def held(self, world: World) -> Mapping[str, str]:
+        """Addresses of what would be removed, and EC2 would not let go; and for whose sake, in words."""
+        return {}
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
         """The attributes that cannot be changed on this very resource."""

@@ -7,7 +7,7 @@ Authorize and one Revoke a direction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +87,7 @@ class SecurityGroups(Kind):
             for name, record in world.ours
             if isinstance(record, LiveNetworkInterface) and live.id in record.groups
         ]
+        hosts = {world.doomed[host] for host in _hosts(live.id, world) if host in world.doomed}
         kin = [
             name
             for name, record in world.ours
@@ -100,10 +101,25 @@ class SecurityGroups(Kind):
                 params={"GroupId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                after=frozenset({*map(gone, users), *map(settled, (address, *users, *kin))}),
+                after=frozenset({*map(gone, (*users, *hosts)), *map(settled, (address, *users, *kin))}),
                 brings=frozenset({gone(address)}),
             ),
         ]
+
+    def held(self, world: World) -> Mapping[str, str]:
+        """EC2 deletes no group that is named in a rule or that an interface is in, however long one asks."""
+        held: dict[str, str] = {}
+        going = {
+            live.id: address for address, live in world.removed.items() if isinstance(live, LiveSecurityGroup)
+        }
+        while more := {
+            address: " and ".join(holders)
+            for group_id, address in going.items()
+            if (holders := sorted({*_strangers(group_id, world), *_kin(group_id, set(going), world)}))
+        }:
+            held |= more
+            going = {group_id: address for group_id, address in going.items() if address not in more}
+        return held
 
     def _create(self, item: Item, world: World) -> Step:
         return Step(
@@ -125,6 +141,71 @@ class SecurityGroups(Kind):
                 natural_key=True,
             ),
         )
+
+
+def _strangers(group_id: str, world: World) -> Iterator[str]:
+    """Other people's groups that name a group, and interfaces in it that do not end with their instances."""
+    ours = {record.id for _, record in world.ours}
+    for user in world.users:
+        if user.id in ours:
+            continue
+        if isinstance(user, LiveSecurityGroup) and group_id in _named(user):
+            yield f"the rules of {user.id} ({user.name})"
+        if isinstance(user, LiveNetworkInterface) and group_id in user.groups and not _goes_along(user, world):
+            yield f"{user.id} on {user.attachment.instance_id}" if user.attachment else user.id
+
+
+def _kin(group_id: str, going: Collection[str], world: World) -> Iterator[str]:
+    """What this stack keeps and has the group in its rules, or is in it, and shall be."""
+    for address, live in world.removed.items():
+        if isinstance(live, LiveSecurityGroup) and live.id not in going and group_id in _named(live):
+            yield f"the rules of {address}"
+    for name in world.document.security_groups:
+        if group_id in _named_then(name, world):
+            yield f"the rules of {SECTION}.{name}"
+    for name, row in world.document.network_interfaces.items():
+        address = f"network_interfaces.{name}"
+        card = world.record(address, LiveNetworkInterface)
+        left = card is not None and world.leaves(address, "security_groups")
+        if group_id in (card.groups if card is not None and left else row.security_groups or ()):
+            yield address
+
+
+def _named_then(name: str, world: World) -> set[str]:
+    """The groups and other ends that the rules of a group of the spec name, once the plan has run."""
+    row, address = world.document.security_groups[name], f"{SECTION}.{name}"
+    live = world.record(address, LiveSecurityGroup)
+    ends = {end for rule in row.ingress for end in rule.sources}
+    ends |= {end for rule in row.egress or () for end in rule.destinations}
+    if live is not None and world.leaves(address, "ingress"):
+        ends |= _named(live, "ingress")
+    if live is not None and (row.egress is None or world.leaves(address, "egress")):
+        ends |= _named(live, "egress")
+    return ends
+
+
+def _named(live: LiveSecurityGroup, *directions: str) -> set[str]:
+    """The groups that a live group's rules name, in these directions or in both."""
+    permissions = {"ingress": live.ingress, "egress": live.egress}
+    return {
+        other
+        for direction in directions or permissions
+        for permission in permissions[direction]
+        for other in _pairs(permission)
+    }
+
+
+def _goes_along(live: LiveNetworkInterface, world: World) -> bool:
+    """Is the interface deleted with its instance, which goes?"""
+    place = live.attachment
+    return place is not None and place.delete_on_termination and world.is_ending(place.instance_id)
+
+
+def _hosts(group_id: str, world: World) -> Iterator[str]:
+    """The instances of other people's interfaces that are in a group."""
+    for user in world.users:
+        if isinstance(user, LiveNetworkInterface) and group_id in user.groups and user.attachment is not None:
+            yield user.attachment.instance_id
 
 
 def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
@@ -155,11 +236,6 @@ def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
 def _pairs(permission: Mapping[str, Any]) -> list[str]:
     """The groups that an IpPermission names."""
     return [pair["GroupId"] for pair in permission.get("UserIdGroupPairs") or ()]
-
-
-def _named(live: LiveSecurityGroup) -> set[str]:
-    """The groups that the rules of a group name."""
-    return {other for permission in (*live.ingress, *live.egress) for other in _pairs(permission)}
 
 
 def _narrowed(permission: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             *(cards[name] for name in found[2]),
             *(ips[name] for name in found[3]),
         ),
+        users=_users(words.get("users") or {}, instances, stack),
         subnets=tuple(
             replace(subnet, free=words.get("free", {}).get(subnet.id, subnet.free)) for subnet in SUBNETS
         ),
@@ -180,6 +181,18 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             for name, row in ((name, row or {}) for name, row in instances.items())
             if "checks" in row
         },
+    )
+
+
+def _users(words: Words, instances: Words, stack: str) -> tuple[LiveSecurityGroup | LiveNetworkInterface, ...]:
+    """Other people's groups and interfaces, told as ours are."""
+    groups, cards = words.get("security_groups", {}), words.get("network_interfaces", {})
+    return (
+        *(_group(name, {"found": True, **row}, stack) for name, row in groups.items()),
+        *(
+            _interface(name, {"found": True, **row}, stack, _place(row, name, instances), "172.31.0.99", None)
+            for name, row in cards.items()
+        ),
     )
 
 

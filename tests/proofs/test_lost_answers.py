@@ -76,7 +76,7 @@ network_interfaces:
   loose: {subnet: {default_for_az: us-east-1a}, ipv4_prefix_count: 1, description: nobody's}
 elastic_ips:
   outside: {association: {network_interface: router-eth0}}
-  inside: {association: {network_interface: router-eth1}}
+  inside: {lifecycle: {ignore: [association]}, association: {network_interface: router-eth1}}
   spare: {}
 """
 STORY_CALLS = {
@@ -97,6 +97,7 @@ RICH_CALLS = {
     "ModifyNetworkInterfaceAttribute": 3,
     "AllocateAddress": 3,
     "AssociateAddress": 2,
+    "DeleteTags": 1,
     "RunInstances": 2,
     "StopInstances": 1,
 }

@@ -6,6 +6,7 @@ The seeds are fixed, so that a run in CI is always the same run; PROOFS_EXAMPLES
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enireconcile.model import canonical
+from enireconcile.model import NAME_TAG, STACK_TAG, Action, canonical
 from enireconcile.report import plan_json
+from enireconcile.spec import SECTIONS
 from enireconcile.spec.rows import FURTHER
 from tests.ec2 import Quotas, Settings
 from tests.house import House, open_house
@@ -36,6 +38,15 @@ GROUPS = ("red", "green", "blue")
 TIMEOUTS = st.fixed_dictionaries(
     {"udp_timeout": st.sampled_from([30, 60])}, optional={"tcp_established_timeout": st.just(350)}
 )
+IGNORABLE = {
+    "security_groups": ["ingress", "egress", "description", "tags"],
+    "instances": ["state", "instance_type", "user_data", "image", "tags"],
+    "network_interfaces": [
+        *("attachment", "connection_tracking", "description", "interface_type", "private_ip"),
+        *("security_groups", "source_dest_check", "tags", *(key for pair in FURTHER for key in pair)),
+    ],
+    "elastic_ips": ["association", "network_border_group", "reverse_dns", "tags"],
+}
 PEERS = ["0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "self", *GROUPS]
 
 rules: st.SearchStrategy[dict[str, Any]] = st.one_of(
@@ -127,7 +138,7 @@ def specs(draw: st.DrawFn) -> str:
             "instance_type": draw(st.sampled_from(["t3.medium", "m5.large"])),
             "state": draw(st.sampled_from(["running", "running", "stopped"])),
             "user_data": draw(st.sampled_from(["#!/bin/sh\n", "#!/bin/sh\nexit\n"])),
-            "on_change": draw(st.sampled_from(["replace", "replace", "restart"])),
+            "on_change": "replace" if name == "one" else "restart",
             **draw(_maybe("termination_protection", st.just(False))),
             **draw(_maybe("metadata_options", st.just({"http_tokens": "optional"}))),
         }
@@ -171,10 +182,14 @@ def specs(draw: st.DrawFn) -> str:
         | draw(_maybe("network_border_group", st.just("us-east-1")))
         for number, target in enumerate(targets[: draw(st.integers(0, 4))])
     }
+    sections = {"security_groups": groups, "instances": instances}
+    sections |= {"network_interfaces": interfaces, "elastic_ips": addresses}
+    for section, of_section in sections.items():
+        for name, row in of_section.items():
+            ignored = draw(st.lists(st.sampled_from(IGNORABLE[section]), max_size=2, unique=True))
+            of_section[name] = {**row, **draw(_maybe("lifecycle", st.just({"ignore": ignored})))}
     head = {"version": 1, "stack": "random", "region": "us-east-1", "tags": {"Project": "x"}}
-    rows = {"instances": instances, "network_interfaces": interfaces, "elastic_ips": addresses}
-    document = {**head, "security_groups": groups, **rows}
-    return yaml.safe_dump(document, sort_keys=False)
+    return yaml.safe_dump({**head, **sections}, sort_keys=False)
 
 
 def _leading_to(interface: str) -> dict[str, str]:
@@ -244,6 +259,44 @@ def test_any_spec_becomes_any_other(before: str, after: str) -> None:
         assert report.error is None
         assert report.outcome in ("converged", "unchanged")
         _settled(house, after)
+
+
+@profile
+@given(specs(), st.randoms(use_true_random=False))
+def test_any_account_is_adopted(text: str, luck: random.Random) -> None:
+    """What one spec has made loses its tags; with their ids in the rows, all is adopted again, as it is.
+
+    A row may say anything of what is so, or nothing.
+    """
+    with _dual_stack() as house:
+        assert house.apply(text).outcome == "converged"
+        ids = _orphaned(house)
+        house.loop.now += 60
+        document = yaml.safe_load(text)
+        for section in SECTIONS:
+            for name, row in document[section].items():
+                said = {key: value for key, value in row.items() if key == "lifecycle" or luck.random() < 0.5}
+                document[section][name] = {**said, "adopt": ids[f"{section}.{name}"]}
+        adopting = yaml.safe_dump(document, sort_keys=False)
+        plan = house.plan(adopting)
+        assert {change.action for change in plan.changes} == {Action.ADOPT}
+        assert {step.call for step in plan.steps} == {"CreateTags"}
+        assert len(plan.steps) == len(ids)
+        assert house.apply(adopting).outcome == "converged"
+        _settled(house, adopting)
+        assert house.plan(text).empty
+        assert house.apply(adopting, destroy=True).outcome == "converged"
+        assert house.client().describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+def _orphaned(house: House) -> dict[str, str]:
+    """The ids of the stack's resources, by address; from now on nothing says that they are its own."""
+    data, owner = house.strict.world.data, {"Key": STACK_TAG}
+    sections = (data.groups, data.instances, data.interfaces, data.addresses)
+    found = [record for records in sections for record in records.values() if STACK_TAG in record.tags]
+    ids = {record.tags[NAME_TAG]: record.id for record in found}
+    house.client().delete_tags(Resources=sorted(ids.values()), Tags=[owner, {"Key": NAME_TAG}])
+    return ids
 
 
 @profile
