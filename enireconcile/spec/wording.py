@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -58,15 +58,19 @@ def _add_hint(path: Path) -> str | None:
 def _row_at(path: Path) -> type[Row] | None:
     """The row that describes the mapping at ``path``."""
     row: type[Row] | None = Document
+    many = False
     for part in path:
+        if many:
+            many = False  # a name in a section, which may be that of a field, or an index in a list
+            continue
         field = row.model_fields.get(str(part)) if row else None
-        if field is not None:
-            row = _row_in(field.annotation)
-        # any other part is a name in a section or an index in a list, whose row the field already told
+        row, many = _row_in(field.annotation) if field else (None, False)
     return row
 
 
-def _row_in(annotation: Any) -> type[Row] | None:
+def _row_in(annotation: Any, many: bool = False) -> tuple[type[Row] | None, bool]:
+    """The row of a field, and whether there are many of them."""
     if isinstance(annotation, type) and issubclass(annotation, Row):
-        return annotation
-    return next((row for part in get_args(annotation) if (row := _row_in(part))), None)
+        return annotation, many
+    many = many or get_origin(annotation) in (Mapping, tuple)
+    return next((found for part in get_args(annotation) if (found := _row_in(part, many))[0]), (None, False))

@@ -412,6 +412,14 @@ def test_a_network_interface(snippet: str, place: str, message: str, hint: str) 
     assert_refused(INTERFACE + snippet + "\n", place.replace("…", path), message, hint)
 
 
+def test_a_name_may_be_that_of_a_field() -> None:
+    """As when a line is indented too little."""
+    text = HEAD + "network_interfaces:\n  attachment: {description: x}\n"
+    assert_refused(text, "4:15 network_interfaces.attachment.subnet", "is missing", "add `subnet: …`")
+    text = HEAD + "elastic_ips:\n  association: {network_interface: eth0}\n"
+    assert_refused(text, "4:17 elastic_ips.association.network_interface", "unknown key", "known: ")
+
+
 @pytest.mark.parametrize(("written", "message", "hint"), INDEXES)
 def test_a_number_has_one_spelling(written: str, message: str, hint: str) -> None:
     """YAML 1.1 knows seven, and two readers may not agree on what they mean."""
