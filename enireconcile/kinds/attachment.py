@@ -193,7 +193,8 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
         if not place.delete_on_termination:
             return []
         step = _flag_step(item.address, live.id, place.id, False)
-        return [replace(step, brings=frozenset({kept(place.instance_id)}))]
+        # Under a name of its own: the new attachment may want the flag that the old one loses.
+        return [replace(step, id=f"{step.id}/Keep", brings=frozenset({kept(place.instance_id)}))]
     step = detach(item.address, live, place, world)
     if patience is None:
         return [step]
