@@ -254,6 +254,11 @@ class Executor:
                 return {}
             if found := await self._find(step.look, self.settle):
                 return self._remember(step, found)
+        if fault.meaning is Meaning.HIDDEN:
+            if await self._is_gone(step):
+                return {}
+            # An earlier attempt of ours may be what took it away.
+            fault.meaning = Meaning.REPLAN if trying.unsure else Meaning.REFUSED
         if fault.meaning is Meaning.UNSURE and step.once:
             trying.acted = True
             if await self._has_acted(step):
@@ -276,6 +281,16 @@ class Executor:
         except Missed as missed:
             if not missed.late:
                 raise
+            return False
+        return True
+
+    async def _is_gone(self, step: Step) -> bool:
+        """Is what the call was to take away no longer there, as far as the step says how one sees that?"""
+        if step.until is None or not step.until.gone:
+            return False
+        try:
+            await self._await(replace(step.until, timeout=0.0))
+        except Missed:
             return False
         return True
 

@@ -201,7 +201,7 @@ def test_an_interrupted_replacement_is_finished(lab: Lab, call: str, lost: bool)
     """The run ends at any call, with its answer heard or not: the next one ends the same, nothing twice."""
     wanted = eth1(private_ip="172.31.0.30")
     public = set(lab.public_ips().values())
-    lab.house.strict.faults.add(Fail(action=call, code="UnauthorizedOperation", late=lost))
+    lab.house.strict.faults.add(Fail(action=call, code="OperationNotPermitted", late=lost))
     assert lab.house.apply(json.dumps(wanted)).outcome in ("partial", "failed")
     lab.apply(wanted)
     assert lab.interface("eth1")["PrivateIpAddress"] == "172.31.0.30"
@@ -213,7 +213,7 @@ def test_an_interrupted_replacement_is_finished(lab: Lab, call: str, lost: bool)
 def test_a_half_done_replacement_is_told_and_pruned(lab: Lab) -> None:
     """Both interfaces are there: the plan says that one takes the other's place; without the row both go."""
     wanted = eth1(private_ip="172.31.0.30")
-    lab.house.strict.faults.add(Fail(action="DetachNetworkInterface", code="UnauthorizedOperation"))
+    lab.house.strict.faults.add(Fail(action="DetachNetworkInterface", code="OperationNotPermitted"))
     assert lab.house.apply(json.dumps(wanted)).outcome == "partial"
     lab.house.loop.now += 60
     [change] = [each for each in lab.plan(wanted).changes if each.action is Action.REPLACE]
@@ -351,7 +351,7 @@ def test_an_interrupted_replacement_of_an_instance_is_finished(lab: Lab, call: s
     """Whatever the run has come to, the next one ends with one instance on the old interfaces."""
     interface = lab.interface("eth1")["NetworkInterfaceId"]
     wanted = web(instance_type="t3.medium", on_change="replace")
-    lab.house.strict.faults.add(Fail(action=call, code="UnauthorizedOperation", late=lost))
+    lab.house.strict.faults.add(Fail(action=call, code="OperationNotPermitted", late=lost))
     assert lab.house.apply(json.dumps(wanted)).outcome in ("partial", "failed")
     lab.apply(wanted)
     assert (lab.instance()["InstanceType"], lab.interface("eth1")["NetworkInterfaceId"]) == (

@@ -39,6 +39,7 @@ class Meaning(Enum):
     DONE = "what the call wanted is so already"
     ECHO = "so already, which is our own doing if an earlier attempt went unanswered; else the world has moved"
     REPLAN = "the world is not what the plan saw"
+    HIDDEN = "no, or it is gone: IAM no longer knows whose it was, so only a look tells"
     SPENT = "this ClientToken belongs to something else or something gone: take a new one"
     REFUSED = "no: the request, a quota or a permission"
 
@@ -111,6 +112,8 @@ TABLE = (
     _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.SPENT, calls=r"CreateNetworkInterface"),
     # Not a young address, but one that the call asked for by its number.
     _Row(r"InvalidAddress\.NotFound", Meaning.REFUSED, calls=r"AllocateAddress"),
+    # A policy that goes by tags: what is gone has none.
+    _Row(r"UnauthorizedOperation", Meaning.HIDDEN, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release).*"),
     # What is gone needs no taking away.
     _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Reset|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),

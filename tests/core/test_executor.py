@@ -764,3 +764,39 @@ def test_who_waits_for_nothing_knows_what_was_under_way(house: House) -> None:
         "stopped before it began",
     ]
     assert [outcome.acted for outcome in outcomes] == [True, True, True, False, False]
+
+
+# A policy that goes by tags: of what is gone, IAM cannot tell whose it was
+
+GONE = Expect("DescribeNetworkInterfaces", "eni-0123456789abcdef0", gone=True, timeout=300)
+DENIED = no("DeleteNetworkInterface", "UnauthorizedOperation")
+
+
+def delete() -> Step:
+    return step(1, "DeleteNetworkInterface", until=GONE)
+
+
+def test_a_denied_delete_of_what_is_gone_is_done(house: House) -> None:
+    """The interface went with its instance: one look tells, and nothing is called again."""
+    house.answers["DeleteNetworkInterface"] = [DENIED]
+    [outcome] = house.run(delete())
+    assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
+    assert {call for _, call, _ in house.reads} == {"DescribeNetworkInterfaces"}
+
+
+def test_a_denied_delete_of_what_is_there_is_refused(house: House) -> None:
+    """The policy does not allow it: called once, looked at once, and not planned for anew."""
+    interface = {"NetworkInterfaceId": GONE.id, "Status": "available"}
+    house.listed["DescribeNetworkInterfaces"] = [(0.0, {"NetworkInterfaces": [interface]})]
+    house.answers["DeleteNetworkInterface"] = [DENIED]
+    [outcome] = house.run(delete())
+    assert (outcome.status, outcome.attempts, outcome.replan) == (Status.FAILED, 1, False)
+    assert "UnauthorizedOperation" in (outcome.error or "")
+    assert len(house.reads) == 1
+
+
+def test_a_denied_repeat_may_be_our_own_doing(house: House) -> None:
+    """The first attempt may have released the address: the world is read again and planned for."""
+    house.answers["ReleaseAddress"] = [lost("ReleaseAddress"), no("ReleaseAddress", "UnauthorizedOperation")]
+    [outcome] = house.run(step(1, "ReleaseAddress"))
+    assert (outcome.status, outcome.attempts, outcome.replan) == (Status.FAILED, 2, True)

@@ -110,6 +110,12 @@ ECHO = [
     (REVOKE, "InvalidPermission.NotFound", "The specified rule does not exist in this security group."),
     (REVOKE, "InvalidSecurityGroupRuleId.NotFound", ""),
 ]
+HIDDEN = [
+    (DELETE, "UnauthorizedOperation", "You are not authorized to perform this operation."),
+    ("ReleaseAddress", "UnauthorizedOperation", ""),
+    ("DetachNetworkInterface", "UnauthorizedOperation", ""),
+    ("DisassociateAddress", "UnauthorizedOperation", ""),
+]
 REPLAN = [
     (ASSOCIATE, "Resource.AlreadyAssociated", "resource eipalloc-1 is already associated with eipassoc-1"),
     ("AssignPrivateIpAddresses", "Resource.AlreadyAssigned", ""),
@@ -143,6 +149,8 @@ REFUSED = [
     ),
     (ASSOCIATE, "Gateway.NotAttached", ""),
     (ASSOCIATE, "AuthFailure", ""),
+    ("DeleteTags", "UnauthorizedOperation", ""),
+    ("TerminateInstances", "UnauthorizedOperation", ""),
     (RUN, "UnauthorizedOperation", "You are not authorized to perform this operation."),
     (ALLOCATE, "InvalidAddress.NotFound", "The address '192.0.2.7' that was asked for"),
     (ALLOCATE, "InvalidPublicIpv4PoolID.NotFound", ""),
@@ -163,6 +171,7 @@ ROWS = [
         (Meaning.WAIT, WAIT),
         (Meaning.DONE, DONE),
         (Meaning.ECHO, ECHO),
+        (Meaning.HIDDEN, HIDDEN),
         (Meaning.REPLAN, REPLAN),
         (Meaning.SPENT, SPENT),
         (Meaning.REFUSED, REFUSED),
