@@ -95,11 +95,9 @@ def _aws(command: F) -> F:
     return click.option("--region", help="AWS Region; overrides the spec's and the environment's.")(command)
 
 
-def _output(command: F) -> F:
-    choice = click.Choice(["text", "json"])
-    return click.option("--output", type=choice, default="text", show_default=True, help="What stdout carries.")(
-        command
-    )
+def _output(*more: str) -> Callable[[F], F]:
+    choice = click.Choice(["text", "json", *more])
+    return click.option("--output", type=choice, default="text", show_default=True, help="What stdout carries.")
 
 
 def _target(command: F) -> F:
@@ -203,7 +201,7 @@ def cli() -> None:
 
 @cli.command()
 @_specs
-@_output
+@_output()
 def validate(specs: Sequence[str], output: str) -> int:
     """Check spec files without asking AWS anything."""
     try:
@@ -231,9 +229,40 @@ def schema() -> int:
     return 0
 
 
+@cli.command("iam-policy")
+@_specs
+@click.option("--read-only", is_flag=True, help="For plan alone.")
+@click.option("--region", help="The AWS Region of the policy; overrides the spec's.")
+@click.option("--prune", is_flag=True, help="Also for what no spec names any more, of whatever section.")
+@click.option("--no-destroy", is_flag=True, help="Nothing that terminates, releases or deletes.")
+@click.option("--who", is_flag=True, help="Also for plan --who.")
+@click.option("--state", type=_place, metavar="S3", help="Also for a state in s3://bucket/prefix.")
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="ARN",
+    help="An instance or interface of somebody else's that may be touched, or the role of a profile. Repeatable.",
+)
+def iam_policy(
+    specs: Sequence[str], no_destroy: bool, state: str | None, also: tuple[str, ...], **asked: Any
+) -> int:
+    """Print the least IAM policy that applying, or planning, these specs needs. Asks AWS nothing."""
+    from enireconcile.permissions import LIMIT, Asked, policy_for, size
+
+    bucket = state.removeprefix("s3://") if state and state.startswith("s3://") else None
+    documents = [spec.document for spec in _load(specs)]
+    policy, notes = policy_for(documents, Asked(destroy=not no_destroy, bucket=bucket, also=also, **asked))
+    click.echo(json.dumps(policy, indent=2))
+    for note in notes:
+        logs.say(f"note: {note}")
+    if size(policy) > LIMIT:
+        logs.warn(f"IAM takes {LIMIT} characters in a managed policy, and this has {size(policy)}: make several")
+    return 0
+
+
 @cli.command()
 @_specs
-@_output
+@_output("markdown")
 @_aws
 @_prune
 @_METRICS
@@ -241,6 +270,7 @@ def schema() -> int:
 @_target
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 @click.option("--out", type=_FILE, help="Save the plan here, for apply --plan.")
+@click.option("--who", is_flag=True, help="Ask CloudTrail who changed what differs.")
 def plan(
     specs: Sequence[str],
     region: str | None,
@@ -261,7 +291,7 @@ def plan(
 @cli.command()
 @click.argument("specs", nargs=-1, metavar="[SPEC...]")
 @click.option("--plan", type=_FILE, help="Instead of SPEC: a plan that was saved by plan --out.")
-@_output
+@_output("markdown")
 @_aws
 @_prune
 @_JITTER
@@ -295,7 +325,7 @@ def apply(
 
 @cli.command()
 @_specs
-@_output
+@_output("markdown")
 @_aws
 @_running()
 def destroy(
@@ -312,7 +342,7 @@ def destroy(
 
 @cli.command()
 @_specs
-@_output
+@_output()
 @_aws
 @_prune
 @_running(lock_timeout="0s")

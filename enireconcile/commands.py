@@ -27,7 +27,7 @@ from enireconcile.errors import EnireconcileError, GuardError, LockedError, Lost
 from enireconcile.files import write_whole
 from enireconcile.guards import Allowed, guard, objections, refusal
 from enireconcile.interrupt import Interrupt, leave, listening
-from enireconcile.model import Impact, Plan, Report
+from enireconcile.model import Impact, Plan, Report, Traces
 from enireconcile.progress import Progress, json_lines, progress_for
 from enireconcile.report import (
     asides_text,
@@ -97,6 +97,7 @@ class PlanOptions:
     out: Path | None = None
     metrics: Path | None = None
     jitter: float = 0.0
+    who: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,22 +143,29 @@ def plan(specs: Sequence[Spec], connection: Connection, options: PlanOptions) ->
     texts: list[str] = []
     objects: list[dict[str, Any]] = []
     made: list[Plan] = []
+    traces: list[Traces] = []
     if options.metrics is not None:
         metrics.check(options.metrics)
     time.sleep(_jittered(options.jitter))
     for spec in specs:
         with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
             made.append(_plan_one(spec, channel, options, parts[spec.file]))
+            traced = _traced(made[-1], channel) if options.who else None
+            traces.append(traced or Traces())
             if options.output == "json":
-                objects.append(plan_json(made[-1], channel.calls))
+                objects.append(plan_json(made[-1], channel.calls, traced))
             else:
-                texts.append(plan_text(made[-1]))
+                texts.append(plan_text(made[-1], traced))
     if options.out is not None:
         plans = (SavedPlan(spec.file, spec.digest, each) for spec, each in zip(specs, made, strict=True))
         saved = Saved(tuple(plans), options.prune, tuple(sorted(set(options.targets))))
         write_whole(options.out, saved.text(datetime.now(UTC).isoformat(timespec="seconds")), "the plan", 0o600)
     if options.output == "json":
         click.echo(json.dumps(objects if several else objects[0], indent=2))
+    elif options.output == "markdown":
+        from enireconcile.markdown import plans_markdown
+
+        click.echo(plans_markdown(made, traces))
     else:
         click.echo("\n\n".join(texts))
     if options.out is not None:
@@ -180,6 +188,16 @@ def _plan_one(spec: Spec, channel: Channel, options: PlanOptions, part: Sequence
         metrics.of_plan(made, ended, ended - began, channel.calls, channel.throttled),
     )
     return made
+
+
+def _traced(plan: Plan, channel: Channel) -> Traces:
+    """Who is behind what differs; that it cannot be known is no reason not to plan."""
+    from enireconcile.who import who
+
+    traces = asyncio.run(who(Reader(channel), plan))
+    if traces.note is not None:
+        logs.warn(traces.note)
+    return traces
 
 
 def _jittered(longest: float) -> float:
@@ -216,8 +234,16 @@ def apply(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) 
                     break
         finally:
             _write_report(options.report, reports)
+        _comment(reports, options)
     code = max((report.exit_code for report in reports), default=0)
     return leave(code) if interrupt.left else code
+
+
+def _comment(reports: Sequence[Report], options: ApplyOptions) -> None:
+    if options.output == "markdown" and reports:
+        from enireconcile.markdown import reports_markdown
+
+        click.echo(reports_markdown(reports, options.command))
 
 
 def apply_saved(
@@ -267,6 +293,7 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
             click.echo(dumps(report_json(report)))
         _publish(report, options)
     _write_report(options.report, reports)
+    _comment(reports, options)
     return error.exit_code
 
 
@@ -457,7 +484,7 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
             region=region,
             api_calls=dict(sorted(seen.calls.items())),
             remaining=seen.plan.differing if seen.plan else (),
-            found=seen.plan.summary() if seen.plan else None,
+            plan=seen.plan,
             targets=options.parts.get(spec.file, ()),
         )
 
@@ -597,7 +624,7 @@ def _apply_locked(
     news = options.news.are(f"the report of {spec.document.stack}", report.outcome)
     if options.output == "text" and (news or report.outcome != "unchanged"):
         click.echo(report_text(report))
-    return replace(report, found=seen.plan.summary() if seen.plan else None)
+    return replace(report, plan=seen.plan)
 
 
 def _end(stop: Stop, reason: str, more: str = "") -> None:

@@ -255,7 +255,7 @@ class Outcome:
 class Report:
     """How an apply went, in the words of the contract.
 
-    ``stack``, ``account_id`` and ``found``, the summary of its first plan, are None when it never got that far.
+    ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far.
     """
 
     stack: str | None
@@ -269,7 +269,7 @@ class Report:
     error: str | None = None
     api_calls: Mapping[str, int] = field(default_factory=dict)
     throttled: int = 0
-    found: Mapping[str, int] | None = None
+    plan: Plan | None = None
     targets: tuple[str, ...] = ()
 
     @property
@@ -278,6 +278,23 @@ class Report:
 
 
 _EXIT_CODES = {"converged": 0, "unchanged": 0, "failed": 1, "refused": 3, "locked": 4, "partial": 5}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Who made an attribute what it is, when, and by which call."""
+
+    user: str
+    time: datetime
+    event: str
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Who is behind what differs, by address and field; ``note`` says why it is not known of more."""
+
+    found: Mapping[tuple[str, str], Trace] = field(default_factory=dict)
+    note: str | None = None
 
 
 class Reads(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -23,6 +24,8 @@ from enireconcile.model import (
     Secret,
     Status,
     Step,
+    Trace,
+    Traces,
     plain,
 )
 
@@ -40,8 +43,8 @@ _RELATIONS = {"attachment", "association"}
 # JSON
 
 
-def plan_json(plan: Plan, api_calls: Mapping[str, int]) -> dict[str, Any]:
-    """The object that ``plan --output json`` prints (format 1.0)."""
+def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = None) -> dict[str, Any]:
+    """The object that ``plan --output json`` prints (format 1.0). With ``traces`` each field says ``who``."""
     return {
         "format_version": FORMAT_VERSION,
         "stack": plan.stack,
@@ -49,7 +52,9 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int]) -> dict[str, Any]:
         "region": plan.region,
         "fingerprint": plan.fingerprint,
         "summary": plan.summary(),
-        "changes": [_change_json(change) for change in plan.changes if change.action is not Action.UNCHANGED],
+        "changes": [
+            _change_json(change, traces) for change in plan.changes if change.action is not Action.UNCHANGED
+        ],
         "steps": [_step_json(step) for step in plan.steps],
         "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
         "warnings": list(plan.warnings),
@@ -63,7 +68,15 @@ def _only(told: Plan | Report) -> dict[str, Any]:
     return {"targets": list(told.targets)} if told.targets else {}
 
 
-def _change_json(change: Change) -> dict[str, Any]:
+def _change_json(change: Change, traces: Traces | None) -> dict[str, Any]:
+    def who(name: str) -> dict[str, Any]:
+        if traces is None:
+            return {}
+        trace = traces.found.get((change.address, name))
+        if trace is None:
+            return {"who": None}
+        return {"who": {"user": trace.user, "time": _moment(trace.time), "event": trace.event}}
+
     return {
         "address": change.address,
         "action": str(change.action),
@@ -71,7 +84,12 @@ def _change_json(change: Change) -> dict[str, Any]:
         "id": change.id,
         "reason": change.reason,
         "fields": [
-            {"field": field.field, "before": plain(field.before), "after": plain(field.after)}
+            {
+                "field": field.field,
+                "before": plain(field.before),
+                "after": plain(field.after),
+                **who(field.field),
+            }
             for field in change.fields
         ],
     }
@@ -101,9 +119,9 @@ def report_json(report: Report) -> dict[str, Any]:
         "account_id": report.account_id,
         "region": report.region,
         "outcome": report.outcome,
-        "started": report.started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "started": _moment(report.started, "milliseconds"),
         "seconds": round(report.seconds, 3),
-        "summary": None if report.found is None else dict(report.found),
+        "summary": report.plan.summary() if report.plan else None,
         "steps": [_outcome_json(outcome) for outcome in report.outcomes],
         "api_calls": dict(sorted(report.api_calls.items())),
         "throttled": report.throttled,
@@ -111,6 +129,11 @@ def report_json(report: Report) -> dict[str, Any]:
         "error": report.error,
         **_only(report),
     }
+
+
+def _moment(time: datetime, precision: str = "seconds") -> str:
+    """A time in UTC, as JSON has it."""
+    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -129,12 +152,15 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 # Text
 
 
-def plan_text(plan: Plan) -> str:
-    """What a plan says to a person: resources with what changes of them, then the calls, then the sum."""
+def plan_text(plan: Plan, traces: Traces | None = None) -> str:
+    """What a plan says to a person: resources with what changes of them, then the calls, then the sum.
+
+    With ``traces`` it says who was behind what differs.
+    """
     lines = [click.style(f"{plan.stack}  (account {plan.account_id}, {plan.region})", bold=True), *_part(plan)]
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
-            lines += ["", *_change_lines(change)]
+            lines += ["", *_change_lines(change, traces)]
     return "\n".join([*lines, *_asides(plan), "", *_summary_lines(plan)])
 
 
@@ -150,25 +176,38 @@ def asides_text(plan: Plan) -> str:
 def _asides(plan: Plan) -> Iterator[str]:
     if plan.leftovers:
         yield from ("", "The stack owns these, and the spec no longer names them (they are left alone):")
-        yield from (f"  {printable(left.address)}  {left.id}" for left in plan.leftovers)
+        yield from (f"  {printable(left.address)}  {printable(left.id)}" for left in plan.leftovers)
     if plan.warnings:
         yield ""
         yield from (click.style(f"warning: {printable(warning)}", fg="yellow") for warning in plan.warnings)
 
 
-def _change_lines(change: Change) -> Iterator[str]:
+def _change_lines(change: Change, traces: Traces | None = None) -> Iterator[str]:
     sign, colour = _SIGNS[change.action]
     head = click.style(f"{sign} {printable(change.address)}", fg=colour, bold=True)
-    yield f"{head}  {change.id or ''}".rstrip() + f"  {_verb(change)}  [{_impact(change.impact)}]"
+    yield f"{head}  {printable(change.id)}".rstrip() + f"  {verb(change)}  [{_impact(change.impact)}]"
     fields = [field for field in change.fields if not _implied(change, field)]
     width = max((len(field.field) for field in fields), default=0)
     for field in fields:
         yield from _field_lines(change, field, width)
+        if traces is not None and (trace := traces.found.get((change.address, field.field))):
+            yield f"    {' ' * width}  {_trace_words(trace)}"
     if change.reason:
         yield f"    {printable(change.reason)}"
 
 
-def _verb(change: Change) -> str:
+def _trace_words(trace: Trace) -> str:
+    when = trace.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return click.style(f"by {printable(trace.user)}, {when} ({printable(trace.event)})", dim=True)
+
+
+def change_words(change: Change, traces: Traces | None = None) -> list[str]:
+    """What differs of a resource, who it was and why it is changed, line by line, without colours."""
+    return [click.unstyle(line).strip() for line in list(_change_lines(change, traces))[1:]]
+
+
+def verb(change: Change) -> str:
+    """What is done to a resource, in a word."""
     moved = any(
         _place(field.before) != _place(field.after)
         for field in change.fields
@@ -301,6 +340,11 @@ def _summary_lines(plan: Plan) -> Iterator[str]:
     ]
     calls = "1 EC2 call" if len(plan.steps) == 1 else f"{len(plan.steps)} EC2 calls"
     yield f"{calls}: {', '.join(per_impact)}."
+
+
+def summary_words(plan: Plan) -> list[str]:
+    """The sum of a plan in a sentence or two, without colours."""
+    return [click.unstyle(line) for line in _summary_lines(plan)]
 
 
 def report_text(report: Report) -> str:

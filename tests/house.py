@@ -15,12 +15,13 @@ import boto3
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.model import Impact, Plan, Report
+from enireconcile.permissions import Asked, policy_for
 from enireconcile.reconcile import Apply, Journal, Stop
 from enireconcile.spec import Spec, load
 from enireconcile.store.directory import Directory
 from enireconcile.survey import account_of, survey
 
-from .ec2 import EC2Server, Settings, World
+from .ec2 import EC2Server, Policy, Settings, World
 from .ec2.clients import Lent, give_back, lend
 from .virtual import VirtualLoop, run
 
@@ -37,7 +38,7 @@ ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_K
 
 
 @functools.cache
-def _boto() -> boto3.Session:
+def boto() -> boto3.Session:
     """Reading the service models takes long; once a process is enough."""
     return boto3.Session(
         aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
@@ -57,7 +58,7 @@ class Foreign:
 
 @functools.cache
 def _foreign(url: str, service: str) -> Any:
-    return _boto().client(service, endpoint_url=url, region_name="us-east-1")  # type: ignore[call-overload]
+    return boto().client(service, endpoint_url=url, region_name="us-east-1")  # type: ignore[call-overload]
 
 
 @dataclass
@@ -102,6 +103,13 @@ class House:
         if text is None:
             return load([str(STORY)])[0]
         return load(["-"], stdin=lambda: text)[0]
+
+    def obey(self, *texts: str | None, **asked: Any) -> Policy:
+        """From now on we may only what iam-policy grants for these specs; strangers may everything."""
+        documents = [self.spec(text).document for text in texts]
+        policy = Policy(policy_for(documents, Asked(**asked))[0])
+        self.strict.policies[ENVIRONMENT["AWS_ACCESS_KEY_ID"]] = policy
+        return policy
 
     def plan(self, text: str | None = None, *, prune: bool = False, destroy: bool = False) -> Plan:
         """What ``plan`` plans, or what ``destroy`` would do."""
@@ -151,7 +159,7 @@ class House:
 
     @contextmanager
     def _channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
-        channel = Channel(_Session(_boto(), spec.document.region or "us-east-1", read_only=read_only))
+        channel = Channel(_Session(boto(), spec.document.region or "us-east-1", read_only=read_only))
         try:
             yield channel
         finally:

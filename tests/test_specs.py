@@ -21,7 +21,7 @@ UBUNTU = '{name: "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*", 
 AMAZON = "{ssm: /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64}"
 
 
-def _prepared(name: str, house: House) -> str:
+def prepared(name: str, house: House) -> str:
     """What a spec presupposes is there; its text."""
     if name == "ha-failover":
         Firewalls(house)
@@ -84,7 +84,7 @@ def _name(tags: list[dict[str, str]]) -> str:
 def test_on_the_strict_ec2(name: str, tmp_path: Path) -> None:
     """Applied, read back, at rest, destroyed without a trace; with a quota of addresses that is enough for ten."""
     with open_house(tmp_path, replace(SLOW, quotas=Quotas(addresses=10))) as house:
-        _lives(house, name, _prepared(name, house))
+        _lives(house, name, prepared(name, house))
 
 
 GAPS = {"many-addresses": "moto shows every Elastic IP of an interface on its primary private address"}
@@ -96,12 +96,12 @@ GAPS = {"many-addresses": "moto shows every Elastic IP of an interface on its pr
 )
 def test_on_moto(name: str, moto_house: House) -> None:
     """Applied and at rest on a foreign EC2, which knows no such Ubuntu and never lets go of an interface."""
-    _stands(moto_house, _prepared(name, moto_house).replace(UBUNTU, AMAZON))
+    _stands(moto_house, prepared(name, moto_house).replace(UBUNTU, AMAZON))
 
 
 def test_ten_addresses_on_moto_as_far_as_it_goes(moto_house: House) -> None:
     """All are allocated and lead to the interface; moto tells a quota of five, keeps none, and refuses none."""
-    text = _prepared("many-addresses", moto_house)
+    text = prepared("many-addresses", moto_house)
     [warning] = moto_house.plan(text).warnings
     assert warning.startswith("the account has 0 of 5 Elastic IPs, the spec allocates 10; that quota")
     assert moto_house.apply(text).outcome == "partial"

@@ -27,7 +27,7 @@ from enireconcile.model import Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
 
-_SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm"}
+_SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm", "LookupEvents": "cloudtrail"}
 _PAGED = frozenset(
     {
         "DescribeAddressesAttribute",

@@ -24,6 +24,8 @@ _SIZES = {
     "DeleteTags": (100.0, 10.0),
     "RunInstances": (5.0, 2.0),
     "StartInstances": (5.0, 2.0),
+    # CloudTrail's own limit, for all who ask in an account and Region.
+    "LookupEvents": (2.0, 2.0),
 }
 
 

@@ -11,10 +11,21 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from enireconcile.metrics import OUTCOMES, Run, of_report, updated
-from enireconcile.model import Outcome, Report, Status, Step
+from enireconcile.model import Action, Change, Impact, Leftover, Outcome, Plan, Report, Status, Step
 
 NOW = 1_767_323_045.5
 FOUND = {"create": 1, "update": 2, "replace": 0, "delete": 0, "adopt": 0, "unchanged": 4, "leftover": 3}
+
+
+def plan_found() -> Plan:
+    """A plan whose summary is FOUND."""
+    changes = tuple(
+        Change(f"elastic_ips.{action}-{number}", action, Impact.SAFE, None)
+        for action in Action
+        for number in range(FOUND[action])
+    )
+    leftovers = tuple(Leftover(f"elastic_ips.{number}", "eipalloc-1") for number in range(FOUND["leftover"]))
+    return Plan("lab", "123456789012", "us-east-1", "sha256:0", changes, (), leftovers)
 
 
 def run(outcome: str = "converged", stack: str = "lab", **words: Any) -> Run:
@@ -71,7 +82,7 @@ def test_a_run_in_numbers() -> None:
         remaining=("instances.web",),
         api_calls={"CreateTags": 4, "DescribeInstances": 1},
         throttled=1,
-        found=FOUND,
+        plan=plan_found(),
     )
     text = updated("", of_report(report, "apply"))
     expected = {

@@ -456,6 +456,7 @@ def report(outcome: str, *outcomes: Outcome, **words: Any) -> Report:
 
 
 def test_the_report_in_json(mixed: Plan) -> None:
+    summary = mixed.summary()
     step = mixed.steps[0]
     done = Outcome(step, Status.DONE, 2, 0.20049, "sg-1")
     failed = Outcome(step, Status.FAILED, 1, 0.1, None, "no", replan=True, acted=True)
@@ -463,7 +464,7 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "api_calls": {"RunInstances": 1, "CreateTags": 2},
         "throttled": 3,
         "remaining": ("instances.web",),
-        "found": {"create": 2, "leftover": 0},
+        "plan": mixed,
     }
     told = report_json(report("partial", done, failed, error="stopped", **words))
     common = {"id": step.id, "call": step.call, "address": step.address}
@@ -476,7 +477,7 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "outcome": "partial",
         "started": "2026-01-02T03:04:05.678Z",
         "seconds": 3.21,
-        "summary": {"create": 2, "leftover": 0},
+        "summary": summary,
         "steps": [
             {**common, "status": "done", "attempts": 2, "seconds": 0.2, "result_id": "sg-1", "error": None},
             {**common, "status": "failed", "attempts": 1, "seconds": 0.1, "result_id": None, "error": "no"},

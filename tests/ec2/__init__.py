@@ -20,6 +20,7 @@ from .calls import Call
 from .clock import VirtualClock
 from .errors import EC2Error
 from .faults import Buckets, Drop, DropConnection, Fail, Fault, Hook, Latency, Nth, StaleReads, Weather
+from .iam import Policy
 from .records import Quotas, Settings
 from .server import EC2Server
 from .world import World
@@ -36,6 +37,7 @@ __all__ = [
     "Hook",
     "Latency",
     "Nth",
+    "Policy",
     "Quotas",
     "Settings",
     "StaleReads",

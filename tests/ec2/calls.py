@@ -19,6 +19,9 @@ class Call:
     user_agent: str = ""
     service: str = "ec2"
     request_id: str = ""
+    access_key: str = ""
+    answer: dict[str, Any] | None = field(default=None, repr=False)
+    """What a call that changed something was answered, for CloudTrail."""
     dropped: bool = False
     """The connection was cut instead of an answer."""
     acted: bool = False

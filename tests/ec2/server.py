@@ -19,14 +19,19 @@ from .calls import Call
 from .clients import Lent, give_back, lend
 from .errors import EC2Error
 from .faults import Drop, Faults
+from .iam import Account, Policy, refuse_unless_allowed
+from .trail import lookup_events
 from .world import World
+
+STRANGER = "AKIAI44QH8DHBEXAMPLE"
+"""The access key of whoever uses a client that `EC2Server.client` made."""
 
 
 @functools.cache
 def _session() -> boto3.session.Session:
     """Models are read once for all tests of a process."""
     return boto3.session.Session(
-        aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="not-a-secret", region_name="us-east-1"
+        aws_access_key_id=STRANGER, aws_secret_access_key="not-a-secret", region_name="us-east-1"
     )
 
 
@@ -102,17 +107,22 @@ class _Listener(ThreadingHTTPServer):
 
 
 class EC2Server:
-    """A context manager: inside it, `url` answers as EC2, STS and SSM for one world."""
+    """A context manager: inside it, `url` answers as EC2, STS, SSM and CloudTrail for one world."""
 
     def __init__(self, world: World | None = None, port: int = 0) -> None:
         self.world = world or World()
         self.faults = Faults(self.world)
         self.calls: list[Call] = []
+        self.policies: dict[str, Policy] = {}
+        """What IAM allows, by access key; whoever has no policy may do everything."""
+        self.people = {STRANGER: "alice"}
+        """Names of users by access key, for CloudTrail."""
         self.crashes: list[BaseException] = []
         """What went wrong in the server itself; leaving the context raises the first one."""
         self._port = port
         self._lock = threading.Lock()
         self._lent: list[Lent] = []
+        self._before: list[Call] = []
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
         self._requests = 0
@@ -178,8 +188,9 @@ class EC2Server:
         return [call.action for call in (self.mutating() if mutating else self.calls)]
 
     def clear(self) -> None:
-        """Forgets the calls so far."""
+        """Forgets the calls so far; CloudTrail does not."""
         with self._lock:
+            self._before += [call for call in self.calls if call.mutates]
             self.calls.clear()
 
     # -- answering -----------------------------------------------------------------------------------
@@ -195,6 +206,7 @@ class EC2Server:
             user_agent=headers.get("user-agent", ""),
             service=service,
             request_id=request_id,
+            access_key=_access_key_of(headers),
         )
         with self._lock:
             self.calls.append(call)
@@ -202,8 +214,9 @@ class EC2Server:
             request = wire.parse(service, headers, body)
             call.params = request.params
             self.faults.before(call)
-            result = self._perform(request, call, headers)
+            result = self._perform(request, call)
             call.acted = True
+            call.answer = result if call.mutates else None
             self.faults.after(call)
             content_type, content = wire.render(request, result, request_id)
         except EC2Error as error:
@@ -215,12 +228,21 @@ class EC2Server:
             return None
         return 200, content_type, content, request_id
 
-    def _perform(self, request: wire.Request, call: Call, headers: dict[str, str]) -> dict[str, Any]:
+    def _perform(self, request: wire.Request, call: Call) -> dict[str, Any]:
+        if policy := self.policies.get(call.access_key):
+            with self.world.lock:
+                self.world.settle()
+                account = Account(self.world.data, self.world.settings)
+                refuse_unless_allowed(policy, account, request.service, request.action, request.params)
         if request.service == "ec2":
             return self.world.perform(request.action, request.params, call.as_of)
         if request.service == "sts":
-            key = re.search(r"Credential=([^/]+)/", headers.get("authorization", ""))
-            return self.world.sts(request.action, request.params, key[1] if key else "")
+            return self.world.sts(request.action, request.params, call.access_key)
+        if request.service == "cloudtrail":
+            with self._lock:
+                calls = [*self._before, *self.calls]
+            owner = self.world.settings.account_id
+            return lookup_events(calls, request.params, self.people, owner, self.world.date)
         return self.world.ssm(request.action, request.params)
 
     def _request_id(self) -> str:
@@ -229,9 +251,15 @@ class EC2Server:
             return f"00000000-0000-4000-8000-{self._requests:012x}"
 
 
+def _access_key_of(headers: dict[str, str]) -> str:
+    """Whose signature it is."""
+    found = re.search(r"Credential=([^/]+)/", headers.get("authorization", ""))
+    return found[1] if found else ""
+
+
 def _action_of(headers: dict[str, str], body: bytes) -> str:
     """The action's name even of a request that turns out to be unreadable."""
     if target := headers.get("x-amz-target"):
-        return target.partition(".")[2]
+        return target.rpartition(".")[2]
     found = re.search(rb"(?:^|&)Action=([A-Za-z0-9]+)", body)
     return found[1].decode() if found else ""

@@ -1,6 +1,6 @@
 """The wire: requests and answers as botocore's own service models describe them.
 
-Three protocols meet at one port: `ec2` (EC2's dialect of Query), `query` (STS) and `json` (SSM).
+Three protocols meet at one port: `ec2` (EC2's dialect of Query), `query` (STS) and `json` (SSM, CloudTrail).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .errors import EC2Error, invalid_value, missing
 
 EC2_VERSION = "2016-11-15"
 STS_VERSION = "2011-06-15"
-SSM_TARGET = "AmazonSSM"
+TARGETS = {"AmazonSSM": "ssm", "com.amazonaws.cloudtrail": "cloudtrail"}
+"""The services that speak JSON, by how they name themselves in a header."""
 
 VALIDATED_ENUMS = frozenset(
     {
@@ -67,16 +68,18 @@ def service_model(service: str) -> ServiceModel:
 
 
 def service_of(headers: dict[str, str], body: bytes) -> str:
-    """Which of the services a request means: SSM says so in a header, the others by their version."""
-    if headers.get("x-amz-target", "").startswith(SSM_TARGET):
-        return "ssm"
+    """Which of the services a request means: those of JSON say so in a header, the others by their version."""
+    target = headers.get("x-amz-target", "")
+    for prefix, service in TARGETS.items():
+        if target.startswith(prefix):
+            return service
     return "sts" if f"Version={STS_VERSION}".encode() in body else "ec2"
 
 
 def parse(service: str, headers: dict[str, str], body: bytes) -> Request:
     """The request in a POST body; raises what EC2 answers to one that it cannot understand."""
-    if service == "ssm":
-        action = headers["x-amz-target"].partition(".")[2]
+    if service in TARGETS.values():
+        action = headers["x-amz-target"].rpartition(".")[2]
         return Request(service, action, json.loads(body or b"{}"), _operation(service, action))
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
     action = form.pop("Action", "")
@@ -100,7 +103,7 @@ def parse(service: str, headers: dict[str, str], body: bytes) -> Request:
 def _operation(service: str, action: str) -> OperationModel:
     model = service_model(service)
     if action not in model.operation_names:
-        code = "UnknownOperationException" if service == "ssm" else "InvalidAction"
+        code = "UnknownOperationException" if service in TARGETS.values() else "InvalidAction"
         raise EC2Error(code, f"The action {action} is not valid for this web service.")
     return model.operation_model(action)
 
@@ -182,7 +185,7 @@ def _scalar(shape: Shape, value: str, path: str) -> Any:
 
 def render(request: Request, result: dict[str, Any], request_id: str) -> tuple[str, bytes]:
     """The content type and the body of a good answer."""
-    if request.service == "ssm":
+    if request.service in TARGETS.values():
         return "application/x-amz-json-1.1", json.dumps(result, default=_json_time).encode()
     shape = request.model.output_shape
     namespace = request.model.service_model.metadata["xmlNamespace"]
@@ -201,7 +204,7 @@ def render(request: Request, result: dict[str, Any], request_id: str) -> tuple[s
 
 def render_error(service: str, error: EC2Error, request_id: str) -> tuple[str, bytes]:
     """The content type and the body of an error answer, in the form of each service."""
-    if service == "ssm":
+    if service in TARGETS.values():
         body = json.dumps({"__type": error.code, "message": error.message})
         return "application/x-amz-json-1.1", body.encode()
     code, message = escape(error.code), escape(error.message)

@@ -236,8 +236,12 @@ def _settled(house: House, text: str) -> None:
 @profile
 @given(specs())
 def test_any_spec_converges_and_stays(text: str) -> None:
-    """From an empty account: one apply, then nothing more to do; destroyed, nothing is left."""
+    """From an empty account: one apply, then nothing more to do; destroyed, nothing is left.
+
+    All of it under the policy that iam-policy prints for the spec.
+    """
     with _dual_stack() as house:
+        house.obey(text)
         report = house.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
         assert_exact(house.strict.world, house.spec(text))

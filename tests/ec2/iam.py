@@ -1,0 +1,397 @@
+"""IAM as the strict EC2 asks it: which resources a call is checked on, in which context, and what a policy says.
+
+What is checked of each call, and which condition keys it brings, is from the Service Authorization Reference
+("Actions, resources, and condition keys for Amazon EC2"); how a policy is evaluated is from the IAM user guide
+("Policy evaluation logic", "Condition operators"). Nothing here is taken from the package under test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import EC2Error
+from .records import Data, Params, Settings
+from .state import is_read
+
+Context = Mapping[str, Sequence[str]]
+"""Condition keys to their values; a key that is absent has none."""
+
+
+# Policies
+
+
+@dataclass
+class Policy:
+    """An identity-based policy. ``used`` collects the actions that it has allowed."""
+
+    document: Mapping[str, Any]
+    used: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        assert self.document["Version"] == "2012-10-17"
+        self._statements = [_Statement(words) for words in self.document["Statement"]]
+
+    def allows(self, action: str, resource: str, context: Context) -> bool:
+        """IAM docs: an explicit Deny wins; without an Allow it is denied."""
+        fitting = [each.effect for each in self._statements if each.fits(action, resource, context)]
+        allowed = "Deny" not in fitting and "Allow" in fitting
+        if allowed:
+            self.used.add(action)
+        return allowed
+
+
+class _Statement:
+    def __init__(self, words: Mapping[str, Any]) -> None:
+        known = {"Sid", "Effect", "Action", "Resource", "NotResource", "Condition"}
+        assert set(words) <= known, f"IAM knows no {set(words) - known}"
+        assert ("Resource" in words) != ("NotResource" in words)
+        self.effect: str = words["Effect"]
+        assert self.effect in ("Allow", "Deny")
+        self._actions = [_glob(each, re.IGNORECASE) for each in _listed(words["Action"])]
+        self._resources = [_glob(each) for each in _listed(words.get("Resource", ()))]
+        self._others = [_glob(each) for each in _listed(words.get("NotResource", ()))]
+        self._conditions = [
+            (_operator(operator), key, _listed(values))
+            for operator, tests in words.get("Condition", {}).items()
+            for key, values in tests.items()
+        ]
+
+    def fits(self, action: str, resource: str, context: Context) -> bool:
+        """All elements must fit, and all conditions hold."""
+        if not any(pattern.fullmatch(action) for pattern in self._actions):
+            return False
+        if self._others:
+            if any(pattern.fullmatch(resource) for pattern in self._others):
+                return False
+        elif not any(pattern.fullmatch(resource) for pattern in self._resources):
+            return False
+        values = {key.lower(): list(value) for key, value in context.items()}
+        return all(holds(values.get(key.lower()), wanted) for holds, key, wanted in self._conditions)
+
+
+def _listed(value: str | Iterable[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _glob(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    words = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.compile(words, flags | re.DOTALL)
+
+
+Test = Callable[[list[str] | None, list[str]], bool]
+
+
+def _operator(name: str) -> Test:
+    """IAM docs: several values of one key are joined by OR; a negated operator holds for a key that is absent."""
+    if name == "Null":
+        return lambda have, wanted: (have is None) == (wanted == ["true"])
+    quantifier, _, plain = name.rpartition(":")
+    base, if_exists = plain.removesuffix("IfExists"), plain.endswith("IfExists")
+    matches = {"StringEquals": _equal, "StringNotEquals": _equal, "StringLike": _like, "ArnLike": _like}[base]
+    negated = "Not" in base
+
+    def test(have: list[str] | None, wanted: list[str]) -> bool:
+        if have is None:
+            return if_exists or negated or quantifier == "ForAllValues"
+        hits = [any(matches(value, each) for each in wanted) != negated for value in have]
+        if quantifier == "ForAnyValue":
+            return any(hits)
+        if quantifier == "ForAllValues":
+            return all(hits)
+        assert quantifier == "", name
+        assert len(have) == 1, f"{name} is for keys with one value"
+        return hits[0]
+
+    return test
+
+
+def _equal(value: str, wanted: str) -> bool:
+    return value == wanted
+
+
+def _like(value: str, wanted: str) -> bool:
+    return _glob(wanted).fullmatch(value) is not None
+
+
+# What is checked
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to IAM."""
+
+    action: str
+    resource: str
+    context: Context
+
+
+class Account:
+    """ARNs and tags of the resources of one account and Region."""
+
+    def __init__(self, data: Data, settings: Settings) -> None:
+        self.data = data
+        self._place = f"{settings.region}:{settings.account_id}"
+        self._region = settings.region
+        self._account = settings.account_id
+
+    def arn(self, kind: str, name: str) -> str:
+        """EC2 docs: public resources, images say, name no account."""
+        place = f"{self._region}:" if kind in ("image", "snapshot") else self._place
+        return f"arn:aws:ec2:{place}:{kind}/{name}"
+
+    def role(self, name: str) -> str:
+        return f"arn:aws:iam::{self._account}:role/{name}"
+
+    def parameter(self, name: str) -> str:
+        """SSM docs: public parameters, whose names begin with /aws/, name no account."""
+        place = f"{self._region}:" if name.startswith("/aws/") else self._place
+        return f"arn:aws:ssm:{place}:parameter/{name.lstrip('/')}"
+
+    def existing(self, action: str, kind: str, name: str) -> Check:
+        """On a resource that is there, with its tags; one that is not has none."""
+        tags = getattr(self.records(kind).get(name), "tags", {})
+        context = {f"aws:ResourceTag/{key}": [value] for key, value in tags.items()}
+        return Check(f"ec2:{action}", self.arn(kind, name), self.context(**context))
+
+    def new(self, action: str, kind: str, tags: Mapping[str, str]) -> Check:
+        """On a resource that would be made, with the tags that the request gives it."""
+        return Check(f"ec2:{action}", self.arn(kind, "*"), self.context(**_requested(tags)))
+
+    def plain(self, action: str, kind: str, name: str) -> Check:
+        """On a resource of which IAM knows no tags."""
+        return Check(f"ec2:{action}", self.arn(kind, name), self.context())
+
+    def tagging(
+        self, action: str, kind: str, name: str, tags: Mapping[str, str], more: Mapping[str, Sequence[str]]
+    ) -> Check:
+        there = self.existing(action, kind, name).context if name != "*" else self.context()
+        return Check(f"ec2:{action}", self.arn(kind, name), {**there, **_requested(tags), **more})
+
+    def context(self, **more: Sequence[str]) -> Context:
+        return {"aws:RequestedRegion": [self._region], "ec2:Region": [self._region], **more}
+
+    def records(self, kind: str) -> Mapping[str, Any]:
+        by_kind: dict[str, Mapping[str, Any]] = {
+            "instance": self.data.instances,
+            "network-interface": self.data.interfaces,
+            "elastic-ip": self.data.addresses,
+            "security-group": self.data.groups,
+            "subnet": self.data.subnets,
+            "vpc": self.data.vpcs,
+            "image": self.data.images,
+            "volume": self.data.volumes,
+        }
+        return by_kind[kind]
+
+
+_PREFIXES = {
+    "i": "instance",
+    "eni": "network-interface",
+    "eipalloc": "elastic-ip",
+    "sg": "security-group",
+    "subnet": "subnet",
+    "vpc": "vpc",
+    "vol": "volume",
+}
+
+
+def _requested(tags: Mapping[str, str]) -> dict[str, Sequence[str]]:
+    requested: dict[str, Sequence[str]] = {f"aws:RequestTag/{key}": [value] for key, value in tags.items()}
+    return {**requested, "aws:TagKeys": list(tags)} if tags else {}
+
+
+def checks(account: Account, service: str, action: str, params: Params) -> list[Check]:
+    """Everything that IAM is asked for one call. Raises AssertionError for a change that nobody has described."""
+    if service == "sts":
+        return []  # IAM docs: nobody needs a permission for GetCallerIdentity
+    if service == "ssm":
+        return [Check(f"ssm:{action}", account.parameter(params["Name"]), account.context())]
+    if service != "ec2":
+        return [Check(f"{service}:{action}", "*", account.context())]
+    if action in _RULES:
+        return list(_RULES[action](account, action, params))
+    assert is_read(action), f"which resources is {action} checked on? Say so in {__name__}"
+    return [Check(f"ec2:{action}", "*", account.context())]
+
+
+def refuse_unless_allowed(policy: Policy, account: Account, service: str, action: str, params: Params) -> None:
+    """Raises what AWS answers to who may not."""
+    for check in checks(account, service, action, params):
+        if not policy.allows(check.action, check.resource, check.context):
+            message = (
+                f"You are not authorized to perform this operation. User is not authorized to perform: "
+                f"{check.action} on resource: {check.resource}"
+            )
+            code = "UnauthorizedOperation" if service == "ec2" else "AccessDeniedException"
+            raise EC2Error(code, message, 403)
+
+
+Rule = Callable[[Account, str, Params], Iterator[Check]]
+_RULES: dict[str, Rule] = {}
+
+
+def _rule(*actions: str) -> Callable[[Rule], Rule]:
+    def keep(rule: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(actions, rule))
+        return rule
+
+    return keep
+
+
+def _born(account: Account, action: str, params: Params, *kinds: str) -> Iterator[Check]:
+    """What a call makes. EC2 docs: with tags in the request, tagging it is authorised as well."""
+    wanted = {
+        each["ResourceType"]: {tag["Key"]: tag.get("Value", "") for tag in each.get("Tags", [])}
+        for each in params.get("TagSpecifications", [])
+    }
+    for kind in kinds:
+        tags = wanted.get(kind, {})
+        yield account.new(action, kind, tags)
+        if tags:
+            yield account.tagging("CreateTags", kind, "*", tags, {"ec2:CreateAction": [action]})
+
+
+@_rule("CreateNetworkInterface")
+def _create_interface(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield from _born(account, action, params, "network-interface")
+    yield account.existing(action, "subnet", params["SubnetId"])
+    for group in params.get("Groups") or _default_groups(account, params["SubnetId"]):
+        yield account.existing(action, "security-group", group)
+
+
+def _default_groups(account: Account, subnet_id: str) -> list[str]:
+    subnet = account.data.subnets.get(subnet_id)
+    groups = account.data.groups.values()
+    return [group.id for group in groups if subnet and (group.name, group.vpc_id) == ("default", subnet.vpc_id)]
+
+
+@_rule("RunInstances")
+def _run(account: Account, action: str, params: Params) -> Iterator[Check]:
+    """EC2 docs: on RunInstances an interface that is there already has no key for its tags."""
+    yield from _born(account, action, params, "instance", "volume")
+    yield account.plain(action, "image", params["ImageId"])
+    if "KeyName" in params:
+        yield account.plain(action, "key-pair", params["KeyName"])
+    for place in params.get("NetworkInterfaces", []):
+        existing = account.data.interfaces.get(place.get("NetworkInterfaceId", ""))
+        yield account.plain(action, "network-interface", place.get("NetworkInterfaceId", "*"))
+        if existing is not None:
+            yield account.existing(action, "subnet", existing.subnet_id)
+            for group in existing.group_ids:
+                yield account.existing(action, "security-group", group)
+    profile = params.get("IamInstanceProfile")
+    if profile:
+        # The role of a profile has its name here, as it does when the console makes both.
+        role = account.role((profile.get("Name") or profile["Arn"]).rpartition("/")[2])
+        yield Check("iam:PassRole", role, account.context(**{"iam:PassedToService": ["ec2.amazonaws.com"]}))
+
+
+@_rule("AllocateAddress")
+def _allocate(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield from _born(account, action, params, "elastic-ip")
+    if "PublicIpv4Pool" in params:
+        yield account.plain(action, "ipv4pool-ec2", params["PublicIpv4Pool"])
+
+
+@_rule("CreateSecurityGroup")
+def _create_group(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield from _born(account, action, params, "security-group")
+    if "VpcId" in params:
+        yield account.existing(action, "vpc", params["VpcId"])
+
+
+@_rule("AttachNetworkInterface")
+def _attach(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "instance", params["InstanceId"])
+    yield account.existing(action, "network-interface", params["NetworkInterfaceId"])
+
+
+@_rule("DetachNetworkInterface")
+def _detach(account: Account, action: str, params: Params) -> Iterator[Check]:
+    """An attachment that is no more leads to no resource: nobody's tags are on it."""
+    interface_id = account.data.attachments.get(params["AttachmentId"], "*")
+    interface = account.data.interfaces.get(interface_id)
+    place = interface.attachment if interface else None
+    yield account.existing(action, "instance", (place.instance_id if place else None) or "*")
+    yield account.existing(action, "network-interface", interface_id)
+
+
+@_rule("ModifyNetworkInterfaceAttribute")
+def _modify_interface(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "network-interface", params["NetworkInterfaceId"])
+    for group in params.get("Groups", []):
+        yield account.existing(action, "security-group", group)
+    interface = account.data.interfaces.get(params["NetworkInterfaceId"])
+    if "Attachment" in params and interface and interface.attachment and interface.attachment.instance_id:
+        yield account.existing(action, "instance", interface.attachment.instance_id)
+
+
+@_rule(
+    "AssignIpv6Addresses",
+    "AssignPrivateIpAddresses",
+    "DeleteNetworkInterface",
+    "UnassignIpv6Addresses",
+    "UnassignPrivateIpAddresses",
+)
+def _on_interface(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "network-interface", params["NetworkInterfaceId"])
+
+
+@_rule("ModifyAddressAttribute", "ReleaseAddress", "ResetAddressAttribute")
+def _on_address(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "elastic-ip", params["AllocationId"])
+
+
+@_rule("AssociateAddress")
+def _associate(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "elastic-ip", params["AllocationId"])
+    for key, kind in (("InstanceId", "instance"), ("NetworkInterfaceId", "network-interface")):
+        if key in params:
+            yield account.existing(action, kind, params[key])
+
+
+@_rule("DisassociateAddress")
+def _disassociate(account: Account, action: str, params: Params) -> Iterator[Check]:
+    allocation = account.data.associations.get(params["AssociationId"], "*")
+    yield account.existing(action, "elastic-ip", allocation)
+    address = account.data.addresses.get(allocation)
+    if address and address.interface_id:
+        yield account.existing(action, "network-interface", address.interface_id)
+
+
+@_rule(
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "DeleteSecurityGroup",
+    "RevokeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress",
+    "UpdateSecurityGroupRuleDescriptionsEgress",
+    "UpdateSecurityGroupRuleDescriptionsIngress",
+)
+def _on_group(account: Account, action: str, params: Params) -> Iterator[Check]:
+    """IAM docs, "Allows managing EC2 security groups with a specific tag": rules are only checked when tagged."""
+    yield account.existing(action, "security-group", params["GroupId"])
+
+
+@_rule("StartInstances", "StopInstances", "TerminateInstances")
+def _on_instances(account: Account, action: str, params: Params) -> Iterator[Check]:
+    for instance in params["InstanceIds"]:
+        yield account.existing(action, "instance", instance)
+
+
+@_rule("DescribeInstanceAttribute", "ModifyInstanceAttribute", "ModifyInstanceMetadataOptions")
+def _on_instance(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "instance", params["InstanceId"])
+    for group in params.get("Groups", []):
+        yield account.existing(action, "security-group", group)
+
+
+@_rule("CreateTags", "DeleteTags")
+def _on_tags(account: Account, action: str, params: Params) -> Iterator[Check]:
+    tags = {tag["Key"]: tag.get("Value", "") for tag in params.get("Tags", [])}
+    for resource in params["Resources"]:
+        kind = _PREFIXES[resource.rpartition("-")[0]]
+        yield account.tagging(action, kind, resource, tags, {})
