@@ -88,7 +88,7 @@ def test_plans_have_metrics_of_their_own(server: EC2Server, command: Run, tmp_pa
     for stack, resources in (("two-enis", 7), ("other", 1)):
         assert metric(prom, "remaining_resources", stack=stack, command="plan") == resources
         assert metric(prom, "last_run_outcome", stack=stack, outcome="planned") == 1
-        assert metric(prom, "api_calls_total", stack=stack, action="DescribeAddresses") == 1
+        assert metric(prom, "api_calls_total", stack=stack, action="DescribeNetworkInterfaces") == 1
 
 
 def locked(_: EC2Server, state: Path) -> AbstractContextManager[object]:
