@@ -79,10 +79,10 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """The private address that an Elastic IP shall lead to, and the Elastic IP that leads there now.
+    """The private address that an Elastic IP shall lead to, and the Elastic IP that will be there by then.
 
     ``address`` is that of an interface of the spec, and the id of any other one. ``private_ip`` is None for the
-    primary address.
+    primary address. What comes over from another interface brings its slot and its Elastic IP along.
     """
 
     address: str
@@ -100,10 +100,12 @@ def _place(association: Mapping[str, Any], world: World) -> _Place:
     ours = named in world.document.network_interfaces
     address = f"{_INTERFACES}.{named}" if ours else named
     interface_id = world.id_of(address) if ours else named
-    if live is None:
+    giver = givers(named, world).get(private_ip) if ours and private_ip is not None else None
+    there = giver or live
+    if there is None:
         return _Place(address, interface_id, private_ip, target_slot(address, private_ip), None, None)
-    spot = (live.id, private_ip or live.private_ip)
-    return _Place(address, interface_id, private_ip, target_slot(*spot), live, _holder(live, spot, world))
+    spot = (there.id, private_ip or there.private_ip)
+    return _Place(address, interface_id, private_ip, target_slot(*spot), live, _holder(there, spot, world))
 
 
 def _holder(live: LiveNetworkInterface, spot: tuple[str, str], world: World) -> str | None:
@@ -172,10 +174,9 @@ def _still_as_seen(place: _Place) -> tuple[Expect, ...]:
 
     EC2 would displace any other one, whatever AllowReassociation says: that is about the address that moves.
     """
-    if place.live is None:
+    if place.live is None and place.holder is None:
         return ()
-    private_ip = place.private_ip or place.live.private_ip
-    path = f"PrivateIpAddresses[?PrivateIpAddress=='{private_ip}'].Association.AllocationId | [0]"
+    path = f"PrivateIpAddresses[?PrivateIpAddress=='{place.private_ip}'].Association.AllocationId | [0]"
     seen = tuple(dict.fromkeys((place.holder, None)))
     holds = ((path if place.private_ip else "Association.AllocationId", seen),)
-    return (Expect("DescribeNetworkInterfaces", place.live.id, has=holds, timeout=0),)
+    return (Expect("DescribeNetworkInterfaces", place.id, has=holds, timeout=0),)

@@ -1,7 +1,8 @@
-"""EC2's attachments and associations as a handful of dicts: what a step of a plan may and may not do.
+"""EC2's attachments, associations and assignments as a handful of dicts: what a step of a plan may and may not do.
 
-Only what order can get wrong is here: a slot and an interface are taken once, a private IP has one Elastic IP, a
-primary interface never leaves. Waiting is the passing of time: whatever is on its way out is out afterwards.
+Only what order can get wrong is here: a slot and an interface are taken once, a private IP has one Elastic IP and
+takes it along, an address is on one interface at a time, a primary interface never leaves. Waiting is the passing
+of time: whatever is on its way out is out afterwards.
 """
 
 from __future__ import annotations
@@ -36,12 +37,21 @@ class Attached:
 
 @dataclass
 class Ec2:
-    """The world. Values that are None stand for free; ``names`` maps our ids to logical names."""
+    """The world. Values that are None stand for free; ``names`` maps our ids to logical names.
+
+    ``further`` has, by interface, its addresses and prefixes beyond the primary address, of all sorts. An Elastic
+    IP that is on one of these, and not on the primary address, has it in ``spots``. ``checks`` are the interfaces'
+    source_dest_check where it is not as EC2 makes them, ``pointers`` what Elastic IPs lead back to.
+    """
 
     instances: dict[str, str] = field(default_factory=dict)
     interfaces: dict[str, Attached | None] = field(default_factory=dict)
     addresses: dict[str, str | None] = field(default_factory=dict)
     associations: dict[str, str] = field(default_factory=dict)
+    further: dict[str, set[str]] = field(default_factory=dict)
+    spots: dict[str, str] = field(default_factory=dict)
+    checks: dict[str, bool] = field(default_factory=dict)
+    pointers: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     made: dict[Ref, str] = field(default_factory=dict)
     numbers: count[int] = field(default_factory=lambda: count(1))
@@ -96,13 +106,20 @@ class Ec2:
             }
         if aws_id in self.addresses:
             held = self.addresses[aws_id] is not None
-            return {"AssociationId": self.associations[aws_id]} if held else {"AssociationId": None}
+            return {
+                "AssociationId": self.associations[aws_id] if held else None,
+                "PtrRecord": self.pointers.get(aws_id),
+            }
         if aws_id not in self.interfaces:
             return {}
         place, holder = self.interfaces[aws_id], self.holder(aws_id)
         described: Described = {"Status": "in-use" if place else "available"}
         if holder:
             described["Association"] = {"AllocationId": holder}
+        described["PrivateIpAddresses"] = [
+            {"PrivateIpAddress": each, "Association": {"AllocationId": self.holder(aws_id, each)}}
+            for each in sorted(self.further.get(aws_id, ()))
+        ]
         if place:
             described["Attachment"] = {
                 "AttachmentId": place.id,
@@ -112,9 +129,12 @@ class Ec2:
             }
         return described
 
-    def holder(self, interface: str) -> str | None:
-        """The Elastic IP on an interface's primary private IP."""
-        return next((address for address, target in self.addresses.items() if target == interface), None)
+    def holder(self, interface: str, private_ip: str | None = None) -> str | None:
+        """The Elastic IP on a private IP of an interface, on the primary one unless another is named."""
+        for address, target in self.addresses.items():
+            if (target, self.spots.get(address)) == (interface, private_ip):
+                return address
+        return None
 
     # ---- calls
 
@@ -169,26 +189,83 @@ class Ec2:
                 place.detaching = True
 
     def _ModifyNetworkInterfaceAttribute(self, params: Described) -> None:  # noqa: N802
-        place = self.interfaces[params["NetworkInterfaceId"]]
-        flag = params["Attachment"]
+        interface = params["NetworkInterfaceId"]
+        if "SourceDestCheck" in params:
+            self.checks[interface] = params["SourceDestCheck"]["Value"]
+            return
+        place, flag = self.interfaces[interface], params["Attachment"]
         self._require(place is not None and place.id == flag["AttachmentId"], "the attachment is the one meant")
         if place:
             place.delete_on_termination = flag["DeleteOnTermination"]
 
     def _AssociateAddress(self, params: Described) -> None:  # noqa: N802
         address, interface = params["AllocationId"], params["NetworkInterfaceId"]
-        holder = self.holder(interface)
+        private_ip = params.get("PrivateIpAddress")
+        if private_ip is not None:
+            self._require(private_ip in self.further.get(interface, ()), f"{interface} has {private_ip}")
+        holder = self.holder(interface, private_ip)
         if not params["AllowReassociation"]:
             self._require(self.addresses[address] is None and holder is None, "nothing is displaced unasked")
-        if holder:
-            self.addresses[holder] = None
+        for leaving in (holder, address):
+            if leaving:
+                self._set_free(leaving)
         self.addresses[address] = interface
+        if private_ip is not None:
+            self.spots[address] = private_ip
         self.associations[address] = f"eipassoc-new-{next(self.numbers)}"
 
     def _DisassociateAddress(self, params: Described) -> None:  # noqa: N802
         for address, association in self.associations.items():
             if association == params["AssociationId"]:
-                self.addresses[address] = None
+                self._set_free(address)
+
+    def _set_free(self, address: str) -> None:
+        self.addresses[address] = None
+        self.spots.pop(address, None)
+
+    def _AssignPrivateIpAddresses(self, params: Described) -> None:  # noqa: N802
+        self._assign(params, "PrivateIpAddresses", "Ipv4Prefixes", moves=params.get("AllowReassignment", False))
+
+    def _AssignIpv6Addresses(self, params: Described) -> None:  # noqa: N802
+        self._assign(params, "Ipv6Addresses", "Ipv6Prefixes")
+
+    def _UnassignPrivateIpAddresses(self, params: Described) -> None:  # noqa: N802
+        self._unassign(params, "PrivateIpAddresses", "Ipv4Prefixes")
+
+    def _UnassignIpv6Addresses(self, params: Described) -> None:  # noqa: N802
+        self._unassign(params, "Ipv6Addresses", "Ipv6Prefixes")
+
+    def _assign(self, params: Described, *sorts: str, moves: bool = False) -> None:
+        interface = params["NetworkInterfaceId"]
+        (sort,) = [sort for sort in sorts if sort in params]
+        for each in params[sort]:
+            for holder, held in self.further.items():
+                if each in held and holder != interface:
+                    self._require(moves, f"{each} is free")
+                    self._move(each, holder, interface)
+            self.further.setdefault(interface, set()).add(each)
+
+    def _move(self, private_ip: str, holder: str, interface: str) -> None:
+        """The Elastic IP on it goes along."""
+        riding = self.holder(holder, private_ip)
+        self.further[holder].remove(private_ip)
+        if riding:
+            self.addresses[riding] = interface
+
+    def _unassign(self, params: Described, *sorts: str) -> None:
+        interface = params["NetworkInterfaceId"]
+        (sort,) = [sort for sort in sorts if sort in params]
+        for each in params[sort]:
+            self._require(each in self.further.get(interface, ()), f"{interface} has {each}")
+            if holder := self.holder(interface, each):
+                self._set_free(holder)
+            self.further[interface].remove(each)
+
+    def _ModifyAddressAttribute(self, params: Described) -> None:  # noqa: N802
+        self.pointers[params["AllocationId"]] = params["DomainName"]
+
+    def _ResetAddressAttribute(self, params: Described) -> None:  # noqa: N802
+        self.pointers.pop(params["AllocationId"], None)
 
     @staticmethod
     def _require(met: bool, what: str) -> None:
