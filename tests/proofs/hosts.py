@@ -105,7 +105,7 @@ def _target(params: Mapping[str, Any]) -> str:
     for name in ("AllocationId", "GroupId", "NetworkInterfaceId"):
         if name in params:
             return str(params[name])
-    return str(params["InstanceIds"][0])
+    return str((params.get("InstanceIds") or params["Resources"])[0])
 
 
 def _tags(resource_id: str, world: World) -> Mapping[str, str]:
