@@ -5,13 +5,14 @@ The seeds are fixed, so that a run in CI is always the same run; PROOFS_EXAMPLES
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from botocore.exceptions import ClientError
@@ -23,6 +24,7 @@ from enireconcile.report import plan_json
 from enireconcile.spec import SECTIONS
 from enireconcile.spec.rows import FURTHER
 from tests.ec2 import Quotas, Settings
+from tests.ec2.records import Interface, Resource
 from tests.house import House, open_house
 from tests.story import DRIFTS, Account, assert_is_the_story
 
@@ -321,3 +323,174 @@ def test_any_mixture_of_drifts_is_mended(names: list[str]) -> None:
         assert report.outcome in ("converged", "unchanged")
         assert_is_the_story(house)
         assert house.plan().empty
+
+
+# ---- other people's hands on whatever there is
+
+
+R = TypeVar("R", bound=Resource)
+
+
+def _pick(records: Mapping[str, R], number: int) -> R:
+    """One of the stack's own. Raises LookupError if there is none."""
+    ours = [record for record in records.values() if STACK_TAG in record.tags]
+    if not ours:
+        raise LookupError
+    return ours[number % len(ours)]
+
+
+def _interface(house: House, number: int) -> Interface:
+    return _pick(house.strict.world.data.interfaces, number)
+
+
+def _name_otherwise(house: House, number: int) -> None:
+    address = _pick(house.strict.world.data.addresses, number)
+    house.client().modify_address_attribute(AllocationId=address.id, DomainName="theirs.example.com")
+
+
+def _take_the_name(house: House, number: int) -> None:
+    address = _pick(house.strict.world.data.addresses, number)
+    house.client().reset_address_attribute(AllocationId=address.id, Attribute="domain-name")
+
+
+def _flip_the_end(house: House, number: int) -> None:
+    """delete_on_termination."""
+    eni = _interface(house, number)
+    if eni.attachment is not None:
+        flag = not eni.attachment.delete_on_termination
+        house.client().modify_network_interface_attribute(
+            NetworkInterfaceId=eni.id,
+            Attachment={"AttachmentId": eni.attachment.id, "DeleteOnTermination": flag},
+        )
+
+
+def _flip_the_check(house: House, number: int) -> None:
+    eni = _interface(house, number)
+    house.client().modify_network_interface_attribute(
+        NetworkInterfaceId=eni.id, SourceDestCheck={"Value": not eni.source_dest_check}
+    )
+
+
+def _track_otherwise(house: House, number: int) -> None:
+    timeouts = {"TcpEstablishedTimeout": 400, "UdpTimeout": 45}
+    house.client().modify_network_interface_attribute(
+        NetworkInterfaceId=_interface(house, number).id, ConnectionTrackingSpecification=timeouts
+    )
+
+
+def _flip_the_tokens(house: House, number: int) -> None:
+    instance = _pick(house.strict.world.data.instances, number)
+    tokens = "required" if instance.metadata["HttpTokens"] == "optional" else "optional"
+    house.client().modify_instance_metadata_options(InstanceId=instance.id, HttpTokens=tokens)
+
+
+def _flip_the_protection(house: House, number: int) -> None:
+    instance = _pick(house.strict.world.data.instances, number)
+    protected = {"Value": not instance.no_termination}
+    house.client().modify_instance_attribute(InstanceId=instance.id, DisableApiTermination=protected)
+
+
+def _add_to_a_pool(house: House, number: int) -> None:
+    ec2, eni = house.client(), _interface(house, number).id
+    if number % 2:
+        ec2.assign_ipv6_addresses(
+            NetworkInterfaceId=eni, **{("Ipv6AddressCount", "Ipv6PrefixCount")[number % 4 // 2]: 1}
+        )
+    else:
+        count = ("SecondaryPrivateIpAddressCount", "Ipv4PrefixCount")[number % 4 // 2]
+        ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, **{count: 1})
+
+
+def _empty_the_pools(house: House, number: int) -> None:
+    ec2, eni = house.client(), _interface(house, number)
+    for take, key, held in (
+        (ec2.unassign_private_ip_addresses, "PrivateIpAddresses", eni.ips[1:]),
+        (ec2.unassign_private_ip_addresses, "Ipv4Prefixes", eni.prefixes4),
+        (ec2.unassign_ipv6_addresses, "Ipv6Addresses", eni.ipv6),
+        (ec2.unassign_ipv6_addresses, "Ipv6Prefixes", eni.prefixes6),
+    ):
+        if held:
+            take(NetworkInterfaceId=eni.id, **{key: list(held)})
+
+
+def _move_private_ips(house: House, number: int) -> None:
+    """Those beside the primary one, with the Elastic IPs on them, to another interface of ours."""
+    giver, taker = _interface(house, number), _interface(house, number // 7)
+    if giver.ips[1:] and giver is not taker:
+        house.client().assign_private_ip_addresses(
+            NetworkInterfaceId=taker.id, PrivateIpAddresses=giver.ips[1:], AllowReassignment=True
+        )
+
+
+def _borrow(house: House, number: int) -> None:
+    """An Elastic IP of ours, for an interface of theirs."""
+    address = _pick(house.strict.world.data.addresses, number)
+    subnets = house.strict.world.data.subnets.values()
+    (subnet,) = [subnet.id for subnet in subnets if subnet.zone == "us-east-1a" and subnet.default_for_az]
+    theirs = house.client().create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    house.loop.now += 5
+    house.client().associate_address(AllocationId=address.id, NetworkInterfaceId=theirs)
+
+
+def _sit_down(house: House, number: int) -> None:
+    """An Elastic IP of theirs, on a private address of ours; whoever is there is displaced."""
+    eni = _interface(house, number)
+    theirs = house.client().allocate_address(Domain="vpc")["AllocationId"]
+    house.client().associate_address(
+        AllocationId=theirs, NetworkInterfaceId=eni.id, PrivateIpAddress=eni.ips[number % len(eni.ips)]
+    )
+
+
+HANDS: dict[str, Callable[[House, int], None]] = {
+    hand.__name__.strip("_"): hand
+    for hand in (
+        *(_name_otherwise, _take_the_name, _flip_the_end, _flip_the_check, _track_otherwise, _flip_the_tokens),
+        *(_flip_the_protection, _add_to_a_pool, _empty_the_pools, _move_private_ips, _borrow, _sit_down),
+    )
+}
+SAID: dict[str, dict[str, Any]] = {
+    "security_groups": {},
+    "instances": {"termination_protection": False},
+    "network_interfaces": {"connection_tracking": {"tcp_established_timeout": 350, "udp_timeout": 30}},
+    "elastic_ips": {"reverse_dns": ""},
+}
+"""What a row says where it would leave an attribute alone."""
+
+
+def _outspoken(text: str) -> str:
+    """The spec, but all that hands can change is its business."""
+    document = yaml.safe_load(text)
+    for section, said in SAID.items():
+        for name, row in document[section].items():
+            row.pop("lifecycle", None)
+            counts = {count: 0 for many, count in FURTHER if many not in row}
+            document[section][name] = {**said, **(counts if section == "network_interfaces" else {}), **row}
+    return json.dumps(document)
+
+
+@profile
+@given(specs(), st.lists(st.tuples(st.sampled_from(sorted(HANDS)), st.integers(0, 99)), min_size=1, max_size=6))
+def test_any_drift_of_any_spec_is_mended(text: str, deeds: list[tuple[str, int]]) -> None:
+    """Names, flags, options, pools, and Elastic IPs between us and strangers: all is as the spec says again."""
+    with _dual_stack() as house:
+        text = _outspoken(text)
+        assert house.apply(text).outcome == "converged"
+        house.loop.now += 60
+        for deed, number in deeds:
+            try:
+                HANDS[deed](house, number)
+            except (ClientError, LookupError):
+                continue  # there is nothing of the kind, or EC2 refuses
+            house.loop.now += 5
+        data = house.strict.world.data
+        strangers = {
+            record.id
+            for records in (data.interfaces, data.addresses)
+            for record in records.values()
+            if STACK_TAG not in record.tags
+        }
+        report = house.apply(text)
+        assert report.error is None
+        assert report.outcome in ("converged", "unchanged")
+        assert_exact(house.strict.world, house.spec(text), strangers)
+        _settled(house, text)
