@@ -215,16 +215,16 @@ def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
 
 def _no_primary(instance: str, world: World) -> UnsupportedError:
     """The one interface that it cannot do without is somebody else's at present."""
-    name, live = next(
-        (name, world.record(f"network_interfaces.{name}", LiveNetworkInterface))
+    name, aws_id, holder = next(
+        (name, live.id, live.attachment.instance_id)
         for name, place in world.places.items()
         if place.instance == instance and (place.network_card_index, place.device_index) == (0, 0)
+        if (live := world.record(f"network_interfaces.{name}", LiveNetworkInterface)) and live.attachment
     )
-    which = f"network_interfaces.{name} ({live.id})" if live else f"network_interfaces.{name}"
-    where = f"stands on {live.attachment.instance_id}" if live and live.attachment else "stands elsewhere"
+    which = f"network_interfaces.{name} ({aws_id})"
     return UnsupportedError(
-        f"{SECTION}.{instance} cannot be launched: its primary interface {which} {where}, and its attachment is "
-        "ignored",
+        f"{SECTION}.{instance} cannot be launched: its primary interface {which} stands on {holder}, and its "
+        "attachment is ignored",
         hint=f"detach it there, or take `attachment` out of the ignore of network_interfaces.{name}",
     )
 

@@ -131,6 +131,40 @@ def test_what_ec2_never_detaches_is_not_detached(case: Case) -> None:
     assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
 
 
+GOING = [
+    Case(
+        "an instance that is to go is protected",
+        {},
+        {"instances": {"web": {"protected": True}}},
+        "instances.web: i-web is protected against termination",
+        "write termination_protection: false and apply that first, if it really shall go",
+    ),
+    Case(
+        "the primary interface of an instance that stays is to be another",
+        web(eth0={**at(0), "subnet": {"default_for_az": "us-east-1a"}, "private_ip": "172.31.0.99"}),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
+        "network_interfaces.eth0: eni-eth0 cannot become what the spec says, and cannot be replaced as long as "
+        "i-web lives: it is its primary interface, which EC2 never detaches",
+        "put the spec back, or write on_change: replace for the instance, to launch it anew",
+    ),
+    Case(
+        "an instance is to be launched, and its primary interface is on another one and may stay there",
+        web(eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}, eth1=at(1)),
+        {"network_interfaces": {"eth0": {"at": "i-other 1"}, "eth1": {}}},
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
+        "i-other, and its attachment is ignored",
+        "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", GOING, ids=lambda case: case.situation)
+def test_what_cannot_go_stays(case: Case) -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(case.spec, case.live, prune=True)
+    assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
+
+
 IMMUTABLE = [
     Case(
         "another VPC",
