@@ -807,6 +807,36 @@ def test_a_full_interface_gives_back_before_it_takes(known: Limits, needs: list[
     assert sorted(adding.needs) == needs
 
 
+def test_addresses_go_before_the_type_changes_and_come_after_it() -> None:
+    """A smaller type may be too small for what goes, the former one for what comes. Others care for neither."""
+    restart = {"image": "ami-12345678", "instance_type": "t3.medium", "on_change": "restart"}
+    words = spec(
+        eth0=at(0, secondary_private_ips=["172.31.0.51"]),
+        eth1=at(1, secondary_private_ips=[]),
+        spare={"secondary_private_ips": ["172.31.0.61"]},
+    )
+    words = {**words, "instances": {"web": restart}}
+    live: Words = {
+        "instances": {"web": {}},
+        "network_interfaces": {
+            "eth0": {"at": "web 0"},
+            "eth1": {"at": "web 1", "secondary": ["172.31.0.50"]},
+            "spare": {"secondary": ["172.31.0.60"]},
+        },
+    }
+    plan = plan_of(words, live, known=KNOWN)
+    told = {(step.call, step.address.partition(".")[2]): step for step in plan.steps}
+    stop, resize, start = (
+        told["StopInstances", "web"],
+        told["ModifyInstanceAttribute", "web"],
+        told["StartInstances", "web"],
+    )
+    goes, comes = told["UnassignPrivateIpAddresses", "eth1"], told["AssignPrivateIpAddresses", "eth0"]
+    assert (resize.needs, comes.needs, goes.needs) == ({stop.id, goes.id}, {resize.id}, frozenset())
+    assert start.needs >= {comes.id, resize.id}
+    assert [step.needs for step in plan.steps if step.address.endswith(".spare")] == [frozenset()] * 2
+
+
 def test_an_elastic_ip_that_cannot_wait_is_told() -> None:
     """It moves to the new address before the old one is taken off, for which the interface has no room."""
     words = {
