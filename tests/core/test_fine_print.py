@@ -52,7 +52,7 @@ FINE_PRINT = {
     },
     "DisassociateAddress": set(),
     "ModifyAddressAttribute": {"when DescribeAddressesAttribute 600 s", "until DescribeAddressesAttribute 600 s"},
-    "ModifyInstanceAttribute": set(),
+    "ModifyInstanceAttribute": {f"when DescribeInstances 600 s, {NEVER}"},
     "ModifyInstanceMetadataOptions": {f"until DescribeInstances 600 s, {NEVER}"},
     "ModifyNetworkInterfaceAttribute": set(),
     "ReleaseAddress": {"when DescribeAddressesAttribute 600 s"},
