@@ -48,6 +48,7 @@ _EVENTS: Mapping[str, tuple[str, ...]] = {
     "security_groups": (*_INTERFACE, "ModifyInstanceAttribute"),
     "description": _INTERFACE,
     "source_dest_check": (*_INTERFACE, "ModifyInstanceAttribute"),
+    "connection_tracking": _INTERFACE,
     "secondary_private_ips": _IPV4,
     "secondary_private_ip_count": _IPV4,
     "ipv4_prefixes": _IPV4,
@@ -72,11 +73,12 @@ _PARAMETERS: Mapping[str, frozenset[str]] = {
     "description": frozenset({"description"}),
     "source_dest_check": frozenset({"sourceDestCheck"}),
     "attachment": frozenset({"attachment"}),
+    "connection_tracking": frozenset({"connectionTrackingSpecification"}),
     "termination_protection": frozenset({"disableApiTermination"}),
     "instance_type": frozenset({"instanceType"}),
 }
 """What tells apart the many things that one call changes, one at a time."""
-_ALL_PARAMETERS = frozenset().union(*_PARAMETERS.values())
+_ALL_PARAMETERS = frozenset({"enaSrdSpecification", "enablePrimaryIpv6"}).union(*_PARAMETERS.values())
 _ENDS = {"DetachNetworkInterface": "attachment", "DisassociateAddress": "association"}
 """Calls that name neither interface nor address, but the relation between two of them."""
 _RELATION = re.compile(r"\b(?:eni-attach|eipassoc)-[0-9a-f]{8,17}\b")

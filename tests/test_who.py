@@ -88,6 +88,10 @@ def test_one_attribute_is_not_anothers(slow_house: House) -> None:
     first = slow_house.loop.now
     slow_house.loop.now += 600
     account.ec2.modify_network_interface_attribute(NetworkInterfaceId=eth1, Description={"Value": "x"})
+    slow_house.loop.now += 600
+    account.ec2.modify_network_interface_attribute(
+        NetworkInterfaceId=eth1, ConnectionTrackingSpecification={"UdpTimeout": 45}
+    )
     slow_house.loop.now += 60
     traces = told(slow_house)[2].found
     check = traces["network_interfaces.web-eth1", "source_dest_check"].time
