@@ -195,6 +195,27 @@ def test_nobody_to_ask(server: EC2Server, command: Run, tmp_path: Path) -> None:
     assert server.mutating() == []
 
 
+def test_a_comment_and_nothing_else(command: Run, server: EC2Server, tmp_path: Path) -> None:
+    """With --output markdown stdout is one comment, of a plan or of whatever a run has come to."""
+    other = tmp_path / "other.yaml"
+    other.write_text("version: 1\nstack: other\nregion: us-east-1\nelastic_ips: {ip: {}}\n")
+    markdown = ("--output", "markdown")
+    both = command("plan", *markdown, SPEC, str(other))
+    assert both.code == 0
+    assert [both.stdout.count(f"<!-- enireconcile plan {stack} -->") for stack in ("two-enis", "other")] == [1, 1]
+    for options, code, words in (
+        (("--max-changes", "0"), 3, "Refused"),
+        ((), 0, "Converged"),
+        ((), 0, "No changes"),
+    ):
+        ran = command("apply", "-y", *options, *markdown, SPEC)
+        assert (ran.code, words in ran.stdout) == (code, True), ran.stdout
+        assert ran.stdout.startswith("<!-- enireconcile apply two-enis -->\n\n<h3>")
+    ran = command("destroy", "-y", "--allow-destroy", *markdown, SPEC)
+    assert (ran.code, ran.stdout.startswith("<!-- enireconcile destroy two-enis -->")) == (0, True)
+    assert server.mutating()
+
+
 def test_wrong_account(server: EC2Server, command: Run, tmp_path: Path) -> None:
     """The spec is for another account: refused before anything is read, by plan and by apply."""
     spec = tmp_path / "spec.yaml"

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from enireconcile import permissions
 from enireconcile.cli import cli
 from enireconcile.model import FORMAT_VERSION
 from enireconcile.spec import load
@@ -92,6 +93,30 @@ def test_parts_in_the_tutorial_make_the_spec_of_the_project() -> None:
     (told,) = load(["-"], stdin=lambda: whole)
     (meant,) = load([str(ROOT / "specs" / "two-enis.yaml")])
     assert told.document == meant.document
+
+
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_tests_that_the_docs_name_exist(page: Path) -> None:
+    for path, name in NAMED_TEST.findall(page.read_text(encoding="utf-8")):
+        tests = (ROOT / path).read_text(encoding="utf-8")
+        assert not name or re.search(rf"^def {name}\(", tests, re.MULTILINE), f"{path} has no {name}"
+
+
+def test_every_claim_about_security_names_its_test() -> None:
+    """Each point of the page; what nobody stops is told at its end."""
+    page = (DOCS / "explanation" / "security.md").read_text(encoding="utf-8")
+    points = re.findall(r"^- (.*(?:\n  .*)*)", page.partition("## What remains")[0], re.MULTILINE)
+    assert len(points) > 20
+    assert [point for point in points if not any(name for _, name in NAMED_TEST.findall(point))] == []
+
+
+def test_reference_tells_of_every_permission() -> None:
+    """The table beside iam-policy has each call that the package may make."""
+    text = section(DOCS / "reference" / "cli.md", "Permissions")
+    assert [call for call in permissions.calls() if f"`ec2:{call}`" not in text] == []
 
 
 @pytest.mark.parametrize("command", sorted(cli.commands))

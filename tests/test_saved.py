@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from enireconcile.saved import Saved, saved_in
 
 from .ec2 import Call, EC2Server, Hook
 from .house import STORY
@@ -244,6 +247,18 @@ def test_a_damaged_file(server: EC2Server, command: Run, plan: Path, spec: Path,
     told = refused(command, server, plan)
     assert str(plan) in told
     assert server.calls == []
+
+
+def test_a_forged_file(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
+    """Somebody wrote a call into it, and the digest that fits: what runs is only what the spec asks for."""
+    stranger = server.client().allocate_address(Domain="vpc")["AllocationId"]
+    command("plan", "--out", str(plan), str(spec))
+    [saved] = saved_in(plan.read_text(), str(plan)).plans
+    [step] = saved.plan.steps
+    release = replace(step, call="ReleaseAddress", params={"AllocationId": stranger})
+    forged = replace(saved, plan=replace(saved.plan, steps=(release,)))
+    plan.write_text(Saved((forged,)).text("2026-02-03T04:05:06Z"))
+    assert "ReleaseAddress for elastic_ips.ip, then" in refused(command, server, plan, "--allow-destroy")
 
 
 def test_a_file_that_is_not_there(server: EC2Server, command: Run, plan: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_the_same_in_a_bucket(server: EC2Server, command: Run, s3: S3Server) -> 
     calls = [event["call"] for event in events if event["event"] in ("intent", "call")]
     assert sorted(calls) == sorted(server.actions(mutating=True))
     assert "httpd" not in "".join(stored.body.decode() for stored in s3.objects.values())
+    assert all(key.startswith(f"team/{SCOPE}/") for key in s3.objects)
     assert command("apply", "-y", "--state", S3, SPEC).code == 0
     assert s3.json(f"team/{SCOPE}/report.json")["outcome"] == "unchanged"
 
@@ -99,6 +101,35 @@ def test_a_bucket_that_is_not_there_is_found_before_anything_changes(server: EC2
 def test_no_bucket_at_all_is_wrong_usage(command: Run, place: str) -> None:
     ran = command("apply", "-y", "--state", place, SPEC)
     assert (ran.code, "s3://bucket/prefix" in ran.stderr) == (64, True)
+
+
+def test_what_it_says_makes_nothing_ours(server: EC2Server, command: Run, s3: S3Server) -> None:
+    """Who can write to the place can hold us up, and no more: what belongs to the stack, its tags say."""
+    stranger = server.client().allocate_address(Domain="vpc")["AllocationId"]
+    now = time.time()
+    forged = [
+        {
+            "at": now,
+            "event": "intent",
+            "address": "elastic_ips.web-1",
+            "call": "AllocateAddress",
+            "digest": "sha256:0",
+            "token": None,
+            "previous": None,
+        },
+        {"at": now, "event": "made", "address": "elastic_ips.web-1", "result": stranger},
+        {"at": now, "event": "seen", "address": "elastic_ips.web-1"},
+    ]
+    body = "".join(json.dumps(line) + "\n" for line in forged)
+    Bucket(Session(boto3.Session(region_name="us-east-1"), "us-east-1"), BUCKET, "team").put(
+        f"{SCOPE}/journal.jsonl", body.encode(), replaces=None
+    )
+    settled = ("--settle-timeout", "0s")
+    assert command("apply", "-y", "--state", S3, *settled, SPEC).code == 0
+    assert command("destroy", "-y", "--allow-destroy", "--state", S3, *settled, SPEC).code == 0
+    assert s3.lines(f"team/{SCOPE}/journal.jsonl")[1]["result"] == stranger
+    [left] = server.client().describe_addresses()["Addresses"]
+    assert (left["AllocationId"], left.get("Tags", [])) == (stranger, [])
 
 
 # ---- state directories of doubtful manners
