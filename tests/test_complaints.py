@@ -188,8 +188,9 @@ def test_an_address_will_not_move_or_is_stolen(built: House) -> None:
 
 def test_a_live_public_ip_replaces_the_instance(slow_house: House) -> None:
     """A live public IP read as a reason to replace the instance."""
+    fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
     launched = slow_house.client().run_instances(
-        ImageId=slow_house.client().describe_images()["Images"][0]["ImageId"],
+        ImageId=slow_house.client().describe_images(Filters=fitting)["Images"][0]["ImageId"],
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,

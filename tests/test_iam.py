@@ -314,7 +314,8 @@ class Attempts:
         ]
         self._address = stranger.allocate_address(Domain="vpc")["AllocationId"]
         self._group = stranger.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
-        image = stranger.describe_images()["Images"][0]["ImageId"]
+        fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
+        image = stranger.describe_images(Filters=fitting)["Images"][0]["ImageId"]
         launched = stranger.run_instances(
             ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet
         )
