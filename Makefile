@@ -33,7 +33,7 @@ layers: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 	@$(BIN)/python -m tests.bench
 
-mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (ten minutes)
+mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (long)
 	@$(BIN)/python -m tests.mutants
 
 peers: $(VENV)/dev.stamp ## Let a real Ansible use the tests' EC2 (a Terraform that is installed does in make test)

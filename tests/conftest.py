@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+import signal
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,12 @@ _ROOM = 2**30
 
 
 def pytest_configure() -> None:
-    """Temporary files go to memory where there is room: journals are flushed to the disk before every call."""
+    """Temporary files go to memory where there is room: journals are flushed to the disk before every call.
+
+    And Ctrl-C is heard: a script's job in the background is born deaf to it, and so is whatever that starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 

@@ -24,6 +24,7 @@ Verdicts = list[tuple[str, str, str]]
 
 def main(patterns: list[str]) -> int:
     """Run what is to be run, then tell the verdicts by module and the names of those that live."""
+    forget_copies(Path("mutants"))
     alive = [] if patterns else _alive(_verdicts())
     code = _run(patterns)
     if code == 0 and alive:
@@ -35,6 +36,13 @@ def main(patterns: list[str]) -> int:
         sys.stdout.write(f"{line}\n")
     sys.stdout.write("\n".join(["", "To look at one: .venv/bin/mutmut show NAME", *_alive(verdicts), ""]))
     return 0
+
+
+def forget_copies(directory: Path) -> None:
+    """Remove copies of code that is not mutated: mutmut makes those that are missing, and never renews one."""
+    for copy in (directory / "enireconcile").rglob("*.py"):
+        if not copy.with_suffix(".py.meta").exists():
+            copy.unlink()
 
 
 def _run(names: list[str]) -> int:
