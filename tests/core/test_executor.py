@@ -769,16 +769,20 @@ def test_who_waits_for_nothing_knows_what_was_under_way(house: House) -> None:
 # A policy that goes by tags: of what is gone, IAM cannot tell whose it was
 
 GONE = Expect("DescribeNetworkInterfaces", "eni-0123456789abcdef0", gone=True, timeout=300)
-DENIED = no("DeleteNetworkInterface", "UnauthorizedOperation")
 
 
 def delete() -> Step:
     return step(1, "DeleteNetworkInterface", until=GONE)
 
 
+def denied() -> Fault:
+    """A new one for each test: the executor writes into a fault what it has learnt of it."""
+    return no("DeleteNetworkInterface", "UnauthorizedOperation")
+
+
 def test_a_denied_delete_of_what_is_gone_is_done(house: House) -> None:
     """The interface went with its instance: one look tells, and nothing is called again."""
-    house.answers["DeleteNetworkInterface"] = [DENIED]
+    house.answers["DeleteNetworkInterface"] = [denied()]
     [outcome] = house.run(delete())
     assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
     assert {call for _, call, _ in house.reads} == {"DescribeNetworkInterfaces"}
@@ -788,7 +792,7 @@ def test_a_denied_delete_of_what_is_there_is_refused(house: House) -> None:
     """The policy does not allow it: called once, looked at once, and not planned for anew."""
     interface = {"NetworkInterfaceId": GONE.id, "Status": "available"}
     house.listed["DescribeNetworkInterfaces"] = [(0.0, {"NetworkInterfaces": [interface]})]
-    house.answers["DeleteNetworkInterface"] = [DENIED]
+    house.answers["DeleteNetworkInterface"] = [denied()]
     [outcome] = house.run(delete())
     assert (outcome.status, outcome.attempts, outcome.replan) == (Status.FAILED, 1, False)
     assert "UnauthorizedOperation" in (outcome.error or "")
