@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from enireconcile.kinds.base import Place
 from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface
-from enireconcile.spec import Attachment, Document
+from enireconcile.spec import Attachment, Document, Failover
 
 _UNDECIDED = ("initializing", "insufficient-data")
 
@@ -66,8 +66,13 @@ def place(
 
 
 def _at(at: Attachment, instance: str, reason: str | None = None) -> Place:
-    patience = at.failover.patience if at.failover else None
+    patience = _rules(at).patience
     return Place(instance, at.device_index, at.network_card_index, at.delete_on_termination, reason, patience)
+
+
+def _rules(at: Attachment) -> Failover:
+    """What the spec says of the failover, with the defaults of whatever it does not say."""
+    return at.failover or Failover()
 
 
 def _standing(live: LiveNetworkInterface | None) -> LiveAttachment | None:
@@ -89,15 +94,14 @@ class _Ring:
     def choose(self) -> str | None:
         """The table above."""
         healthy = [name for name in self.at.candidates if self.sickness(name) is None]
-        preempt = self.at.failover is not None and self.at.failover.preempt
-        if self.holder in healthy and not preempt:
+        if self.holder in healthy and not _rules(self.at).preempt:
             return self.holder
         return healthy[0] if healthy else None
 
     def sickness(self, name: str) -> str | None:
         """Why an instance cannot hold the interface, in a few words; None if it can."""
         live = self.instances.get(name)
-        health = self.at.failover.health if self.at.failover else "status_checks"
+        health = _rules(self.at).health
         if live is None:
             return "not there"
         if health == "none":

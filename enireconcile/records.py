@@ -143,7 +143,7 @@ _TYPES = ("interface", "efa", "efa-only", "trunk", "branch")
 def _manager_of_interface(described: Mapping[str, Any]) -> str | None:
     """The service that manages an interface; most services leave their name in one of four places."""
     place = described.get("Attachment") or {}
-    holder = place.get("InstanceOwnerId", "")
+    holder = place.get("InstanceOwnerId")
     if described.get("RequesterManaged"):
         return str(described.get("RequesterId") or "an AWS service")
     if described.get("InterfaceType", "interface") not in _TYPES:

@@ -157,11 +157,15 @@ def plan_text(plan: Plan, traces: Traces | None = None) -> str:
 
     With ``traces`` it says who was behind what differs.
     """
-    lines = [click.style(f"{plan.stack}  (account {plan.account_id}, {plan.region})", bold=True), *_part(plan)]
+    lines = [_bold(f"{plan.stack}  (account {plan.account_id}, {plan.region})"), *_part(plan)]
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
             lines += ["", *_change_lines(change, traces)]
     return "\n".join([*lines, *_asides(plan), "", *_summary_lines(plan)])
+
+
+def _bold(text: str, colour: str | None = None) -> str:
+    return click.style(text, fg=colour, bold=True)
 
 
 def _part(told: Plan | Report) -> list[str]:
@@ -184,7 +188,7 @@ def _asides(plan: Plan) -> Iterator[str]:
 
 def _change_lines(change: Change, traces: Traces | None = None) -> Iterator[str]:
     sign, colour = _SIGNS[change.action]
-    head = click.style(f"{sign} {printable(change.address)}", fg=colour, bold=True)
+    head = _bold(f"{sign} {printable(change.address)}", colour)
     yield f"{head}  {printable(change.id)}".rstrip() + f"  {verb(change)}  [{_impact(change.impact)}]"
     fields = [field for field in change.fields if not _implied(change, field)]
     width = max((len(field.field) for field in fields), default=0)
@@ -332,7 +336,7 @@ def _summary_lines(plan: Plan) -> Iterator[str]:
         "delete": "to delete",
     }
     said = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
-    yield click.style("Plan: ", bold=True) + ", ".join([*said, f"{counts['unchanged']} unchanged"]) + "."
+    yield _bold("Plan: ") + ", ".join([*said, f"{counts['unchanged']} unchanged"]) + "."
     per_impact = [
         f"{sum(step.impact is impact for step in plan.steps)} {_impact(impact)}"
         for impact in Impact
@@ -352,16 +356,16 @@ def report_text(report: Report) -> str:
     done = sum(outcome.status == "done" for outcome in report.outcomes)
     took = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
     words = {
-        "converged": click.style("Converged", fg="green", bold=True) + f": {took}; read back, nothing differs.",
-        "unchanged": click.style("Unchanged", fg="green", bold=True) + ": everything is as the spec says.",
-        "partial": click.style("Stopped half way", fg="red", bold=True) + f": {took}. Running it again is safe.",
-        "failed": click.style("Failed", fg="red", bold=True) + ": nothing was changed.",
-        "refused": click.style("Refused", fg="red", bold=True) + ": nothing was changed.",
-        "locked": click.style("Locked", fg="red", bold=True) + ": another run holds the stack.",
+        "converged": _bold("Converged", "green") + f": {took}; read back, nothing differs.",
+        "unchanged": _bold("Unchanged", "green") + ": everything is as the spec says.",
+        "partial": _bold("Stopped half way", "red") + f": {took}. Running it again is safe.",
+        "failed": _bold("Failed", "red") + ": nothing was changed.",
+        "refused": _bold("Refused", "red") + ": nothing was changed.",
+        "locked": _bold("Locked", "red") + ": another run holds the stack.",
     }
     lines = [words[report.outcome]]
     if report.outcome == "partial" and not any(outcome.acted for outcome in report.outcomes):
-        lines = [click.style("Stopped", fg="red", bold=True) + ": nothing was changed. Running it again is safe."]
+        lines = [_bold("Stopped", "red") + ": nothing was changed. Running it again is safe."]
     lines += _part(report)
     failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
     lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]

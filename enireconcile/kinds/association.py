@@ -48,8 +48,7 @@ class Associations(Kind):
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """The interface that it stands for."""
         want = item.want.get("association")
-        interface = want["network_interface"] if want else None
-        return [f"{_INTERFACES}.{interface}"] if interface in world.document.network_interfaces else ()
+        return [f"{_INTERFACES}.{want['network_interface']}"] if want else ()
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         if not item.differs("association"):

@@ -93,8 +93,7 @@ class Attachments(Kind):
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """The instance that it belongs to."""
         want = item.want.get("attachment")
-        instance = want["instance"] if want else None
-        return [f"instances.{instance}"] if instance in world.document.own_instances else ()
+        return [f"instances.{want['instance']}"] if want else ()
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         if item.name in world.stranded:

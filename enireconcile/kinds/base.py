@@ -280,7 +280,7 @@ class Kind(ABC):
         return ()
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
-        """Addresses of the stack's own resources without which this one cannot be as the spec says."""
+        """Addresses without which this one cannot be as the spec says; strange ones among them do no harm."""
         return ()
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:

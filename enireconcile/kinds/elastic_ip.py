@@ -13,7 +13,6 @@ from typing import Any
 from enireconcile.kinds.base import Item, Kind, Record, World
 from enireconcile.kinds.parts import (
     disassociate,
-    gone,
     known_tags,
     ownership_filters,
     tag_specifications,
@@ -86,7 +85,6 @@ class ElasticIps(Kind):
             address=address,
             impact=Impact.DESTRUCTIVE,
             after=frozenset({unbound(address), _nameless(address)}),
-            brings=frozenset({gone(address)}),
             when=(_named(live.id, ""),) if dns.name and not dns.settling else (),
         )
         return [*steps, release]
@@ -154,7 +152,7 @@ def _quiet(allocation_id: str | Ref, dns: ReverseDns) -> tuple[Expect, ...]:
     """To wait for before a change: that no other one is under way."""
     if dns.pending is None:
         return ()
-    return (Expect(_ATTRIBUTES, allocation_id, has=(_QUIET,), gone=True, timeout=600, advice=_ADVICE),)
+    return (Expect(_ATTRIBUTES, allocation_id, has=(_QUIET,), gone=True, advice=_ADVICE),)
 
 
 def _named(allocation_id: str | Ref, name: str) -> Expect:
@@ -163,4 +161,4 @@ def _named(allocation_id: str | Ref, name: str) -> Expect:
     has: tuple[tuple[str, tuple[str | bool | None, ...]], ...] = (("PtrRecord", values),)
     if not name:
         has += (_QUIET,)
-    return Expect(_ATTRIBUTES, allocation_id, has=has, gone=not name, timeout=600, advice=_ADVICE)
+    return Expect(_ATTRIBUTES, allocation_id, has=has, gone=not name, advice=_ADVICE)

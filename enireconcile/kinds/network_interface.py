@@ -90,8 +90,7 @@ class NetworkInterfaces(Kind):
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """Its groups."""
-        groups = world.document.security_groups
-        return [f"security_groups.{name}" for name in item.want.get("security_groups", ()) if name in groups]
+        return [f"security_groups.{name}" for name in item.want.get("security_groups", ())]
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
         """A primary address never becomes a further one."""

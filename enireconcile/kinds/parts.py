@@ -217,7 +217,7 @@ def groups_settled(interface: str, world: World) -> list[str]:
 def left(occupant: Occupant) -> Expect:
     """To wait for before taking the place of who is leaving. Not "available": by then it may stand elsewhere."""
     elsewhere = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
-    return Expect(INTERFACES, occupant.network_interface_id, has=elsewhere, gone=True, timeout=600)
+    return Expect(INTERFACES, occupant.network_interface_id, has=elsewhere, gone=True)
 
 
 def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
@@ -373,4 +373,4 @@ def vacated(interface_id: str, attachment_id: str | None = None) -> Expect:
     has: tuple[tuple[str, tuple[str | bool, ...]], ...] = (("Status", ("available",)),)
     if attachment_id is not None:
         has = (("Status", _AT_REST), (f"Attachment.AttachmentId != '{attachment_id}'", (True,)))
-    return Expect(INTERFACES, interface_id, has=has, gone=True, timeout=600, advice=_HELD)
+    return Expect(INTERFACES, interface_id, has=has, gone=True, advice=_HELD)

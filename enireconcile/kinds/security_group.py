@@ -77,7 +77,7 @@ class SecurityGroups(Kind):
         """Groups that its rules name."""
         rules = [*item.want.get("ingress", ()), *item.want.get("egress", ())]
         ends = {rule.get("source") or rule["destination"] for rule in rules}
-        return [f"{SECTION}.{name}" for name in sorted(ends & set(world.document.security_groups))]
+        return [f"{SECTION}.{end}" for end in sorted(ends)]
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveSecurityGroup):
@@ -102,7 +102,6 @@ class SecurityGroups(Kind):
                 address=address,
                 impact=Impact.DESTRUCTIVE,
                 after=frozenset({*map(gone, (*users, *hosts)), *map(settled, (address, *users, *kin))}),
-                brings=frozenset({gone(address)}),
             ),
         ]
 

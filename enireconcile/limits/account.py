@@ -43,19 +43,20 @@ def elastic_ips(case: Case) -> Iterator[Finding]:
         return
     yield from _taken(limit, case)
     held = len(_held(limit, case))
-    if (
-        limit.most is None
-        or case.most(_takes, lambda step: _gives(step, case), limit.most - held) + held <= limit.most
-    ):
+    wanted = _wanted(case)
+    if limit.most is None or not wanted:
         return
-    message = f"the account has {held} of {limit.most} Elastic IPs, the spec allocates {_wanted(case)}"
-    given = sum(_gives(step, case) for step in case.steps)
-    if given:
+    takes = {step.id: _takes(step) for step in case.steps}
+    gives = {step.id: _gives(step, case) for step in case.steps}
+    if case.most(takes, gives, limit.most - held) + held <= limit.most:
+        return
+    message = f"the account has {held} of {limit.most} Elastic IPs, the spec allocates {wanted}"
+    if given := sum(gives.values()):
         message += f" and releases {given}"
     if not limit.kept:
         yield f"{message}; that quota does not seem to be EC2's own, and stops nobody"
         return
-    over = max(1, held + _wanted(case) - given - limit.most)
+    over = max(1, held + wanted - given - limit.most)
     hint = f"release {over}, or ask for a higher quota ({_QUOTA}, Elastic IPs per Region){_leftovers(case)}"
     last = [step.address for step in case.calls("AllocateAddress") if _takes(step)][-over:]
     yield case.problem(last[0], (), message, hint)

@@ -61,34 +61,26 @@ def last(interface: str, family: str, case: Case) -> int:
     held += _born(birth, family) if birth else 0
     for step in case.changes.get(interface, ()):
         held += _asked(step.params, family) * (1 if step.call in ADDING else -1)
-    return held - (len(_floating_away(interface, live, case)) if live and family == "IPv4" else 0)
+    return held - (len(_floating_away(live, case)) if live and family == "IPv4" else 0)
 
 
-def _floating_away(interface: str, live: LiveNetworkInterface, case: Case) -> set[str]:
-    """Addresses that another interface takes over."""
-    taken = {
-        address
-        for step in case.calls(*ADDING)
-        if step.params.get("AllowReassignment") and case.about(step.params) != interface
-        for address in step.params.get("PrivateIpAddresses", ())
-    }
+def _floating_away(live: LiveNetworkInterface, case: Case) -> set[str]:
+    """Addresses that another interface takes over: nobody asks for what it has itself."""
+    taken = {each for step in case.calls(*ADDING) for each in step.params.get("PrivateIpAddresses", ())}
     return taken & set(live.secondary_ips)
 
 
 def most(interface: str, family: str, case: Case, room: int) -> int:
     """How many slots an interface that exists may fill when it gets more; 0 if it gets none."""
-    live = case.record(interface)
-    changes = {step.id for step in case.changes.get(interface, ())}
-    held = _held(live, family) if live else 0
-
-    def gets(step: Step) -> int:
-        return _asked(step.params, family) if step.id in changes and step.call in ADDING else 0
-
-    def loses(step: Step) -> int:
-        return _asked(step.params, family) if step.id in changes and step.call in TAKING else 0
-
-    got = case.most(gets, loses, room - held)
-    return held + got if any(gets(step) for step in case.steps) else 0
+    live, changes = case.record(interface), case.changes.get(interface, ())
+    gets, loses = (
+        {step.id: _asked(step.params, family) for step in changes if step.call in calls}
+        for calls in (ADDING, TAKING)
+    )
+    if live is None or not any(gets.values()):
+        return 0
+    held = _held(live, family)
+    return held + case.most(gets, loses, room - held)
 
 
 # ---- order
@@ -180,15 +172,10 @@ def in_subnets(case: Case) -> Iterator[Finding]:
 
 
 def _wanted(subnet: str, free: int, case: Case) -> int:
-    here = {step.id for step in case.steps if _subnet(step, case) == subnet}
-
-    def takes(step: Step) -> int:
-        return _taken(step, case) if step.id in here else 0
-
-    def gives(step: Step) -> int:
-        return _given(step, case) if step.id in here else 0
-
-    return case.most(takes, gives, free)
+    here = [step for step in case.steps if _subnet(step, case) == subnet]
+    return case.most(
+        {step.id: _taken(step, case) for step in here}, {step.id: _given(step, case) for step in here}, free
+    )
 
 
 def _subnet(step: Step, case: Case) -> str:
@@ -230,4 +217,4 @@ def _moved(step: Step, case: Case) -> set[str]:
         return set()
     subnet = _subnet(step, case)
     held = {ip for record in case.interfaces.values() if record.subnet_id == subnet for ip in record.secondary_ips}
-    return held & set(step.params.get("PrivateIpAddresses", ()))
+    return held & set(step.params["PrivateIpAddresses"])

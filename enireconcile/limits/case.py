@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -93,17 +93,16 @@ class Case:
         section, _, name = address.partition(".")
         return self.spec.problem((section, name, *path), message, hint)
 
-    def most(self, takes: Callable[[Step], int], gives: Callable[[Step], int], room: int) -> int:
+    def most(self, taken: Mapping[str, int], given: Mapping[str, int], room: int) -> int:
         """How much may be taken at once, in the worst of the orders that the steps' needs allow.
 
+        ``taken`` and ``given`` map ids of steps to how much each takes or gives back; some step takes something.
         What is given back counts only where it is back for sure before the taking. Exact only beyond ``room``.
         """
-        taken = {step.id: count for step in self.steps if (count := takes(step))}
         total = sum(taken.values())
         if total <= room:
             return total
-        given = {step.id: count for step in self.steps if (count := gives(step))}
-        return max(self._held_at(step_id, taken, given) for step_id in taken) if taken else 0
+        return max(self._held_at(step_id, taken, given) for step_id, count in taken.items() if count)
 
     def _held_at(self, taking: str, taken: Mapping[str, int], given: Mapping[str, int]) -> int:
         before = self._before

@@ -68,6 +68,12 @@ REFUSED = [
         at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"),
     ),
     Case(
+        "there is no such interface, so its addresses need no word",
+        leading(one=to(STRANGER, "172.31.0.90")),
+        {},
+        at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"),
+    ),
+    Case(
         "a service manages it",
         leading(one=to(STRANGER)),
         SERVICE,

@@ -59,6 +59,11 @@ def test_an_account_that_has_more_than_it_may() -> None:
     assert refusals(spares(1), known=quota(2, *FOUR)) == said(message, "release 3", "ip-0")
 
 
+def test_an_account_that_has_more_than_it_may_and_gets_one_that_does_not_count() -> None:
+    """It comes from a pool of its own."""
+    assert refusals(spares(1, public_ipv4_pool="ipv4pool-ec2-12345678"), known=quota(2, *FOUR)) == []
+
+
 def test_what_does_not_count() -> None:
     """Addresses of own pools and of services are there beyond the quota, and so are those that come from pools."""
     beyond = [stranger(8, pool="ipv4pool-ec2-12345678"), stranger(9, manager="alb")]
@@ -80,6 +85,8 @@ def test_addresses_of_this_stack_count_as_they_were_read() -> None:
         "release 1, or ask for a higher quota (L-0263D0A3, Elastic IPs per Region); --prune releases eipalloc-old"
     )
     assert refusals(spares(3), live, known) == [f"elastic_ips.ip-2: {message} | {hint}"]
+    more = {"elastic_ips": {**live["elastic_ips"], "older": {}}}
+    assert refusals(spares(3), more, known)[0].endswith("--prune releases eipalloc-old, eipalloc-older")
 
 
 def test_a_young_address_of_this_stack_does_not_count_twice() -> None:
@@ -176,6 +183,15 @@ def test_an_address_that_is_allocated_already(present: LiveElasticIp, whose: str
     assert refusals(words, known=quota(5, present)) == [
         f"elastic_ips.a.address: 198.51.100.7 is eipalloc-s1, {whose} | {hint}"
     ]
+
+
+def test_addresses_are_looked_at_one_by_one() -> None:
+    """One is not allocated yet, one is ours by the same name, and the last is somebody else's."""
+    ips = {"a": "198.51.100.7", "b": "198.51.100.8", "c": "198.51.100.9"}
+    words: Words = {"elastic_ips": {name: {"address": ip} for name, ip in ips.items()}}
+    present = [stranger(1, ips["b"], STACK, "elastic_ips.b"), stranger(2, ips["c"])]
+    [refused] = refusals(words, known=quota(5, *present))
+    assert refused.startswith("elastic_ips.c.address: 198.51.100.9 is eipalloc-s2, not of this stack")
 
 
 def test_an_address_that_is_ours_and_young() -> None:

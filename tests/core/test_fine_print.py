@@ -2,7 +2,7 @@
 
 Each call has its fine print: whether it takes a token or is made once, whatever comes of it, which Refs come from
 its answer (``yields``) or from what is seen after it (``sees``), and with which describe and for how many seconds
-is waited before and after it.
+is waited before and after it. Whoever waits in vain for something that a person can help with gets advice.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from enireconcile.model import Expect, Look, Ref, Step
 from .test_golden import GOLDEN, planned
 
 NEVER = "never State.Name shutting-down or terminated"
+ADVISED = "with advice"
 STILL = f"{NEVER} or pending or running"
 FINE_PRINT = {
     "AllocateAddress": {
@@ -26,6 +27,7 @@ FINE_PRINT = {
     "AssignPrivateIpAddresses": {"once", "until DescribeNetworkInterfaces 60 s"},
     "AttachNetworkInterface": {
         "when DescribeNetworkInterfaces 600 s",
+        f"when DescribeNetworkInterfaces 600 s, {ADVISED}",
         f"when DescribeInstances 600 s, {STILL}",
         "until DescribeNetworkInterfaces 300 s",
         "sees network_interfaces attachment_id: Attachment.AttachmentId",
@@ -43,20 +45,29 @@ FINE_PRINT = {
         "security_groups id: GroupId, by its natural key",
     },
     "CreateTags": set(),
-    "DeleteNetworkInterface": {"when DescribeNetworkInterfaces 600 s", "until DescribeNetworkInterfaces 300 s"},
+    "DeleteNetworkInterface": {
+        f"when DescribeNetworkInterfaces 600 s, {ADVISED}",
+        "until DescribeNetworkInterfaces 300 s",
+    },
     "DeleteSecurityGroup": set(),
     "DeleteTags": set(),
     "DetachNetworkInterface": {
         f"when DescribeInstances 600 s, {STILL}",
-        "until DescribeNetworkInterfaces 600 s",
+        f"until DescribeNetworkInterfaces 600 s, {ADVISED}",
     },
     "DisassociateAddress": set(),
-    "ModifyAddressAttribute": {"when DescribeAddressesAttribute 600 s", "until DescribeAddressesAttribute 600 s"},
+    "ModifyAddressAttribute": {
+        f"when DescribeAddressesAttribute 600 s, {ADVISED}",
+        f"until DescribeAddressesAttribute 600 s, {ADVISED}",
+    },
     "ModifyInstanceAttribute": {f"when DescribeInstances 600 s, {NEVER}"},
     "ModifyInstanceMetadataOptions": {f"until DescribeInstances 600 s, {NEVER}"},
     "ModifyNetworkInterfaceAttribute": set(),
-    "ReleaseAddress": {"when DescribeAddressesAttribute 600 s"},
-    "ResetAddressAttribute": {"when DescribeAddressesAttribute 600 s", "until DescribeAddressesAttribute 600 s"},
+    "ReleaseAddress": {f"when DescribeAddressesAttribute 600 s, {ADVISED}"},
+    "ResetAddressAttribute": {
+        f"when DescribeAddressesAttribute 600 s, {ADVISED}",
+        f"until DescribeAddressesAttribute 600 s, {ADVISED}",
+    },
     "RevokeSecurityGroupEgress": set(),
     "RevokeSecurityGroupIngress": set(),
     "RunInstances": {
@@ -67,7 +78,7 @@ FINE_PRINT = {
             f"not_null(Attachment.NetworkCardIndex, `0`)==`{card}`].Attachment.AttachmentId | [0]"
             for card, index in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1))
         ),
-        "when DescribeNetworkInterfaces 600 s",
+        f"when DescribeNetworkInterfaces 600 s, {ADVISED}",
         f"until DescribeInstances 600 s, {NEVER}",
     },
     "StartInstances": {f"when DescribeInstances 600 s, {NEVER}", f"until DescribeInstances 600 s, {NEVER}"},
@@ -80,7 +91,7 @@ FINE_PRINT = {
 WAITS = {
     f"DescribeInstances 600 s, {NEVER}",
     "DescribeNetworkInterfaces 300 s",
-    "DescribeAddressesAttribute 600 s",
+    f"DescribeAddressesAttribute 600 s, {ADVISED}",
 }
 
 
@@ -113,7 +124,7 @@ def _sources(refs: Iterable[tuple[Ref, str]]) -> list[str]:
 
 def _waited(expect: Expect) -> str:
     never = "".join(f", never {path} {' or '.join(values)}" for path, values in expect.never)
-    return f"{expect.describe} {expect.timeout:g} s{never}"
+    return f"{expect.describe} {expect.timeout:g} s{never}{f', {ADVISED}' if expect.advice else ''}"
 
 
 def _looked(look: Look, address: str) -> str:

@@ -51,10 +51,10 @@ def over(*instances: str, index: int = 1, **more: Any) -> Words:
     return {"attachment": {"instances": list(instances), "device_index": index, "failover": failover}, **more}
 
 
-def refusals(words: Words, live: Words | None = None, known: Limits = KNOWN) -> list[str]:
+def refusals(words: Words, live: Words | None = None, known: Limits = KNOWN, *, prune: bool = False) -> list[str]:
     """What is refused, as ``path: message | hint``; nothing if there is a plan."""
     try:
-        plan_of(words, live, known=known)
+        plan_of(words, live, known=known, prune=prune)
     except SpecErrors as errors:
         return [f"{problem.path}: {problem.message} | {problem.hint}" for problem in errors.problems]
     return []
@@ -104,6 +104,7 @@ class Case:
     spec: Words
     live: Words
     refused: Sequence[str] = field(default=())
+    prune: bool = False
 
 
 SEATS = [
@@ -180,6 +181,29 @@ SEATS = [
         [
             f"{NETWORK}.eth2.attachment.network_card_index: c6in.32xlarge has 2 network cards | their "
             "indexes are 0 to 1"
+        ],
+    ),
+    Case(
+        "who is on a card that is none does not count beside",
+        spec(eth0=at(0), eth1=at(1, card=1), eth2=at(2)),
+        {},
+        [f"{NETWORK}.eth1.attachment.network_card_index: t3.micro has 1 network card | its index is 0"],
+    ),
+    Case(
+        "a smaller type, and two strangers who stay",
+        spec(
+            others={"web": {"image": "ami-12345678", "instance_type": "t3.micro", "on_change": "restart"}},
+            eth0=at(0),
+        ),
+        {
+            "instances": {
+                "web": {"instance_type": "t3.medium", "strangers": {1: "eni-stranger", 2: "eni-stronger"}}
+            },
+            "network_interfaces": {"eth0": {"at": "web 0"}},
+        },
+        [
+            "instances.web: t3.micro takes 2 interfaces, the spec attaches 1 to web beside 2 of others "
+            f"(eni-stranger, eni-stronger) | {FEWER}"
         ],
     ),
     Case(
@@ -326,6 +350,33 @@ ADDRESSES = [
         },
     ),
     Case(
+        "one goes of too many, and the others are still too many",
+        spec(eth0=at(0, secondary_private_ips=["172.31.0.50", "172.31.0.51"])),
+        {
+            "instances": {"web": {}},
+            "network_interfaces": {
+                "eth0": {"at": "web 0", "secondary": ["172.31.0.50", "172.31.0.51", "172.31.0.52"]}
+            },
+        },
+        [too_many("eth0.secondary_private_ips", 3)],
+    ),
+    Case(
+        "one goes of too many, and the others are not",
+        spec(eth0=at(0, secondary_private_ips=["172.31.0.50"])),
+        {
+            "instances": {"web": {}},
+            "network_interfaces": {"eth0": {"at": "web 0", "secondary": ["172.31.0.50", "172.31.0.51"]}},
+        },
+    ),
+    Case(
+        "on a type without IPv6 one comes of IPv4",
+        spec("m1.small", eth0=at(0, secondary_private_ips=["172.31.0.50"])),
+        {
+            "instances": {"web": {"instance_type": "m1.small"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}},
+        },
+    ),
+    Case(
         "one floats away to another interface, which is full with it",
         spec(
             eth0=at(0, secondary_private_ips=[]), eth1=at(1, secondary_private_ips=["172.31.0.50"])
@@ -342,6 +393,21 @@ ADDRESSES = [
         ),
         {
             "instances": {"web": {}},
+            "network_interfaces": {
+                "eth0": {"at": "web 0", "secondary": ["172.31.0.50"]},
+                "eth1": {"at": "web 1", "secondary": ["172.31.0.51"]},
+            },
+        },
+        [crowded("eth0"), crowded("eth1")],
+    ),
+    Case(
+        "two full interfaces change addresses while the type changes, which makes no room",
+        spec(
+            others={"web": {"image": "ami-12345678", "instance_type": "t3.micro", "on_change": "restart"}},
+            eth0=at(0, secondary_private_ips=["172.31.0.51"]), eth1=at(1, secondary_private_ips=["172.31.0.50"])
+        ),
+        {
+            "instances": {"web": {"instance_type": "t2.micro"}},
             "network_interfaces": {
                 "eth0": {"at": "web 0", "secondary": ["172.31.0.50"]},
                 "eth1": {"at": "web 1", "secondary": ["172.31.0.51"]},
@@ -420,6 +486,20 @@ FURTHER = [
         [
             f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"
             for where in ("eth0.ipv4_prefix_count", "eth1.ipv6_prefix_count")
+        ],
+    ),
+    Case(
+        "prefixes by list on a type without",
+        spec(
+            "t2.micro",
+            **dual(
+                eth0=at(0, ipv4_prefixes=["10.3.0.16/28"]), eth1=at(1, ipv6_prefixes=["2001:db8:0:0:1::/80"])
+            ),
+        ),
+        {},
+        [
+            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"
+            for where in ("eth0.ipv4_prefixes", "eth1.ipv6_prefixes")
         ],
     ),
     *(
@@ -624,6 +704,59 @@ SUBNETS = [
         },
     ),
     Case(
+        "one that floats makes no room for another one that comes with it",
+        spec(
+            eth0=at(0), a={"secondary_private_ips": []},
+            b={"secondary_private_ips": ["172.31.0.50", "172.31.0.60"]},
+        ),
+        {
+            **LIVE_WEB,
+            "network_interfaces": {"eth0": {"at": "web 0"}, "a": {"secondary": ["172.31.0.50"]}, "b": {}},
+            "free": {"subnet-a": 0},
+        },
+        [no_room("b", 0, 1)],
+    ),
+    Case(
+        "what is given back in another subnet makes no room in this one",
+        spec(
+            others={"web": {"image": "ami-12345678", "instance_type": "t3.micro", "on_change": "restart"}},
+            eth0=at(0, subnet={"tags": {"Name": "dual"}}, secondary_private_ips=[]),
+            eth1=at(1, subnet={"tags": {"Name": "generous"}}, secondary_private_ip_count=1),
+        ),
+        {
+            "instances": {"web": {"instance_type": "t2.micro"}},
+            "network_interfaces": {
+                "eth0": {"at": "web 0", "subnet": "subnet-dual", "secondary": ["10.3.0.50"]},
+                "eth1": {"at": "web 1", "subnet": "subnet-generous"},
+            },
+            "free": {"subnet-generous": 0},
+        },
+        [f"{NETWORK}.eth1.subnet: subnet-generous has 0 free addresses, the plan takes 1 | {OTHER_SUBNET}"],
+    ),
+    *(
+        Case(
+            f"what goes makes room for {words}",
+            spec(eth0=at(0), new={"private_ip": "172.31.0.40", "secondary_private_ips": ips}),
+            {
+                **LIVE_WEB,
+                "network_interfaces": {
+                    "eth0": {"at": "web 0"},
+                    "old": {
+                        "private_ip": "172.31.0.40", "secondary": ["172.31.0.41"],
+                        "ipv4_prefixes": ["172.31.1.0/28"],
+                    },
+                },
+                "free": {"subnet-a": 0},
+            },
+            refused,
+            prune=True,
+        )
+        for words, ips, refused in (
+            ("what comes in its place", [f"172.31.2.{number}" for number in range(17)], []),
+            ("one less", [f"172.31.2.{number}" for number in range(18)], [no_room("new", 0, 1)]),
+        )
+    ),
+    Case(
         "what is given back may come too late",
         spec(eth0=at(0), a={"secondary_private_ips": []}, b={"secondary_private_ip_count": 1}),
         {
@@ -642,7 +775,7 @@ SUBNETS = [
             "free": {"subnet-a": 0},
         },
     ),
-]
+]  # fmt: skip
 
 
 def alike(known: Limits) -> Limits:
@@ -654,7 +787,7 @@ def alike(known: Limits) -> Limits:
     "case", [*SEATS, *FAILOVERS, *ADDRESSES, *FURTHER, *TYPE_NAMES, *SUBNETS], ids=lambda case: case.situation
 )
 def test_refused_before_anything_changes(case: Case) -> None:
-    assert refusals(case.spec, case.live, alike(KNOWN)) == list(case.refused)
+    assert refusals(case.spec, case.live, alike(KNOWN), prune=case.prune) == list(case.refused)
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -805,6 +938,28 @@ def test_a_full_interface_gives_back_before_it_takes(known: Limits, needs: list[
     plan = plan_of(REPLACED, REPLACED_LIVE, known=known)
     [adding] = [step for step in plan.steps if step.call == "AssignPrivateIpAddresses"]
     assert sorted(adding.needs) == needs
+
+
+def test_where_one_just_fits_beside_it_nobody_waits() -> None:
+    """For a moment the interface has all three that the type takes."""
+    three = LiveInstanceType("t3.micro", (2,), 2, 3, 2)
+    plan = plan_of(REPLACED, REPLACED_LIVE, known=Limits(types={three.name: three}))
+    assert [step.needs for step in plan.steps] == [frozenset(), frozenset()]
+
+
+def test_a_full_interface_keeps_no_other_one_waiting() -> None:
+    """The one beside it has room."""
+    words = spec(
+        eth0=at(0, secondary_private_ips=["172.31.0.51"]), eth1=at(1, secondary_private_ips=["172.31.0.61"])
+    )
+    live = {
+        "instances": {"web": {}},
+        "network_interfaces": {"eth0": {"at": "web 0", "secondary": ["172.31.0.50"]}, "eth1": {"at": "web 1"}},
+    }
+    told = {(step.call, step.address[-4:]): step for step in plan_of(words, live, known=KNOWN).steps}
+    goes, comes = told["UnassignPrivateIpAddresses", "eth0"], told["AssignPrivateIpAddresses", "eth0"]
+    beside = told["AssignPrivateIpAddresses", "eth1"]
+    assert [[*step.needs] for step in (comes, goes, beside)] == [[goes.id], [], []]
 
 
 def test_addresses_go_before_the_type_changes_and_come_after_it() -> None:
@@ -1069,6 +1224,5 @@ def test_the_most_at_once_is_exact_beyond_the_room_only() -> None:
     drafted = draft(loaded, live_of(REPLACED_LIVE, loaded))
     steps = plan_of(REPLACED, REPLACED_LIVE, known=KNOWN).steps
     case = limits.Case(loaded, drafted.live, drafted.world, steps, KNOWN)
-    one = lambda step: int(step.call.startswith("Assign"))  # noqa: E731
-    back = lambda step: int(step.call.startswith("Unassign"))  # noqa: E731
+    one, back = ({step.id: int(step.call.startswith(word)) for step in steps} for word in ("Assign", "Unassign"))
     assert (case.most(one, back, 1), case.most(one, back, 0)) == (1, 0)

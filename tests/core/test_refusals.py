@@ -83,6 +83,8 @@ PRIMARIES = [
 
 ADAPTER: Words = {"subnet": ZONE_A, "interface_type": "efa"}
 AT_REST = "EC2 attaches and detaches efa interfaces on stopped instances only, and"
+RESTARTED: Words = {"instance_type": "m5.large", "on_change": "restart"}
+STOPPED_OR_NOT: Words = {"state": "stopped", "lifecycle": {"ignore": ["state"]}}
 ADAPTERS = [
     Case(
         "an adapter is to come to an instance that runs",
@@ -121,6 +123,26 @@ ADAPTERS = [
         f"network_interfaces.eth1: {AT_REST} web is running",
         "set `state: stopped` for instances.web, apply, and set it back",
     ),
+    *(
+        Case(
+            f"an adapter is to leave an instance that {words}",
+            web({**WEB, **row}, eth0=at(0), efa=ADAPTER),
+            {
+                "instances": {"web": {}},
+                "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa", "at": "web 1"}},
+            },
+            f"network_interfaces.efa: {AT_REST} web is running",
+            "set `state: stopped` for instances.web, apply, and set it back",
+        )
+        for words, row in (
+            ("restarts for another type only, and has the right one", {"on_change": "restart"}),
+            (
+                "would restart for another type, which is ignored",
+                {**RESTARTED, "lifecycle": {"ignore": ["instance_type"]}},
+            ),
+            ("would be stopped, but for its state that is ignored", STOPPED_OR_NOT),
+        )
+    ),
 ]
 
 
@@ -129,6 +151,18 @@ def test_what_ec2_never_detaches_is_not_detached(case: Case) -> None:
     with pytest.raises(UnsupportedError) as raised:
         plan_of(case.spec, case.live)
     assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
+
+
+def test_an_adapter_leaves_while_its_instance_restarts() -> None:
+    """It stops for another type, and is as good as one that is to be stopped."""
+    words = web({**WEB, **RESTARTED}, eth0=at(0), efa=ADAPTER)
+    live: Words = {
+        "instances": {"web": {}},
+        "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa", "at": "web 1"}},
+    }
+    stop, *others = plan_of(words, live).steps
+    [detach] = [step for step in others if step.call == "DetachNetworkInterface"]
+    assert (stop.call, [*detach.needs]) == ("StopInstances", [stop.id])
 
 
 GOING = [
@@ -151,6 +185,14 @@ GOING = [
         "an instance is to be launched, and its primary interface is on another one and may stay there",
         web(eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}, eth1=at(1)),
         {"network_interfaces": {"eth0": {"at": "i-other 1"}, "eth1": {}}},
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
+        "i-other, and its attachment is ignored",
+        "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",
+    ),
+    Case(
+        "an instance is to be launched, and both its interfaces are elsewhere",
+        web(aux=at(1), eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}),
+        {"network_interfaces": {"aux": {"at": "i-third 1"}, "eth0": {"at": "i-other 1"}}},
         "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
         "i-other, and its attachment is ignored",
         "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",

@@ -6,13 +6,13 @@ import io
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import click
 import pytest
 
-from enireconcile.model import Action, Outcome, Plan, Report, Status
+from enireconcile.model import Action, Outcome, Plan, Report, Status, Trace, Traces
 from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable, report_json, report_text
 
 from .worlds import Words, plan_of
@@ -20,6 +20,8 @@ from .worlds import Words, plan_of
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
 SCRIPT = "password=hunter2"
 SHA256_OF_SCRIPT = "sha256:42c842031e73fa74cb753b09101a15f4c0d7844be5f37bfa4af9b9ac435c6ca4"
+# What could steer a terminal: escape, 8-bit CSI, backspace, carriage return, line break, delete, a bidi override.
+NASTY = "\x1b[2Ka\x9b2Kb\x08c\rd\ne\x7ff\u202eg\u2028h"
 MIXED: Words = {
     "tags": {"Project": "blog"},
     "security_groups": {
@@ -230,6 +232,18 @@ def test_rules_and_warnings_have_colours_too(mixed: Plan) -> None:
     assert (rules, warnings) == (["\x1b[32m+ ", "\x1b[31m- "], ["\x1b[33m"])
 
 
+def test_what_the_eye_shall_find_first_is_bold(mixed: Plan) -> None:
+    """The stack, each resource, and what comes of it all."""
+    bold = [click.unstyle(line) for line in plan_text(mixed).splitlines() if "\x1b[1m" in line]
+    assert [line.split()[:2] for line in bold] == [
+        ["lab", "(account"],
+        *([sign, address] for sign, address in (line.split()[:2] for line in bold[1:-1])),
+        ["Plan:", "3"],
+    ]
+    assert len(bold) == len(mixed.differing) + 2
+    assert "\x1b[1m" in report_text(report("converged"))
+
+
 def test_there_is_colour_for_a_terminal_and_none_for_a_pipe(mixed: Plan) -> None:
     text = plan_text(mixed)
     assert ("\x1b[" in text, "\x1b" in piped(text)) == (True, False)
@@ -249,12 +263,43 @@ def test_what_is_left_over_is_told_even_if_nothing_is_to_be_done() -> None:
     ]
 
 
+# Somewhere else it was two hours later, and a moment after the full second.
+MOMENT = datetime(2026, 1, 2, 5, 4, 5, 678900, timezone(timedelta(hours=2)))
+TRACES = Traces({("security_groups.web", "ingress"): Trace(f"bob{NASTY}", MOMENT, f"Authorize{NASTY}")})
+
+
+def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
+    """In UTC, in a dim line below the last one of the field; of all others nothing is known."""
+    nasty = printable(NASTY)
+    words = f"by bob{nasty}, 2026-01-02 03:04:05 UTC (Authorize{nasty})"
+    lines = piped(plan_text(mixed, TRACES)).splitlines()
+    [place] = [index for index, line in enumerate(lines) if line == f"{' ' * 13}{words}"]
+    assert lines[place - 1].startswith("    ingress  - tcp 22")
+    assert lines[:place] + lines[place + 1 :] == piped(plan_text(mixed)).splitlines()
+    assert f"\x1b[2m{words}" in plan_text(mixed, TRACES)
+
+
+def test_who_it_was_in_json(mixed: Plan) -> None:
+    """Of every field, or that it is not known; and nothing of it where nobody asked."""
+    found = {
+        (change["address"], field["field"]): field["who"]
+        for change in plan_json(mixed, {}, TRACES)["changes"]
+        for field in change["fields"]
+    }
+    known = found.pop(("security_groups.web", "ingress"))
+    assert known == {"user": f"bob{NASTY}", "time": "2026-01-02T03:04:05Z", "event": f"Authorize{NASTY}"}
+    assert set(found.values()) == {None}
+
+
 def test_a_part_of_a_stack_is_told_as_one(mixed: Plan) -> None:
     """By the words of --target, in text and in JSON, for plans and reports; a whole stack says nothing of it."""
     part = plan_of(
         {"elastic_ips": {"one": {}, "two": {}}}, {"elastic_ips": {"one": {}}}, targets=["elastic_ips.one"]
     )
     assert " these 1 resource" in piped(plan_text(part))
+    two = replace(part, targets=("elastic_ips.one", NASTY))
+    assert piped(plan_text(two)).splitlines()[1].startswith("  only elastic_ips.one, \\x1b[2Ka")
+    assert piped(plan_text(part)).splitlines()[1] == "  only elastic_ips.one, and what that needs"
     assert plan_json(part, {})["targets"] == ["elastic_ips.one"]
     assert report_json(report("unchanged", targets=("elastic_ips.one",)))["targets"] == ["elastic_ips.one"]
     assert [told for told in (plan_json(mixed, {}), report_json(report("unchanged"))) if "targets" in told] == []
@@ -284,10 +329,6 @@ def test_a_flag_that_changes_is_no_move() -> None:
         "~ network_interfaces.eth0  eni-eth0  update  [safe]",
         "    attachment  web, index 0, deleted on termination → web, index 0",
     ]
-
-
-# What could steer a terminal: escape, 8-bit CSI, backspace, carriage return, line break, delete, a bidi override.
-NASTY = "\x1b[2Ka\x9b2Kb\x08c\rd\ne\x7ff\u202eg\u2028h"
 
 
 def test_control_characters_of_the_world_are_never_printed_raw() -> None:

@@ -50,12 +50,12 @@ def again(plan: Plan) -> Plan:
 # ---- there and back
 
 
-@pytest.mark.parametrize("triple", GOLDEN.values(), ids=GOLDEN)
-def test_every_plan_comes_back_as_it_was(triple: dict[str, Any]) -> None:
+def test_every_plan_comes_back_as_it_was() -> None:
     """Word by word; and equal, unless it has a secret."""
-    plan = planned(triple)
-    assert encode(again(plan)) == encode(plan)
-    assert again(plan) == plan or "Sealed" in file_of(plan)
+    for situation, triple in GOLDEN.items():
+        plan = planned(triple)
+        assert encode(again(plan)) == encode(plan), situation
+        assert again(plan) == plan or "Sealed" in file_of(plan), situation
 
 
 def test_a_secret_is_its_hash() -> None:
@@ -208,9 +208,9 @@ def against(saved: Plan, fresh: Plan, *, digest: str = "sha256:0") -> list[str]:
     return reasons_against(SavedPlan("lab.yaml", "sha256:0", saved), digest, fresh)
 
 
-@pytest.mark.parametrize("triple", GOLDEN.values(), ids=GOLDEN)
-def test_in_a_world_that_stands_still_it_is(triple: dict[str, Any]) -> None:
-    assert against(again(planned(triple)), planned(triple)) == []
+def test_in_a_world_that_stands_still_it_is() -> None:
+    for situation, triple in GOLDEN.items():
+        assert against(again(planned(triple)), planned(triple)) == [], situation
 
 
 def test_with_its_secrets_it_is() -> None:
@@ -271,6 +271,18 @@ def test_a_forged_file_is_no_plan_of_this_spec() -> None:
     forged = replace(plan, steps=(terminate, *plan.steps[1:]))
     [reason] = against(again(forged), plan)
     assert "TerminateInstances for " in reason
+
+
+def test_a_file_that_shows_less_than_it_does_is_no_plan_of_this_spec() -> None:
+    """Its calls are those that the spec asks for; what they change is not what a reader was shown."""
+    spec: Words = {"elastic_ips": {"a": {"tags": {"Role": "a"}, "reverse_dns": "a.example.com"}}}
+    plan = plan_of(spec, {"elastic_ips": {"a": {"tags": {"Role": "z"}}}})
+    [change] = plan.changes
+    shown = replace(change, fields=change.fields[:1])
+    [reason] = against(again(replace(plan, changes=(shown,))), plan)
+    assert reason.splitlines()[1:] == [
+        "    elastic_ips.a: update eipalloc-a (reverse_dns) then, update eipalloc-a (reverse_dns, tags) now"
+    ]
 
 
 MEANWHILE = [
