@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
+# What nobody loads need not be compiled; Python compiles the rest when it is first loaded.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format lint types layers bench mutants peers clean
@@ -14,7 +16,7 @@ demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and mendi
 	@$(BIN)/enireconcile sandbox -- $(BIN)/python docs/demo.py
 
 test: $(VENV)/dev.stamp ## Run all tests
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n auto --dist worksteal
 
 check: format lint types layers test ## All that must be green before a commit
 
@@ -36,9 +38,7 @@ bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (long)
 	@$(BIN)/python -m tests.mutants
 
-peers: $(VENV)/dev.stamp ## Let a real Ansible use the tests' EC2 (a Terraform that is installed does in make test)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev,peers]'
-	@$(BIN)/pytest -rs tests/test_ec2_ansible.py
+peers: $(VENV)/peers.stamp ## Install a real Ansible, for make test to try on the tests' EC2 (as it does a Terraform on the PATH)
 
 clean: ## Remove what make has made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
@@ -50,15 +50,20 @@ $(VENV)/bin/python:
 
 $(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "setting up $(VENV) (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox]'
+	@$(INSTALL) -e '.[sandbox]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "setting up $(VENV) for development (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev]'
+	@$(INSTALL) -e '.[sandbox,dev]'
 	@touch $@ $(VENV)/demo.stamp
 
 $(VENV)/mutants.stamp: $(VENV)/dev.stamp
 	@echo "adding mutmut to $(VENV) (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev,mutants]'
+	@$(INSTALL) -e '.[sandbox,dev,mutants]'
+	@touch $@
+
+$(VENV)/peers.stamp: $(VENV)/dev.stamp
+	@echo "adding Ansible to $(VENV) (once) …"
+	@$(INSTALL) -e '.[sandbox,dev,peers]'
 	@touch $@

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,13 +83,10 @@ def saved_in(text: str, file: str) -> Saved:
 
 
 def _words(text: str, name: str) -> dict[str, Any]:
-    try:
-        words = json.loads(text)
-    except (ValueError, RecursionError):
-        words = None
-    if not isinstance(words, dict):
-        raise GuardError(f"{name} is no plan file of enireconcile, or is cut short", hint=_AGAIN)
-    return words
+    with suppress(ValueError, RecursionError):
+        if isinstance(words := json.loads(text), dict):
+            return words
+    raise GuardError(f"{name} is no plan file of enireconcile, or is cut short", hint=_AGAIN)
 
 
 def _saved(words: Mapping[str, Any]) -> Saved:

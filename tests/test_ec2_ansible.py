@@ -155,7 +155,7 @@ def play(tmp_path: Path) -> Play:
     """Plays a playbook against a server, in a directory of its own, knowing nothing of the user's settings."""
     binary = command()
     if binary is None:
-        pytest.skip("no ansible-playbook beside this Python or on the PATH")
+        pytest.skip("no ansible-playbook beside this Python or on the PATH; `make peers` installs one")
     nothing, playbook = tmp_path / "ansible.cfg", tmp_path / "playbook.yaml"
     nothing.touch()
     environment = {
@@ -163,7 +163,6 @@ def play(tmp_path: Path) -> Play:
         "HOME": str(tmp_path),
         "TMPDIR": str(tmp_path),
         "LC_ALL": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
         "AWS_REGION": "us-east-1",

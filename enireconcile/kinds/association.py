@@ -80,14 +80,15 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
 class _Place:
     """The private address that an Elastic IP shall lead to, and the Elastic IP that will be there by then.
 
-    ``address`` is that of an interface of the spec, and the id of any other one. ``private_ip`` is None for the
-    primary address. What comes over from another interface brings its slot and its Elastic IP along.
+    ``address`` is that which the interface has in the spec, or would have. ``private_ip`` is None for the primary
+    address. ``slots`` is empty while there is nothing that others could be in. What comes over from another
+    interface brings its slot and its Elastic IP along.
     """
 
     address: str
     id: Id
     private_ip: str | None
-    slot: str
+    slots: frozenset[str]
     live: LiveNetworkInterface | None
     holder: str | None
 
@@ -97,14 +98,15 @@ def _place(association: Mapping[str, Any], world: World) -> _Place:
     private_ip: str | None = association.get("private_ip")
     live = world.interface(named)
     ours = named in world.document.network_interfaces
-    address = f"{_INTERFACES}.{named}" if ours else named
+    address = f"{_INTERFACES}.{named}"
     interface_id = world.id_of(address) if ours else named
     giver = givers(named, world).get(private_ip) if ours and private_ip is not None else None
     there = giver or live
     if there is None:
-        return _Place(address, interface_id, private_ip, target_slot(address, private_ip), None, None)
+        return _Place(address, interface_id, private_ip, frozenset(), None, None)
     spot = (there.id, private_ip or there.private_ip)
-    return _Place(address, interface_id, private_ip, target_slot(*spot), live, _holder(there, spot, world))
+    slots = frozenset({target_slot(*spot)})
+    return _Place(address, interface_id, private_ip, slots, live, _holder(there, spot, world))
 
 
 def _holder(live: LiveNetworkInterface, spot: tuple[str, str], world: World) -> str | None:
@@ -142,7 +144,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         # A fresh address is there before the instance boots; one in use moves when its new place can answer.
         after=frozenset(there | ({attached(place.address)} if moving else set())),
         brings=frozenset(() if moving else {addressed(place.address)}),
-        claims=frozenset({place.slot}),
+        claims=place.slots,
         frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
         displaces=displaced is not None,
         when=(*_still_held(moving), *_still_as_seen(place)),

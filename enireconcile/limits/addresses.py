@@ -172,21 +172,21 @@ def in_subnets(case: Case) -> Iterator[Finding]:
 
 
 def _wanted(subnet: str, free: int, case: Case) -> int:
-    here = [step for step in case.steps if _subnet(step, case) == subnet]
-    return case.most(
-        {step.id: _taken(step, case) for step in here}, {step.id: _given(step, case) for step in here}, free
+    taken, given = (
+        {step.id: n for step in case.steps if (n := count(step, case)) and _subnet(step, case) == subnet}
+        for count in (_taken, _given)
     )
+    return case.most(taken, given, free)
 
 
 def _subnet(step: Step, case: Case) -> str:
-    """The subnet whose addresses a call takes or gives back; empty where it does neither."""
+    """The subnet whose addresses a call takes or gives back."""
     if step.call == "CreateNetworkInterface":
         return str(step.params["SubnetId"])
-    named = step.params.get("NetworkInterfaceId")
+    named = step.params["NetworkInterfaceId"]
     if isinstance(named, Ref):
-        return str(case.births[named.address].params["SubnetId"]) if named.address in case.births else ""
-    record = case.interfaces.get(named or "")
-    return record.subnet_id if record else ""
+        return str(case.births[named.address].params["SubnetId"])
+    return case.interfaces[named].subnet_id
 
 
 def _taken(step: Step, case: Case) -> int:

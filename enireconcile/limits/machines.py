@@ -116,7 +116,7 @@ def _standing(address: str, live: LiveInstance, case: Case) -> Machine:
 def _seat(params: Mapping[str, Any], case: Case) -> Seat:
     """Of the parameters of an attach, or of one interface of a launch."""
     interface = case.about(params)
-    return Seat(params.get("NetworkCardIndex", 0), params["DeviceIndex"], interface, case.type_of(interface))
+    return Seat(params["NetworkCardIndex"], params["DeviceIndex"], interface, case.type_of(interface))
 
 
 def _seat_of(occupant: Occupant, case: Case) -> Seat:

@@ -16,6 +16,7 @@ ZONE_A: Words = {"default_for_az": "us-east-1a"}
 ETH0: Words = {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index": 0}}
 WEB: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
 STRANGER = "eni-11111111"
+ANOTHER_TYPE = "choose an interface of another type"
 TWINS = "one Elastic IP for each private IP; choose another"
 
 
@@ -72,6 +73,25 @@ REFUSED = [
         leading(one=to(STRANGER, "172.31.0.90")),
         {},
         at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"),
+    ),
+    Case(
+        "an interface of ours has no address, and is told by its id",
+        leading(
+            {"network_interfaces": {"rdma": {"subnet": ZONE_A, "interface_type": "efa-only"}}},
+            one=to("eni-22222222"),
+        ),
+        {"network_interfaces": {"rdma": {"id": "eni-22222222", "interface_type": "efa-only", "private_ip": ""}}},
+        at("one", f"network_interfaces.rdma is efa-only and has no IP address | {ANOTHER_TYPE}", ""),
+    ),
+    Case(
+        "the primary address that an interface is to have is named once, and once meant",
+        leading(
+            {"network_interfaces": {"eth0": {"subnet": ZONE_A, "private_ip": "172.31.0.50"}}},
+            one=to("eth0", "172.31.0.50"),
+            two=to("eni-22222222"),
+        ),
+        ADOPTED_LIVE,
+        at("two", f"the primary address of eth0 has elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "a service manages it",

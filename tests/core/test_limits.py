@@ -1053,6 +1053,12 @@ RULE_WARNINGS = [
         [f"security_groups.web: 61 ingress rules for IPv4; {QUOTA}"],
     ),
     (
+        "old rules of egress count instead of what a group is born with",
+        group("egress", *({**rule, "destinations": rule["sources"]} for rule in rule_words(61))),
+        {"security_groups": {"web": {"egress": [f"tcp {port} 10.0.0.0/8" for port in range(1, 61)]}}},
+        [f"security_groups.web: 61 egress rules for IPv4; {QUOTA}"],
+    ),
+    (
         "a group that gets no rules is left alone",
         {**group("ingress", *rule_words(61)), "tags": {"a": "b"}},
         {"security_groups": {"web": {"ingress": [f"tcp {port} 10.0.0.0/8" for port in range(1, 62)]}}},
@@ -1098,6 +1104,18 @@ def test_groups_times_rules_have_an_end(count: int, refused: bool) -> None:
     assert refusals(words) == (expected if refused else [])
 
 
+def test_rules_that_go_do_not_multiply() -> None:
+    """Of two groups on an interface one has 500 other rules when all is done, and 1000 only on the way."""
+    eth0 = {"subnet": ZONE_A, "security_groups": ["web", "sg-12345678"]}
+    rows = {
+        "ingress": rule_words(500),
+        "egress": [{"protocol": "tcp", "ports": 1, "destinations": ["10.0.0.0/8"]}],
+    }
+    words = {"security_groups": {"web": rows}, "network_interfaces": {"eth0": eth0}}
+    old = {"ingress": [f"udp {port} 10.0.0.0/8" for port in range(1, 501)], "egress": ["udp 1 10.0.0.0/8"]}
+    assert refusals(words, {"security_groups": {"web": old}}) == []
+
+
 LISTED = group("ingress", *rule_words(50), {"protocol": "tcp", "ports": 99, "sources": ["pl-12345678"]})
 
 
@@ -1121,6 +1139,12 @@ LISTED = group("ingress", *rule_words(50), {"protocol": "tcp", "ports": 99, "sou
 def test_a_prefix_list_counts_as_all_that_it_may_have(lists: Mapping[str, int], warnings: list[str]) -> None:
     known = Limits(prefix_lists=lists, read=frozenset({"DescribeManagedPrefixLists"}))
     assert list(plan_of(LISTED, known=known).warnings) == warnings
+
+
+def test_a_prefix_list_that_cannot_be_seen_counts_as_one() -> None:
+    """With it there are as many as usual."""
+    words = group("ingress", *rule_words(59), {"protocol": "tcp", "ports": 99, "sources": ["pl-12345678"]})
+    assert plan_of(words).warnings == ()
 
 
 SIX = [f"sg-{number:08x}" for number in range(6)]

@@ -13,7 +13,16 @@ import click
 import pytest
 
 from enireconcile.model import Action, Outcome, Plan, Report, Status, Trace, Traces
-from enireconcile.report import asides_text, dumps, plan_json, plan_text, printable, report_json, report_text
+from enireconcile.report import (
+    asides_text,
+    change_words,
+    dumps,
+    plan_json,
+    plan_text,
+    printable,
+    report_json,
+    report_text,
+)
 
 from .worlds import Words, plan_of
 
@@ -277,6 +286,8 @@ def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
     assert lines[place - 1].startswith("    ingress  - tcp 22")
     assert lines[:place] + lines[place + 1 :] == piped(plan_text(mixed)).splitlines()
     assert f"\x1b[2m{words}" in plan_text(mixed, TRACES)
+    [change] = [change for change in mixed.changes if change.address == "security_groups.web"]
+    assert change_words(change, TRACES) == [*change_words(change), words]
 
 
 def test_who_it_was_in_json(mixed: Plan) -> None:
@@ -606,9 +617,13 @@ def test_a_failure_without_words_is_told_without_words(mixed: Plan) -> None:
         ("locked", "31"),
     ],
 )
-def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(outcome: str, colour: str) -> None:
-    """The colour is what is seen first."""
-    assert report_text(report(outcome)).startswith(f"\x1b[{colour}m")
+def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(
+    outcome: str, colour: str, mixed: Plan
+) -> None:
+    """The colour is what is seen first, whether anything was done or not."""
+    done = Outcome(mixed.steps[0], Status.DONE, acted=True)
+    for told in (report(outcome), report(outcome, done)):
+        assert report_text(told).startswith(f"\x1b[{colour}m")
 
 
 @pytest.mark.parametrize(

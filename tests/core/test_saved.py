@@ -104,6 +104,17 @@ def test_the_file_says_what_it_is_and_who_wrote_it() -> None:
     assert [plan["file"] for plan in words["plans"]] == ["specs/lab.yaml"]
 
 
+def test_the_file_can_be_read_by_people() -> None:
+    """A line for each thing, and a strange name of a file does nothing to the terminal."""
+    assert file_of(plan_of(STORY)).splitlines()[:3] == [
+        "{",
+        f' "kind": "{"enireconcile plan"}",',
+        f' "format": {FORMAT},',
+    ]
+    with pytest.raises(GuardError, match=r"^a\\x1b\[2J\.json is no plan file"):
+        saved_in("", "a\x1b[2J.json")
+
+
 def test_several_plans_and_the_flags_that_made_them() -> None:
     other = replace(plan_of(STORY), stack="other")
     saved = saved_in(file_of(plan_of(STORY), other, prune=True), "plan.json")

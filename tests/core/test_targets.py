@@ -317,6 +317,9 @@ def test_the_fingerprint_is_that_of_the_part() -> None:
     part = ["elastic_ips.free"]
     empty, other = plan_of(STACK, targets=part), plan_of(STACK, {"elastic_ips": {"db": {}}}, targets=part)
     assert empty.fingerprint == other.fingerprint
+    spec: Words = {"network_interfaces": {"eth0": eni(private_ip="172.31.0.50")}, "elastic_ips": {"free": {}}}
+    made, replaced = plan_of(spec, targets=part), plan_of(spec, {"network_interfaces": {"eth0": {}}}, targets=part)
+    assert made.fingerprint == replaced.fingerprint
     assert empty.fingerprint != plan_of(STACK, {"elastic_ips": {"free": {}}}, targets=part).fingerprint
 
 

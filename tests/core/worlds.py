@@ -420,13 +420,19 @@ def _other_tags(tags: Mapping[str, str], address: str) -> dict[str, str]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    """A step in a line, its parameters, and what it waits for before and after the call."""
+    """A step in a line, its parameters, and what it waits for before and after the call.
+
+    One that displaces can take a place that is not free yet.
+    """
     needs = " ".join(sorted(step.needs, key=lambda need: int(need[1:])))
     after = f", after {needs}" if needs else ""
+    displaces = ", displaces" if step.displaces else ""
     told: dict[str, Any] = {
-        "step": f"{step.id} {step.call} for {step.address}, {step.impact}{after}",
+        "step": f"{step.id} {step.call} for {step.address}, {step.impact}{displaces}{after}",
         "params": {
-            key: _param(key, value, step.address) for key, value in step.params.items() if value != _OPTIONS
+            key: _param(key, value, step.address)
+            for key, value in step.params.items()
+            if (key, value) != ("MetadataOptions", _OPTIONS)
         },
     }
     if step.when:
