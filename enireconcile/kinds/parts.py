@@ -64,7 +64,7 @@ def tag_steps(item: Item, world: World) -> list[Step]:
             call="CreateTags",
             params={"Resources": [world.id_of(item.address)], "Tags": as_tag_list(changed)},
             address=item.address,
-            brings=frozenset({adopted(item.address)} if item.address in world.adopting else ()),
+            brings=frozenset({adopted(item.address)}),
         )
     ]
 

@@ -11,7 +11,7 @@ from enireconcile.errors import Problem
 from enireconcile.kinds.base import World
 from enireconcile.model import Ref, Step
 from enireconcile.records import Limits, Live, LiveNetworkInterface, LiveSubnet
-from enireconcile.spec import Path, Spec
+from enireconcile.spec import EFA_TYPES, Path, Spec
 
 INTERFACES = "network_interfaces"
 ADDING = ("AssignPrivateIpAddresses", "AssignIpv6Addresses")
@@ -70,12 +70,12 @@ class Case:
         """The record of an interface of the spec, if it exists."""
         return self.world.record(interface, LiveNetworkInterface)
 
-    def type_of(self, interface: str) -> str:
-        """The type of an interface of the spec, as it is or will be."""
+    def is_adapter(self, interface: str) -> bool:
+        """Is an interface of the spec an Elastic Fabric Adapter, or will it be one?"""
         if birth := self.births.get(interface):
-            return str(birth.params.get("InterfaceType", "interface"))
+            return birth.params.get("InterfaceType") in EFA_TYPES
         record = self.record(interface)
-        return record.interface_type if record else "interface"
+        return record is not None and record.interface_type in EFA_TYPES
 
     @cached_property
     def interfaces(self) -> Mapping[str, LiveNetworkInterface]:

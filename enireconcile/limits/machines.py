@@ -18,12 +18,15 @@ _FEWER = "attach fewer, or choose a type that takes more"
 
 @dataclass(frozen=True, order=True)
 class Seat:
-    """An interface on a card of an instance: its address where it is of the spec, else its id; and its type."""
+    """An interface on a card of an instance: its address where it is of the spec, else its id.
+
+    ``adapter`` says that it is an Elastic Fabric Adapter.
+    """
 
     card: int
     index: int
     interface: str
-    type: str = field(default="interface", compare=False)
+    adapter: bool = field(default=False, compare=False)
 
     @property
     def ours(self) -> bool:
@@ -116,12 +119,13 @@ def _standing(address: str, live: LiveInstance, case: Case) -> Machine:
 def _seat(params: Mapping[str, Any], case: Case) -> Seat:
     """Of the parameters of an attach, or of one interface of a launch."""
     interface = case.about(params)
-    return Seat(params["NetworkCardIndex"], params["DeviceIndex"], interface, case.type_of(interface))
+    return Seat(params["NetworkCardIndex"], params["DeviceIndex"], interface, case.is_adapter(interface))
 
 
 def _seat_of(occupant: Occupant, case: Case) -> Seat:
     interface = case.interface(occupant.network_interface_id)
-    return Seat(occupant.network_card_index, occupant.device_index, interface, occupant.interface_type)
+    adapter = occupant.interface_type in EFA_TYPES
+    return Seat(occupant.network_card_index, occupant.device_index, interface, adapter)
 
 
 def _new_type(address: str, case: Case) -> str | None:
@@ -198,9 +202,7 @@ def unknown(machine: Machine, case: Case) -> Iterator[Finding]:
 def zones(machine: Machine, case: Case) -> Iterator[Finding]:
     """EC2 attaches within a zone. Of what does not exist yet, the spec's subnets have been compared."""
     for seat in machine.coming:
-        record = case.record(seat.interface)
-        name = seat.interface.partition(".")[2]
-        subnet = case.subnets.get(record.subnet_id if record else case.world.subnets.get(name, ""))
+        subnet = case.subnets.get(case.world.subnets[seat.interface.partition(".")[2]])
         if machine.zone and subnet is not None and subnet.zone != machine.zone:
             message = f"its zone is {subnet.zone}, but {machine.name} stands in {machine.zone}"
             hint = "an instance and all its interfaces stand in one Availability Zone"
@@ -237,7 +239,7 @@ def _room(machine: Machine, what: str, most: int, cards: range | tuple[int, ...]
 
 def adapters(machine: Machine, kind: LiveInstanceType, case: Case) -> Iterator[Finding]:
     """Elastic Fabric Adapters: on types that have them, one on each card. They do not fail over."""
-    there = [seat for seat in machine.seated if seat.type in EFA_TYPES]
+    there = [seat for seat in machine.seated if seat.adapter]
     taken = {seat.card: seat for seat in there if seat in machine.staying}
     for seat in there:
         if seat in machine.staying and not machine.retyped:
