@@ -84,6 +84,20 @@ REFUSED = [
         at("one", f"network_interfaces.rdma is efa-only and has no IP address | {ANOTHER_TYPE}", ""),
     ),
     Case(
+        "the primary address that an interface has, and will have no more",
+        leading(
+            {"network_interfaces": {"eth0": {"subnet": ZONE_A, "private_ip": "172.31.0.50"}}},
+            one=to("eni-22222222", "172.31.0.10"),
+        ),
+        ADOPTED_LIVE,
+        at(
+            "one",
+            "172.31.0.10 is no address of eni-22222222 | add it to the secondary_private_ips of "
+            "network_interfaces.eth0",
+            ".private_ip",
+        ),
+    ),
+    Case(
         "the primary address that an interface is to have is named once, and once meant",
         leading(
             {"network_interfaces": {"eth0": {"subnet": ZONE_A, "private_ip": "172.31.0.50"}}},

@@ -116,6 +116,12 @@ SEATS = [
         [f"{NETWORK}.eth2.attachment: t2.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
     ),
     Case(
+        "one more than the type takes, at launch, of interfaces that exist",
+        spec("t2.micro", eth0=at(0), eth1=at(1), eth2=at(2)),
+        {"network_interfaces": {"eth0": {}, "eth1": {}, "eth2": {}}},
+        [f"{NETWORK}.eth2.attachment: t2.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
+    ),
+    Case(
         "one more to an instance that lives, beside a stranger's",
         spec(eth0=at(0), eth2=at(2)),
         {
@@ -579,6 +585,15 @@ FURTHER = [
         ],
     ),
     Case(
+        "an adapter that exists, on a type that has none",
+        spec(eth0=at(0), eth1=at(1, interface_type="efa")),
+        {
+            "instances": {"web": {"state": "stopped"}},
+            NETWORK: {"eth0": {"at": "web 0"}, "eth1": {"interface_type": "efa"}},
+        },
+        [f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose a type that does"],
+    ),
+    Case(
         "an adapter on each card",
         spec("c6in.32xlarge", eth0=at(0, interface_type="efa"), eth1=at(1, card=1, interface_type="efa-only")),
         {},
@@ -1000,6 +1015,47 @@ def test_an_elastic_ip_that_cannot_wait_is_told() -> None:
     }
     live = {**REPLACED_LIVE, "elastic_ips": {"vip": {"at": "eth0", "private_ip": "172.31.0.50"}}}
     assert refusals(words, live) == [crowded("eth0")]
+
+
+# ---- addresses that EC2 chooses
+
+LISTS: Words = {"a": {"secondary_private_ips": ["172.31.0.50", "172.31.0.51"]}}
+CHANCES = [
+    ("a small subnet", LISTS, {}, 200, 2),
+    ("a large subnet", LISTS, {}, 201, 0),
+    ("a subnet of unknown size", LISTS, {}, None, 0),
+    ("the primary one is named, too", {"a": {**LISTS["a"], "private_ip": "172.31.0.40"}}, {}, 11, 0),
+    ("the interface is there", LISTS, {"a": {}}, 11, 0),
+    ("EC2 chooses them all", {"a": {"secondary_private_ip_count": 2}}, {}, 11, 0),
+    (
+        "others name some, too: here, elsewhere, and one that has all it wants",
+        {
+            **LISTS,
+            "b": {"secondary_private_ips": ["172.31.0.60", "172.31.0.61"]},
+            "c": {"secondary_private_ips": ["172.31.0.62"], "private_ip": "172.31.0.70"},
+            "d": {"secondary_private_ips": ["172.31.16.50"], "subnet": {"default_for_az": "us-east-1b"}},
+        },
+        {"b": {"secondary": ["172.31.0.60"]}},
+        300,
+        3,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "live", "free", "named"), [row[1:] for row in CHANCES], ids=[row[0] for row in CHANCES]
+)
+def test_an_address_that_ec2_may_well_take_from_the_spec(
+    interfaces: Words, live: Words, free: int | None, named: int
+) -> None:
+    """A chance of one in a hundred is worth a word; one of less is not."""
+    rows = {name: {"subnet": ZONE_A, **row} for name, row in interfaces.items()}
+    plan = plan_of({NETWORK: rows}, {NETWORK: live, "free": {"subnet-a": free}})
+    words = (
+        f"{NETWORK}.a: EC2 chooses its primary address among {free}, and may choose one of the {named} that the "
+        "spec names as secondary_private_ips; write a private_ip, too"
+    )
+    assert plan.warnings == ((words,) if named else ())
 
 
 # ---- groups and rules

@@ -123,6 +123,19 @@ ADAPTERS = [
         f"network_interfaces.eth1: {AT_REST} web is running",
         "set `state: stopped` for instances.web, apply, and set it back",
     ),
+    Case(
+        "an adopted interface is an adapter, which the spec does not say",
+        web(eth0=at(0), old={"adopt": "eni-22222222", **at(1)}),
+        {
+            "instances": {"web": {}},
+            "network_interfaces": {
+                "eth0": {"at": "web 0"},
+                "old": {"id": "eni-22222222", "found": True, "interface_type": "efa"},
+            },
+        },
+        f"network_interfaces.old: {AT_REST} web is running",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
     *(
         Case(
             f"an adapter is to leave an instance that {words}",

@@ -111,6 +111,7 @@ def test_the_file_can_be_read_by_people() -> None:
         f' "kind": "{"enireconcile plan"}",',
         f' "format": {FORMAT},',
     ]
+    assert encode({"plain": 1}) == {"plain": 1}
     with pytest.raises(GuardError, match=r"^a\\x1b\[2J\.json is no plan file"):
         saved_in("", "a\x1b[2J.json")
 
@@ -320,6 +321,15 @@ def test_all_that_makes_a_plan_what_it_is_is_in_its_fingerprint(instances: Words
     now = plan_of(spec, {"instances": instances, "network_interfaces": {"eth0": eth0, "eth1": {}, **interfaces}})
     assert then.fingerprint != now.fingerprint
     assert against(again(then), now) != []
+
+
+def test_what_is_compared_and_is_well_is_in_the_fingerprint_too() -> None:
+    """The call is the same; the other address is another one by now."""
+    spec: Words = {"elastic_ips": {"a": {"tags": {"Role": "a"}}, "b": {}}}
+    then, now = (
+        plan_of(spec, {"elastic_ips": {"a": {}, "b": {"id": each}}}) for each in ("eipalloc-1", "eipalloc-2")
+    )
+    assert (then.steps, then.fingerprint == now.fingerprint) == (now.steps, False)
 
 
 def test_plans_with_one_fingerprint_are_one_plan() -> None:

@@ -235,10 +235,10 @@ def test_what_must_go_first_comes_along() -> None:
         ("RevokeSecurityGroupIngress", "security_groups.right"),
         ("DeleteSecurityGroup", "security_groups.left"),
     ]
-    assert [(change.address, change.action, change.reason) for change in plan.changes] == [
-        ("network_interfaces.old", Action.DELETE, None),
-        ("security_groups.left", Action.DELETE, None),
-        ("security_groups.right", Action.UPDATE, "stays, but makes room"),
+    assert [(change.address, change.id, change.action, change.reason) for change in plan.changes] == [
+        ("network_interfaces.old", "eni-old", Action.DELETE, None),
+        ("security_groups.left", "sg-left", Action.DELETE, None),
+        ("security_groups.right", "sg-right", Action.UPDATE, "stays, but makes room"),
     ]
     assert [left.address for left in plan.leftovers] == [
         "network_interfaces.older",
