@@ -710,6 +710,12 @@ SUBNETS = [
         {"free": {"subnet-a": 1, "subnet-b": 1}},
     ),
     Case(
+        "of one subnet nothing is known, and another one is full",
+        spec(eth0=at(0), spare={"subnet": {"default_for_az": "us-east-1b"}}),
+        {"free": {"subnet-b": 0}},
+        [f"{NETWORK}.spare.subnet: subnet-b has 0 free addresses, the plan takes 1 | {OTHER_SUBNET}"],
+    ),
+    Case(
         "an address that floats is not a free one",
         spec(a={"secondary_private_ips": []}, b={"secondary_private_ips": ["172.31.0.50"]}, eth0=at(0)),
         {
@@ -1148,14 +1154,15 @@ def test_more_rules_than_any_account_takes_are_refused() -> None:
     ]
 
 
-@pytest.mark.parametrize(("count", "refused"), [(500, False), (501, True)])
+@pytest.mark.parametrize(("count", "refused"), [(500, False), (501, True), (1000, True)])
 def test_groups_times_rules_have_an_end(count: int, refused: bool) -> None:
     """Two groups on an interface: with more than 500 rules in one, no account could have both."""
-    eth0 = {"subnet": ZONE_A, "security_groups": ["web", "sg-12345678"]}
-    words = {**group("ingress", *rule_words(count)), "network_interfaces": {"eth0": eth0}}
+    row = {"subnet": ZONE_A, "security_groups": ["web", "sg-12345678"]}
+    words = {**group("ingress", *rule_words(count)), "network_interfaces": {"eth0": row, "eth1": row}}
     expected = [
-        f"{NETWORK}.eth0.security_groups: 2 groups, of which web has {count} rules | EC2's quotas of the two "
+        f"{NETWORK}.{name}.security_groups: 2 groups, of which web has {count} rules | EC2's quotas of the two "
         "multiply to 1000 at most"
+        for name in ("eth0", "eth1")
     ]
     assert refusals(words) == (expected if refused else [])
 

@@ -75,7 +75,7 @@ VALUES = st.recursive(
         | st.lists(items).map(tuple)
         | st.dictionaries(st.text(), items)
         | st.dictionaries(st.builds(Ref, st.text()), items)
-        | st.frozensets(st.text() | st.integers())
+        | st.frozensets(st.text() | st.integers() | st.builds(Ref, st.text()))
     ),
     max_leaves=8,
 )
