@@ -158,7 +158,7 @@ def _left(kept: Mapping[Leftover, str]) -> Iterator[str]:
 def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
     addresses = {left.address for left in kept}
     removed = {address: record for address, record in world.removed.items() if address not in addresses}
-    return replace(world, removed=removed) if kept else world
+    return replace(world, removed=removed)
 
 
 def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:

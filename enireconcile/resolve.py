@@ -247,7 +247,7 @@ def _choose_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[s
         if len(found) == 1:
             chosen[name] = found[0]
         elif found:
-            ids = ", ".join(instance.id for instance in found)
+            ids = ", ".join(sorted(instance.id for instance in found))
             problems.append(spec.problem(path, f"{len(found)} instances fit: {ids}", "name one of them by its id"))
         elif name in needed:
             hint = "see `aws ec2 describe-instances`; one that is terminated does not count"

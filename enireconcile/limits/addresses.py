@@ -191,7 +191,8 @@ def _subnet(step: Step, case: Case) -> str:
 
 def _taken(step: Step, case: Case) -> int:
     if step.call == "CreateNetworkInterface":
-        return _born(step, "IPv4") + _more_in(step)
+        # Prefixes come later.
+        return _born(step, "IPv4")
     if step.call == "AssignPrivateIpAddresses":
         return _asked(step.params, "IPv4") + _more_in(step) - len(_moved(step, case))
     return 0

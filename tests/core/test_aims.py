@@ -353,6 +353,15 @@ def test_an_address_that_a_service_uses_stays_with_it(spec: Words, prune: bool) 
     )
 
 
+def test_what_others_may_move_leaves_the_others_judged() -> None:
+    """Of two addresses that lead to nowhere one is ours to judge."""
+    words = leading(one=to(STRANGER), two=to("eni-99999999"))
+    words["elastic_ips"]["two"]["lifecycle"] = {"ignore": ["association"]}
+    assert refusals(words, {"elastic_ips": {"two": {}}}) == at(
+        "one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"
+    )
+
+
 def test_what_others_may_move_is_not_judged_any_more() -> None:
     """The interface is gone to which the address once led; where it leads is others' business since."""
     row = {"association": to(STRANGER), "lifecycle": {"ignore": ["association"]}}

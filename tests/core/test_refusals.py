@@ -613,6 +613,44 @@ def test_an_account_without_a_default_vpc_is_told_what_was_looked_for() -> None:
     ]
 
 
+def test_several_instances_fit() -> None:
+    """By tags, say; they are told in the order of their ids, however EC2 lists them."""
+    loaded = spec_of({"instances": {"fw": {"external": {"tags": {"Name": "fw"}}}}})
+    (first,) = live_of({"externals": {"fw": {"id": "i-1"}}}, loaded).externals["fw"]
+    found = (replace(first, id="i-2"), first)
+    with pytest.raises(SpecErrors) as raised:
+        make_plan(loaded, replace(live_of({}, loaded), externals={"fw": found}))
+    assert [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems] == [
+        "instances.fw.external: 2 instances fit: i-1, i-2; name one of them by its id"
+    ]
+
+
+def test_a_selector_is_looked_at_beside_one_that_is_wrong_otherwise() -> None:
+    """What is adopted is not there, and where it would be the spec does not say."""
+    interfaces = {"a": {"adopt": "eni-22222222"}, "b": {"subnet": {"cidr": "10.9.0.0/24"}}}
+    assert [line.partition(":")[0] for line in refusal({"network_interfaces": interfaces})] == [
+        "network_interfaces.a.adopt",
+        "network_interfaces.b.subnet",
+    ]
+
+
+def test_all_is_to_go_and_others_use_some_of_it() -> None:
+    """Groups of ours are named in strangers' rules, and the spec is empty: nothing goes."""
+    live: Words = {
+        "security_groups": {"a": {}, "b": {}, "c": {}},
+        "users": {"security_groups": {"other": {"ingress": ["tcp 22 sg-a", "tcp 22 sg-b"]}}},
+    }
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of({}, live, prune=True)
+    because = "EC2 would not delete it because of the rules of sg-other (other)"
+    assert raised.value.message.splitlines() == [
+        "this cannot be removed as long as others use it:",
+        f"  security_groups.a (sg-a): {because}",
+        f"  security_groups.b (sg-b): {because}",
+    ]
+    assert raised.value.hint == "change or remove those first"
+
+
 def test_no_image_fits() -> None:
     """A selector by name may find nothing that can be launched."""
     assert refusal(web(eth0=at(0)), images={"web": ()}) == [
