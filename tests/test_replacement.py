@@ -240,6 +240,18 @@ def test_a_primary_interface_is_replaced_with_its_instance_only(lab: Lab) -> Non
     lab.rests(wanted)
 
 
+def test_an_instance_is_not_ended_for_an_interface_that_cannot_be_made(lab: Lab) -> None:
+    """What its successor boots with comes first: a refusal costs nothing."""
+    wanted = spec(network_interfaces__eth0__private_ip="172.31.0.9")
+    wanted["instances"]["web"]["on_change"] = "replace"
+    old = lab.instance()["InstanceId"]
+    lab.house.strict.faults.add(Fail(action="CreateNetworkInterface", code="OperationNotPermitted"))
+    assert lab.house.apply(json.dumps(wanted)).outcome == "failed"
+    assert (lab.instance()["InstanceId"], lab.calls()) == (old, [])
+    lab.apply(wanted)
+    lab.rests(wanted)
+
+
 # ---- instances
 
 

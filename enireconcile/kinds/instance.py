@@ -411,7 +411,11 @@ def _stop(item: Item, world: World) -> Step:
 
 
 def _terminate(address: str, instance_id: str, world: World) -> Step:
-    """End an instance once none of the interfaces that we keep goes down with it."""
+    """End an instance once none of the interfaces that we keep goes down with it.
+
+    Where another one takes its place, what that boots with had better be there before.
+    """
+    boots = _interfaces_of(address.partition(".")[2], world) if address in world.replaced else ()
     held = [
         name
         for name, record in world.ours
@@ -426,6 +430,7 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
         address=address,
         impact=Impact.DESTRUCTIVE,
         after=frozenset({kept(instance_id)}),
+        rather=frozenset(settled(f"network_interfaces.{name}") for name, _, _ in boots),
         brings=frozenset({gone(address)}),
         frees=frozenset(interface_slot(name) for name in held),
         until=Expect(_DESCRIBE, instance_id, has=(("State.Name", ("terminated",)),), gone=True),
