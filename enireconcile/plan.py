@@ -101,7 +101,7 @@ class Draft:
         return limits.Case(self.spec, self.live, self.world, steps, known)
 
 
-def draft(spec: Spec, live: Live, *, prune: bool = False, targets: Collection[str] = ()) -> Draft:
+def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ()) -> Draft:
     """Resolve and diff. Raises what they raise.
 
     With ``prune``, what the stack owns and the spec no longer names is removed. With ``targets``, which are

@@ -29,7 +29,7 @@ class Resolved:
     leftovers: tuple[Leftover, ...]
 
 
-def resolve(spec: Spec, live: Live, *, prune: bool = False) -> Resolved:
+def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
     """With ``prune``, what the stack owns beyond the spec is to be removed instead of being left over.
 
     Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""

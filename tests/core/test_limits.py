@@ -1233,7 +1233,7 @@ def test_groups_of_an_interface(live: Words, quota: int | None, refused: bool) -
 
 def asked(words: Words, live: Words | None = None) -> Questions:
     loaded = spec_of(words)
-    return draft(loaded, live_of(live or {}, loaded)).questions
+    return draft(loaded, live_of(live or {}, loaded), prune=False).questions
 
 
 QUESTIONS: list[tuple[str, Words, Words, Questions]] = [
@@ -1308,7 +1308,7 @@ def test_only_what_is_needed_is_asked(words: Words, live: Words, questions: Ques
 def test_the_most_at_once_is_exact_beyond_the_room_only() -> None:
     """The sum is enough where it fits: looking at every order costs."""
     loaded = spec_of(REPLACED)
-    drafted = draft(loaded, live_of(REPLACED_LIVE, loaded))
+    drafted = draft(loaded, live_of(REPLACED_LIVE, loaded), prune=False)
     steps = plan_of(REPLACED, REPLACED_LIVE, known=KNOWN).steps
     case = limits.Case(loaded, drafted.live, drafted.world, steps, KNOWN)
     one, back = ({step.id: int(step.call.startswith(word)) for step in steps} for word in ("Assign", "Unassign"))

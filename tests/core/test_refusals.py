@@ -8,7 +8,7 @@ import pytest
 
 from enireconcile.errors import AmbiguityError, SpecErrors, UnsupportedError
 from enireconcile.model import STACK_TAG
-from enireconcile.plan import make_plan
+from enireconcile.plan import draft, make_plan
 from enireconcile.records import LiveImage, LiveSecurityGroup
 
 from .worlds import HEAD, STACK, Words, live_of, plan_of, spec_of
@@ -611,6 +611,31 @@ def test_an_account_without_a_default_vpc_is_told_what_was_looked_for() -> None:
     assert refusal({"security_groups": {"web": {}}}, vpcs=()) == [
         "security_groups.web.vpc: no VPC in us-east-1 fits default; see `aws ec2 describe-vpcs`"
     ]
+
+
+def test_the_zone_of_an_adopted_instance_counts_even_where_no_limit_is_known() -> None:
+    """An interface in another zone can never be attached to it."""
+    words = web({**WEB, "adopt": "i-12345678"}, eth0=at(1))
+    live: Words = {
+        "instances": {"web": {"id": "i-12345678", "found": True, "zone": "us-east-1b", "strangers": {0: "eni-1"}}}
+    }
+    with pytest.raises(SpecErrors) as raised:
+        draft(spec_of(words), live_of(live, spec_of(words)), prune=False)
+    assert [f"{problem.path}: {problem.message}" for problem in raised.value.problems] == [
+        "network_interfaces.eth0.subnet: its zone is us-east-1a, but web stands in us-east-1b"
+    ]
+
+
+def test_a_subnet_may_have_several_blocks() -> None:
+    """Addresses of the second one lie in it, too."""
+    loaded = spec_of(
+        {"network_interfaces": {"eth0": {"subnet": "subnet-2b10c0de", "ipv6_addresses": ["2001:db8:0:9::50"]}}}
+    )
+    live = live_of({}, loaded)
+    [dual] = [subnet for subnet in live.subnets if subnet.id == "subnet-dual"]
+    wide = replace(dual, id="subnet-2b10c0de", ipv6_cidrs=(*dual.ipv6_cidrs, "2001:db8:0:9::/64"))
+    (step,) = make_plan(loaded, replace(live, subnets=(wide,))).steps
+    assert step.params["Ipv6Addresses"] == [{"Ipv6Address": "2001:db8:0:9::50"}]
 
 
 def test_several_instances_fit() -> None:
