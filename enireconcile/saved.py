@@ -94,10 +94,10 @@ def _saved(words: Mapping[str, Any]) -> Saved:
     for each in words["plans"]:
         plan = decode(each["plan"])
         if not isinstance(plan, Plan) or encode(plan) != each["plan"]:
-            raise ValueError("no plan")
+            raise ValueError
         plans.append(SavedPlan(str(each["file"]), str(each["spec"]), plan))
     if not plans or not isinstance(words["prune"], bool) or not isinstance(words["targets"], list):
-        raise ValueError("no plans")
+        raise ValueError
     return Saved(tuple(plans), words["prune"], tuple(map(str, words["targets"])))
 
 

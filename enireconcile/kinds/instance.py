@@ -415,7 +415,7 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
 
     Where another one takes its place, what that boots with had better be there before.
     """
-    boots = _interfaces_of(address.partition(".")[2], world) if address in world.replaced else ()
+    boots = _interfaces_of(address.partition(".")[2], world)
     held = [
         name
         for name, record in world.ours

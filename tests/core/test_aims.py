@@ -251,8 +251,12 @@ def test_an_instance_that_is_not_there_is_told_once() -> None:
     live = live_of({"externals": {"fw": {}}}, spec)
     with pytest.raises(SpecErrors) as raised:
         make_plan(spec, replace(live, externals={"fw": ()}))
-    assert [(each.path, each.message) for each in raised.value.problems] == [
-        ("instances.fw.external", "no instance in us-east-1 fits")
+    assert [(each.path, each.message, each.hint) for each in raised.value.problems] == [
+        (
+            "instances.fw.external",
+            "no instance in us-east-1 fits",
+            "see `aws ec2 describe-instances`; one that is terminated does not count",
+        )
     ]
 
 

@@ -22,6 +22,7 @@ SECRET = Secret("hunter2")
     [
         ({"b": 1, "a": [True, None, "ü"]}, '{"a":[true,null,"\\u00fc"],"b":1}'),
         ({2: "two", 1: "one"}, '{"1":"one","2":"two"}'),
+        ({WEB: [IP]}, '{"instances.web.id":[{"ref":"elastic_ips.web.public_ip"}]}'),
         ((1, (2, 3)), "[1,[2,3]]"),
         ({"b", "a"}, '["a","b"]'),
         (frozenset({10, 9, 100}), "[10,100,9]"),
@@ -33,6 +34,7 @@ SECRET = Secret("hunter2")
     ids=[
         "a mapping",
         "keys that are numbers",
+        "keys that are refs",
         "tuples",
         "a set of texts",
         "a set of numbers",

@@ -652,10 +652,15 @@ def test_several_instances_fit() -> None:
 
 def test_a_selector_is_looked_at_beside_one_that_is_wrong_otherwise() -> None:
     """What is adopted is not there, and where it would be the spec does not say."""
-    interfaces = {"a": {"adopt": "eni-22222222"}, "b": {"subnet": {"cidr": "10.9.0.0/24"}}}
+    interfaces = {
+        "a": {"adopt": "eni-22222222"},
+        "b": {"subnet": {"cidr": "10.9.0.0/24"}},
+        "c": {"subnet": ZONE_A, "private_ip": "10.9.0.9"},
+    }
     assert [line.partition(":")[0] for line in refusal({"network_interfaces": interfaces})] == [
         "network_interfaces.a.adopt",
         "network_interfaces.b.subnet",
+        "network_interfaces.c.private_ip",
     ]
 
 

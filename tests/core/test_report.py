@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -277,6 +279,17 @@ MOMENT = datetime(2026, 1, 2, 5, 4, 5, 678900, timezone(timedelta(hours=2)))
 TRACES = Traces({("security_groups.web", "ingress"): Trace(f"bob{NASTY}", MOMENT, f"Authorize{NASTY}")})
 
 
+@pytest.fixture
+def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock on the wall is nine hours ahead."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_tokyo")
 def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
     """In UTC, in a dim line below the last one of the field; of all others nothing is known."""
     nasty = printable(NASTY)
@@ -290,6 +303,7 @@ def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
     assert change_words(change, TRACES) == [*change_words(change), words]
 
 
+@pytest.mark.usefixtures("in_tokyo")
 def test_who_it_was_in_json(mixed: Plan) -> None:
     """Of every field, or that it is not known; and nothing of it where nobody asked."""
     found = {
