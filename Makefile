@@ -16,7 +16,7 @@ demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and mendi
 	@$(BIN)/enireconcile sandbox -- $(BIN)/python docs/demo.py
 
 test: $(VENV)/dev.stamp ## Run all tests
-	@$(BIN)/pytest -n auto --dist worksteal
+	@$(BIN)/pytest -n auto
 
 check: format lint types layers test ## All that must be green before a commit
 

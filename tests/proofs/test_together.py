@@ -26,10 +26,12 @@ STORY = PATHS["story"]
 ALLOCATE = "AllocateAddress elastic_ips.web-1"
 ORDERS = ("the first acts first", "the second acts first")
 MEETINGS = [
-    (name, call)
+    (name, call, order)
     for name, path in PATHS.items()
-    for call in calls_on_an_empty_account(path)
+    for number, call in enumerate(calls_on_an_empty_account(path))
     if not call.startswith("AllocateAddress")
+    # At every call of the story either host is once the faster one; in the richer spec they take turns.
+    for order in (ORDERS if name == "story" else [ORDERS[number % 2]])
 ]
 
 
@@ -144,8 +146,7 @@ def _meet(first: Host, second: Host, name: str, call: str, order: str) -> None:
     look_around.set()
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(("name", "call"), MEETINGS, ids=str)
+@pytest.mark.parametrize(("name", "call", "order"), MEETINGS, ids=str)
 def test_two_hosts_make_one_of_it(
     world: World, name: str, call: str, order: str, tmp_path: Path, proofs: Proofs
 ) -> None:
