@@ -61,18 +61,24 @@ def at(name: str, words: str, key: str = ".network_interface") -> tuple[str]:
     return (f"elastic_ips.{name}.association{key}: {words}",)
 
 
+NO_STRANGER = at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`")
+NOT_IN_THE_SPEC = at(
+    "one",
+    "172.31.0.10 is no address of eni-22222222 | add it to the secondary_private_ips of network_interfaces.eth0",
+    ".private_ip",
+)
 REFUSED = [
     Case(
         "there is no such interface",
         leading(one=to(STRANGER)),
         {},
-        at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"),
+        NO_STRANGER,
     ),
     Case(
         "there is no such interface, so its addresses need no word",
         leading(one=to(STRANGER, "172.31.0.90")),
         {},
-        at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"),
+        NO_STRANGER,
     ),
     Case(
         "an interface of ours has no address, and is told by its id",
@@ -90,12 +96,7 @@ REFUSED = [
             one=to("eni-22222222", "172.31.0.10"),
         ),
         ADOPTED_LIVE,
-        at(
-            "one",
-            "172.31.0.10 is no address of eni-22222222 | add it to the secondary_private_ips of "
-            "network_interfaces.eth0",
-            ".private_ip",
-        ),
+        NOT_IN_THE_SPEC,
     ),
     Case(
         "the primary address that an interface is to have is named once, and once meant",
@@ -149,12 +150,7 @@ REFUSED = [
         "one of ours by its id does not have the private address in the spec",
         leading(OWN, one=to("eni-22222222", "172.31.0.10")),
         OWN_LIVE,
-        at(
-            "one",
-            "172.31.0.10 is no address of eni-22222222 | add it to the secondary_private_ips of "
-            "network_interfaces.eth0",
-            ".private_ip",
-        ),
+        NOT_IN_THE_SPEC,
     ),
     Case(
         "others have taken the private address away, and may",
@@ -361,9 +357,7 @@ def test_what_others_may_move_leaves_the_others_judged() -> None:
     """Of two addresses that lead to nowhere one is ours to judge."""
     words = leading(one=to(STRANGER), two=to("eni-99999999"))
     words["elastic_ips"]["two"]["lifecycle"] = {"ignore": ["association"]}
-    assert refusals(words, {"elastic_ips": {"two": {}}}) == at(
-        "one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`"
-    )
+    assert refusals(words, {"elastic_ips": {"two": {}}}) == NO_STRANGER
 
 
 def test_what_others_may_move_is_not_judged_any_more() -> None:
