@@ -1,5 +1,5 @@
 """``python -m enireconcile``."""
 
-from enireconcile.cli import main
+from enireconcile.cli.app import main
 
 main()

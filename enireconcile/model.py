@@ -16,12 +16,6 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 FORMAT_VERSION = "1.0"
-STACK_TAG = "enireconcile:stack"
-NAME_TAG = "enireconcile:name"
-USER_DATA_TAG = "enireconcile:user-data"
-REPLACES_TAG = "enireconcile:replaces"
-NEW_TAG = "enireconcile:new"
-"""On a resource whose attributes that later are other people's have not all been set yet."""
 
 
 class Impact(StrEnum):

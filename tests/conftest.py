@@ -11,13 +11,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
-from .house import ENVIRONMENT, SLOW, Foreign, House, at_home, open_house
+from tests.harness import ENVIRONMENT, SLOW, Foreign, Harness, harness_on, open_harness
+
 from .s3 import Clock, S3Server
 from .virtual import VirtualLoop
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 (every test has a directory of its own in it)
 _ROOM = 2**30
+# For `make mutants`: a verdict must not depend on luck or load, and the smallest example is not wanted.
+settings.register_profile(
+    "mutants",
+    database=None,
+    deadline=None,
+    derandomize=True,
+    max_examples=20,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def pytest_configure() -> None:
@@ -42,17 +54,25 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    """An EC2 without delays."""
-    with open_house(tmp_path / "state") as house:
-        yield house
+def loop() -> Iterator[VirtualLoop]:
+    """An event loop on which waiting takes no time."""
+    loop = VirtualLoop()
+    yield loop
+    loop.close()
 
 
 @pytest.fixture
-def slow_house(tmp_path: Path) -> Iterator[House]:
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    """An EC2 without delays."""
+    with open_harness(tmp_path / "state") as harness:
+        yield harness
+
+
+@pytest.fixture
+def slow_harness(tmp_path: Path) -> Iterator[Harness]:
     """An EC2 on which attaching, pending, stopping and visibility take half a (virtual) second each."""
-    with open_house(tmp_path / "state", SLOW) as house:
-        yield house
+    with open_harness(tmp_path / "state", SLOW) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="session")
@@ -68,14 +88,14 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def moto_house(moto: str, tmp_path: Path) -> Iterator[House]:
+def moto_harness(moto: str, tmp_path: Path) -> Iterator[Harness]:
     """A foreign EC2, on a moto that has forgotten what was before."""
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(moto).netloc)
     connection.request("POST", "/moto-api/reset")
     assert connection.getresponse().status == 200
     connection.close()
-    with at_home(Foreign(moto), VirtualLoop(), tmp_path / "state") as house:
-        yield house
+    with harness_on(Foreign(moto), VirtualLoop(), tmp_path / "state") as harness:
+        yield harness
 
 
 @pytest.fixture

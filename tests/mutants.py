@@ -1,6 +1,6 @@
 """Mutation testing of the pure core: ``make mutants``, or ``python -m tests.mutants [PATTERN …]`` for a part.
 
-mutmut makes small changes to the code and runs the tests of ``tests/core`` that reach each; what to change and how
+mutmut makes small changes to the code and runs the tests of the pure core that reach each; what to change and how
 to test it says ``pyproject.toml``. Verdicts stay in ``mutants/``: a second run tests what has changed and whatever
 had survived.
 """

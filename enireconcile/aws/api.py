@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
 from enireconcile.aws.pacing import Pacer
+from enireconcile.aws.retry import retrying, worth_repeating
 from enireconcile.aws.session import Session, is_read
 from enireconcile.model import Secret, canonical
 
@@ -45,7 +43,6 @@ _PAGE_SIZES = {"DescribeInstanceTypes": 100, "DescribeManagedPrefixLists": 100}
 _PAGE_SIZE = 1000
 _LASTING = frozenset({"DescribeAccountAttributes", "DescribeInstanceTypes", "DescribeManagedPrefixLists"})
 """What stays the same as long as a run lasts, and is asked once."""
-_SHORTEST_PAUSE = 0.1
 
 
 class Channel:
@@ -140,7 +137,7 @@ class Reader:
         return _joined(pages)
 
     async def _patiently(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        async for trial in retrying(_worth_repeating):
+        async for trial in retrying(worth_repeating):
             with trial:
                 return await self._channel.attempt(call, params)
         raise AssertionError("unreachable")
@@ -155,52 +152,6 @@ class Writer:
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Raises Fault, and what ``check`` raises."""
         return await self._channel.attempt(call, params, self._check)
-
-
-def retrying(
-    worth: Callable[[BaseException], bool],
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> AsyncRetrying:
-    """tenacity, with the pause that a fault deserves and an end when its ``seconds`` are over."""
-    patience = _Patience()
-    return AsyncRetrying(
-        retry=retry_if_exception(worth), stop=patience.over, wait=patience.pause, sleep=sleep, reraise=True
-    )
-
-
-@dataclass
-class _Patience:
-    """How long one call has been tried, and how often the same thing came in its way without a break."""
-
-    began: float | None = None
-    meaning: Meaning | None = None
-    streak: int = 0
-
-    def over(self, state: RetryCallState) -> bool:
-        now = asyncio.get_running_loop().time()
-        if self.began is None:
-            self.began = now
-        fault = _fault(state)
-        return fault is None or now - self.began >= fault.seconds
-
-    def pause(self, state: RetryCallState) -> float:
-        """Exponential with full jitter. A young object comes soon; a throttle wants more room."""
-        fault = _fault(state)
-        meaning = fault.meaning if fault else None
-        self.streak = self.streak + 1 if meaning is self.meaning else 1
-        self.meaning = meaning
-        base, cap = (0.25, 5.0) if meaning is Meaning.WAIT else (0.5, 20.0)
-        longest = min(cap, base * 2 ** min(self.streak - 1, 10))
-        return max(_SHORTEST_PAUSE, random.uniform(0, longest))  # noqa: S311 (jitter, no secret)
-
-
-def _fault(state: RetryCallState) -> Fault | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error if isinstance(error, Fault) else None
-
-
-def _worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, Fault) and error.meaning in {Meaning.THROTTLED, Meaning.RETRY, Meaning.UNSURE}
 
 
 def _joined(pages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -34,13 +34,15 @@ class Meaning(Enum):
 
     THROTTLED = "not executed: slow this action down and call again"
     RETRY = "not executed: call again"
-    UNSURE = "perhaps executed: the answer is lost"
+    OUTCOME_UNKNOWN = "perhaps executed: the answer is lost"
     WAIT = "not executed: the world needs a moment, call again"
     DONE = "what the call wanted is so already"
-    ECHO = "so already, which is our own doing if an earlier attempt went unanswered; else the world has moved"
+    ALREADY_EXISTS = (
+        "so already, which is our own doing if an earlier attempt went unanswered; else the world has moved"
+    )
     REPLAN = "the world is not what the plan saw"
-    HIDDEN = "no, or it is gone: IAM no longer knows whose it was, so only a look tells"
-    SPENT = "this ClientToken belongs to something else or something gone: take a new one"
+    DENIED_OR_GONE = "denied, or gone: IAM matches tags, and what is gone has none; look"
+    TOKEN_CONFLICT = "the ClientToken is used up: take a new one"  # noqa: S105 (no password)
     REFUSED = "no: the request, a quota or a permission"
 
 
@@ -105,15 +107,17 @@ TABLE = (
     _Row(r"Insufficient(Instance|Host|Address)?Capacity", Meaning.REFUSED),
     _Row(
         r"Unavailable|ServiceUnavailable|InternalError|InternalFailure|ServerInternal",
-        Meaning.UNSURE,
+        Meaning.OUTCOME_UNKNOWN,
         seconds=TRANSIENT,
     ),
     # The call names no interface: it is the token that stands for one which has gone since.
-    _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.SPENT, calls=r"CreateNetworkInterface"),
+    _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.TOKEN_CONFLICT, calls=r"CreateNetworkInterface"),
     # Not a young address, but one that the call asked for by its number.
     _Row(r"InvalidAddress\.NotFound", Meaning.REFUSED, calls=r"AllocateAddress"),
     # A policy that goes by tags: what is gone has none.
-    _Row(r"UnauthorizedOperation", Meaning.HIDDEN, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release).*"),
+    _Row(
+        r"UnauthorizedOperation", Meaning.DENIED_OR_GONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release).*"
+    ),
     # What is gone needs no taking away.
     _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Reset|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),
@@ -138,7 +142,7 @@ TABLE = (
     _Row(r"InvalidParameterValue", Meaning.WAIT, message=r"Invalid IAM Instance Profile", seconds=120.0),
     _Row(
         r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
-        Meaning.ECHO,
+        Meaning.ALREADY_EXISTS,
         calls=r"AttachNetworkInterface",
         message=r"already has an interface attached|in use|already attached",
     ),
@@ -152,10 +156,10 @@ TABLE = (
     ),
     _Row(r"InvalidNetworkInterface\.InUse", Meaning.REPLAN),
     _Row(r"InvalidParameterValue", Meaning.DONE, calls=r"Unassign.*", message=r"not assigned"),
-    _Row(r"InvalidPermission\.Duplicate|InvalidGroup\.Duplicate", Meaning.ECHO),
-    _Row(r"InvalidPermission\.NotFound|InvalidSecurityGroupRuleId\.NotFound", Meaning.ECHO),
+    _Row(r"InvalidPermission\.Duplicate|InvalidGroup\.Duplicate", Meaning.ALREADY_EXISTS),
+    _Row(r"InvalidPermission\.NotFound|InvalidSecurityGroupRuleId\.NotFound", Meaning.ALREADY_EXISTS),
     _Row(r"Resource\.AlreadyAssociated|Resource\.AlreadyAssigned|InvalidIPAddress\.InUse", Meaning.REPLAN),
-    _Row(r"IdempotentParameterMismatch|IdempotentInstanceTerminated", Meaning.SPENT),
+    _Row(r"IdempotentParameterMismatch|IdempotentInstanceTerminated", Meaning.TOKEN_CONFLICT),
 )
 """Rows of (code, call, message) to Meaning. Waits are bounded in seconds, by what others found them to take."""
 
@@ -222,14 +226,14 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
         status = int(meta.get("HTTPStatusCode", 400))
         meaning, seconds = classify(call, code, message)
         if meaning is Meaning.REFUSED and status >= 500 and not code.startswith("Insufficient"):
-            meaning, seconds = Meaning.UNSURE, TRANSIENT
+            meaning, seconds = Meaning.OUTCOME_UNKNOWN, TRANSIENT
         return Fault(call, code, message, meaning, seconds, meta.get("RequestId"))
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", str(error), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
         return Fault(call, "NotSent", str(error), Meaning.RETRY, 10.0)
     if isinstance(error, (HTTPClientError, ResponseParserError)):
-        return Fault(call, "NoAnswer", str(error), Meaning.UNSURE, TRANSIENT)
+        return Fault(call, "NoAnswer", str(error), Meaning.OUTCOME_UNKNOWN, TRANSIENT)
     return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)
 
 

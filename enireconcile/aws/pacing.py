@@ -30,7 +30,7 @@ _SIZES = {
 
 
 @dataclass
-class Bucket:
+class TokenBucket:
     """Tokens of one action. ``capacity`` in calls, ``refill`` in calls a second."""
 
     capacity: float
@@ -65,12 +65,12 @@ class Pacer:
     """The buckets of all actions, shared by all workers of one run."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
-    def bucket(self, call: str) -> Bucket:
+    def bucket(self, call: str) -> TokenBucket:
         if call not in self._buckets:
             reading = call.startswith(("Describe", "Get"))
-            self._buckets[call] = Bucket(*_SIZES.get(call, _READING if reading else _MUTATING))
+            self._buckets[call] = TokenBucket(*_SIZES.get(call, _READING if reading else _MUTATING))
         return self._buckets[call]
 
     async def turn(self, call: str) -> None:

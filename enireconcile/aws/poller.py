@@ -21,7 +21,7 @@ _SPREAD = 1.4
 _FILTER_VALUES = 200
 
 
-class Missed(Exception):
+class WaitFailed(Exception):
     """The condition did not come in time (``late``), or cannot come any more."""
 
     def __init__(self, expect: Expect, why: str, *, late: bool = False) -> None:
@@ -143,11 +143,11 @@ class Poller:
         else:
             for expression, values in expect.never:
                 if (value := jmespath.search(expression, found)) in values:
-                    self._end(waiter, Missed(expect, f"{expression} is {value}{_reason(found)}"))
+                    self._end(waiter, WaitFailed(expect, f"{expression} is {value}{_reason(found)}"))
                     return
         if now >= waiter.deadline:
             why = "not to be seen" if found is None else _shown(expect, found)
-            self._end(waiter, Missed(expect, why, late=True))
+            self._end(waiter, WaitFailed(expect, why, late=True))
             return
         waiter.next_look = min(now + waiter.pause, max(waiter.deadline, now))
         waiter.pause = min(waiter.pause * _SPREAD, _LONGEST_PAUSE)

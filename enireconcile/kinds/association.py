@@ -11,18 +11,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from enireconcile.kinds.base import Id, Item, Kind, World
-from enireconcile.kinds.parts import (
+from enireconcile.kinds.conditions import (
     addressed,
     assigned,
     attached,
+)
+from enireconcile.kinds.disassociate import (
     disassociate,
-    givers,
     left_open,
     refuse_managed_holder,
+)
+from enireconcile.kinds.slots import (
     target_slot,
 )
+from enireconcile.kinds.takeover import (
+    givers,
+)
+from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface
 from enireconcile.model import Expect, Impact, Step
-from enireconcile.records import LiveElasticIp, LiveNetworkInterface
 
 SECTION = "elastic_ips"
 _INTERFACES = "network_interfaces"
@@ -34,8 +40,8 @@ class Associations(Kind):
     section = SECTION
 
     def want(self, name: str, world: World) -> dict[str, Any]:
-        target = world.targets.get(name)
-        return {"association": target and _normal(target.interface, target.private_ip, world)}
+        destination = world.destinations.get(name)
+        return {"association": destination and _normal(destination.interface, destination.private_ip, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)

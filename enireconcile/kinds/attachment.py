@@ -11,29 +11,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, Place, World
-from enireconcile.kinds.parts import (
-    INTERFACES,
+from enireconcile.kinds.base import Id, Item, Kind, Placement, World
+from enireconcile.kinds.conditions import (
     addressed,
     asked,
     attached,
-    detach,
-    device_slot,
-    evict,
-    free,
     groups_settled,
-    interface_slot,
     kept,
-    left,
-    left_open,
-    refuse_primary,
     resized,
     settled,
+)
+from enireconcile.kinds.detach import (
+    INTERFACES,
+    detach,
+    evict,
+    free,
+    left,
+    refuse_primary,
     vacated,
     while_stopped,
 )
+from enireconcile.kinds.disassociate import (
+    left_open,
+)
+from enireconcile.kinds.slots import (
+    device_slot,
+    interface_slot,
+)
+from enireconcile.live.records import LiveAttachment, LiveInstance, LiveNetworkInterface
 from enireconcile.model import Expect, Ref, Step
-from enireconcile.records import LiveAttachment, LiveInstance, LiveNetworkInterface
 
 SECTION = "network_interfaces"
 _PLACE = ("instance", "device_index", "network_card_index")
@@ -46,7 +52,7 @@ class Attachments(Kind):
     section = SECTION
 
     def want(self, name: str, world: World) -> dict[str, Any]:
-        place = world.places.get(name)
+        place = world.placements.get(name)
         if place is None:
             return {"attachment": None}
         wanted = {key: getattr(place, key) for key in (*_PLACE, "delete_on_termination")}
@@ -80,7 +86,7 @@ class Attachments(Kind):
             if live is not None and live.attachment is not None:
                 steps += _leave(item, live, live.attachment, world)
             if want is not None:
-                reason = world.places[item.name].reason
+                reason = world.placements[item.name].reason
                 steps = [replace(step, note=step.note or reason) for step in steps]
                 waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
                 attach = self._attach(item, live, world, waiting=waiting)
@@ -166,7 +172,7 @@ class Attachments(Kind):
         return steps
 
 
-def _as_found(name: str, place: Place, world: World) -> dict[str, Any]:
+def _as_found(name: str, place: Placement, world: World) -> dict[str, Any]:
     """What the attachment of an adopted interface does not say is left, too, as long as it stays where it is."""
     row, live = world.document.network_interfaces[name], world.record(f"{SECTION}.{name}", LiveNetworkInterface)
     standing = world.standing(live) if live is not None else None
@@ -188,7 +194,7 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
         if patience is None:
             return []
         return [_force(detach(item.address, live, place, world), live.id, patience)]
-    if place.instance_id in world.doomed:
+    if place.instance_id in world.to_terminate:
         if not place.delete_on_termination:
             return []
         step = _flag_step(item.address, live.id, place.id, False)
@@ -205,7 +211,7 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
 
 def _patience(item: Item, place: LiveAttachment, world: World) -> int | None:
     """Seconds after which the interface is taken from its present instance by force, if it ever is."""
-    belongs = world.places.get(item.name)
+    belongs = world.placements.get(item.name)
     return None if belongs is None or world.is_ending(place.instance_id) else belongs.patience
 
 

@@ -14,14 +14,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from enireconcile.model import NEW_TAG, Expect, Field, Ref, Step
-from enireconcile.records import (
+from enireconcile.live.records import (
     LiveAttachment,
     LiveElasticIp,
     LiveInstance,
     LiveNetworkInterface,
     LiveSubnet,
     LiveVpc,
+)
+from enireconcile.model import (
+    Expect,
+    Field,
+    Ref,
+    Step,
+)
+from enireconcile.ownership import (
+    NEW_TAG,
 )
 from enireconcile.spec import FURTHER, Document, Resource
 
@@ -46,7 +54,7 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where an interface belongs: an instance by its name in the spec, or by its id if it is not in there.
 
     ``reason`` says why that is not where it is, when a failover decided so. ``patience`` is how many seconds to
@@ -62,7 +70,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """What an Elastic IP shall lead to: an interface by its name in the spec, or by its id if it is not in there.
 
     ``private_ip`` is one of its addresses as the spec has it; None is the primary one.
@@ -77,23 +85,23 @@ class World:
     """The spec and the live state, brought together: selectors are ids, and ids are names where they are ours.
 
     ``owned`` maps addresses to live records of this stack, ``adopting`` names those among them that become its own
-    by this plan; ``going`` maps the ids of its instances that are on
+    by this plan; ``terminating`` maps the ids of its instances that are on
     their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
     logical names of interfaces, groups and instances to what their selectors chose; ``subnets_by_id`` and
     ``vpcs_by_id`` tell more of it, and ``default_groups`` maps subnet ids to the default group of their VPC.
     ``removed`` are resources of the stack that the spec no longer names and that this plan takes away;
     ``replaced`` are the former holders of names of the spec, whose successor this plan makes, or an interrupted
-    run has made. ``externals`` are other people's instances by their names in the spec; ``places`` says where each
-    interface belongs that belongs anywhere, failover included; ``stranded`` warns of those that no healthy
-    instance can hold. ``targets`` says the same of Elastic IPs; ``strangers`` are interfaces by id, not of the
-    spec, that Elastic IPs lead to or shall lead to. ``users`` are groups and interfaces, whoever owns them, that
-    refer to groups of ours which nobody names any more, or are in them.
+    run has made. ``externals`` are external instances by their names in the spec; ``placements`` says to which
+    instance each interface belongs, failover included; ``stranded`` warns of those that no healthy instance can
+    hold. ``destinations`` says which interface each Elastic IP belongs to; ``foreign_interfaces`` are interfaces
+    outside the spec, by id, that Elastic IPs lead to or shall lead to. ``dependents`` are the groups and
+    interfaces, of any owner, that still use groups of the stack which the spec no longer names.
     """
 
     document: Document
     owned: Mapping[str, Record] = field(default_factory=dict)
     adopting: frozenset[str] = frozenset()
-    going: Mapping[str, str] = field(default_factory=dict)
+    terminating: Mapping[str, str] = field(default_factory=dict)
     subnets: Mapping[str, str] = field(default_factory=dict)
     vpcs: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
@@ -103,11 +111,11 @@ class World:
     removed: Mapping[str, Record] = field(default_factory=dict)
     replaced: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
     externals: Mapping[str, LiveInstance] = field(default_factory=dict)
-    places: Mapping[str, Place] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
     stranded: Mapping[str, str] = field(default_factory=dict)
-    targets: Mapping[str, Target] = field(default_factory=dict)
-    strangers: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
-    users: tuple[Record, ...] = ()
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
+    dependents: tuple[Record, ...] = ()
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""
@@ -125,7 +133,9 @@ class World:
 
     def interface(self, named: str) -> LiveNetworkInterface | None:
         """The live interface of a name in the spec, or a stranger's by its id."""
-        return self.record(f"network_interfaces.{named}", LiveNetworkInterface) or self.strangers.get(named)
+        return self.record(f"network_interfaces.{named}", LiveNetworkInterface) or self.foreign_interfaces.get(
+            named
+        )
 
     def name_of(self, aws_id: str) -> str:
         """The logical name of one of our resources; somebody else's keeps its id."""
@@ -150,9 +160,9 @@ class World:
             return any(record.network_interface_id == other.id for _, other in self.leaving)
         if attribute != "attachment" or not isinstance(record, LiveNetworkInterface):
             return False
-        held, place = record.attachment, self.places.get(self.name_of(record.id))
-        if held is not None and held.instance_id not in self.going:
-            return held.instance_id in self.doomed
+        held, place = record.attachment, self.placements.get(self.name_of(record.id))
+        if held is not None and held.instance_id not in self.terminating:
+            return held.instance_id in self.to_terminate
         return place is not None and self.is_launched(place.instance)
 
     def is_launched(self, instance: str) -> bool:
@@ -161,7 +171,7 @@ class World:
 
     def ends(self, place: LiveAttachment) -> bool:
         """Is the attachment ending, by itself or with its instance?"""
-        return place.status == "detaching" or place.instance_id in self.going
+        return place.status == "detaching" or place.instance_id in self.terminating
 
     def standing(self, live: LiveNetworkInterface) -> LiveAttachment | None:
         """The attachment that counts: not one that is ending."""
@@ -184,7 +194,7 @@ class World:
         return (*self.owned.items(), *self.leaving)
 
     @cached_property
-    def doomed(self) -> Mapping[str, str]:
+    def to_terminate(self) -> Mapping[str, str]:
         """Instances that this plan terminates: id to address."""
         return {record.id: address for address, record in self.leaving if isinstance(record, LiveInstance)}
 
@@ -200,7 +210,7 @@ class World:
         }
 
     @cached_property
-    def held(self) -> Mapping[tuple[str, str], LiveNetworkInterface]:
+    def holders(self) -> Mapping[tuple[str, str], LiveNetworkInterface]:
         """Who of ours has a further address or a prefix, by subnet id and that."""
         return {
             (live.subnet_id, each): live
@@ -211,7 +221,7 @@ class World:
 
     def is_ending(self, instance_id: str) -> bool:
         """Does the instance let go of its interfaces by itself: on its way out, or sent there by this plan?"""
-        return instance_id in self.going or instance_id in self.doomed
+        return instance_id in self.terminating or instance_id in self.to_terminate
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -263,7 +273,7 @@ class Kind(ABC):
         """The calls that take a resource of ours away; kinds that are relations go with their owners."""
         return ()
 
-    def held(self, world: World) -> Mapping[str, str]:
+    def blocked_removals(self, world: World) -> Mapping[str, str]:
         """Addresses of what would be removed, and EC2 would not let go; and for whose sake, in words."""
         return {}
 

@@ -11,17 +11,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enireconcile.kinds.base import Item, Kind, Record, World
-from enireconcile.kinds.parts import (
-    disassociate,
-    known_tags,
-    ownership_filters,
-    tag_specifications,
-    tag_steps,
+from enireconcile.kinds.conditions import (
     unbound,
+)
+from enireconcile.kinds.disassociate import (
+    disassociate,
+)
+from enireconcile.kinds.tags import (
+    known_tags,
+    tag_steps,
     wanted_tags,
 )
+from enireconcile.live.records import LiveElasticIp, ReverseDns
 from enireconcile.model import Expect, Impact, Look, Ref, Step
-from enireconcile.records import LiveElasticIp, ReverseDns
+from enireconcile.ownership import (
+    ownership_filters,
+    tag_specifications,
+)
 
 SECTION = "elastic_ips"
 _AT_BIRTH = {

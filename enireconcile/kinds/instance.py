@@ -13,31 +13,47 @@ from typing import Any
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import Item, Kind, Record, World
-from enireconcile.kinds.parts import (
-    ENDED,
+from enireconcile.kinds.conditions import (
     addressed,
     asleep,
     attached,
     cleared,
-    free,
     gone,
     groups_settled,
-    interface_slot,
     kept,
-    known_tags,
     resized,
     settled,
-    tag_specifications,
-    tag_steps,
     unplugged,
+)
+from enireconcile.kinds.detach import (
+    free,
+)
+from enireconcile.kinds.slots import (
+    interface_slot,
+)
+from enireconcile.kinds.tags import (
+    known_tags,
+    tag_steps,
     wanted_tags,
 )
-from enireconcile.model import USER_DATA_TAG, Expect, Impact, Ref, Secret, Step
-from enireconcile.records import LiveInstance, LiveNetworkInterface
+from enireconcile.live.records import LiveInstance, LiveNetworkInterface
+from enireconcile.model import (
+    Expect,
+    Impact,
+    Ref,
+    Secret,
+    Step,
+)
+from enireconcile.ownership import (
+    USER_DATA_TAG,
+    tag_specifications,
+)
 from enireconcile.spec import Instance
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
+_ENDED = (("State.Name", ("shutting-down", "terminated")),)
+"""What an instance that is waited for must not come to."""
 
 
 class Instances(Kind):
@@ -136,7 +152,7 @@ class Instances(Kind):
         if item.differs("state") or live is None or wanted is None or live.state == wanted:
             return ()
         has = (("State.Name", (wanted,)),)
-        return (Expect(_DESCRIBE, live.id, has=has, never=ENDED),)
+        return (Expect(_DESCRIBE, live.id, has=has, never=_ENDED),)
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
@@ -189,7 +205,7 @@ class Instances(Kind):
                     ("State.Name", ("running", "stopping", "stopped")),
                     ("length(NetworkInterfaces[?Attachment.Status=='attached'])", (len(interfaces),)),
                 ),
-                never=ENDED,
+                never=_ENDED,
             ),
             token=True,
         )
@@ -208,7 +224,7 @@ def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
     """
     return [
         (name, place.network_card_index, place.device_index)
-        for name, place in world.places.items()
+        for name, place in world.placements.items()
         if place.instance == instance and not world.leaves(f"network_interfaces.{name}", "attachment")
     ]
 
@@ -217,7 +233,7 @@ def _no_primary(instance: str, world: World) -> UnsupportedError:
     """The one interface that it cannot do without is somebody else's at present."""
     name, aws_id, holder = next(
         (name, live.id, live.attachment.instance_id)
-        for name, place in world.places.items()
+        for name, place in world.placements.items()
         if place.instance == instance and (place.network_card_index, place.device_index) == (0, 0)
         if (live := world.record(f"network_interfaces.{name}", LiveNetworkInterface)) and live.attachment
     )
@@ -235,7 +251,7 @@ def _released(address: str, world: World) -> tuple[Expect, ...]:
     Once that is terminated there is nothing left to wait for but the call's own success.
     """
     live = world.record(address, LiveNetworkInterface)
-    if live and live.attachment and world.going.get(live.attachment.instance_id) == "terminated":
+    if live and live.attachment and world.terminating.get(live.attachment.instance_id) == "terminated":
         return ()
     return free(live)
 
@@ -317,7 +333,7 @@ def _modify_options(item: Item, world: World) -> Step:
             _DESCRIBE,
             world.id_of(item.address),
             has=tuple((f"MetadataOptions.{name}", (value,)) for name, value in options.items()),
-            never=ENDED,
+            never=_ENDED,
         ),
     )
 
@@ -438,4 +454,4 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
 
 
 def _reached(states: tuple[str, ...], item: Item, world: World) -> Expect:
-    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=ENDED)
+    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=_ENDED)

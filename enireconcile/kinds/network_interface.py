@@ -7,29 +7,47 @@ from dataclasses import replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
-from enireconcile.kinds import pools
+from enireconcile.kinds import interface_addresses
 from enireconcile.kinds.base import Id, Item, Kind, Record, World
-from enireconcile.kinds.parts import (
-    INTERFACES,
-    detach,
-    dropped,
+from enireconcile.kinds.conditions import (
     gone,
-    in_the_way,
-    interface_slot,
-    known_tags,
-    private_slot,
     relieved,
     settled,
-    tag_specifications,
-    tag_steps,
     taken,
-    taken_over,
-    target_slot,
+)
+from enireconcile.kinds.detach import (
+    INTERFACES,
+    detach,
     vacated,
+)
+from enireconcile.kinds.disassociate import (
+    dropped,
+)
+from enireconcile.kinds.slots import (
+    interface_slot,
+    private_slot,
+    target_slot,
+)
+from enireconcile.kinds.tags import (
+    known_tags,
+    tag_steps,
     wanted_tags,
 )
-from enireconcile.model import REPLACES_TAG, Expect, Impact, Ref, Step
-from enireconcile.records import LiveAttachment, LiveNetworkInterface
+from enireconcile.kinds.takeover import (
+    in_the_way,
+    taken_over,
+)
+from enireconcile.live.records import LiveAttachment, LiveNetworkInterface
+from enireconcile.model import (
+    Expect,
+    Impact,
+    Ref,
+    Step,
+)
+from enireconcile.ownership import (
+    REPLACES_TAG,
+    tag_specifications,
+)
 
 SECTION = "network_interfaces"
 _TIMEOUTS = {
@@ -61,7 +79,7 @@ class NetworkInterfaces(Kind):
             want["private_ip"] = row.private_ip
         if row.connection_tracking is not None:
             want["connection_tracking"] = row.connection_tracking.written
-        return want | pools.wanted(row)
+        return want | interface_addresses.wanted(row)
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
@@ -76,7 +94,7 @@ class NetworkInterfaces(Kind):
             "tags": known_tags(live.tags, want),
             "private_ip": live.private_ip,
             "connection_tracking": _known_timeouts(live, want.get("connection_tracking", ())),
-            **pools.found(live, world),
+            **interface_addresses.found(live, world),
         }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
@@ -85,8 +103,8 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
-            return steps + pools.after_birth(item, world)
-        return [*self._updates(item, world), *pools.change(item, world), *tag_steps(item, world)]
+            return steps + interface_addresses.after_birth(item, world)
+        return [*self._updates(item, world), *interface_addresses.change(item, world), *tag_steps(item, world)]
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """Its groups."""
@@ -94,13 +112,13 @@ class NetworkInterfaces(Kind):
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
         """A primary address never becomes a further one."""
-        return (*self.immutable, *(("secondary_private_ips",) if pools.stuck(item, world) else ()))
+        return (*self.immutable, *(("secondary_private_ips",) if interface_addresses.stuck(item, world) else ()))
 
     def replaces(self, item: Item, world: World) -> bool:
         return True
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
-        words = pools.chances(item, world)
+        words = interface_addresses.primary_ip_conflict_warning(item, world)
         return (words,) if words else ()
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
@@ -109,12 +127,12 @@ class NetworkInterfaces(Kind):
         early = in_the_way(live, world)
         # Not before its successor is there, or it would have been taken off for nothing.
         made = frozenset(() if early else {settled(address)})
-        place = live.attachment
+        attachment = live.attachment
         steps: list[Step] = []
-        leaving = place is None or place.status == "detaching"
-        if place is not None and not leaving and not world.is_ending(place.instance_id):
-            _refuse_to_replace_primary(address, live, place, world)
-            leaves = detach(address, live, place, world)
+        leaving = attachment is None or attachment.status == "detaching"
+        if attachment is not None and not leaving and not world.is_ending(attachment.instance_id):
+            _refuse_to_replace_primary(address, live, attachment, world)
+            leaves = detach(address, live, attachment, world)
             steps.append(replace(leaves, after=leaves.after | made))
         moving_on = taken_over(live, world)
         # Elastic IPs and addresses that stay with us leave it first; EC2 would only drop them. Where the successor
@@ -155,17 +173,17 @@ class NetworkInterfaces(Kind):
             params["InterfaceType"] = want["interface_type"]
         if "connection_tracking" in want:
             params["ConnectionTrackingSpecification"] = _timeout_params(want["connection_tracking"])
-        params |= pools.at_birth(item, world)
+        params |= interface_addresses.at_birth(item, world)
         named = "private_ip" in want
-        there = taken(want["subnet"], late=pools.leaves_some_to_ec2(want))
+        there = taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
         return Step(
             id=f"{item.address}/CreateNetworkInterface",
             call="CreateNetworkInterface",
             params=params,
             address=item.address,
-            claims=frozenset(private_slot(want["subnet"], each) for each in pools.named_in(params)),
+            claims=frozenset(private_slot(want["subnet"], each) for each in interface_addresses.named_in(params)),
             brings=frozenset({settled(item.address), *({there} if named else ())}),
-            rather=frozenset(pools.named_first(want)),
+            rather=frozenset(interface_addresses.named_first(want)),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
             # Another host may have made it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
@@ -226,12 +244,15 @@ def _replacing(item: Item, world: World) -> dict[str, str]:
 
 
 def _refuse_to_replace_primary(
-    address: str, live: LiveNetworkInterface, place: LiveAttachment, world: World
+    address: str, live: LiveNetworkInterface, attachment: LiveAttachment, world: World
 ) -> None:
-    if live in world.replaced.get(address, ()) and (place.network_card_index, place.device_index) == (0, 0):
+    if live in world.replaced.get(address, ()) and (attachment.network_card_index, attachment.device_index) == (
+        0,
+        0,
+    ):
         raise UnsupportedError(
             f"{address}: {live.id} cannot become what the spec says, and cannot be replaced as long as "
-            f"{place.instance_id} lives: it is its primary interface, which EC2 never detaches",
+            f"{attachment.instance_id} lives: it is its primary interface, which EC2 never detaches",
             hint="put the spec back, or write on_change: replace for the instance, to launch it anew",
         )
 

@@ -12,17 +12,21 @@ from dataclasses import replace
 from typing import Any
 
 from enireconcile.kinds.base import Id, Item, Kind, Record, World
-from enireconcile.kinds.parts import (
+from enireconcile.kinds.conditions import (
     gone,
-    known_tags,
-    ownership_filters,
     settled,
-    tag_specifications,
+)
+from enireconcile.kinds.tags import (
+    known_tags,
     tag_steps,
     wanted_tags,
 )
+from enireconcile.live.records import LiveNetworkInterface, LiveSecurityGroup
 from enireconcile.model import Impact, Look, Ref, Step, canonical
-from enireconcile.records import LiveNetworkInterface, LiveSecurityGroup
+from enireconcile.ownership import (
+    ownership_filters,
+    tag_specifications,
+)
 from enireconcile.spec import EgressRule, IngressRule
 
 SECTION = "security_groups"
@@ -82,12 +86,12 @@ class SecurityGroups(Kind):
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveSecurityGroup):
             return ()
-        users = [
+        dependents = [
             name
             for name, record in world.ours
             if isinstance(record, LiveNetworkInterface) and live.id in record.groups
         ]
-        hosts = {world.doomed[host] for host in _hosts(live.id, world) if host in world.doomed}
+        hosts = {world.to_terminate[host] for host in _hosts(live.id, world) if host in world.to_terminate}
         kin = [
             name
             for name, record in world.ours
@@ -101,23 +105,27 @@ class SecurityGroups(Kind):
                 params={"GroupId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                after=frozenset({*map(gone, (*users, *hosts)), *map(settled, (address, *users, *kin))}),
+                after=frozenset({*map(gone, (*dependents, *hosts)), *map(settled, (address, *dependents, *kin))}),
             ),
         ]
 
-    def held(self, world: World) -> Mapping[str, str]:
+    def blocked_removals(self, world: World) -> Mapping[str, str]:
         """EC2 deletes no group that is named in a rule or that an interface is in, however long one asks."""
         held: dict[str, str] = {}
-        going = {
+        terminating = {
             live.id: address for address, live in world.removed.items() if isinstance(live, LiveSecurityGroup)
         }
         while more := {
             address: " and ".join(holders)
-            for group_id, address in going.items()
-            if (holders := sorted({*_strangers(group_id, world), *_kin(group_id, set(going), world)}))
+            for group_id, address in terminating.items()
+            if (
+                holders := sorted(
+                    {*_foreign_interfaces(group_id, world), *_kin(group_id, set(terminating), world)}
+                )
+            )
         }:
             held |= more
-            going = {group_id: address for group_id, address in going.items() if address not in more}
+            terminating = {group_id: address for group_id, address in terminating.items() if address not in more}
         return held
 
     def _create(self, item: Item, world: World) -> Step:
@@ -142,10 +150,10 @@ class SecurityGroups(Kind):
         )
 
 
-def _strangers(group_id: str, world: World) -> Iterator[str]:
+def _foreign_interfaces(group_id: str, world: World) -> Iterator[str]:
     """Other people's groups that name a group, and interfaces in it that do not end with their instances."""
     ours = {record.id for _, record in world.ours}
-    for user in world.users:
+    for user in world.dependents:
         if user.id in ours:
             continue
         if isinstance(user, LiveSecurityGroup) and group_id in _named(user):
@@ -154,10 +162,10 @@ def _strangers(group_id: str, world: World) -> Iterator[str]:
             yield f"{user.id} on {user.attachment.instance_id}" if user.attachment else user.id
 
 
-def _kin(group_id: str, going: Collection[str], world: World) -> Iterator[str]:
+def _kin(group_id: str, terminating: Collection[str], world: World) -> Iterator[str]:
     """What this stack keeps and has the group in its rules, or is in it, and shall be."""
     for address, live in world.removed.items():
-        if isinstance(live, LiveSecurityGroup) and live.id not in going and group_id in _named(live):
+        if isinstance(live, LiveSecurityGroup) and live.id not in terminating and group_id in _named(live):
             yield f"the rules of {address}"
     for name in world.document.security_groups:
         if group_id in _named_then(name, world):
@@ -196,27 +204,27 @@ def _named(live: LiveSecurityGroup, *directions: str) -> set[str]:
 
 def _goes_along(live: LiveNetworkInterface, world: World) -> bool:
     """Is the interface deleted with its instance, which goes?"""
-    place = live.attachment
-    return place is not None and place.delete_on_termination and world.is_ending(place.instance_id)
+    attachment = live.attachment
+    return attachment is not None and attachment.delete_on_termination and world.is_ending(attachment.instance_id)
 
 
 def _hosts(group_id: str, world: World) -> Iterator[str]:
     """The instances of other people's interfaces that are in a group."""
-    for user in world.users:
+    for user in world.dependents:
         if isinstance(user, LiveNetworkInterface) and group_id in user.groups and user.attachment is not None:
             yield user.attachment.instance_id
 
 
 def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
     """Revoke what refers to other groups that go: EC2 deletes none that is referred to."""
-    going = {record.id for name, record in world.removed.items() if name != address}
+    terminating = {record.id for name, record in world.removed.items() if name != address}
     steps = []
     for direction, permissions in (("Ingress", live.ingress), ("Egress", live.egress)):
         cut = [
             {**_narrowed(permission), "UserIdGroupPairs": [{"GroupId": other}]}
             for permission in permissions
             for other in _pairs(permission)
-            if other in going
+            if other in terminating
         ]
         if cut:
             steps.append(

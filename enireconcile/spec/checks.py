@@ -11,7 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
-from enireconcile.model import NAME_TAG, NEW_TAG, STACK_TAG, USER_DATA_TAG
+from enireconcile.ownership import (
+    NAME_TAG,
+    NEW_TAG,
+    STACK_TAG,
+    USER_DATA_TAG,
+)
 from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
     EFA_TYPES,

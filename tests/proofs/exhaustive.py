@@ -19,11 +19,11 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from enireconcile.live.records import Live
 from enireconcile.model import Impact, Step
-from enireconcile.plan import make_plan
-from enireconcile.records import Live
+from enireconcile.planning.draft import make_plan
 from enireconcile.spec import Spec
-from tests.core.simulator import Ec2
+from tests.planning.simulator import Ec2
 
 from .conftest import Proofs
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from enireconcile.engine.planner import read_and_plan
 from enireconcile.model import Step
 from enireconcile.spec import Spec, load
-from enireconcile.survey import survey
-from tests import nursery
+from tests import forkserver
 from tests.ec2 import Call, Drop, EC2Server, Hook, Settings, World
-from tests.house import ENVIRONMENT, STORY, at_home
-from tests.nursery import Child
+from tests.forkserver import Child
+from tests.harness import ENVIRONMENT, STORY, harness_on
 from tests.virtual import VirtualLoop
 
 RICH = Path(__file__).parent / "rich.yaml"
@@ -130,7 +130,7 @@ class _Wireless:
 def calls_on_an_empty_account(path: Path) -> list[str]:
     """The mutating calls of a first apply, as the plan has them."""
     world = World()
-    plan = asyncio.run(survey(_Wireless(world), spec_at(path), "us-east-1", world.settings.account_id))
+    plan = asyncio.run(read_and_plan(_Wireless(world), spec_at(path), "us-east-1", world.settings.account_id))
     return [step_label(step) for step in plan.steps]
 
 
@@ -163,7 +163,7 @@ class Host:
     world: World
     state: Path
     server: EC2Server = field(init=False)
-    begin: Callable[[Sequence[str], Mapping[str, str]], Child | subprocess.Popen[str]] = nursery.start
+    begin: Callable[[Sequence[str], Mapping[str, str]], Child | subprocess.Popen[str]] = forkserver.start
     process: Child | subprocess.Popen[str] | None = None
 
     def __post_init__(self) -> None:
@@ -226,8 +226,8 @@ class Host:
     def assert_unchanged(self, spec: Path) -> None:
         """One more apply on this host finds nothing to do, and does nothing."""
         self.server.clear()
-        with _ENVIRONMENT, at_home(self.server, VirtualLoop(), self.state) as house:
-            report = house.apply(spec.read_text(encoding="utf-8"))
+        with _ENVIRONMENT, harness_on(self.server, VirtualLoop(), self.state) as harness:
+            report = harness.apply(spec.read_text(encoding="utf-8"))
         assert (report.outcome, report.error) == ("unchanged", None)
         assert self.server.actions(mutating=True) == []
 

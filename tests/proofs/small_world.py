@@ -12,10 +12,10 @@ from functools import cache
 from itertools import permutations
 from typing import Any
 
-from enireconcile.records import Live
+from enireconcile.live.records import Live
 from enireconcile.spec import Spec
-from tests.core.simulator import Attached, Ec2
-from tests.core.worlds import live_of, spec_of
+from tests.planning.simulator import Attached, Ec2
+from tests.planning.worlds import live_of, spec_of
 
 from .exhaustive import NOWHERE, Call, Placing, SmallWorld, placings, relabelled, told
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from tests.ec2 import Call, World
-from tests.house import open_house
-from tests.nursery import cold
-from tests.story import DRIFTS, Account
+from tests.forkserver import cold
+from tests.harness import open_harness
+from tests.two_enis import DRIFTS, Account
 
 from .accounting import assert_exact
 from .conftest import Proofs
@@ -84,10 +84,10 @@ def test_killed_while_building(name: str, point: str, tmp_path: Path, proofs: Pr
 def test_killed_while_mending(drift: str, nth: int, tmp_path: Path, proofs: Proofs) -> None:
     """Somebody changed what the stack had; the apply that mends it is killed at one of its calls."""
     deed, calls, _ = DRIFTS[drift]
-    with open_house(tmp_path / "built") as house:
-        assert house.apply().outcome == "converged"
-        deed(Account(house))
-        drifted = house.strict.world
+    with open_harness(tmp_path / "built") as harness:
+        assert harness.apply().outcome == "converged"
+        deed(Account(harness))
+        drifted = harness.strict.world
         for side in SIDES:
             shutil.copytree(tmp_path / "built", tmp_path / side / "home")
 

@@ -48,8 +48,8 @@ ROWS = [
     ("DescribeInstances", "Throttling", "", Meaning.THROTTLED),
     ("CreateTags", "ConcurrentTagAccess", "", Meaning.RETRY),
     ("StartInstances", "RequestExpired", "", Meaning.RETRY),
-    ("AllocateAddress", "InternalError", "", Meaning.UNSURE),
-    ("CreateNetworkInterface", "Unavailable", "", Meaning.UNSURE),
+    ("AllocateAddress", "InternalError", "", Meaning.OUTCOME_UNKNOWN),
+    ("CreateNetworkInterface", "Unavailable", "", Meaning.OUTCOME_UNKNOWN),
     ("AssociateAddress", "InvalidAllocationID.NotFound", "", Meaning.WAIT),
     ("AttachNetworkInterface", "InvalidNetworkInterfaceID.NotFound", "", Meaning.WAIT),
     ("AuthorizeSecurityGroupIngress", "InvalidGroup.NotFound", "", Meaning.WAIT),
@@ -66,16 +66,21 @@ ROWS = [
     ("ReleaseAddress", "InvalidAllocationID.NotFound", "", Meaning.DONE),
     ("UnassignPrivateIpAddresses", "InvalidParameterValue", "addresses are not assigned to", Meaning.DONE),
     ("UnassignIpv6Addresses", "InvalidParameterValue", "addresses are not assigned to", Meaning.DONE),
-    ("AttachNetworkInterface", "InvalidParameterValue", "already has an interface attached at", Meaning.ECHO),
-    ("CreateSecurityGroup", "InvalidGroup.Duplicate", "", Meaning.ECHO),
-    ("AuthorizeSecurityGroupIngress", "InvalidPermission.Duplicate", "", Meaning.ECHO),
-    ("RevokeSecurityGroupIngress", "InvalidPermission.NotFound", "", Meaning.ECHO),
+    (
+        "AttachNetworkInterface",
+        "InvalidParameterValue",
+        "already has an interface attached at",
+        Meaning.ALREADY_EXISTS,
+    ),
+    ("CreateSecurityGroup", "InvalidGroup.Duplicate", "", Meaning.ALREADY_EXISTS),
+    ("AuthorizeSecurityGroupIngress", "InvalidPermission.Duplicate", "", Meaning.ALREADY_EXISTS),
+    ("RevokeSecurityGroupIngress", "InvalidPermission.NotFound", "", Meaning.ALREADY_EXISTS),
     ("AssociateAddress", "Resource.AlreadyAssociated", "", Meaning.REPLAN),
     ("CreateNetworkInterface", "InvalidIPAddress.InUse", "", Meaning.REPLAN),
     ("AssignIpv6Addresses", "InvalidIPAddress.InUse", "", Meaning.REPLAN),
-    ("RunInstances", "IdempotentInstanceTerminated", "", Meaning.SPENT),
-    ("RunInstances", "IdempotentParameterMismatch", "", Meaning.SPENT),
-    ("CreateNetworkInterface", "InvalidNetworkInterfaceID.NotFound", "", Meaning.SPENT),
+    ("RunInstances", "IdempotentInstanceTerminated", "", Meaning.TOKEN_CONFLICT),
+    ("RunInstances", "IdempotentParameterMismatch", "", Meaning.TOKEN_CONFLICT),
+    ("CreateNetworkInterface", "InvalidNetworkInterfaceID.NotFound", "", Meaning.TOKEN_CONFLICT),
     ("RunInstances", "InsufficientInstanceCapacity", "", Meaning.REFUSED),
     ("AllocateAddress", "AddressLimitExceeded", "", Meaning.REFUSED),
     ("AssignIpv6Addresses", "InsufficientCidrBlocks", "", Meaning.REFUSED),
@@ -142,7 +147,7 @@ def test_a_dropped_connection_leaves_it_open(server: EC2Server) -> None:
     server.faults.clear()
     server.clear()
     server.faults.add(DropConnection(action="AllocateAddress", late=True))
-    assert _fault(server.url, "AllocateAddress").meaning is Meaning.UNSURE
+    assert _fault(server.url, "AllocateAddress").meaning is Meaning.OUTCOME_UNKNOWN
     assert server.actions() == ["AllocateAddress"]
 
 
@@ -157,4 +162,4 @@ def test_an_answer_that_does_not_come_leaves_it_open() -> None:
     """Somebody listens and never answers: the time is up, and EC2 may have acted."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        assert _fault(url, "AllocateAddress", patience=0.3).meaning is Meaning.UNSURE
+        assert _fault(url, "AllocateAddress", patience=0.3).meaning is Meaning.OUTCOME_UNKNOWN

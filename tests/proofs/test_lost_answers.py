@@ -21,10 +21,15 @@ from typing import Any
 import pytest
 
 from enireconcile.errors import AmbiguityError
-from enireconcile.model import NAME_TAG, Report
+from enireconcile.model import (
+    Report,
+)
+from enireconcile.ownership import (
+    NAME_TAG,
+)
 from tests.ec2 import Call, Drop, DropConnection, Fault, Hook, Settings
-from tests.house import SLOW, House, open_house
-from tests.story import DRIFTS, Account
+from tests.harness import SLOW, Harness, open_harness
+from tests.two_enis import DRIFTS, Account
 
 from .accounting import assert_exact
 from .conftest import Proofs
@@ -106,39 +111,39 @@ RICH_CALLS = {
 # ---- what others do to the rich account
 
 
-def _id(house: House, address: str) -> str:
+def _id(harness: Harness, address: str) -> str:
     """The id of one of ours."""
-    found = [record.id for record in _alive(house) if record.tags.get(NAME_TAG) == address]
+    found = [record.id for record in _alive(harness) if record.tags.get(NAME_TAG) == address]
     assert len(found) == 1
     return str(found[0])
 
 
-def _call(house: House, action: str, **params: Any) -> None:
+def _call(harness: Harness, action: str, **params: Any) -> None:
     """Somebody else's call, and the time that it needs to take effect."""
-    house.strict.world.call(action, **params)
-    house.loop.now += 30
+    harness.strict.world.call(action, **params)
+    harness.loop.now += 30
 
 
-def _elsewhere(house: House) -> None:
+def _elsewhere(harness: Harness) -> None:
     """The second interface is moved to another index of its instance."""
-    interface = _id(house, "network_interfaces.router-eth1")
-    instance = _id(house, "instances.router")
-    attachment = house.strict.world.data.interfaces[interface].attachment
+    interface = _id(harness, "network_interfaces.router-eth1")
+    instance = _id(harness, "instances.router")
+    attachment = harness.strict.world.data.interfaces[interface].attachment
     assert attachment is not None
-    _call(house, "DetachNetworkInterface", AttachmentId=attachment.id)
-    _call(house, "AttachNetworkInterface", NetworkInterfaceId=interface, InstanceId=instance, DeviceIndex=2)
+    _call(harness, "DetachNetworkInterface", AttachmentId=attachment.id)
+    _call(harness, "AttachNetworkInterface", NetworkInterfaceId=interface, InstanceId=instance, DeviceIndex=2)
 
 
-def _spare_used(house: House) -> None:
+def _spare_used(harness: Harness) -> None:
     """The spare address is put on the interface that nobody uses."""
-    interface, address = _id(house, "network_interfaces.loose"), _id(house, "elastic_ips.spare")
-    _call(house, "AssociateAddress", AllocationId=address, NetworkInterfaceId=interface)
+    interface, address = _id(harness, "network_interfaces.loose"), _id(harness, "elastic_ips.spare")
+    _call(harness, "AssociateAddress", AllocationId=address, NetworkInterfaceId=interface)
 
 
-def _power_swapped(house: House) -> None:
+def _power_swapped(harness: Harness) -> None:
     """What should run is stopped, and what should be stopped runs."""
-    _call(house, "StopInstances", InstanceIds=[_id(house, "instances.router")])
-    _call(house, "StartInstances", InstanceIds=[_id(house, "instances.standby")])
+    _call(harness, "StopInstances", InstanceIds=[_id(harness, "instances.router")])
+    _call(harness, "StartInstances", InstanceIds=[_id(harness, "instances.standby")])
 
 
 def _rule(port: int, cidr: str = "0.0.0.0/0", **words: str) -> list[dict[str, Any]]:
@@ -146,57 +151,57 @@ def _rule(port: int, cidr: str = "0.0.0.0/0", **words: str) -> list[dict[str, An
     return [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [entry]}]
 
 
-def _rules_added(house: House) -> None:
+def _rules_added(harness: Harness) -> None:
     """Holes are made in both directions."""
-    group = _id(house, "security_groups.back")
-    _call(house, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=_rule(22))
-    _call(house, "AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=_rule(25))
+    group = _id(harness, "security_groups.back")
+    _call(harness, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=_rule(22))
+    _call(harness, "AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=_rule(25))
 
 
-def _rules_replaced(house: House) -> None:
+def _rules_replaced(harness: Harness) -> None:
     """Both directions let something else through."""
-    group, back = _id(house, "security_groups.front"), _id(house, "security_groups.back")
+    group, back = _id(harness, "security_groups.front"), _id(harness, "security_groups.back")
     pair = [{"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": back}]}]
-    _call(house, "RevokeSecurityGroupEgress", GroupId=group, IpPermissions=pair)
-    _call(house, "AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=_rule(25))
-    _call(house, "RevokeSecurityGroupIngress", GroupId=group, IpPermissions=_rule(443))
-    _call(house, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=_rule(80))
+    _call(harness, "RevokeSecurityGroupEgress", GroupId=group, IpPermissions=pair)
+    _call(harness, "AuthorizeSecurityGroupEgress", GroupId=group, IpPermissions=_rule(25))
+    _call(harness, "RevokeSecurityGroupIngress", GroupId=group, IpPermissions=_rule(443))
+    _call(harness, "AuthorizeSecurityGroupIngress", GroupId=group, IpPermissions=_rule(80))
 
 
-def _rules_reworded(house: House) -> None:
+def _rules_reworded(harness: Harness) -> None:
     """Rules get other descriptions."""
-    group, back = _id(house, "security_groups.front"), _id(house, "security_groups.back")
+    group, back = _id(harness, "security_groups.front"), _id(harness, "security_groups.back")
     update = "UpdateSecurityGroupRuleDescriptions"
-    _call(house, f"{update}Ingress", GroupId=group, IpPermissions=_rule(443, Description="who wrote this"))
+    _call(harness, f"{update}Ingress", GroupId=group, IpPermissions=_rule(443, Description="who wrote this"))
     entry = {"GroupId": back, "Description": "odd"}
     pair = [{"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [entry]}]
-    _call(house, f"{update}Egress", GroupId=group, IpPermissions=pair)
+    _call(harness, f"{update}Egress", GroupId=group, IpPermissions=pair)
 
 
-def _attributes(house: House) -> None:
+def _attributes(harness: Harness) -> None:
     """Tags, flags and words of interfaces are changed, and the flag on an attachment."""
-    first = _id(house, "network_interfaces.router-eth0")
-    modify = functools.partial(_call, house, "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=first)
+    first = _id(harness, "network_interfaces.router-eth0")
+    modify = functools.partial(_call, harness, "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=first)
     modify(SourceDestCheck={"Value": True})
     modify(Description={"Value": "mine!"})
-    modify(Groups=[_id(house, "security_groups.back")])
-    attachment = house.strict.world.data.interfaces[first].attachment
+    modify(Groups=[_id(harness, "security_groups.back")])
+    attachment = harness.strict.world.data.interfaces[first].attachment
     assert attachment is not None
     modify(Attachment={"AttachmentId": attachment.id, "DeleteOnTermination": False})
-    everything = [record.id for record in _alive(house)]
-    _call(house, "CreateTags", Resources=everything, Tags=[{"Key": "Project", "Value": "mine"}])
+    everything = [record.id for record in _alive(harness)]
+    _call(harness, "CreateTags", Resources=everything, Tags=[{"Key": "Project", "Value": "mine"}])
 
 
-def _all_at_once(house: House) -> None:
+def _all_at_once(harness: Harness) -> None:
     """Everything of the above, before anybody looks."""
     for deed in (_spare_used, _rules_added, _rules_replaced, _attributes, _elsewhere, _power_swapped):
-        deed(house)
+        deed(harness)
     # The description that is left over from what was replaced.
-    back = _id(house, "security_groups.back")
-    front = _id(house, "security_groups.front")
+    back = _id(harness, "security_groups.back")
+    front = _id(harness, "security_groups.front")
     entry = {"GroupId": front, "Description": "odd"}
     pair = [{"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [entry]}]
-    _call(house, "UpdateSecurityGroupRuleDescriptionsIngress", GroupId=back, IpPermissions=pair)
+    _call(harness, "UpdateSecurityGroupRuleDescriptionsIngress", GroupId=back, IpPermissions=pair)
 
 
 # ---- scenes
@@ -208,7 +213,7 @@ class Scene:
     calls that an apply then makes."""
 
     text: str | None
-    deed: Callable[[House], None] | None
+    deed: Callable[[Harness], None] | None
     calls: Mapping[str, int]
 
     @property
@@ -217,8 +222,8 @@ class Scene:
         return [(action, nth) for action, count in self.calls.items() for nth in range(1, count + 1)]
 
 
-def _stranger(deed: Callable[[Account], None]) -> Callable[[House], None]:
-    return lambda house: deed(Account(house))
+def _stranger(deed: Callable[[Account], None]) -> Callable[[Harness], None]:
+    return lambda harness: deed(Account(harness))
 
 
 BUILDS = {"the story": Scene(None, None, STORY_CALLS), "the rich one": Scene(RICH, None, RICH_CALLS)}
@@ -281,45 +286,45 @@ class _Frozen:
 @functools.cache
 def _built(text: str | None) -> _Frozen:
     """The account after an undisturbed apply; built once a process."""
-    with tempfile.TemporaryDirectory() as place, open_house(Path(place), SLOW) as house:
-        assert house.apply(text).outcome == "converged"
-        world = house.strict.world
+    with tempfile.TemporaryDirectory() as place, open_harness(Path(place), SLOW) as harness:
+        assert harness.apply(text).outcome == "converged"
+        world = harness.strict.world
         world.settle()
         files = {str(path.relative_to(place)): path.read_bytes() for path in Path(place).rglob("journal.jsonl")}
-        return _Frozen(pickle.dumps(world.data), world.rng.getstate(), house.loop.now, files)
+        return _Frozen(pickle.dumps(world.data), world.rng.getstate(), harness.loop.now, files)
 
 
-def _thaw(house: House, frozen: _Frozen) -> None:
-    world = house.strict.world
+def _thaw(harness: Harness, frozen: _Frozen) -> None:
+    world = harness.strict.world
     world.data = pickle.loads(frozen.data)  # noqa: S301 - our own bytes
     world.rng.setstate(frozen.dice)
-    house.loop.now = frozen.now
+    harness.loop.now = frozen.now
     for name, content in frozen.files.items():
-        path = house.state / name
+        path = harness.state / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
 @contextmanager
-def at(scene: Scene, place: Path, settings: Settings = SLOW) -> Iterator[House]:
-    """A house in which the scene's apply is what comes next."""
-    with open_house(place, settings) as house:
+def at(scene: Scene, place: Path, settings: Settings = SLOW) -> Iterator[Harness]:
+    """A harness in which the scene's apply is what comes next."""
+    with open_harness(place, settings) as harness:
         if scene.deed is not None:
-            _thaw(house, _built(scene.text))
+            _thaw(harness, _built(scene.text))
             # Built a while ago: what is as young as this could only be an old read's mistake.
-            house.loop.now += 60
-            scene.deed(house)
-            house.strict.clear()
-        yield house
+            harness.loop.now += 60
+            scene.deed(harness)
+            harness.strict.clear()
+        yield harness
 
 
 # ---- the account, counted
 
 
-def _alive(house: House) -> list[Any]:
+def _alive(harness: Harness) -> list[Any]:
     """Everything that lives in the account, beyond what EC2 puts into a new one."""
-    house.strict.world.settle()
-    data = house.strict.world.data
+    harness.strict.world.settle()
+    data = harness.strict.world.data
     return [
         *(group for group in data.groups.values() if group.name != "default"),
         *(each for each in data.instances.values() if each.state not in ("shutting-down", "terminated")),
@@ -328,28 +333,28 @@ def _alive(house: House) -> list[Any]:
     ]
 
 
-def strangers_in(house: House) -> list[str]:
+def strangers_in(harness: Harness) -> list[str]:
     """The ids of what carries no name of ours."""
-    return [record.id for record in _alive(house) if NAME_TAG not in record.tags]
+    return [record.id for record in _alive(harness) if NAME_TAG not in record.tags]
 
 
-def ever_launched(house: House) -> int:
+def ever_launched(harness: Harness) -> int:
     """How many instances EC2 lists, terminated ones among them."""
-    return len(house.strict.world.data.instances)
+    return len(harness.strict.world.data.instances)
 
 
-def assert_settled(house: House, text: str | None, strangers: Sequence[str] = ()) -> None:
+def assert_settled(harness: Harness, text: str | None, strangers: Sequence[str] = ()) -> None:
     """The account is exact, and another apply finds nothing to do."""
-    house.strict.faults.clear()
-    house.loop.now += 30
-    house.strict.world.settle()
-    for interface in house.strict.world.data.interfaces.values():
+    harness.strict.faults.clear()
+    harness.loop.now += 30
+    harness.strict.world.settle()
+    for interface in harness.strict.world.data.interfaces.values():
         # One of the story's strangers leaves a tag of their own, which stays theirs.
         interface.tags.pop("Owner", None)
-    assert_exact(house.strict.world, house.spec(text), strangers)
-    house.strict.clear()
-    assert house.apply(text).outcome == "unchanged"
-    assert house.strict.actions(mutating=True) == []
+    assert_exact(harness.strict.world, harness.spec(text), strangers)
+    harness.strict.clear()
+    assert harness.apply(text).outcome == "unchanged"
+    assert harness.strict.actions(mutating=True) == []
 
 
 def key_of(call: Call) -> str:
@@ -357,11 +362,11 @@ def key_of(call: Call) -> str:
     return f"{call.action} {json.dumps(call.params, sort_keys=True, default=str)}"
 
 
-def made(house: House, known: Collection[str] = ()) -> Counter[str]:
+def made(harness: Harness, known: Collection[str] = ()) -> Counter[str]:
     """How often each action was carried out; a ClientToken used before, or ``known``, makes nothing."""
     counts: Counter[str] = Counter()
     seen = set(known)
-    for call in house.strict.mutating():
+    for call in harness.strict.mutating():
         token = call.params.get("ClientToken")
         if call.acted and token not in seen:
             counts[call.action] += 1
@@ -370,9 +375,9 @@ def made(house: House, known: Collection[str] = ()) -> Counter[str]:
     return counts
 
 
-def tokens(house: House) -> set[str]:
+def tokens(harness: Harness) -> set[str]:
     """The ClientTokens that were used so far."""
-    return {token for call in house.strict.mutating() if (token := call.params.get("ClientToken"))}
+    return {token for call in harness.strict.mutating() if (token := call.params.get("ClientToken"))}
 
 
 # ---- the fault
@@ -431,21 +436,21 @@ def _cases(scenes: Mapping[str, Scene], *ways: str) -> list[Any]:
     ]
 
 
-def _run(house: House, scene: Scene, fault: Lose) -> Report:
-    house.strict.faults.add(fault)
-    report = house.apply(scene.text)
+def _run(harness: Harness, scene: Scene, fault: Lose) -> Report:
+    harness.strict.faults.add(fault)
+    report = harness.apply(scene.text)
     assert set(fault.lost.values()) == {fault.times}
     return report
 
 
 def _converges(scene: Scene, fault: Lose, place: Path, settings: Settings = SLOW) -> Report:
     """One run with this fault ends well, with every resource there once and nothing else."""
-    with at(scene, place, settings) as house:
-        strangers, launched = strangers_in(house), ever_launched(house)
-        report = _run(house, scene, fault)
+    with at(scene, place, settings) as harness:
+        strangers, launched = strangers_in(harness), ever_launched(harness)
+        report = _run(harness, scene, fault)
         assert (report.outcome, report.error) == ("converged", None)
-        assert_settled(house, scene.text, strangers)
-        assert ever_launched(house) == launched + scene.calls.get("RunInstances", 0)
+        assert_settled(harness, scene.text, strangers)
+        assert ever_launched(harness) == launched + scene.calls.get("RunInstances", 0)
         return report
 
 
@@ -457,12 +462,12 @@ def _converges(scene: Scene, fault: Lose, place: Path, settings: Settings = SLOW
 )
 def test_undisturbed_the_scene_is_these_calls(scene: Scene, tmp_path: Path) -> None:
     """Without faults a scene makes the calls that the proofs below disturb one by one."""
-    with at(scene, tmp_path) as house:
-        strangers = strangers_in(house)
-        report = house.apply(scene.text)
+    with at(scene, tmp_path) as harness:
+        strangers = strangers_in(harness)
+        report = harness.apply(scene.text)
         assert (report.outcome, report.error) == ("converged", None)
-        assert made(house) == Counter(scene.calls)
-        assert_settled(house, scene.text, strangers)
+        assert made(harness) == Counter(scene.calls)
+        assert_settled(harness, scene.text, strangers)
 
 
 @pytest.mark.parametrize(("scene", "action", "nth", "late", "times"), _cases(BUILDS, *WAYS))
@@ -502,61 +507,61 @@ def test_every_call_of_a_run_is_lost_once(scene: Scene, late: bool, tmp_path: Pa
 # ---- and what was made stays invisible for long
 
 
-def _hidden(house: House, action: str, name: str, seconds: float) -> None:
+def _hidden(harness: Harness, action: str, name: str, seconds: float) -> None:
     """The create of ``name`` acts and its answer is lost; what it made cannot be seen for so long."""
 
     def meant(call: Call) -> bool:
         return name in json.dumps(call.params.get("TagSpecifications", ""))
 
     def hide(_: Call) -> None:
-        found = [record for record in _alive(house) if record.tags.get(NAME_TAG) == name]
-        found[0].visible_at = house.loop.now + seconds
+        found = [record for record in _alive(harness) if record.tags.get(NAME_TAG) == name]
+        found[0].visible_at = harness.loop.now + seconds
 
-    house.strict.faults.add(Hook(action, late=True, when=meant, callback=hide))
-    house.strict.faults.add(DropConnection(action, late=True, when=meant))
+    harness.strict.faults.add(Hook(action, late=True, when=meant, callback=hide))
+    harness.strict.faults.add(DropConnection(action, late=True, when=meant))
 
 
-def test_an_address_that_shows_up_within_the_settle_time_is_found(house: House, proofs: Proofs) -> None:
+def test_an_address_that_shows_up_within_the_settle_time_is_found(harness: Harness, proofs: Proofs) -> None:
     """AllocateAddress has no token: its answer is lost, and the address is to be seen after 20 of 30 seconds."""
-    _hidden(house, "AllocateAddress", "elastic_ips.web-1", 20)
-    report = house.apply()
+    _hidden(harness, "AllocateAddress", "elastic_ips.web-1", 20)
+    report = harness.apply()
     assert report.outcome == "converged"
     assert 20 <= report.seconds <= 30
-    assert made(house)["AllocateAddress"] == 2
-    assert_settled(house, None)
+    assert made(harness)["AllocateAddress"] == 2
+    assert_settled(harness, None)
     proofs.count("lost answers")
 
 
-def test_a_longer_settle_time_holds_for_longer(house: House, proofs: Proofs) -> None:
+def test_a_longer_settle_time_holds_for_longer(harness: Harness, proofs: Proofs) -> None:
     """--settle-timeout 90s covers an address that cannot be seen for a minute."""
-    house.settle = 90
-    _hidden(house, "AllocateAddress", "elastic_ips.web-1", 60)
-    assert house.apply().outcome == "converged"
-    assert made(house)["AllocateAddress"] == 2
-    assert_settled(house, None)
+    harness.settle = 90
+    _hidden(harness, "AllocateAddress", "elastic_ips.web-1", 60)
+    assert harness.apply().outcome == "converged"
+    assert made(harness)["AllocateAddress"] == 2
+    assert_settled(harness, None)
     proofs.count("lost answers")
 
 
-def test_beyond_the_settle_time_a_second_address_is_made_and_told(house: House) -> None:
+def test_beyond_the_settle_time_a_second_address_is_made_and_told(harness: Harness) -> None:
     """An address that shows up after a minute comes too late for 30 seconds: nobody guesses between the two."""
-    _hidden(house, "AllocateAddress", "elastic_ips.web-1", 60)
-    report = house.apply()
+    _hidden(harness, "AllocateAddress", "elastic_ips.web-1", 60)
+    report = harness.apply()
     assert report.outcome == "converged"
     assert 30 <= report.seconds <= 36
-    twins = [a for a in house.strict.world.data.addresses.values() if a.tags[NAME_TAG] == "elastic_ips.web-1"]
+    twins = [a for a in harness.strict.world.data.addresses.values() if a.tags[NAME_TAG] == "elastic_ips.web-1"]
     assert len(twins) == 2
 
-    house.loop.now += 60
-    house.strict.clear()
-    for attempt in (house.plan, house.apply):
+    harness.loop.now += 60
+    harness.strict.clear()
+    for attempt in (harness.plan, harness.apply):
         with pytest.raises(AmbiguityError) as told:
             attempt()
         assert all(twin.id in str(told.value) for twin in twins)
-    assert house.strict.actions(mutating=True) == []
+    assert harness.strict.actions(mutating=True) == []
 
     [useless] = [twin for twin in twins if twin.association_id is None]
-    _call(house, "ReleaseAddress", AllocationId=useless.id)
-    assert_settled(house, None)
+    _call(harness, "ReleaseAddress", AllocationId=useless.id)
+    assert_settled(harness, None)
 
 
 @pytest.mark.parametrize(
@@ -567,11 +572,11 @@ def test_beyond_the_settle_time_a_second_address_is_made_and_told(house: House) 
         ("RunInstances", "instances.web"),
     ],
 )
-def test_a_token_or_a_name_holds_for_any_time(action: str, name: str, house: House, proofs: Proofs) -> None:
+def test_a_token_or_a_name_holds_for_any_time(action: str, name: str, harness: Harness, proofs: Proofs) -> None:
     """What carries a token, or a name unique to EC2, is there once, even if it stays unseen for a minute."""
-    _hidden(house, action, name, 60)
-    report = house.apply()
+    _hidden(harness, action, name, 60)
+    report = harness.apply()
     assert (report.outcome, report.error) == ("converged", None)
-    assert_settled(house, None)
-    assert ever_launched(house) == 1
+    assert_settled(harness, None)
+    assert ever_launched(harness) == 1
     proofs.count("lost answers")

@@ -19,14 +19,23 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enireconcile.model import NAME_TAG, STACK_TAG, Action, canonical
-from enireconcile.report import plan_json
+from enireconcile.model import (
+    Action,
+    canonical,
+)
+from enireconcile.outputs.json import (
+    plan_json,
+)
+from enireconcile.ownership import (
+    NAME_TAG,
+    STACK_TAG,
+)
 from enireconcile.spec import SECTIONS
 from enireconcile.spec.rows import FURTHER
 from tests.ec2 import Quotas, Settings
 from tests.ec2.records import Interface, Resource
-from tests.house import House, open_house
-from tests.story import DRIFTS, Account, assert_is_the_story
+from tests.harness import Harness, open_harness
+from tests.two_enis import DRIFTS, Account, assert_is_the_story
 
 from .accounting import assert_exact
 
@@ -214,24 +223,24 @@ profile = settings(
 
 
 @contextmanager
-def _dual_stack() -> Iterator[House]:
+def _dual_stack() -> Iterator[Harness]:
     """An account whose default VPC has both families of addresses."""
-    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
-        data = house.strict.world.data
+    with tempfile.TemporaryDirectory() as place, open_harness(Path(place), WORLD) as harness:
+        data = harness.strict.world.data
         for vpc in data.vpcs.values():
             vpc.ipv6_cidr = "2001:db8::/56"
         for number, subnet in enumerate(data.subnets.values()):
             subnet.ipv6_cidr = f"2001:db8:0:{number}::/64"
-        yield house
+        yield harness
 
 
-def _settled(house: House, text: str) -> None:
+def _settled(harness: Harness, text: str) -> None:
     """Nothing differs, a further apply makes no mutating call, and planning twice gives one plan to the letter."""
-    assert house.plan(text).empty
-    house.strict.clear()
-    assert house.apply(text).outcome == "unchanged"
-    assert house.strict.mutating() == []
-    once, again = (canonical(plan_json(house.plan(text, prune=True), {})) for _ in range(2))
+    assert harness.plan(text).empty
+    harness.strict.clear()
+    assert harness.apply(text).outcome == "unchanged"
+    assert harness.strict.mutating() == []
+    once, again = (canonical(plan_json(harness.plan(text, prune=True), {})) for _ in range(2))
     assert once == again
 
 
@@ -242,29 +251,29 @@ def test_any_spec_converges_and_stays(text: str) -> None:
 
     All of it under the policy that iam-policy prints for the spec.
     """
-    with _dual_stack() as house:
-        house.obey(text)
-        report = house.apply(text)
+    with _dual_stack() as harness:
+        harness.obey(text)
+        report = harness.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
-        assert_exact(house.strict.world, house.spec(text))
-        _settled(house, text)
-        gone = house.apply("version: 1\nstack: random\nregion: us-east-1\n", prune=True)
+        assert_exact(harness.strict.world, harness.spec(text))
+        _settled(harness, text)
+        gone = harness.apply("version: 1\nstack: random\nregion: us-east-1\n", prune=True)
         assert (gone.outcome, gone.error) == ("converged", None)
-        assert house.client().describe_addresses()["Addresses"] == []
-        assert house.client().describe_network_interfaces()["NetworkInterfaces"] == []
+        assert harness.client().describe_addresses()["Addresses"] == []
+        assert harness.client().describe_network_interfaces()["NetworkInterfaces"] == []
 
 
 @profile
 @given(specs(), specs())
 def test_any_spec_becomes_any_other(before: str, after: str) -> None:
     """One spec is edited into another one of the same stack: what has to go goes, the rest is mended."""
-    with _dual_stack() as house:
-        assert house.apply(before).outcome == "converged"
-        house.loop.now += 60
-        report = house.apply(after, prune=True)
+    with _dual_stack() as harness:
+        assert harness.apply(before).outcome == "converged"
+        harness.loop.now += 60
+        report = harness.apply(after, prune=True)
         assert report.error is None
         assert report.outcome in ("converged", "unchanged")
-        _settled(house, after)
+        _settled(harness, after)
 
 
 @profile
@@ -274,34 +283,34 @@ def test_any_account_is_adopted(text: str, luck: random.Random) -> None:
 
     A row may say anything of what is so, or nothing.
     """
-    with _dual_stack() as house:
-        assert house.apply(text).outcome == "converged"
-        ids = _orphaned(house)
-        house.loop.now += 60
+    with _dual_stack() as harness:
+        assert harness.apply(text).outcome == "converged"
+        ids = _orphaned(harness)
+        harness.loop.now += 60
         document = yaml.safe_load(text)
         for section in SECTIONS:
             for name, row in document[section].items():
                 said = {key: value for key, value in row.items() if key == "lifecycle" or luck.random() < 0.5}
                 document[section][name] = {**said, "adopt": ids[f"{section}.{name}"]}
         adopting = yaml.safe_dump(document, sort_keys=False)
-        plan = house.plan(adopting)
+        plan = harness.plan(adopting)
         assert {change.action for change in plan.changes} == {Action.ADOPT}
         assert {step.call for step in plan.steps} == {"CreateTags"}
         assert len(plan.steps) == len(ids)
-        assert house.apply(adopting).outcome == "converged"
-        _settled(house, adopting)
-        assert house.plan(text).empty
-        assert house.apply(adopting, destroy=True).outcome == "converged"
-        assert house.client().describe_network_interfaces()["NetworkInterfaces"] == []
+        assert harness.apply(adopting).outcome == "converged"
+        _settled(harness, adopting)
+        assert harness.plan(text).empty
+        assert harness.apply(adopting, destroy=True).outcome == "converged"
+        assert harness.client().describe_network_interfaces()["NetworkInterfaces"] == []
 
 
-def _orphaned(house: House) -> dict[str, str]:
+def _orphaned(harness: Harness) -> dict[str, str]:
     """The ids of the stack's resources, by address; from now on nothing says that they are its own."""
-    data, owner = house.strict.world.data, {"Key": STACK_TAG}
+    data, owner = harness.strict.world.data, {"Key": STACK_TAG}
     sections = (data.groups, data.instances, data.interfaces, data.addresses)
     found = [record for records in sections for record in records.values() if STACK_TAG in record.tags]
     ids = {record.tags[NAME_TAG]: record.id for record in found}
-    house.client().delete_tags(Resources=sorted(ids.values()), Tags=[owner, {"Key": NAME_TAG}])
+    harness.client().delete_tags(Resources=sorted(ids.values()), Tags=[owner, {"Key": NAME_TAG}])
     return ids
 
 
@@ -309,20 +318,20 @@ def _orphaned(house: House) -> dict[str, str]:
 @given(st.lists(st.sampled_from(sorted(DRIFTS)), min_size=2, max_size=5, unique=True))
 def test_any_mixture_of_drifts_is_mended(names: list[str]) -> None:
     """Several hands at the console, one after another; what EC2 refuses them is left out."""
-    with tempfile.TemporaryDirectory() as place, open_house(Path(place), WORLD) as house:
-        house.apply()
-        house.loop.now += 60
+    with tempfile.TemporaryDirectory() as place, open_harness(Path(place), WORLD) as harness:
+        harness.apply()
+        harness.loop.now += 60
         for name in names:
             try:
-                DRIFTS[name][0](Account(house))
+                DRIFTS[name][0](Account(harness))
             except (ClientError, AssertionError, KeyError):
                 continue  # an earlier deed has taken away what this one needs
-            house.loop.now += 5
-        report = house.apply()
+            harness.loop.now += 5
+        report = harness.apply()
         assert report.error is None
         assert report.outcome in ("converged", "unchanged")
-        assert_is_the_story(house)
-        assert house.plan().empty
+        assert_is_the_story(harness)
+        assert harness.plan().empty
 
 
 # ---- other people's hands on whatever there is
@@ -339,59 +348,59 @@ def _pick(records: Mapping[str, R], number: int) -> R:
     return ours[number % len(ours)]
 
 
-def _interface(house: House, number: int) -> Interface:
-    return _pick(house.strict.world.data.interfaces, number)
+def _interface(harness: Harness, number: int) -> Interface:
+    return _pick(harness.strict.world.data.interfaces, number)
 
 
-def _name_otherwise(house: House, number: int) -> None:
-    address = _pick(house.strict.world.data.addresses, number)
-    house.client().modify_address_attribute(AllocationId=address.id, DomainName="theirs.example.com")
+def _name_otherwise(harness: Harness, number: int) -> None:
+    address = _pick(harness.strict.world.data.addresses, number)
+    harness.client().modify_address_attribute(AllocationId=address.id, DomainName="theirs.example.com")
 
 
-def _take_the_name(house: House, number: int) -> None:
-    address = _pick(house.strict.world.data.addresses, number)
-    house.client().reset_address_attribute(AllocationId=address.id, Attribute="domain-name")
+def _take_the_name(harness: Harness, number: int) -> None:
+    address = _pick(harness.strict.world.data.addresses, number)
+    harness.client().reset_address_attribute(AllocationId=address.id, Attribute="domain-name")
 
 
-def _flip_the_end(house: House, number: int) -> None:
+def _flip_the_end(harness: Harness, number: int) -> None:
     """delete_on_termination."""
-    eni = _interface(house, number)
+    eni = _interface(harness, number)
     if eni.attachment is not None:
         flag = not eni.attachment.delete_on_termination
-        house.client().modify_network_interface_attribute(
+        harness.client().modify_network_interface_attribute(
             NetworkInterfaceId=eni.id,
             Attachment={"AttachmentId": eni.attachment.id, "DeleteOnTermination": flag},
         )
 
 
-def _flip_the_check(house: House, number: int) -> None:
-    eni = _interface(house, number)
-    house.client().modify_network_interface_attribute(
+def _flip_the_check(harness: Harness, number: int) -> None:
+    eni = _interface(harness, number)
+    harness.client().modify_network_interface_attribute(
         NetworkInterfaceId=eni.id, SourceDestCheck={"Value": not eni.source_dest_check}
     )
 
 
-def _track_otherwise(house: House, number: int) -> None:
+def _track_otherwise(harness: Harness, number: int) -> None:
     timeouts = {"TcpEstablishedTimeout": 400, "UdpTimeout": 45}
-    house.client().modify_network_interface_attribute(
-        NetworkInterfaceId=_interface(house, number).id, ConnectionTrackingSpecification=timeouts
+    harness.client().modify_network_interface_attribute(
+        NetworkInterfaceId=_interface(harness, number).id, ConnectionTrackingSpecification=timeouts
     )
 
 
-def _flip_the_tokens(house: House, number: int) -> None:
-    instance = _pick(house.strict.world.data.instances, number)
+def _flip_the_tokens(harness: Harness, number: int) -> None:
+    instance = _pick(harness.strict.world.data.instances, number)
     tokens = "required" if instance.metadata["HttpTokens"] == "optional" else "optional"
-    house.client().modify_instance_metadata_options(InstanceId=instance.id, HttpTokens=tokens)
+    harness.client().modify_instance_metadata_options(InstanceId=instance.id, HttpTokens=tokens)
 
 
-def _flip_the_protection(house: House, number: int) -> None:
-    instance = _pick(house.strict.world.data.instances, number)
+def _flip_the_protection(harness: Harness, number: int) -> None:
+    instance = _pick(harness.strict.world.data.instances, number)
     protected = {"Value": not instance.no_termination}
-    house.client().modify_instance_attribute(InstanceId=instance.id, DisableApiTermination=protected)
+    harness.client().modify_instance_attribute(InstanceId=instance.id, DisableApiTermination=protected)
 
 
-def _add_to_a_pool(house: House, number: int) -> None:
-    ec2, eni = house.client(), _interface(house, number).id
+def _add_to_a_pool(harness: Harness, number: int) -> None:
+    ec2, eni = harness.client(), _interface(harness, number).id
     if number % 2:
         ec2.assign_ipv6_addresses(
             NetworkInterfaceId=eni, **{("Ipv6AddressCount", "Ipv6PrefixCount")[number % 4 // 2]: 1}
@@ -401,8 +410,8 @@ def _add_to_a_pool(house: House, number: int) -> None:
         ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, **{count: 1})
 
 
-def _empty_the_pools(house: House, number: int) -> None:
-    ec2, eni = house.client(), _interface(house, number)
+def _empty_the_pools(harness: Harness, number: int) -> None:
+    ec2, eni = harness.client(), _interface(harness, number)
     for take, key, held in (
         (ec2.unassign_private_ip_addresses, "PrivateIpAddresses", eni.ips[1:]),
         (ec2.unassign_private_ip_addresses, "Ipv4Prefixes", eni.prefixes4),
@@ -413,35 +422,35 @@ def _empty_the_pools(house: House, number: int) -> None:
             take(NetworkInterfaceId=eni.id, **{key: list(held)})
 
 
-def _move_private_ips(house: House, number: int) -> None:
+def _move_private_ips(harness: Harness, number: int) -> None:
     """Those beside the primary one, with the Elastic IPs on them, to another interface of ours."""
-    giver, taker = _interface(house, number), _interface(house, number // 7)
+    giver, taker = _interface(harness, number), _interface(harness, number // 7)
     if giver.ips[1:] and giver is not taker:
-        house.client().assign_private_ip_addresses(
+        harness.client().assign_private_ip_addresses(
             NetworkInterfaceId=taker.id, PrivateIpAddresses=giver.ips[1:], AllowReassignment=True
         )
 
 
-def _borrow(house: House, number: int) -> None:
+def _borrow(harness: Harness, number: int) -> None:
     """An Elastic IP of ours, for an interface of theirs."""
-    address = _pick(house.strict.world.data.addresses, number)
-    subnets = house.strict.world.data.subnets.values()
+    address = _pick(harness.strict.world.data.addresses, number)
+    subnets = harness.strict.world.data.subnets.values()
     (subnet,) = [subnet.id for subnet in subnets if subnet.zone == "us-east-1a" and subnet.default_for_az]
-    theirs = house.client().create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
-    house.loop.now += 5
-    house.client().associate_address(AllocationId=address.id, NetworkInterfaceId=theirs)
+    theirs = harness.client().create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    harness.loop.now += 5
+    harness.client().associate_address(AllocationId=address.id, NetworkInterfaceId=theirs)
 
 
-def _sit_down(house: House, number: int) -> None:
+def _sit_down(harness: Harness, number: int) -> None:
     """An Elastic IP of theirs, on a private address of ours; whoever is there is displaced."""
-    eni = _interface(house, number)
-    theirs = house.client().allocate_address(Domain="vpc")["AllocationId"]
-    house.client().associate_address(
+    eni = _interface(harness, number)
+    theirs = harness.client().allocate_address(Domain="vpc")["AllocationId"]
+    harness.client().associate_address(
         AllocationId=theirs, NetworkInterfaceId=eni.id, PrivateIpAddress=eni.ips[number % len(eni.ips)]
     )
 
 
-HANDS: dict[str, Callable[[House, int], None]] = {
+HANDS: dict[str, Callable[[Harness, int], None]] = {
     hand.__name__.strip("_"): hand
     for hand in (
         *(_name_otherwise, _take_the_name, _flip_the_end, _flip_the_check, _track_otherwise, _flip_the_tokens),
@@ -472,25 +481,25 @@ def _outspoken(text: str) -> str:
 @given(specs(), st.lists(st.tuples(st.sampled_from(sorted(HANDS)), st.integers(0, 99)), min_size=1, max_size=6))
 def test_any_drift_of_any_spec_is_mended(text: str, deeds: list[tuple[str, int]]) -> None:
     """Names, flags, options, pools, and Elastic IPs between us and strangers: all is as the spec says again."""
-    with _dual_stack() as house:
+    with _dual_stack() as harness:
         text = _outspoken(text)
-        assert house.apply(text).outcome == "converged"
-        house.loop.now += 60
+        assert harness.apply(text).outcome == "converged"
+        harness.loop.now += 60
         for deed, number in deeds:
             try:
-                HANDS[deed](house, number)
+                HANDS[deed](harness, number)
             except (ClientError, LookupError):
                 continue  # there is nothing of the kind, or EC2 refuses
-            house.loop.now += 5
-        data = house.strict.world.data
+            harness.loop.now += 5
+        data = harness.strict.world.data
         strangers = {
             record.id
             for records in (data.interfaces, data.addresses)
             for record in records.values()
             if STACK_TAG not in record.tags
         }
-        report = house.apply(text)
+        report = harness.apply(text)
         assert report.error is None
         assert report.outcome in ("converged", "unchanged")
-        assert_exact(house.strict.world, house.spec(text), strangers)
-        _settled(house, text)
+        assert_exact(harness.strict.world, harness.spec(text), strangers)
+        _settled(harness, text)

@@ -22,7 +22,7 @@ from enireconcile.errors import AwsError
 from enireconcile.model import Report, Status
 from tests.ec2 import Call, EC2Error, Fail, Fault
 from tests.ec2.faults import STATUS
-from tests.house import SLOW, House, open_house
+from tests.harness import SLOW, Harness, open_harness
 
 from .conftest import Proofs
 from .test_lost_answers import (
@@ -68,16 +68,16 @@ class Passing(Fault):
         raise EC2Error(self.code, self.message.format_map(call.params), self.status or STATUS.get(self.code, 400))
 
 
-def _converges(house: House, scene: Scene, fault: Passing) -> Report:
-    strangers, launched = strangers_in(house), ever_launched(house)
-    house.strict.faults.add(fault)
-    report = house.apply(scene.text)
+def _converges(harness: Harness, scene: Scene, fault: Passing) -> Report:
+    strangers, launched = strangers_in(harness), ever_launched(harness)
+    harness.strict.faults.add(fault)
+    report = harness.apply(scene.text)
     assert (report.outcome, report.error) == ("converged", None)
     # The fault has met every call that the scene makes, as often as it should.
     assert len(fault.met) == sum(scene.calls.values() if fault.action is None else [scene.calls[fault.action]])
     assert set(fault.met.values()) == {fault.times}
-    assert_settled(house, scene.text, strangers)
-    assert ever_launched(house) == launched + scene.calls.get("RunInstances", 0)
+    assert_settled(harness, scene.text, strangers)
+    assert ever_launched(harness) == launched + scene.calls.get("RunInstances", 0)
     return report
 
 
@@ -105,8 +105,8 @@ def test_every_call_meets_an_error_that_passes(code: str, status: int, tmp_path:
     """Every mutating call of a run gets the error three times before it works: in building and in mending."""
     for number, (name, scene) in enumerate(BROAD):
         random.seed(number)
-        with at(scene, tmp_path / name) as house:
-            _converges(house, scene, Passing(None, code, "Not now.", 3, status))
+        with at(scene, tmp_path / name) as harness:
+            _converges(harness, scene, Passing(None, code, "Not now.", 3, status))
         proofs.count("errors that pass", 3 * sum(scene.calls.values()))
 
 
@@ -125,12 +125,12 @@ READS = [
 @pytest.mark.parametrize("code", [code for code in ANYWHERE if code != "ConcurrentMutationLimitExceeded"])
 def test_every_read_meets_an_error_that_passes(code: str, tmp_path: Path, proofs: Proofs) -> None:
     """Every kind of read of a run gets the error three times before it works."""
-    with at(STORY, tmp_path) as house:
+    with at(STORY, tmp_path) as harness:
         faults = [Fail(read, times=3, code=code, status=ANYWHERE[code]) for read in READS]
-        house.strict.faults.add(*faults)
-        assert house.apply().outcome == "converged"
+        harness.strict.faults.add(*faults)
+        assert harness.apply().outcome == "converged"
         assert min(fault.met for fault in faults) > 3
-        assert_settled(house, None)
+        assert_settled(harness, None)
     proofs.count("errors that pass", 3 * len(READS))
 
 
@@ -205,8 +205,8 @@ def test_an_error_of_a_call_passes(
     """A call fails once or three times with an error that passes by itself: the run waits, and converges."""
     random.seed(times)
     scene = PLACES[place]
-    with at(scene, tmp_path) as house:
-        _converges(house, scene, Passing(call, code, message, times))
+    with at(scene, tmp_path) as harness:
+        _converges(harness, scene, Passing(call, code, message, times))
     proofs.count("errors that pass", times * scene.calls[call])
 
 
@@ -219,13 +219,13 @@ def test_a_young_attachment_may_be_unknown(tmp_path: Path, proofs: Proofs) -> No
             if "Attachment" in call.params:
                 super().before(call)
 
-    with at(RICH_BUILD, tmp_path) as house:
+    with at(RICH_BUILD, tmp_path) as harness:
         fault = Flag("ModifyNetworkInterfaceAttribute", "InvalidAttachmentID.NotFound", message, 3)
-        house.strict.faults.add(fault)
-        report = house.apply(RICH)
+        harness.strict.faults.add(fault)
+        report = harness.apply(RICH)
         assert (report.outcome, list(fault.met.values())) == ("converged", [3])
         assert {outcome.status for outcome in report.outcomes} == {Status.DONE}
-        assert_settled(house, RICH)
+        assert_settled(harness, RICH)
     proofs.count("errors that pass", 3)
 
 
@@ -249,8 +249,8 @@ def test_a_world_that_has_moved_is_looked_at_again(
 ) -> None:
     """What is not young and not found, or held by somebody, is no reason to insist: a new plan, three at most."""
     scene = PLACES[place]
-    with at(scene, tmp_path) as house:
-        _converges(house, scene, Passing(call, code, message, times))
+    with at(scene, tmp_path) as harness:
+        _converges(harness, scene, Passing(call, code, message, times))
     proofs.count("new plans", times)
 
 
@@ -301,7 +301,7 @@ def test_an_error_that_stays_is_a_refusal_at_any_call() -> None:
             }
             fault = fault_from(call, ClientError(answer, call))
             hidden = code == "UnauthorizedOperation" and call.startswith(takes) and call != "DeleteTags"
-            meaning = Meaning.HIDDEN if hidden else Meaning.REFUSED
+            meaning = Meaning.DENIED_OR_GONE if hidden else Meaning.REFUSED
             assert (fault.meaning, fault.seconds) == (meaning, 0.0), (call, code)
 
 
@@ -317,21 +317,21 @@ def test_an_error_that_stays_ends_what_needs_the_call(
 ) -> None:
     """Calls of a kind are refused for good: each called once, dependants skipped, the rest done; then mended."""
     scene = PLACES[place]
-    with at(scene, tmp_path) as house:
-        strangers, launched = strangers_in(house), ever_launched(house)
-        house.strict.faults.add(Fail(call, times=10**6, code=code, status=status, message=message))
-        report = house.apply(scene.text)
+    with at(scene, tmp_path) as harness:
+        strangers, launched = strangers_in(harness), ever_launched(harness)
+        harness.strict.faults.add(Fail(call, times=10**6, code=code, status=status, message=message))
+        report = harness.apply(scene.text)
         assert list(_broken_off(report, call, code)) == []
-        refused = Counter(key_of(each) for each in house.strict.mutating() if each.action == call)
+        refused = Counter(key_of(each) for each in harness.strict.mutating() if each.action == call)
         assert set(refused.values()) == {1}
-        acted = any(each.acted for each in house.strict.mutating())
+        acted = any(each.acted for each in harness.strict.mutating())
         assert report.outcome == ("partial" if acted else "failed")
         assert report.remaining != ()
 
-        house.strict.faults.clear()
-        assert house.apply(scene.text).outcome == "converged"
-        assert_settled(house, scene.text, strangers)
-        assert ever_launched(house) == launched + scene.calls.get("RunInstances", 0)
+        harness.strict.faults.clear()
+        assert harness.apply(scene.text).outcome == "converged"
+        assert_settled(harness, scene.text, strangers)
+        assert ever_launched(harness) == launched + scene.calls.get("RunInstances", 0)
     proofs.count("errors that stay", len(refused))
 
 
@@ -339,11 +339,11 @@ def test_an_error_that_stays_ends_what_needs_the_call(
 def test_an_error_that_stays_at_a_read_changes_nothing(read: str, tmp_path: Path, proofs: Proofs) -> None:
     """A read that is refused for good is asked once, and nothing was changed."""
     for code, status, message in STAYING:
-        with open_house(tmp_path / code, SLOW) as house:
-            house.strict.faults.add(Fail(read, times=10**6, code=code, status=status, message=message))
+        with open_harness(tmp_path / code, SLOW) as harness:
+            harness.strict.faults.add(Fail(read, times=10**6, code=code, status=status, message=message))
             with pytest.raises(AwsError) as told:
-                house.apply()
+                harness.apply()
             assert (told.value.call, told.value.code) == (read, code)
-            assert house.strict.actions().count(read) == 1
-            assert house.strict.actions(mutating=True) == []
+            assert harness.strict.actions().count(read) == 1
+            assert harness.strict.actions(mutating=True) == []
         proofs.count("errors that stay")

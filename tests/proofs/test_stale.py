@@ -12,8 +12,8 @@ import pytest
 
 from enireconcile.errors import EnireconcileError
 from tests.ec2 import Fail, Settings, StaleReads
-from tests.house import SLOW, House, open_house
-from tests.story import DRIFTS, Account
+from tests.harness import SLOW, Harness, open_harness
+from tests.two_enis import DRIFTS, Account
 
 from .conftest import Proofs
 from .test_lost_answers import (
@@ -36,10 +36,10 @@ DISTURBS = {"DetachNetworkInterface", "DisassociateAddress", "StartInstances"}
 NEVER = CREATES | DISTURBS
 
 
-def _memory(house: House, age: float) -> StaleReads:
+def _memory(harness: Harness, age: float) -> StaleReads:
     """From now on the account remembers; the reads become stale when ``probability`` says so."""
     stale = StaleReads(age, fixed=True, probability=0.0)
-    house.strict.faults.add(stale)
+    harness.strict.faults.add(stale)
     return stale
 
 
@@ -50,15 +50,15 @@ def test_a_run_whose_reads_are_stale_throughout(
     text: str | None, settings: Settings, age: float, tmp_path: Path, proofs: Proofs
 ) -> None:
     """Every read of a run is stale by the same age: it converges, and an apply right after it makes nothing."""
-    with open_house(tmp_path, settings) as house:
-        stale = _memory(house, age)
+    with open_harness(tmp_path, settings) as harness:
+        stale = _memory(harness, age)
         stale.probability = 1.0
-        report = house.apply(text)
+        report = harness.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
-        house.strict.clear()
-        assert house.apply(text).outcome == "unchanged"
-        assert house.strict.actions(mutating=True) == []
-        assert_settled(house, text)
+        harness.strict.clear()
+        assert harness.apply(text).outcome == "unchanged"
+        assert harness.strict.actions(mutating=True) == []
+        assert_settled(harness, text)
     proofs.count("stale runs")
 
 
@@ -69,18 +69,18 @@ def test_reads_go_back_right_after_an_apply(
     text: str | None, settings: Settings, age: float, tmp_path: Path, proofs: Proofs
 ) -> None:
     """An apply has seen its work; to the next one, at once, all or part of it seems not to be there yet."""
-    with open_house(tmp_path, settings) as house:
-        stale = _memory(house, age)
-        house.loop.now += 10
-        assert house.apply(text).outcome == "converged"
+    with open_harness(tmp_path, settings) as harness:
+        stale = _memory(harness, age)
+        harness.loop.now += 10
+        assert harness.apply(text).outcome == "converged"
         stale.probability = 1.0
-        known = tokens(house)
-        house.strict.clear()
-        report = house.apply(text)
+        known = tokens(harness)
+        harness.strict.clear()
+        report = harness.apply(text)
         assert report.outcome in ("converged", "unchanged")
         # What only relates or sets may be said once more; nothing is made, and nothing is taken away.
-        assert NEVER & set(made(house, known)) == set()
-        assert_settled(house, text)
+        assert NEVER & set(made(harness, known)) == set()
+        assert_settled(harness, text)
     proofs.count("stale runs")
 
 
@@ -91,21 +91,21 @@ def test_reads_go_back_during_the_rerun_of_a_failed_run(
     call: str, text: str | None, age: float, tmp_path: Path, proofs: Proofs
 ) -> None:
     """A run fails half way; the rerun, at once, cannot see what was made: it makes only what is missing."""
-    with open_house(tmp_path, SLOW) as house:
-        stale = _memory(house, age)
-        house.loop.now += 10
+    with open_harness(tmp_path, SLOW) as harness:
+        stale = _memory(harness, age)
+        harness.loop.now += 10
         refusal = Fail(call, nth=2 if call != "RunInstances" else 1, times=100, code="UnauthorizedOperation")
-        house.strict.faults.add(refusal)
-        assert house.apply(text).outcome == "partial"
+        harness.strict.faults.add(refusal)
+        assert harness.apply(text).outcome == "partial"
         refusal.times = 0
         stale.probability = 1.0
-        report = house.apply(text)
+        report = harness.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
-        assert DISTURBS & set(made(house)) == set()
-        created = {action: count for action, count in made(house).items() if action in CREATES}
+        assert DISTURBS & set(made(harness)) == set()
+        created = {action: count for action, count in made(harness).items() if action in CREATES}
         scene = BUILDS["the story" if text is None else "the rich one"]
         assert created == {action: count for action, count in scene.calls.items() if action in CREATES}
-        assert_settled(house, text)
+        assert_settled(harness, text)
     proofs.count("stale reruns")
 
 
@@ -118,40 +118,40 @@ def test_reads_go_back_after_a_deletion(name: str, age: float, tmp_path: Path, p
     """Somebody deletes a resource on purpose, and reads still show it; then it is made anew, once, and reads do
     not show that either."""
     deed, calls, _ = DRIFTS[name]
-    with at(Scene(None, lambda _: None, {}), tmp_path) as house:
-        stale = _memory(house, age)
-        house.loop.now += 600
-        launched = ever_launched(house)
-        deed(Account(house))
+    with at(Scene(None, lambda _: None, {}), tmp_path) as harness:
+        stale = _memory(harness, age)
+        harness.loop.now += 600
+        launched = ever_launched(harness)
+        deed(Account(harness))
         stale.probability = 1.0
-        house.strict.clear()
+        harness.strict.clear()
         for _ in range(4):
             # Each at once: the first may still see what is gone, the others not yet what has been made.
             try:
-                report = house.apply()
+                report = harness.apply()
             except EnireconcileError as error:
                 pytest.fail(f"nothing is wrong with the spec or the account: {error}")
             assert report.outcome in ("converged", "unchanged", "partial")
-        house.loop.now += age
-        assert house.apply().outcome in ("converged", "unchanged")
-        created = {action: count for action, count in made(house).items() if action in CREATES}
+        harness.loop.now += age
+        assert harness.apply().outcome in ("converged", "unchanged")
+        created = {action: count for action, count in made(harness).items() if action in CREATES}
         assert created == {action: 1 for action in calls if action in CREATES}
-        assert ever_launched(house) == launched + calls.count("RunInstances")
-        assert_settled(house, None)
+        assert ever_launched(harness) == launched + calls.count("RunInstances")
+        assert_settled(harness, None)
     proofs.count("stale deletions")
 
 
 @pytest.mark.parametrize("age", AGES)
 def test_mending_with_stale_reads(age: float, tmp_path: Path, proofs: Proofs) -> None:
     """Everything was changed a moment ago, and every read is stale: mended, and nothing is made."""
-    with at(ALL_AT_ONCE, tmp_path) as house:
-        strangers = strangers_in(house)
-        house.strict.faults.add(StaleReads(age, fixed=True))
-        report = house.apply(RICH)
+    with at(ALL_AT_ONCE, tmp_path) as harness:
+        strangers = strangers_in(harness)
+        harness.strict.faults.add(StaleReads(age, fixed=True))
+        report = harness.apply(RICH)
         assert (report.outcome, report.error) == ("converged", None)
-        assert CREATES & set(made(house)) == set()
-        house.strict.clear()
-        assert house.apply(RICH).outcome == "unchanged"
-        assert house.strict.actions(mutating=True) == []
-        assert_settled(house, RICH, strangers)
+        assert CREATES & set(made(harness)) == set()
+        harness.strict.clear()
+        assert harness.apply(RICH).outcome == "unchanged"
+        assert harness.strict.actions(mutating=True) == []
+        assert_settled(harness, RICH, strangers)
     proofs.count("stale runs")

@@ -12,7 +12,7 @@ import pytest
 
 from enireconcile.model import Report
 from tests.ec2 import Buckets, Quotas, Settings, StaleReads, Weather
-from tests.house import SLOW, House, open_house
+from tests.harness import SLOW, Harness, open_harness
 
 from .conftest import Proofs
 from .test_lost_answers import (
@@ -32,17 +32,17 @@ SCENES = [*BUILDS.items(), ("everything changed", ALL_AT_ONCE)]
 RERUNS = 3
 
 
-def _share(house: House) -> float:
+def _share(harness: Harness) -> float:
     """The part of all EC2 calls so far that ended in an error or without an answer."""
-    calls = [call for call in house.strict.calls if call.service == "ec2"]
+    calls = [call for call in harness.strict.calls if call.service == "ec2"]
     return sum(call.dropped or call.error_code is not None for call in calls) / len(calls)
 
 
-def _through(house: House, text: str | None) -> list[Report]:
+def _through(harness: Harness, text: str | None) -> list[Report]:
     """Runs until one converges: most often the first."""
-    reports = [house.apply(text)]
+    reports = [harness.apply(text)]
     while reports[-1].outcome == "partial" and len(reports) <= RERUNS:
-        reports.append(house.apply(text))
+        reports.append(harness.apply(text))
     return reports
 
 
@@ -63,14 +63,14 @@ def test_any_weather_ends_well(seed: int, tmp_path: Path, proofs: Proofs) -> Non
         page_cap=random.choice([None, 2]),
         ragged_pages=random.random() < 0.5,
     )
-    with at(scene, tmp_path, settings) as house:
-        strangers, launched = strangers_in(house), ever_launched(house)
-        house.strict.faults.add(StaleReads(2.0, seed=seed))
-        house.strict.faults.add(Weather(0.17, seed=seed, drops=0.11, late=0.5))
-        reports = _through(house, scene.text)
+    with at(scene, tmp_path, settings) as harness:
+        strangers, launched = strangers_in(harness), ever_launched(harness)
+        harness.strict.faults.add(StaleReads(2.0, seed=seed))
+        harness.strict.faults.add(Weather(0.17, seed=seed, drops=0.11, late=0.5))
+        reports = _through(harness, scene.text)
         assert reports[-1].outcome in ("converged", "unchanged")
-        assert_settled(house, scene.text, strangers)
-        assert ever_launched(house) == launched + scene.calls.get("RunInstances", 0)
+        assert_settled(harness, scene.text, strangers)
+        assert ever_launched(harness) == launched + scene.calls.get("RunInstances", 0)
     proofs.count("runs in bad weather", len(reports))
 
 
@@ -111,8 +111,8 @@ def test_a_calm_run_takes_what_the_delays_demand(
     scene: Scene, settings: Settings, needed: float, stages: int, tmp_path: Path, proofs: Proofs
 ) -> None:
     """Without faults a run is over soon after the last of its delays: an overshoot a wait, and 1.5 seconds."""
-    with at(scene, tmp_path, settings) as house:
-        report = house.apply(scene.text)
+    with at(scene, tmp_path, settings) as harness:
+        report = harness.apply(scene.text)
         assert report.outcome == "converged"
         assert needed <= report.seconds + 0.001
         assert report.seconds <= needed + stages * ROOM + 1.5
@@ -136,31 +136,31 @@ def test_many_calls_take_what_the_bucket_demands(
     section: str, call: str, count: int, capacity: int, refill: float, tmp_path: Path, proofs: Proofs
 ) -> None:
     """With EC2's own token buckets n calls take (n - bucket) / refill seconds, and EC2 need not throttle one."""
-    with open_house(tmp_path, Settings(quotas=Quotas(addresses=1000))) as house:
-        house.strict.faults.add(Buckets())
+    with open_harness(tmp_path, Settings(quotas=Quotas(addresses=1000))) as harness:
+        harness.strict.faults.add(Buckets())
         text = _many(section, count)
-        report = house.apply(text)
+        report = harness.apply(text)
         assert (report.outcome, report.throttled) == ("converged", 0)
         bound = (count - capacity) / refill
         assert bound - 1 / refill <= report.seconds <= bound + 2
-        assert house.strict.actions().count(call) == count
-        assert_settled(house, text)
+        assert harness.strict.actions().count(call) == count
+        assert_settled(harness, text)
     proofs.count("paced runs in time")
 
 
 @pytest.mark.parametrize("count", [20, 40])
 def test_throttled_runs_stay_near_the_bound(count: int, tmp_path: Path, proofs: Proofs) -> None:
     """Others have left a fifth of the bucket: (n - bucket) / refill seconds, half as much again to learn it."""
-    with open_house(tmp_path, Settings(quotas=Quotas(addresses=1000))) as house:
-        house.strict.faults.add(Buckets(scale=0.2))
+    with open_harness(tmp_path, Settings(quotas=Quotas(addresses=1000))) as harness:
+        harness.strict.faults.add(Buckets(scale=0.2))
         text = _many("elastic_ips", count)
-        report = house.apply(text)
+        report = harness.apply(text)
         assert report.outcome == "converged"
         assert report.throttled > 0
         bound = (count - 10) / 1.0
         assert bound <= report.seconds + 1
         assert report.seconds <= 1.5 * bound + 20
-        assert_settled(house, text)
+        assert_settled(harness, text)
     proofs.count("throttled runs in time")
 
 
@@ -168,9 +168,9 @@ def test_throttled_runs_stay_near_the_bound(count: int, tmp_path: Path, proofs: 
 def test_a_lost_answer_after_a_wait_costs_no_long_pause(seed: int, tmp_path: Path, proofs: Proofs) -> None:
     """A create that has waited for its young group and then loses its answer is repeated soon."""
     random.seed(seed)
-    with at(BUILDS["the story"], tmp_path, Settings(visibility_delay=3)) as house:
-        house.strict.faults.add(Lose("CreateNetworkInterface", 0, 1, True))
-        report = house.apply()
+    with at(BUILDS["the story"], tmp_path, Settings(visibility_delay=3)) as harness:
+        harness.strict.faults.add(Lose("CreateNetworkInterface", 0, 1, True))
+        report = harness.apply()
         assert report.outcome == "converged"
         assert report.seconds <= 9 + 6
     proofs.count("calm runs in time")

@@ -1,0 +1,58 @@
+"""unlock: show the lock of a stack, and remove it once its run is over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from enireconcile.aws.api import Channel, Reader
+from enireconcile.cli.prompt import confirmed
+from enireconcile.cli.session import Connection
+from enireconcile.cli.signals import listening
+from enireconcile.engine.planner import account_of, guard_account
+from enireconcile.errors import GuardError, LockedError
+from enireconcile.outputs import logs
+from enireconcile.spec import Spec
+
+
+def unlock_specs(
+    specs: Sequence[Spec], connection: Connection, state: str | None, *, auto_approve: bool, force: bool
+) -> int:
+    """Show the lock of each spec's stack, and remove it if its run is over. The answer is the exit code."""
+    code = 0
+    for spec in specs:
+        with connection.open(spec) as channel:
+            try:
+                _unlock_one(spec, channel, state, auto_approve, force)
+            except (GuardError, LockedError) as error:
+                logs.complain(error)
+                code = max(code, error.exit_code)
+    return code
+
+
+def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: bool, force: bool) -> None:
+    from enireconcile.state import open_store
+
+    account = listening(account_of(Reader(channel)))
+    guard_account(spec, account)
+    scope = f"{account}-{channel.session.region}-{spec.document.stack}"
+    store = open_store(state, channel.session)
+    lock = store.look(scope)
+    if lock is None:
+        click.echo(f"{scope}: not locked")
+        return
+    click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.held else 'stale'}: {lock.why}")
+    if lock.held and not force:
+        raise LockedError(
+            "a run that seems to be alive has this lock",
+            hint="wait for it or stop it; if it is surely dead, --force removes the lock all the same",
+        )
+    if not auto_approve:
+        if not sys.stdin.isatty():
+            raise GuardError("nobody is there to ask", hint="give --auto-approve (-y) to run unattended")
+        if not confirmed("Remove this lock?"):
+            raise GuardError("the lock was left as it is")
+    store.remove(scope, lock)
+    click.echo(f"{scope}: unlocked")

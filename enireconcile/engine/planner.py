@@ -1,0 +1,60 @@
+"""Read and plan: what ``plan`` does, and what ``apply`` begins and ends with. Can change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from enireconcile.errors import AmbiguityError, GuardError, UnsupportedError
+from enireconcile.live import limits as live_limits
+from enireconcile.live import reader as live_reader
+from enireconcile.model import Plan, Reads
+from enireconcile.planning.draft import draft
+from enireconcile.spec import Spec
+
+_SECOND_LOOK = 2.0
+
+
+async def read_and_plan(
+    reader: Reads,
+    spec: Spec,
+    region: str,
+    account_id: str | None = None,
+    *,
+    prune: bool = False,
+    targets: Collection[str] = (),
+) -> Plan:
+    """The plan from a fresh read; the account is asked for only if it is not known yet.
+
+    Raises AwsError, GuardError for another account than the spec's, and what planning raises.
+    """
+    try:
+        return await _look(reader, spec, region, account_id, prune, targets)
+    except (UnsupportedError, AmbiguityError):
+        # While EC2 spreads the news, one of its answers can be older than another and look like a dead end.
+        await asyncio.sleep(_SECOND_LOOK)
+        return await _look(reader, spec, region, account_id, prune, targets)
+
+
+async def _look(
+    reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool, targets: Collection[str]
+) -> Plan:
+    found = await live_reader.read(reader, spec.document, region, account_id, prune=prune)
+    guard_account(spec, found.account_id)
+    drafted = draft(spec, found, prune=prune, targets=targets)
+    return drafted.plan(await live_limits.limits(reader, drafted.questions))
+
+
+async def account_of(reader: Reads) -> str:
+    """The account of the credentials. Raises AwsError."""
+    return str((await reader.read("GetCallerIdentity"))["Account"])
+
+
+def guard_account(spec: Spec, account_id: str) -> None:
+    """Raises GuardError when the spec is for another account."""
+    wanted = spec.document.account_id
+    if wanted is not None and wanted != account_id:
+        raise GuardError(
+            f"the spec is for account {wanted}, these credentials are of account {account_id}",
+            hint="choose other credentials (AWS_PROFILE, --profile)",
+        )

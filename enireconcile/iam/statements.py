@@ -1,0 +1,149 @@
+"""IAM policy documents: statements, ARNs, and the JSON that IAM reads. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+LIMIT = 6144
+"""Characters of a managed policy, white space not counted (IAM quotas)."""
+
+
+_PUBLIC = frozenset({"image", "snapshot"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the policy is for. ``also`` are ARNs of other people's resources that may be touched where needed.
+
+    ``region`` overrides that of the specs. With ``prune`` it covers what leaves a spec, of whatever section;
+    without ``destroy`` nothing may be terminated, released or deleted. ``who`` and ``bucket`` (``name/prefix``)
+    are for plan --who and for a state in S3.
+    """
+
+    read_only: bool = False
+    region: str | None = None
+    prune: bool = False
+    destroy: bool = True
+    who: bool = False
+    bucket: str | None = None
+    also: tuple[str, ...] = ()
+
+
+@dataclass
+class Statement:
+    """A statement while it is put together. Those of one name and condition become one."""
+
+    sid: str
+    condition: Mapping[str, Mapping[str, Any]]
+    actions: set[str] = field(default_factory=set)
+    resources: set[str] = field(default_factory=set)
+    stacks: set[str] = field(default_factory=set)
+    """Values for the tag of the stack, in each condition that says STACKS."""
+    effect: str = "Allow"
+    spared: bool = False
+    """Whether ``resources`` are those that it does not mean."""
+
+
+STACKS = "stacks"
+
+
+@dataclass
+class Policy:
+    """Collects statements, and notes for whoever reads the policy."""
+
+    asked: Asked
+    statements: dict[tuple[str, str], Statement] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def grant(
+        self,
+        sid: str,
+        actions: Iterable[str],
+        resources: Iterable[str],
+        condition: Mapping[str, Mapping[str, Any]] | None = None,
+        stack: str | None = None,
+        apart: Sequence[str] = (),
+    ) -> None:
+        """Nothing is granted on no resource, or for no action. Statements that are ``apart`` are not merged."""
+        actions, resources = set(actions), set(resources)
+        if not actions or not resources:
+            return
+        key = (sid, json.dumps([condition, *apart], sort_keys=True))
+        statement = self.statements.setdefault(key, Statement(sid, condition or {}))
+        statement.actions |= actions
+        statement.resources |= resources
+        statement.stacks |= {stack} if stack else set()
+
+    def note(self, words: str) -> None:
+        if words not in self.notes:
+            self.notes.append(words)
+
+
+def size(policy: Mapping[str, Any]) -> int:
+    """Characters as IAM counts them."""
+    return len(re.sub(r"\s", "", json.dumps(policy)))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a spec is: the parts of its ARNs. Unknown parts are any."""
+
+    region: str
+    account: str
+
+    @property
+    def partition(self) -> str:
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    def arn(self, kind: str, name: str = "*") -> str:
+        account = "" if kind in _PUBLIC else self.account
+        return f"arn:{self.partition}:ec2:{self.region}:{account}:{kind}/{name}"
+
+    def arns(self, kinds: Iterable[str]) -> set[str]:
+        return {self.arn(kind) for kind in kinds}
+
+
+def minimal(statement: Statement) -> dict[str, Any]:
+    """A statement as IAM reads it, without what a wildcard covers already."""
+    resources = {arn for arn in statement.resources if "*" not in statement.resources or arn == "*"}
+    resources -= {
+        arn
+        for arn in resources
+        for other in resources
+        if other != arn and other.endswith("/*") and arn.startswith(other[:-1])
+    }
+    words: dict[str, Any] = {
+        "Sid": statement.sid,
+        "Effect": statement.effect,
+        "Action": _one_or_many(statement.actions),
+        "NotResource" if statement.spared else "Resource": _one_or_many(resources),
+    }
+    condition = {
+        operator: {
+            key: _one_or_many(statement.stacks) if value == STACKS else value for key, value in tests.items()
+        }
+        for operator, tests in statement.condition.items()
+    }
+    return words | ({"Condition": condition} if condition else {})
+
+
+def _one_or_many(values: Iterable[str]) -> str | list[str]:
+    ordered = sorted(values)
+    return ordered[0] if len(ordered) == 1 else ordered
+
+
+def numbered(statements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """IAM wants every Sid once."""
+    seen: dict[str, int] = {}
+    numbered = []
+    for statement in statements:
+        sid = statement["Sid"]
+        seen[sid] = seen.get(sid, 0) + 1
+        numbered.append(statement | ({"Sid": f"{sid}{seen[sid]}"} if seen[sid] > 1 else {}))
+    return numbered

@@ -1,0 +1,140 @@
+"""Detaching interfaces, and what to wait for around it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from enireconcile.errors import UnsupportedError
+from enireconcile.kinds.base import World
+from enireconcile.kinds.conditions import asleep, cleared, unplugged
+from enireconcile.kinds.slots import device_slot, interface_slot
+from enireconcile.live.records import (
+    LiveAttachment,
+    LiveInstance,
+    LiveNetworkInterface,
+    Occupant,
+)
+from enireconcile.model import (
+    Expect,
+    Impact,
+    Step,
+)
+from enireconcile.spec import EFA_TYPES
+
+INTERFACES = "DescribeNetworkInterfaces"
+
+
+_AT_REST = ("available", "in-use")
+
+
+_HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
+
+
+def left(occupant: Occupant) -> Expect:
+    """To wait for before taking the place of who is leaving. Not "available": by then it may stand elsewhere."""
+    elsewhere = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
+    return Expect(INTERFACES, occupant.network_interface_id, has=elsewhere, gone=True)
+
+
+def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
+    """To wait for before attaching: an interface on its way out of an instance becomes available by itself.
+
+    One that is deleted with its instance goes instead; then the call says so, and a new plan makes it anew.
+    """
+    if live is None or live.status == "available":
+        return ()
+    if live.attachment is None:
+        # It is young, and another host may be quicker to attach it.
+        return (Expect(INTERFACES, live.id, has=(("Status", _AT_REST),)),)
+    return (replace(vacated(live.id, live.attachment.id), gone=live.attachment.delete_on_termination),)
+
+
+def detach(address: str, live: LiveNetworkInterface, attachment: LiveAttachment, world: World) -> Step:
+    """Take an interface of ours off its instance."""
+    instance_id, card, index = attachment.instance_id, attachment.network_card_index, attachment.device_index
+    refuse_primary(address, "it", index, card, instance_id)
+    step = _detach(address, live.id, live.interface_type, attachment.id, instance_id, world)
+    return replace(
+        step,
+        brings=step.brings | {cleared(instance_id)},
+        frees=frozenset({interface_slot(address), device_slot(instance_id, card, index)}),
+    )
+
+
+def evict(address: str, occupant: Occupant, who: str, instance_id: str, world: World) -> Step:
+    """Take another interface, ``who`` in words, out of a device slot that the one at ``address`` shall have."""
+    interface_id, card, index = occupant.network_interface_id, occupant.network_card_index, occupant.device_index
+    step = _detach(address, interface_id, occupant.interface_type, occupant.attachment_id, instance_id, world)
+    slots = frozenset({device_slot(instance_id, card, index)})
+    return replace(step, frees=slots, note=f"evicts {who}")
+
+
+def _detach(
+    address: str, interface_id: str, interface_type: str, attachment_id: str, instance_id: str, world: World
+) -> Step:
+    after, when = while_stopped(address, interface_type, world.name_of(instance_id), world)
+    return Step(
+        id=f"{address}/DetachNetworkInterface/{interface_id}",
+        call="DetachNetworkInterface",
+        params={"AttachmentId": attachment_id},
+        address=address,
+        impact=Impact.DISRUPTIVE,
+        after=after,
+        brings=frozenset({unplugged(instance_id)} if interface_type in EFA_TYPES else ()),
+        when=when,
+        until=vacated(interface_id, attachment_id),
+    )
+
+
+def while_stopped(
+    address: str, interface_type: str, instance: str, world: World
+) -> tuple[frozenset[str], tuple[Expect, ...]]:
+    """What to run after and to wait for before an interface may come or go: adapters move on stopped instances.
+
+    To stop an instance that is to run is more than the spec has asked for. Raises UnsupportedError.
+    """
+    live = world.record(f"instances.{instance}", LiveInstance)
+    if interface_type not in EFA_TYPES or (live is not None and live.state == "stopped"):
+        return frozenset(), ()
+    if live is not None and live.state == "stopping":
+        # When somebody starts it meanwhile, it is too late.
+        never = (("State.Name", ("shutting-down", "terminated", "pending", "running")),)
+        has = (("State.Name", ("stopped",)),)
+        return frozenset(), (Expect("DescribeInstances", live.id, has=has, never=never),)
+    row = world.document.own_instances.get(instance)
+    if live is not None and row is not None and _stops(instance, live, world):
+        return frozenset({asleep(f"instances.{instance}")}), ()
+    state = f"{instance} is {live.state}" if live else f"that {instance} is stopped cannot be seen"
+    ours = f"set `state: stopped` for instances.{instance}, apply, and set it back"
+    raise UnsupportedError(
+        f"{address}: EC2 attaches and detaches {interface_type} interfaces on stopped instances only, and {state}",
+        hint=ours if row is not None else f"stop {instance}, apply, and start it again",
+    )
+
+
+def _stops(instance: str, live: LiveInstance, world: World) -> bool:
+    """Does this plan stop a running instance of ours, if only for a while?"""
+    row, address = world.document.own_instances[instance], f"instances.{instance}"
+    if row.on_change == "restart" and row.instance_type != live.instance_type:
+        return not world.leaves(address, "instance_type")
+    return row.state == "stopped" and not world.leaves(address, "state")
+
+
+def refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:
+    if (card, index) == (0, 0):
+        raise UnsupportedError(
+            f"{address}: {who} is the primary interface of {instance_id}, and EC2 never detaches that one",
+            hint=f"keep it there, or terminate {instance_id} first",
+        )
+
+
+def vacated(interface_id: str, attachment_id: str | None = None) -> Expect:
+    """To wait for after detaching and before deleting: the interface is attached to nothing, or gone.
+
+    Where it is only one attachment that must have ended, another will do: being available is a moment that passes
+    unseen if another host attaches the interface at once.
+    """
+    has: tuple[tuple[str, tuple[str | bool, ...]], ...] = (("Status", ("available",)),)
+    if attachment_id is not None:
+        has = (("Status", _AT_REST), (f"Attachment.AttachmentId != '{attachment_id}'", (True,)))
+    return Expect(INTERFACES, interface_id, has=has, gone=True, advice=_HELD)

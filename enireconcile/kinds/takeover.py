@@ -1,0 +1,52 @@
+"""Addresses and prefixes that move from one interface of the stack to another one. Pure."""
+
+from __future__ import annotations
+
+from enireconcile.kinds.base import World
+from enireconcile.live.records import (
+    LiveNetworkInterface,
+)
+from enireconcile.spec import FURTHER
+
+
+def further_ips(name: str, world: World) -> tuple[str, ...]:
+    """The private addresses beside the primary one that the spec gives an interface, unless others may."""
+    if world.leaves(f"network_interfaces.{name}", "secondary_private_ips"):
+        return ()
+    return world.document.network_interfaces[name].secondary_private_ips or ()
+
+
+def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
+    """Of one that goes: must it be gone before another one can be made, or can have its addresses?
+
+    What is a further address before and after moves by itself; a primary one never leaves its interface.
+    """
+    return any(
+        live.private_ip in (row.private_ip, *further_ips(name, world))
+        or (row.private_ip in live.secondary_ips and f"network_interfaces.{name}" not in world.owned)
+        for name, row in world.document.network_interfaces.items()
+        if world.subnets[name] == live.subnet_id
+    )
+
+
+def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
+    """Further addresses and prefixes of an interface of ours that another one shall have: to the name of that one.
+
+    IPv4 addresses move in one call, with their Elastic IPs.
+    """
+    if any(record is live for _, record in world.leaving) and in_the_way(live, world):
+        return {}
+    takers = {each: world.named.get((live.subnet_id, each)) for each in live.further}
+    return {
+        each: name
+        for each, name in takers.items()
+        if name is not None and world.owned.get(f"network_interfaces.{name}") is not live
+    }
+
+
+def givers(name: str, world: World) -> dict[str, LiveNetworkInterface]:
+    """Addresses and prefixes that an interface takes over from others of ours, and who has them now."""
+    row, subnet = world.document.network_interfaces[name], world.subnets[name]
+    listed = [each for many, _ in FURTHER for each in getattr(row, many) or ()]
+    holders = {each: world.holders[subnet, each] for each in listed if (subnet, each) in world.holders}
+    return {each: live for each, live in holders.items() if taken_over(live, world).get(each) == name}

@@ -1,0 +1,119 @@
+"""EC2's limits, as far as a plan needs to know them: instance types, quotas, prefix lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from enireconcile.errors import AwsError
+from enireconcile.live import records
+from enireconcile.live.filters import (
+    filters_for,
+    literal,
+)
+from enireconcile.live.records import (
+    ElasticIpLimit,
+    Limits,
+    LiveInstanceType,
+    Questions,
+)
+from enireconcile.model import Reads
+
+
+async def limits(reader: Reads, asked: Questions) -> Limits:
+    """What bounds a plan, as far as it was asked for. What the credentials may not read stays unknown."""
+    answers = _Answers(reader)
+    (types, alike), groups, lists, addresses = await asyncio.gather(
+        _types(answers, sorted(asked.types)),
+        _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
+        _entries(answers, sorted(asked.prefix_lists)),
+        _elastic_ips(answers) if asked.elastic_ips else _nothing(),
+    )
+    return Limits(types, alike, groups, lists, addresses, frozenset(answers.read), frozenset(answers.denied))
+
+
+class _Answers:
+    """Reads that one may be denied."""
+
+    def __init__(self, reader: Reads) -> None:
+        self._reader = reader
+        self.read: set[str] = set()
+        self.denied: set[str] = set()
+
+    async def ask(self, call: str, params: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+        try:
+            response = await self._reader.read(call, params)
+        except AwsError as error:
+            if error.code != "UnauthorizedOperation":
+                raise
+            self.denied.add(call)
+            return []
+        self.read.add(call)
+        return list(response.get(key) or ())
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _types(
+    answers: _Answers, names: Sequence[str]
+) -> tuple[dict[str, LiveInstanceType], dict[str, tuple[str, ...]]]:
+    """Types by name, and for names that are none what looks like them: the same family, or the same size."""
+    found = await asyncio.gather(
+        *(
+            answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
+            for filters in filters_for("instance-type", names)
+        )
+    )
+    types = {item["InstanceType"]: records.instance_type(item) for chunk in found for item in chunk}
+    alike = {name: await _alike(answers, name) for name in names if name not in types and not answers.denied}
+    return types, alike
+
+
+async def _alike(answers: _Answers, name: str) -> tuple[str, ...]:
+    family, _, size = name.partition(".")
+    filters = [{"Name": "instance-type", "Values": [f"{literal(family)}.*", f"*.{literal(size)}"]}]
+    found = await answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
+    return tuple(sorted(item["InstanceType"] for item in found))
+
+
+async def _groups_per_interface(answers: _Answers) -> int | None:
+    # All attributes at once: EC2's model takes few of their names as parameters.
+    for item in await answers.ask("DescribeAccountAttributes", {}, "AccountAttributes"):
+        if item["AttributeName"] == "vpc-max-security-groups-per-interface":
+            return int(item["AttributeValues"][0]["AttributeValue"])
+    return None
+
+
+async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
+    """The most entries of prefix lists; of AWS's own EC2 does not say it."""
+    found = await asyncio.gather(
+        *(
+            answers.ask("DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists")
+            for filters in filters_for("prefix-list-id", ids)
+        )
+    )
+    return {
+        item["PrefixListId"]: item["MaxEntries"] for chunk in found for item in chunk if item.get("MaxEntries")
+    }
+
+
+_ADDRESSES = "vpc-max-elastic-ips"
+
+
+async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
+    """All the addresses of the account, and how many it may have."""
+    told, listed = await asyncio.gather(
+        answers.ask("DescribeAccountAttributes", {"AttributeNames": [_ADDRESSES]}, "AccountAttributes"),
+        answers.ask("DescribeAddresses", {}, "Addresses"),
+    )
+    quotas = {item["AttributeName"]: item["AttributeValues"][0]["AttributeValue"] for item in told}
+    return ElasticIpLimit(
+        # One without an allocation would be of the network before VPCs.
+        present=tuple(records.elastic_ip(item) for item in listed if item.get("AllocationId")),
+        most=int(quotas[_ADDRESSES]) if _ADDRESSES in quotas else None,
+        # EC2 tells what it was asked for. Who tells more only plays EC2: it has the number, and does not keep it.
+        kept=set(quotas) == {_ADDRESSES},
+    )

@@ -1,0 +1,522 @@
+"""EC2's answers, parsed once into typed records. Pure.
+
+Every record has the ``id`` and the ``tags`` of a live object; a function beside it reads it from an item of its
+describe call. EC2 may leave empty lists and keys out, and gives no order.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
+    """The tags of a described object."""
+    return {tag["Key"]: tag["Value"] for tag in described.get(key) or []}
+
+
+@dataclass(frozen=True)
+class LiveSecurityGroup:
+    """A described group. ``ingress`` and ``egress`` are EC2's IpPermissions as they came."""
+
+    id: str
+    tags: Mapping[str, str]
+    name: str
+    description: str
+    vpc_id: str
+    ingress: tuple[Mapping[str, Any], ...]
+    egress: tuple[Mapping[str, Any], ...]
+    manager: None = None
+    """EC2 does not tell of groups who manages them."""
+
+
+def security_group(described: Mapping[str, Any]) -> LiveSecurityGroup:
+    """An item of DescribeSecurityGroups."""
+    return LiveSecurityGroup(
+        id=described["GroupId"],
+        tags=tags_in(described),
+        name=described["GroupName"],
+        description=described.get("Description", ""),
+        vpc_id=described.get("VpcId", ""),
+        ingress=tuple(described.get("IpPermissions") or ()),
+        egress=tuple(described.get("IpPermissionsEgress") or ()),
+    )
+
+
+@dataclass(frozen=True)
+class LiveAttachment:
+    """Where an interface is attached. ``status`` is attaching, attached or detaching."""
+
+    id: str
+    instance_id: str
+    device_index: int
+    network_card_index: int
+    delete_on_termination: bool
+    status: str
+
+
+@dataclass(frozen=True)
+class LiveNetworkInterface:
+    """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs.
+
+    ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
+    are sorted. ``private_ip`` is empty where there is no address at all. ``timeouts`` are those of connection
+    tracking that EC2 tells, by its names, in seconds. ``automatic_ip`` is the public address that EC2 has given
+    the primary one by itself, if it has. ``manager`` is the service that manages it.
+    """
+
+    id: str
+    tags: Mapping[str, str]
+    subnet_id: str
+    groups: tuple[str, ...]
+    private_ip: str
+    description: str
+    source_dest_check: bool
+    status: str
+    attachment: LiveAttachment | None
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    secondary_ips: tuple[str, ...] = ()
+    ipv6_addresses: tuple[str, ...] = ()
+    ipv4_prefixes: tuple[str, ...] = ()
+    ipv6_prefixes: tuple[str, ...] = ()
+    interface_type: str = "interface"
+    timeouts: Mapping[str, int] = field(default_factory=dict)
+    zone: str = ""
+    automatic_ip: str | None = None
+    manager: str | None = None
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """All addresses and prefixes but the primary address."""
+        return (*self.secondary_ips, *self.ipv6_addresses, *self.ipv4_prefixes, *self.ipv6_prefixes)
+
+    @property
+    def private_ips(self) -> tuple[str, ...]:
+        """All its private IPv4 addresses, the primary one first."""
+        return (self.private_ip, *self.secondary_ips)
+
+
+def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
+    """An item of DescribeNetworkInterfaces. Interfaces keep their tags in ``TagSet``."""
+    return LiveNetworkInterface(
+        id=described["NetworkInterfaceId"],
+        tags=tags_in(described, "TagSet"),
+        subnet_id=described.get("SubnetId", ""),
+        groups=tuple(sorted(group["GroupId"] for group in described.get("Groups") or ())),
+        private_ip=described.get("PrivateIpAddress", ""),
+        description=described.get("Description", ""),
+        source_dest_check=described.get("SourceDestCheck", True),
+        status=described.get("Status", ""),
+        attachment=_attachment(described.get("Attachment")),
+        addresses=_addresses(described),
+        secondary_ips=tuple(
+            sorted(
+                entry["PrivateIpAddress"]
+                for entry in described.get("PrivateIpAddresses") or ()
+                if not entry.get("Primary")
+            )
+        ),
+        ipv6_addresses=_listed(described, "Ipv6Addresses", "Ipv6Address"),
+        ipv4_prefixes=_listed(described, "Ipv4Prefixes", "Ipv4Prefix"),
+        ipv6_prefixes=_listed(described, "Ipv6Prefixes", "Ipv6Prefix"),
+        interface_type=described.get("InterfaceType", "interface"),
+        timeouts=dict(described.get("ConnectionTrackingConfiguration") or {}),
+        zone=described.get("AvailabilityZone", ""),
+        automatic_ip=_automatic_ip(described.get("Association") or {}),
+        manager=_manager_of_interface(described),
+    )
+
+
+def _listed(described: Mapping[str, Any], key: str, inner: str) -> tuple[str, ...]:
+    """Addresses or prefixes in the one spelling that the spec has, too."""
+    blocks = (ipaddress.ip_network(entry[inner]) for entry in described.get(key) or ())
+    texts = (str(block[0]) if block.prefixlen == block.max_prefixlen else str(block) for block in blocks)
+    return tuple(sorted(texts))
+
+
+_TYPES = ("interface", "efa", "efa-only", "trunk", "branch")
+"""Of interfaces that people make; all others are of services."""
+
+
+def _manager_of_interface(described: Mapping[str, Any]) -> str | None:
+    """The service that manages an interface; most services leave their name in one of four places."""
+    place = described.get("Attachment") or {}
+    holder = place.get("InstanceOwnerId")
+    if described.get("RequesterManaged"):
+        return str(described.get("RequesterId") or "an AWS service")
+    if described.get("InterfaceType", "interface") not in _TYPES:
+        return f"a service, as its type {described['InterfaceType']} says"
+    if place.get("AttachmentId", "").startswith("ela-attach-") or (holder and not holder.isdigit()):
+        return holder or "an AWS service"
+    return _operator(described)
+
+
+def _operator(described: Mapping[str, Any]) -> str | None:
+    """The service that operates an instance or an interface for its account."""
+    operator = described.get("Operator") or {}
+    return str(operator.get("Principal") or "an AWS service") if operator.get("Managed") else None
+
+
+def _automatic_ip(association: Mapping[str, Any]) -> str | None:
+    """A public address without an allocation is no Elastic IP."""
+    return None if association.get("AllocationId") else association.get("PublicIp") or None
+
+
+def _attachment(described: Mapping[str, Any] | None) -> LiveAttachment | None:
+    """Absent when detached; some interfaces of services are attached to no instance."""
+    if not described or described.get("Status") == "detached" or "InstanceId" not in described:
+        return None
+    return LiveAttachment(
+        id=described["AttachmentId"],
+        instance_id=described["InstanceId"],
+        device_index=described["DeviceIndex"],
+        network_card_index=described.get("NetworkCardIndex", 0),
+        delete_on_termination=described.get("DeleteOnTermination", False),
+        status=described.get("Status", "attached"),
+    )
+
+
+def _addresses(described: Mapping[str, Any]) -> dict[str, str]:
+    """An auto-assigned public address has no allocation id and is no Elastic IP."""
+    # The interface itself repeats what its primary address has.
+    return {
+        entry["PrivateIpAddress"]: entry["Association"]["AllocationId"]
+        for entry in (described, *(described.get("PrivateIpAddresses") or ()))
+        if entry.get("Association", {}).get("AllocationId")
+    }
+
+
+@dataclass(frozen=True)
+class ReverseDns:
+    """The name that an address leads back to, and the one that it is about to; empty for none.
+
+    Names are in the spec's normal form. ``pending`` is None while nothing changes.
+    """
+
+    name: str = ""
+    pending: str | None = None
+
+    @property
+    def settling(self) -> str:
+        """What it is, or will be once EC2 is done."""
+        return self.name if self.pending is None else self.pending
+
+
+def reverse_dns(described: Mapping[str, Any]) -> ReverseDns:
+    """An item of DescribeAddressesAttribute, which lists addresses with a record, or about to have one."""
+    update = described.get("PtrRecordUpdate") or {}
+    pending = _normal_name(update.get("Value")) if update.get("Status") == "PENDING" else None
+    return ReverseDns(_normal_name(described.get("PtrRecord")), pending)
+
+
+def _normal_name(name: str | None) -> str:
+    return (name or "").lower().removesuffix(".")
+
+
+@dataclass(frozen=True)
+class LiveElasticIp:
+    """A described address that was allocated. ``association_id`` and what follows are None when it is free.
+
+    ``manager`` is the service that manages it; ``reverse_dns`` is None if nobody has asked.
+    """
+
+    id: str
+    tags: Mapping[str, str]
+    public_ip: str
+    association_id: str | None
+    network_interface_id: str | None
+    private_ip: str | None
+    pool: str = "amazon"
+    border_group: str = ""
+    manager: str | None = None
+    reverse_dns: ReverseDns | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Does it count against the account's quota? Those of pools of one's own and of services do not."""
+        return self.pool == "amazon" and self.manager is None
+
+
+def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
+    """An item of DescribeAddresses."""
+    return LiveElasticIp(
+        id=described["AllocationId"],
+        tags=tags_in(described),
+        public_ip=described.get("PublicIp", ""),
+        association_id=described.get("AssociationId") or None,
+        network_interface_id=described.get("NetworkInterfaceId") or None,
+        private_ip=described.get("PrivateIpAddress") or None,
+        pool=described.get("PublicIpv4Pool") or "amazon",
+        border_group=described.get("NetworkBorderGroup") or "",
+        manager=described.get("ServiceManaged") or None,
+    )
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """An interface that stands in a device slot of an instance, ours or anybody's."""
+
+    network_interface_id: str
+    device_index: int
+    network_card_index: int
+    attachment_id: str
+    status: str = "attached"
+    interface_type: str = "interface"
+
+
+@dataclass(frozen=True)
+class LiveInstance:
+    """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its profile.
+
+    ``protected`` says whether EC2 refuses to terminate it; None if nobody has asked: that takes a call for each.
+    """
+
+    id: str
+    tags: Mapping[str, str]
+    state: str
+    instance_type: str
+    image_id: str
+    key_name: str | None
+    profile: str | None
+    zone: str = ""
+    occupants: tuple[Occupant, ...] = ()
+    metadata_options: Mapping[str, Any] = field(default_factory=dict)
+    protected: bool | None = None
+    manager: str | None = None
+
+    @property
+    def terminating(self) -> bool:
+        """On its way out: it still holds its interfaces, but it is no longer the instance that we want."""
+        return self.state in ("shutting-down", "terminated")
+
+    def occupant(self, card: int, index: int) -> Occupant | None:
+        """Who stands in a device slot, if anybody does."""
+        for occupant in self.occupants:
+            if (occupant.network_card_index, occupant.device_index) == (card, index):
+                return occupant
+        return None
+
+
+def instance(described: Mapping[str, Any]) -> LiveInstance:
+    """An item of DescribeInstances."""
+    return LiveInstance(
+        id=described["InstanceId"],
+        tags=tags_in(described),
+        state=described["State"]["Name"],
+        instance_type=described.get("InstanceType", ""),
+        image_id=described.get("ImageId", ""),
+        key_name=described.get("KeyName") or None,
+        profile=(described.get("IamInstanceProfile") or {}).get("Arn"),
+        zone=(described.get("Placement") or {}).get("AvailabilityZone", ""),
+        occupants=_occupants(described.get("NetworkInterfaces") or ()),
+        metadata_options={
+            name: value for name, value in (described.get("MetadataOptions") or {}).items() if name != "State"
+        },
+        manager=_operator(described),
+    )
+
+
+def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
+    occupants = (
+        Occupant(
+            network_interface_id=interface["NetworkInterfaceId"],
+            device_index=interface["Attachment"]["DeviceIndex"],
+            network_card_index=interface["Attachment"].get("NetworkCardIndex", 0),
+            attachment_id=interface["Attachment"]["AttachmentId"],
+            status=interface["Attachment"].get("Status", "attached"),
+            interface_type=interface.get("InterfaceType", "interface"),
+        )
+        for interface in described
+        if interface.get("Attachment")
+    )
+    return tuple(sorted(occupants, key=lambda place: (place.network_card_index, place.device_index)))
+
+
+@dataclass(frozen=True)
+class LiveSubnet:
+    """A described subnet. ``free`` is how many addresses it has left, None if EC2 does not say.
+
+    ``cidr`` is empty in a subnet for IPv6 alone; ``gives_ipv6`` says that it gives every new interface an IPv6
+    address unasked.
+    """
+
+    id: str
+    tags: Mapping[str, str]
+    vpc_id: str
+    zone: str
+    cidr: str
+    default_for_az: bool
+    free: int | None = None
+    ipv6_cidrs: tuple[str, ...] = ()
+    gives_ipv6: bool = False
+
+
+def subnet(described: Mapping[str, Any]) -> LiveSubnet:
+    """An item of DescribeSubnets."""
+    return LiveSubnet(
+        id=described["SubnetId"],
+        tags=tags_in(described),
+        vpc_id=described["VpcId"],
+        zone=described["AvailabilityZone"],
+        cidr=described.get("CidrBlock", ""),
+        default_for_az=described.get("DefaultForAz", False),
+        free=described.get("AvailableIpAddressCount"),
+        ipv6_cidrs=_ipv6_blocks(described),
+        gives_ipv6=described.get("AssignIpv6AddressOnCreation", False),
+    )
+
+
+def _ipv6_blocks(described: Mapping[str, Any]) -> tuple[str, ...]:
+    """The IPv6 blocks of a subnet or a VPC; those that were taken away stay listed for a while."""
+    return tuple(
+        sorted(
+            entry["Ipv6CidrBlock"]
+            for entry in described.get("Ipv6CidrBlockAssociationSet") or ()
+            if (entry.get("Ipv6CidrBlockState") or {}).get("State", "associated") == "associated"
+        )
+    )
+
+
+@dataclass(frozen=True)
+class LiveVpc:
+    """A described VPC. ``cidrs`` holds all its IPv4 blocks, ``ipv6`` says whether it has any of IPv6."""
+
+    id: str
+    tags: Mapping[str, str]
+    cidrs: tuple[str, ...]
+    is_default: bool
+    ipv6: bool = False
+
+
+def vpc(described: Mapping[str, Any]) -> LiveVpc:
+    """An item of DescribeVpcs."""
+    more = (entry["CidrBlock"] for entry in described.get("CidrBlockAssociationSet") or ())
+    return LiveVpc(
+        id=described["VpcId"],
+        tags=tags_in(described),
+        cidrs=tuple(sorted({described["CidrBlock"], *more})),
+        is_default=described.get("IsDefault", False),
+        ipv6=bool(_ipv6_blocks(described)),
+    )
+
+
+@dataclass(frozen=True)
+class LiveImage:
+    """A candidate that an image selector by name found. ``created`` is EC2's ISO time, which sorts."""
+
+    id: str
+    created: str
+
+
+AnyRecord = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
+
+
+@dataclass(frozen=True)
+class LiveInstanceType:
+    """What an instance type takes. ``cards`` has the most interfaces of each network card.
+
+    ``interfaces`` is the most of them together, ``ipv4`` and ``ipv6`` the addresses on each; ``adapters`` is the
+    number of Elastic Fabric Adapters; ``prefixes`` says whether it takes prefixes.
+    """
+
+    name: str
+    cards: tuple[int, ...]
+    interfaces: int
+    ipv4: int
+    ipv6: int
+    adapters: int = 0
+    prefixes: bool = True
+
+    def addresses(self, family: str) -> int:
+        """Of ``IPv4`` or ``IPv6``."""
+        return self.ipv4 if family == "IPv4" else self.ipv6
+
+
+def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
+    """An item of DescribeInstanceTypes. Some cards take further interfaces, if their queues are divided so."""
+    network = described["NetworkInfo"]
+    cards = sorted(network.get("NetworkCards") or (), key=lambda card: int(card["NetworkCardIndex"]))
+    more = [card.get("AdditionalFlexibleNetworkInterfaces", 0) for card in cards]
+    return LiveInstanceType(
+        name=described["InstanceType"],
+        cards=tuple(card["MaximumNetworkInterfaces"] + extra for card, extra in zip(cards, more, strict=True))
+        or (network["MaximumNetworkInterfaces"],),
+        interfaces=network["MaximumNetworkInterfaces"] + sum(more),
+        ipv4=network["Ipv4AddressesPerInterface"],
+        ipv6=network.get("Ipv6AddressesPerInterface", 0) if network.get("Ipv6Supported") else 0,
+        adapters=(network.get("EfaInfo") or {}).get("MaximumEfaInterfaces", 0),
+        # Metal has no hypervisor, and is Nitro as well.
+        prefixes=described.get("Hypervisor") != "xen",
+    )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What has to be read to judge a plan."""
+
+    types: frozenset[str] = frozenset()
+    groups_per_interface: bool = False
+    prefix_lists: frozenset[str] = frozenset()
+    elastic_ips: bool = False
+
+
+@dataclass(frozen=True)
+class ElasticIpLimit:
+    """The Elastic IPs of the account, and how many it may have; None if nobody says.
+
+    ``kept`` says whether the number is one that EC2 keeps to.
+    """
+
+    present: tuple[LiveElasticIp, ...] = ()
+    most: int | None = None
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The answers. ``read`` has the calls that were answered, ``denied`` those that the credentials may not make.
+
+    ``alike`` maps names that are no instance type to some that are and look like them; ``prefix_lists`` maps ids
+    to the most entries that each may have.
+    """
+
+    types: Mapping[str, LiveInstanceType] = field(default_factory=dict)
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups_per_interface: int | None = None
+    prefix_lists: Mapping[str, int] = field(default_factory=dict)
+    elastic_ips: ElasticIpLimit | None = None
+    read: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Live:
+    """The world as far as one spec can see it.
+
+    ``dependents`` are, of any owner, groups whose rules name groups of ours that go, and interfaces in these.
+    ``adoptable`` are the resources that the spec adopts by their ids, if they exist and are not owned yet.
+    ``images`` has a row for every instance that is missing, ``name_conflicts`` are groups of any owner with the
+    name of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by
+    their names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of
+    their two status checks. ``foreign_interfaces`` are interfaces of others that Elastic IPs of the stack lead
+    to, or shall lead to.
+    """
+
+    account_id: str
+    region: str
+    security_groups: tuple[LiveSecurityGroup, ...] = ()
+    instances: tuple[LiveInstance, ...] = ()
+    network_interfaces: tuple[LiveNetworkInterface, ...] = ()
+    elastic_ips: tuple[LiveElasticIp, ...] = ()
+    subnets: tuple[LiveSubnet, ...] = ()
+    vpcs: tuple[LiveVpc, ...] = ()
+    default_groups: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)
+    name_conflicts: tuple[LiveSecurityGroup, ...] = ()
+    externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)
+    adoptable: tuple[AnyRecord, ...] = ()
+    foreign_interfaces: tuple[LiveNetworkInterface, ...] = ()
+    dependents: tuple[AnyRecord, ...] = ()

@@ -1,0 +1,131 @@
+"""Plans and reports as JSON, format 1.0. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from enireconcile.model import (
+    FORMAT_VERSION,
+    Action,
+    Change,
+    Outcome,
+    Plan,
+    Report,
+    Step,
+    Traces,
+    plain,
+)
+
+
+def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = None) -> dict[str, Any]:
+    """The object that ``plan --output json`` prints (format 1.0). With ``traces`` each field says ``who``."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": plan.stack,
+        "account_id": plan.account_id,
+        "region": plan.region,
+        "fingerprint": plan.fingerprint,
+        "summary": plan.summary(),
+        "changes": [
+            _change_json(change, traces) for change in plan.changes if change.action is not Action.UNCHANGED
+        ],
+        "steps": [_step_json(step) for step in plan.steps],
+        "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
+        "warnings": list(plan.warnings),
+        "api_calls": dict(sorted(api_calls.items())),
+        **_only(plan),
+    }
+
+
+def _only(told: Plan | Report) -> dict[str, Any]:
+    """What says that a plan or report is not of the whole stack."""
+    return {"targets": list(told.targets)} if told.targets else {}
+
+
+def _change_json(change: Change, traces: Traces | None) -> dict[str, Any]:
+    def who(name: str) -> dict[str, Any]:
+        if traces is None:
+            return {}
+        trace = traces.found.get((change.address, name))
+        if trace is None:
+            return {"who": None}
+        return {"who": {"user": trace.user, "time": _moment(trace.time), "event": trace.event}}
+
+    return {
+        "address": change.address,
+        "action": str(change.action),
+        "impact": str(change.impact),
+        "id": change.id,
+        "reason": change.reason,
+        "fields": [
+            {
+                "field": field.field,
+                "before": plain(field.before),
+                "after": plain(field.after),
+                **who(field.field),
+            }
+            for field in change.fields
+        ],
+    }
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "call": step.call,
+        "address": step.address,
+        "params": plain(step.params),
+        "needs": sorted(step.needs, key=_step_number),
+        "impact": str(step.impact),
+    }
+
+
+def _step_number(step_id: str) -> tuple[int, str]:
+    return (len(step_id), step_id)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The last line of ``apply --output json``, which ``--report`` also writes."""
+    return {
+        "type": "report",
+        "format_version": FORMAT_VERSION,
+        "stack": report.stack,
+        "account_id": report.account_id,
+        "region": report.region,
+        "outcome": report.outcome,
+        "started": _moment(report.started, "milliseconds"),
+        "seconds": round(report.seconds, 3),
+        "summary": report.plan.summary() if report.plan else None,
+        "steps": [_outcome_json(outcome) for outcome in report.outcomes],
+        "api_calls": dict(sorted(report.api_calls.items())),
+        "throttled": report.throttled,
+        "remaining": list(report.remaining),
+        "error": report.error,
+        **_only(report),
+    }
+
+
+def _moment(time: datetime, precision: str = "seconds") -> str:
+    """A time in UTC, as JSON has it."""
+    return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "id": outcome.step.id,
+        "call": outcome.step.call,
+        "address": outcome.step.address,
+        "status": str(outcome.status),
+        "attempts": outcome.attempts,
+        "seconds": round(outcome.seconds, 3),
+        "result_id": outcome.result_id,
+        "error": outcome.error,
+    }
+
+
+def dumps(value: Any) -> str:
+    """One line of JSON. ASCII, since a terminal obeys more characters than those below a space."""
+    return json.dumps(value)

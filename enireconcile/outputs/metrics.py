@@ -1,0 +1,254 @@
+"""A Prometheus textfile of what runs found and did, for node_exporter's textfile collector.
+
+One file may serve many runs: each replaces the series of its own stack, account, region and command, and leaves
+the others. What must outlive a run is read from the file itself: the time of the last success, and the counters.
+The file is locked while it is rewritten, and appears whole; neither the lock nor what is half written ends in
+``.prom``, so node_exporter reads neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from enireconcile.errors import EnireconcileError
+from enireconcile.model import Plan, Report
+from enireconcile.outputs.atomic import write_whole
+
+SUCCESSES = frozenset({"converged", "unchanged", "planned"})
+OUTCOMES = ("converged", "unchanged", "planned", "partial", "failed", "refused", "locked")
+_PATIENCE = 10.0
+"""Seconds to wait for another run that is rewriting the file."""
+_PREFIX = "enireconcile_"
+_FAMILIES = {
+    "last_run_timestamp_seconds": ("gauge", "When the last run ended."),
+    "last_success_timestamp_seconds": ("gauge", "When a run last ended well; 0 for never."),
+    "last_run_seconds": ("gauge", "How long the last run took."),
+    "last_run_outcome": ("gauge", "How the last run ended: 1 for its outcome, 0 for the others."),
+    "drift_resources": ("gauge", "Resources that the last run to look found to differ, by what mends them."),
+    "leftover_resources": ("gauge", "Resources that the stack owned then and the spec did not name."),
+    "remaining_resources": ("gauge", "Resources that still differed when the last run ended."),
+    "runs_total": ("counter", "Runs, by outcome."),
+    "steps_total": ("counter", "Steps of plans, by EC2 call and result."),
+    "api_calls_total": ("counter", "Calls to AWS, by action; reads, too."),
+    "throttled_calls_total": ("counter", "Calls that AWS refused as too many."),
+}
+_LINE = re.compile(r'enireconcile_(\w+)\{((?:\w+="(?:[^"\\\n]|\\.)*",?)+)\} (-?[0-9.e+-]+)')
+_LABEL = re.compile(r'(\w+)="((?:[^"\\\n]|\\.)*)"')
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
+_UNESCAPES = {escaped: char for char, escaped in _ESCAPES.items()}
+
+Labels = tuple[tuple[str, str], ...]
+Series = dict[tuple[str, Labels], float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as the metrics see it. Times are in seconds, ``ended`` since the epoch.
+
+    ``account`` and ``region`` are empty if the run never knew them. ``found`` is the summary of its plan and None
+    if it never had one.
+    """
+
+    stack: str
+    account: str
+    region: str
+    command: str
+    outcome: str
+    ended: float
+    seconds: float
+    found: Mapping[str, int] | None = None
+    remaining: int | None = None
+    steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    api_calls: Mapping[str, int] = field(default_factory=dict)
+    throttled: int = 0
+
+    @property
+    def labels(self) -> Labels:
+        return (
+            ("stack", self.stack),
+            ("account", self.account),
+            ("region", self.region),
+            ("command", self.command),
+        )
+
+
+def of_report(report: Report, command: str) -> Run:
+    return Run(
+        stack=report.stack or "",
+        account=report.account_id or "",
+        region=report.region or "",
+        command=command,
+        outcome=report.outcome,
+        ended=report.started.timestamp() + report.seconds,
+        seconds=report.seconds,
+        found=report.plan.summary() if report.plan else None,
+        remaining=len(report.remaining) if report.plan else None,
+        steps=Counter((outcome.step.call, str(outcome.status)) for outcome in report.outcomes),
+        api_calls=report.api_calls,
+        throttled=report.throttled,
+    )
+
+
+def of_plan(plan: Plan, ended: float, seconds: float, api_calls: Mapping[str, int], throttled: int) -> Run:
+    found = plan.summary()
+    return Run(
+        stack=plan.stack,
+        account=plan.account_id,
+        region=plan.region,
+        command="plan",
+        outcome="planned",
+        ended=ended,
+        seconds=seconds,
+        found=found,
+        remaining=sum(count for word, count in found.items() if word not in ("unchanged", "leftover")),
+        api_calls=api_calls,
+        throttled=throttled,
+    )
+
+
+def check(path: Path) -> None:
+    """Find out before anything changes that there could be no metrics. Raises EnireconcileError."""
+    if not path.parent.is_dir():
+        raise EnireconcileError(f"cannot write the metrics {path}: {path.parent} is no directory")
+    if path.is_dir():
+        raise EnireconcileError(f"cannot write the metrics {path}: it is a directory")
+
+
+def update(path: Path, run: Run) -> None:
+    """Bring the series of one run into the file. Raises EnireconcileError."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(f"{path}.lock", timeout=_PATIENCE):
+            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            write_whole(path, updated(text, run), "the metrics", 0o666)
+    except Timeout:
+        raise EnireconcileError(f"cannot write the metrics {path}: another run holds {path}.lock") from None
+    except OSError as error:
+        raise EnireconcileError(f"cannot write the metrics {path}: {error.strerror}") from None
+
+
+def updated(text: str, run: Run) -> str:
+    """The text of the file once it knows of this run. What nobody can read is dropped."""
+    series = _parsed(text)
+    labels = _known(run, series)
+    before = {key: value for key, value in series.items() if key[1][: len(labels)] == labels}
+    nameless = (labels[0], ("account", ""))
+    kept = {
+        key: value
+        for key, value in series.items()
+        # Whoever never learned its account left series that nobody else would ever replace.
+        if key not in before and not (labels[1][1] and key[1][:2] == nameless and labels[3] in key[1])
+    }
+    return _rendered(kept | _after(run, labels, before))
+
+
+def _known(run: Run, series: Series) -> Labels:
+    """The labels of a run; one that never learned its account or region goes by the last one of its stack."""
+    labels = run.labels
+    if run.account:
+        return labels
+    seen = {
+        known[: len(labels)]
+        for _, known in series
+        if known[0] == labels[0]
+        and known[1][1]
+        and (known[2] == labels[2] or not run.region)
+        and known[3] == labels[3]
+    }
+    return seen.pop() if len(seen) == 1 else labels
+
+
+def _after(run: Run, labels: Labels, before: Series) -> Series:
+    """The series of a run, given those that stood under its labels."""
+
+    def counted(name: str, *more: tuple[str, str], add: int) -> tuple[tuple[str, Labels], float]:
+        key = (name, (*labels, *more))
+        return key, before.get(key, 0.0) + add
+
+    success = ("last_success_timestamp_seconds", labels)
+    last_success = run.ended if run.outcome in SUCCESSES else before.get(success, 0.0)
+    found = {key: value for key, value in before.items() if key[0] in ("drift_resources", "leftover_resources")}
+    if run.found is not None:
+        found = {
+            ("drift_resources", (*labels, ("action", action))): count
+            for action, count in run.found.items()
+            if action not in ("unchanged", "leftover")
+        }
+        found["leftover_resources", labels] = run.found["leftover"]
+    counters = {key: value for key, value in before.items() if _FAMILIES[key[0]][0] == "counter"}
+    counters |= dict(
+        [
+            *(
+                counted("runs_total", ("outcome", outcome), add=int(outcome == run.outcome))
+                for outcome in OUTCOMES
+            ),
+            *(
+                counted("steps_total", ("call", call), ("result", result), add=count)
+                for (call, result), count in run.steps.items()
+            ),
+            *(
+                counted("api_calls_total", ("action", action), add=count)
+                for action, count in run.api_calls.items()
+            ),
+            counted("throttled_calls_total", add=run.throttled),
+        ]
+    )
+    return {
+        ("last_run_timestamp_seconds", labels): run.ended,
+        success: last_success,
+        ("last_run_seconds", labels): run.seconds,
+        **{
+            ("last_run_outcome", (*labels, ("outcome", outcome))): float(outcome == run.outcome)
+            for outcome in OUTCOMES
+        },
+        **found,
+        **({} if run.remaining is None else {("remaining_resources", labels): run.remaining}),
+        **counters,
+    }
+
+
+def _parsed(text: str) -> Series:
+    """What an earlier run of ours has written."""
+    series: Series = {}
+    for line in text.split("\n"):
+        if (found := _LINE.fullmatch(line)) and found[1] in _FAMILIES:
+            labels = tuple((name, _unescaped(value)) for name, value in _LABEL.findall(found[2]))
+            if [name for name, _ in labels[:4]] == ["stack", "account", "region", "command"]:
+                try:
+                    series[found[1], labels] = float(found[3])
+                except ValueError:
+                    continue
+    return series
+
+
+def _rendered(series: Series) -> str:
+    return "".join(f"{line}\n" for family in _FAMILIES for line in _family_lines(family, series))
+
+
+def _family_lines(family: str, series: Series) -> Iterator[str]:
+    lines = sorted((labels, value) for (name, labels), value in series.items() if name == family)
+    if not lines:
+        return
+    kind, help_text = _FAMILIES[family]
+    yield f"# HELP {_PREFIX}{family} {help_text}"
+    yield f"# TYPE {_PREFIX}{family} {kind}"
+    for labels, value in lines:
+        words = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels)
+        yield f"{_PREFIX}{family}{{{words}}} {_number(value)}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ESCAPES.get(char, char) for char in text)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\.", lambda found: _UNESCAPES.get(found[0], found[0]), text)

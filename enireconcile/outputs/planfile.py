@@ -1,0 +1,157 @@
+"""The file of ``plan --out``: plans that ``apply --plan`` runs exactly as they are, or not at all. Pure.
+
+The file is for people to look at and for programs to compare, not to be trusted: what runs is a plan that is made
+anew from the spec and the live state, after it was found to be the same as the saved one, step by step. So a file
+that somebody forged can ask for nothing that its spec does not ask for, and user_data need not be in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from enireconcile import __version__
+from enireconcile.errors import GuardError
+from enireconcile.model import Action, Change, Plan, fingerprint
+from enireconcile.planning.codec import decode, encode
+from enireconcile.printable import (
+    printable,
+)
+
+FORMAT = 1
+_KIND = "enireconcile plan"
+_AGAIN = "make a new one with plan --out"
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """One plan, with the spec file that it was made from (as it was named) and the hash of what that says."""
+
+    file: str
+    digest: str
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A plan file: the flags that shaped its plans, and the plans in the order of their specs."""
+
+    plans: tuple[SavedPlan, ...]
+    prune: bool = False
+    targets: tuple[str, ...] = ()
+
+    def text(self, created: str) -> str:
+        """The file. ``created`` is an ISO time."""
+        words = {
+            "kind": _KIND,
+            "format": FORMAT,
+            "program": __version__,
+            "created": created,
+            "prune": self.prune,
+            "targets": list(self.targets),
+            "plans": [
+                {"file": saved.file, "spec": saved.digest, "plan": encode(saved.plan)} for saved in self.plans
+            ],
+        }
+        return json.dumps({**words, "digest": fingerprint(words)}, indent=1) + "\n"
+
+
+def saved_in(text: str, file: str) -> Saved:
+    """What a plan file says. Raises GuardError for one that is damaged, strange or of another version."""
+    name = printable(file)
+    words = _words(text, name)
+    if words.get("kind") != _KIND:
+        raise GuardError(f"{name} is no plan file of enireconcile", hint=_AGAIN)
+    if words.get("format") != FORMAT:
+        raise GuardError(
+            f"{name} has format {printable(str(words.get('format')))}, this enireconcile reads format {FORMAT}",
+            hint=f"use the version that wrote it, or {_AGAIN}",
+        )
+    if words.get("program") != __version__:
+        raise GuardError(
+            f"{name} is of enireconcile {printable(str(words.get('program')))}, this is {__version__}",
+            hint=f"use the version that wrote it, or {_AGAIN}",
+        )
+    digest = words.pop("digest", None)
+    if digest != fingerprint(words):
+        raise GuardError(f"{name} was changed after it was written, or is cut short", hint=_AGAIN)
+    try:
+        return _saved(words)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise GuardError(f"{name} does not hold what a plan file holds", hint=_AGAIN) from None
+
+
+def _words(text: str, name: str) -> dict[str, Any]:
+    with suppress(ValueError, RecursionError):
+        if isinstance(words := json.loads(text), dict):
+            return words
+    raise GuardError(f"{name} is no plan file of enireconcile, or is cut short", hint=_AGAIN)
+
+
+def _saved(words: Mapping[str, Any]) -> Saved:
+    plans = []
+    for each in words["plans"]:
+        plan = decode(each["plan"])
+        if not isinstance(plan, Plan) or encode(plan) != each["plan"]:
+            raise ValueError
+        plans.append(SavedPlan(str(each["file"]), str(each["spec"]), plan))
+    if not plans or not isinstance(words["prune"], bool) or not isinstance(words["targets"], list):
+        raise ValueError
+    return Saved(tuple(plans), words["prune"], tuple(map(str, words["targets"])))
+
+
+def reasons_against(saved: SavedPlan, digest: str, fresh: Plan) -> list[str]:
+    """Why a saved plan must not run: its spec (of which ``digest`` is the hash now) or the world is another.
+
+    ``fresh`` is the plan that is made now. Empty if the two are the same.
+    """
+    if saved.digest != digest:
+        return [f"{printable(saved.file)} has changed since the plan was made ({_AGAIN})"]
+    return _moved(saved.plan, fresh)
+
+
+def _moved(saved: Plan, fresh: Plan) -> list[str]:
+    if (saved.account_id, saved.region) != (fresh.account_id, fresh.region):
+        places = (f"account {plan.account_id}, {plan.region}" for plan in (saved, fresh))
+        return [printable("it was made for {}, and this is {}".format(*places))]
+    if _essence(saved) == _essence(fresh):
+        return []
+    lines = list(_changed(saved, fresh)) or list(_called(saved, fresh))
+    where = "".join(f"\n    {printable(line)}" for line in lines)
+    return [f"the world has moved since it was made, and today's plan is another ({_AGAIN}):{where}"]
+
+
+def _essence(plan: Plan) -> Any:
+    """What a plan does, where, and to what."""
+    changes = [change for change in plan.changes if change.action is not Action.UNCHANGED]
+    return encode([plan.stack, plan.account_id, plan.region, plan.fingerprint, changes, plan.steps])
+
+
+def _changed(saved: Plan, fresh: Plan) -> Iterator[str]:
+    then, now = _by_address(saved), _by_address(fresh)
+    for address in sorted({*then, *now}):
+        before, after = then.get(address), now.get(address)
+        if encode(before) != encode(after):
+            yield f"{address}: {_said(before)} then, {_said(after)} now"
+
+
+def _by_address(plan: Plan) -> dict[str, Change]:
+    return {change.address: change for change in plan.changes}
+
+
+def _said(change: Change | None) -> str:
+    """A change in a few words."""
+    if change is None:
+        return "not there"
+    names = sorted({field.field for field in change.fields}) if change.action is Action.UPDATE else ()
+    return f"{change.action} {change.id or ''}".rstrip() + (f" ({', '.join(names)})" if names else "")
+
+
+def _called(saved: Plan, fresh: Plan) -> Iterator[str]:
+    """The calls that would be others, where the resources say nothing of it."""
+    for steps, when in ((saved.steps, "then"), (fresh.steps, "now")):
+        others = encode(list(fresh.steps if steps is saved.steps else saved.steps))
+        yield from (f"{step.call} for {step.address}, {when}" for step in steps if encode(step) not in others)

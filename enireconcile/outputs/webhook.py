@@ -1,0 +1,140 @@
+"""Tell somebody of a run: one POST of its report to a URL, with a ``text`` that Slack and its like show.
+
+The URL is a secret: whoever has it can post. It is named by its host alone, and no error of a library that may
+quote it is passed on. No redirect is followed, since a report is for the one who was named and nobody else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import threading
+from collections.abc import Iterator
+from http.client import HTTPMessage
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+import click
+
+from enireconcile import __version__
+from enireconcile.errors import EnireconcileError
+from enireconcile.model import Report, Status
+from enireconcile.outputs.json import (
+    report_json,
+)
+from enireconcile.outputs.text import report_text
+from enireconcile.printable import (
+    printable,
+)
+
+PATIENCE = 10.0
+"""Seconds until the other side must have answered."""
+_SHOWN = 20
+_UNEVENTFUL = frozenset({"unchanged", "locked"})
+
+
+def wanted(report: Report, *, everything: bool) -> bool:
+    """Is a run worth a message? By default, if something changed or went wrong."""
+    return everything or report.outcome not in _UNEVENTFUL
+
+
+def check(url: str) -> None:
+    """Raises EnireconcileError for a URL that nothing will be posted to."""
+    parts = _parts(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EnireconcileError("--notify wants a URL that begins with https://")
+    if parts.username is not None or parts.password is not None:
+        raise EnireconcileError("--notify takes no user and password in its URL")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise EnireconcileError("--notify wants a URL of plain characters: encode the others as %XX")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise EnireconcileError(
+            f"--notify would tell {printable(parts.hostname)} everything in the clear",
+            hint="use https; http is for this very machine (http://127.0.0.1:…)",
+        )
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def post(url: str, report: Report, patience: float = PATIENCE) -> None:
+    """Post a report. Raises EnireconcileError."""
+    parts = urlsplit(url)
+    body = json.dumps(payload(report)).encode()
+    errors: list[str] = []
+    # A server can keep a socket busy for longer than any timeout of sockets: this one is ours.
+    thread = threading.Thread(target=lambda: errors.extend(_sent(url, body, patience)), daemon=True)
+    thread.start()
+    thread.join(patience)
+    if thread.is_alive():
+        errors = [_silence(patience)]
+    if errors:
+        raise EnireconcileError(
+            f"{printable(parts.hostname)} was not notified: {printable(errors[0])}",
+            hint="the run itself is not affected",
+        )
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> None:
+        return None
+
+
+def _sent(url: str, body: bytes, patience: float) -> Iterator[str]:
+    """What went wrong, in words of our own."""
+    headers = {"Content-Type": "application/json", "User-Agent": f"enireconcile/{__version__}"}
+    request = Request(url, body, headers)  # noqa: S310 (check has seen to http and https)
+    host = urlsplit(url).hostname or ""
+    proxies = [ProxyHandler({})] if _is_loopback(host) else []
+    try:
+        with build_opener(_NoRedirect, *proxies).open(request, timeout=patience):
+            return
+    except HTTPError as error:
+        with error:
+            moved = " (redirects are not followed)" if 300 <= error.code < 400 else ""
+            yield f"it answered {error.code}{moved}"
+    except TimeoutError:
+        yield _silence(patience)
+    except URLError as error:
+        yield str(error.reason).replace(url, "its URL")
+    except Exception as error:  # noqa: BLE001 (whatever it is, the run is over and has its own result)
+        yield type(error).__name__
+
+
+def _silence(patience: float) -> str:
+    return f"no answer within {patience:.0f} s"
+
+
+def message(report: Report) -> str:
+    """The report in a few lines. Whatever Slack would take for markup means itself."""
+    where = ", ".join(filter(None, (report.account_id, report.region)))
+    lines = [f"enireconcile {report.stack or '(no stack)'}" + (f" ({where})" if where else "")]
+    lines += click.unstyle(report_text(report)).splitlines()
+    done = [outcome for outcome in report.outcomes if outcome.status is Status.DONE]
+    lines += [f"  {outcome.step.call} {printable(outcome.step.address)}" for outcome in done[:_SHOWN]]
+    if len(done) > _SHOWN:
+        lines.append(f"  and {len(done) - _SHOWN} more calls")
+    text = "\n".join(lines)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def payload(report: Report) -> dict[str, Any]:
+    """What is posted."""
+    return {"text": message(report), "report": report_json(report)}

@@ -1,0 +1,348 @@
+"""Differences become a Plan: the EC2 calls that mend them, in an order that works. Pure.
+
+Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
+conditions that it names, and after the steps that free the slots that it claims. Only a ring of addresses that
+change places can be circular; there, the first by name displaces its neighbour, which EC2 does in the same call.
+What a step only would rather run after gives way, too.
+Ties are settled by address, so equal input gives the same plan to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from enireconcile.errors import SpecErrors, UnsupportedError
+from enireconcile.kinds import KINDS, Item, Kind, World
+from enireconcile.kinds.conditions import (
+    adopted,
+)
+from enireconcile.live.records import Limits, Live, Questions
+from enireconcile.model import (
+    Action,
+    Change,
+    Field,
+    Impact,
+    Leftover,
+    Plan,
+    Ref,
+    Step,
+    fingerprint,
+    texts_in,
+)
+from enireconcile.ownership import (
+    NEW_TAG,
+)
+from enireconcile.planning import limits
+from enireconcile.planning.codec import encode
+from enireconcile.planning.diff import Difference, diff, immutable, refuse_immutable
+from enireconcile.planning.order import arrange, needs_of
+from enireconcile.planning.resolve import resolve
+from enireconcile.planning.targeting import reach
+from enireconcile.spec import Spec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan short of its limits: what differs and the calls that mend it, not yet in order.
+
+    With ``targets``, which are addresses, only these are planned for, and what they need. ``kept`` is what nobody
+    names any more and stays for the sake of others, with the reason.
+    """
+
+    spec: Spec
+    live: Live
+    world: World
+    differences: tuple[Difference, ...]
+    steps: tuple[Step, ...]
+    leftovers: tuple[Leftover, ...]
+    kept: Mapping[Leftover, str]
+    targets: tuple[str, ...] = ()
+
+    @property
+    def questions(self) -> Questions:
+        """What has to be read of EC2's limits before the plan can be made; nothing if it takes nothing."""
+        return limits.questions(self._case(self.steps, Limits()))
+
+    def plan(self, known: Limits) -> Plan:
+        """The plan. Raises SpecErrors for what EC2 would refuse half way."""
+        world = self.world
+        steps = arrange(limits.make_room(self._case(self.steps, known)))
+        judgement = limits.judge(self._case(steps, known))
+        if judgement.problems:
+            raise SpecErrors(judgement.problems)
+        warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
+        return Plan(
+            stack=self.spec.document.stack,
+            account_id=self.live.account_id,
+            region=self.live.region,
+            fingerprint=_fingerprint(self.differences, world, steps),
+            changes=_changes(self.differences, world, self.steps, self.leftovers),
+            steps=steps,
+            leftovers=self.leftovers,
+            warnings=(
+                *(*warnings, *_left(self.kept), *_forbidden(steps, self.spec)),
+                *(*judgement.warnings, *self._unknown()),
+            ),
+            protected=self.spec.protected,
+            waits=_collected(self.differences, lambda kind, item: kind.waits(item, world)),
+            targets=self.targets,
+        )
+
+    def _unknown(self) -> list[str]:
+        known = {difference.address for difference in self.differences} | set(self.world.removed)
+        return [f"{target}: the stack has nothing of this name" for target in self.targets if target not in known]
+
+    def _case(self, steps: Sequence[Step], known: Limits) -> limits.Case:
+        return limits.Case(self.spec, self.live, self.world, steps, known)
+
+
+def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ()) -> Draft:
+    """Resolve and diff. Raises what they raise.
+
+    With ``prune``, what the stack owns and the spec no longer names is removed. With ``targets``, which are
+    addresses, only these are planned for, and what they need.
+    """
+    resolved = resolve(spec, live, prune=prune)
+    kept = _held(resolved.world)
+    world, differences = diff(_keeping(kept, resolved.world))
+    drafts = _drafted(differences, world)
+    if targets:
+        world, differences, drafts = _part(targets, world, differences, drafts)
+    refuse_immutable(differences, world)
+    for error in drafts.errors.values():
+        raise error
+    steps = tuple(step for each in drafts.steps.values() for step in each)
+    leftovers = (*resolved.leftovers, *kept, *drafts.left)
+    return Draft(spec, live, world, differences, steps, leftovers, kept, tuple(sorted(targets)))
+
+
+def make_plan(
+    spec: Spec,
+    live: Live,
+    *,
+    prune: bool = False,
+    targets: Collection[str] = (),
+    known: Limits | None = None,
+) -> Plan:
+    """The whole pure core: resolve, diff, order, limits as far as they are known. Raises what they raise."""
+    return draft(spec, live, prune=prune, targets=targets).plan(known or Limits())
+
+
+def _held(world: World) -> dict[Leftover, str]:
+    """What nobody names any more and EC2 would not let go, and why. Raises UnsupportedError if all is to go."""
+    held = {
+        Leftover(address, world.removed[address].id): f"EC2 would not delete it because of {who}"
+        for kind in KINDS
+        for address, who in sorted(kind.blocked_removals(world).items())
+    }
+    if held and not world.document.resources:
+        lines = (f"\n  {left.address} ({left.id}): {who}" for left, who in held.items())
+        raise UnsupportedError(
+            "this cannot be removed as long as others use it:" + "".join(lines),
+            hint="change or remove those first",
+        )
+    return held
+
+
+def _left(kept: Mapping[Leftover, str]) -> Iterator[str]:
+    """Warnings of what should go and stays."""
+    for left, who in kept.items():
+        yield f"{left.address} ({left.id}) is left: {who}"
+
+
+def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
+    addresses = {left.address for left in kept}
+    removed = {address: record for address, record in world.removed.items() if address not in addresses}
+    return replace(world, removed=removed)
+
+
+def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
+    """Warnings of what no apply will do."""
+    for step in steps:
+        if step.impact is Impact.DESTRUCTIVE and step.address in spec.protected:
+            yield f"{step.address} has prevent_destroy: apply refuses this plan for {step.id} {step.call}"
+
+
+def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Sequence[T]]) -> tuple[T, ...]:
+    return tuple(
+        answer for difference in differences for kind, item in difference.items for answer in ask(kind, item)
+    )
+
+
+def _mending(difference: Difference, world: World) -> Sequence[Step]:
+    """The steps for one resource of the spec, if anything is to be done about it.
+
+    If it takes several calls to make one whose attributes are later other people's, it is born with a tag that
+    says so, which goes last: whoever finds it half made goes on.
+    """
+    address = difference.address
+    if not (difference.fields or difference.former):
+        return ()
+    steps = _collected([difference], lambda kind, item: kind.steps(item, world))
+    live = world.owned.get(address)
+    if live is None and not (world.rows[address].lifecycle.ignore and len(steps) > 1):
+        return steps
+    if live is not None and NEW_TAG not in live.tags:
+        return steps
+    whole = f"whole:{address}"
+    return [
+        *(replace(_born_new(step), brings=step.brings | {whole}) for step in steps),
+        Step(
+            id=f"{address}/DeleteTags",
+            call="DeleteTags",
+            params={"Resources": [world.id_of(address)], "Tags": [{"Key": NEW_TAG}]},
+            address=address,
+            after=frozenset({whole}),
+        ),
+    ]
+
+
+def _born_new(step: Step) -> Step:
+    """A create with one tag more; any other step as it is."""
+    if Ref(step.address) not in step.yields:
+        return step
+    kind, *others = step.params["TagSpecifications"]
+    tagged = {**kind, "Tags": [*kind["Tags"], {"Key": NEW_TAG, "Value": "some of it is not set yet"}]}
+    return replace(step, params={**step.params, "TagSpecifications": [tagged, *others]})
+
+
+def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
+    """What a plan takes over becomes ours before anything else is done to it, or with it."""
+    adopting = {world.owned[address].id: address for address in world.adopting}
+
+    def after(step: Step) -> frozenset[str]:
+        touched = {step.address, *(adopting[text] for text in texts_in(step.params) if text in adopting)}
+        return frozenset(adopted(address) for address in touched & world.adopting) - step.brings
+
+    return [replace(step, after=step.after | after(step)) for step in steps]
+
+
+@dataclass(frozen=True)
+class _Drafts:
+    """Steps by address, and addresses for which there are none that EC2 could carry out.
+
+    In a plan for a part, ``left`` is what a whole plan would remove.
+    """
+
+    steps: Mapping[str, Sequence[Step]]
+    errors: Mapping[str, UnsupportedError]
+    left: tuple[Leftover, ...] = ()
+
+
+def _drafted(differences: Iterable[Difference], world: World) -> _Drafts:
+    steps: dict[str, list[Step]] = {}
+    errors: dict[str, UnsupportedError] = {}
+
+    def draft(address: str, ask: Callable[[], Iterable[Step]]) -> None:
+        try:
+            steps.setdefault(address, []).extend(ask())
+        except UnsupportedError as error:
+            errors.setdefault(address, error)
+
+    for difference in differences:
+        # Kinds have no steps for what cannot be.
+        if not immutable(difference, world):
+            draft(difference.address, partial(_mending, difference, world))
+    for address, record in world.leaving:
+        for kind in KINDS:
+            if address.partition(".")[0] == kind.section:
+                draft(address, partial(kind.remove, address, record, world))
+    return _Drafts({address: _adopted_first(each, world) for address, each in steps.items() if each}, errors)
+
+
+def _part(
+    targets: Collection[str], world: World, differences: Sequence[Difference], drafts: _Drafts
+) -> tuple[World, tuple[Difference, ...], _Drafts]:
+    """Only the targets and what they need; what is only rather done first is no need."""
+    flat = [replace(step, rather=frozenset()) for each in drafts.steps.values() for step in each]
+    hard, soft = needs_of(flat)
+    part = reach(targets, differences, world, flat, {draft: hard[draft] | soft[draft] for draft in hard})
+    steps = {address: [step for step in each if step.id in part.steps] for address, each in drafts.steps.items()}
+    removed = {address: record for address, record in world.removed.items() if address in part.addresses}
+    replaced = {address: records for address, records in world.replaced.items() if address in part.addresses}
+    return (
+        replace(world, removed=removed, replaced=replaced),
+        tuple(difference for difference in differences if difference.address in part.addresses),
+        _Drafts(
+            {address: each for address, each in steps.items() if each},
+            {address: error for address, error in drafts.errors.items() if address in part.addresses},
+            tuple(
+                Leftover(address, record.id)
+                for address, record in world.removed.items()
+                if address not in part.addresses
+            ),
+        ),
+    )
+
+
+def _changes(
+    differences: Iterable[Difference], world: World, steps: Iterable[Step], leftovers: Iterable[Leftover]
+) -> tuple[Change, ...]:
+    by_address: dict[str, list[Step]] = {}
+    for step in steps:
+        by_address.setdefault(step.address, []).append(step)
+    changed = [_change(difference, world, by_address.get(difference.address, ())) for difference in differences]
+    removed = [
+        _summed(address, Action.DELETE, by_address[address], record.id)
+        for address, record in world.removed.items()
+    ]
+    moved = [
+        _summed(left.address, Action.UPDATE, by_address[left.address], left.id, notes=["stays, but makes room"])
+        for left in leftovers
+        if left.address in by_address
+    ]
+    return (*changed, *removed, *moved)
+
+
+def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:
+    record = world.owned.get(difference.address)
+    return _summed(
+        difference.address,
+        _action(difference, world),
+        steps,
+        record.id if record else next(reversed(difference.former), None),
+        difference.fields,
+        [f"takes the place of {' and '.join(difference.former)}"] if difference.former else (),
+    )
+
+
+def _summed(
+    address: str,
+    action: Action,
+    steps: Sequence[Step],
+    aws_id: str | None,
+    fields: tuple[Field, ...] = (),
+    notes: Sequence[str] = (),
+) -> Change:
+    """What the steps for a resource amount to."""
+    told = [*notes, *(step.note for step in steps if step.note)]
+    impact = Impact.worst([step.impact for step in steps])
+    return Change(address, action, impact, aws_id, fields, "; ".join(told) or None)
+
+
+def _action(difference: Difference, world: World) -> Action:
+    if difference.address in world.adopting:
+        return Action.ADOPT
+    if difference.former:
+        return Action.REPLACE
+    if not difference.exists:
+        return Action.CREATE
+    return Action.UPDATE if difference.fields else Action.UNCHANGED
+
+
+def _fingerprint(differences: Iterable[Difference], world: World, steps: Sequence[Step]) -> str:
+    """Of the live state as the plan saw it: ids, compared attributes, and whatever else made a step what it is."""
+    compared = {
+        difference.address: [
+            world.owned[difference.address].id if difference.exists else None,
+            *(item.have for _, item in difference.items),
+        ]
+        for difference in differences
+    }
+    taken_away = sorted([address, record.id] for address, record in world.leaving)
+    return fingerprint([compared, taken_away, encode(list(steps))])

@@ -1,0 +1,67 @@
+"""What a plan may do: guards that refuse one whole before any of it is done, all in one message. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from enireconcile.errors import GuardError
+from enireconcile.model import Action, Impact, Plan, Step
+from enireconcile.printable import (
+    printable,
+)
+
+_SHOWN = 20
+"""Lines of a list before it ends with a number."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What the flags of a run allow. With ``auto_approve`` nobody looks at the plan before it runs."""
+
+    auto_approve: bool = False
+    allow_destroy: bool = False
+    max_changes: int | None = None
+
+    @property
+    def impact(self) -> Impact:
+        """Up to which impact steps run that nobody has looked at."""
+        return Impact.DESTRUCTIVE if self.allow_destroy else Impact.DISRUPTIVE
+
+
+def guard(plan: Plan, allowed: Allowed, *others: str) -> None:
+    """Raises GuardError with every reason against a plan; ``others`` are reasons that were found elsewhere."""
+    reasons = [*others, *objections(plan, allowed)]
+    if reasons:
+        raise refusal(reasons)
+
+
+def refusal(reasons: Sequence[str]) -> GuardError:
+    """All reasons against a plan in one message."""
+    return GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
+
+
+def objections(plan: Plan, allowed: Allowed) -> list[str]:
+    """Every reason against a plan: which steps or resources, and which flag."""
+    reasons = []
+    destructive = [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
+    if forbidden := [step for step in destructive if step.address in plan.protected]:
+        reasons.append("the spec forbids to destroy this (lifecycle.prevent_destroy):" + _listed(_told(forbidden)))
+    if destructive and allowed.auto_approve and not allowed.allow_destroy:
+        reasons.append("it is destructive, and --allow-destroy was not given:" + _listed(_told(destructive)))
+    changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
+    if allowed.max_changes is not None and len(changed) > allowed.max_changes:
+        words = [f"{change.action} {change.address}" for change in changed]
+        reasons.append(
+            f"it changes {len(changed)} resources, and --max-changes is {allowed.max_changes}:" + _listed(words)
+        )
+    return reasons
+
+
+def _told(steps: Sequence[Step]) -> list[str]:
+    return [f"{step.id} {step.call} for {step.address}" for step in steps]
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return "".join(f"\n    {printable(line)}" for line in [*lines[:_SHOWN], *more])

@@ -1,0 +1,398 @@
+"""Spec and live state become one World: selectors turn into ids, live records get their addresses. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from enireconcile.errors import AmbiguityError, Problem, SpecErrors
+from enireconcile.kinds.base import Record, World
+from enireconcile.live.records import (
+    Live,
+    LiveInstance,
+    LiveNetworkInterface,
+    LiveSecurityGroup,
+    LiveSubnet,
+    LiveVpc,
+)
+from enireconcile.model import (
+    Leftover,
+)
+from enireconcile.ownership import (
+    NAME_TAG,
+    REPLACES_TAG,
+    STACK_TAG,
+)
+from enireconcile.planning.adoption import adoptions
+from enireconcile.planning.associations import Associations
+from enireconcile.planning.failover import choose_placements
+from enireconcile.spec import FURTHER, Selector, Spec
+from enireconcile.spec.checks import misplaced, private_addresses
+
+T = TypeVar("T", LiveSubnet, LiveVpc)
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The World, and what the stack owns beyond the spec and keeps."""
+
+    world: World
+    leftovers: tuple[Leftover, ...]
+
+
+def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
+    """With ``prune``, what the stack owns beyond the spec is to be removed instead of being left over.
+
+    Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
+    owned, replaced = _owned(live)
+    named = set(spec.document.resources)
+    for address in sorted(set(replaced) - named):
+        # Nobody wants either of them any more.
+        owned |= {f"{_section(record)}.{record.id}": record for record in replaced.pop(address)}
+    adopted, problems = adoptions(spec, live, owned)
+    world = World(
+        document=spec.document,
+        owned={address: record for address, record in owned.items() if address in named} | adopted,
+        adopting=frozenset(address for address, record in adopted.items() if STACK_TAG not in record.tags),
+        terminating={instance.id: instance.state for instance in live.instances if instance.terminating},
+        removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
+        replaced=dict(sorted(replaced.items())),
+        dependents=live.dependents,
+    )
+    subnets = _choose_subnets(spec, live, world, problems)
+    vpcs = _choose_vpcs(spec, live, world, problems)
+    images = _choose_images(spec, live, problems)
+    chosen = {subnet.id: subnet for subnet in live.subnets}
+    externals = _choose_externals(spec, live, problems)
+    _check_zones(spec, subnets, chosen, _zones(world, externals), problems)
+    _check_addresses(spec, subnets, chosen, world, problems)
+    _check_group_names(spec, vpcs, live, problems)
+    default_groups = _default_groups(spec, subnets, chosen, live, world, problems)
+    zones = {name: chosen[subnet].zone for name, subnet in subnets.items()}
+    associations = Associations(spec, live, world, externals, zones, problems)
+    destinations = associations.destinations()
+    if problems:
+        raise SpecErrors(problems)
+    placed = choose_placements(
+        spec.document,
+        _by_name("network_interfaces", LiveNetworkInterface, world.owned),
+        externals | _by_name("instances", LiveInstance, world.owned),
+        live.checks,
+        _vanished(spec, live),
+    )
+    world = replace(
+        world,
+        subnets=subnets,
+        vpcs=vpcs,
+        images=images,
+        subnets_by_id=chosen,
+        vpcs_by_id={vpc.id: vpc for vpc in live.vpcs},
+        default_groups=default_groups,
+        externals=externals,
+        placements=placed.placements,
+        stranded=placed.stranded,
+        destinations=destinations,
+        foreign_interfaces=associations.foreign_interfaces,
+    )
+    unnamed = () if prune else sorted(set(owned) - named)
+    leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
+    return Resolved(world, leftovers)
+
+
+def _vanished(spec: Spec, live: Live) -> dict[str, str]:
+    """Ids and names of instances that are on their way out, or not there any more."""
+    names = {row.external.id: name for name, row in spec.document.external_instances.items() if row.external.id}
+    prefix = "instances."
+    for instance in live.instances:
+        if instance.terminating and (address := instance.tags.get(NAME_TAG, "")).startswith(prefix):
+            names[instance.id] = address.removeprefix(prefix)
+    return names
+
+
+def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[str, R]:
+    """The owned records of a section by logical name."""
+    return {
+        address.partition(".")[2]: record
+        for address, record in owned.items()
+        if address.startswith(f"{section}.") and isinstance(record, kind)
+    }
+
+
+def _owned(live: Live) -> tuple[dict[str, Record], dict[str, tuple[Record, ...]]]:
+    """Live records by address, and those whose successor is there already. What is on its way out is nobody's."""
+    present: list[Record] = [
+        *live.security_groups,
+        *(instance for instance in live.instances if not instance.terminating),
+        *live.network_interfaces,
+        # A service may copy tags onto addresses of its own.
+        *(address for address in live.elastic_ips if address.manager is None),
+    ]
+    by_address: dict[str, list[Record]] = {}
+    for record in present:
+        section, address = _section(record), record.tags.get(NAME_TAG, "")
+        if not address.startswith(f"{section}."):
+            # A tag that somebody has edited may say anything.
+            address = f"{section}.{record.id}"
+        by_address.setdefault(address, []).append(record)
+    replaced = {address: former for address, found in by_address.items() if (former := _former(found))}
+    by_address = {
+        address: [record for record in found if record not in replaced.get(address, ())]
+        for address, found in by_address.items()
+    }
+    twins = {address: found for address, found in by_address.items() if len(found) > 1}
+    if twins:
+        lines = (
+            f"{address}: {' and '.join(sorted(record.id for record in found))}"
+            for address, found in sorted(twins.items())
+        )
+        raise AmbiguityError(
+            "two live resources carry one name in this stack:\n  " + "\n  ".join(lines),
+            hint=f"keep the right one: remove the tag {NAME_TAG} and the stack's tag from the other, or delete it",
+        )
+    return {address: found[0] for address, found in by_address.items()}, replaced
+
+
+def _former(found: Sequence[Record]) -> tuple[Record, ...]:
+    """Of the records of one address those in whose place another one was made: it says so from birth."""
+    superseded = {record.tags.get(REPLACES_TAG) for record in found}
+    return tuple(sorted((record for record in found if record.id in superseded), key=lambda record: record.id))
+
+
+def _section(record: Record) -> str:
+    return {"sg": "security_groups", "i": "instances", "eni": "network_interfaces"}.get(
+        record.id.partition("-")[0], "elastic_ips"
+    )
+
+
+def _choose_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+    """By interface; one that the spec leaves where it is has chosen already."""
+    chosen: dict[str, str] = {}
+    for name, row in spec.document.network_interfaces.items():
+        selector, path = row.subnet, ("network_interfaces", name, "subnet")
+        present = world.record(f"network_interfaces.{name}", LiveNetworkInterface)
+        if present and world.leaves(f"network_interfaces.{name}", "subnet"):
+            chosen[name] = present.subnet_id
+            continue
+        if selector is None:
+            # There is a problem with what it adopts already.
+            continue
+        if selector.id is not None:
+            found = [subnet for subnet in live.subnets if subnet.id == selector.id]
+        elif selector.default_for_az is not None:
+            zone = selector.default_for_az
+            found = [subnet for subnet in live.subnets if subnet.default_for_az and subnet.zone == zone]
+        elif selector.cidr is not None:
+            found = [subnet for subnet in live.subnets if subnet.cidr == selector.cidr]
+        else:
+            found = _tagged(live.subnets, selector.tags or {})
+        _keep_only(found, name, "subnet", spec, path, selector, chosen, problems, live.region)
+    return chosen
+
+
+def _choose_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+    """By group, likewise."""
+    chosen: dict[str, str] = {}
+    for name, row in spec.document.security_groups.items():
+        selector, path = row.vpc, ("security_groups", name, "vpc")
+        present = world.record(f"security_groups.{name}", LiveSecurityGroup)
+        if present and world.leaves(f"security_groups.{name}", "vpc"):
+            chosen[name] = present.vpc_id
+            continue
+        if selector.id is not None:
+            found = [vpc for vpc in live.vpcs if vpc.id == selector.id]
+        elif selector.cidr is not None:
+            found = [vpc for vpc in live.vpcs if selector.cidr in vpc.cidrs]
+        elif selector.tags is not None:
+            found = _tagged(live.vpcs, selector.tags)
+        else:
+            found = [vpc for vpc in live.vpcs if vpc.is_default]
+        _keep_only(found, name, "VPC", spec, path, selector, chosen, problems, live.region)
+    return chosen
+
+
+def _tagged(candidates: Iterable[T], tags: Mapping[str, str]) -> list[T]:
+    return [candidate for candidate in candidates if tags.items() <= candidate.tags.items()]
+
+
+def _keep_only(
+    found: Sequence[LiveSubnet | LiveVpc],
+    name: str,
+    noun: str,
+    spec: Spec,
+    path: tuple[str, ...],
+    selector: Selector,
+    chosen: dict[str, str],
+    problems: list[Problem],
+    region: str,
+) -> None:
+    if len(found) == 1:
+        chosen[name] = found[0].id
+    elif not found:
+        problems.append(
+            spec.problem(
+                path, f"no {noun} in {region} fits {_said(selector)}", f"see `aws ec2 describe-{noun.lower()}s`"
+            )
+        )
+    else:
+        ids = ", ".join(sorted(candidate.id for candidate in found))
+        problems.append(
+            spec.problem(path, f"{len(found)} {noun}s fit {_said(selector)}: {ids}", "name one of them by its id")
+        )
+
+
+def _said(selector: Selector) -> str:
+    """A selector in a few words."""
+    if selector.tags is not None:
+        return ", ".join(f"{key}={value}" for key, value in sorted(selector.tags.items()))
+    return selector.id or selector.cidr or selector.default_for_az or "default"
+
+
+def _choose_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
+    """One instance for each selector. A failover can do without one of its instances, others cannot."""
+    needed = {
+        row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
+    } | {row.association.instance for row in spec.document.elastic_ips.values() if row.association is not None}
+    chosen: dict[str, LiveInstance] = {}
+    for name, found in live.externals.items():
+        path = ("instances", name, "external")
+        if len(found) == 1:
+            chosen[name] = found[0]
+        elif found:
+            ids = ", ".join(sorted(instance.id for instance in found))
+            problems.append(spec.problem(path, f"{len(found)} instances fit: {ids}", "name one of them by its id"))
+        elif name in needed:
+            hint = "see `aws ec2 describe-instances`; one that is terminated does not count"
+            problems.append(spec.problem(path, f"no instance in {live.region} fits", hint))
+    return chosen
+
+
+def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for name, candidates in live.images.items():
+        if candidates:
+            # The newest; equal times are settled by id, so that two runs agree.
+            chosen[name] = max(candidates, key=lambda image: (image.created, image.id)).id
+        else:
+            problems.append(
+                spec.problem(
+                    ("instances", name, "image"), "no available image fits", "check the name and the owner"
+                )
+            )
+    return chosen
+
+
+def _zones(world: World, externals: Mapping[str, LiveInstance]) -> dict[str, str]:
+    """The zones of instances that this stack has not launched, by their names in the spec."""
+    adopted = {
+        name: instance.zone
+        for name, instance in _by_name("instances", LiveInstance, world.owned).items()
+        if world.rows[f"instances.{name}"].adopt is not None
+    }
+    return adopted | {name: instance.zone for name, instance in externals.items()}
+
+
+def _check_zones(
+    spec: Spec,
+    subnets: Mapping[str, str],
+    known: Mapping[str, LiveSubnet],
+    zones: Mapping[str, str],
+    problems: list[Problem],
+) -> None:
+    """The interfaces of one instance share its Availability Zone (EC2: attach needs the same zone).
+
+    ``zones`` maps the names of instances that exist already to theirs.
+    """
+    first = {name: ("it", zone) for name, zone in zones.items()}
+    for name, row in spec.document.network_interfaces.items():
+        if row.attachment is None or name not in subnets:
+            continue
+        zone = known[subnets[name]].zone
+        for instance in row.attachment.candidates:
+            other, other_zone = first.setdefault(instance, (name, zone))
+            if zone != other_zone:
+                who = f"{instance} stands in" if other == "it" else f"{other} puts {instance} into"
+                problems.append(
+                    spec.problem(
+                        ("network_interfaces", name, "subnet"),
+                        f"its zone is {zone}, but {who} {other_zone}",
+                        "an instance and all its interfaces stand in one Availability Zone",
+                    )
+                )
+
+
+def _check_addresses(
+    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, problems: list[Problem]
+) -> None:
+    """Addresses and prefixes lie in their subnet, and not where EC2 keeps some for itself."""
+    for name, row in spec.document.network_interfaces.items():
+        if name not in subnets:
+            continue
+        subnet, address = known[subnets[name]], f"network_interfaces.{name}"
+        for path, block in private_addresses(name, row):
+            networks = [ipaddress.ip_network(cidr) for cidr in _blocks(subnet, block.version)]
+            if networks and not world.leaves(address, str(path[2])):
+                fitting = next((network for network in networks if block[0] in network), networks[0])
+                problems += [spec.problem(path, *words) for words in misplaced(block, fitting, subnet.id)]
+        for key in ("private_ip", *(key for pair in FURTHER for key in pair)):
+            version = 6 if key.startswith("ipv6") else 4
+            if getattr(row, key) and not _blocks(subnet, version) and not world.leaves(address, key):
+                hint = "associate one with it, or choose another subnet"
+                path = ("network_interfaces", name, key)
+                problems.append(spec.problem(path, f"{subnet.id} has no IPv{version} block", hint))
+
+
+def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
+    """The blocks of a family. Of IPv4 there is one, or none in a subnet for IPv6 alone."""
+    if version == 6:
+        return subnet.ipv6_cidrs
+    return (subnet.cidr,) if subnet.cidr else ()
+
+
+def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:
+    """EC2 has one group of a name in a VPC, whatever the case of its letters; a stranger's stays a stranger's."""
+    taken = {
+        (group.vpc_id, group.name.casefold()): group.id
+        for group in live.name_conflicts
+        if group.tags.get(STACK_TAG) != spec.document.stack
+    }
+    for name, row in spec.document.security_groups.items():
+        group_name = row.group_name or name
+        if row.adopt is None and (holder := taken.get((vpcs.get(name, ""), group_name.casefold()))):
+            problems.append(
+                spec.problem(
+                    ("security_groups", name),
+                    f"{holder} has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
+                    "give another group_name, or rename or remove the other group",
+                )
+            )
+
+
+def _default_groups(
+    spec: Spec,
+    subnets: Mapping[str, str],
+    known: Mapping[str, LiveSubnet],
+    live: Live,
+    world: World,
+    problems: list[Problem],
+) -> dict[str, str]:
+    """Subnet id to the default group of its VPC, for interfaces that name no groups."""
+    groups: dict[str, str] = {}
+    for name, row in spec.document.network_interfaces.items():
+        left = world.leaves(f"network_interfaces.{name}", "security_groups")
+        if row.security_groups is not None or left or name not in subnets:
+            continue
+        vpc_id = known[subnets[name]].vpc_id
+        if vpc_id in live.default_groups:
+            groups[subnets[name]] = live.default_groups[vpc_id]
+        else:
+            problems.append(
+                spec.problem(
+                    ("network_interfaces", name),
+                    f"{vpc_id} has no default group that we may see",
+                    "name the interface's security_groups",
+                )
+            )
+    return groups

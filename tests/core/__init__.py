@@ -1,1 +1,0 @@
-"""The pure core and the machinery around it, without any EC2: tables, golden triples and properties."""

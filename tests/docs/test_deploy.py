@@ -1,0 +1,234 @@
+"""The files under docs/deploy: each is read by the tool that it is for, and names only flags that there are.
+
+The crontab is run by a real cron daemon, in a mount namespace of its own, with another crontab, spool and /run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import kubernetes_validate
+import pytest
+import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
+from jsonschema import validators
+
+from enireconcile.cli.app import cli
+from tests.harness import ENVIRONMENT, STORY, Harness
+from tests.two_enis import Account, assert_is_the_story
+
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+HOW_TO = DEPLOY.parent / "how-to" / "cron.md"
+BIN = "/opt/enireconcile/bin/enireconcile"
+FILES = sorted(path.name for path in DEPLOY.iterdir())
+
+
+def cron_lines() -> list[str]:
+    """The lines of the crontab that run something."""
+    lines = (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if re.match(r"[\d*]", line)]
+
+
+def commands(name: str) -> Iterator[list[str]]:
+    """Every call of enireconcile in a file, as words."""
+    text = (DEPLOY / name).read_text(encoding="utf-8")
+    if name == "kubernetes-cronjob.yaml":
+        pod = yaml.safe_load(text)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        yield from ([*each["command"], *each["args"]] for each in pod["containers"])
+    elif name == "github-actions.yaml":
+        steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+        yield from (shlex.split(step["run"]) for step in steps if step.get("run", "").startswith("enireconcile "))
+    else:
+        found = re.findall(rf"^(?:ExecStart=|[\d*/, ]+ ){BIN} (.*)$", text, re.MULTILINE)
+        yield from ([BIN, *shlex.split(line.replace("%", ""))] for line in found)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(".timer")])
+def test_flags_are_there(name: str) -> None:
+    """A file names a command and its options as the command line has them."""
+    calls = list(commands(name))
+    assert calls
+    for _, command, *words in calls:
+        options = {
+            option: param
+            for param in cli.commands[command].params
+            if isinstance(param, click.Option)
+            for option in param.opts
+        }
+        named = [word.partition("=")[0] for word in words if word.startswith("-")]
+        assert [option for option in named if option not in options] == []
+
+
+def test_every_file_is_told_of() -> None:
+    """The page leads to each file, and shows the line of the crontab to the letter."""
+    page = HOW_TO.read_text(encoding="utf-8")
+    assert [name for name in FILES if f"../deploy/{name})" not in page] == []
+    assert [line for line in cron_lines() if line not in page] == []
+
+
+def test_crontab_has_a_schedule_and_no_percent_sign() -> None:
+    """Five fields, then a command; to cron a percent sign is a line break."""
+    [line] = cron_lines()
+    assert re.match(rf"(\S+ ){{5}}{re.escape(BIN)} ", line)
+    assert "%" not in line
+    assert line.endswith(" >/dev/null")
+
+
+# ---- systemd
+
+
+systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units in a directory of their own, with a program that is there."""
+    for path in DEPLOY.glob("enireconcile@.*"):
+        text = path.read_text(encoding="utf-8").replace(BIN, "/bin/true")
+        (tmp_path / path.name.replace("@", "@edge")).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@systemd
+@pytest.mark.parametrize("kind", ["service", "timer"])
+def test_systemd_takes_the_unit(units: Path, kind: str) -> None:
+    """systemd-analyze verify finds nothing to say about it."""
+    unit = units / f"enireconcile@edge.{kind}"
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    about_us = [line for line in ran.stderr.splitlines() if "enireconcile" in line]
+    assert (ran.returncode, about_us) == (0, [])
+
+
+@systemd
+def test_systemd_calls_the_service_safe(units: Path) -> None:
+    """Its exposure, as systemd-analyze security reckons it from the file, is at most 2.5 of 10."""
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=25"]
+    ran = subprocess.run(
+        [*command, str(units / "enireconcile@edge.service")], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_timer_and_service_are_one(units: Path) -> None:
+    """Unit= left out means the service of the same name, which is there."""
+    assert {path.stem for path in units.iterdir()} == {"enireconcile@edge"}
+
+
+# ---- Kubernetes and GitHub
+
+
+def test_kubernetes_takes_the_cron_job() -> None:
+    """The manifest fits the strict schema of the API: no unknown key, no wrong type."""
+    manifest = yaml.safe_load((DEPLOY / "kubernetes-cronjob.yaml").read_text(encoding="utf-8"))
+    kubernetes_validate.validate(manifest, "1.30", strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(
+            {**manifest, "spec": {**manifest["spec"], "scedule": ""}}, "1.30", strict=True
+        )
+
+
+def test_github_takes_the_workflow() -> None:
+    """The workflow fits the schema that editors use, and its apply never asks a question."""
+    schema: dict[str, Any] = get_builtin_schema("vendor.github-workflows")
+    workflow = yaml.safe_load((DEPLOY / "github-actions.yaml").read_text(encoding="utf-8"))
+    workflow["on"] = workflow.pop(True)  # YAML 1.1, which GitHub does not read
+    problems = list(validators.validator_for(schema)(schema).iter_errors(workflow))
+    assert [problem.message for problem in problems] == []
+    assert all("-y" in words for words in commands("github-actions.yaml") if words[1] == "apply")
+
+
+# ---- cron
+
+
+DAEMON = shutil.which("cron", path="/usr/sbin:/usr/bin:/sbin:/bin")
+CRON_NEEDS = [
+    (DAEMON is None, "cron is not installed"),
+    (sys.platform != "linux" or shutil.which("unshare") is None, "mount namespaces are Linux's"),
+    (getattr(os, "geteuid", lambda: 1)() != 0, "only root has a mount namespace of its own"),
+]
+
+
+@pytest.mark.skipif(
+    any(needed for needed, _ in CRON_NEEDS), reason="; ".join(why for needed, why in CRON_NEEDS if needed)
+)
+@pytest.mark.timeout(240)
+def test_cron_mends_drift_and_runs_do_not_overlap(moto_harness: Harness, tmp_path: Path) -> None:
+    """The line of the crontab, twice in the same minute, by a real cron: one mends, one finds it mended."""
+    assert moto_harness.apply().outcome == "converged"
+    account = Account(moto_harness)
+    account.ec2.disassociate_address(AssociationId=account.address("web-2")["AssociationId"])
+    ended = tmp_path / "ended"
+    os.mkfifo(ended)
+    reports = [tmp_path / f"report-{number}.json" for number in (1, 2)]
+    crontab = tmp_path / "cron.d"
+    crontab.mkdir()
+    _install(crontab / "enireconcile", tmp_path, moto_harness.server.url, reports, ended)
+    daemon = _daemon(crontab)
+    try:
+        # Opened for both, the pipe has no end before the second run has told of its own.
+        with os.fdopen(os.open(ended, os.O_RDWR), encoding="utf-8") as fifo:
+            codes = [fifo.readline().strip() for _ in reports]
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert codes == ["0", "0"]
+    outcomes = sorted(json.loads(report.read_text(encoding="utf-8"))["outcome"] for report in reports)
+    assert outcomes == ["converged", "unchanged"]
+    assert_is_the_story(moto_harness)
+
+
+def _install(crontab: Path, place: Path, url: str, reports: list[Path], ended: Path) -> None:
+    """Two crontab lines that differ in their report only, and tell a pipe how they ended."""
+    environment = {
+        **ENVIRONMENT,
+        "AWS_ENDPOINT_URL": url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "ENIRECONCILE_STATE": str(place / "state"),
+        "HOME": str(place),
+        "MAILTO": '""',
+    }
+    [line] = cron_lines()
+    lines = [f"{name}={value}" for name, value in environment.items()]
+    for report in reports:
+        schedule, command = line.split(BIN)
+        command = f"{Path(sys.executable).with_name('enireconcile')}{command}"
+        for said, meant in (
+            ("/var/lib/enireconcile/edge.json", report),
+            ("/var/lib/node_exporter/textfile/edge.prom", place / "edge.prom"),
+            ("/etc/enireconcile/edge.yaml", STORY),
+            ("--jitter 60s", "--jitter 100ms"),
+        ):
+            assert said in command
+            command = command.replace(said, str(meant))
+        lines.append(f"{schedule.replace('*/5', '*')}root {command}; echo $? >{ended}")
+    crontab.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    crontab.chmod(0o600)
+
+
+def _daemon(crontab: Path) -> subprocess.Popen[bytes]:
+    """cron in the foreground; what it believes to be its directories are ours."""
+    script = (
+        'mount --bind "$1" /etc/cron.d && mount -t tmpfs none /var/spool/cron '
+        '&& mkdir -p /var/spool/cron/crontabs && mount -t tmpfs none /run && exec "$2" -f'
+    )
+    assert DAEMON is not None
+    return subprocess.Popen(
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", str(crontab), DAEMON],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

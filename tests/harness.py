@@ -1,0 +1,194 @@
+"""A strict EC2, a virtual clock and a state directory, with which a test plans and applies as the commands do."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.session import Session
+from enireconcile.engine.planner import account_of, read_and_plan
+from enireconcile.engine.reconciler import Apply, Journal, Stop
+from enireconcile.iam.policy import (
+    policy_for,
+)
+from enireconcile.iam.statements import (
+    Asked,
+)
+from enireconcile.model import Impact, Plan, Report
+from enireconcile.spec import Spec, load
+from enireconcile.state.directory import Directory
+from tests.ec2 import EC2Server, Policy, Settings, World
+from tests.ec2.clients import Lent, give_back, lend
+from tests.virtual import VirtualLoop, run
+
+STORY = Path(__file__).parent.parent / "specs" / "two-enis.yaml"
+SLOW = Settings(
+    attach_delay=0.5,
+    detach_delay=0.5,
+    pending_delay=0.5,
+    stop_delay=0.5,
+    terminate_delay=0.5,
+    visibility_delay=0.5,
+)
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+
+
+@functools.cache
+def boto() -> boto3.Session:
+    """Reading the service models takes long; once a process is enough."""
+    return boto3.Session(
+        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Another EC2 at ``url``, of which we see only what its API shows."""
+
+    url: str
+
+    def client(self, service: str = "ec2") -> Any:
+        return _foreign(self.url, service)
+
+
+@functools.cache
+def _foreign(url: str, service: str) -> Any:
+    return boto().client(service, endpoint_url=url, region_name="us-east-1")  # type: ignore[call-overload]
+
+
+@dataclass
+class _Session(Session):
+    """One of our own, but with clients that earlier tests have left."""
+
+    _lent: list[Lent] = field(default_factory=list)
+
+    def _make(self, service: str) -> Any:
+        key = ("harness", service, self.region, self.read_only)
+        lent = lend(key, os.environ["AWS_ENDPOINT_URL"], lambda: super(_Session, self)._make(service))
+        self._lent.append(lent)
+        return lent.client
+
+    def close(self) -> None:
+        while self._lent:
+            give_back(self._lent.pop())
+
+
+@dataclass
+class Harness:
+    """``events`` collects what the executor tells; ``settle`` is --settle-timeout."""
+
+    server: EC2Server | Foreign
+    loop: VirtualLoop
+    state: Path
+    settle: float = 30.0
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def strict(self) -> EC2Server:
+        """The strict EC2, where a test looks into it."""
+        assert isinstance(self.server, EC2Server)
+        return self.server
+
+    def client(self) -> Any:
+        """Somebody else's hands on the account."""
+        return self.server.client("ec2")
+
+    def spec(self, text: str | None = None) -> Spec:
+        """The story's spec, or one from a text."""
+        if text is None:
+            return load([str(STORY)])[0]
+        return load(["-"], stdin=lambda: text)[0]
+
+    def obey(self, *texts: str | None, **asked: Any) -> Policy:
+        """From now on we may only what iam-policy grants for these specs; strangers may everything."""
+        documents = [self.spec(text).document for text in texts]
+        policy = Policy(policy_for(documents, Asked(**asked))[0])
+        self.strict.policies[ENVIRONMENT["AWS_ACCESS_KEY_ID"]] = policy
+        return policy
+
+    def plan(self, text: str | None = None, *, prune: bool = False, destroy: bool = False) -> Plan:
+        """What ``plan`` plans, or what ``destroy`` would do."""
+        spec = self.spec(text).emptied() if destroy else self.spec(text)
+        with self._channel(spec, read_only=True) as channel:
+            return run(read_and_plan(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop)
+
+    def apply(
+        self,
+        text: str | None = None,
+        *,
+        approve: Callable[[Plan], Impact] = lambda _: Impact.DESTRUCTIVE,
+        state: Path | None = None,
+        destroy: bool = False,
+        timeout: float | None = None,
+        **more: Any,
+    ) -> Report:
+        """An apply under the lock, or with ``destroy`` that command.
+
+        ``state`` is another host's state directory, ``timeout`` is --timeout, ``more`` is for Apply.
+        """
+        spec, more = (self.spec(text).emptied(), {**more, "prune": True}) if destroy else (self.spec(text), more)
+        with self._channel(spec) as channel:
+            account = run(account_of(Reader(channel)), self.loop)
+            scope = f"{account}-us-east-1-{spec.document.stack}"
+            with Directory(state or self.state).locked(scope, timeout=0, now=self.loop.time) as held:
+                applying = self._applying(channel, spec, account, held.journal, timeout, approve=approve, **more)
+                return run(applying, self.loop)
+
+    async def _applying(
+        self, channel: Channel, spec: Spec, account: str, journal: Journal, timeout: float | None, **more: Any
+    ) -> Report:
+        stop = Stop()
+        if timeout is not None:
+            self.loop.call_later(timeout, stop.because, "the time is up")
+        return await Apply(
+            channel=channel,
+            spec=spec,
+            account_id=account,
+            journal=journal,
+            tell=self.events.append,
+            stop=stop,
+            settle=self.settle,
+            now=self.loop.time,
+            **more,
+        ).run()
+
+    @contextmanager
+    def _channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
+        channel = Channel(_Session(boto(), spec.document.region or "us-east-1", read_only=read_only))
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+
+@contextmanager
+def open_harness(state: Path, settings: Settings | None = None) -> Iterator[Harness]:
+    """A fresh account on a clock of its own."""
+    loop = VirtualLoop()
+    with (
+        EC2Server(World(settings or Settings(), clock=loop.time)) as server,
+        harness_on(server, loop, state) as harness,
+    ):
+        yield harness
+
+
+@contextmanager
+def harness_on(server: EC2Server | Foreign, loop: VirtualLoop, state: Path) -> Iterator[Harness]:
+    """A Harness whose sessions go to ``server``."""
+    before = dict(os.environ)
+    os.environ.update(ENVIRONMENT, AWS_ENDPOINT_URL=server.url)
+    try:
+        yield Harness(server, loop, state)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        loop.close()

@@ -1,0 +1,722 @@
+"""The policy that iam-policy prints: it is enough for all that its specs need, and for nothing else.
+
+The strict EC2 asks IAM of every call that we make, as EC2 does, and refuses what the policy does not grant.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+
+from enireconcile.iam import policy as iam_policy
+from enireconcile.iam.policy import (
+    policy_for,
+)
+from enireconcile.iam.statements import (
+    LIMIT,
+    Asked,
+    size,
+)
+from tests.ec2 import Policy, Quotas
+from tests.harness import ENVIRONMENT, SLOW, STORY, Harness, open_harness
+from tests.planning.test_golden import GOLDEN
+from tests.planning.worlds import plan_of, spec_of
+from tests.processes.test_cli import Run, command, server
+from tests.scenarios.firewalls import SPEC as HA
+from tests.scenarios.firewalls import Firewalls
+from tests.scenarios.test_elastic_ips import Strangers
+from tests.scenarios.test_specs import SPECS, prepared
+from tests.two_enis import DRIFTS, Account, assert_is_the_story
+
+__all__ = ["command", "server"]
+
+ROOT = Path(__file__).resolve().parents[2]
+RICH = ROOT / "tests" / "proofs" / "rich.yaml"
+TEXTS = {path.stem: path.read_text() for path in (*SPECS.values(), RICH)}
+every_spec = pytest.mark.parametrize("name", TEXTS)
+
+
+def policy_of(*texts: str, **asked: Any) -> dict[str, Any]:
+    return policy_for([spec_of(text).document for text in texts], Asked(**asked))[0]
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """IAM writes a list of one without its brackets."""
+    return [value] if isinstance(value, str) else value
+
+
+def allowing(policy: Mapping[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
+    """Actions and resources of each statement that allows."""
+    for statement in policy["Statement"]:
+        if statement["Effect"] == "Allow":
+            yield listed(statement["Action"]), listed(statement["Resource"])
+
+
+def actions(policy: Mapping[str, Any]) -> set[str]:
+    """What is allowed at all."""
+    return {action for names, _ in allowing(policy) for action in names}
+
+
+# It is enough
+
+
+def nothing_of(text: str) -> str:
+    head = yaml.safe_load(text)
+    return f"version: 1\nstack: {head['stack']}\nregion: {head['region']}\n"
+
+
+@every_spec
+def test_a_whole_life_under_the_policy(tmp_path: Path, name: str) -> None:
+    """Planned, built, found at rest, destroyed: each spec with its own policy and nothing more."""
+    text = TEXTS[name].replace("termination_protection: true", "termination_protection: false")
+    with open_harness(tmp_path / "state", replace(SLOW, quotas=Quotas(addresses=20))) as harness:
+        if name in SPECS:
+            prepared(name, harness)
+        harness.obey(text, read_only=True)
+        assert not harness.plan(text).empty
+        harness.obey(text)
+        report = harness.apply(text)
+        assert (report.outcome, report.error) == ("converged", None), str(report)
+        assert harness.plan(text).empty
+        report = harness.apply(nothing_of(text), prune=True)
+        assert (report.outcome, report.error) == ("converged", None), str(report)
+        assert refused(harness) == set()
+
+
+def refused(harness: Harness) -> set[str]:
+    """Reads that IAM said no to: of some of them a warning is all that comes."""
+    answered = ((call.action, call.error_code) for call in harness.strict.calls if not call.mutates)
+    return {action for action, code in answered if code == "UnauthorizedOperation"}
+
+
+def test_every_drift_is_mended_under_the_policy(slow_harness: Harness) -> None:
+    """All that strangers do to the story, one after another."""
+    policy = slow_harness.obey(None)
+    assert slow_harness.apply().outcome == "converged"
+    for name, (deed, _, _) in DRIFTS.items():
+        slow_harness.loop.now += 60
+        deed(Account(slow_harness))
+        report = slow_harness.apply()
+        assert (report.outcome, report.error) == ("converged", None), f"{name}: {report}"
+        assert_is_the_story(slow_harness)
+    assert "ec2:UpdateSecurityGroupRuleDescriptionsIngress" in policy.used
+
+
+def test_a_failover_under_the_policy(slow_harness: Harness) -> None:
+    """The interface leaves one of other people's instances and goes to another: both are named by their tags."""
+    walls = Firewalls(slow_harness)
+    slow_harness.obey(HA)
+    assert slow_harness.apply(HA).outcome == "converged"
+    walls.sicken("fw-a")
+    assert slow_harness.apply(HA).outcome == "converged"
+    assert walls.holder() == "fw-b"
+
+
+def test_a_failover_between_instances_named_by_id(slow_harness: Harness) -> None:
+    walls = Firewalls(slow_harness)
+    text = HA
+    for name, instance in walls.ids.items():
+        text = text.replace(f"{{tags: {{Name: {name}}}}}", instance)
+    policy = slow_harness.obey(text)
+    for name in ("fw-b", "fw-a"):
+        walls.sicken({"fw-a": "fw-b", "fw-b": "fw-a"}[name])
+        walls.sicken(name, "ok")
+        assert slow_harness.apply(text).outcome == "converged"
+        assert walls.holder() == name
+    assert all(instance in json.dumps(policy.document) for instance in walls.ids.values())
+    assert "ResourceTag/Name" not in json.dumps(policy.document)
+
+
+def rich(**changes: Any) -> str:
+    document = yaml.safe_load(RICH.read_text())
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        row = document
+        for parent in parents:
+            row = row[parent.replace("_0", "-0") if parent not in row else parent]
+        row[key] = value
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+EDITS: dict[str, dict[str, Any]] = {
+    "another type, by a restart": {"instances__front__instance_type": "t3.large"},
+    "another image, by a replacement": {
+        "instances__front__image": {"name": "ubuntu/images/hvm-ssd-gp3/*", "owner": "099720109477"},
+        "instances__front__on_change": "replace",
+    },
+    "protected": {"instances__front__termination_protection": True},
+    "rules of both directions": {
+        "security_groups__front__ingress": [{"protocol": "all", "sources": ["self"], "description": "new"}],
+        "security_groups__front__egress": [
+            {"protocol": "tcp", "ports": 443, "destinations": ["0.0.0.0/0"], "description": "reworded"}
+        ],
+    },
+    "tags": {"tags": {"Project": "other"}},
+    "an attribute that becomes others'": {
+        "network_interfaces__reserve__lifecycle": {"ignore": ["description"]},
+        "elastic_ips__late": {
+            "lifecycle": {"ignore": ["association"]},
+            "association": {"network_interface": "reserve"},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_spec_under_its_policy(slow_harness: Harness, edit: str) -> None:
+    """A policy that was made for the edited spec is enough for getting there."""
+    before = rich(instances__front__on_change="restart")
+    after = rich(**{"instances__front__on_change": "restart", **EDITS[edit]})
+    if "late" in after:
+        document = yaml.safe_load(after)
+        del document["elastic_ips"]["reserve"], document["elastic_ips"]["spare"]
+        after = yaml.safe_dump(document, sort_keys=False)
+        before = yaml.safe_dump({**yaml.safe_load(before), "elastic_ips": {}}, sort_keys=False)
+    assert slow_harness.apply(before).outcome == "converged"
+    slow_harness.obey(after)
+    report = slow_harness.apply(after)
+    assert (report.outcome, report.error) == ("converged", None), str(report)
+
+
+def test_adoption_under_the_policy(slow_harness: Harness) -> None:
+    """What the spec names may become ours, once: by its id, and only while it is nobody's."""
+    ec2 = slow_harness.client()
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    other = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    slow_harness.loop.now += 5
+    text = (
+        f"version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: {{one: {{adopt: {address}, tags: {{A: b}}}}}}\n"
+    )
+    slow_harness.obey(text)
+    assert slow_harness.apply(text).outcome == "converged"
+    assert slow_harness.plan(text).empty
+    ours = hands(slow_harness)
+    for tags in ([{"Key": "enireconcile:stack", "Value": "lab"}], [{"Key": "enireconcile:name", "Value": "x"}]):
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            ours.create_tags(Resources=[other], Tags=tags)
+
+
+def test_what_leaves_the_spec_goes_with_prune(slow_harness: Harness) -> None:
+    """A policy for a spec of one section does not remove another's leftovers; with --prune it does."""
+    text = "version: 1\nstack: lab\nregion: us-east-1\nsecurity_groups: {one: {}}\n"
+    emptied = "version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: {one: {}}\n"
+    assert slow_harness.apply(text).outcome == "converged"
+    slow_harness.obey(emptied)
+    report = slow_harness.apply(emptied, prune=True)
+    assert report.outcome == "partial"
+    assert any("ec2:DeleteSecurityGroup" in (outcome.error or "") for outcome in report.outcomes)
+    slow_harness.obey(emptied, prune=True)
+    assert slow_harness.apply(emptied, prune=True).outcome == "converged"
+
+
+def test_addresses_that_lead_to_strangers_under_the_policy(slow_harness: Harness) -> None:
+    """To interfaces that the spec names, and to the primary ones of instances, whose ids are known only later."""
+    foreign_interfaces = Strangers(slow_harness)
+    text = foreign_interfaces.leading
+    slow_harness.obey(text)
+    assert slow_harness.apply(text).outcome == "converged"
+    assert slow_harness.apply(nothing_of(text), prune=True).outcome == "converged"
+    assert refused(slow_harness) == set()
+    slow_harness.obey(text, also=(f"{PLACE}:network-interface/{foreign_interfaces.primary}",))
+    assert slow_harness.apply(text).outcome == "converged"
+    own = json.dumps(policy_of(text.replace("external", "adopt")))
+    assert f'"{PLACE.replace("123456789012", "*")}:network-interface/*"' in own
+
+
+POOLS = """
+version: 1
+stack: pools
+region: us-east-1
+network_interfaces:
+  one:
+    subnet: {tags: {Name: lab}}
+    private_ip: 10.0.0.10
+    secondary_private_ips: [10.0.0.11]
+    ipv6_addresses: ["2001:db8::a"]
+    ipv4_prefixes: [10.0.0.32/28]
+  two: {subnet: {tags: {Name: lab}}, private_ip: 10.0.0.12, ipv6_prefix_count: 1}
+"""
+
+
+def test_pools_under_the_policy(slow_harness: Harness) -> None:
+    """Addresses and prefixes of both families come, go and change hands."""
+    world = slow_harness.strict.world
+    vpc = world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56", tags={"Name": "lab"})
+    world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64", tags={"Name": "lab"})
+    rows = yaml.safe_load(POOLS)
+    one, two = rows["network_interfaces"].values()
+    for key in ("ipv6_addresses", "ipv4_prefixes"):
+        one[key], two[key] = [], one[key]
+    one["secondary_private_ips"], two["ipv6_prefix_count"] = [], 0
+    for text in (POOLS, json.dumps(rows)):
+        slow_harness.obey(text)
+        assert slow_harness.apply(text).outcome == "converged"
+    assert refused(slow_harness) == set()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_stranger_in_the_way_has_to_be_named(slow_harness: Harness, named: bool) -> None:
+    """Somebody else's interface in our slot is not ours to detach, unless its ARN was named."""
+    slow_harness.apply()
+    slow_harness.loop.now += 60
+    account = Account(slow_harness)
+    eth1 = account.interface("web-eth1")
+    account.ec2.detach_network_interface(AttachmentId=eth1["Attachment"]["AttachmentId"])
+    slow_harness.loop.now += 5
+    stranger = account.ec2.create_network_interface(SubnetId=eth1["SubnetId"])["NetworkInterface"]
+    slow_harness.loop.now += 5
+    account.ec2.attach_network_interface(
+        NetworkInterfaceId=stranger["NetworkInterfaceId"],
+        InstanceId=account.instance()["InstanceId"],
+        DeviceIndex=1,
+    )
+    slow_harness.loop.now += 5
+    arn = f"arn:aws:ec2:us-east-1:123456789012:network-interface/{stranger['NetworkInterfaceId']}"
+    slow_harness.obey(None, also=(arn,) if named else ())
+    report = slow_harness.apply()
+    assert report.outcome == ("converged" if named else "failed"), str(report)
+
+
+# It is nothing else
+
+
+def hands(harness: Harness, **more: Any) -> Any:
+    """A client with our own credentials."""
+    import boto3
+
+    return boto3.client(
+        "ec2",
+        endpoint_url=harness.strict.url,
+        region_name="us-east-1",
+        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key="not-a-secret",
+        **more,
+    )
+
+
+class Attempts:
+    """What whoever got hold of the credentials could try. Each name is a method without arguments."""
+
+    def __init__(self, harness: Harness) -> None:
+        account = Account(harness)
+        stranger = account.ec2
+        self._ec2 = hands(harness)
+        self._ours = account
+        subnet = account.interface("web-eth0")["SubnetId"]
+        self._subnet = subnet
+        self._interface = stranger.create_network_interface(SubnetId=subnet)["NetworkInterface"][
+            "NetworkInterfaceId"
+        ]
+        self._address = stranger.allocate_address(Domain="vpc")["AllocationId"]
+        self._group = stranger.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
+        fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
+        image = stranger.describe_images(Filters=fitting)["Images"][0]["ImageId"]
+        launched = stranger.run_instances(
+            ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet
+        )
+        self._image = image
+        self._instance = launched["Instances"][0]["InstanceId"]
+        harness.loop.now += 60
+
+    def terminate_a_stranger(self) -> None:
+        self._ec2.terminate_instances(InstanceIds=[self._instance])
+
+    def stop_a_stranger_and_one_of_ours(self) -> None:
+        self._ec2.stop_instances(InstanceIds=[self._ours.instance()["InstanceId"], self._instance])
+
+    def release_a_strangers_address(self) -> None:
+        self._ec2.release_address(AllocationId=self._address)
+
+    def put_a_strangers_address_on_ours(self) -> None:
+        ours = self._ours.interface("web-eth0")["NetworkInterfaceId"]
+        self._ec2.associate_address(AllocationId=self._address, NetworkInterfaceId=ours)
+
+    def put_our_address_on_a_stranger(self) -> None:
+        ours = self._ours.address("web-1")["AllocationId"]
+        self._ec2.associate_address(AllocationId=ours, NetworkInterfaceId=self._interface)
+
+    def delete_a_strangers_interface(self) -> None:
+        self._ec2.delete_network_interface(NetworkInterfaceId=self._interface)
+
+    def attach_a_strangers_interface_to_ours(self) -> None:
+        ours = self._ours.instance()["InstanceId"]
+        self._ec2.attach_network_interface(NetworkInterfaceId=self._interface, InstanceId=ours, DeviceIndex=2)
+
+    def give_our_interface_a_strangers_group(self) -> None:
+        ours = self._ours.interface("web-eth0")["NetworkInterfaceId"]
+        self._ec2.modify_network_interface_attribute(NetworkInterfaceId=ours, Groups=[self._group])
+
+    def make_an_interface_with_a_strangers_group(self) -> None:
+        self._ec2.create_network_interface(
+            SubnetId=self._subnet, Groups=[self._group], TagSpecifications=tagged("network-interface")
+        )
+
+    def open_a_strangers_group(self) -> None:
+        rule = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        self._ec2.authorize_security_group_ingress(GroupId=self._group, IpPermissions=[rule])
+
+    def make_an_interface_that_is_not_ours(self) -> None:
+        ours = self._ours.group("my-sg-1")["GroupId"]
+        self._ec2.create_network_interface(SubnetId=self._subnet, Groups=[ours])
+
+    def allocate_for_another_stack(self) -> None:
+        self._ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip", "another"))
+
+    def launch_for_nobody(self) -> None:
+        ours = self._ours.interface("web-eth1")["NetworkInterfaceId"]
+        self._ec2.run_instances(
+            ImageId=self._image,
+            InstanceType="t3.micro",
+            MinCount=1,
+            MaxCount=1,
+            NetworkInterfaces=[{"NetworkInterfaceId": ours, "DeviceIndex": 0}],
+        )
+
+    def launch_with_a_role(self) -> None:
+        ours = self._ours.interface("web-eth1")["NetworkInterfaceId"]
+        self._ec2.run_instances(
+            ImageId=self._image,
+            InstanceType="t3.micro",
+            MinCount=1,
+            MaxCount=1,
+            IamInstanceProfile={"Name": "web"},
+            NetworkInterfaces=[{"NetworkInterfaceId": ours, "DeviceIndex": 0}],
+            TagSpecifications=tagged("instance"),
+        )
+
+    def take_a_stranger_over(self) -> None:
+        self._ec2.create_tags(Resources=[self._instance], Tags=tags_of("two-enis"))
+
+    def give_ours_away(self) -> None:
+        self._ec2.create_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags_of("another"))
+
+    def rename_ours(self) -> None:
+        tags = [{"Key": "enireconcile:name", "Value": "instances.other"}]
+        self._ec2.create_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
+
+    def disown(self) -> None:
+        tags = [{"Key": "enireconcile:stack"}]
+        self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
+
+    def tag_a_strangers(self) -> None:
+        self._ec2.create_tags(Resources=[self._address], Tags=[{"Key": "Name", "Value": "x"}])
+
+    def do_what_no_plan_does(self) -> None:
+        self._ec2.disassociate_address(AssociationId="eipassoc-00000000000000000")
+
+
+def tags_of(stack: str) -> list[dict[str, str]]:
+    return [{"Key": "enireconcile:stack", "Value": stack}]
+
+
+def tagged(kind: str, stack: str = "two-enis") -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": tags_of(stack)}]
+
+
+ATTEMPTS = [name for name in vars(Attempts) if not name.startswith("_")]
+
+
+def test_nothing_else_is_possible(harness: Harness) -> None:
+    """With the policy of the story in hand: everything beyond it is refused, and nothing has changed."""
+    harness.apply()
+    harness.loop.now += 60
+    attempts = Attempts(harness)
+    harness.obey(None)
+    harness.strict.clear()
+    for name in ATTEMPTS:
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            getattr(attempts, name)()
+    assert [call.action for call in harness.strict.mutating() if call.acted] == []
+    assert_is_the_story_still(harness)
+
+
+def assert_is_the_story_still(harness: Harness) -> None:
+    harness.strict.policies.clear()
+    assert harness.plan().empty
+
+
+def test_read_only_means_it(slow_harness: Harness) -> None:
+    policy = slow_harness.obey(None, read_only=True)
+    report = slow_harness.apply()
+    assert report.outcome in ("failed", "partial")
+    assert all(call.error_code == "UnauthorizedOperation" for call in slow_harness.strict.mutating())
+    allowed = {action.partition(":")[2] for action in actions(policy.document)}
+    assert all(action.startswith(("Describe", "Get")) for action in allowed)
+
+
+@every_spec
+def test_nothing_destructive_without_destroy(name: str) -> None:
+    """A schedule that shall never end anything has a policy that says so."""
+    destructive = {"TerminateInstances", "ReleaseAddress", "DeleteNetworkInterface", "DeleteSecurityGroup"}
+    assert not {f"ec2:{call}" for call in destructive} & actions(policy_of(TEXTS[name], destroy=False))
+
+
+def test_what_a_spec_does_not_use_is_not_granted() -> None:
+    """One Elastic IP: no instances, no groups, no interfaces."""
+    text = "version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: {one: {}}\n"
+    granted = {action.removeprefix("ec2:") for action in actions(policy_of(text))}
+    assert {call for call in granted if not call.startswith("Describe")} == {
+        "AllocateAddress",
+        "CreateTags",
+        "DisassociateAddress",
+        "ReleaseAddress",
+        "ResetAddressAttribute",
+    }
+
+
+def test_named_things_are_named() -> None:
+    """Ids, keys, parameters and profiles that the spec names are all that it may use."""
+    text = """
+version: 1
+stack: lab
+region: cn-north-1
+account_id: "123456789012"
+instances:
+  one:
+    image: ami-0123456789abcdef0
+    instance_type: t3.micro
+    key_name: ops
+    iam_instance_profile: arn:aws-cn:iam::123456789012:instance-profile/path/web
+  two: {image: {ssm: /own/image:3}, instance_type: t3.micro}
+network_interfaces:
+  one:
+    subnet: subnet-0123456789abcdef0
+    security_groups: [sg-0123456789abcdef0]
+    attachment: {instance: one, device_index: 0}
+  two:
+    subnet: subnet-0123456789abcdef0
+    security_groups: [own]
+    attachment: {instance: two, device_index: 0}
+security_groups:
+  own: {vpc: vpc-0123456789abcdef0}
+"""
+    words = json.dumps(policy_of(text))
+    place = "arn:aws-cn:ec2:cn-north-1:123456789012"
+    for arn in (
+        f"{place}:subnet/subnet-0123456789abcdef0",
+        f"{place}:security-group/sg-0123456789abcdef0",
+        f"{place}:vpc/vpc-0123456789abcdef0",
+        f"{place}:key-pair/ops",
+        "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/own/image",
+        "arn:aws-cn:iam::123456789012:role/web",
+    ):
+        assert f'"{arn}"' in words
+    assert f"{place}:subnet/*" not in words
+    assert f"{place}:vpc/*" not in words
+    assert "ec2.amazonaws.com.cn" in words
+
+
+# The table
+
+
+def strings() -> Iterator[tuple[str, bool]]:
+    """Every string of the package, and whether it is only the beginning of one."""
+    for path in (ROOT / "enireconcile").rglob("*.py"):
+        # who.py names what others call.
+        if path.name in ("policy.py", "faults.py", "pacing.py", "cloudtrail.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr) and isinstance(first := node.values[0], ast.Constant):
+                yield str(first.value), True
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value, False
+
+
+def operations(service: str) -> set[str]:
+    return set(Loader().load_service_model(service, "service-2")["operations"])
+
+
+def test_every_call_of_the_package_is_in_the_table() -> None:
+    """Whoever writes the name of an EC2 operation anywhere has to say what IAM must allow for it."""
+    known = operations("ec2")
+    named = {text for text, begun in strings() if not begun and text in known}
+    begun = {text for text, begun in strings() if begun and text.startswith(("Authorize", "Revoke", "UpdateSec"))}
+    assert len(named) > 20
+    assert begun
+    table = set(iam_policy.calls())
+    assert named - table == set()
+    for prefix in begun:
+        assert {
+            call for call in known if call.startswith(prefix) and call[len(prefix) :] in ("Ingress", "Egress")
+        } <= table
+    others = {text for text, _ in strings()} & (operations("ssm") | operations("sts")) - known
+    assert others == {"GetParameter", "GetCallerIdentity"}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_golden_plan_is_granted(name: str) -> None:
+    """Whatever a spec's plan does in any of these situations, its policy allows."""
+    triple = GOLDEN[name]
+    prune = triple.get("prune", False)
+    plan = plan_of(triple["spec"], triple["live"], prune=prune)
+    policy, _ = policy_for([spec_of(triple["spec"]).document], Asked(prune=prune))
+    assert {f"ec2:{step.call}" for step in plan.steps} - actions(policy) == set()
+
+
+# How it looks
+
+
+@every_spec
+def test_it_fits(name: str) -> None:
+    assert size(policy_of(TEXTS[name])) <= LIMIT
+
+
+def parliament(policy: Mapping[str, Any]) -> list[Any]:
+    """What parliament finds, in a process of its own: it warns of its own imports."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "parliament.cli", "--json"],
+        input=json.dumps(policy),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not ran.stderr, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def split(finding: Mapping[str, Any], policy: Mapping[str, Any]) -> bool:
+    """Parliament wants all that a call needs in one statement. Ours are apart, each under its own condition: the
+    call is granted if every resource that it needs is in some statement.
+
+    A parameter of AWS has an ARN without an account, which parliament does not know.
+    """
+    if finding["issue"] != "RESOURCE_MISMATCH":
+        return False
+    return all(
+        any(
+            wanted["action"] in names and kind_of(wanted["required_format"]) in map(kind_of, arns)
+            for names, arns in allowing(policy)
+        )
+        for wanted in finding["detail"]
+    )
+
+
+def kind_of(arn: str) -> tuple[str, str]:
+    """Service and type of an ARN."""
+    _, _, service, _, _, name = arn.split(":", 5)
+    return service, name.partition("/")[0]
+
+
+def test_parliament_has_no_complaint() -> None:
+    """An independent reader with AWS's own lists of actions, resources and condition keys."""
+    account = "123456789012"
+    also = (
+        f"arn:aws:ec2:us-east-1:{account}:instance/i-0123456789abcdef0",
+        f"arn:aws:ec2:us-east-1:{account}:network-interface/eni-0123456789abcdef0",
+        f"arn:aws:iam::{account}:role/web",
+    )
+    policies = [
+        policy_of(*TEXTS.values(), bucket="state/prefix", who=True, also=also),
+        *(policy_of(text) for text in TEXTS.values()),
+        policy_of(RICH.read_text(), read_only=True),
+        policy_of("version: 1\nstack: lab\nelastic_ips: {one: {adopt: eipalloc-0123456789abcdef0}}\n"),
+    ]
+    found = [
+        (finding["issue"], finding["detail"])
+        for policy in policies
+        for finding in parliament(policy)
+        if not split(finding, policy)
+    ]
+    assert found == []
+    assert parliament(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ec2:Nope", "Resource": "*"}]}
+    )
+
+
+def test_several_specs_share_a_policy(harness: Harness) -> None:
+    """Each stack's policy is there, and statements that say the same are said once."""
+    texts = [
+        f"version: 1\nstack: {stack}\nregion: us-east-1\nelastic_ips: {{one: {{}}}}\n" for stack in ("a", "b")
+    ]
+    policy = harness.obey(*texts)
+    for text in texts:
+        assert harness.apply(text).outcome == "converged"
+    assert len(policy.document["Statement"]) == len(policy_of(texts[0])["Statement"])
+    sids = [statement["Sid"] for statement in policy_of(*TEXTS.values())["Statement"]]
+    assert len(sids) == len(set(sids))
+    assert all(sid.isalnum() for sid in sids)
+
+
+def test_the_command(command: Run, tmp_path: Path) -> None:
+    """JSON on stdout, notes on stderr, and not one call to AWS: there are no credentials here."""
+    ran = command("iam-policy", str(STORY), str(RICH), "--region", "eu-west-1", "--state", "s3://state/pre")
+    assert ran.code == 0
+    assert ran.json["Version"] == "2012-10-17"
+    assert "arn:aws:ec2:eu-west-1:" in ran.stdout
+    assert "us-east-1" not in ran.stdout
+    assert "arn:aws:s3:::state/pre/*" in ran.stdout
+    assert "two-enis: write account_id into the spec" in ran.stderr
+    assert "the role of the instance profile web is taken to have the same name" in ran.stderr
+    assert command("iam-policy", "--also", "arn:aws:s3:::bucket", str(STORY)).code == 1
+    many = tmp_path / "many.yaml"
+    instances = "\n".join(
+        f"  i{n}: {{image: ami-{n:08x}, instance_type: t3.micro, key_name: key-{n}}}" for n in range(40)
+    )
+    interfaces = "\n".join(
+        f"  e{n}: {{subnet: subnet-{n:08x}, attachment: {{instance: i{n}, device_index: 0}}}}" for n in range(40)
+    )
+    many.write_text(
+        f"version: 1\nstack: many\nregion: us-east-1\ninstances:\n{instances}\nnetwork_interfaces:\n{interfaces}\n"
+    )
+    ran = command("iam-policy", str(many))
+    assert ran.code == 0
+    assert "warning: IAM takes 6144 characters in a managed policy, and this has" in ran.stderr
+
+
+# The evaluator itself
+
+
+PLACE = "arn:aws:ec2:us-east-1:123456789012"
+EVALUATED: list[tuple[Callable[[], dict[str, Any]], dict[str, list[str]], bool]] = [
+    (lambda: {"Action": "ec2:*", "Resource": "*"}, {}, True),
+    (lambda: {"Action": "EC2:stop*", "Resource": f"{PLACE}:instance/*"}, {}, True),
+    (lambda: {"Action": "ec2:StartInstances", "Resource": "*"}, {}, False),
+    (lambda: {"Action": "ec2:StopInstances", "Resource": f"{PLACE}:volume/*"}, {}, False),
+    (lambda: {"Action": "ec2:StopInstances", "NotResource": f"{PLACE}:instance/i-2"}, {}, True),
+    (lambda: {"Action": "ec2:StopInstances", "NotResource": f"{PLACE}:instance/*"}, {}, False),
+    (lambda: on({"StringEquals": {"k": "a"}}), {"k": ["a"]}, True),
+    (lambda: on({"StringEquals": {"K": ["b", "a"]}}), {"k": ["a"]}, True),
+    (lambda: on({"StringEquals": {"k": "a"}}), {"k": ["b"]}, False),
+    (lambda: on({"StringEquals": {"k": "a"}}), {}, False),
+    (lambda: on({"StringEquals": {"k": "a", "l": "b"}}), {"k": ["a"]}, False),
+    (lambda: on({"StringEqualsIfExists": {"k": "a"}}), {}, True),
+    (lambda: on({"StringEqualsIfExists": {"k": "a"}}), {"k": ["b"]}, False),
+    (lambda: on({"StringNotEquals": {"k": "a"}}), {}, True),
+    (lambda: on({"StringNotEquals": {"k": "a"}}), {"k": ["a"]}, False),
+    (lambda: on({"StringLike": {"k": "a*"}}), {"k": ["abc"]}, True),
+    (lambda: on({"Null": {"k": "true"}}), {}, True),
+    (lambda: on({"Null": {"k": "true"}}), {"k": ["a"]}, False),
+    (lambda: on({"Null": {"k": "false"}}), {"k": ["a"]}, True),
+    (lambda: on({"ForAnyValue:StringEquals": {"k": ["a", "b"]}}), {"k": ["x", "b"]}, True),
+    (lambda: on({"ForAnyValue:StringEquals": {"k": ["a"]}}), {}, False),
+    (lambda: on({"ForAllValues:StringEquals": {"k": ["a", "b"]}}), {"k": ["b", "x"]}, False),
+    (lambda: on({"ForAllValues:StringEquals": {"k": ["a", "b"]}}), {}, True),
+]
+
+
+def on(condition: dict[str, Any]) -> dict[str, Any]:
+    return {"Action": "ec2:StopInstances", "Resource": "*", "Condition": condition}
+
+
+@pytest.mark.parametrize(("statement", "context", "allowed"), EVALUATED)
+def test_how_a_statement_is_read(
+    statement: Callable[[], dict[str, Any]], context: dict[str, list[str]], allowed: bool
+) -> None:
+    """IAM user guide, "Condition operators" and "Policy evaluation logic"."""
+    question = ("ec2:StopInstances", f"{PLACE}:instance/i-1", context)
+    allow = {"Effect": "Allow", **statement()}
+    deny = {"Effect": "Deny", **statement()}
+    anything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    assert Policy({"Version": "2012-10-17", "Statement": [allow]}).allows(*question) is allowed
+    assert Policy({"Version": "2012-10-17", "Statement": [anything, deny]}).allows(*question) is not allowed

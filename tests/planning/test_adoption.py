@@ -1,0 +1,251 @@
+"""Who may be adopted and who may not, and what may not be written about those that are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from enireconcile.errors import SpecErrors, UnsupportedError
+from enireconcile.ownership import (
+    NAME_TAG,
+    STACK_TAG,
+)
+from tests.planning.worlds import Words, plan_of
+
+ENI, OTHER = "eni-00000001", "eni-00000002"
+SPEC = {"network_interfaces": {"eth1": {"adopt": ENI}}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A situation, the problem that it is, and the hint."""
+
+    situation: str
+    live: Words
+    problem: str
+    hint: str
+    spec: Words = field(default_factory=lambda: SPEC)
+
+
+def found(**row: Any) -> Words:
+    """An interface that is there, and not ours by its tags."""
+    return {"network_interfaces": {"eth1": {"id": ENI, "found": True, **row}}}
+
+
+def tagged(stack: str, name: str) -> Words:
+    return {STACK_TAG: stack, NAME_TAG: name}
+
+
+ONLY_THAT = f"give that name, or remove its tags {STACK_TAG} and {NAME_TAG}"
+CASES = [
+    Case(
+        "nothing has this id",
+        {},
+        "network_interfaces.eth1.adopt: there is no such resource in us-east-1",
+        "remove `adopt` to have it made",
+    ),
+    Case(
+        "an instance that shuts down",
+        {"instances": {"web": {"id": "i-00000001", "found": True, "state": "shutting-down"}}},
+        "instances.web.adopt: i-00000001 is shutting-down",
+        "remove `adopt` to have an instance launched",
+        {"instances": {"web": {"adopt": "i-00000001"}}},
+    ),
+    Case(
+        "an interface of a load balancer",
+        found(manager="amazon-elb"),
+        f"network_interfaces.eth1.adopt: {ENI} is managed by amazon-elb",
+        "what a service manages is never touched",
+    ),
+    Case(
+        "the default group of a VPC",
+        {"security_groups": {"web": {"id": "sg-00000001", "found": True, "group_name": "default"}}},
+        "security_groups.web.adopt: sg-00000001 is the default group of its VPC",
+        "EC2 never deletes that one; adopt another",
+        {"security_groups": {"web": {"adopt": "sg-00000001"}}},
+    ),
+    Case(
+        "an interface of another stack",
+        found(tags=tagged("shop", "network_interfaces.eth1")),
+        f"network_interfaces.eth1.adopt: {ENI} is of the stack shop",
+        "take it out of that stack first; two would undo each other",
+    ),
+    Case(
+        "an interface of ours under another name, which the read of what is ours has missed",
+        found(tags=tagged("lab", "network_interfaces.old")),
+        f"network_interfaces.eth1.adopt: {ENI} is network_interfaces.old of this stack",
+        ONLY_THAT,
+    ),
+    Case(
+        "an interface of ours under another name",
+        {"network_interfaces": {"old": {"id": ENI}}},
+        f"network_interfaces.eth1.adopt: {ENI} is network_interfaces.old of this stack",
+        ONLY_THAT,
+    ),
+    Case(
+        "an interface of ours without a name",
+        {"network_interfaces": {"old": {"id": ENI, "tags": {NAME_TAG: ""}}}},
+        f"network_interfaces.eth1.adopt: {ENI} is network_interfaces.{ENI} of this stack",
+        ONLY_THAT,
+    ),
+    Case(
+        "another interface has the name already",
+        {"network_interfaces": {"eth1": {"id": OTHER}}},
+        f"network_interfaces.eth1.adopt: {OTHER} is network_interfaces.eth1 already",
+        f"remove `adopt`, or take the tags of the stack off {OTHER}",
+    ),
+    Case(
+        "another interface has the name already, and the one that is wanted is there, too",
+        {"network_interfaces": {"eth1": {"id": OTHER}, "x": {"id": ENI, "found": True}}},
+        f"network_interfaces.eth1.adopt: {OTHER} is network_interfaces.eth1 already",
+        f"remove `adopt`, or take the tags of the stack off {OTHER}",
+    ),
+    Case(
+        "an Elastic IP is to stand for an address that the interface does not have",
+        found(),
+        "elastic_ips.web.association.private_ip: 172.31.0.99 is no address of eni-00000001",
+        "it has 172.31.0.10",
+        {
+            **SPEC,
+            "elastic_ips": {"web": {"association": {"network_interface": "eth1", "private_ip": "172.31.0.99"}}},
+        },
+    ),
+    Case(
+        "a new interface for an adopted instance in another zone",
+        {"instances": {"web": {"id": "i-00000001", "found": True, "zone": "us-east-1b"}}},
+        "network_interfaces.eth1.subnet: its zone is us-east-1a, but web stands in us-east-1b",
+        "an instance and all its interfaces stand in one Availability Zone",
+        {
+            "instances": {"web": {"adopt": "i-00000001"}},
+            "network_interfaces": {
+                "eth1": {
+                    "subnet": {"default_for_az": "us-east-1a"},
+                    "attachment": {"instance": "web", "device_index": 1},
+                }
+            },
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.situation)
+def test_an_error_with_its_place(case: Case) -> None:
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(case.spec, case.live)
+    (problem,) = raised.value.problems
+    assert (f"{problem.path}: {problem.message}", problem.hint) == (case.problem, case.hint)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """What cannot be adopted and what selectors choose, each with its line."""
+    spec = {
+        **SPEC,
+        "security_groups": {"a": {"vpc": "vpc-12345678"}},
+        "elastic_ips": {"b": {"adopt": "eipalloc-12345678"}},
+    }
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(spec)
+    assert {problem.path for problem in raised.value.problems} == {
+        "network_interfaces.eth1.adopt",
+        "security_groups.a.vpc",
+        "elastic_ips.b.adopt",
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "live", "says", "field"),
+    [
+        ("instances", {}, {"instance_type": "t2.micro"}, "instance_type is t3.micro, the spec says t2.micro"),
+        (
+            "instances",
+            {},
+            {"instance_type": "t2.micro", "on_change": "replace"},
+            "instance_type is t3.micro, the spec says t2.micro",
+        ),
+        ("instances", {}, {"key_name": "ops"}, "key_name is None, the spec says ops"),
+        ("instances", {}, {"image": "ami-00000001"}, "image is ami-12345678, the spec says ami-00000001"),
+        (
+            "network_interfaces",
+            {},
+            {"private_ip": "172.31.0.9"},
+            "private_ip is 172.31.0.10, the spec says 172.31.0.9",
+        ),
+        (
+            "network_interfaces",
+            {"subnet": "subnet-b"},
+            {"subnet": {"default_for_az": "us-east-1a"}},
+            "subnet is subnet-b, the spec says subnet-a",
+        ),
+        ("security_groups", {}, {"vpc": {"tags": {"Name": "lab"}}}, "vpc is vpc-default, the spec says vpc-lab"),
+        ("security_groups", {}, {"group_name": "x"}, "group_name is one, the spec says x"),
+    ],
+)
+@pytest.mark.parametrize("owned", [False, True])
+def test_adoption_never_replaces(section: str, live: Words, says: Words, field: str, owned: bool) -> None:
+    """What EC2 cannot change in place has to agree, before the adoption and after."""
+    prefix = {"instances": "i", "network_interfaces": "eni", "security_groups": "sg"}[section]
+    aws_id = f"{prefix}-00000001"
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(
+            {section: {"one": {"adopt": aws_id, **says}}},
+            {section: {"one": {"id": aws_id, "found": not owned, **live}}},
+        )
+    (line,) = raised.value.message.splitlines()[1:]
+    assert line == f"  {section}.one ({aws_id}): {field}; it is adopted as it is: leave that out"
+
+
+@pytest.mark.parametrize("image", ["ami-12345678", {"ssm": "/newest"}, {"name": "al2023-*", "owner": "amazon"}])
+def test_an_image_that_fits_or_that_only_a_launch_would_look_for(image: object) -> None:
+    """Nothing differs but the tags."""
+    live = {"instances": {"web": {"id": "i-00000001", "found": True}}}
+    plan = plan_of({"instances": {"web": {"adopt": "i-00000001", "image": image}}}, live)
+    assert [step.call for step in plan.steps] == ["CreateTags"]
+
+
+def test_an_instance_is_not_launched_without_its_primary_interface() -> None:
+    """Another tool has it: an error that says where it is."""
+    primary = {"subnet": {"default_for_az": "us-east-1a"}, "lifecycle": {"ignore": ["attachment"]}}
+    spec = {
+        "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.micro"}},
+        "network_interfaces": {"eth0": {**primary, "attachment": {"instance": "web", "device_index": 0}}},
+    }
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(spec, {"network_interfaces": {"eth0": {"at": "i-stranger 1"}}})
+    assert raised.value.message == (
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) "
+        "stands on i-stranger, and its attachment is ignored"
+    )
+    assert (
+        raised.value.hint == "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0"
+    )
+
+
+def test_an_adopted_instance_is_not_replaced_with_its_primary_interface() -> None:
+    """The interface would have to be made anew, and the instance with it; but that one is adopted."""
+    spec = {
+        "instances": {"web": {"adopt": "i-00000001", "on_change": "replace"}},
+        "network_interfaces": {
+            "eth0": {
+                "subnet": {"default_for_az": "us-east-1a"},
+                "private_ip": "172.31.0.99",
+                "attachment": {"instance": "web", "device_index": 0},
+            }
+        },
+    }
+    live = {"instances": {"web": {"id": "i-00000001"}}, "network_interfaces": {"eth0": {"at": "web 0"}}}
+    with pytest.raises(UnsupportedError, match="it is its primary interface, which EC2 never detaches"):
+        plan_of(spec, live)
+
+
+def test_of_metadata_options_those_that_an_adopted_instance_does_not_mention_are_left() -> None:
+    """Of any other instance they have our defaults."""
+    live = {
+        "instances": {
+            "web": {"id": "i-00000001", "metadata_options": {"HttpTokens": "optional", "HttpEndpoint": "disabled"}}
+        }
+    }
+    row = {"adopt": "i-00000001", "metadata_options": {"http_tokens": "required"}}
+    [step] = plan_of({"instances": {"web": row}}, live).steps
+    assert step.params == {"InstanceId": "i-00000001", "HttpTokens": "required"}

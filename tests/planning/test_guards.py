@@ -1,0 +1,139 @@
+"""What a plan may do: every reason against one, with its steps or resources and the flag that would allow it."""
+
+from __future__ import annotations
+
+import pytest
+
+from enireconcile.errors import GuardError
+from enireconcile.model import Impact, Plan
+from enireconcile.planning.draft import make_plan
+from enireconcile.planning.guards import Allowed, guard, objections
+from tests.planning.worlds import live_of, plan_of, spec_of
+
+UNATTENDED = Allowed(auto_approve=True)
+
+
+@pytest.fixture(scope="module")
+def pruning() -> Plan:
+    """Releases two addresses and allocates one."""
+    return plan_of({"elastic_ips": {"new": {}}}, {"elastic_ips": {"a": {}, "b": {}}}, prune=True)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "reasons"),
+    [
+        (UNATTENDED, ["it is destructive, and --allow-destroy was not given:"]),
+        (Allowed(), []),
+        (Allowed(auto_approve=True, allow_destroy=True), []),
+        (Allowed(max_changes=3), []),
+        (Allowed(max_changes=2), ["it changes 3 resources, and --max-changes is 2:"]),
+        (
+            Allowed(auto_approve=True, max_changes=0),
+            [
+                "it is destructive, and --allow-destroy was not given:",
+                "it changes 3 resources, and --max-changes is 0:",
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_reasons(pruning: Plan, allowed: Allowed, reasons: list[str]) -> None:
+    assert [reason.splitlines()[0] for reason in objections(pruning, allowed)] == reasons
+
+
+def test_all_reasons_are_in_one_message(pruning: Plan) -> None:
+    with pytest.raises(GuardError) as refused:
+        guard(pruning, Allowed(auto_approve=True, max_changes=1), "it is out of date")
+    assert refused.value.exit_code == 3
+    assert str(refused.value).splitlines() == [
+        "the plan was refused; nothing was changed:",
+        "  it is out of date",
+        "  it is destructive, and --allow-destroy was not given:",
+        "    s1 ReleaseAddress for elastic_ips.a",
+        "    s2 ReleaseAddress for elastic_ips.b",
+        "  it changes 3 resources, and --max-changes is 1:",
+        "    create elastic_ips.new",
+        "    delete elastic_ips.a",
+        "    delete elastic_ips.b",
+    ]
+
+
+def test_a_plan_that_is_allowed_passes(pruning: Plan) -> None:
+    guard(pruning, Allowed(auto_approve=True, allow_destroy=True, max_changes=3))
+    with pytest.raises(GuardError, match="it is out of date"):
+        guard(pruning, Allowed(), "it is out of date")
+
+
+def test_what_is_unchanged_is_no_change() -> None:
+    plan = plan_of({"elastic_ips": {"a": {}, "b": {}}}, {"elastic_ips": {"a": {}}})
+    guard(plan, Allowed(auto_approve=True, max_changes=1))
+
+
+def test_a_list_of_twenty_is_told_whole() -> None:
+    plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(20)}}, prune=True)
+    [reason] = objections(plan, UNATTENDED)
+    assert reason.splitlines()[-1] == "    s20 ReleaseAddress for elastic_ips.ip-19"
+
+
+def test_a_long_list_ends_with_a_number() -> None:
+    plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(23)}}, prune=True)
+    [reason] = objections(plan, UNATTENDED)
+    assert reason.splitlines()[-2:] == ["    s20 ReleaseAddress for elastic_ips.ip-19", "    and 3 more"]
+
+
+def test_a_name_from_the_world_cannot_steer_the_terminal() -> None:
+    """A tag that somebody else has edited says anything."""
+    plan = plan_of({}, {"elastic_ips": {"a\x1b[2J\nnothing to see": {}}}, prune=True)
+    [reason] = objections(plan, UNATTENDED)
+    assert reason.splitlines()[1:] == ["    s1 ReleaseAddress for elastic_ips.a\\x1b[2J\\nnothing to see"]
+
+
+def test_what_runs_unseen() -> None:
+    assert (UNATTENDED.impact, Allowed(allow_destroy=True).impact) == (Impact.DISRUPTIVE, Impact.DESTRUCTIVE)
+
+
+PROTECTED = {
+    "elastic_ips": {"a": {"lifecycle": {"prevent_destroy": True}}, "b": {}},
+    "network_interfaces": {
+        "a": {"lifecycle": {"prevent_destroy": True}, "subnet": {"default_for_az": "us-east-1a"}}
+    },
+}
+
+
+def test_what_the_spec_protects_is_not_destroyed() -> None:
+    """No flag allows it, and nobody who looks on; the document is that of ``destroy``, which names nothing."""
+    spec = spec_of(PROTECTED).emptied()
+    live = live_of({"elastic_ips": {"a": {}, "b": {}, "c": {}}, "network_interfaces": {"a": {}}}, spec)
+    plan = make_plan(spec, live, prune=True)
+    for allowed in (Allowed(), Allowed(auto_approve=True, allow_destroy=True)):
+        assert objections(plan, allowed) == [
+            "the spec forbids to destroy this (lifecycle.prevent_destroy):"
+            "\n    s1 ReleaseAddress for elastic_ips.a"
+            "\n    s4 DeleteNetworkInterface for network_interfaces.a"
+        ]
+    assert plan.warnings == (
+        "elastic_ips.a has prevent_destroy: apply refuses this plan for s1 ReleaseAddress",
+        "network_interfaces.a has prevent_destroy: apply refuses this plan for s4 DeleteNetworkInterface",
+    )
+
+
+def test_protection_is_told_before_flags() -> None:
+    spec = spec_of(PROTECTED).emptied()
+    plan = make_plan(spec, live_of({"elastic_ips": {"a": {}}}, spec), prune=True)
+    assert [reason.splitlines()[0] for reason in objections(plan, UNATTENDED)] == [
+        "the spec forbids to destroy this (lifecycle.prevent_destroy):",
+        "it is destructive, and --allow-destroy was not given:",
+    ]
+
+
+def test_what_is_protected_may_be_changed() -> None:
+    plan = plan_of(PROTECTED, {"elastic_ips": {"a": {"tags": {"Name": "x"}}}, "network_interfaces": {"a": {}}})
+    assert objections(plan, UNATTENDED) == []
+    assert plan.warnings == ()
+
+
+def test_what_is_protected_is_not_replaced() -> None:
+    row = {"subnet": {"default_for_az": "us-east-1b"}, "lifecycle": {"prevent_destroy": True}}
+    plan = plan_of({"network_interfaces": {"a": row}}, {"network_interfaces": {"a": {}}})
+    [reason] = objections(plan, Allowed())
+    assert reason.splitlines()[1:] == ["    s2 DeleteNetworkInterface for network_interfaces.a"]

@@ -1,0 +1,703 @@
+"""What planning refuses before anything is touched, and with which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from enireconcile.errors import AmbiguityError, SpecErrors, UnsupportedError
+from enireconcile.live.records import LiveImage, LiveSecurityGroup
+from enireconcile.ownership import (
+    STACK_TAG,
+)
+from enireconcile.planning.draft import draft, make_plan
+from tests.planning.worlds import HEAD, STACK, Words, live_of, plan_of, spec_of
+
+WEB: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
+ZONE_A: Words = {"default_for_az": "us-east-1a"}
+UNCHANGEABLE = "put the spec back, give the resource a new name in the spec, or remove the live one by hand"
+
+
+def web(instance: Words = WEB, **interfaces: Words) -> Words:
+    """A spec with one instance and its interfaces; an interface is told by what it has beyond its subnet."""
+    rows = {name: {"subnet": ZONE_A, **row} for name, row in interfaces.items()}
+    return {"instances": {"web": instance}, "network_interfaces": rows}
+
+
+def at(index: int, instance: str = "web") -> Words:
+    return {"attachment": {"instance": instance, "device_index": index}}
+
+
+# ---- what EC2 cannot do
+
+
+@dataclass(frozen=True)
+class Case:
+    """A situation, the spec, the live state, and the whole message."""
+
+    situation: str
+    spec: Words
+    live: Words
+    message: str
+    hint: str = field(default=UNCHANGEABLE)
+
+
+PRIMARIES = [
+    Case(
+        "the floating interface is the primary one of a stranger's instance",
+        web(eth0=at(0), eth1=at(1)),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {"at": "i-other 0"}}},
+        "network_interfaces.eth1: it is the primary interface of i-other, and EC2 never detaches that one",
+        "keep it there, or terminate i-other first",
+    ),
+    Case(
+        "the primary interface shall move to index 1, and another one to its place",
+        web(eth0=at(0), eth1=at(1)),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 1"}, "eth1": {"at": "web 0"}}},
+        "network_interfaces.eth0: eni-eth1 is the primary interface of i-web, and EC2 never detaches that one",
+        "keep it there, or terminate i-web first",
+    ),
+    Case(
+        "an interface shall be attached to nothing, and an instance boots with it",
+        {"network_interfaces": {"spare": {"subnet": ZONE_A}}},
+        {"network_interfaces": {"spare": {"at": "i-other 0"}}},
+        "network_interfaces.spare: it is the primary interface of i-other, and EC2 never detaches that one",
+        "keep it there, or terminate i-other first",
+    ),
+    Case(
+        "the instance that lives has a stranger's interface at index 0, where ours belongs",
+        web(eth0=at(0)),
+        {"instances": {"web": {"strangers": {0: "eni-stranger"}}}, "network_interfaces": {"eth0": {}}},
+        "network_interfaces.eth0: eni-stranger is the primary interface of i-web, and EC2 never detaches that one",
+        "keep it there, or terminate i-web first",
+    ),
+    Case(
+        "the primary interface got another name in the spec, and the old one is still in its place",
+        web(new=at(0)),
+        {"instances": {"web": {}}, "network_interfaces": {"old": {"at": "web 0"}}},
+        "network_interfaces.new: eni-old is the primary interface of i-web, and EC2 never detaches that one",
+        "keep it there, or terminate i-web first",
+    ),
+]
+
+
+ADAPTER: Words = {"subnet": ZONE_A, "interface_type": "efa"}
+AT_REST = "EC2 attaches and detaches efa interfaces on stopped instances only, and"
+RESTARTED: Words = {"instance_type": "m5.large", "on_change": "restart"}
+STOPPED_OR_NOT: Words = {"state": "stopped", "lifecycle": {"ignore": ["state"]}}
+ADAPTERS = [
+    Case(
+        "an adapter is to come to an instance that runs",
+        web(eth0=at(0), efa={**at(1), "interface_type": "efa"}),
+        {
+            "instances": {"web": {}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa"}},
+        },
+        f"network_interfaces.efa: {AT_REST} web is running",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+    Case(
+        "an adapter is to leave an instance that is about to run",
+        web(eth0=at(0), efa=ADAPTER),
+        {
+            "instances": {"web": {"state": "pending"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa", "at": "web 1"}},
+        },
+        f"network_interfaces.efa: {AT_REST} web is pending",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+    Case(
+        "an adapter is to leave an instance of which nothing is known",
+        {"network_interfaces": {"efa": ADAPTER}},
+        {"network_interfaces": {"efa": {"interface_type": "efa", "at": "i-stranger 1"}}},
+        f"network_interfaces.efa: {AT_REST} that i-stranger is stopped cannot be seen",
+        "stop i-stranger, apply, and start it again",
+    ),
+    Case(
+        "a stranger's adapter is in the way on an instance that runs",
+        web(eth0=at(0), eth1=at(1)),
+        {
+            "instances": {"web": {"strangers": {1: "eni-stranger attached efa"}}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
+        },
+        f"network_interfaces.eth1: {AT_REST} web is running",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+    Case(
+        "an adopted interface is an adapter, which the spec does not say",
+        web(eth0=at(0), old={"adopt": "eni-22222222", **at(1)}),
+        {
+            "instances": {"web": {}},
+            "network_interfaces": {
+                "eth0": {"at": "web 0"},
+                "old": {"id": "eni-22222222", "found": True, "interface_type": "efa"},
+            },
+        },
+        f"network_interfaces.old: {AT_REST} web is running",
+        "set `state: stopped` for instances.web, apply, and set it back",
+    ),
+    *(
+        Case(
+            f"an adapter is to leave an instance that {words}",
+            web({**WEB, **row}, eth0=at(0), efa=ADAPTER),
+            {
+                "instances": {"web": {}},
+                "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa", "at": "web 1"}},
+            },
+            f"network_interfaces.efa: {AT_REST} web is running",
+            "set `state: stopped` for instances.web, apply, and set it back",
+        )
+        for words, row in (
+            ("restarts for another type only, and has the right one", {"on_change": "restart"}),
+            (
+                "would restart for another type, which is ignored",
+                {**RESTARTED, "lifecycle": {"ignore": ["instance_type"]}},
+            ),
+            ("would be stopped, but for its state that is ignored", STOPPED_OR_NOT),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("case", [*PRIMARIES, *ADAPTERS], ids=lambda case: case.situation)
+def test_what_ec2_never_detaches_is_not_detached(case: Case) -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(case.spec, case.live)
+    assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
+
+
+def test_an_adapter_leaves_while_its_instance_restarts() -> None:
+    """It stops for another type, and is as good as one that is to be stopped."""
+    words = web({**WEB, **RESTARTED}, eth0=at(0), efa=ADAPTER)
+    live: Words = {
+        "instances": {"web": {}},
+        "network_interfaces": {"eth0": {"at": "web 0"}, "efa": {"interface_type": "efa", "at": "web 1"}},
+    }
+    stop, *others = plan_of(words, live).steps
+    [detach] = [step for step in others if step.call == "DetachNetworkInterface"]
+    assert (stop.call, [*detach.needs]) == ("StopInstances", [stop.id])
+
+
+GOING = [
+    Case(
+        "an instance that is to go is protected",
+        {},
+        {"instances": {"web": {"protected": True}}},
+        "instances.web: i-web is protected against termination",
+        "write termination_protection: false and apply that first, if it really shall go",
+    ),
+    Case(
+        "the primary interface of an instance that stays is to be another",
+        web(eth0={**at(0), "subnet": {"default_for_az": "us-east-1a"}, "private_ip": "172.31.0.99"}),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
+        "network_interfaces.eth0: eni-eth0 cannot become what the spec says, and cannot be replaced as long as "
+        "i-web lives: it is its primary interface, which EC2 never detaches",
+        "put the spec back, or write on_change: replace for the instance, to launch it anew",
+    ),
+    Case(
+        "an instance is to be launched, and its primary interface is on another one and may stay there",
+        web(eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}, eth1=at(1)),
+        {"network_interfaces": {"eth0": {"at": "i-other 1"}, "eth1": {}}},
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
+        "i-other, and its attachment is ignored",
+        "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",
+    ),
+    Case(
+        "an instance is to be launched, and both its interfaces are elsewhere",
+        web(aux=at(1), eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}),
+        {"network_interfaces": {"aux": {"at": "i-third 1"}, "eth0": {"at": "i-other 1"}}},
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
+        "i-other, and its attachment is ignored",
+        "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", GOING, ids=lambda case: case.situation)
+def test_what_cannot_go_stays(case: Case) -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(case.spec, case.live, prune=True)
+    assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
+
+
+IMMUTABLE = [
+    Case(
+        "another VPC",
+        {"security_groups": {"web": {"vpc": {"tags": {"Name": "lab"}}}}},
+        {"security_groups": {"web": {}}},
+        "security_groups.web (sg-web): vpc is vpc-default, the spec says vpc-lab",
+    ),
+    Case(
+        "another description of a group",
+        {"security_groups": {"web": {"description": "Web traffic"}}},
+        {"security_groups": {"web": {}}},
+        "security_groups.web (sg-web): description is Managed by enireconcile, the spec says Web traffic",
+    ),
+    Case(
+        "another name of a group",
+        {"security_groups": {"web": {"group_name": "Web"}}},
+        {"security_groups": {"web": {"group_name": "shop"}}},
+        "security_groups.web (sg-web): group_name is shop, the spec says Web",
+    ),
+    Case(
+        "another instance type",
+        web(eth0=at(0)),
+        {"instances": {"web": {"instance_type": "m5.large"}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
+        "instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
+    ),
+    Case(
+        "a key pair where there was none",
+        web({**WEB, "key_name": "ops"}, eth0=at(0)),
+        {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
+        "instances.web (i-web): key_name is None, the spec says ops",
+    ),
+    Case(
+        "another instance profile, told by its name",
+        web({**WEB, "iam_instance_profile": "web"}, eth0=at(0)),
+        {
+            "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}},
+        },
+        "instances.web (i-web): iam_instance_profile is shop, the spec says web",
+    ),
+    Case(
+        "another instance profile, told by its ARN",
+        web({**WEB, "iam_instance_profile": "arn:aws:iam::123456789012:instance-profile/web"}, eth0=at(0)),
+        {
+            "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
+            "network_interfaces": {"eth0": {"at": "web 0"}},
+        },
+        "instances.web (i-web): iam_instance_profile is arn:aws:iam::123456789012:instance-profile/shop, "
+        "the spec says arn:aws:iam::123456789012:instance-profile/web",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", IMMUTABLE, ids=lambda case: case.situation)
+def test_what_ec2_cannot_change_in_place_is_refused(case: Case) -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(case.spec, case.live)
+    told = raised.value.message.splitlines()[1:]
+    assert (told, raised.value.hint, raised.value.exit_code) == ([f"  {case.message}"], case.hint, 1)
+
+
+def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
+    spec = {
+        "security_groups": {"web": {"group_name": "web", "description": "Web", "vpc": {"cidr": "10.0.0.0/16"}}},
+        **web(
+            {**WEB, "key_name": "ops", "iam_instance_profile": "web"},
+            eth0=at(0),
+        ),
+    }
+    live = {
+        "security_groups": {"web": {"group_name": "shop"}},
+        "instances": {"web": {"instance_type": "m5.large"}},
+        "network_interfaces": {"eth0": {"at": "web 0"}},
+    }
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(spec, live)
+    assert raised.value.message.splitlines() == [
+        "this cannot be changed in place:",
+        "  security_groups.web (sg-web): group_name is shop, the spec says web",
+        "  security_groups.web (sg-web): description is Managed by enireconcile, the spec says Web",
+        "  security_groups.web (sg-web): vpc is vpc-default, the spec says vpc-lab",
+        "  instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
+        "  instances.web (i-web): key_name is None, the spec says ops",
+        "  instances.web (i-web): iam_instance_profile is None, the spec says web",
+    ]
+
+
+# ---- two of one name
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("security_groups", "security_groups.web: sg-twin and sg-web"),
+        ("instances", "instances.web: i-twin and i-web"),
+        ("network_interfaces", "network_interfaces.web: eni-twin and eni-web"),
+        ("elastic_ips", "elastic_ips.web: eipalloc-twin and eipalloc-web"),
+    ],
+)
+def test_two_live_resources_of_one_name_are_never_chosen_from(section: str, line: str) -> None:
+    with pytest.raises(AmbiguityError) as raised:
+        plan_of({}, {section: {"web": {}, "twin": {"named": "web"}}})
+    assert (raised.value.message, raised.value.hint) == (
+        f"two live resources carry one name in this stack:\n  {line}",
+        "keep the right one: remove the tag enireconcile:name and the stack's tag from the other, or delete it",
+    )
+
+
+def test_all_twins_are_told_of_at_once() -> None:
+    rows: Words = {"web": {}, "twin": {"named": "web"}}
+    with pytest.raises(AmbiguityError) as raised:
+        plan_of({}, {"network_interfaces": rows, "elastic_ips": rows})
+    assert raised.value.message.splitlines()[1:] == [
+        "  elastic_ips.web: eipalloc-twin and eipalloc-web",
+        "  network_interfaces.web: eni-twin and eni-web",
+    ]
+
+
+def test_an_instance_that_is_going_is_no_twin_of_the_new_one() -> None:
+    live = {"instances": {"web": {}, "old": {"named": "web", "state": "shutting-down"}}}
+    assert plan_of(web(eth0=at(0)), {**live, "network_interfaces": {"eth0": {"at": "web 0"}}}).empty
+
+
+# ---- selectors and addresses, with their place in the file
+
+
+@dataclass(frozen=True)
+class Place:
+    """A situation, rows of the spec from line 4 on, and the one problem: ``line:column: path: message``, hint."""
+
+    situation: str
+    rows: str
+    problem: str
+    hint: str
+
+
+PLACES = [
+    Place(
+        "no subnet has this id",
+        "network_interfaces: {eth1: {subnet: subnet-12345678}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits subnet-12345678",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "no subnet is the default one of this zone",
+        "network_interfaces:\n  eth1:\n    subnet: {default_for_az: us-east-1c}",
+        "6:13: network_interfaces.eth1.subnet: no subnet in us-east-1 fits us-east-1c",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "no subnet has this block",
+        "network_interfaces: {eth1: {subnet: {cidr: 10.9.0.0/24}}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits 10.9.0.0/24",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "no subnet has both tags",
+        "network_interfaces: {eth1: {subnet: {tags: {Name: lab-a, Team: web}}}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits Name=lab-a, Team=web",
+        "see `aws ec2 describe-subnets`",
+    ),
+    Place(
+        "two subnets have this tag",
+        "network_interfaces: {eth1: {subnet: {tags: {Team: net}}}}",
+        "4:37: network_interfaces.eth1.subnet: 2 subnets fit Team=net: subnet-lab-a, subnet-lab-b",
+        "name one of them by its id",
+    ),
+    Place(
+        "no VPC has this id",
+        "security_groups: {web: {vpc: vpc-12345678}}",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 fits vpc-12345678",
+        "see `aws ec2 describe-vpcs`",
+    ),
+    Place(
+        "no VPC has this block",
+        "security_groups: {web: {vpc: {cidr: 10.9.0.0/16}}}",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 fits 10.9.0.0/16",
+        "see `aws ec2 describe-vpcs`",
+    ),
+    Place(
+        "two VPCs have this tag",
+        "security_groups: {web: {vpc: {tags: {Team: net}}}}",
+        "4:30: security_groups.web.vpc: 2 VPCs fit Team=net: vpc-lab, vpc-old",
+        "name one of them by its id",
+    ),
+    Place(
+        "a private IP is outside of the chosen subnet",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.1.10}",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.1.10 is not in subnet-lab-a (10.0.0.0/24)",
+        "choose from 10.0.0.4 to 10.0.0.254",
+    ),
+    Place(
+        "a private IP is the subnet's router",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.1}",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.0.1 is one of the five addresses that "
+        "EC2 keeps in 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
+    ),
+    Place(
+        "a private IP is the last of those that EC2 keeps at the front",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.3}",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.0.3 is one of the five addresses that "
+        "EC2 keeps in 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
+    ),
+    Place(
+        "a private IP is the last one of its subnet",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.255}",
+        "5:53: network_interfaces.eth1.private_ip: 10.0.0.255 is one of the five addresses that "
+        "EC2 keeps in 10.0.0.0/24",
+        "choose from 10.0.0.4 to 10.0.0.254",
+    ),
+    Place(
+        "an IPv6 address is outside of the chosen subnet",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv6_addresses: ['2001:db8::9', '2001:db9::1']}",
+        "5:69: network_interfaces.a.ipv6_addresses.1: 2001:db9::1 is not in subnet-dual (2001:db8::/64)",
+        "choose from 2001:db8::4 to 2001:db8::ffff:ffff:ffff:fffe",
+    ),
+    *(
+        Place(
+            f"an IPv6 address is one that EC2 keeps: {address}",
+            f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: dual}}}}, ipv6_addresses: ['{address}']}}",
+            f"5:54: network_interfaces.a.ipv6_addresses.0: {address} is one of the five addresses that "
+            "EC2 keeps in 2001:db8::/64",
+            "choose from 2001:db8::4 to 2001:db8::ffff:ffff:ffff:fffe",
+        )
+        for address in ("2001:db8::3", "2001:db8::ffff:ffff:ffff:ffff")
+    ),
+    Place(
+        "a prefix holds addresses that EC2 keeps at the front",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv6_prefixes: ['2001:db8::/80']}",
+        "5:53: network_interfaces.a.ipv6_prefixes.0: 2001:db8::/80 holds one of the five addresses that "
+        "EC2 keeps in 2001:db8::/64",
+        "choose one inside of 2001:db8::/64",
+    ),
+    Place(
+        "a prefix holds the address that EC2 keeps at the end",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv4_prefixes: [10.3.0.240/28]}",
+        "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.0.240/28 holds one of the five addresses that "
+        "EC2 keeps in 10.3.0.0/24",
+        "choose one inside of 10.3.0.0/24",
+    ),
+    Place(
+        "a prefix is outside of the chosen subnet",
+        "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv4_prefixes: [10.3.1.16/28]}",
+        "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.1.16/28 is not in subnet-dual (10.3.0.0/24)",
+        "choose one inside of 10.3.0.0/24",
+    ),
+    *(
+        Place(
+            f"a subnet without IPv6 is to give {key}",
+            f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: lab-a}}}}, {key}: {value}}}",
+            f"5:{40 + len(key)}: network_interfaces.a.{key}: subnet-lab-a has no IPv6 block",
+            "associate one with it, or choose another subnet",
+        )
+        for key, value in (
+            ("ipv6_addresses", "['2001:db8::9']"),
+            ("ipv6_address_count", 1),
+            ("ipv6_prefixes", "['2001:db8:0:0:1::/80']"),
+            ("ipv6_prefix_count", 1),
+        )
+    ),
+    *(
+        Place(
+            f"a subnet for IPv6 alone is to give {key}",
+            f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: six}}}}, {key}: {value}}}",
+            f"5:{38 + len(key)}: network_interfaces.a.{key}: subnet-six has no IPv4 block",
+            "associate one with it, or choose another subnet",
+        )
+        for key, value in (
+            ("private_ip", "10.3.0.9"),
+            ("secondary_private_ips", "[10.3.0.9]"),
+            ("secondary_private_ip_count", 1),
+            ("ipv4_prefixes", "[10.3.0.16/28]"),
+            ("ipv4_prefix_count", 1),
+        )
+    ),
+    Place(
+        "the interfaces of one instance stand in two zones",
+        "instances: {web: {image: ami-12345678, instance_type: t3.micro}}\n"
+        "network_interfaces:\n"
+        "  eth0: {subnet: {tags: {Name: lab-a}}, attachment: {instance: web, device_index: 0}}\n"
+        "  eth1: {subnet: {tags: {Name: lab-b}}, attachment: {instance: web, device_index: 1}}",
+        "7:18: network_interfaces.eth1.subnet: its zone is us-east-1b, but eth0 puts web into us-east-1a",
+        "an instance and all its interfaces stand in one Availability Zone",
+    ),
+    Place(
+        "an interface without groups is in a VPC whose default group cannot be seen",
+        "network_interfaces:\n  eth1: {subnet: {tags: {Name: old}}}",
+        "5:9: network_interfaces.eth1: vpc-old has no default group that we may see",
+        "name the interface's security_groups",
+    ),
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.situation)
+def test_a_selector_or_address_that_does_not_fit_is_told_with_its_place(place: Place) -> None:
+    text = "\n".join(f"{key}: {value}" for key, value in HEAD.items()) + f"\n{place.rows}\n"
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(text)
+    (problem,) = raised.value.problems
+    assert str(problem) == f"-:{place.problem}\n  hint: {place.hint}"
+
+
+def test_the_first_address_that_may_be_had_is_the_fifth() -> None:
+    spec = {"network_interfaces": {"eth1": {"subnet": {"tags": {"Name": "lab-a"}}, "private_ip": "10.0.0.4"}}}
+    assert [step.params["PrivateIpAddress"] for step in plan_of(spec).steps] == ["10.0.0.4"]
+
+
+def test_all_selectors_that_choose_wrong_are_told_of_at_once() -> None:
+    spec = {
+        "security_groups": {"web": {"vpc": "vpc-12345678"}},
+        "network_interfaces": {
+            "eth1": {"subnet": "subnet-12345678"},
+            "eth2": {"subnet": {"tags": {"Team": "net"}}},
+        },
+    }
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(spec)
+    assert [problem.path for problem in raised.value.problems] == [
+        "security_groups.web.vpc",
+        "network_interfaces.eth1.subnet",
+        "network_interfaces.eth2.subnet",
+    ]
+
+
+def test_what_is_right_in_one_row_does_not_hide_what_is_wrong_in_the_next() -> None:
+    """Rows without a place and without an address of their own stand before and between the others."""
+    lab_a, lab_b = ({"subnet": {"tags": {"Name": name}}} for name in ("lab-a", "lab-b"))
+    spec = web(
+        WEB,
+        spare=lab_a,
+        eth0={**lab_a, **at(0)},
+        other=lab_b,
+        eth1={**lab_b, **at(1), "private_ip": "10.0.0.9"},
+    )
+    with pytest.raises(SpecErrors) as raised:
+        plan_of(spec)
+    assert [problem.path for problem in raised.value.problems] == [
+        "network_interfaces.eth1.subnet",
+        "network_interfaces.eth1.private_ip",
+    ]
+
+
+# ---- what only the account can tell
+
+
+def refusal(spec: Words, **account: object) -> list[str]:
+    """The problems of a spec in an empty world of which something is told otherwise."""
+    loaded = spec_of(spec)
+    with pytest.raises(SpecErrors) as raised:
+        make_plan(loaded, replace(live_of({}, loaded), **account))  # type: ignore[arg-type]
+    return [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems]
+
+
+def namesake(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGroup:
+    return LiveSecurityGroup("sg-other", tags, name, "", vpc, (), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "name"), [({}, "web"), ({"group_name": "Web"}, "Web")], ids=["by its row", "by group_name"]
+)
+@pytest.mark.parametrize("other", ["web", "WEB"])
+def test_a_group_of_somebody_else_may_have_our_name(row: Words, name: str, other: str) -> None:
+    """EC2 has a name once in a VPC, whatever the case of its letters, and would refuse ours half way."""
+    assert refusal({"security_groups": {"web": row}}, name_conflicts=(namesake(other),)) == [
+        f"security_groups.web: sg-other has the name {name!r} in vpc-default, and is not of this stack; "
+        "give another group_name, or rename or remove the other group"
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(namesake("shop"), id="another name"),
+        pytest.param(namesake("web", "vpc-lab"), id="another VPC"),
+        pytest.param(namesake("web", **{STACK_TAG: STACK}), id="one of ours"),
+    ],
+)
+def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:
+    """A group of another name or VPC hinders nobody, and one of ours is not somebody else's."""
+    loaded = spec_of({"security_groups": {"web": {}}})
+    (step,) = make_plan(loaded, replace(live_of({}, loaded), name_conflicts=(other,))).steps
+    assert step.call == "CreateSecurityGroup"
+
+
+def test_an_account_without_a_default_vpc_is_told_what_was_looked_for() -> None:
+    """A group without a VPC means the default one."""
+    assert refusal({"security_groups": {"web": {}}}, vpcs=()) == [
+        "security_groups.web.vpc: no VPC in us-east-1 fits default; see `aws ec2 describe-vpcs`"
+    ]
+
+
+def test_the_zone_of_an_adopted_instance_counts_even_where_no_limit_is_known() -> None:
+    """An interface in another zone can never be attached to it."""
+    words = web({**WEB, "adopt": "i-12345678"}, eth0=at(1))
+    live: Words = {
+        "instances": {"web": {"id": "i-12345678", "found": True, "zone": "us-east-1b", "strangers": {0: "eni-1"}}}
+    }
+    with pytest.raises(SpecErrors) as raised:
+        draft(spec_of(words), live_of(live, spec_of(words)), prune=False)
+    assert [f"{problem.path}: {problem.message}" for problem in raised.value.problems] == [
+        "network_interfaces.eth0.subnet: its zone is us-east-1a, but web stands in us-east-1b"
+    ]
+
+
+def test_a_subnet_may_have_several_blocks() -> None:
+    """Addresses of the second one lie in it, too."""
+    loaded = spec_of(
+        {"network_interfaces": {"eth0": {"subnet": "subnet-2b10c0de", "ipv6_addresses": ["2001:db8:0:9::50"]}}}
+    )
+    live = live_of({}, loaded)
+    [dual] = [subnet for subnet in live.subnets if subnet.id == "subnet-dual"]
+    wide = replace(dual, id="subnet-2b10c0de", ipv6_cidrs=(*dual.ipv6_cidrs, "2001:db8:0:9::/64"))
+    (step,) = make_plan(loaded, replace(live, subnets=(wide,))).steps
+    assert step.params["Ipv6Addresses"] == [{"Ipv6Address": "2001:db8:0:9::50"}]
+
+
+def test_several_instances_fit() -> None:
+    """By tags, say; they are told in the order of their ids, however EC2 lists them."""
+    loaded = spec_of({"instances": {"fw": {"external": {"tags": {"Name": "fw"}}}}})
+    (first,) = live_of({"externals": {"fw": {"id": "i-1"}}}, loaded).externals["fw"]
+    found = (replace(first, id="i-2"), first)
+    with pytest.raises(SpecErrors) as raised:
+        make_plan(loaded, replace(live_of({}, loaded), externals={"fw": found}))
+    assert [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems] == [
+        "instances.fw.external: 2 instances fit: i-1, i-2; name one of them by its id"
+    ]
+
+
+def test_a_selector_is_looked_at_beside_one_that_is_wrong_otherwise() -> None:
+    """What is adopted is not there, and where it would be the spec does not say."""
+    interfaces = {
+        "a": {"adopt": "eni-22222222"},
+        "b": {"subnet": {"cidr": "10.9.0.0/24"}},
+        "c": {"subnet": ZONE_A, "private_ip": "10.9.0.9"},
+    }
+    assert [line.partition(":")[0] for line in refusal({"network_interfaces": interfaces})] == [
+        "network_interfaces.a.adopt",
+        "network_interfaces.b.subnet",
+        "network_interfaces.c.private_ip",
+    ]
+
+
+def test_all_is_to_go_and_others_use_some_of_it() -> None:
+    """Groups of ours are named in strangers' rules, and the spec is empty: nothing goes."""
+    live: Words = {
+        "security_groups": {"a": {}, "b": {}, "c": {}},
+        "users": {"security_groups": {"other": {"ingress": ["tcp 22 sg-a", "tcp 22 sg-b"]}}},
+    }
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of({}, live, prune=True)
+    because = "EC2 would not delete it because of the rules of sg-other (other)"
+    assert raised.value.message.splitlines() == [
+        "this cannot be removed as long as others use it:",
+        f"  security_groups.a (sg-a): {because}",
+        f"  security_groups.b (sg-b): {because}",
+    ]
+    assert raised.value.hint == "change or remove those first"
+
+
+def test_no_image_fits() -> None:
+    """A selector by name may find nothing that can be launched."""
+    assert refusal(web(eth0=at(0)), images={"web": ()}) == [
+        "instances.web.image: no available image fits; check the name and the owner"
+    ]
+
+
+def test_the_newest_image_is_launched_and_of_equally_new_ones_the_last_by_id() -> None:
+    """Two runs at the same time choose the same."""
+    loaded = spec_of(web(eth0=at(0)))
+    images = tuple(
+        LiveImage(*words) for words in (("ami-2", "2026"), ("ami-3", "2026"), ("ami-1", "2026"), ("ami-9", "2025"))
+    )
+    (launch,) = [
+        step
+        for step in make_plan(loaded, replace(live_of({}, loaded), images={"web": images})).steps
+        if step.call == "RunInstances"
+    ]
+    assert launch.params["ImageId"] == "ami-3"

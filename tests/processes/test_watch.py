@@ -1,0 +1,351 @@
+"""Rounds of plan and apply: what they do, what they say, what they survive, and how they stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enireconcile.cli.app import main
+from enireconcile.cli.session import (
+    ApplyOptions,
+    Connection,
+)
+from enireconcile.cli.signals import Interrupt
+from enireconcile.cli.watch import watch_specs
+from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile.spec import load
+from enireconcile.state.directory import Directory
+from tests.ec2 import EC2Server, Fail, Hook, World
+from tests.harness import ENVIRONMENT, STORY, harness_on
+from tests.scenarios.firewalls import HA_FAILOVER, Firewalls
+from tests.virtual import VirtualLoop
+
+# What rounds do, in this process
+
+
+class Between(Interrupt):
+    """Does a deed after each round instead of sleeping, and stops when there is none left."""
+
+    def __init__(self, *deeds: Callable[[], object]) -> None:
+        super().__init__()
+        self.deeds = list(deeds)
+
+    def idle(self, seconds: float) -> bool:
+        if self.deeds:
+            self.deeds.pop(0)()
+            return not self.wished
+        return False
+
+
+Watching = Callable[..., int]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EC2Server]:
+    with EC2Server(World()) as server:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def watching(tmp_path: Path) -> Watching:
+    return watch_of(tmp_path)
+
+
+def watch_of(tmp_path: Path) -> Watching:
+    """The command with deeds between its rounds."""
+
+    def run(sources: Sequence[Path], *deeds: Callable[[], object], output: str = "json", **more: Any) -> int:
+        options = ApplyOptions(
+            **{
+                "output": output,
+                "auto_approve": True,
+                "report": tmp_path / "report.json",
+                "timeout": None,
+                "settle_timeout": 1.0,
+                "lock_timeout": 0.0,
+                "state": str(tmp_path / "state"),
+                **more,
+            }
+        )
+        names = [str(source) for source in sources]
+        connection = Connection("us-east-1", None, 10)
+        return watch_specs(names, lambda source: load([source]), connection, options, 30.0, Between(*deeds))
+
+    return run
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    """One Elastic IP."""
+    path = tmp_path / "one.yaml"
+    path.write_text(one("one"))
+    return path
+
+
+def one(stack: str, *names: str) -> str:
+    addresses = ", ".join(f"{name}: {{}}" for name in names or ("ip",))
+    return f"version: 1\nstack: {stack}\nregion: us-east-1\nelastic_ips: {{{addresses}}}\n"
+
+
+def outcomes(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], str]:
+    """The outcomes that the reports on stdout tell, and stderr."""
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    return [line["outcome"] for line in lines if line["type"] == "report"], captured.err
+
+
+def addresses(server: EC2Server) -> list[str]:
+    """The names of the Elastic IPs that there are."""
+    found = server.client().describe_addresses()["Addresses"]
+    return sorted({tag["Key"]: tag["Value"] for tag in address["Tags"]}["Name"] for address in found)
+
+
+def nothing() -> None:
+    """A deed that is none."""
+
+
+def test_drift_is_mended_round_by_round(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Built in the first round, released by somebody, made again in the next; the report is of the last round."""
+
+    def release() -> None:
+        [address] = server.client().describe_addresses()["Addresses"]
+        server.client().release_address(AllocationId=address["AllocationId"])
+
+    assert watching([spec], release, nothing) == 0
+    assert outcomes(capsys) == (["converged", "converged", "unchanged"], "")
+    assert addresses(server) == ["ip"]
+    assert json.loads((tmp_path / "report.json").read_text())["outcome"] == "unchanged"
+
+
+def test_an_edit_counts_from_the_next_round(server: EC2Server, watching: Watching, spec: Path) -> None:
+    """The file is read anew each round."""
+    assert watching([spec], lambda: spec.write_text(one("one", "ip", "other"))) == 0
+    assert addresses(server) == ["ip", "other"]
+
+
+def test_a_broken_edit_changes_nothing(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typo: told with its place, AWS is not asked, the other spec goes on; and mended it counts again."""
+    other = tmp_path / "two.yaml"
+    other.write_text(one("two", "second"))
+
+    def break_it() -> None:
+        spec.write_text(one("one").replace("elastic_ips", "elastic_ip"))
+        server.clear()
+
+    def mend_it() -> None:
+        asked = [call.params for call in server.calls if call.action == "DescribeAddresses"]
+        assert [params["Filters"][0]["Values"] for params in asked] == [["two"]]
+        spec.write_text(one("one", "ip", "more"))
+
+    assert watching([spec, other], break_it, mend_it) == 0
+    told, stderr = outcomes(capsys)
+    assert told == ["converged", "converged", "unchanged", "converged", "unchanged"]
+    assert f"{spec}:4:1: elastic_ip: unknown key" in stderr
+    assert addresses(server) == ["ip", "more", "second"]
+
+
+def test_a_spec_that_is_wrong_from_the_start_is_not_watched(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path
+) -> None:
+    """A typo in the first reading, or two files with one stack: an error, and nothing is asked of AWS."""
+    spec.write_text("version: 2\n")
+    with pytest.raises(SpecErrors):
+        watching([spec])
+    spec.write_text(one("same"))
+    (tmp_path / "two.yaml").write_text(one("same", "other"))
+    with pytest.raises(EnireconcileError, match="both of stack same"):
+        watching([spec, tmp_path / "two.yaml"])
+    assert server.calls == []
+
+
+def test_an_edit_that_makes_two_of_one_stack_stops_both(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither file is applied while both claim one stack: with --prune they would remove each other's."""
+    other = tmp_path / "two.yaml"
+    other.write_text(one("two", "second"))
+    rename = lambda: other.write_text(one("one", "second"))  # noqa: E731
+    assert watching([spec, other], rename, prune=True, allow_destroy=True) == 0
+    told, stderr = outcomes(capsys)
+    assert told == ["converged", "converged"]
+    assert "both of stack one; neither is applied" in stderr
+    assert addresses(server) == ["ip", "second"]
+
+
+def test_errors_of_aws_do_not_end_it(
+    server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refusal is told, the next round tries again; after that all is well."""
+    server.faults.add(Fail(action="AllocateAddress", code="AddressLimitExceeded", message="Too many."))
+    assert watching([spec], nothing) == 0
+    assert outcomes(capsys)[0] == ["failed", "converged"]
+    assert addresses(server) == ["ip"]
+
+
+def test_stopped_after_a_round_that_went_wrong(server: EC2Server, watching: Watching) -> None:
+    """EC2 refused half way, and the stop comes while the watch sleeps: nothing was cut short, the code is 0."""
+    server.faults.add(Fail(action="RunInstances", code="UnauthorizedOperation", message="You are not."))
+    assert watching([STORY]) == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_a_locked_stack_waits_for_the_next_round(
+    watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another run has the stack: no waiting in line, the next round finds it free."""
+    held = Directory(tmp_path / "state").locked("123456789012-us-east-1-one", timeout=0, now=lambda: 0.0)
+    held.__enter__()
+    assert watching([spec], lambda: held.__exit__(None, None, None)) == 0
+    told, stderr = outcomes(capsys)
+    assert told == ["locked", "converged"]
+    assert "is locked by" in stderr
+
+
+def test_destruction_takes_more_than_watching(
+    server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--prune without --allow-destroy: the round is refused whole, as with apply -y; with it, it is done."""
+    shrink = lambda: spec.write_text(one("one"))  # noqa: E731
+    spec.write_text(one("one", "ip", "old"))
+    watching([spec], shrink, prune=True)
+    assert outcomes(capsys)[0] == ["converged", "refused"]
+    assert addresses(server) == ["ip", "old"]
+    watching([spec], prune=True, allow_destroy=True)
+    assert addresses(server) == ["ip"]
+
+
+def test_what_was_said_is_not_said_again(
+    server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As text: the plan and its end, once that all is well, and then silence until something happens."""
+    watching([spec], nothing, nothing, nothing, output="text")
+    said = capsys.readouterr().out
+    assert (said.count("Converged"), said.count("Unchanged"), said.count("+ elastic_ips.ip")) == (1, 1, 1)
+    assert len(server.mutating()) == 1
+
+
+def test_a_report_that_cannot_be_written_is_found_at_once(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path
+) -> None:
+    """Before the first round, not after it."""
+    with pytest.raises(EnireconcileError, match="cannot write the report"):
+        watching([spec], report=tmp_path / "no" / "report.json")
+    assert server.calls == []
+
+
+def test_signals_between_rounds(server: EC2Server, watching: Watching, tmp_path: Path, spec: Path) -> None:
+    """SIGTERM after one of two specs: the other is not begun any more, and the end is a good one."""
+    other = tmp_path / "two.yaml"
+    other.write_text(one("two", "second"))
+    kill = lambda _: signal.raise_signal(signal.SIGTERM)  # noqa: E731
+    server.faults.add(Hook(action="AllocateAddress", late=True, callback=kill))
+    before = signal.getsignal(signal.SIGTERM)
+    assert watching([spec, other]) == 0
+    assert addresses(server) == ["ip"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interval_of_nothing_is_wrong_usage() -> None:
+    """Rounds without a pause would be a flood."""
+    with pytest.raises(SystemExit) as ended:
+        main(["watch", "--interval", "0s", str(STORY)])
+    assert ended.value.code == 64
+
+
+# Real processes
+
+
+class Watcher:
+    """The command in a process of its own; its reports come as they are written."""
+
+    def __init__(self, server: EC2Server, state: Path, *args: str) -> None:
+        mine = {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url, "ENIRECONCILE_STATE": str(state)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "enireconcile", "watch", "--output", "json", *args],
+            env={**os.environ, **mine},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def report(self) -> Any:
+        """The next report."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if (told := json.loads(line))["type"] == "report":
+                return told
+        raise AssertionError(self.process.communicate()[1])
+
+    def stop(self, number: signal.Signals) -> tuple[int, str]:
+        """The exit code, and what went to stderr."""
+        self.process.send_signal(number)
+        _, stderr = self.process.communicate(timeout=60)
+        assert "Traceback" not in stderr
+        return self.process.returncode, stderr
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate(timeout=60)
+
+
+def test_sigterm_while_it_sleeps(server: EC2Server, tmp_path: Path, spec: Path) -> None:
+    """Nothing is under way: it ends at once, with 0, and the report of the last round is there."""
+    report = tmp_path / "report.json"
+    with Watcher(server, tmp_path / "state", "--interval", "1h", "--report", str(report), str(spec)) as watcher:
+        assert watcher.report()["outcome"] == "converged"
+        assert watcher.stop(signal.SIGTERM)[0] == 0
+    assert json.loads(report.read_text())["outcome"] == "converged"
+
+
+def test_sigint_in_the_middle_of_a_round(server: EC2Server, tmp_path: Path) -> None:
+    """It stops while RunInstances is on the wire: the call is finished, the report written, and the code is 5."""
+    report = tmp_path / "report.json"
+    watchers: list[Watcher] = []
+    interrupt = Hook(action="RunInstances", callback=lambda _: watchers[0].process.send_signal(signal.SIGINT))
+    server.faults.add(interrupt)
+    with Watcher(server, tmp_path / "state", "--interval", "1s", "--report", str(report), str(STORY)) as watcher:
+        watchers.append(watcher)
+        stdout, stderr = watcher.process.communicate(timeout=60)
+        assert watcher.process.returncode == 5, stderr
+    written = json.loads(report.read_text())
+    [launch] = [step for step in written["steps"] if step["call"] == "RunInstances"]
+    assert (written["outcome"], bool(launch["result_id"])) == ("partial", True)
+    assert "stopping after the calls in flight" in stderr
+    assert "Traceback" not in stdout + stderr
+
+
+def test_it_fails_over_within_an_interval(server: EC2Server, tmp_path: Path) -> None:
+    """fw-a falls ill under a watch: the next round moves the interface to fw-b; then SIGTERM ends it with 0."""
+    with harness_on(server, VirtualLoop(), tmp_path / "lab") as harness:
+        lab = Firewalls(harness)
+        with Watcher(server, tmp_path / "state", "--interval", "500ms", str(HA_FAILOVER)) as watcher:
+            assert watcher.report()["outcome"] == "converged"
+            assert lab.holder() == "fw-a"
+            lab.sicken("fw-a")
+            while (told := watcher.report())["outcome"] == "unchanged":
+                pass
+            assert told["outcome"] == "converged"
+            calls = [step["call"] for step in told["steps"]]
+            assert calls == ["DetachNetworkInterface", "AttachNetworkInterface"]
+            assert lab.holder() == "fw-b"
+            code, stderr = watcher.stop(signal.SIGTERM)
+            assert code == 0, stderr
