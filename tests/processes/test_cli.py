@@ -109,7 +109,7 @@ def test_schema(command: Run) -> None:
 def test_what_needs_no_aws_loads_no_aws(args: Sequence[str]) -> None:
     """--help, validate and schema start fast: neither botocore nor boto3 is imported."""
     code = (
-        "import sys\nfrom enireconcile.cli import main\n"
+        "import sys\nfrom enireconcile.cli.app import main\n"
         f"try:\n    main({list(args)!r})\n"
         "except SystemExit as ended:\n    assert not ended.code\n"
         "assert not {'botocore', 'boto3', 'rich', 'filelock'} & set(sys.modules)\n"
