@@ -8,8 +8,8 @@
         ...
         assert server.actions(mutating=True) == ["AllocateAddress"]
 
-`World` holds the state and the rules and needs no wire: `world.call("AllocateAddress")` is what a stranger
-does behind the client's back, `world.add_vpc(...)` and the other `add_` and `set_` methods arrange what EC2's
+`World` holds the state and the rules and needs no wire: `world.call("AllocateAddress")` is what another
+client of the account does, `world.add_vpc(...)` and the other `add_` and `set_` methods arrange what EC2's
 own calls cannot. `world.data` is the state itself; `world.settle()` lets happen what is due before looking.
 `lab.Lab` bundles all of it for short tests, and `python -m tests.ec2` serves from a process of its own.
 """

@@ -44,7 +44,11 @@ class Addresses(Interfaces):
             raise invalid_value(f"The network border group '{border}' is not valid.")
         if p.get("Domain", "vpc") != "vpc":
             raise EC2Error("UnsupportedOperation", "EC2-Classic is not available")
+        if p.get("Address") and p.get("PublicIpv4Pool"):
+            raise bad_combination("The parameter PublicIpv4Pool cannot be used with the parameter Address")
         pool = p.get("PublicIpv4Pool") or self._pool_of(p.get("Address"))
+        if pool != "amazon" and not pool.startswith("ipv4pool-ec2-"):
+            raise invalid_value(f"invalid value for parameter pool: {pool}")
         if pool not in ("amazon", *self.data.pools):
             raise EC2Error("InvalidPublicIpv4PoolID.NotFound", f"The pool ID '{pool}' does not exist.")
         counted = [a for a in self.data.addresses.values() if a.pool == "amazon" and not a.service_managed]
@@ -63,7 +67,7 @@ class Addresses(Interfaces):
         return answer
 
     def _pool_of(self, wanted: str | None) -> str:
-        """EC2 docs: who asks for a specific address of a pool of their own need not name the pool."""
+        """EC2 finds the pool of an address that a call asks for; the call cannot name both."""
         return next((pool for pool, free in self.data.pools.items() if wanted in free), "amazon")
 
     def _public_ip(self, p: Params, pool: str) -> str:
@@ -72,7 +76,10 @@ class Addresses(Interfaces):
         available = self.data.released if pool == "amazon" else self.data.pools[pool]
         if wanted:
             if wanted not in available:
-                raise EC2Error("InvalidAddress.NotFound", f"Address '{wanted}' not found.")
+                raise EC2Error(
+                    "InvalidAddress.NotFound",
+                    f"The Elastic IP address '{wanted}' does not exist or is not available.",
+                )
             available.remove(wanted)
             return str(wanted)
         if pool == "amazon":
@@ -97,6 +104,8 @@ class Addresses(Interfaces):
         InvalidAddress.PtrSet for minutes after the record was gone. Support may lock it, too.
         """
         address = self._own_address(p)
+        if "AllocationId" not in p:
+            raise invalid_value("You must specify an allocation id when releasing a VPC elastic IP address")
         if address.locked:
             raise EC2Error(
                 "InvalidAddress.Locked",
@@ -134,6 +143,8 @@ class Addresses(Interfaces):
         An address that is on the target already is displaced: it stays allocated.
         """
         address = self._own_address(p)
+        if "AllocationId" not in p:
+            raise bad_combination("You must specify an allocation id when mapping an address to a VPC instance")
         eni = self._target(p)
         if not eni.ips:
             raise invalid_value(f"Interface {eni.id} has no private address")
@@ -361,7 +372,7 @@ class Addresses(Interfaces):
             self._remember()
 
     def point(self, name: str, public_ip: str) -> None:
-        """An A record of a name, in whoever's DNS."""
+        """Adds an A record that leads from the name to the address."""
         with self.lock:
             self.data.forward[name] = public_ip
             self._remember()

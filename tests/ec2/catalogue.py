@@ -24,6 +24,8 @@ class InstanceType:
     threads: int = 2
     ipv6: bool = True
     current: bool = True
+    reachable: bool = True
+    """Whether an instance of another type can be changed to this one."""
     performance: str = "Up to 10 Gigabit"
 
     @property
@@ -78,7 +80,9 @@ TYPES: dict[str, InstanceType] = {
         _nitro("c5.large", 2, 4096, 3, 10),
         _nitro("c5n.18xlarge", 72, 196608, 15, 50, efa=1, performance="100 Gigabit"),
         InstanceType("c6in.32xlarge", 128, 262144, (8, 8), 50, efa=2, performance="200 Gigabit"),
-        InstanceType("p4d.24xlarge", 96, 1179648, (15, 15, 15, 15), 50, efa=4, performance="4x 100 Gigabit"),
+        InstanceType(
+            "p4d.24xlarge", 96, 1179648, (15, 15, 15, 15), 50, efa=4, reachable=False, performance="4x 100 Gigabit"
+        ),
     )
 }
 

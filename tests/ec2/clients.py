@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def lend(key: Hashable, url: str, make: Callable[[], Any]) -> Lent:
-    """A client that nobody uses; equal keys stand for clients that ``make`` would make alike."""
+    """A client that is not in use; equal keys stand for clients that ``make`` would make alike."""
     with _lock:
         if _idle[key]:
             lent = _idle[key].pop()

@@ -31,8 +31,13 @@ def not_permitted(message: str) -> EC2Error:
 
 
 def managed_by_service() -> EC2Error:
-    """A resource that an AWS service manages answers its account's owner as if it were a stranger's."""
-    return EC2Error("AuthFailure", "You do not have permission to access the specified resource.", 403)
+    """EC2 refuses the account's own calls on a resource that an AWS service manages."""
+    return EC2Error("AuthFailure", "You do not have permission to access the specified resource.")
+
+
+def different_networks() -> EC2Error:
+    """EC2's answer to a group of another VPC. In spite of its code, waiting does not help."""
+    return EC2Error("InvalidGroup.NotFound", "You have specified two resources that belong to different networks.")
 
 
 def multiple_interfaces(instance_id: str) -> EC2Error:

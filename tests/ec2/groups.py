@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Literal
 
 from . import filters
-from .errors import EC2Error, bad_combination, invalid_value, missing
+from .errors import EC2Error, bad_combination, different_networks, invalid_value, missing
 from .places import Places
 from .records import Group, Params, Resource, Result, Rule
 from .state import operation
@@ -54,10 +54,11 @@ class Groups(Places):
     def default_group(self, vpc_id: str) -> Group:
         return next(g for g in self.data.groups.values() if g.vpc_id == vpc_id and g.name == "default")
 
-    def groups_for(self, group_ids: Iterable[str] | None, vpc_id: str) -> list[str]:
+    def groups_for(self, group_ids: Iterable[str] | None, vpc_id: str, launched_in: str = "") -> list[str]:
         """The ids that an interface in this VPC may carry; its default group where none is named.
 
-        EC2 docs: at most 5 per interface by default; of the interface's VPC or associated with it.
+        EC2 docs: at most 5 per interface by default; of the interface's VPC or associated with it. For a launch,
+        `launched_in` is the id of the subnet, which RunInstances names in its refusal.
         """
         wanted = list(dict.fromkeys(group_ids or ()))
         if not wanted:
@@ -65,10 +66,12 @@ class Groups(Places):
         for group_id in wanted:
             group = self.group(group_id)
             if group.vpc_id != vpc_id and (group_id, vpc_id) not in self.data.group_vpcs:
-                raise EC2Error(
-                    "InvalidGroup.NotFound",
-                    "You have specified two resources that belong to different networks.",
-                )
+                if launched_in:
+                    raise EC2Error(
+                        "InvalidParameter",
+                        f"Security group {group_id} and subnet {launched_in} belong to different networks.",
+                    )
+                raise different_networks()
         if len(wanted) > self.settings.quotas.groups_per_interface:
             raise EC2Error(
                 "SecurityGroupsPerInterfaceLimitExceeded",
@@ -78,7 +81,7 @@ class Groups(Places):
 
     @operation
     def describe_managed_prefix_lists(self, p: Params) -> Result:
-        """EC2 docs: a list has one address family; MaxEntries is told of the account's own lists."""
+        """EC2 docs: a list has one address family. Only the account's own lists show MaxEntries and Version."""
         known: filters.Extractors[Resource] = {
             "prefix-list-id": lambda r: [r.id],
             "owner-id": lambda r: ["AWS" if r.id in self.data.aws_lists else self.settings.account_id],
@@ -90,14 +93,17 @@ class Groups(Places):
         rows = []
         for each in shown:
             mine = each.id not in self.data.aws_lists
+            account = self.settings.account_id if mine else "aws"
             row: Result = {
                 "PrefixListId": each.id,
+                "PrefixListArn": f"arn:aws:ec2:{self.settings.region}:{account}:prefix-list/{each.id}",
                 "AddressFamily": "IPv4",
                 "State": "create-complete",
                 "PrefixListName": each.id,
                 "OwnerId": self.settings.account_id if mine else "AWS",
+                "Tags": [],
             }
-            rows.append(row | ({"MaxEntries": self.data.prefix_lists[each.id]} if mine else {}))
+            rows.append(row | ({"MaxEntries": self.data.prefix_lists[each.id], "Version": 1} if mine else {}))
         return self.answer("PrefixLists", rows, token)
 
     # -- create and delete ---------------------------------------------------------------------------
@@ -228,7 +234,7 @@ class Groups(Places):
             if weight > self.settings.quotas.rules_per_group:
                 raise EC2Error(
                     "RulesPerSecurityGroupLimitExceeded",
-                    f"The maximum number of rules per security group has been reached: {group.id}",
+                    "The maximum number of rules per security group has been reached.",
                 )
 
     def _add_rule(self, group: Group, rule: Rule) -> None:
@@ -256,7 +262,9 @@ class Groups(Places):
         else:
             wanted = list(self._wanted(p, group, egress))
             if not wanted:
-                raise missing("IpPermissions")
+                raise EC2Error(
+                    "MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided."
+                )
             existing = {rule.identity: rule for rule in group.rules.values()}
             rules = [existing[rule.identity] for rule in wanted if rule.identity in existing]
             unknown = [rule for rule in wanted if rule.identity not in existing]
@@ -311,7 +319,10 @@ class Groups(Places):
             if len(named) != 1:
                 raise invalid_value("Exactly one source or destination must be specified")
             if "IpProtocol" not in asked:
-                raise missing("SecurityGroupRule.IpProtocol")
+                raise invalid_value(
+                    "Invalid value 'null' for protocol. VPC security group rules must specify protocols "
+                    "explicitly."
+                )
             new = self._rule(group, old.egress, asked, named[0][0], named[0][1], asked.get("Description"))
             new.id, new.tags, new.created = old.id, old.tags, old.created
             changed[old.id] = new
@@ -401,10 +412,7 @@ class Groups(Places):
         elif kind == "group":
             other = self.group(source)
             if other.vpc_id != group.vpc_id:
-                raise EC2Error(
-                    "InvalidGroup.NotFound",
-                    "You have specified two resources that belong to different networks.",
-                )
+                raise different_networks()
             owner = self.settings.account_id
         elif source not in self.data.prefix_lists:
             raise EC2Error("InvalidPrefixListID.NotFound", f"The prefix list ID '{source}' does not exist")
@@ -477,6 +485,9 @@ class Groups(Places):
                     "InvalidSecurityGroupRuleId.NotFound",
                     f"The security group rule ID '{rule_id}' does not exist",
                 )
+        for each in p.get("Filters") or ():
+            for value in each.get("Values", []) if each.get("Name") == "group-id" else ():
+                self.check_id("sg", value)
         known: filters.Extractors[Rule] = {
             "group-id": lambda rule: [by_id[rule.id][0].id],
             "security-group-rule-id": lambda rule: [rule.id],

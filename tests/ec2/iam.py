@@ -204,9 +204,9 @@ def _requested(tags: Mapping[str, str]) -> dict[str, Sequence[str]]:
 
 
 def checks(account: Account, service: str, action: str, params: Params) -> list[Check]:
-    """Everything that IAM is asked for one call. Raises AssertionError for a change that nobody has described."""
+    """What IAM is asked for one call. Raises AssertionError for a change that has no description here."""
     if service == "sts":
-        return []  # IAM docs: nobody needs a permission for GetCallerIdentity
+        return []  # IAM docs: GetCallerIdentity needs no permission
     if service == "ssm":
         return [Check(f"ssm:{action}", account.parameter(params["Name"]), account.context())]
     if service != "ec2":
@@ -311,7 +311,7 @@ def _attach(account: Account, action: str, params: Params) -> Iterator[Check]:
 
 @_rule("DetachNetworkInterface")
 def _detach(account: Account, action: str, params: Params) -> Iterator[Check]:
-    """An attachment that is no more leads to no resource: nobody's tags are on it."""
+    """An attachment that is gone leads to no resource, so no tags match."""
     interface_id = account.data.attachments.get(params["AttachmentId"], "*")
     interface = account.data.interfaces.get(interface_id)
     place = interface.attachment if interface else None

@@ -9,7 +9,7 @@ from typing import Any
 from . import filters
 from .addresses import Addresses
 from .errors import EC2Error, invalid_value, missing, not_permitted
-from .interface_views import public_dns, show_attachment
+from .interface_views import private_dns
 from .places import zone_id
 from .records import STATE_CODES, Instance, Interface, Params, Result, Volume
 from .state import operation
@@ -110,6 +110,7 @@ class InstanceViews(Addresses):
         return {
             "ReservationId": reservation,
             "OwnerId": self.settings.account_id,
+            "Groups": [],
             "Instances": [self._show_instance(instance) for instance in instances],
         }
 
@@ -147,12 +148,21 @@ class InstanceViews(Addresses):
             "HibernationOptions": {"Configured": instance.hibernation},
             "EnclaveOptions": {"Enabled": False},
             "MetadataOptions": {"State": "applied", **instance.metadata},
-            "MaintenanceOptions": {"AutoRecovery": instance.auto_recovery},
+            "MaintenanceOptions": {"AutoRecovery": instance.auto_recovery, "RebootMigration": "default"},
+            "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
+            "BootMode": "uefi-preferred",
+            "CurrentInstanceBootMode": "uefi" if kind.nitro else "legacy-bios",
             "PlatformDetails": "Linux/UNIX",
+            "ProductCodes": [],
             "UsageOperation": "RunInstances",
+            "UsageOperationUpdateTime": self.date(instance.created),
             "BlockDeviceMappings": self._show_devices(instance),
             "Operator": {"Managed": instance.operator is not None, "Principal": instance.operator},
             "Tags": self.tag_list(instance.tags),
+            "NetworkInterfaces": [],
+            "SecurityGroups": [],
+            "PrivateDnsName": "",
+            "PublicDnsName": "",
         }
         if instance.reason_code:
             code, message = instance.reason_code
@@ -164,10 +174,12 @@ class InstanceViews(Addresses):
             }
         if instance.state != "terminated":
             answer |= self._show_network(instance)
+        elif self.settings.terminated_in_subnet:
+            answer |= {"SubnetId": instance.subnet_id, "VpcId": instance.vpc_id}
         return answer
 
     def _show_network(self, instance: Instance) -> Result:
-        """What a terminated instance no longer shows."""
+        """What a terminated instance no longer shows: its lists are empty, its names "", the rest is absent."""
         primary = self._primary(instance)[0]
         shown = self.show_association(primary, primary.ips[0])
         options = {
@@ -180,8 +192,7 @@ class InstanceViews(Addresses):
             "VpcId": instance.vpc_id,
             "SubnetId": instance.subnet_id,
             "PrivateIpAddress": primary.ips[0],
-            "PrivateDnsName": f"ip-{primary.ips[0].replace('.', '-')}.ec2.internal",
-            "PublicDnsName": "",
+            "PrivateDnsName": private_dns(primary.ips[0]),
             "SourceDestCheck": primary.source_dest_check,
             "SecurityGroups": self.show_groups(primary),
             "PrivateDnsNameOptions": options,
@@ -189,7 +200,7 @@ class InstanceViews(Addresses):
         }
         if shown:
             answer["PublicIpAddress"] = shown["PublicIp"]
-            answer["PublicDnsName"] = public_dns(shown["PublicIp"])
+            answer["PublicDnsName"] = shown["PublicDnsName"]
         if primary.ipv6:
             answer["Ipv6Address"] = primary.ipv6[0]
         return answer
@@ -208,10 +219,7 @@ class InstanceViews(Addresses):
             {**row, "Association": _public_face(row["Association"])} for row in full["PrivateIpAddresses"]
         ]
         assert eni.attachment is not None
-        answer["Attachment"] = {
-            **show_attachment(eni.attachment),
-            "AttachTime": self.date(eni.attachment.time),
-        }
+        answer["Attachment"] = self.show_attachment(eni.attachment)
         return answer
 
     def _show_devices(self, instance: Instance) -> list[Result]:
@@ -224,6 +232,7 @@ class InstanceViews(Addresses):
                     "Status": "attached",
                     "AttachTime": self.date(volume.created),
                     "DeleteOnTermination": volume.delete_on_termination,
+                    "EbsCardIndex": 0,
                 },
             }
             for volume in volumes

@@ -70,6 +70,7 @@ class Instances(Launches):
                     "IncorrectInstanceState",
                     f"The instance '{instance.id}' is not in a state from which it can be started.",
                 )
+            self._check_type_is_applied(instance)
             kind = self.instance_type(instance.instance_type)
             self.check_cards(kind, [(e.attachment.card, e) for e in self.interfaces_of(instance) if e.attachment])
         changes = []
@@ -97,7 +98,7 @@ class Instances(Launches):
             if instance.state not in ("running", "stopping", "stopped"):
                 raise EC2Error(
                     "IncorrectInstanceState",
-                    f"The instance '{instance.id}' is not in a state from which it can be stopped.",
+                    f"This instance '{instance.id}' is not in a state from which it can be stopped.",
                 )
             if p.get("Hibernate") and not instance.hibernation:
                 raise EC2Error(
@@ -121,9 +122,12 @@ class Instances(Launches):
 
     @operation
     def terminate_instances(self, p: Params) -> Result:
-        """EC2 docs: succeeds again and again; one protected instance saves all in its zone, no others."""
+        """EC2 docs: repeated calls succeed. One protected instance keeps all of its zone, but no others.
+
+        Stop protection protects from termination, too.
+        """
         instances = self._all(p)
-        protected = {instance.zone: instance for instance in instances if instance.no_termination}
+        protected = {each.zone: each for each in instances if each.no_termination or each.no_stop}
         changes = []
         for instance in instances:
             if instance.zone in protected:
@@ -142,9 +146,10 @@ class Instances(Launches):
             changes.append(_change(instance, before))
         if protected:
             first = next(iter(protected.values()))
+            attribute = "disableApiTermination" if first.no_termination else "disableApiStop"
             raise not_permitted(
-                f"The instance '{first.id}' may not be terminated. Modify its 'disableApiTermination' "
-                "instance attribute and try again."
+                f"The instance '{first.id}' may not be terminated. Modify its '{attribute}' instance attribute "
+                "and try again."
             )
         return {"TerminatingInstances": changes}
 
@@ -256,6 +261,11 @@ class Instances(Launches):
     def _change_type(self, instance: Instance, name: str) -> None:
         """A type with less room than what is attached is refused."""
         kind = self.instance_type(name)
+        if not kind.reachable:
+            raise EC2Error(
+                "InvalidInstanceAttributeValue",
+                f"Modifying the instance type from {instance.instance_type} to {name} is not allowed.",
+            )
         image = self.data.images.get(instance.image_id)
         if image and image.architecture not in kind.architectures:
             raise invalid_value(f"The type {name} does not match the architecture '{image.architecture}'.")
@@ -263,7 +273,18 @@ class Instances(Launches):
         self.check_cards(kind, [(e.attachment.card, e) for e in attached if e.attachment])
         for eni in attached:
             self.check_slots(kind, eni, "PrivateIpAddressLimitExceeded")
+        if name != instance.instance_type:
+            instance.type_before = (instance.instance_type, self.now + self.settings.type_change_delay)
         instance.instance_type = name
+
+    def _check_type_is_applied(self, instance: Instance) -> None:
+        """Others have met this right after ModifyInstanceAttribute, for up to a minute."""
+        before, until = instance.type_before or ("", 0.0)
+        if instance.type_before and self.now < until:
+            raise invalid_value(
+                f"Invalid value '{before}' for instanceType. LaunchPlan instance type does not match attribute "
+                f"value {instance.instance_type}"
+            )
 
     def _modify_volumes(self, instance: Instance, mappings: list[Params]) -> None:
         by_device = {self.data.volumes[each].device: self.data.volumes[each] for each in instance.volumes}

@@ -105,7 +105,7 @@ class InterfaceViews(PrivateIps):
         }
 
     def show_interface(self, eni: Interface) -> Result:
-        """DescribeNetworkInterfaces' row. The tags are under `TagSet`, unlike everybody else's."""
+        """DescribeNetworkInterfaces' row. The tags are under `TagSet`, which is there even without tags."""
         answer: Result = {
             "NetworkInterfaceId": eni.id,
             "SubnetId": eni.subnet_id,
@@ -120,13 +120,15 @@ class InterfaceViews(PrivateIps):
             "InterfaceType": eni.interface_type,
             "SourceDestCheck": eni.source_dest_check,
             "PrivateIpAddress": eni.ips[0] if eni.ips else None,
-            "PrivateDnsName": private_dns(eni.ips[0]) if eni.ips else None,
+            "PrivateDnsName": self._dns_of(eni, eni.ips[0]) if eni.ips else None,
             "PrivateIpAddresses": self.show_ips(eni),
             "Association": self.show_association(eni, eni.ips[0]) if eni.ips else None,
             "Groups": self.show_groups(eni),
+            "Ipv6Address": eni.ipv6[0] if eni.ipv6 else None,
             "Ipv6Addresses": self.show_ips6(eni),
-            "Ipv4Prefixes": self.shuffled({"Ipv4Prefix": each} for each in eni.prefixes4),
-            "Ipv6Prefixes": self.shuffled({"Ipv6Prefix": each} for each in eni.prefixes6),
+            "Ipv4Prefixes": self.shuffled({"Ipv4Prefix": each} for each in eni.prefixes4) or None,
+            "Ipv6Prefixes": self.shuffled({"Ipv6Prefix": each} for each in eni.prefixes6) or None,
+            "DenyAllIgwTraffic": True if eni.deny_igw else None,
             "Operator": {"Managed": eni.operator is not None, "Principal": eni.operator},
             "TagSet": self.tag_list(eni.tags),
         }
@@ -134,8 +136,7 @@ class InterfaceViews(PrivateIps):
             answer["ConnectionTrackingConfiguration"] = eni.connection_tracking
         if attachment := self.shown_attachment(eni):
             answer["Attachment"] = {
-                **show_attachment(attachment),
-                "AttachTime": self.date(attachment.time),
+                **self.show_attachment(attachment),
                 "InstanceId": attachment.instance_id,
                 "InstanceOwnerId": attachment.owner_id,
             }
@@ -146,11 +147,31 @@ class InterfaceViews(PrivateIps):
             {
                 "Primary": position == 0,
                 "PrivateIpAddress": address,
-                "PrivateDnsName": private_dns(address),
+                "PrivateDnsName": self._dns_of(eni, address),
                 "Association": self.show_association(eni, address),
             }
             for position, address in enumerate(eni.ips)
         )
+
+    def _dns_of(self, eni: Interface, address: str) -> str | None:
+        """EC2 docs: an interface has private DNS names where its VPC has DNS hostnames enabled."""
+        return private_dns(address) if self.data.vpcs[eni.vpc_id].dns_hostnames else None
+
+    def _public_dns_of(self, eni: Interface, address: str) -> str:
+        """A public address has a DNS name under the same condition; without one, the name is empty."""
+        return public_dns(address) if self.data.vpcs[eni.vpc_id].dns_hostnames else ""
+
+    def show_attachment(self, attachment: Attachment) -> Result:
+        """The attachment's own part of a row. A service's `ela-attach` shows neither its time nor its card."""
+        by_service = attachment.id.startswith("ela-attach-")
+        return {
+            "AttachmentId": attachment.id,
+            "DeviceIndex": attachment.device_index,
+            "NetworkCardIndex": None if by_service or attachment.without_card else attachment.card,
+            "DeleteOnTermination": attachment.delete_on_termination,
+            "Status": attachment.status,
+            "AttachTime": None if by_service else self.date(attachment.time),
+        }
 
     def show_ips6(self, eni: Interface) -> list[Result]:
         return self.shuffled(
@@ -170,13 +191,13 @@ class InterfaceViews(PrivateIps):
                 "AssociationId": elastic.association_id,
                 "IpOwnerId": self.settings.account_id,
                 "PublicIp": elastic.public_ip,
-                "PublicDnsName": public_dns(elastic.public_ip),
+                "PublicDnsName": self._public_dns_of(eni, elastic.public_ip),
             }
         if address == eni.ips[0] and eni.public_ip:
             return {
                 "IpOwnerId": "amazon",
                 "PublicIp": eni.public_ip,
-                "PublicDnsName": public_dns(eni.public_ip),
+                "PublicDnsName": self._public_dns_of(eni, eni.public_ip),
             }
         return None
 
@@ -194,16 +215,6 @@ class InterfaceViews(PrivateIps):
         if "Attribute" not in p:
             raise missing("Attribute")
         return {"NetworkInterfaceId": eni.id, **values[p["Attribute"]]}
-
-
-def show_attachment(attachment: Attachment) -> Result:
-    return {
-        "AttachmentId": attachment.id,
-        "DeviceIndex": attachment.device_index,
-        "NetworkCardIndex": attachment.card,
-        "DeleteOnTermination": attachment.delete_on_termination,
-        "Status": attachment.status,
-    }
 
 
 def private_dns(address: str) -> str:

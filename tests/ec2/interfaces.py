@@ -10,7 +10,8 @@ from .catalogue import InstanceType
 from .errors import EC2Error, bad_combination, invalid_value, managed_by_service, missing, not_permitted
 from .interface_views import InterfaceViews
 from .private_ips import AMOUNTS4, AMOUNTS6, one_of
-from .records import Address, Attachment, Instance, Interface, Params, Result, Subnet
+from .records import Address, Attachment, Instance, Interface, Params, Replay, Result, Subnet
+from .services import SERVICES
 from .state import operation
 
 EFA_TYPES = ("efa", "efa-only")
@@ -41,28 +42,45 @@ class Interfaces(InterfaceViews):
     @operation
     def create_network_interface(self, p: Params) -> Result:
         """EC2 docs: idempotent with a client token; SourceDestCheck and the like need a later Modify."""
-        if (ids := self.replay("CreateNetworkInterface", p)) is not None:
-            eni = self.data.interfaces.get(ids[0])
-            if eni is None:
-                # What AWS answers for a token whose interface was deleted since is not documented.
-                raise EC2Error(
-                    "InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{ids[0]}' does not exist"
-                )
-            return {"NetworkInterface": self.show_interface(eni), "ClientToken": p.get("ClientToken")}
+        if known := self.replay("CreateNetworkInterface", p):
+            return self._recreated(known)
         if p.get("TagSpecifications") and (p.get("Ipv4Prefixes") or p.get("Ipv6Prefixes")):
             # Terraform's AWS provider tags such an interface later, since EC2 has been seen to answer so.
             raise EC2Error("InternalError", "An internal error has occurred", 500)
         tags = self.tags_at_birth(p, "network-interface")["network-interface"]
         subnet = self.subnet(p["SubnetId"])
+        self._check_groups_exist(p.get("Groups", []))
         group_ids = self.groups_for(p.get("Groups"), subnet.vpc_id)
         eni = self.make_interface(p, subnet, group_ids, tags)
+        eni.requester_id = "AIDAIOSFODNN7EXAMPLE"
         if self.settings.eni_pending_delay > 0:
             eni.pending = True
             self.later(self.settings.eni_pending_delay, "eni_ready", eni.id)
-        self.keep_token("CreateNetworkInterface", p, [eni.id])
-        answer = self.show_interface(eni)
-        answer["Status"] = "pending"
-        return {"NetworkInterface": answer, "ClientToken": p.get("ClientToken")}
+        shown = self.show_interface(eni) | {"Status": "pending"}
+        answer = {"NetworkInterface": shown, "ClientToken": p.get("ClientToken")}
+        self.keep_token("CreateNetworkInterface", p, [eni.id], answer=answer)
+        return answer
+
+    def _recreated(self, known: Replay) -> Result:
+        """The answer to a known token. No source says what AWS answers once the interface is deleted."""
+        (interface_id,) = known.ids
+        if eni := self.data.interfaces.get(interface_id):
+            return {**known.answer, "NetworkInterface": self.show_interface(eni)}
+        if self.settings.replays_deleted:
+            return known.answer
+        raise EC2Error(
+            "InvalidNetworkInterfaceID.NotFound", f"The networkInterface ID '{interface_id}' does not exist"
+        )
+
+    def _check_groups_exist(self, group_ids: Sequence[str]) -> None:
+        """CreateNetworkInterface has a code of its own for a group that EC2 does not know."""
+        for group_id in group_ids:
+            self.check_id("sg", group_id)
+            group = self.data.groups.get(group_id)
+            if group is None or not self.visible(group):
+                raise EC2Error(
+                    "InvalidSecurityGroupID.NotFound", f"The securityGroup ID '{group_id}' does not exist"
+                )
 
     def on_eni_ready(self, interface_id: str, when: float) -> None:
         if eni := self.data.interfaces.get(interface_id):
@@ -395,7 +413,10 @@ class Interfaces(InterfaceViews):
             self.check_ip(subnet, address, holder_id or eni.id)
         fresh = [address for address in wanted if address not in eni.ips]
         if len(fresh) - len(moved) > subnet.free:
-            raise EC2Error("InsufficientFreeAddressesInSubnet", "The subnet does not have enough free addresses.")
+            raise EC2Error(
+                "InsufficientFreeAddressesInSubnet",
+                "The specified subnet does not have enough free addresses to satisfy the request.",
+            )
         fresh += self.free_ips(subnet, p.get("SecondaryPrivateIpAddressCount", 0), fresh)
         prefixes = self.wanted_prefixes(p, subnet, 4)
         if instance := self._holder(eni):
@@ -416,7 +437,7 @@ class Interfaces(InterfaceViews):
     def _movable(self, address: str, holder_id: str, p: Params) -> Interface:
         holder = self.data.interfaces[holder_id]
         if not p.get("AllowReassignment"):
-            raise EC2Error("Resource.AlreadyAssigned", f"[{address}] assigned, but move is not allowed.")
+            raise invalid_value(f"[{address}] assigned, but move is not allowed.")
         if address == holder.ips[0]:
             raise invalid_value(f"The primary address {address} of '{holder.id}' cannot be moved")
         if holder.requester_managed:
@@ -511,24 +532,36 @@ class Interfaces(InterfaceViews):
     def add_service_interface(
         self,
         subnet_id: str,
+        service: str = "elb",
         *,
-        description: str = "ELB app/lb",
+        description: str | None = None,
         attached: bool = True,
         group_ids: Sequence[str] = (),
     ) -> str:
-        """The id of an interface that another AWS service made and manages."""
+        """The id of an interface that an AWS service made; `services.SERVICES` names the services."""
+        made_by = SERVICES[service]
         with self.lock:
             subnet = self.data.subnets[subnet_id]
             groups = self.groups_for(group_ids, subnet.vpc_id)
-            eni = self.make_interface({"Description": description}, subnet, groups, {})
+            eni = self.make_interface({"Description": description or made_by.description}, subnet, groups, {})
             eni.visible_at = self.now
-            eni.requester_managed = True
-            eni.requester_id = "amazon-elb"
+            eni.interface_type = made_by.interface_type
+            eni.requester_managed = made_by.requester_managed
+            eni.requester_id = made_by.requester_id
             if attached:
-                attachment_id = self.new_id("eni-attach").replace("eni-attach", "ela-attach")
-                eni.attachment = Attachment(attachment_id, None, 1, 0, False, "attached", self.now, "amazon-elb")
+                owner = made_by.attachment_owner or self.settings.account_id
+                attachment_id = self.new_id(made_by.attachment_prefix)
+                eni.attachment = Attachment(attachment_id, None, 1, 0, False, "attached", self.now, owner)
             self._remember()
             return eni.id
+
+    def forget_card(self, interface_id: str) -> None:
+        """Makes an attachment one of the time before network cards, which shows no NetworkCardIndex."""
+        with self.lock:
+            attachment = self.data.interfaces[interface_id].attachment
+            assert attachment is not None
+            attachment.without_card = True
+            self._remember()
 
 
 def _card(eni: Interface) -> int:

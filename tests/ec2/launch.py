@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ ONLY_NEW = (
     "AssociatePublicIpAddress",
     "InterfaceType",
 )
+IMDS_TAG_KEY = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
 LAUNCH_TAGS = ("instance", "volume", "network-interface", "spot-instances-request")
 
 
@@ -55,8 +57,8 @@ class Launches(InstanceViews):
         placement = {name: value for name, value in p.get("Placement", {}).items() if value != ""}
         p = {**p, "Placement": placement}
         zone = self._explicit_zone(p)
-        if (ids := self.replay("RunInstances", p, zone)) is not None:
-            return self._replayed(ids)
+        if known := self.replay("RunInstances", p, zone):
+            return self._replayed(known.ids)
         low, high = p["MinCount"], p["MaxCount"]
         if low < 1 or high < low:
             raise invalid_value(f"Invalid value '{high}' for maxCount. It must be at least minCount {low}")
@@ -72,7 +74,14 @@ class Launches(InstanceViews):
         reservation = self.new_id("r")
         launched = [self._launch(p, kind, places, tags, reservation, index) for index in range(count)]
         self.keep_token("RunInstances", p, [instance.id for instance in launched], zone)
-        return self._show_reservation(reservation, launched)
+        return self._just_launched(self._show_reservation(reservation, launched))
+
+    @staticmethod
+    def _just_launched(reservation: Result) -> Result:
+        """RunInstances shows a pending StateReason and no volume yet, which no later answer does."""
+        for shown in reservation["Instances"]:
+            shown |= {"StateReason": {"Code": "pending", "Message": "pending"}, "BlockDeviceMappings": []}
+        return reservation
 
     def _check_room(self, places: list[_Place], count: int) -> None:
         """A launch is all or nothing: every address it needs must be there before the first is taken."""
@@ -140,12 +149,14 @@ class Launches(InstanceViews):
         return kind
 
     def _profile(self, asked: dict[str, str]) -> str | None:
-        """The profile's name. EC2 docs: a profile made a moment ago may still be unknown here."""
+        """The profile's name. EC2 docs: EC2 may not know a new profile, or its role, for a moment."""
         if not asked:
             return None
         for name, arn in self.data.profiles.items():
             known = self.data.profiles_since.get(name, 0.0) <= self.now
             if known and (asked.get("Name") == name or asked.get("Arn") == arn):
+                if self.now < self.data.roles_since.get(name, 0.0):
+                    raise invalid_value(f'IAM Instance Profile "{arn}" has no associated IAM Roles')
                 return name
         field = "arn" if "Arn" in asked else "name"
         raise invalid_value(
@@ -177,7 +188,7 @@ class Launches(InstanceViews):
         else:
             subnet = self._default_subnet(p.get("Placement", {}).get("AvailabilityZone"))
         names = [self._named({"GroupName": name}).id for name in p.get("SecurityGroups", [])]
-        group_ids = self.groups_for([*p.get("SecurityGroupIds", []), *names], subnet.vpc_id)
+        group_ids = self.groups_for([*p.get("SecurityGroupIds", []), *names], subnet.vpc_id, subnet.id)
         spec: Params = {
             key: p[key] for key in ("PrivateIpAddress", "Ipv6AddressCount", "Ipv6Addresses") if key in p
         }
@@ -203,7 +214,7 @@ class Launches(InstanceViews):
                 )
             zone = p.get("Placement", {}).get("AvailabilityZone")
             subnet = self.subnet(spec["SubnetId"]) if "SubnetId" in spec else self._default_subnet(zone)
-            group_ids = self.groups_for(spec.get("Groups"), subnet.vpc_id)
+            group_ids = self.groups_for(spec.get("Groups"), subnet.vpc_id, subnet.id)
             keep = not spec.get("DeleteOnTermination", True)
             return _Place(index, card, keep, None, subnet, group_ids, spec)
         for name in ONLY_NEW:
@@ -370,9 +381,9 @@ def check_user_data(text: str) -> None:
 
 
 def check_imds_tags(tags: dict[str, str]) -> None:
-    """EC2 docs: tags that the metadata service shows may not have spaces or slashes in their keys."""
+    """EC2 docs: keys of tags that the metadata service shows have ASCII letters, digits and a few other signs."""
     for key in tags:
-        if " " in key or "/" in key or key in (".", "..", "_index"):
+        if not IMDS_TAG_KEY.fullmatch(key) or key in (".", "..", "_index"):
             raise invalid_value(
                 f"'{key}' is not a valid tag key. Tag keys must match pattern "
                 "([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name ('.', '..', '_index')"

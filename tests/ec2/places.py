@@ -128,10 +128,11 @@ class Places(State):
             "OwnerId": self.settings.account_id,
             "CidrBlockAssociationSet": [
                 {
-                    "AssociationId": vpc.id.replace("vpc-", "vpc-cidr-assoc-"),
-                    "CidrBlock": vpc.cidr,
-                    "CidrBlockState": {"State": "associated"},
+                    "AssociationId": vpc.id.replace("vpc-", f"vpc-cidr-assoc-{position or ''}"),
+                    "CidrBlock": cidr,
+                    "CidrBlockState": {"State": state},
                 }
+                for position, (cidr, state) in enumerate([(vpc.cidr, "associated"), *vpc.other_cidrs.items()])
             ],
             "Tags": self.tag_list(vpc.tags),
         }
@@ -140,7 +141,7 @@ class Places(State):
                 {
                     "AssociationId": vpc.id.replace("vpc-", "vpc-cidr-assoc-6"),
                     "Ipv6CidrBlock": vpc.ipv6_cidr,
-                    "Ipv6CidrBlockState": {"State": "associated"},
+                    "Ipv6CidrBlockState": {"State": vpc.ipv6_state},
                     "NetworkBorderGroup": self.settings.region,
                     "Ipv6Pool": "Amazon",
                 }
@@ -182,6 +183,8 @@ class Places(State):
             "AssignIpv6AddressOnCreation": subnet.assign_ipv6,
             "EnableDns64": False,
             "Ipv6Native": False,
+            "Ipv6CidrBlockAssociationSet": [],
+            "BlockPublicAccessStates": {"InternetGatewayBlockMode": "off"},
             "OwnerId": account,
             "PrivateDnsNameOptionsOnLaunch": {
                 "HostnameType": "ip-name",
@@ -588,12 +591,13 @@ class Places(State):
         with self.lock:
             self.data.key_pairs.add(name)
 
-    def add_instance_profile(self, name: str, delay: float = 0.0) -> str:
-        """The ARN of a new instance profile; EC2 hears of it only after `delay`."""
+    def add_instance_profile(self, name: str, delay: float = 0.0, *, role_delay: float = 0.0) -> str:
+        """The ARN of a new instance profile. EC2 knows it after `delay`, and its role after `role_delay`."""
         with self.lock:
             arn = f"arn:aws:iam::{self.settings.account_id}:instance-profile/{name}"
             self.data.profiles[name] = arn
             self.data.profiles_since[name] = self.now + delay
+            self.data.roles_since[name] = self.now + role_delay
             return arn
 
     def set_parameter(self, name: str, value: str) -> None:

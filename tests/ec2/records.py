@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
@@ -67,8 +66,14 @@ class Settings:
     """Reverse DNS is taken only for names with an A record for the address."""
     border_groups: tuple[str, ...] = ()
     """Network border groups besides the Region: Local Zones and the like."""
+    type_change_delay: float = 0.0
+    """StartInstances refuses an instance for so long after a change of its type."""
     terminated_retention: float = 3600.0
     """A terminated instance stays listed for so long."""
+    replays_deleted: bool = False
+    """CreateNetworkInterface repeats its old answer for the token of a deleted interface, instead of NotFound."""
+    terminated_in_subnet: bool = False
+    """A terminated instance still shows its subnet and VPC. EC2 mostly does not."""
     page_cap: int | None = None
     """A page never holds more than this, whatever MaxResults asks for."""
     ragged_pages: bool = False
@@ -98,6 +103,9 @@ class Vpc(Resource):
     cidr: str
     is_default: bool = False
     ipv6_cidr: str | None = None
+    ipv6_state: str = "associated"
+    other_cidrs: dict[str, str] = field(default_factory=dict)
+    """Further IPv4 blocks and their states. EC2 lists a block as `disassociated` for long after its end."""
     dns_support: bool = True
     dns_hostnames: bool = True
 
@@ -174,6 +182,8 @@ class Attachment:
     status: Literal["attaching", "attached", "detaching", "detached"]
     time: float
     owner_id: str
+    without_card: bool = False
+    """Made before EC2 had network cards: NetworkCardIndex is not shown."""
 
 
 @dataclass
@@ -287,6 +297,8 @@ class Instance(Resource):
     auto_recovery: str = "default"
     dns_options: dict[str, Any] = field(default_factory=dict)
     operator: str | None = None
+    type_before: tuple[str, float] | None = None
+    """The type before the last change, and until when StartInstances still takes it for the type."""
 
 
 @dataclass
@@ -308,14 +320,8 @@ class Replay:
 
     fingerprint: str
     ids: list[str]
-
-
-@dataclass
-class Listing:
-    """The rest of a listing that a NextToken stands for."""
-
-    action: str
-    ids: deque[str]
+    answer: Result = field(default_factory=dict)
+    """The first answer, where it may have to be repeated after the resource is gone."""
 
 
 @dataclass
@@ -349,11 +355,13 @@ class Data:
     """Instance profiles: name to ARN."""
     profiles_since: dict[str, float] = field(default_factory=dict)
     """From when on EC2 knows a profile that IAM has."""
+    roles_since: dict[str, float] = field(default_factory=dict)
+    """From when on EC2 knows that a profile has a role."""
     parameters: dict[str, str] = field(default_factory=dict)
     prefix_lists: dict[str, int] = field(default_factory=dict)
     """Prefix list id to how many rules it counts as."""
     aws_lists: set[str] = field(default_factory=set)
-    """Prefix lists that AWS manages; of those nobody is told how many rules they count as."""
+    """Prefix lists that AWS manages; EC2 shows neither MaxEntries nor Version of them."""
     pools: dict[str, list[str]] = field(default_factory=dict)
     """Public IPv4 pools brought by the account, and their free addresses."""
     released: list[str] = field(default_factory=list)

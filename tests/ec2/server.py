@@ -24,7 +24,7 @@ from .trail import lookup_events
 from .world import World
 
 STRANGER = "AKIAI44QH8DHBEXAMPLE"
-"""The access key of whoever uses a client that `EC2Server.client` made."""
+"""The access key of the clients that `EC2Server.client` makes."""
 
 
 @functools.cache
@@ -114,7 +114,7 @@ class EC2Server:
         self.faults = Faults(self.world)
         self.calls: list[Call] = []
         self.policies: dict[str, Policy] = {}
-        """What IAM allows, by access key; whoever has no policy may do everything."""
+        """What IAM allows, by access key; a key without a policy may do everything."""
         self.people = {STRANGER: "alice"}
         """Names of users by access key, for CloudTrail."""
         self.crashes: list[BaseException] = []

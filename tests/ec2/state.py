@@ -47,6 +47,8 @@ class Kind:
     records: str
     code: str
     message: str
+    malformed: tuple[str, str] | None = None
+    """Code and message for a misspelled id, where they do not follow from `code`."""
 
 
 KINDS: dict[str, Kind] = {
@@ -57,7 +59,13 @@ KINDS: dict[str, Kind] = {
         "InvalidNetworkInterfaceID",
         "The networkInterface ID '{}' does not exist",
     ),
-    "sg": Kind("security-group", "groups", "InvalidGroup", "The security group '{}' does not exist"),
+    "sg": Kind(
+        "security-group",
+        "groups",
+        "InvalidGroup",
+        "The security group '{}' does not exist",
+        ("InvalidGroupId.Malformed", "The security group ID '{}' is malformed"),
+    ),
     "sgr": Kind(
         "security-group-rule",
         "rules",
@@ -208,12 +216,19 @@ class State:
     def lookup(self, prefix: str, records: dict[str, R], resource_id: str) -> R:
         """The record with this id, or the NotFound or Malformed of its kind."""
         kind = KINDS[prefix]
-        if not re.fullmatch(rf"{prefix}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", resource_id):
-            raise EC2Error(f"{kind.code}.Malformed", f'Invalid id: "{resource_id}"')
+        self.check_id(prefix, resource_id)
         record = records.get(resource_id)
         if record is None or not self.visible(record):
             raise EC2Error(f"{kind.code}.NotFound", kind.message.format(resource_id))
         return record
+
+    @staticmethod
+    def check_id(prefix: str, resource_id: str) -> None:
+        """Raises the Malformed of its kind for an id that no resource can have."""
+        kind = KINDS[prefix]
+        if not re.fullmatch(rf"{prefix}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", resource_id):
+            code, message = kind.malformed or (f"{kind.code}.Malformed", 'Invalid id: "{}"')
+            raise EC2Error(code, message.format(resource_id))
 
     def listed(self, prefix: str, records: dict[str, R], ids: Sequence[str] | None) -> list[R]:
         """EC2 docs: a list of ids is an assertion; one unknown id fails the whole call."""
@@ -273,7 +288,7 @@ class State:
 
     # -- tokens --------------------------------------------------------------------------------------
 
-    def replay(self, action: str, p: Params, zone: str | None = None) -> list[str] | None:
+    def replay(self, action: str, p: Params, zone: str | None = None) -> Replay | None:
         """What this token made before, if it did.
 
         EC2 docs: same token and same parameters, same answer; other parameters fail.
@@ -291,11 +306,13 @@ class State:
                 "IdempotentParameterMismatch",
                 f"The token '{token}' was used before with different parameters.",
             )
-        return known.ids
+        return known
 
-    def keep_token(self, action: str, p: Params, ids: list[str], zone: str | None = None) -> None:
+    def keep_token(
+        self, action: str, p: Params, ids: list[str], zone: str | None = None, answer: Result | None = None
+    ) -> None:
         if token := p.get("ClientToken"):
-            self.data.replays[(action, token, zone)] = Replay(_fingerprint(p), ids)
+            self.data.replays[(action, token, zone)] = Replay(_fingerprint(p), ids, answer or {})
 
     # -- tags ----------------------------------------------------------------------------------------
 

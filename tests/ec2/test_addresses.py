@@ -33,7 +33,7 @@ def test_each_call_allocates_one_more_up_to_the_quota(lab: Lab) -> None:
 
 
 def test_addresses_of_own_pools_do_not_count(lab: Lab) -> None:
-    """EC2 docs: BYOIP addresses come from their pool, in order of nobody's choosing, and outside the quota."""
+    """EC2 docs: BYOIP addresses come from their pool, in an order that no call can choose, outside the quota."""
     pool = lab.world.add_pool("192.0.2.1")
     for _ in range(5):
         lab.eip()
@@ -57,16 +57,30 @@ def test_a_released_address_can_be_asked_for_again(lab: Lab) -> None:
     assert second != first
     assert public_ip(lab, second) == ip
     assert "Tags" not in lab.show_address(second)
-    with refused("InvalidAddress.NotFound"):
+    with refused("InvalidAddress.NotFound", "'192.0.2.7' does not exist or is not available"):
         lab.eip(Address="192.0.2.7")
 
 
 def test_an_address_of_an_own_pool_can_be_asked_for(lab: Lab) -> None:
-    """EC2 docs: `Address` takes one of a pool of one's own, too, with or without the pool's name."""
+    """EC2 docs: `Address` may be of the account's own pool. Observed on AWS: no call may name both."""
     pool = lab.world.add_pool("192.0.2.1", "192.0.2.2")
     address = lab.eip(Address="192.0.2.2")
     assert lab.show_address(address)["PublicIpv4Pool"] == pool
-    assert public_ip(lab, lab.eip(Address="192.0.2.1", PublicIpv4Pool=pool)) == "192.0.2.1"
+    for named in (pool, "amazon"):
+        with refused("InvalidParameterCombination", "PublicIpv4Pool cannot be used with the parameter Address"):
+            lab.eip(Address="192.0.2.1", PublicIpv4Pool=named)
+    assert public_ip(lab, lab.eip(Address="192.0.2.1")) == "192.0.2.1"
+    with refused("InvalidParameterValue", "invalid value for parameter pool: mine"):
+        lab.eip(PublicIpv4Pool="mine")
+
+
+def test_an_address_in_a_vpc_is_named_by_its_allocation(lab: Lab) -> None:
+    """Observed on AWS: PublicIp instead of AllocationId is refused by both calls, each with its own code."""
+    eni, address = lab.eni(), public_ip(lab, lab.eip())
+    with refused("InvalidParameterCombination", "You must specify an allocation id when mapping an address"):
+        lab.ec2.associate_address(PublicIp=address, NetworkInterfaceId=eni)
+    with refused("InvalidParameterValue", "You must specify an allocation id when releasing"):
+        lab.ec2.release_address(PublicIp=address)
 
 
 def test_addresses_stay_in_their_border_group() -> None:
@@ -292,9 +306,10 @@ def test_a_locked_address_stays(lab: Lab) -> None:
         lab.ec2.release_address(AllocationId=address)
 
 
-def test_a_nat_gateway_keeps_its_address(lab: Lab) -> None:
+@pytest.mark.parametrize("service", ["nat_gateway", "network_load_balancer", "ecs"])
+def test_a_service_keeps_its_address(lab: Lab, service: str) -> None:
     """EC2: an address on an interface that a service manages is neither moved nor taken off: AuthFailure."""
-    address, nat = lab.eip(), lab.world.add_service_interface(lab.subnet(), description="NAT gateway")
+    address, nat = lab.eip(), lab.world.add_service_interface(lab.subnet(), service)
     lab.world.hand_over(address, nat)
     shown = lab.show_address(address)
     assert (shown["NetworkInterfaceId"], "InstanceId" in shown) == (nat, False)

@@ -232,6 +232,21 @@ def test_a_token_makes_create_idempotent(lab: Lab) -> None:
         lab.eni(ClientToken="x" * 65)
 
 
+def test_the_token_of_a_deleted_interface() -> None:
+    """No source says what EC2 answers, so both can be had: NotFound, and the answer of the first call."""
+    with Lab() as lab:
+        eni = lab.eni(ClientToken="once")
+        lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+        with refused("InvalidNetworkInterfaceID.NotFound", eni):
+            lab.eni(ClientToken="once")
+    with Lab(Settings(replays_deleted=True)) as lab:
+        first = lab.ec2.create_network_interface(SubnetId=lab.subnet(), ClientToken="once")["NetworkInterface"]
+        lab.ec2.delete_network_interface(NetworkInterfaceId=first["NetworkInterfaceId"])
+        again = lab.ec2.create_network_interface(SubnetId=lab.subnet(), ClientToken="once")["NetworkInterface"]
+        assert again == first
+        assert lab.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+
+
 def test_new_resources_are_invisible_for_a_while_but_not_to_their_token() -> None:
     """EC2 docs, eventual consistency: a new id is unknown for a while; a replay of its token answers."""
     with Lab(Settings(visibility_delay=2.0)) as lab:
@@ -249,7 +264,7 @@ def test_new_resources_are_invisible_for_a_while_but_not_to_their_token() -> Non
         address, group = lab.eip(), lab.group()
         with refused("InvalidAllocationID.NotFound"):
             lab.show_address(address)
-        with refused("InvalidGroup.NotFound"):
+        with refused("InvalidSecurityGroupID.NotFound"):
             lab.eni(Groups=[group])
         with refused("InvalidGroup.Duplicate"):
             lab.group()
@@ -308,19 +323,22 @@ def test_tags_of_unknown_resources_and_wrong_types(lab: Lab) -> None:
         lab.ec2.create_tags(Resources=["something"], Tags=[tag("a")])
     with refused("InvalidParameterValue", "instance"):
         lab.eni(TagSpecifications=[{"ResourceType": "instance", "Tags": [tag("a")]}])
-    assert "TagSet" not in lab.show_eni(eni)
+    assert lab.show_eni(eni)["TagSet"] == []
+    with refused("MissingParameter", "resourceIdSet"):
+        lab.ec2.create_tags(Resources=[], Tags=[tag("a")])
 
 
-def test_instance_tags_in_metadata_may_not_have_slashes(lab: Lab) -> None:
-    """EC2 docs: with tags in the metadata service, keys may have neither spaces nor slashes."""
+def test_instance_tags_in_metadata_have_plain_keys(lab: Lab) -> None:
+    """EC2 docs: with tags in the metadata service, keys have letters, digits and `+ - = . , _ : @` only."""
     options = {"InstanceMetadataTags": "enabled"}
     spec = [{"ResourceType": "instance", "Tags": [tag("a/b")]}]
     with refused("InvalidParameterValue", "a/b"):
         lab.instance(MetadataOptions=options, TagSpecifications=spec)
     instance = lab.instance(MetadataOptions=options)
-    with refused("InvalidParameterValue", "a b"):
-        lab.ec2.create_tags(Resources=[instance], Tags=[tag("a b")])
-    lab.ec2.create_tags(Resources=[instance], Tags=[tag("a:b")])
+    for key in ("a b", "a(b)", "ä"):
+        with refused("InvalidParameterValue", f"'{key}' is not a valid tag key"):
+            lab.ec2.create_tags(Resources=[instance], Tags=[tag(key)])
+    lab.ec2.create_tags(Resources=[instance], Tags=[tag("a:b"), tag("A+-=.,_@1")])
 
 
 def test_account_attributes_show_the_quotas() -> None:
@@ -355,6 +373,22 @@ def test_the_first_day(lab: Lab) -> None:
     assert len(images) == 2
     assert max(images, key=lambda image: image["CreationDate"])["ImageId"] == lab.image
     assert lab.ec2.describe_images(Owners=["self"])["Images"] == []
+
+
+def test_blocks_of_a_vpc_have_states(lab: Lab) -> None:
+    """Observed on AWS: a VPC still lists the CIDR blocks that were disassociated, and those on their way."""
+    others = {"10.1.0.0/16": "disassociated", "10.2.0.0/16": "associating"}
+    vpc = lab.world.add_vpc("10.0.0.0/16", other_cidrs=others, ipv6_cidr="2001:db8::/56", ipv6_state="associating")
+    shown = lab.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]
+    blocks = shown["CidrBlockAssociationSet"]
+    assert {each["CidrBlock"]: each["CidrBlockState"]["State"] for each in blocks} == {
+        "10.0.0.0/16": "associated",
+        **others,
+    }
+    assert len({each["AssociationId"] for each in blocks}) == 3
+    assert shown["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlockState"] == {"State": "associating"}
+    subnet = lab.ec2.describe_subnets(SubnetIds=[lab.subnet()])["Subnets"][0]
+    assert subnet["Ipv6CidrBlockAssociationSet"] == []
 
 
 @pytest.mark.parametrize(

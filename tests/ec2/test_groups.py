@@ -22,6 +22,11 @@ def tcp(port: int, *cidrs: str, **more: Any) -> dict[str, Any]:
     return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ranges, **more}
 
 
+def in_full(permission: dict[str, Any]) -> dict[str, Any]:
+    """A permission as EC2 shows it, with all four lists of sources."""
+    return {"IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [], "UserIdGroupPairs": [], **permission}
+
+
 def allow(lab: Lab, group: str, *permissions: dict[str, Any]) -> list[dict[str, Any]]:
     answer = lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=list(permissions))
     return list(answer["SecurityGroupRules"])
@@ -64,7 +69,8 @@ def test_a_new_group_lets_everything_out_and_nothing_in(lab: Lab) -> None:
     """EC2 docs: a new group has one egress rule that allows all traffic, and no ingress rule."""
     shown = lab.show_group(lab.group())
     assert shown["IpPermissions"] == []
-    assert shown["IpPermissionsEgress"] == [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": ANYWHERE}]}]
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": ANYWHERE}]}
+    assert shown["IpPermissionsEgress"] == [in_full(everything)]
     assert shown["VpcId"] == lab.vpc
 
 
@@ -164,7 +170,7 @@ def test_rules_are_kept_in_normal_form(lab: Lab, asked: dict[str, Any], shown: d
     """EC2 docs: host bits are cleared, protocols get names, ports go where the protocol has none."""
     group = lab.group()
     allow(lab, group, asked)
-    assert ingress(lab, group) == [shown]
+    assert ingress(lab, group) == [in_full(shown)]
     with refused("InvalidPermission.Duplicate"):
         allow(lab, group, shown)
 
@@ -285,7 +291,7 @@ def test_revoking_an_absent_rule_in_the_default_vpc(lab: Lab) -> None:
     answer = lab.ec2.revoke_security_group_ingress(
         GroupId=group, IpPermissions=[tcp(80, ANYWHERE), tcp(81, ANYWHERE)]
     )
-    assert answer["UnknownIpPermissions"] == [tcp(81, ANYWHERE)]
+    assert answer["UnknownIpPermissions"] == [in_full(tcp(81, ANYWHERE))]
     assert ingress(lab, group) == []
 
 
@@ -333,6 +339,49 @@ def test_rules_can_be_modified_in_place(lab: Lab) -> None:
     modify("192.168.0.0/24")
     cidrs = {row["CidrIp"] for row in ingress(lab, group)[0]["IpRanges"]}
     assert cidrs == {"192.168.0.0/24", "10.0.0.0/16"}
+
+
+def test_a_modified_rule_needs_its_protocol(lab: Lab) -> None:
+    """Observed on AWS: InvalidParameterValue about the protocol 'null', not MissingParameter."""
+    group = lab.group()
+    rule = allow(lab, group, tcp(80, ANYWHERE))[0]["SecurityGroupRuleId"]
+    updates = [{"SecurityGroupRuleId": rule, "SecurityGroupRule": {"CidrIpv4": "10.0.0.0/8"}}]
+    with refused("InvalidParameterValue", "Invalid value 'null' for protocol. VPC security group rules must"):
+        lab.ec2.modify_security_group_rules(GroupId=group, SecurityGroupRules=updates)
+
+
+def test_misspelled_group_ids(lab: Lab) -> None:
+    """Observed on AWS: InvalidGroupId.Malformed, for rules even where the id is only the value of a filter."""
+    filters = [{"Name": "group-id", "Values": ["foobar"]}]
+    with refused("InvalidGroupId.Malformed", "The security group ID 'foobar' is malformed"):
+        lab.ec2.describe_security_group_rules(Filters=filters)
+    with refused("InvalidGroupId.Malformed"):
+        lab.ec2.revoke_security_group_ingress(GroupId="foobar", IpPermissions=[tcp(80, ANYWHERE)])
+    assert lab.ec2.describe_security_groups(Filters=filters)["SecurityGroups"] == []
+
+
+def test_a_revocation_must_name_rules(lab: Lab) -> None:
+    """Observed on AWS: MissingParameter with a sentence of its own."""
+    with refused("MissingParameter", "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided."):
+        lab.ec2.revoke_security_group_ingress(GroupId=lab.group())
+
+
+def test_a_group_of_an_ipv6_vpc_lets_ipv6_out_too(lab: Lab) -> None:
+    """Observed on AWS: `::/0` is in the egress of a new group even while the IPv6 block is still associating."""
+    vpc = lab.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56", ipv6_state="associating")
+    egress = lab.show_group(lab.group(VpcId=vpc))["IpPermissionsEgress"]
+    sources = {"IpRanges": [{"CidrIp": ANYWHERE}], "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}
+    assert egress == [in_full({"IpProtocol": "-1", **sources})]
+
+
+def test_prefix_lists_of_aws_hide_their_size(lab: Lab) -> None:
+    """Observed on AWS: only the account's own lists show MaxEntries and Version; both kinds show empty Tags."""
+    mine, theirs = lab.world.add_prefix_list(7), lab.world.add_prefix_list(by_aws=True)
+    rows = {row["PrefixListId"]: row for row in lab.ec2.describe_managed_prefix_lists()["PrefixLists"]}
+    assert (rows[mine]["MaxEntries"], rows[mine]["Version"], rows[mine]["Tags"]) == (7, 1, [])
+    assert rows[theirs]["PrefixListArn"] == f"arn:aws:ec2:us-east-1:aws:prefix-list/{theirs}"
+    assert rows[theirs]["Tags"] == []
+    assert not {"MaxEntries", "Version"} & set(rows[theirs])
 
 
 def test_rules_have_tags(lab: Lab) -> None:

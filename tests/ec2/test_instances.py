@@ -55,6 +55,22 @@ def test_a_launch_takes_time_and_shows_everything() -> None:
         assert lab.state(instance) == "running"
 
 
+def test_the_answer_to_a_launch(lab: Lab) -> None:
+    """Observed on AWS: interfaces are in-use and attaching, StateReason is pending, no volume is mapped."""
+    params = {"ImageId": lab.image, "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
+    answer = lab.ec2.run_instances(**params)
+    assert answer["Groups"] == []
+    instance = answer["Instances"][0]
+    assert instance["StateReason"] == {"Code": "pending", "Message": "pending"}
+    assert instance["BlockDeviceMappings"] == []
+    made = instance["NetworkInterfaces"][0]
+    assert (made["Status"], made["Attachment"]["Status"]) == ("in-use", "attaching")
+    assert made["Attachment"]["DeleteOnTermination"] is True
+    shown = lab.show_instance(instance["InstanceId"])
+    assert "StateReason" not in shown
+    assert len(shown["BlockDeviceMappings"]) == 1
+
+
 @pytest.mark.parametrize(
     ("params", "code", "words"),
     [
@@ -304,6 +320,39 @@ def test_a_new_profile_is_unknown_for_a_while(lab: Lab) -> None:
     lab.instance(IamInstanceProfile={"Name": "fresh"})
 
 
+def test_a_new_profile_has_no_role_for_a_while(lab: Lab) -> None:
+    """Observed on AWS: RunInstances knows the profile before it knows the profile's role."""
+    arn = lab.world.add_instance_profile("new", role_delay=10)
+    with refused("InvalidParameterValue", f'IAM Instance Profile "{arn}" has no associated IAM Roles'):
+        lab.instance(IamInstanceProfile={"Name": "new"})
+    lab.clock.advance(10)
+    lab.instance(IamInstanceProfile={"Name": "new"})
+
+
+def test_what_a_terminated_instance_shows(lab: Lab) -> None:
+    """Observed on AWS: empty lists and names; no subnet, VPC or address; its tags and reason stay."""
+    instance = lab.instance(lab.eni(), TagSpecifications=tagged(Name="web"))
+    lab.ec2.terminate_instances(InstanceIds=[instance])
+    shown = lab.show_instance(instance)
+    for name in ("NetworkInterfaces", "SecurityGroups", "BlockDeviceMappings", "ProductCodes"):
+        assert shown[name] == []
+    assert (shown["PrivateDnsName"], shown["PublicDnsName"]) == ("", "")
+    assert not {"SubnetId", "VpcId", "PrivateIpAddress", "SourceDestCheck", "PrivateDnsNameOptions"} & set(shown)
+    assert shown["Tags"] == [{"Key": "Name", "Value": "web"}]
+    assert shown["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+
+
+def test_a_terminated_instance_is_neither_started_nor_stopped(lab: Lab) -> None:
+    """Observed on AWS: IncorrectInstanceState, in words that differ between the two calls."""
+    instance = lab.instance()
+    lab.ec2.terminate_instances(InstanceIds=[instance])
+    words = f"instance '{instance}' is not in a state from which it can be"
+    with refused("IncorrectInstanceState", f"The {words} started."):
+        lab.ec2.start_instances(InstanceIds=[instance])
+    with refused("IncorrectInstanceState", f"This {words} stopped."):
+        lab.ec2.stop_instances(InstanceIds=[instance])
+
+
 def test_termination_and_the_interfaces() -> None:
     """EC2 docs: interfaces are in use while shutting down; then some go and some stay, as their flags say."""
     with Lab(Settings(terminate_delay=10)) as lab:
@@ -378,11 +427,14 @@ def test_one_unknown_id_terminates_nothing(lab: Lab) -> None:
 
 
 def test_stop_protection(lab: Lab) -> None:
-    """EC2 docs: DisableApiStop makes StopInstances OperationNotPermitted."""
+    """EC2 docs: DisableApiStop makes StopInstances and TerminateInstances OperationNotPermitted."""
     instance = lab.instance(DisableApiStop=True)
     assert lab.state(instance) == "running"
-    with refused("OperationNotPermitted", "disableApiStop"):
+    with refused("OperationNotPermitted", "may not be stopped. Modify its 'disableApiStop'"):
         lab.ec2.stop_instances(InstanceIds=[instance])
+    with refused("OperationNotPermitted", "may not be terminated. Modify its 'disableApiStop'"):
+        lab.ec2.terminate_instances(InstanceIds=[instance])
+    assert lab.state(instance) == "running"
 
 
 # -- attributes ----------------------------------------------------------------------------------------
@@ -407,6 +459,31 @@ def test_type_and_user_data_change_on_a_stopped_instance(lab: Lab) -> None:
     assert base64.b64decode(attribute(lab, instance, "userData")["UserData"]["Value"]) == b"second"
     with refused("InvalidParameterValue", "limited"):
         modify(InstanceId=instance, UserData={"Value": b"x" * 16385})
+
+
+def test_a_changed_type_is_not_startable_for_a_while() -> None:
+    """Observed on AWS: StartInstances still takes the instance for its old type, for about a minute."""
+    with Lab(Settings(type_change_delay=60)) as lab:
+        instance = lab.instance(kind="t2.small")
+        lab.ec2.stop_instances(InstanceIds=[instance])
+        lab.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "t2.micro"})
+        words = "LaunchPlan instance type does not match attribute value t2.micro"
+        with refused("InvalidParameterValue", f"Invalid value 't2.small' for instanceType. {words}"):
+            lab.ec2.start_instances(InstanceIds=[instance])
+        lab.clock.advance(60)
+        lab.ec2.start_instances(InstanceIds=[instance])
+        assert lab.state(instance) == "running"
+
+
+def test_some_types_cannot_be_changed_to(lab: Lab) -> None:
+    """Observed on AWS: InvalidInstanceAttributeValue that names both types."""
+    instance = lab.instance(kind="m5.4xlarge")
+    lab.ec2.stop_instances(InstanceIds=[instance])
+    with refused(
+        "InvalidInstanceAttributeValue",
+        "Modifying the instance type from m5.4xlarge to p4d.24xlarge is not allowed.",
+    ):
+        lab.ec2.modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "p4d.24xlarge"})
 
 
 def test_a_smaller_type_must_hold_what_is_attached(lab: Lab) -> None:

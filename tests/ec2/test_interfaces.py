@@ -48,7 +48,11 @@ def all_ips(lab: Lab, eni: str) -> set[str]:
             "InvalidParameterCombination",
             "together",
         ),
-        ({"Groups": ["sg-0123456789abcdef0"]}, "InvalidGroup.NotFound", ""),
+        (
+            {"Groups": ["sg-0123456789abcdef0"]},
+            "InvalidSecurityGroupID.NotFound",
+            "The securityGroup ID 'sg-0123456789abcdef0' does not exist",
+        ),
         ({"SubnetId": "subnet-0123456789abcdef0"}, "InvalidSubnetID.NotFound", ""),
         ({"Ipv6AddressCount": 1}, "InvalidParameterValue", "IPv6 CIDR"),
         ({"InterfaceType": "carrier-pigeon"}, "InvalidParameterValue", ""),
@@ -252,6 +256,12 @@ def test_a_group_of_another_vpc_is_refused(lab: Lab) -> None:
         lab.eni(Groups=[far])
     with refused("InvalidGroup.NotFound", "different networks"):
         lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=lab.eni(), Groups=[far])
+    subnet = lab.subnet()
+    seat = {"DeviceIndex": 0, "SubnetId": subnet, "Groups": [far]}
+    for launch in ({"SubnetId": subnet, "SecurityGroupIds": [far]}, {"NetworkInterfaces": [seat]}):
+        words = f"Security group {far} and subnet {subnet} belong to different networks."
+        with refused("InvalidParameter", words):
+            lab.instance(**launch)
 
 
 # -- modify --------------------------------------------------------------------------------------------
@@ -576,6 +586,73 @@ def test_interfaces_of_other_services_are_out_of_reach(lab: Lab) -> None:
     lab.ec2.create_tags(Resources=[eni], Tags=[{"Key": "a", "Value": "b"}])
 
 
+@pytest.mark.parametrize(
+    ("service", "kind", "managed", "owner"),
+    [
+        ("nat_gateway", "nat_gateway", True, "amazon-aws"),
+        ("network_load_balancer", "network_load_balancer", True, "amazon-aws"),
+        ("vpc_endpoint", "vpc_endpoint", True, "amazon-aws"),
+        ("efs", "efs", True, "amazon-aws"),
+        ("lambda", "lambda", False, "amazon-aws"),
+        ("transit_gateway", "transit_gateway", False, "amazon-aws"),
+        ("elb", "interface", True, "amazon-elb"),
+        ("rds", "interface", True, "amazon-rds"),
+        ("ecs", "interface", True, "123456789012"),
+    ],
+)
+def test_what_interfaces_of_services_look_like(
+    lab: Lab, service: str, kind: str, managed: bool, owner: str
+) -> None:
+    """Observed on AWS: those of Lambda are not RequesterManaged; an ela-attach shows no time and no card."""
+    shown = lab.show_eni(lab.world.add_service_interface(lab.subnet(), service))
+    assert (shown["InterfaceType"], shown["RequesterManaged"]) == (kind, managed)
+    attachment = shown["Attachment"]
+    assert (attachment["DeviceIndex"], attachment["InstanceOwnerId"]) == (1, owner)
+    assert "InstanceId" not in attachment
+    own = attachment["AttachmentId"].startswith("eni-attach-")
+    assert own is ("AttachTime" in attachment) is ("NetworkCardIndex" in attachment)
+    assert own is (service in ("rds", "ecs"))
+
+
+def test_old_attachments_show_no_card(lab: Lab) -> None:
+    """Observed on AWS: NetworkCardIndex is absent from attachments older than network cards."""
+    eni = lab.eni()
+    instance = lab.instance(eni)
+    assert lab.show_eni(eni)["Attachment"]["NetworkCardIndex"] == 0
+    lab.world.forget_card(eni)
+    assert "NetworkCardIndex" not in lab.show_eni(eni)["Attachment"]
+    assert "NetworkCardIndex" not in lab.show_instance(instance)["NetworkInterfaces"][0]["Attachment"]
+
+
+def test_device_index_0_recurs_on_each_card(lab: Lab) -> None:
+    """Observed on AWS: the first interface of every card has index 0; one on a later card can be detached."""
+    eni = lab.eni()
+    seats = [{"DeviceIndex": 0, "NetworkCardIndex": card, "SubnetId": lab.subnet()} for card in (0, 1)]
+    instance = lab.instance(kind="p4d.24xlarge", NetworkInterfaces=seats)
+    attachment = lab.attach(eni, instance, 0, NetworkCardIndex=2)
+    shown = [each["Attachment"] for each in lab.show_instance(instance)["NetworkInterfaces"]]
+    assert {(each["NetworkCardIndex"], each["DeviceIndex"]) for each in shown} == {(0, 0), (1, 0), (2, 0)}
+    lab.ec2.detach_network_interface(AttachmentId=attachment)
+
+
+def test_who_made_an_interface(lab: Lab) -> None:
+    """Observed on AWS: RequesterId is the caller of CreateNetworkInterface; a launch leaves none."""
+    assert lab.show_eni(lab.eni())["RequesterId"] == lab.server.client("sts").get_caller_identity()["UserId"]
+    launched = lab.show_instance(lab.instance())["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    assert "RequesterId" not in lab.show_eni(launched)
+
+
+def test_private_names_need_dns_hostnames(lab: Lab) -> None:
+    """EC2 docs: interfaces have DNS names where the VPC enables DNS hostnames; an instance always has one."""
+    assert lab.show_eni(lab.eni(PrivateIpAddress="172.31.0.9"))["PrivateDnsName"] == "ip-172-31-0-9.ec2.internal"
+    vpc = lab.world.add_vpc("10.0.0.0/16", gateway=True)
+    eni = lab.eni(SubnetId=lab.world.add_subnet(vpc, "10.0.0.0/24"))
+    assert "PrivateDnsName" not in lab.show_eni(eni)
+    lab.associate(lab.eip(), eni)
+    assert lab.show_eni(eni)["Association"]["PublicDnsName"] == ""
+    assert lab.show_instance(lab.instance(eni))["PrivateDnsName"]
+
+
 def test_operated_resources_may_be_hidden() -> None:
     """EC2 docs, managed resource visibility: shown only with IncludeManagedResources where an account says so."""
     with Lab(Settings(hide_managed=True)) as lab:
@@ -617,7 +694,7 @@ def test_moving_a_secondary_address(lab: Lab) -> None:
     assign = lab.ec2.assign_private_ip_addresses
     assign(NetworkInterfaceId=one, PrivateIpAddresses=["172.31.0.50"])
     lab.associate(address, one, PrivateIpAddress="172.31.0.50")
-    with refused("Resource.AlreadyAssigned", "move is not allowed"):
+    with refused("InvalidParameterValue", "[172.31.0.50] assigned, but move is not allowed."):
         assign(NetworkInterfaceId=two, PrivateIpAddresses=["172.31.0.50"])
     with refused("InvalidParameterValue", "primary"):
         assign(NetworkInterfaceId=two, PrivateIpAddresses=["172.31.0.40"], AllowReassignment=True)

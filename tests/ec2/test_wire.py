@@ -79,10 +79,23 @@ def test_nested_lists_and_text_survive_the_wire(lab: Lab) -> None:
     assert shown["Description"] == "<&>"
 
 
-def test_empty_nested_lists_are_absent(lab: Lab) -> None:
-    """An answer may lack the key of an empty list, so no client may count on it."""
+def test_empty_lists_have_their_element(lab: Lab) -> None:
+    """Observed on AWS: empty lists are sent, those of prefixes aside; a structure without content is absent."""
     shown = lab.show_eni(lab.eni())
-    assert not {"TagSet", "Attachment", "Association", "Ipv6Addresses"} & set(shown)
+    assert (shown["TagSet"], shown["Ipv6Addresses"]) == ([], [])
+    assert not {"Attachment", "Association", "Ipv4Prefixes", "Ipv6Prefixes"} & set(shown)
+    assert lab.show_instance(lab.instance())["ProductCodes"] == []
+
+
+def test_untagged_resources_mostly_have_no_tags_element(lab: Lab) -> None:
+    """Observed on AWS: `Tags` is absent from untagged instances, groups and subnets, but not from rules."""
+    group = lab.group()
+    assert "Tags" not in lab.show_group(group)
+    assert "Tags" not in lab.show_instance(lab.instance())
+    assert all("Tags" not in subnet for subnet in lab.ec2.describe_subnets()["Subnets"])
+    filters = [{"Name": "group-id", "Values": [group]}]
+    rules = lab.ec2.describe_security_group_rules(Filters=filters)["SecurityGroupRules"]
+    assert [rule["Tags"] for rule in rules] == [[]]
 
 
 def test_caller_identity_and_assumed_role(lab: Lab) -> None:

@@ -43,8 +43,8 @@ VALIDATED_ENUMS = frozenset(
 )
 """The enumerations whose values EC2 checks before anything else; the others are the operation's to judge."""
 
-SENT_EMPTY = {"SecurityGroup": frozenset({"IpPermissions", "IpPermissionsEgress"})}
-"""The lists of each structure that are there even when nothing is in them; clients read them without asking."""
+TAGS_SENT_EMPTY = frozenset({"SecurityGroupRule", "ManagedPrefixList"})
+"""The structures that have `Tags` even without a tag. EC2 leaves it out of all others."""
 
 
 @dataclass(frozen=True)
@@ -228,15 +228,18 @@ def _json_time(value: Any) -> float:
 
 
 def _members(shape: StructureShape, values: dict[str, Any], *, top: bool = False) -> list[str]:
-    """A structure's members as XML. Most empty lists below the top are left out: clients may not count on them."""
+    """A structure's members as XML. EC2 sends the element of an empty list, too, except for most `Tags`."""
     parts: list[str] = []
-    sent_empty = SENT_EMPTY.get(shape.name, frozenset())
     for name, value in values.items():
-        if value is None or (not top and value in ([], {}) and name not in sent_empty):
+        if value is None or (not top and _left_out(shape, name, value)):
             continue
         member = shape.members[name]
         parts.append(_element(str(member.serialization.get("name", name)), member, value))
     return parts
+
+
+def _left_out(shape: StructureShape, name: str, value: Any) -> bool:
+    return value == {} or (value == [] and name == "Tags" and shape.name not in TAGS_SENT_EMPTY)
 
 
 def _element(name: str, shape: Shape, value: Any) -> str:

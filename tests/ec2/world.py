@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from . import filters
 from .errors import EC2Error, missing
@@ -55,17 +55,24 @@ class World(Instances):
         cidr: str,
         *,
         ipv6_cidr: str | None = None,
+        ipv6_state: str = "associated",
+        other_cidrs: Mapping[str, str] | None = None,
         gateway: bool = False,
         is_default: bool = False,
         tags: dict[str, str] | None = None,
     ) -> str:
-        """A new VPC's id, with its default group, and an attached internet gateway if wanted."""
+        """A new VPC's id, with its default group, and an attached internet gateway if wanted.
+
+        `other_cidrs` are further IPv4 blocks and their states: associating, associated, disassociated.
+        """
         with self.lock:
             vpc = Vpc(
                 self.new_id("vpc"),
                 cidr,
                 is_default,
                 ipv6_cidr,
+                ipv6_state,
+                dict(other_cidrs or {}),
                 dns_hostnames=is_default,
                 tags=dict(tags or {}),
                 created=self.now,
@@ -101,7 +108,7 @@ class World(Instances):
     def _tagged(self, p: Params) -> list[Resource]:
         """EC2 docs: at most 1000 resources; one unknown id fails the whole call."""
         if not p.get("Resources"):
-            raise missing("ResourceId")
+            raise missing("resourceIdSet")
         if len(p["Resources"]) > MAX_TAGGED:
             raise EC2Error("InvalidParameterValue", f"At most {MAX_TAGGED} resources may be tagged in a call")
         return [self._taggable(each) for each in dict.fromkeys(p["Resources"])]

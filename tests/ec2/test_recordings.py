@@ -1,0 +1,329 @@
+"""The answers of the strict EC2 have the keys and types of recorded answers of the real one.
+
+The recordings are no part of the repository: a folder beside it may hold them, one JSON list a file. An entry has
+a `kind`, and an `item` of a Describe call or a `call` and its `answer`. Without the folder, the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ec2 import Settings
+from tests.ec2.lab import Lab
+from tests.ec2.services import SERVICES
+from tests.ec2.wire import service_model
+
+FOLDER = Path(__file__).parents[3] / "shared" / "ec2-recordings"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recordings of the real EC2 beside the repository")
+
+Item = dict[str, Any]
+Answers = dict[str, list[Item]]
+"""Answers, or single items of them, by the operation (and the sort) that they belong to."""
+
+NOT_MET = {
+    ("reservations", ".RequesterId"): "launches by another service",
+    ("reservations", ".Instances[].InstanceLifecycle"): "Spot instances",
+    ("reservations", ".Instances[].SpotInstanceRequestId"): "Spot instances",
+    ("reservations", ".Instances[].Platform"): "Windows",
+    ("reservations", ".Instances[].KernelId"): "paravirtual images",
+    ("security-groups", ".IpPermissions[].UserIdGroupPairs[].PeeringStatus"): "VPC peering",
+    ("security-groups", ".IpPermissions[].UserIdGroupPairs[].VpcId"): "VPC peering",
+    ("security-groups", ".IpPermissions[].UserIdGroupPairs[].VpcPeeringConnectionId"): "VPC peering",
+    ("network-interfaces", ".PublicDnsName"): "dual-stack public names",
+    ("network-interfaces", ".PublicIpDnsNameOptions"): "dual-stack public names",
+}
+"""Recorded keys, by file and path, that this world cannot show, and what they belong to."""
+
+MANY = 3
+"""From so many recorded structures on, a key that all of them have counts as one that is always there."""
+
+
+@cache
+def recorded(name: str) -> list[Item]:
+    entries: list[Item] = json.loads((FOLDER / f"{name}.json").read_text())
+    return [entry for entry in entries if entry["kind"] != "written from documentation"]
+
+
+# -- the strict EC2's answers --------------------------------------------------------------------------
+
+
+def rules(group: str, prefix_list: str) -> list[Item]:
+    about = {"Description": "web"}
+    web: Item = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+    return [
+        {**web, "IpRanges": [{"CidrIp": "10.0.0.0/8", **about}]},
+        {**web, "Ipv6Ranges": [{"CidrIpv6": "2001:db8::/32", **about}]},
+        {**web, "PrefixListIds": [{"PrefixListId": prefix_list, **about}]},
+        {**web, "UserIdGroupPairs": [{"GroupId": group, **about}]},
+        {"IpProtocol": "icmp", "IpRanges": [{"CidrIp": "10.0.0.0/8"}]},
+    ]
+
+
+def tags(*kinds: str) -> Item:
+    return {"TagSpecifications": [{"ResourceType": each, "Tags": [{"Key": "a", "Value": "b"}]} for each in kinds]}
+
+
+def look(lab: Lab) -> None:
+    """Lists everything; the answers are collected on the way."""
+    for name in (
+        "instances", "instance_status", "network_interfaces", "addresses", "security_groups",
+        "security_group_rules", "subnets", "vpcs", "managed_prefix_lists",
+    ):  # fmt: skip
+        getattr(lab.ec2, f"describe_{name}")()
+
+
+def networks(lab: Lab) -> tuple[str, str]:
+    """A subnet with IPv6 and a group with rules of every sort."""
+    vpc = lab.world.add_vpc(
+        "10.0.0.0/16",
+        gateway=True,
+        ipv6_cidr="2001:db8::/56",
+        other_cidrs={"10.1.0.0/16": "disassociated"},
+        tags={"a": "b"},
+    )
+    subnet = lab.world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64", tags={"a": "b"})
+    group = lab.group(VpcId=vpc, **tags("security-group"))
+    lab.world.add_prefix_list(by_aws=True)
+    some = rules(group, lab.world.add_prefix_list())
+    lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=some)
+    lab.ec2.authorize_security_group_egress(GroupId=group, IpPermissions=some)
+    return subnet, group
+
+
+def interfaces(lab: Lab, subnet: str, group: str) -> list[str]:
+    """Interfaces of every sort. The answer names two of the account's own, the second one with IPv6."""
+    tracking = {"TcpEstablishedTimeout": 600, "UdpTimeout": 30}
+    plain = lab.eni()
+    full = lab.eni(
+        SubnetId=subnet,
+        Groups=[group],
+        Ipv6AddressCount=1,
+        EnablePrimaryIpv6=True,
+        ConnectionTrackingSpecification=tracking,
+        **tags("network-interface"),
+    )
+    lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=full, SecondaryPrivateIpAddressCount=1)
+    assigned = lab.ec2.assign_ipv6_addresses(NetworkInterfaceId=full, Ipv6AddressCount=1)["AssignedIpv6Addresses"]
+    lab.ec2.unassign_ipv6_addresses(NetworkInterfaceId=full, Ipv6Addresses=assigned)
+    made = {service: lab.world.add_service_interface(lab.subnet(), service) for service in SERVICES}
+    lab.world.hand_over(lab.eip(), made["nat_gateway"])
+    lab.world.data.interfaces[made["ecs"]].public_ip = lab.world.new_public_ip()
+    lab.world.data.interfaces[made["rds"]].deny_igw = True
+    return [plain, full]
+
+
+def addresses(lab: Lab, eni: str) -> None:
+    lab.eip(**tags("elastic-ip"))
+    held = lab.eip(**tags("elastic-ip"))
+    lab.associate(held, eni)
+    lab.ec2.modify_address_attribute(AllocationId=held, DomainName="web.example.com")
+    lab.ec2.describe_addresses_attribute(AllocationIds=[held], Attribute="domain-name")
+
+
+def instances(lab: Lab, plain: str, full: str) -> None:
+    """Instances in every state, seen as they pass through it."""
+    lab.instance()
+    named: Item = {"IamInstanceProfile": {"Name": "web"}, "KeyName": "ops"}
+    one = lab.instance(plain, UserData="x", **named, **tags("instance"))
+    look(lab)
+    lab.clock.advance(1)
+    for name in ("disableApiStop", "disableApiTermination", "rootDeviceName", "userData"):
+        lab.ec2.describe_instance_attribute(InstanceId=one, Attribute=name)
+    addresses(lab, plain)
+    lab.attach(full, one)
+    for name in ("attachment", "description", "groupSet", "sourceDestCheck"):
+        lab.ec2.describe_network_interface_attribute(NetworkInterfaceId=full, Attribute=name)
+    look(lab)
+    for act in (lab.ec2.stop_instances, lab.ec2.start_instances, lab.ec2.terminate_instances):
+        act(InstanceIds=[one])
+        look(lab)
+        lab.clock.advance(1)
+        look(lab)
+
+
+def story(*, terminated_in_subnet: bool) -> Answers:
+    given: Answers = defaultdict(list)
+
+    def keep(parsed: Item, model: Any, **_: Any) -> None:
+        given[model.name].append({key: value for key, value in parsed.items() if key != "ResponseMetadata"})
+
+    with Lab(
+        Settings(pending_delay=1, stop_delay=1, terminate_delay=1, terminated_in_subnet=terminated_in_subnet)
+    ) as lab:
+        lab.ec2.meta.events.register("after-call.ec2", keep)
+        try:
+            look(lab)
+            instances(lab, *interfaces(lab, *networks(lab)))
+        finally:
+            lab.ec2.meta.events.unregister("after-call.ec2", keep)
+    return given
+
+
+@cache
+def answers() -> Answers:
+    """Every answer of a story that makes all kinds of resources in all states, by operation."""
+    told = [story(terminated_in_subnet=each) for each in (True, False)]
+    return {name: [answer for each in told for answer in each[name]] for name in told[0]}
+
+
+# -- the comparison ------------------------------------------------------------------------------------
+
+
+Keys = dict[str, str]
+"""A structure's keys and the type of each value."""
+
+
+def kind_of(value: object) -> str:
+    return "str" if isinstance(value, datetime) else type(value).__name__
+
+
+def structures(value: object, path: str = "") -> Iterable[tuple[str, Keys]]:
+    """Every structure in an answer with its path, in which all items of a list are one."""
+    if isinstance(value, dict):
+        yield path, {key: kind_of(each) for key, each in value.items()}
+        for key, each in value.items():
+            yield from structures(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for each in value:
+            yield from structures(each, f"{path}[]")
+
+
+def by_path(items: Iterable[Item]) -> dict[str, list[Keys]]:
+    found: dict[str, list[Keys]] = defaultdict(list)
+    for item in items:
+        for path, keys in structures(item):
+            found[path].append(keys)
+    return found
+
+
+def types(all_keys: list[Keys], name: str) -> set[str]:
+    return {keys[name] for keys in all_keys if name in keys}
+
+
+def differences(real: list[Item], ours: list[Item], file: str = "") -> list[str]:
+    """What a client of the real answers could meet, or count on, and a client of ours could not."""
+    found, here = by_path(real), by_path(ours)
+    elsewhere = tuple(path for where, path in NOT_MET if where == file)
+    told: list[str] = []
+    for path, theirs in found.items():
+        mine = here.get(path, [])
+        for name in sorted({name for keys in theirs for name in keys}):
+            where = f"{path}.{name}"
+            always = len(theirs) >= MANY and all(name in keys for keys in theirs)
+            if not types(mine, name):
+                told.append(f"{where} is never there")
+            elif types(mine, name) != types(theirs, name):
+                told.append(f"{where} is {types(mine, name)}, recorded {types(theirs, name)}")
+            elif always and not all(name in keys for keys in mine):
+                told.append(f"{where} is not always there")
+    return [each for each in told if not each.startswith(elsewhere)]
+
+
+def sorts(items: Iterable[Item], sort: Callable[[Item], str | None]) -> Answers:
+    sorted_items: Answers = defaultdict(list)
+    for item in items:
+        if (name := sort(item)) is not None:
+            sorted_items[name].append(item)
+    return sorted_items
+
+
+def compare(file: str, action: str, key: str, sort: Callable[[Item], str | None]) -> None:
+    """Compares the recorded items of a Describe call with ours, each sort of item with its like."""
+    theirs = sorts((entry["item"] for entry in recorded(file)), sort)
+    ours = sorts((item for answer in answers()[action] for item in answer[key]), sort)
+    assert theirs
+    assert {name: found for name in theirs if (found := differences(theirs[name], ours[name], file))} == {}
+
+
+def test_network_interfaces() -> None:
+    """Attached to an instance, attached by a service in its two ways, and free ones."""
+
+    def sort(eni: Item) -> str | None:
+        attachment = eni.get("Attachment")
+        if attachment is None:
+            return "free" if eni["Status"] == "available" else None
+        return "ours" if "InstanceId" in attachment else str(attachment["AttachmentId"]).split("-")[0]
+
+    compare("network-interfaces", "DescribeNetworkInterfaces", "NetworkInterfaces", sort)
+
+
+def test_addresses() -> None:
+    """Elastic IPs on instances, on other interfaces, and free ones."""
+
+    def sort(address: Item) -> str | None:
+        if "AllocationId" not in address:
+            return None
+        return "held" if "AssociationId" in address else "free"
+
+    compare("addresses", "DescribeAddresses", "Addresses", sort)
+
+
+def test_reservations() -> None:
+    """One instance each, in each state. EC2-Classic is left out, and two states that were edited by hand."""
+
+    def sort(reservation: Item) -> str | None:
+        instance = reservation["Instances"][0]
+        state = str(instance["State"]["Name"])
+        classic = "VpcId" not in instance and state != "terminated"
+        edited = state == "running" and "StateReason" in instance
+        return None if classic or edited else state
+
+    compare("reservations", "DescribeInstances", "Reservations", sort)
+
+
+@pytest.mark.parametrize(
+    ("file", "action", "key"),
+    [
+        ("security-groups", "DescribeSecurityGroups", "SecurityGroups"),
+        ("subnets", "DescribeSubnets", "Subnets"),
+        ("vpcs", "DescribeVpcs", "Vpcs"),
+    ],
+)
+def test_places_and_groups(file: str, action: str, key: str) -> None:
+    """What has one form only."""
+    compare(file, action, key, lambda _: "all")
+
+
+def test_other_calls() -> None:
+    """Whole answers of the calls that the strict EC2 has; some recordings hold only a part of one."""
+    calls: Answers = defaultdict(list)
+    for entry in recorded("answers"):
+        shape = service_model("ec2").operation_model(entry["call"]).output_shape
+        if shape is not None and set(entry["answer"]) <= set(shape.members):
+            calls[entry["call"]].append(entry["answer"])
+    ours = answers()
+    assert {"RunInstances", "CreateNetworkInterface", "StopInstances"} <= set(calls)
+    told = {name: differences(real, ours[name]) for name, real in calls.items() if name in ours}
+    assert {name: found for name, found in told.items() if found} == {}
+
+
+def test_what_the_recordings_never_show() -> None:
+    """A terminated instance and a service's attachment show less than others, in ours as in the real answers."""
+    real = sorts((entry["item"] for entry in recorded("reservations")), _state)["terminated"]
+    ours = sorts((row for each in answers()["DescribeInstances"] for row in each["Reservations"]), _state)
+    keys = [{key for row in rows for key in row["Instances"][0]} for rows in (real, ours["terminated"])]
+    assert keys[1] - keys[0] <= {"BootMode"}
+    by_service = [
+        {key for row in rows if _by_service(row) for key in row["Attachment"]}
+        for rows in (
+            [entry["item"] for entry in recorded("network-interfaces")],
+            [row for each in answers()["DescribeNetworkInterfaces"] for row in each["NetworkInterfaces"]],
+        )
+    ]
+    assert by_service[0] == by_service[1]
+
+
+def _state(reservation: Item) -> str:
+    return str(reservation["Instances"][0]["State"]["Name"])
+
+
+def _by_service(eni: Item) -> bool:
+    return str(eni.get("Attachment", {}).get("AttachmentId", "")).startswith("ela-")
