@@ -1,4 +1,4 @@
-"""The answers of the strict EC2 have the keys and types of recorded answers of the real one.
+"""The strict EC2 answers with the keys and types, and refuses with the words, recorded from the real one.
 
 The recordings are no part of the repository: a folder beside it may hold them, one JSON list a file. An entry has
 a `kind`, and an `item` of a Describe call or a `call` and its `answer`. Without the folder, the tests are skipped.
@@ -7,6 +7,7 @@ a `kind`, and an `item` of a Describe call or a `call` and its `answer`. Without
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.ec2 import Settings
 from tests.ec2.lab import Lab
@@ -327,3 +329,167 @@ def _state(reservation: Item) -> str:
 
 def _by_service(eni: Item) -> bool:
     return str(eni.get("Attachment", {}).get("AttachmentId", "")).startswith("ela-")
+
+
+# -- refusals ------------------------------------------------------------------------------------------
+
+
+SOME_ID = re.compile(r"\b((?:eni|sg|sgr|i|vpc|subnet|eipalloc|eipassoc|ami)-)[0-9a-f]{8,17}\b")
+SOME_ADDRESS = re.compile(r"\b\d+\.\d+\.\d+\.\d+\b")
+ANY_RULE: Item = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+
+
+def plain(message: str) -> str:
+    return SOME_ADDRESS.sub("address", SOME_ID.sub(r"\1id", message))
+
+
+def far_group(lab: Lab) -> str:
+    return lab.group("far", VpcId=lab.world.add_vpc("10.0.0.0/16"))
+
+
+def held_address(lab: Lab) -> str:
+    address = lab.eip()
+    lab.world.hand_over(address, lab.world.add_service_interface(lab.subnet(), "nat_gateway"))
+    return address
+
+
+def terminated(lab: Lab) -> list[str]:
+    instance = lab.instance()
+    lab.ec2.terminate_instances(InstanceIds=[instance])
+    return [instance]
+
+
+def authorize(lab: Lab, group: str, *permissions: Item) -> None:
+    lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=list(permissions))
+
+
+def take(lab: Lab, address: str) -> None:
+    for eni in (lab.eni(), lab.eni()):
+        lab.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=[address])
+
+
+def modify_rule(lab: Lab) -> None:
+    group = lab.group()
+    answer = lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[ANY_RULE])
+    rule = answer["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    updates = [{"SecurityGroupRuleId": rule, "SecurityGroupRule": {"CidrIpv4": "10.0.0.0/8"}}]
+    lab.ec2.modify_security_group_rules(GroupId=group, SecurityGroupRules=updates)
+
+
+def attach_many(lab: Lab) -> None:
+    instance = lab.instance(lab.eni())
+    for index in (1, 2, 3):
+        lab.attach(lab.eni(), instance, index)
+
+
+def attach_twice(lab: Lab) -> None:
+    instance = lab.instance(lab.eni())
+    for _ in range(2):
+        lab.attach(lab.eni(), instance, 1)
+
+
+def detach_primary(lab: Lab) -> None:
+    eni = lab.eni()
+    lab.instance(eni)
+    lab.ec2.detach_network_interface(AttachmentId=lab.show_eni(eni)["Attachment"]["AttachmentId"])
+
+
+def detach_from_service(lab: Lab) -> None:
+    eni = lab.world.add_service_interface(lab.subnet(), "efs")
+    lab.ec2.detach_network_interface(AttachmentId=lab.show_eni(eni)["Attachment"]["AttachmentId"])
+
+
+def reassociate(lab: Lab) -> None:
+    address = lab.eip()
+    lab.associate(address, lab.eni())
+    lab.associate(address, lab.eni(), AllowReassociation=False)
+
+
+def delete_used(lab: Lab) -> None:
+    eni = lab.eni()
+    lab.instance(eni)
+    lab.ec2.delete_network_interface(NetworkInterfaceId=eni)
+
+
+def delete_carried(lab: Lab) -> None:
+    group = lab.group()
+    lab.eni(Groups=[group])
+    lab.ec2.delete_security_group(GroupId=group)
+
+
+def launch_used(lab: Lab) -> None:
+    eni = lab.eni()
+    for _ in range(2):
+        lab.instance(eni)
+
+
+REFUSALS: list[Callable[[Lab], object]] = [
+    attach_many,
+    attach_twice,
+    delete_carried,
+    delete_used,
+    detach_from_service,
+    detach_primary,
+    launch_used,
+    modify_rule,
+    reassociate,
+    lambda lab: [lab.eip() for _ in range(6)],
+    lambda lab: authorize(lab, lab.group(), ANY_RULE, ANY_RULE),
+    lambda lab: authorize(
+        lab, lab.group(), {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": far_group(lab)}]}
+    ),
+    lambda lab: take(lab, "172.31.0.50"),
+    lambda lab: lab.associate(held_address(lab), lab.eni()),
+    lambda lab: lab.attach(lab.eni(SubnetId=lab.subnet("b")), lab.instance(lab.eni())),
+    lambda lab: lab.eip(Address="192.0.2.1"),
+    lambda lab: lab.eip(Address="192.0.2.1", PublicIpv4Pool="amazon"),
+    lambda lab: lab.eip(PublicIpv4Pool="InvalidIpV4Address"),
+    lambda lab: lab.eni(Groups=["sg-0123456789abcdef0"]),
+    lambda lab: [lab.eni(PrivateIpAddress="172.31.0.50") for _ in range(2)],
+    lambda lab: lab.instance(ImageId="ami-0123456789abcdef0"),
+    lambda lab: lab.instance(SubnetId=lab.subnet(), SecurityGroupIds=[far_group(lab)]),
+    lambda lab: lab.instance(IamInstanceProfile={"Name": "x"}),
+    lambda lab: (
+        lab.world.add_instance_profile("x", role_delay=9) and lab.instance(IamInstanceProfile={"Name": "x"})
+    ),
+    lambda lab: lab.ec2.associate_address(
+        PublicIp=lab.ec2.allocate_address()["PublicIp"], InstanceId=lab.instance()
+    ),
+    lambda lab: lab.ec2.release_address(PublicIp=lab.ec2.allocate_address()["PublicIp"]),
+    lambda lab: lab.ec2.release_address(AllocationId=held_address(lab)),
+    lambda lab: lab.ec2.release_address(AllocationId="eipalloc-01234567"),
+    lambda lab: lab.ec2.disassociate_address(AssociationId="eipassoc-01234567"),
+    lambda lab: lab.ec2.create_tags(Resources=[], Tags=[{"Key": "a", "Value": "b"}]),
+    lambda lab: lab.ec2.delete_network_interface(NetworkInterfaceId="eni-01234567"),
+    lambda lab: lab.ec2.delete_security_group(GroupId="sg-01234567"),
+    lambda lab: lab.ec2.delete_security_group(GroupId=lab.world.default_group(lab.vpc).id),
+    lambda lab: lab.ec2.describe_subnets(SubnetIds=["subnet-01234567"]),
+    lambda lab: lab.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": ["foobar"]}]),
+    lambda lab: lab.ec2.describe_security_group_rules(SecurityGroupRuleIds=["sgr-01234567"]),
+    lambda lab: lab.ec2.revoke_security_group_ingress(GroupId=lab.group()),
+    lambda lab: lab.ec2.start_instances(InstanceIds=terminated(lab)),
+    lambda lab: lab.ec2.stop_instances(InstanceIds=terminated(lab)),
+    lambda lab: lab.ec2.stop_instances(InstanceIds=[lab.instance(DisableApiStop=True)]),
+    lambda lab: lab.ec2.terminate_instances(InstanceIds=[lab.instance(DisableApiStop=True)]),
+    lambda lab: lab.ec2.terminate_instances(InstanceIds=[lab.instance(DisableApiTermination=True)]),
+    lambda lab: lab.ec2.unassign_private_ip_addresses(
+        NetworkInterfaceId=lab.eni(), PrivateIpAddresses=["10.0.0.1"]
+    ),
+    lambda lab: lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=lab.eni(), Groups=[far_group(lab)]),
+]
+
+
+def test_refusals() -> None:
+    """Each refusal has the code, the message and the HTTP status that were recorded for its call."""
+    entries: list[Item] = json.loads((FOLDER / "errors.json").read_text())
+    known = {
+        (each["call"], each["code"], plain(each["message"]), each["http"]) for each in entries if each["message"]
+    }
+    unknown = set()
+    for provoke in REFUSALS:
+        with Lab() as lab, pytest.raises(ClientError) as caught:
+            provoke(lab)
+        error, meta = caught.value.response["Error"], caught.value.response["ResponseMetadata"]
+        shown = (caught.value.operation_name, error["Code"], plain(error["Message"]), meta["HTTPStatusCode"])
+        unknown |= {shown} - known
+    assert unknown == set()
