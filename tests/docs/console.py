@@ -1,0 +1,313 @@
+"""The console blocks of the docs, made by running what they show.
+
+``python -m tests.docs.console`` compares every block with what its commands print; ``--write`` updates the pages.
+Ids, times and ports differ from run to run, so they are not compared; a block with no other difference is kept.
+A block may be an excerpt: a line ``…`` stands for lines that are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness import ENVIRONMENT, Harness, open_harness
+from tests.s3 import BUCKET, Clock, Object, S3Server
+from tests.scenarios.firewalls import Firewalls
+from tests.scenarios.orphans import orphan
+
+ROOT = Path(__file__).resolve().parents[2]
+FENCE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STORY = "specs/two-enis.yaml"
+LONGEST = 100.0
+"""Seconds that a command may take."""
+NOT_RUN = {
+    "docs/explanation/mutation-testing.md": "it takes more than an hour",
+    "docs/reference/cli.md": "a synopsis, without output",
+}
+"""Pages whose console blocks are not run, and why."""
+_VARIABLE = (
+    (re.compile(r"\b(ami|eipalloc|eni|i|sg|subnet|vpc)-[0-9a-f]{8,17}\b"), r"\1-ID"),
+    (re.compile(r"\d+\.\d s\b"), "N s"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
+)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs the commands of a page as processes, stdout and stderr together."""
+
+    cwd: Path
+    variables: Mapping[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ENIRECONCILE_"))
+        }
+        return {**inherited, **ENVIRONMENT, "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
+
+    def block(self, line: str, *shown: str, answer: str | None = None) -> str:
+        """The block of a command: its line and its output, or an excerpt of the lines that begin with ``shown``.
+
+        ``answer`` is typed at the prompt.
+        """
+        program, *arguments = shlex.split(line)
+        assert program == "enireconcile"
+        with _typed(answer) as stdin:
+            ran = subprocess.run(
+                [sys.executable, "-m", "enireconcile", *arguments],
+                cwd=self.cwd,
+                env=self.environment,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=LONGEST,
+                check=False,
+            )
+        output = ran.stdout
+        if answer is not None:
+            before, prompt, after = output.partition("[y/N]: ")
+            assert prompt, output
+            output = f"{before}{prompt}{answer}\n{after}"
+        return f"$ {line}\n{excerpt(output, shown)}"
+
+    def script(self, text: str) -> None:
+        """Run a shell script in which ``aws`` is tests/docs/aws.py. It must succeed."""
+        with tempfile.TemporaryDirectory() as directory:
+            aws = Path(directory) / "aws"
+            aws.write_text(
+                f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m tests.docs.aws "$@"\n', encoding="utf-8"
+            )
+            aws.chmod(0o700)
+            path = f"{directory}:{os.environ['PATH']}"
+            subprocess.run(
+                ["sh", "-eu", "-c", text],
+                env={**self.environment, "PATH": path},
+                stdout=subprocess.DEVNULL,
+                timeout=LONGEST,
+                check=True,
+            )
+
+
+@contextlib.contextmanager
+def _typed(answer: str | None) -> Iterator[int]:
+    """A stdin: nothing, or a terminal on which the answer was typed."""
+    if answer is None:
+        yield subprocess.DEVNULL
+        return
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, f"{answer}\n".encode())
+        yield terminal
+    finally:
+        os.close(terminal)
+        os.close(keyboard)
+
+
+def excerpt(text: str, shown: tuple[str, ...]) -> str:
+    """The lines that match one of the patterns at their beginning; each gap becomes one line with ``…``."""
+    lines = text.rstrip().splitlines()
+    if not shown:
+        return "".join(f"{line}\n" for line in lines)
+    wanted = re.compile("|".join(shown))
+    kept = ""
+    for matches, group in itertools.groupby(lines, lambda line: bool(wanted.match(line))):
+        run = list(group)
+        if matches:
+            kept += "".join(f"{line}\n" for line in run)
+        elif any(run):
+            kept += "    …\n" if all(line.startswith("    ") for line in run if line) else "…\n"
+        else:
+            kept += "\n"
+    return kept
+
+
+def sh_blocks(page: str, heading: str) -> list[str]:
+    """The ``sh`` blocks of a page's section."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def yaml_blocks(page: str) -> list[str]:
+    """The ``yaml`` blocks of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+# ---- The pages
+
+
+@contextlib.contextmanager
+def sandbox(state: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """What ``enireconcile sandbox`` prints, and the variables that it says to export."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "enireconcile", "sandbox"],
+        env=Shell(ROOT, {}).environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines = list(itertools.takewhile(str.strip, (process.stdout.readline() for _ in range(6))))
+            exports = [line.removeprefix("export ").strip() for line in lines if line.startswith("export ")]
+            variables = dict(each.split("=", 1) for each in exports)
+            yield "$ enireconcile sandbox\n" + "".join(lines), {**variables, "ENIRECONCILE_STATE": state}
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def tutorial(directory: Path) -> Iterator[str]:
+    """The whole tutorial, in the sandbox."""
+    offline = Shell(ROOT, {})
+    yield offline.block(f"enireconcile validate {STORY}")
+    typo = directory / STORY
+    typo.parent.mkdir()
+    text = (ROOT / STORY).read_text(encoding="utf-8")
+    typo.write_text(text.replace("security_groups: [my-sg-1]", "security_groups: [my-sg1]"), encoding="utf-8")
+    yield Shell(directory, {}).block(f"enireconcile validate {STORY}")
+    with sandbox(str(directory / "state")) as (printed, variables):
+        yield printed
+        shell = Shell(ROOT, variables)
+        yield shell.block(f"enireconcile plan {STORY}")
+        marks = r"CreateSecurityGroup .*my-sg-1 ", r"CreateNetworkInterface .*web-eth0 ", "RunInstances "
+        shown = (r"Apply this plan", *(f"✓ {mark}" for mark in marks), "Converged")
+        yield shell.block(f"enireconcile apply {STORY}", *shown, answer="y")
+        yield shell.block(f"enireconcile apply {STORY}")
+        for script in (
+            *sh_blocks("docs/tutorial.md", "Check the result"),
+            *sh_blocks("docs/tutorial.md", "Drift and repair"),
+        ):
+            shell.script(script)
+        yield shell.block(f"enireconcile plan {STORY}")
+        yield shell.block(f"enireconcile apply {STORY}", "Apply this plan", "Converged", answer="y")
+    # moto's interfaces stay attached to an instance that is terminated, so destroy cannot end in the sandbox.
+    with open_harness(directory / "before") as harness:
+        harness.apply()
+        shown = "- ", "Plan", r"\d+ EC2 calls", "Apply this plan", "Converged"
+        yield _on(harness, ROOT, directory).block(f"enireconcile destroy {STORY}", *shown, answer="y")
+
+
+def _on(harness: Harness, cwd: Path, state: Path) -> Shell:
+    """A shell whose commands go to the strict EC2 of a harness."""
+    return Shell(cwd, {"AWS_ENDPOINT_URL": harness.server.url, "ENIRECONCILE_STATE": str(state / "state")})
+
+
+def adopt(directory: Path) -> Iterator[str]:
+    """The first spec of the page, on an account that has these resources."""
+    with open_harness(directory / "before") as harness:
+        ids = orphan(harness)
+        spec = yaml_blocks("docs/how-to/adopt.md")[0]
+        for address in (
+            "instances.web",
+            "security_groups.my-sg-1",
+            "network_interfaces.web-eth0",
+            "elastic_ips.web-1",
+        ):
+            prefix, _, _ = ids[address].rpartition("-")
+            spec = re.sub(rf"\b{prefix}-[0-9a-f]+", ids[address], spec)
+        (directory / "shop.yaml").write_text(spec, encoding="utf-8")
+        yield _on(harness, directory, directory).block("enireconcile plan shop.yaml")
+
+
+def failover(directory: Path) -> Iterator[str]:
+    """specs/ha-failover.yaml, when the status checks of the first instance fail."""
+    with open_harness(directory / "before") as harness:
+        firewalls = Firewalls(harness)
+        harness.apply((ROOT / "specs" / "ha-failover.yaml").read_text(encoding="utf-8"))
+        firewalls.sicken("fw-a")
+        yield _on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
+
+
+def unlock(directory: Path) -> Iterator[str]:
+    """A lock that a run on another machine left 75 seconds ago."""
+    clock = Clock()
+    holder = {
+        "who": "ops",
+        "host": "build-7",
+        "pid": 4711,
+        "command": "enireconcile apply -y",
+        "since": "2026-03-01T10:15:04+00:00",
+        "lease": 60.0,
+        "token": "0123456789abcdef",
+        "renewals": 3,
+    }
+    with open_harness(directory) as harness, S3Server(clock) as s3:
+        lock = json.dumps(holder).encode()
+        s3.objects["stacks/123456789012-us-east-1-two-enis/lock.json"] = Object(lock, '"1"', clock.now)
+        clock.now += 75
+        variables = {
+            "AWS_ENDPOINT_URL": harness.server.url,
+            "AWS_ENDPOINT_URL_S3": s3.url,
+            "ENIRECONCILE_STATE": f"s3://{BUCKET}/stacks",
+        }
+        yield Shell(ROOT, variables).block(f"enireconcile unlock {STORY}", answer="y")
+
+
+SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
+    "docs/tutorial.md": tutorial,
+    "docs/how-to/adopt.md": adopt,
+    "docs/how-to/ha-failover.md": failover,
+    "docs/how-to/state.md": unlock,
+}
+"""Page to what makes its console blocks, in their order on the page."""
+
+
+# ---- Comparing and writing
+
+
+def comparable(block: str) -> str:
+    """A block without what differs from run to run."""
+    for pattern, instead in _VARIABLE:
+        block = pattern.sub(instead, block)
+    return "\n".join(line for line in block.splitlines() if line.strip() != "…")
+
+
+def blocks(page: str) -> list[str]:
+    """The console blocks of a page, as they stand."""
+    return FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+def made(page: str) -> list[str]:
+    """The console blocks of a page, made anew; one that differs in ids and times only is the one that stands."""
+    with tempfile.TemporaryDirectory() as directory:
+        new = list(SCENES[page](Path(directory)))
+    old = [*blocks(page), *[""] * len(new)]
+    return [
+        stands if comparable(stands) == comparable(block) else block
+        for stands, block in zip(old, new, strict=False)
+    ]
+
+
+def write(page: str) -> bool:
+    """Put the blocks that were made anew into the page. True if it changed."""
+    path, new = ROOT / page, made(page)
+    text = path.read_text(encoding="utf-8")
+    if len(new) != len(blocks(page)):
+        raise SystemExit(f"{page} has {len(blocks(page))} console blocks, its scene makes {len(new)}")
+    remaining = iter(new)
+    path.write_text(FENCE.sub(lambda _: f"```console\n{next(remaining)}```", text), encoding="utf-8")
+    return path.read_text(encoding="utf-8") != text
+
+
+def main(arguments: list[str]) -> int:
+    """0 if every page is up to date, or was written; 1 if one is not."""
+    stale = [page for page in SCENES if (write(page) if "--write" in arguments else made(page) != blocks(page))]
+    print("\n".join(stale) or "up to date")  # noqa: T201 - this is the program's answer
+    return 1 if stale and "--write" not in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
