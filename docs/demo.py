@@ -1,6 +1,6 @@
-"""A guided tour in a minute, for ``make demo``: it runs inside ``enireconcile sandbox``, never on an account.
+"""A tour of a minute, for ``make demo``. It runs inside ``enireconcile sandbox`` only, never on an account.
 
-Every scene checks how its commands ended; the first one that ends otherwise ends the tour with code 1.
+Every scene checks the exit codes of its commands; the first unexpected one ends the tour with code 1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SCENES = 6
 
 
 class EndedOtherwiseError(Exception):
-    """A scene did not end as it should."""
+    """A scene did not end as expected."""
 
 
 def main() -> int:
-    """The whole tour; the answer is the exit code."""
+    """The whole tour. Returns the exit code."""
     if not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://127.0.0.1:"):
-        click.echo("The tour is for the sandbox only: run `make demo`.", err=True)
+        click.echo("The tour runs in the sandbox only: run `make demo`.", err=True)
         return 64
     try:
         with tempfile.TemporaryDirectory(prefix="enireconcile-demo-") as directory:
@@ -43,37 +43,37 @@ def main() -> int:
 
 
 def tour(report: Path) -> None:
-    """Spec, plan, apply, nothing to do, drift, mending. Raises EndedOtherwiseError."""
-    heading(1, "The spec", "Two interfaces on one instance, each with its own Elastic IP. From " + SPEC + ":")
+    """Spec, plan, apply, nothing to do, drift, repair. Raises EndedOtherwiseError."""
+    heading(1, "The spec", "One instance with two interfaces, each with its own Elastic IP. From " + SPEC + ":")
     click.echo(excerpt())
 
-    heading(2, "The plan", "The account is empty. What would it take?")
+    heading(2, "The plan", "The account is empty. `plan` shows what `apply` would create.")
     plan(changes=True)
 
-    heading(3, "The apply", "At once where it can be, in order where it must be; then everything is read again.")
+    heading(3, "The apply", "Independent calls run in parallel. Then enireconcile reads the live state again.")
     made = apply(report, "converged")
 
-    heading(4, "Once more", "Nothing differs, so nothing is done. This is what cron sees on a good day.")
+    heading(
+        4, "Apply again", "Nothing differs, so apply changes nothing. This is what cron runs most of the time."
+    )
     idle = apply(report, "unchanged")
     check(not idle["steps"], "the second apply had something to do")
-    click.echo(f"It took {sum(idle['api_calls'].values())} calls to know, and all of them were reads.")
+    click.echo(f"It made {sum(idle['api_calls'].values())} calls, and all of them were reads.")
 
-    heading(5, "Somebody was here", "A long night, the AWS console, three quick clicks:")
+    heading(5, "Drift", "Three changes by hand, as in the AWS console:")
     drift()
     plan(changes=True)
 
-    heading(
-        6, "Mended", "The same command again: three differences, three calls, each with its impact named above."
-    )
-    mended = apply(report, "converged")
-    check(len(mended["steps"]) == 3, f"it took {len(mended['steps'])} calls to mend three differences")
-    check(made["account_id"] == mended["account_id"], "the account changed on the way")
+    heading(6, "Repair", "The same command again: three differences, three calls, with the impacts shown above.")
+    repaired = apply(report, "converged")
+    check(len(repaired["steps"]) == 3, f"it took {len(repaired['steps'])} calls to repair three differences")
+    check(made["account_id"] == repaired["account_id"], "the account changed during the tour")
     plan(changes=False)
 
     farewell()
 
 
-# The scenes' parts
+# Parts of the scenes
 
 
 def excerpt() -> str:
@@ -84,13 +84,13 @@ def excerpt() -> str:
 
 
 def plan(*, changes: bool) -> None:
-    """Show a plan as it is; with or without changes, as expected."""
+    """Show a plan, and check whether it has changes."""
     done = command("plan", SPEC, "--detailed-exitcode", show="plan " + SPEC)
     check(done.returncode == (2 if changes else 0), f"plan ended with code {done.returncode}")
 
 
 def apply(report: Path, outcome: str) -> dict[str, Any]:
-    """Apply unattended; the answer is the JSON report. The plan has been shown: only the last words are."""
+    """Apply unattended and show the summary only. Returns the JSON report."""
     done = command("apply", "-y", SPEC, "--report", str(report), show="apply -y " + SPEC, keep=True)
     check(done.returncode == 0, f"apply ended with code {done.returncode}\n{done.stdout}")
     click.echo(click.style(done.stdout.strip().split("\n\n")[-1], fg="green"))
@@ -100,7 +100,7 @@ def apply(report: Path, outcome: str) -> dict[str, Any]:
 
 
 def drift() -> None:
-    """What people do by hand: three changes with no spec in sight."""
+    """Three changes that bypass the spec."""
     import boto3
 
     ec2 = boto3.client("ec2")
@@ -115,32 +115,32 @@ def drift() -> None:
     address = ec2.describe_addresses(Filters=one("elastic_ips.web-1"))["Addresses"][0]
     deeds: Sequence[tuple[str, Callable[[], object]]] = (
         (
-            "opens port 22 of my-sg-1 to the world",
+            "open port 22 of my-sg-1 to 0.0.0.0/0",
             lambda: ec2.authorize_security_group_ingress(
                 GroupId=group["GroupId"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
             ),
         ),
         (
-            "detaches web-eth1",
+            "detach web-eth1",
             lambda: ec2.detach_network_interface(AttachmentId=interface["Attachment"]["AttachmentId"]),
         ),
         (
-            f"takes the address web-1 ({address['PublicIp']}) off its interface",
+            f"disassociate web-1 ({address['PublicIp']}) from its interface",
             lambda: ec2.disassociate_address(AssociationId=address["AssociationId"]),
         ),
     )
     for what, deed in deeds:
-        click.echo(f"  somebody {what}")
+        click.echo(f"  {what}")
         deed()
 
 
 def farewell() -> None:
-    rule("That was all")
+    rule("End of the tour")
     click.echo(
-        "The sandbox is gone, and nothing has left this machine. To read next:\n"
-        "  docs/tutorial.md        the same, step by step, and then on an account of yours\n"
-        "  docs/reference/spec.md  what a spec may say\n"
-        f"  {SPEC}     the whole spec of this tour"
+        "The sandbox and its resources are gone; nothing was sent to AWS. Read next:\n"
+        "  docs/tutorial.md        the same step by step, and then in your account\n"
+        "  docs/reference/spec.md  every field of the spec file\n"
+        f"  {SPEC}     the spec of this tour"
     )
 
 
@@ -148,7 +148,7 @@ def farewell() -> None:
 
 
 def command(*arguments: str, show: str, keep: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run enireconcile; with ``keep`` its stdout is kept instead of shown."""
+    """Run enireconcile. With ``keep``, its stdout is captured instead of shown."""
     click.echo("\n" + click.style(f"$ enireconcile {show}", bold=True))
     return subprocess.run(  # noqa: S603 (our own program)
         [sys.executable, "-m", "enireconcile", *arguments],
@@ -170,7 +170,7 @@ def heading(number: int, title: str, words: str) -> None:
 
 
 def rule(title: str) -> None:
-    """A heading: a line across a terminal, plain elsewhere."""
+    """A heading: a line across a terminal, plain text elsewhere."""
     click.echo()
     if not sys.stdout.isatty():
         click.echo(f"== {title}")

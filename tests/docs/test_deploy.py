@@ -1,6 +1,6 @@
-"""The files under docs/deploy: each is read by the tool that it is for, and names only flags that there are.
+"""The files in docs/deploy: the tool that each is for accepts it, and it uses existing options only.
 
-The crontab is run by a real cron daemon, in a mount namespace of its own, with another crontab, spool and /run.
+A real cron daemon runs the crontab, in its own mount namespace with its own crontab, spool and /run.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ FILES = sorted(path.name for path in DEPLOY.iterdir())
 
 
 def cron_lines() -> list[str]:
-    """The lines of the crontab that run something."""
+    """The lines of the crontab that run a command."""
     lines = (DEPLOY / "crontab").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if re.match(r"[\d*]", line)]
 
 
 def commands(name: str) -> Iterator[list[str]]:
-    """Every call of enireconcile in a file, as words."""
+    """Every enireconcile command line in a file, as words."""
     text = (DEPLOY / name).read_text(encoding="utf-8")
     if name == "kubernetes-cronjob.yaml":
         pod = yaml.safe_load(text)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
@@ -55,7 +55,7 @@ def commands(name: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(".timer")])
 def test_flags_are_there(name: str) -> None:
-    """A file names a command and its options as the command line has them."""
+    """A file uses existing commands and options only."""
     calls = list(commands(name))
     assert calls
     for _, command, *words in calls:
@@ -70,14 +70,14 @@ def test_flags_are_there(name: str) -> None:
 
 
 def test_every_file_is_told_of() -> None:
-    """The page leads to each file, and shows the line of the crontab to the letter."""
+    """The page links to each file and shows the crontab line verbatim."""
     page = HOW_TO.read_text(encoding="utf-8")
     assert [name for name in FILES if f"../deploy/{name})" not in page] == []
     assert [line for line in cron_lines() if line not in page] == []
 
 
 def test_crontab_has_a_schedule_and_no_percent_sign() -> None:
-    """Five fields, then a command; to cron a percent sign is a line break."""
+    """Five fields, then a command. cron turns a percent sign into a line break."""
     [line] = cron_lines()
     assert re.match(rf"(\S+ ){{5}}{re.escape(BIN)} ", line)
     assert "%" not in line
@@ -92,7 +92,7 @@ systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="sy
 
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
-    """The units in a directory of their own, with a program that is there."""
+    """The units in a temporary directory, with a program that exists."""
     for path in DEPLOY.glob("enireconcile@.*"):
         text = path.read_text(encoding="utf-8").replace(BIN, "/bin/true")
         (tmp_path / path.name.replace("@", "@edge")).write_text(text, encoding="utf-8")
@@ -102,7 +102,7 @@ def units(tmp_path: Path) -> Path:
 @systemd
 @pytest.mark.parametrize("kind", ["service", "timer"])
 def test_systemd_takes_the_unit(units: Path, kind: str) -> None:
-    """systemd-analyze verify finds nothing to say about it."""
+    """systemd-analyze verify reports nothing."""
     unit = units / f"enireconcile@edge.{kind}"
     ran = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)],
@@ -116,7 +116,7 @@ def test_systemd_takes_the_unit(units: Path, kind: str) -> None:
 
 @systemd
 def test_systemd_calls_the_service_safe(units: Path) -> None:
-    """Its exposure, as systemd-analyze security reckons it from the file, is at most 2.5 of 10."""
+    """Its exposure according to systemd-analyze security is at most 2.5 of 10."""
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=25"]
     ran = subprocess.run(
         [*command, str(units / "enireconcile@edge.service")], capture_output=True, text=True, check=False
@@ -125,7 +125,7 @@ def test_systemd_calls_the_service_safe(units: Path) -> None:
 
 
 def test_timer_and_service_are_one(units: Path) -> None:
-    """Unit= left out means the service of the same name, which is there."""
+    """A timer without Unit= starts the service of the same name, which exists."""
     assert {path.stem for path in units.iterdir()} == {"enireconcile@edge"}
 
 
@@ -133,7 +133,7 @@ def test_timer_and_service_are_one(units: Path) -> None:
 
 
 def test_kubernetes_takes_the_cron_job() -> None:
-    """The manifest fits the strict schema of the API: no unknown key, no wrong type."""
+    """The manifest matches the strict schema of the API: no unknown key, no wrong type."""
     manifest = yaml.safe_load((DEPLOY / "kubernetes-cronjob.yaml").read_text(encoding="utf-8"))
     kubernetes_validate.validate(manifest, "1.30", strict=True)
     with pytest.raises(kubernetes_validate.ValidationError):
@@ -143,7 +143,7 @@ def test_kubernetes_takes_the_cron_job() -> None:
 
 
 def test_github_takes_the_workflow() -> None:
-    """The workflow fits the schema that editors use, and its apply never asks a question."""
+    """The workflow matches the schema that editors use, and its apply never prompts."""
     schema: dict[str, Any] = get_builtin_schema("vendor.github-workflows")
     workflow = yaml.safe_load((DEPLOY / "github-actions.yaml").read_text(encoding="utf-8"))
     workflow["on"] = workflow.pop(True)  # YAML 1.1, which GitHub does not read
@@ -168,7 +168,7 @@ CRON_NEEDS = [
 )
 @pytest.mark.timeout(240)
 def test_cron_mends_drift_and_runs_do_not_overlap(moto_harness: Harness, tmp_path: Path) -> None:
-    """The line of the crontab, twice in the same minute, by a real cron: one mends, one finds it mended."""
+    """A real cron runs the crontab line twice in one minute: one run repairs, the other finds nothing to do."""
     assert moto_harness.apply().outcome == "converged"
     account = Account(moto_harness)
     account.ec2.disassociate_address(AssociationId=account.address("web-2")["AssociationId"])
@@ -180,7 +180,7 @@ def test_cron_mends_drift_and_runs_do_not_overlap(moto_harness: Harness, tmp_pat
     _install(crontab / "enireconcile", tmp_path, moto_harness.server.url, reports, ended)
     daemon = _daemon(crontab)
     try:
-        # Opened for both, the pipe has no end before the second run has told of its own.
+        # Opened for reading and writing, the pipe has no end-of-file between the two runs.
         with os.fdopen(os.open(ended, os.O_RDWR), encoding="utf-8") as fifo:
             codes = [fifo.readline().strip() for _ in reports]
     finally:
@@ -193,7 +193,7 @@ def test_cron_mends_drift_and_runs_do_not_overlap(moto_harness: Harness, tmp_pat
 
 
 def _install(crontab: Path, place: Path, url: str, reports: list[Path], ended: Path) -> None:
-    """Two crontab lines that differ in their report only, and tell a pipe how they ended."""
+    """Two crontab lines that differ in their report only, and write their exit codes to a pipe."""
     environment = {
         **ENVIRONMENT,
         "AWS_ENDPOINT_URL": url,
@@ -221,7 +221,7 @@ def _install(crontab: Path, place: Path, url: str, reports: list[Path], ended: P
 
 
 def _daemon(crontab: Path) -> subprocess.Popen[bytes]:
-    """cron in the foreground; what it believes to be its directories are ours."""
+    """cron in the foreground, with its directories replaced by temporary ones."""
     script = (
         'mount --bind "$1" /etc/cron.d && mount -t tmpfs none /var/spool/cron '
         '&& mkdir -p /var/spool/cron/crontabs && mount -t tmpfs none /run && exec "$2" -f'

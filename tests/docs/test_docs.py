@@ -1,4 +1,4 @@
-"""The docs say what is so: specs load, flags and fields are all there, commands exist, links lead somewhere."""
+"""The docs match the code: specs load, options and fields are documented, commands exist, links resolve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?:^|[\s/])enireconcile ([a-z][a-z-]*)", re.MULTILINE)
-# Where the reference of the spec describes a row of the schema.
+# The heading in the reference of the spec for each row of the schema.
 HEADINGS = {
     "Document": "The file",
     "SecurityGroup": "security_groups",
@@ -48,7 +48,7 @@ def fences(page: Path) -> Iterator[tuple[str, str]]:
 
 
 def whole_specs() -> list[tuple[str, str]]:
-    """YAML blocks that are meant as whole specs, with their page."""
+    """YAML blocks that are complete specs, with their page."""
     return [
         (str(page.relative_to(ROOT)), text)
         for page in PAGES
@@ -58,13 +58,13 @@ def whole_specs() -> list[tuple[str, str]]:
 
 
 def section(page: Path, heading: str) -> str:
-    """The text below a heading, up to the next one."""
+    """The text below a heading, up to the next heading."""
     parts = re.split(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as code hosts make them."""
+    """The anchors of a page's headings, as GitHub generates them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -87,7 +87,7 @@ def test_readme_and_reference_show_a_whole_spec() -> None:
 
 
 def test_parts_in_the_tutorial_make_the_spec_of_the_project() -> None:
-    """The tutorial takes specs/two-enis.yaml apart; together the parts are the same document."""
+    """The YAML blocks of the tutorial, joined, are the same document as specs/two-enis.yaml."""
     parts = [text for language, text in fences(DOCS / "tutorial.md") if language == "yaml"]
     whole = "".join(part for part in parts if not part.startswith("account_id:"))
     (told,) = load(["-"], stdin=lambda: whole)
@@ -106,7 +106,7 @@ def test_tests_that_the_docs_name_exist(page: Path) -> None:
 
 
 def test_every_claim_about_security_names_its_test() -> None:
-    """Each point of the page; what nobody stops is told at its end."""
+    """Each item of the page, except under "What remains"."""
     page = (DOCS / "explanation" / "security.md").read_text(encoding="utf-8")
     points = re.findall(r"^- (.*(?:\n  .*)*)", page.partition("## What remains")[0], re.MULTILINE)
     assert len(points) > 20
@@ -114,7 +114,7 @@ def test_every_claim_about_security_names_its_test() -> None:
 
 
 def test_reference_tells_of_every_permission() -> None:
-    """The table beside iam-policy has each call that the package may make."""
+    """The permissions table has each call that the package may make."""
     text = section(DOCS / "reference" / "cli.md", "Permissions")
     assert [call for call in iam_policy.calls() if f"`ec2:{call}`" not in text] == []
 
@@ -152,7 +152,7 @@ def test_reference_has_no_field_that_is_not(row: str) -> None:
 
 
 def test_permissions_name_every_call() -> None:
-    """Every call that a kind makes by its full name is among the iam_policy."""
+    """The permissions table has every call that a kind names."""
     sources = [*(ROOT / "enireconcile" / "kinds").glob("*.py")]
     calls = {name for path in sources for name in re.findall(r'call="([A-Z]\w+)"', path.read_text("utf-8"))}
     text = section(DOCS / "reference" / "cli.md", "Permissions")

@@ -1,4 +1,4 @@
-"""The tour of ``make demo`` ends well on a machine that is new to it, and runs nowhere but in the sandbox."""
+"""The tour of ``make demo`` succeeds on a new machine, and runs in the sandbox only."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ MILESTONES = (
     "Plan: 7 to create",
     "== 3/6  The apply",
     "Converged: 10 of 10 calls",
-    "== 4/6  Once more",
+    "== 4/6  Apply again",
     "Unchanged",
     "all of them were reads",
-    "== 5/6  Somebody was here",
+    "== 5/6  Drift",
     "- tcp 22 from 0.0.0.0/0",
     "Plan: 3 to update, 4 unchanged",
-    "== 6/6  Mended",
+    "== 6/6  Repair",
     "Converged: 3 of 3 calls",
     "No changes: all 7 resources",
-    "== That was all",
+    "== End of the tour",
 )
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Of somebody who is new here: an empty home, no AWS configuration."""
+    """The environment of a new user: an empty home, no AWS configuration."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ENIRECONCILE_", "XDG_"))
     }
