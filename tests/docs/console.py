@@ -55,7 +55,8 @@ class Shell:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ENIRECONCILE_"))
         }
-        return {**inherited, **ENVIRONMENT, "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
+        unconfigured = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        return {**inherited, **ENVIRONMENT, **unconfigured, "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
 
     def block(self, line: str, *shown: str, answer: str | None = None) -> str:
         """The block of a command: its line and its output, or an excerpt of the lines that begin with ``shown``.
@@ -161,7 +162,9 @@ def sandbox(state: str) -> Iterator[tuple[str, dict[str, str]]]:
     ) as process:
         try:
             assert process.stdout is not None
-            lines = list(itertools.takewhile(str.strip, (process.stdout.readline() for _ in range(6))))
+            lines = [process.stdout.readline()]
+            while lines[-1].startswith("export "):
+                lines.append(process.stdout.readline())
             exports = [line.removeprefix("export ").strip() for line in lines if line.startswith("export ")]
             variables = dict(each.split("=", 1) for each in exports)
             yield "$ enireconcile sandbox\n" + "".join(lines), {**variables, "ENIRECONCILE_STATE": state}

@@ -105,6 +105,16 @@ def test_tests_that_the_docs_name_exist(page: Path) -> None:
         assert not name or re.search(rf"^def {name}\(", tests, re.MULTILINE), f"{path} has no {name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_files_and_folders_that_the_docs_name_exist(page: Path) -> None:
+    """Test files by their bare name, and paths of the repository."""
+    text = page.read_text(encoding="utf-8")
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"`(test_\w+\.py)`", text)) - tests == set()
+    paths = re.findall(r"`((?:tests|docs|specs|enireconcile)/[\w./-]+)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_every_claim_about_security_names_its_test() -> None:
     """Each item of the page, except under "What remains"."""
     page = (DOCS / "explanation" / "security.md").read_text(encoding="utf-8")
