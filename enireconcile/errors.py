@@ -1,19 +1,20 @@
-"""The error tree. Every error that a user can meet is one of these; anything else is a bug.
+"""The errors that users see. Every expected failure is one of these classes; any other exception is a bug.
 
 ::
 
-    EnireconcileError          code 1    something is wrong; nothing was changed
-    ├── SpecErrors             code 1    the spec file: a list of Problem(file, line, column, path, message, hint)
-    ├── AwsError               code 1    AWS said no, or did not answer: call, code, message, request id
-    ├── AmbiguityError         code 1    two live resources carry one name; we never guess
-    ├── UnsupportedError       code 1    a change that EC2 cannot make in place and that the spec does not allow
-    ├── GuardError             code 3    a guard refused: wrong account, impact, prevent_destroy …
-    ├── LockedError            code 4    another run holds the stack
-    ├── TargetError            code 64   --target names nothing that there is
-    ├── LostLockError          code 5    the lock went to another run: nothing new is begun
-    └── StoppedError           code 5    somebody wanted to stop before anything was done
+    EnireconcileError          exit code 1    the base class
+    ├── SpecErrors             exit code 1    mistakes in the spec files, each with file, line and column
+    ├── AwsError               exit code 1    AWS refused a call or did not answer: call, code, message, request id
+    ├── AmbiguityError         exit code 1    two live resources carry the same name in one stack
+    ├── UnsupportedError       exit code 1    EC2 cannot change this in place, and the spec allows no replacement
+    ├── GuardError             exit code 3    a guard refused the plan, for example prevent_destroy
+    ├── LockedError            exit code 4    another run holds the lock of the stack
+    ├── TargetError            exit code 64   --target matches nothing
+    ├── LostLockError          exit code 5    another run took over the lock; this run starts no further call
+    └── StoppedError           exit code 5    Ctrl-C or SIGTERM stopped the run before its first change
 
-Errors carry fields. ``str(error)`` is what a person reads on stderr: what, where, why, and what to do next.
+``str(error)`` is the message for stderr: what is wrong, where, why, and a hint that says what to do next. The same
+facts are attributes of the error, for programs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 
 
 class EnireconcileError(Exception):
-    """Base of all errors that are shown to the user as one message, with ``exit_code`` for the shell."""
+    """The base class: ``message`` and ``hint`` for the user, ``exit_code`` for the shell."""
 
     exit_code = 1
 
@@ -38,7 +39,7 @@ class EnireconcileError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing wrong in a spec file. ``line`` and ``column`` count from 1; ``path`` is dotted."""
+    """One mistake in a spec file. ``line`` and ``column`` count from 1; ``path`` is dotted."""
 
     file: str
     line: int
@@ -55,7 +56,7 @@ class Problem:
 
 
 class SpecErrors(EnireconcileError):
-    """All the problems of the given spec files, sorted by place."""
+    """All problems of the given spec files, sorted by file, line and column."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.path, p.message)))
@@ -64,7 +65,7 @@ class SpecErrors(EnireconcileError):
 
 
 class AwsError(EnireconcileError):
-    """A call that AWS refused or never answered, after all the retries that its code deserves."""
+    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message."""
 
     def __init__(
         self,
@@ -89,11 +90,11 @@ class AwsError(EnireconcileError):
 
 
 class AmbiguityError(EnireconcileError):
-    """Two live resources carry one name in one stack."""
+    """Two live resources carry the same name in one stack. enireconcile does not choose between them."""
 
 
 class UnsupportedError(EnireconcileError):
-    """EC2 cannot make this change in place, and the spec does not ask for anything harsher."""
+    """EC2 cannot make the change in place, and the spec does not allow a restart or a replacement."""
 
 
 class GuardError(EnireconcileError):
@@ -109,26 +110,26 @@ class LockedError(EnireconcileError):
 
 
 class TargetError(EnireconcileError):
-    """The command line asks for something that no spec has."""
+    """``--target`` matches nothing in the spec, or names something that cannot be a target."""
 
     exit_code = 64
 
 
 class LostLockError(EnireconcileError):
-    """The lock of this stack is not ours any more."""
+    """This run no longer holds the lock of the stack: the lease ran out, and another run may have taken it."""
 
     exit_code = 5
 
 
 class StoppedError(EnireconcileError):
-    """Ctrl-C or SIGTERM came while nothing was being done yet."""
+    """Ctrl-C or SIGTERM stopped the run before it changed anything."""
 
     exit_code = 5
 
 
-def bug(error: Exception) -> EnireconcileError:
-    """Any other exception, as a user is told of it."""
+def internal_error(error: Exception) -> EnireconcileError:
+    """An unexpected exception as the user sees it: one message without a traceback."""
     return EnireconcileError(
         f"this is a bug in enireconcile: {type(error).__name__}: {error}",
-        hint="set ENIRECONCILE_DEBUG=1 to see where, and please report it",
+        hint="set ENIRECONCILE_DEBUG=1 to see the traceback, and please report it",
     )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from enireconcile import __version__
-from enireconcile.errors import EnireconcileError, GuardError, SpecErrors, bug
+from enireconcile.errors import EnireconcileError, GuardError, SpecErrors, internal_error
 from enireconcile.outputs import logs
 
 if TYPE_CHECKING:
@@ -497,7 +497,7 @@ def _run(args: Sequence[str] | None) -> int:
     except Exception as error:  # the last door: a bug is told, not thrown at the user
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
-        logs.complain(bug(error))
+        logs.complain(internal_error(error))
         return 1
 
 

@@ -14,7 +14,7 @@ from enireconcile.cli.apply import apply_stack
 from enireconcile.cli.publish import check_outlets, failure, notify, write_report
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, leave
-from enireconcile.errors import EnireconcileError, bug
+from enireconcile.errors import EnireconcileError, internal_error
 from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.spec import Spec
@@ -91,7 +91,7 @@ def _going_on(options: ApplyOptions) -> Iterator[None]:
     except Exception as error:
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
-        _tell_of(bug(error), options)
+        _tell_of(internal_error(error), options)
 
 
 def _tell_of(error: EnireconcileError, options: ApplyOptions) -> None:

@@ -31,7 +31,7 @@ from enireconcile.model import (
 from enireconcile.ownership import (
     NEW_TAG,
 )
-from enireconcile.spec import FURTHER, Document, Resource
+from enireconcile.spec import ADDRESS_KEYS, Document, Resource
 
 Id = str | Ref
 
@@ -153,7 +153,7 @@ class World:
             return False
         row = self.rows[address]
         ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
-        return (ignored or not row.says(attribute)) and not self._set_again(record, attribute)
+        return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)
 
     def _set_again(self, record: Record, attribute: str) -> bool:
         if attribute == "association" and isinstance(record, LiveElasticIp):
@@ -204,7 +204,7 @@ class World:
         return {
             (self.subnets[name], each): name
             for name, row in self.document.network_interfaces.items()
-            for many, _ in FURTHER
+            for many, _ in ADDRESS_KEYS
             if not self.leaves(f"network_interfaces.{name}", many)
             for each in getattr(row, many) or ()
         }

@@ -6,7 +6,7 @@ from enireconcile.kinds.base import World
 from enireconcile.live.records import (
     LiveNetworkInterface,
 )
-from enireconcile.spec import FURTHER
+from enireconcile.spec import ADDRESS_KEYS
 
 
 def further_ips(name: str, world: World) -> tuple[str, ...]:
@@ -47,6 +47,6 @@ def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
 def givers(name: str, world: World) -> dict[str, LiveNetworkInterface]:
     """Addresses and prefixes that an interface takes over from others of ours, and who has them now."""
     row, subnet = world.document.network_interfaces[name], world.subnets[name]
-    listed = [each for many, _ in FURTHER for each in getattr(row, many) or ()]
+    listed = [each for many, _ in ADDRESS_KEYS for each in getattr(row, many) or ()]
     holders = {each: world.holders[subnet, each] for each in listed if (subnet, each) in world.holders}
     return {each: live for each, live in holders.items() if taken_over(live, world).get(each) == name}

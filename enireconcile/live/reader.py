@@ -305,7 +305,7 @@ async def _reverse_dns(
 async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
     """VPC id to the id of its default group, where an interface names no groups."""
     rows = document.network_interfaces.values()
-    if all(row.security_groups is not None or not row.says("security_groups") for row in rows):
+    if all(row.security_groups is not None or not row.specifies("security_groups") for row in rows):
         return {}
     filters = [{"Name": "group-name", "Values": ["default"]}]
     response = await reader.read("DescribeSecurityGroups", {"Filters": filters})

@@ -136,7 +136,7 @@ class Associations:
         )
         has = row.private_ips if row else ()
         hint = f"add it to the secondary_private_ips of {address}"
-        if live and (row is None or not row.says("private_ip")):
+        if live and (row is None or not row.specifies("private_ip")):
             has = (live.private_ip, *has)
         if live and (row is None or self.world.leaves(address, "secondary_private_ips")):
             has = live.private_ips

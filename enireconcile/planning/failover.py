@@ -66,7 +66,7 @@ def choose_placements(
 
 
 def _at(at: Attachment, instance: str, reason: str | None = None) -> Placement:
-    patience = _rules(at).patience
+    patience = _rules(at).force_detach_seconds
     return Placement(instance, at.device_index, at.network_card_index, at.delete_on_termination, reason, patience)
 
 

@@ -28,7 +28,7 @@ from enireconcile.ownership import (
 from enireconcile.planning.adoption import adoptions
 from enireconcile.planning.associations import Associations
 from enireconcile.planning.failover import choose_placements
-from enireconcile.spec import FURTHER, Selector, Spec
+from enireconcile.spec import ADDRESS_KEYS, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
 T = TypeVar("T", LiveSubnet, LiveVpc)
@@ -336,7 +336,7 @@ def _check_addresses(
             if networks and not world.leaves(address, str(path[2])):
                 fitting = next((network for network in networks if block[0] in network), networks[0])
                 problems += [spec.problem(path, *words) for words in misplaced(block, fitting, subnet.id)]
-        for key in ("private_ip", *(key for pair in FURTHER for key in pair)):
+        for key in ("private_ip", *(key for pair in ADDRESS_KEYS for key in pair)):
             version = 6 if key.startswith("ipv6") else 4
             if getattr(row, key) and not _blocks(subnet, version) and not world.leaves(address, key):
                 hint = "associate one with it, or choose another subnet"

@@ -92,11 +92,11 @@ def _check(specs: Sequence[Spec], targets: Iterable[str], known: set[str], prune
         if section not in SECTIONS or not name:
             raise TargetError(
                 f"--target {target}: no such address",
-                hint=Nearest(target, known, "an address is a section and a name, like elastic_ips.web").look(),
+                hint=Nearest(target, known, "an address is a section and a name, like elastic_ips.web").text(),
             )
         if target not in known and not prune:
             raise TargetError(
-                f"--target {target}: the spec has nothing of this name", hint=Nearest(target, known).look()
+                f"--target {target}: the spec has nothing of this name", hint=Nearest(target, known).text()
             )
 
 

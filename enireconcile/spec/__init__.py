@@ -1,14 +1,14 @@
-"""The spec file: YAML to a ``Document`` with places.
+"""The spec file: from YAML to a validated ``Document``, with the line and column of every value.
 
-Pure but for reading the files that were named; loads neither botocore nor boto3. Its JSON Schema is in
-``spec.schema``, the way back to YAML in ``spec.render``.
+The only side effect is reading the named files; botocore and boto3 are not imported. ``spec.schema`` makes the
+JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 """
 
 from enireconcile.spec.loading import Spec, load
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
+    ADDRESS_KEYS,
     EFA_TYPES,
-    FURTHER,
     SECTIONS,
     Association,
     Attachment,
@@ -29,8 +29,8 @@ from enireconcile.spec.rows import (
 from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector
 
 __all__ = [
+    "ADDRESS_KEYS",
     "EFA_TYPES",
-    "FURTHER",
     "SECTIONS",
     "Association",
     "Attachment",

@@ -1,7 +1,7 @@
-"""What no row can see alone: references, places that two things want, and the sums of limits. Pure.
+"""The checks between rows: references, slots and addresses that are used twice, and limits. Pure.
 
-``broken`` holds, by section, the names of resources that the file has but that could not be read. They count
-as known, so that a mistake inside a resource is not reported again wherever the resource is named.
+``invalid`` maps sections to the names of rows with mistakes of their own. References to them are valid, so that
+one mistake is reported once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from enireconcile.ownership import (
 )
 from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
+    ADDRESS_KEYS,
     EFA_TYPES,
-    FURTHER,
     SECTIONS,
     Association,
     Attachment,
@@ -34,22 +34,22 @@ from enireconcile.spec.rows import (
 from enireconcile.spec.scalars import group_name_problem
 from enireconcile.spec.shapes import resource_id
 from enireconcile.spec.suggest import Hint, Nearest
-from enireconcile.spec.wording import Finding
+from enireconcile.spec.violations import Violation
 
-Broken: TypeAlias = Mapping[str, AbstractSet[str]]
+Invalid: TypeAlias = Mapping[str, AbstractSet[str]]
 
 MAX_TAGS = 50
-_OUR_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
+_OWN_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
 
 
-def check(document: Document, broken: Broken) -> Iterator[Finding]:
-    """All that is wrong between the rows of one document."""
+def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
+    """All violations between the rows of one document."""
     yield from _adoptions(document)
-    yield from _references(document, broken)
+    yield from _references(document, invalid)
     yield from _group_names(document)
     yield from _rules(document)
     yield from _device_slots(document)
-    yield from _primary_interfaces(document, broken)
+    yield from _primary_interfaces(document, invalid)
     yield from _zones(document)
     yield from _lists_and_numbers(document)
     yield from _private_ips(document)
@@ -64,38 +64,39 @@ def check(document: Document, broken: Broken) -> Iterator[Finding]:
 # ---- adoption
 
 
-def _adoptions(document: Document) -> Iterator[Finding]:
-    """A resource has one name."""
+def _adoptions(document: Document) -> Iterator[Violation]:
+    """Two rows must not adopt the same resource."""
     taken: dict[str, str] = {}
     for address, adopted in document.adopted.items():
         first = taken.setdefault(adopted, address)
         if first != address:
             section, _, name = address.partition(".")
-            yield Finding((section, name, "adopt"), f"{first} adopts {adopted} already", "remove one of the two")
+            yield Violation(
+                (section, name, "adopt"), f"{adopted} is already adopted by {first}", "remove one of the two rows"
+            )
 
 
 # ---- references
 
 
-def _references(document: Document, broken: Broken) -> Iterator[Finding]:
-    known = {section: {*getattr(document, section), *broken.get(section, ())} for section in SECTIONS}
+def _references(document: Document, invalid: Invalid) -> Iterator[Violation]:
+    known = {section: {*getattr(document, section), *invalid.get(section, ())} for section in SECTIONS}
     for path, section, name in _named(document):
         if name in known[section]:
             continue
         what = section[:-1].replace("_", " ")
-        yield Finding(
-            path, f"there is no {what} {shown(name)} in this spec", _reference_hint(name, known[section])
-        )
+        hint = _reference_hint(name, section, known[section])
+        yield Violation(path, f"there is no {what} {shown(name)} in this spec", hint)
 
 
-def _reference_hint(name: str, known: AbstractSet[str]) -> Hint:
-    if resource_id("(i|eni)", name):
-        return "name a resource of this spec; ids are not taken here"
-    return Nearest(name, known)
+def _reference_hint(name: str, section: str, known: AbstractSet[str]) -> Hint:
+    if section == "instances" and resource_id("i", name):
+        return f"ids are not allowed here; add `fw: {{external: {name}}}` under instances, and write `fw`"
+    return Nearest(name, known, None if known else f"add it under {section}")
 
 
 def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
-    """Every reference: where it stands, the section that it points into, the name."""
+    """Every reference: its path, the section that it points into, and the name."""
     for name, group in document.security_groups.items():
         for path, peer in _peers(name, group):
             if not _is_literal(peer):
@@ -117,7 +118,7 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
 
 
 def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:
-    """The instances that an attachment names, with their places in it."""
+    """The instances in an attachment, each with its path in the attachment."""
     if attachment.instance is not None:
         yield ("instance",), attachment.instance
     for index, name in enumerate(attachment.instances or ()):
@@ -125,7 +126,7 @@ def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:
 
 
 def _is_literal(peer: str) -> bool:
-    """A rule's peer that is not the name of a group: self, a CIDR or an id."""
+    """Whether a source or destination is no group name: ``self``, a CIDR or an id."""
     return peer == "self" or "/" in peer or resource_id("(sg|pl)", peer)
 
 
@@ -150,38 +151,38 @@ def _ends(rule: IngressRule | EgressRule) -> tuple[str, tuple[str, ...]]:
 # ---- security groups
 
 
-def _group_names(document: Document) -> Iterator[Finding]:
-    """EC2 compares names within a VPC without regard to case."""
+def _group_names(document: Document) -> Iterator[Violation]:
+    """Group names are unique within a VPC, and EC2 ignores their case."""
     taken: dict[tuple[object, ...], str] = {}
     for name, group in document.security_groups.items():
         path: Path = ("security_groups", name)
         effective = group.group_name or name
         if group.group_name is None and (problem := group_name_problem(name)):
-            yield Finding(path, problem, "give it another name, or a `group_name`", on_key=True)
+            yield Violation(path, problem, "choose another name, or set `group_name`", on_key=True)
         first = taken.setdefault((group.vpc.key, effective.lower()), name)
         if first != name:
-            message = f"EC2 would take {shown(effective)} for the name of security_groups.{first} too"
-            hint = "the names in a VPC must differ by more than case"
-            yield Finding(_name_path(path, group), message, hint, on_key=group.group_name is None)
+            message = f"the group name {shown(effective)} is already used by security_groups.{first} in this VPC"
+            hint = "choose another name; EC2 ignores case in group names"
+            yield Violation(_name_path(path, group), message, hint, on_key=group.group_name is None)
 
 
 def _name_path(path: Path, group: SecurityGroup) -> Path:
     return path if group.group_name is None else (*path, "group_name")
 
 
-def _rules(document: Document) -> Iterator[Finding]:
-    """One rule of EC2 is one protocol, one range and one peer; a second one like it is refused."""
+def _rules(document: Document) -> Iterator[Violation]:
+    """An EC2 rule has one protocol, one port range and one source or destination; EC2 refuses duplicates."""
     for name, group in document.security_groups.items():
         seen: dict[tuple[object, ...], Path] = {}
         for path, rule in _all_rules(name, group):
             key, peers = _ends(rule)
             for index, peer in enumerate(peers):
-                place: Path = (*path, key, index)
+                here: Path = (*path, key, index)
                 same = (key, rule.protocol, _port_range(rule), "self" if peer == name else peer)
                 if same in seen:
-                    yield Finding(place, f"the same rule as {dotted(seen[same])}", "remove one of the two")
+                    yield Violation(here, f"the same rule as {dotted(seen[same])}", "remove one of the two")
                 else:
-                    seen[same] = place
+                    seen[same] = here
 
 
 def _port_range(rule: IngressRule | EgressRule) -> tuple[int, int]:
@@ -201,8 +202,8 @@ def _attached(document: Document) -> Iterator[tuple[str, NetworkInterface, Attac
             yield name, interface, interface.attachment
 
 
-def _device_slots(document: Document) -> Iterator[Finding]:
-    """A card of an instance has each index once, also for interfaces that may come by failover."""
+def _device_slots(document: Document) -> Iterator[Violation]:
+    """An instance has each device index of a card once; interfaces that may fail over to it count, too."""
     used: dict[tuple[str, int], dict[int, str]] = {}
     clashes: list[tuple[str, str, Attachment]] = []
     for name, _, at in _attached(document):
@@ -213,16 +214,18 @@ def _device_slots(document: Document) -> Iterator[Finding]:
     for name, instance, at in clashes:
         holders = used[instance, at.network_card_index]
         free = next(index for index in range(len(holders) + 1) if index not in holders)
-        card = f" on card {at.network_card_index}" if at.network_card_index else ""
+        card = f" on network card {at.network_card_index}" if at.network_card_index else ""
         holder = f"network_interfaces.{holders[at.device_index]}"
-        message = f"{holder} has index {at.device_index}{card} of {shown(instance)}"
-        yield Finding(("network_interfaces", name, "attachment", "device_index"), message, f"{free} is free")
+        message = f"device_index {at.device_index}{card} of {shown(instance)} is already used by {holder}"
+        path: Path = ("network_interfaces", name, "attachment", "device_index")
+        yield Violation(path, message, f"device_index {free} is free")
 
 
-def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]:
-    """An instance is launched with one interface at index 0; a broken interface may be the one.
+def _primary_interfaces(document: Document, invalid: Invalid) -> Iterator[Violation]:
+    """An instance of the stack needs an interface at index 0; an external one already has it.
 
-    What is adopted has been launched, with an interface that need not be in the spec.
+    If a row in ``network_interfaces`` is invalid, it could be the missing one, so nothing is reported. An adopted
+    instance already has an interface at index 0, which need not be in the spec.
     """
     primaries = [
         (name, at)
@@ -232,20 +235,22 @@ def _primary_interfaces(document: Document, broken: Broken) -> Iterator[Finding]
     for name, at in primaries:
         if at.instance in document.external_instances:
             path = ("network_interfaces", name, "attachment", "device_index")
-            yield Finding(
-                path, f"{shown(at.instance)} booted with an interface of its own", "use index 1 or higher"
+            yield Violation(
+                path,
+                f"the external instance {shown(at.instance)} already has its primary interface at device_index 0",
+                "use device_index 1 or higher",
             )
-    if broken.get("network_interfaces"):
+    if invalid.get("network_interfaces"):
         return
-    booted = {at.instance for _, at in primaries}
+    with_primary = {at.instance for _, at in primaries}
     for name, row in document.own_instances.items():
-        if name not in booted and row.adopt is None:
-            hint = f"give one an `attachment: {{instance: {name}, device_index: 0}}`"
-            yield Finding(("instances", name), "has no network interface at device_index 0", hint)
+        if name not in with_primary and row.adopt is None:
+            hint = f"add `attachment: {{instance: {name}, device_index: 0}}` to one of the network_interfaces"
+            yield Violation(("instances", name), "has no network interface at device_index 0", hint)
 
 
-def _zones(document: Document) -> Iterator[Finding]:
-    """An instance and its interfaces share a zone; a zone lies in its region."""
+def _zones(document: Document) -> Iterator[Violation]:
+    """An instance and its interfaces are in one zone, and every zone is in the Region of the file."""
     first: dict[str, tuple[str, str]] = {}
     for name, interface in document.network_interfaces.items():
         zone = interface.subnet.default_for_az if interface.subnet else None
@@ -253,113 +258,119 @@ def _zones(document: Document) -> Iterator[Finding]:
             continue
         path: Path = ("network_interfaces", name, "subnet", "default_for_az")
         if document.region and zone[:-1] != document.region:
-            yield Finding(
-                path, f"{shown(zone)} is not in region {shown(document.region)}", "correct one of the two"
+            yield Violation(
+                path, f"{shown(zone)} is not in the Region {shown(document.region)}", "correct one of the two"
             )
         for instance in interface.attachment.candidates if interface.attachment else ():
             other, other_zone = first.setdefault(instance, (name, zone))
             if other_zone != zone:
-                message = f"{shown(instance)} also has network_interfaces.{other}, in {shown(other_zone)}"
-                yield Finding(path, message, "an instance and all its interfaces are in one zone")
+                message = f"{shown(instance)} also has network_interfaces.{other}, which is in {shown(other_zone)}"
+                yield Violation(
+                    path, message, "an instance and all its interfaces must be in one Availability Zone"
+                )
 
 
-def _lists_and_numbers(document: Document) -> Iterator[Finding]:
-    """Further addresses and prefixes are listed or counted, not both."""
+def _lists_and_numbers(document: Document) -> Iterator[Violation]:
+    """Secondary addresses and prefixes are either listed or counted."""
     for name, interface in document.network_interfaces.items():
-        for many, count in FURTHER:
+        for many, count in ADDRESS_KEYS:
             if getattr(interface, many) is not None and getattr(interface, count) is not None:
                 path: Path = ("network_interfaces", name, count)
-                yield Finding(path, f"cannot go with {many}", "keep one of the two")
+                yield Violation(path, f"cannot be combined with {many}", "keep one of the two")
 
 
 Block: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _private_ips(document: Document) -> Iterator[Finding]:
-    """An address or a prefix is inside its subnet, and there once, on its own and as part of a prefix."""
+def _private_ips(document: Document) -> Iterator[Violation]:
+    """Every address or prefix is inside its subnet, appears once, and is not part of another prefix."""
     taken: dict[tuple[object, ...], str] = {}
     prefixes: dict[tuple[object, ...], list[tuple[Block, str]]] = {}
-    placed = [
+    blocks = [
         (path, block, interface.subnet)
         for name, interface in document.network_interfaces.items()
         if interface.subnet is not None
         for path, block in private_addresses(name, interface)
     ]
-    for path, block, subnet in placed:
+    for path, block, subnet in blocks:
         if subnet.cidr is not None and block.version == 4:
             for message, hint in misplaced(block, ipaddress.ip_network(subnet.cidr), "the subnet"):
-                yield Finding(path, message, hint)
+                yield Violation(path, message, hint)
         if not is_address(block):
             prefixes.setdefault((subnet.key, block.version), []).append((block, dotted(path)))
         first = taken.setdefault((subnet.key, block), dotted(path))
         if first != dotted(path):
-            hint = "choose another, or leave it to EC2"
-            yield Finding(path, f"{first} is {told_block(block)} in this subnet already", hint)
-    for path, block, subnet in placed:
+            hint = "choose another, or remove it to let EC2 choose"
+            yield Violation(path, f"{block_text(block)} is already used by {first} in this subnet", hint)
+    for path, block, subnet in blocks:
         for prefix, where in prefixes.get((subnet.key, block.version), ()):
             if is_address(block) and block[0] in prefix:
-                message = f"{told_block(block)} is in the prefix {prefix} of {where}"
-                yield Finding(path, message, "choose an address outside of it")
+                message = f"{block_text(block)} is inside the prefix {prefix} of {where}"
+                yield Violation(path, message, "choose an address outside the prefix")
 
 
 def private_addresses(name: str, interface: NetworkInterface) -> Iterator[tuple[Path, Block]]:
-    """Every private address and prefix that an interface names, with its place; an address is a block of one."""
+    """Every private address and prefix in the row, with its path; an address is a network of one address."""
     base: Path = ("network_interfaces", name)
     if interface.private_ip is not None:
         yield (*base, "private_ip"), ipaddress.ip_network(interface.private_ip)
-    for many, _ in FURTHER:
+    for many, _ in ADDRESS_KEYS:
         for index, text in enumerate(getattr(interface, many) or ()):
             yield (*base, many, index), ipaddress.ip_network(text)
 
 
 def is_address(block: Block) -> bool:
-    """Whether the block is one address, not a prefix."""
+    """Whether the block is a single address."""
     return block.prefixlen == block.max_prefixlen
 
 
-def told_block(block: Block) -> str:
-    """An address without its length, a prefix with it."""
+def block_text(block: Block) -> str:
+    """The text of an address without a prefix length, of a prefix with it."""
     return str(block.network_address if is_address(block) else block)
 
 
 def misplaced(block: Block, subnet: Block, called: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with an address or a prefix in a subnet of its family, and what would be right."""
+    """Message and hint if an address or a prefix does not fit into the subnet; ``called`` names the subnet."""
     first, last = subnet[4], subnet[-2]
-    one = f"choose from {first} to {last}" if is_address(block) else f"choose one inside of {subnet}"
+    one = f"choose from {first} to {last}" if is_address(block) else f"choose one inside {subnet}"
     if not int(subnet[0]) <= int(block[0]) <= int(block[-1]) <= int(subnet[-1]):
-        yield f"{told_block(block)} is not in {called} ({subnet})", one
+        yield f"{block_text(block)} is not in {called} ({subnet})", one
     elif int(block[0]) < int(first) or int(block[-1]) > int(last):
-        what = "is" if is_address(block) else "holds"
-        yield f"{told_block(block)} {what} one of the five addresses that EC2 keeps in {subnet}", one
+        what = "is" if is_address(block) else "contains"
+        yield f"{block_text(block)} {what} one of the five addresses that EC2 reserves in {subnet}", one
 
 
 # ---- types of interfaces
 
 
-def _interface_types(document: Document) -> Iterator[Finding]:
-    """What the special types cannot have."""
+def _interface_types(document: Document) -> Iterator[Violation]:
+    """The restrictions of efa, efa-only and branch interfaces."""
     for name, interface in document.network_interfaces.items():
         base: Path = ("network_interfaces", name)
         at = interface.attachment
         if interface.interface_type == "efa-only":
-            for key in ("private_ip", *(key for pair in FURTHER for key in pair)):
+            for key in ("private_ip", *(key for pair in ADDRESS_KEYS for key in pair)):
                 if getattr(interface, key):
-                    hint = "remove it, or choose the type efa"
-                    yield Finding((*base, key), "an efa-only interface has no IP addresses", hint)
+                    hint = "remove it, or use interface_type efa"
+                    yield Violation((*base, key), "an efa-only interface has no IP addresses", hint)
             if at is not None and (at.network_card_index, at.device_index) == (0, 0):
-                message = "an instance cannot boot with an efa-only interface"
-                hint = "use index 1 or higher, or the type efa"
-                yield Finding((*base, "attachment", "device_index"), message, hint)
+                message = "an efa-only interface cannot be the primary interface of an instance"
+                hint = "use device_index 1 or higher, or interface_type efa"
+                yield Violation((*base, "attachment", "device_index"), message, hint)
         if interface.interface_type == "branch" and at is not None:
             message = "a branch interface is associated with a trunk, not attached to an instance"
-            yield Finding((*base, "attachment"), message, "remove it, or choose another type", on_key=True)
+            yield Violation(
+                (*base, "attachment"), message, "remove it, or use another interface_type", on_key=True
+            )
         if interface.interface_type in EFA_TYPES and at is not None and at.instances is not None:
-            message = "an Elastic Fabric Adapter moves between stopped instances only, so it cannot fail over"
-            yield Finding((*base, "attachment", "instances"), message, "name one `instance`", on_key=True)
+            message = "EC2 moves an Elastic Fabric Adapter only between stopped instances, so it cannot fail over"
+            yield Violation(
+                (*base, "attachment", "instances"), message, "use `instance` with one name", on_key=True
+            )
 
 
-def _adapters(document: Document) -> Iterator[Finding]:
-    """A network card takes one Elastic Fabric Adapter."""
+def _adapters(document: Document) -> Iterator[Violation]:
+    """A network card has at most one Elastic Fabric Adapter."""
     taken: dict[tuple[str, int], str] = {}
     for name, interface, at in _attached(document):
         if interface.interface_type not in EFA_TYPES or at.instance is None:
@@ -367,18 +378,18 @@ def _adapters(document: Document) -> Iterator[Finding]:
         first = taken.setdefault((at.instance, at.network_card_index), name)
         if first != name:
             message = (
-                f"network_interfaces.{first} is the Elastic Fabric Adapter on card {at.network_card_index} "
-                f"of {shown(at.instance)} already"
+                f"network card {at.network_card_index} of {shown(at.instance)} already has "
+                f"the Elastic Fabric Adapter network_interfaces.{first}"
             )
             path: Path = ("network_interfaces", name, "attachment")
-            yield Finding(path, message, "a network card takes one; choose another card")
+            yield Violation(path, message, "a network card takes one; choose another network_card_index")
 
 
 # ---- Elastic IPs
 
 
-def _association_targets(document: Document) -> Iterator[Finding]:
-    """A private address has one Elastic IP at most, and is one that the spec gives to the interface."""
+def _association_targets(document: Document) -> Iterator[Violation]:
+    """A private address has at most one Elastic IP, and the interface must have that address in the spec."""
     taken: dict[tuple[str, str, str | None], str] = {}
     for name, address in document.elastic_ips.items():
         target = address.association
@@ -390,26 +401,30 @@ def _association_targets(document: Document) -> Iterator[Finding]:
         if interface and interface.interface_type == "efa-only":
             message = f"{shown(holder[1])} is efa-only and has no IP address"
             key = "instance" if target.instance else "network_interface"
-            yield Finding((*base, key), message, "choose an interface of another type")
+            yield Violation((*base, key), message, "choose an interface of another interface_type")
             continue
         private_ip = target.private_ip
         if interface and private_ip == interface.private_ip:
             private_ip = None
-        known = interface is not None and interface.says("secondary_private_ips") and interface.says("private_ip")
+        known = (
+            interface is not None
+            and interface.specifies("secondary_private_ips")
+            and interface.specifies("private_ip")
+        )
         if interface and known and private_ip not in (None, *(interface.secondary_private_ips or ())):
             whose = ".".join(holder)
             hint = f"add it to the secondary_private_ips of {whose}"
-            yield Finding((*base, "private_ip"), f"{private_ip} is no address of {whose}", hint)
+            yield Violation((*base, "private_ip"), f"{private_ip} is not an address of {whose}", hint)
         first = taken.setdefault((*holder, private_ip), name)
         if first != name:
             which = private_ip or "the primary address"
-            message = f"{which} of {shown(holder[1])} has elastic_ips.{first} already"
+            message = f"{which} of {shown(holder[1])} is already associated with elastic_ips.{first}"
             key = "private_ip" if private_ip else "instance" if target.instance else "network_interface"
-            yield Finding((*base, key), message, "one Elastic IP for each private IP; choose another")
+            yield Violation((*base, key), message, "a private address takes one Elastic IP; choose another")
 
 
 def _holder(target: Association, document: Document) -> tuple[str, str] | None:
-    """Section and name of whose private address it is: an interface, an instance, or no section and an id."""
+    """The owner of the private address: section and name, or an empty section and an interface id."""
     named = target.network_interface or document.primary_interface(target.instance or "")
     if named is None:
         return ("instances", target.instance) if target.instance in document.external_instances else None
@@ -418,55 +433,58 @@ def _holder(target: Association, document: Document) -> tuple[str, str] | None:
     return ("network_interfaces", named) if named in document.network_interfaces else None
 
 
-def _public_addresses(document: Document) -> Iterator[Finding]:
-    """An address is allocated once, and where this Region's addresses are."""
+def _public_addresses(document: Document) -> Iterator[Violation]:
+    """Every address is allocated once, and in a border group of the Region of the file."""
     taken: dict[str, str] = {}
     for name, row in document.elastic_ips.items():
         first = taken.setdefault(row.address, name) if row.address else name
         if first != name:
-            message = f"elastic_ips.{first} is {row.address} already"
-            yield Finding(("elastic_ips", name, "address"), message, "choose another, or leave it to EC2")
+            message = f"{row.address} is already the address of elastic_ips.{first}"
+            yield Violation(
+                ("elastic_ips", name, "address"), message, "choose another, or remove it to let EC2 choose"
+            )
         group = row.network_border_group
         if group and document.region and not f"{group}-".startswith(f"{document.region}-"):
-            message = f"{shown(group)} is not in region {shown(document.region)}"
-            yield Finding(("elastic_ips", name, "network_border_group"), message, "correct one of the two")
+            message = f"{shown(group)} is not in the Region {shown(document.region)}"
+            yield Violation(("elastic_ips", name, "network_border_group"), message, "correct one of the two")
 
 
 # ---- all resources
 
 
-def _tag_counts(document: Document) -> Iterator[Finding]:
+def _tag_counts(document: Document) -> Iterator[Violation]:
+    """EC2 allows 50 tags on a resource, including those that enireconcile sets."""
     common = set(document.tags)
     if too_many := _too_many_tags(common):
-        yield Finding(("tags",), *too_many)
+        yield Violation(("tags",), *too_many)
         return
     for section in SECTIONS:
         for name, row in getattr(document, section).items():
-            more = _further_tags(row)
-            if too_many := _too_many_tags(common | set(getattr(row, "tags", ())) | more, _OUR_TAGS | more):
-                yield Finding((section, name, "tags"), *too_many)
+            more = _conditional_tags(row)
+            if too_many := _too_many_tags(common | set(getattr(row, "tags", ())) | more, _OWN_TAGS | more):
+                yield Violation((section, name, "tags"), *too_many)
 
 
-def _further_tags(row: object) -> set[str]:
-    """Tags of ours that not every resource has."""
+def _conditional_tags(row: object) -> set[str]:
+    """The tags of enireconcile that only this row's resource gets."""
     tags = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
     return tags | ({NEW_TAG} if isinstance(row, Resource) and row.lifecycle.ignore else set())
 
 
-def _too_many_tags(keys: Iterable[str], ours: frozenset[str] = _OUR_TAGS) -> tuple[str, str] | None:
-    total = len(ours.union(keys))
+def _too_many_tags(keys: Iterable[str], own: frozenset[str] = _OWN_TAGS) -> tuple[str, str] | None:
+    total = len(own.union(keys))
     if total <= MAX_TAGS:
         return None
     return (
-        f"{total} tags with those of the stack and of enireconcile; EC2 takes {MAX_TAGS}",
-        f"remove {total - MAX_TAGS}; {', '.join(sorted(ours))} are always there",
+        f"{total} tags, including those of the file and of enireconcile; EC2 allows {MAX_TAGS}",
+        f"remove {total - MAX_TAGS}; enireconcile always sets {', '.join(sorted(own))}",
     )
 
 
-def _accounts(document: Document) -> Iterator[Finding]:
-    """The guard would refuse the very role that the spec assumes."""
+def _accounts(document: Document) -> Iterator[Violation]:
+    """The role must be in the account of ``account_id``."""
     if document.account_id and document.assume_role_arn:
         account = document.assume_role_arn.split(":")[4]
         if account != document.account_id:
-            message = f"this role acts in account {account}, which account_id refuses"
-            yield Finding(("assume_role_arn",), message, "correct one of the two")
+            message = f"this role is in account {account}, but account_id is {document.account_id}"
+            yield Violation(("assume_role_arn",), message, "correct one of the two")

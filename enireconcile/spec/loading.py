@@ -1,4 +1,4 @@
-"""Files to Specs: find them, read them, judge them, and report everything wrong with all of them at once."""
+"""From files to Specs: find, read and validate them, and report all problems of all files at once."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.places import Path, Places, dotted, shown
 from enireconcile.spec.rows import SECTIONS, Document
-from enireconcile.spec.suggest import told
+from enireconcile.spec.suggest import hint_text
 from enireconcile.spec.userdata import inline_user_data
-from enireconcile.spec.wording import Finding, findings
+from enireconcile.spec.violations import Violation, violations
 from enireconcile.spec.yamltree import MAX_BYTES, Tree, read_tree
 
 STDIN = "-"
 _HINTS_LOOKED_UP = 100
-"""Problems of a file that get a "did you mean"; a file with more has another one."""
+"""The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One loaded file. ``file`` is as the user named it, ``-`` for stdin; ``protected`` may not be destroyed."""
+    """One loaded file. ``file`` is the path as the user gave it, ``-`` for stdin.
+
+    ``protected`` are the addresses with ``prevent_destroy``.
+    """
 
     document: Document
     file: str
@@ -37,35 +40,35 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """The hash of what the file says, user_data from other files included; its spelling does not count.
+        """A hash of the content, user data files included; comments and spelling do not change it.
 
-        In a row that adopts, a default that is written says more than one that is left out.
+        In a row with ``adopt``, a default that is written differs from one that is left out.
         """
         rows = self.document.resources.values()
         written = [row.model_dump(mode="json", exclude_unset=True) for row in rows if row.adopt is not None]
         return fingerprint([self.document.model_dump(mode="json"), written])
 
     def emptied(self) -> Spec:
-        """The same stack, with nothing in it; what was protected stays so."""
-        nothing: dict[str, Any] = {section: {} for section in SECTIONS}
-        return replace(self, document=self.document.model_copy(update=nothing))
+        """The same stack without any resource; ``protected`` is kept."""
+        no_rows: dict[str, Any] = {section: {} for section in SECTIONS}
+        return replace(self, document=self.document.model_copy(update=no_rows))
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
-        """Something wrong with the value at ``path``, for those who learn it later."""
+        """A problem with the value at ``path``, for stages after loading."""
         return Problem(self.file, *self.places.of(path), dotted(path), message, hint)
 
 
 def load(sources: Sequence[str], *, stdin: Callable[[], str] | None = None) -> list[Spec]:
-    """The specs of files, of directories (their ``*.yaml`` and ``*.yml``, sorted) and of stdin (``-``).
+    """Load files, directories (their ``*.yaml`` and ``*.yml``, sorted) and stdin (``-``), one Spec for each file.
 
-    Raises SpecErrors with the problems of all files; two files with one stack are a problem too.
+    Raises SpecErrors with the problems of all files. Two files with the same stack are a problem, too.
     """
     problems: list[Problem] = []
     specs: list[Spec] = []
     stacks: dict[str, str] = {}
     for file in _files(sources, problems):
         tree = _read_file(file, stdin)
-        document, found = _judge(tree, FilePath.cwd() if file == STDIN else FilePath(file).parent)
+        document, found = _validate(tree, FilePath.cwd() if file == STDIN else FilePath(file).parent)
         found.extend(_stack_elsewhere(tree, file, stacks))
         problems.extend(tree.problems)
         problems.extend(_problems(found, file, tree.places))
@@ -77,11 +80,11 @@ def load(sources: Sequence[str], *, stdin: Callable[[], str] | None = None) -> l
 
 
 def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
-    """The files that the sources name; ``problems`` is told of sources that name none."""
+    """The files of the sources; a source without a file adds to ``problems``."""
     for index, source in enumerate(sources):
         if source == STDIN:
             if STDIN in sources[:index]:
-                problems.append(Problem(source, 1, 1, "", "stdin is given twice", "it can be read once"))
+                problems.append(Problem(source, 1, 1, "", "stdin is given twice", "write `-` only once"))
             else:
                 yield source
             continue
@@ -91,8 +94,8 @@ def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
             problems.append(_unreadable(source, error))
             continue
         if not found:
-            hint = "name a spec file, or a directory that holds some"
-            problems.append(Problem(source, 1, 1, "", "there is no *.yaml file in this directory", hint))
+            hint = "give the path of a spec file, or of a directory with spec files"
+            problems.append(Problem(source, 1, 1, "", "there is no *.yaml or *.yml file in this directory", hint))
         yield from found
 
 
@@ -106,11 +109,12 @@ def _in_directory(directory: FilePath) -> list[str]:
 
 def _unreadable(file: str, error: OSError | ValueError) -> Problem:
     reason = error.strerror if isinstance(error, OSError) else None
-    return Problem(file, 1, 1, "", f"cannot be read: {reason or 'not a file of text'}")
+    hint = "give the path of a spec file, or of a directory with spec files"
+    return Problem(file, 1, 1, "", f"cannot be read: {reason or 'not a text file'}", hint)
 
 
 def _read_file(file: str, stdin: Callable[[], str] | None) -> Tree:
-    """The file's tree, in which a file that cannot be read is a problem."""
+    """The parsed file; if it cannot be read, a tree without data and with one problem."""
     try:
         source = _read(file, stdin)
     except (OSError, ValueError) as error:
@@ -119,43 +123,51 @@ def _read_file(file: str, stdin: Callable[[], str] | None) -> Tree:
 
 
 def _read(file: str, stdin: Callable[[], str] | None) -> bytes | str:
-    """At most one byte more than a spec may have, so that the size is refused and not the memory filled."""
+    """The content, at most one byte more than the size limit, so that a huge file does not fill the memory."""
     if file != STDIN:
         with FilePath(file).open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
     return stdin() if stdin else sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def _problems(found: Sequence[Finding], file: str, places: Places) -> Iterator[Problem]:
-    for count, finding in enumerate(found):
-        place = places.of_key(finding.path) if finding.on_key else places.of(finding.path)
-        hint = told(finding.hint, look=count < _HINTS_LOOKED_UP)
-        yield Problem(file, *place, dotted(finding.path), finding.message, hint)
+def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:
+    for count, violation in enumerate(found):
+        place = places.of_key(violation.path) if violation.on_key else places.of(violation.path)
+        hint = hint_text(violation.hint, search=count < _HINTS_LOOKED_UP)
+        yield Problem(file, *place, dotted(violation.path), violation.message, hint)
 
 
-def _stack_elsewhere(tree: Tree, file: str, stacks: dict[str, str]) -> Iterator[Finding]:
-    """Whether a file before this one has the same stack; ``stacks`` maps those seen to their files."""
+def _stack_elsewhere(tree: Tree, file: str, stacks: dict[str, str]) -> Iterator[Violation]:
+    """A violation if an earlier file has the same stack; ``stacks`` maps the stacks so far to their files."""
     stack = tree.data.get("stack") if isinstance(tree.data, dict) else None
     if isinstance(stack, str):
         if stack in stacks:
-            message = f"stack {shown(stack)} is also that of {stacks[stack]}"
-            yield Finding(("stack",), message, "one file holds the whole of a stack")
+            message = f"stack {shown(stack)} is already defined in {stacks[stack]}"
+            yield Violation(
+                ("stack",), message, "a stack is one file: merge the two files, or choose another stack name"
+            )
         stacks.setdefault(stack, file)
 
 
-def _judge(tree: Tree, root: FilePath) -> tuple[Document | None, list[Finding]]:
-    """The document, if nothing is wrong with it, and what is wrong."""
+def _validate(tree: Tree, root: FilePath) -> tuple[Document | None, list[Violation]]:
+    """The document, None if there is any violation, and the violations."""
     if tree.data is None:
         return None, []
     found = [_null(path) for path in sorted(tree.nulls, key=str)]
     found.extend(inline_user_data(tree.data, root))
-    doubtful = {finding.path for finding in found} | tree.refused
+    reported = {violation.path for violation in found} | tree.refused
     document: Document | None = None
     try:
         document = Document.model_validate(tree.data)
     except ValidationError as error:
-        found.extend(item for item in findings(error) if not _below_any(item.path, doubtful))
-    wrong = {finding.path for finding in found} | tree.refused
+        # Without a key that is null, its mapping may look incomplete; the null is the mistake.
+        incomplete = {path[:-1] for path in tree.nulls}
+        found.extend(
+            item
+            for item in violations(error)
+            if item.path not in incomplete and not _below_any(item.path, reported)
+        )
+    wrong = {violation.path for violation in found} | tree.refused
     if not wrong and document is not None:
         found.extend(check(document, {}))
     else:
@@ -167,26 +179,26 @@ def _below_any(path: Path, others: AbstractSet[Path]) -> bool:
     return any(path[:length] in others for length in range(1, len(path) + 1))
 
 
-def _null(path: Path) -> Finding:
-    """Null means nothing in a spec, so it is asked what was meant."""
+def _null(path: Path) -> Violation:
+    """A null could mean "none" or "not written yet", so it is an error; the hint says what to write instead."""
     if len(path) == 1 and path[0] in (*SECTIONS, "tags"):
-        return Finding(path, "has no value", "remove the key, or write `{}`")
+        return Violation(path, "has no value", "remove the key, or write `{}`")
     if len(path) == 2 and path[0] in SECTIONS:
-        return Finding(path, "has no value", "write `{}` for a resource with defaults only")
+        return Violation(path, "has no value", "write `{}` for a resource with only defaults")
     if path and path[-1] in ("ingress", "egress"):
-        return Finding(path, "has no value", "remove the key, or write `[]` for no rule")
+        return Violation(path, "has no value", "remove the key, or write `[]` for no rules")
     if "tags" in path[:-1]:
-        return Finding(path, "has no value", 'write "" for an empty value; a word like null goes in quotes')
-    return Finding(path, "has no value", "remove the key, or write a value; a word like null goes in quotes")
+        return Violation(path, "has no value", 'write "" for an empty value; write the word null in quotes')
+    return Violation(path, "has no value", "remove the key, or write a value; write the word null in quotes")
 
 
-def _check_readable(data: Any, wrong: AbstractSet[Path]) -> Iterator[Finding]:
-    """Run the checks on the resources in which nothing is wrong: one mistake shall not hide another."""
+def _check_readable(data: Any, wrong: AbstractSet[Path]) -> Iterator[Violation]:
+    """Run the checks between rows on the valid rows, so that one mistake does not hide another."""
     if not isinstance(data, dict):
         return
     tops, resources = {path[:1] for path in wrong}, {path[:2] for path in wrong}
     part: dict[str, Any] = {"version": 1, "stack": "unknown"}
-    broken: dict[str, set[str]] = {}
+    invalid: dict[str, set[str]] = {}
     for key, value in data.items():
         if key not in Document.model_fields or (key,) in wrong:
             continue
@@ -194,10 +206,10 @@ def _check_readable(data: Any, wrong: AbstractSet[Path]) -> Iterator[Finding]:
             if (key,) not in tops:
                 part[key] = value
         elif isinstance(value, dict):
-            broken[key] = {name for name in value if (key, name) in resources}
-            part[key] = {name: row for name, row in value.items() if name not in broken[key]}
+            invalid[key] = {name for name in value if (key, name) in resources}
+            part[key] = {name: row for name, row in value.items() if name not in invalid[key]}
     try:
         document = Document.model_validate(part)
-    except ValidationError:  # something that has no path of its own; it is already reported
+    except ValidationError:  # an error without a path of its own, which is already reported
         return
-    yield from check(document, broken)
+    yield from check(document, invalid)

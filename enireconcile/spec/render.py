@@ -1,7 +1,7 @@
-"""A document as the YAML that a person would have written: ``load`` of it gives the same document.
+"""From a Document to readable YAML. ``load`` of that YAML gives the same document.
 
-Written by hand rather than by PyYAML, so that it leaves defaults out, keeps short things on one line, and
-quotes whatever any reader of YAML might take for something else than text.
+This does not use PyYAML's writer: it leaves out defaults, keeps short collections on one line, and quotes all text
+that some YAML reader would convert to another type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector, S
 _FLOW_WIDTH = 100
 _ALWAYS = frozenset({"version", "stack"})
 
-# A letter first: no number, date or indicator begins so. Words that YAML 1.1 knows are quoted all the same.
+# No number, date or indicator begins with a letter. The words of YAML 1.1 (_WORDS) are quoted anyway.
 _BARE = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+=-]|:(?=[A-Za-z0-9:/])| (?=[A-Za-z0-9]))*")
 _BARE_IPV4 = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -26,7 +26,7 @@ _BLOCK_TEXT = re.compile(r"(?:[^\s][^\n]*\n)(?:\n*[^\n]+\n)*[^\n]*")
 
 
 def render(document: Document) -> str:
-    """YAML text of the document; whatever has its default is left out."""
+    """The YAML text of the document, without values that equal their default."""
     data = _row(document)
     lines: list[str] = []
     for key, value in data.items():
@@ -38,9 +38,9 @@ def render(document: Document) -> str:
 
 
 def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
-    """The fields that differ from their defaults, in the order of the row, as plain data.
+    """The fields that differ from their defaults, in the order of the model, as plain data.
 
-    In what is adopted a default that was ``written`` means something else than one that was left out.
+    In a row with ``adopt`` (``written``), defaults that were written are kept; left out, they would be unmanaged.
     """
     written = written or getattr(row, "adopt", None) is not None
     result = {}
@@ -102,7 +102,7 @@ def _item(value: Any, indent: int) -> Iterator[str]:
 
 
 def _fits(value: Any, flow: str, before: int) -> bool:
-    """Whether a collection reads well on one line: short, and nothing deeper than one level in it."""
+    """Whether a collection is readable on one line: short, without nested mappings."""
     items = value.values() if isinstance(value, dict) else value
     return before + len(flow) <= _FLOW_WIDTH and not any(isinstance(item, dict) and item for item in items)
 
@@ -130,5 +130,5 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _is_block(value: str) -> bool:
-    """Whether a literal block gives the text back: several lines, all printable, nothing odd at the ends."""
+    """Whether a literal block can hold the text exactly: several printable lines without special line ends."""
     return bool(_BLOCK_TEXT.fullmatch(value)) and not _ESCAPED.search(value.replace("\t", ""))

@@ -1,6 +1,7 @@
 """The JSON Schema of the spec file, for editors and other tools.
 
-It says what one value may be. What takes two values to see (references, doubled slots) only ``load`` can say.
+It checks each value on its own. ``load`` also checks values against each other, for example references and device
+indexes that are used twice.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from enireconcile.spec.rows import Document, Instance, NetworkInterface
 
 _USER_DATA_FILE = {
     "title": "User data file",
-    "description": "Instead of user_data: the path of a file, relative to the spec and not above it",
+    "description": "Instead of user_data: the path of a file, relative to the spec and inside its directory",
     "type": "string",
     "minLength": 1,
 }
 
 
 def json_schema() -> dict[str, Any]:
-    """A JSON Schema (2020-12) without ``$id``; ready for ``json.dump``."""
+    """The JSON Schema (draft 2020-12, without ``$id``), ready for ``json.dump``."""
     schema = Document.model_json_schema()
     for row in (schema, *schema["$defs"].values()):
         for name, about in row.get("properties", {}).items():
@@ -34,9 +35,10 @@ def json_schema() -> dict[str, Any]:
 
 
 def _tidied(about: dict[str, Any]) -> dict[str, Any]:
-    """What may be left out may not be null: pydantic's ``anyOf: [X, null]`` and ``default: null`` go.
+    """The schema of a field as the loader reads it.
 
-    A section has no names but those that match the pattern, which pydantic leaves unsaid.
+    An optional key can be left out but not null, so pydantic's ``anyOf: [X, null]`` and ``default: null`` are
+    removed. A section allows only names that match the pattern, so ``additionalProperties`` is false.
     """
     choices = about.get("anyOf", [])
     if {"type": "null"} in choices:

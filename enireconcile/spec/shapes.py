@@ -1,7 +1,7 @@
-"""Values that have more than one spelling: ports, and the ways to point at a VPC, a subnet or an image.
+"""Values with several spellings: ports, and selectors of VPCs, subnets, instances and images.
 
-Each has one model, a reader that turns the file's spelling into it, and the JSON Schema of the spelling. What
-was built in Python passes the reader untouched.
+Each has a model, a reader that turns the spelling in the file into the model, and the JSON Schema of the spelling.
+The reader returns a model that was built in Python unchanged.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from enireconcile.spec.scalars import (
     Text,
     VpcBlock,
     Zone,
-    fault,
-    kind,
+    described,
     matching,
     number_hint,
+    value_error,
 )
 from enireconcile.spec.suggest import Nearest
 
@@ -31,13 +31,16 @@ SelectorKind = Literal["default", "id", "cidr", "tags", "default_for_az"]
 
 
 class Shape(BaseModel):
-    """Frozen, strict, nothing unknown."""
+    """The base of all models: immutable, without type conversion, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class Ports(Shape):
-    """An inclusive range of TCP or UDP ports; for icmp and icmpv6 both are the ICMP type, with any code or one."""
+    """An inclusive range of TCP or UDP ports.
+
+    For icmp and icmpv6, ``first`` and ``last`` are both the ICMP type; ``code`` None means all codes.
+    """
 
     first: int
     last: int
@@ -45,7 +48,7 @@ class Ports(Shape):
 
 
 class Selector(Shape):
-    """How the spec points at a VPC or a subnet; exactly one field is set."""
+    """Selects a VPC or a subnet; exactly one field is set."""
 
     default: bool = False
     id: Text | None = None
@@ -55,7 +58,7 @@ class Selector(Shape):
 
     @property
     def kind(self) -> SelectorKind:
-        """The field that is set."""
+        """The name of the field that is set."""
         if self.id is not None:
             return "id"
         if self.cidr is not None:
@@ -66,7 +69,7 @@ class Selector(Shape):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """The selector as something that a dict can be keyed with; equal for equal selectors."""
+        """The selector in hashable form; equal for equal selectors."""
         tags = tuple(sorted(self.tags.items())) if self.tags is not None else None
         return (self.default, self.id, self.cidr, tags, self.default_for_az)
 
@@ -74,12 +77,12 @@ class Selector(Shape):
     def _one(self) -> Selector:
         given = [self.default or None, self.id, self.cidr, self.tags, self.default_for_az]
         if sum(item is not None for item in given) != 1:
-            raise fault("needs exactly one of default, id, cidr, tags, default_for_az")
+            raise value_error("needs exactly one of default, id, cidr, tags, default_for_az")
         return self
 
 
 class InstanceSelector(Shape):
-    """How the spec points at somebody else's instance; exactly one field is set."""
+    """Selects an external instance; exactly one field is set."""
 
     id: Text | None = None
     tags: SearchTags | None = None
@@ -87,7 +90,7 @@ class InstanceSelector(Shape):
     @model_validator(mode="after")
     def _one(self) -> InstanceSelector:
         if (self.id is None) == (self.tags is None):
-            raise fault("needs exactly one of id, tags")
+            raise value_error("needs exactly one of id, tags")
         return self
 
 
@@ -106,7 +109,7 @@ ImageOwner = Annotated[
 
 
 class Image(Shape):
-    """Which AMI to launch: ``id``, the ``ssm`` parameter that holds it, or ``owner``'s newest ``name``."""
+    """Selects an AMI: ``id``, the ``ssm`` parameter that contains the id, or the newest ``name`` of ``owner``."""
 
     id: Text | None = None
     ssm: ParameterName | None = None
@@ -116,32 +119,32 @@ class Image(Shape):
     @model_validator(mode="after")
     def _one(self) -> Image:
         if sum(item is not None for item in (self.id, self.ssm, self.name)) != 1:
-            raise fault("needs exactly one of id, ssm, name")
+            raise value_error("needs exactly one of id, ssm, name")
         if (self.name is None) != (self.owner is None):
-            raise fault("`name` and `owner` go together")
+            raise value_error("`name` and `owner` go together")
         return self
 
 
 def resource_id(prefix: str, value: str) -> bool:
-    """Whether the text is an EC2 id of that prefix, old (8 digits) or new (17)."""
+    """Whether the text is an EC2 id with this prefix: 8 (old ids) to 17 hexadecimal digits."""
     return re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", value) is not None
 
 
 def read_ports(value: object) -> object:
-    """``80`` or ``8000-8010``; for ICMP ``3/4``, type and code."""
+    """Read ``80`` or ``8000-8010``; for ICMP a type, or ``3/4``, type and code."""
     if value is None or isinstance(value, Ports):
         return value
     if not isinstance(value, str):
-        hint = "one port or one range; write a rule for each" if isinstance(value, tuple) else None
-        raise fault(f"must be a port or a range of ports, not {kind(value)}", hint)
+        hint = "a rule takes one port or one range; write a rule for each" if isinstance(value, tuple) else None
+        raise value_error(f"must be a port or a range of ports, not {described(value)}", hint)
     found = re.fullmatch(r"(0|[1-9][0-9]{0,9})(?:-(0|[1-9][0-9]{0,9})|/(0|[1-9][0-9]{0,2}))?", value)
     if not found:
-        raise fault(f"must be a port or a range of ports, not {shown(value)}", _ports_hint(value))
+        raise value_error(f"must be a port or a range of ports, not {shown(value)}", _ports_hint(value))
     first, last = int(found[1]), int(found[2] or found[1])
     if max(first, last) > 65535:
-        raise fault(f"ports end at 65535; {max(first, last)} is beyond")
+        raise value_error(f"must be at most 65535, not {max(first, last)}", 'write 80 or "8000-8010"')
     if first > last:
-        raise fault(f"the range {value} is upside down", f"write {last}-{first}")
+        raise value_error(f"the range {value} ends before it begins", f"write {last}-{first}")
     return Ports(first=first, last=last, code=int(found[3]) if found[3] else None)
 
 
@@ -154,27 +157,29 @@ def _ports_hint(value: str) -> str:
 def _selector_reader(
     what: str, kinds: tuple[SelectorKind, ...], prefix: str, hint: str
 ) -> Callable[[object], object]:
-    """A reader of selectors of a VPC or a subnet that takes only some ``kinds``."""
+    """A reader of VPC or subnet selectors that allows only some ``kinds``."""
     keys = [name for name in kinds if name not in ("default", "id")]
 
     def read(value: object) -> object:
         if isinstance(value, Selector):
             if value.kind not in kinds:
-                raise fault(f"a {what} cannot be chosen by {value.kind}", hint)
+                raise value_error(f"a {what} cannot be selected by {value.kind}", hint)
             return value
         if isinstance(value, str):
             if value == "default" and "default" in kinds:
                 return {"default": True}
             if not resource_id(prefix, value):
-                raise fault(f"{shown(value)} is no {what}", hint)
+                raise value_error(f"{shown(value)} is not a {what} id", hint)
             return {"id": value}
         if not isinstance(value, Mapping):
-            raise fault(f"must say which {what}, not {kind(value)}", hint)
+            raise value_error(f"must be a {what} selector, not {described(value)}", hint)
         _check_keys(value, keys)
         if len(value) != 1:
-            raise fault(f"needs exactly one of {', '.join(keys)}, to say which {what}", hint)
+            raise value_error(f"needs exactly one of {', '.join(keys)}", hint)
         if value.get("tags") == {}:
-            raise fault(f"no tags would choose any {what}", "name at least one tag", at=("tags",))
+            raise value_error(
+                f"must not be empty: it would match every {what}", "list at least one tag", at=("tags",)
+            )
         return value
 
     return read
@@ -185,13 +190,17 @@ def _read_instance(value: object) -> object:
         return value
     if isinstance(value, str):
         if not resource_id("i", value):
-            raise fault(f"{shown(value)} is no instance", _INSTANCE_HINT)
+            raise value_error(f"{shown(value)} is not an instance id", _INSTANCE_HINT)
         return {"id": value}
     if not isinstance(value, Mapping):
-        raise fault(f"must say which instance, not {kind(value)}", _INSTANCE_HINT)
+        raise value_error(f"must be an instance selector, not {described(value)}", _INSTANCE_HINT)
     _check_keys(value, ["tags"])
-    if not value.get("tags"):
-        raise fault("no tags would choose any instance", "name at least one tag")
+    if "tags" not in value:
+        raise value_error("needs `tags`", _INSTANCE_HINT)
+    if not value["tags"]:
+        raise value_error(
+            "must not be empty: it would match every instance", "list at least one tag", at=("tags",)
+        )
     return value
 
 
@@ -200,22 +209,26 @@ def _read_image(value: object) -> object:
         return value
     if isinstance(value, str):
         if not resource_id("ami", value):
-            raise fault(f"{shown(value)} is no image", _IMAGE_HINT)
+            raise value_error(f"{shown(value)} is not an AMI id", _IMAGE_HINT)
         return {"id": value}
     if not isinstance(value, Mapping):
-        raise fault(f"must say which image, not {kind(value)}", _IMAGE_HINT)
+        raise value_error(f"must be an image selector, not {described(value)}", _IMAGE_HINT)
     _check_keys(value, ["ssm", "name", "owner"])
     if set(value) not in ({"ssm"}, {"name", "owner"}):
         alone = set(value) == {"name"}
-        message = "a name alone could be anybody's image: `owner` is missing" if alone else _IMAGE_KEYS
-        raise fault(message, _IMAGE_HINT)
+        message = (
+            "`name` needs `owner`, because any AWS account can publish an image with this name"
+            if alone
+            else _IMAGE_KEYS
+        )
+        raise value_error(message, _IMAGE_HINT)
     return value
 
 
 def _check_keys(value: Mapping[str, Any], keys: Sequence[str]) -> None:
     for key in value:
         if key not in keys:
-            raise fault("unknown key", Nearest(key, keys), at=(key,), key=True)
+            raise value_error("unknown key", Nearest(key, keys), at=(key,), key=True)
 
 
 def _one_of(*choices: dict[str, Any]) -> WithJsonSchema:
@@ -235,12 +248,12 @@ def _id_schema(prefix: str) -> dict[str, Any]:
     return {"type": "string", "pattern": f"^{prefix}-[0-9a-f]{{8,17}}$"}
 
 
-_VPC_HINT = "`default`, vpc-0123456789abcdef0, {cidr: 10.0.0.0/16} or {tags: {Name: lab}}"
+_VPC_HINT = "write default, vpc-0123456789abcdef0, {cidr: 10.0.0.0/16} or {tags: {Name: lab}}"
 _SUBNET_HINT = (
-    "subnet-0123456789abcdef0, {tags: {Name: lab-a}}, {cidr: 10.0.0.0/24} or {default_for_az: us-east-1a}"
+    "write subnet-0123456789abcdef0, {tags: {Name: lab-a}}, {cidr: 10.0.0.0/24} or {default_for_az: us-east-1a}"
 )
-_INSTANCE_HINT = "i-0123456789abcdef0 or {tags: {Name: fw-a}}"
-_IMAGE_HINT = 'ami-0123456789abcdef0, {ssm: /parameter/name} or {name: "al2023-ami-2023*", owner: amazon}'
+_INSTANCE_HINT = "write i-0123456789abcdef0 or {tags: {Name: fw-a}}"
+_IMAGE_HINT = 'write ami-0123456789abcdef0, {ssm: /parameter/name} or {name: "al2023-ami-2023*", owner: amazon}'
 _IMAGE_KEYS = "needs either `ssm`, or `name` and `owner`"
 
 _TAGS_SCHEMA = _object(tags=SEARCH_TAGS_SCHEMA)

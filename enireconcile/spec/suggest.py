@@ -1,7 +1,7 @@
-"""The word that was probably meant.
+"""Hints that suggest the word that was probably meant.
 
-Looking for it costs more than everything else that is done with a wrong word, so a hint is data until it is
-told: ``Nearest`` is looked up with the first problems of a file, and a flood of problems goes without.
+Finding the nearest word costs more than all other work on a wrong word. A hint is therefore data until it is
+shown: the loader looks up ``Nearest`` for the first problems of a file only.
 """
 
 from __future__ import annotations
@@ -17,36 +17,39 @@ _FEW = 20
 
 @dataclass(frozen=True)
 class Nearest:
-    """The known word nearest to ``word``; if none is: ``otherwise``, or all known words if they are few."""
+    """Suggests the known word nearest to ``word``.
+
+    If none is near: ``otherwise``; without it, a list of the known words, if there are at most 20.
+    """
 
     word: str
     known: Collection[str]
     otherwise: str | None = None
 
-    def look(self) -> str | None:
-        """The hint in words."""
+    def text(self) -> str | None:
+        """The hint as text, None if there is nothing to suggest."""
         known = sorted(word for word in self.known if word.isprintable())
         if near := _closest(self.word, known):
             return f"did you mean `{near}`?"
         if self.otherwise is None and 0 < len(known) <= _FEW:
-            return f"known: {', '.join(known)}"
+            return f"choose from: {', '.join(known)}"
         return self.otherwise
 
 
 Hint: TypeAlias = str | Nearest | None
 
 
-def told(hint: Hint, *, look: bool = True) -> str | None:
-    """The hint as text; without ``look`` only what is known at no cost."""
+def hint_text(hint: Hint, *, search: bool = True) -> str | None:
+    """The hint as text; without ``search`` the nearest word is not looked up."""
     if isinstance(hint, Nearest):
-        return hint.look() if look else hint.otherwise
+        return hint.text() if search else hint.otherwise
     return hint
 
 
 def _closest(word: str, known: list[str]) -> str | None:
     if len(word) > _LONGEST_WORD or len(known) > _MOST_WORDS:
         return None
-    import difflib  # here, because a good spec should start fast and never needs it
+    import difflib  # imported late: valid specs never need it, and it slows down the start
 
     found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return found[0] if found else None

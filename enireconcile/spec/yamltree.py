@@ -1,9 +1,9 @@
-"""YAML text to plain data, with the place of every value and with nothing guessed.
+"""From YAML text to plain data with the place of every value, without type guessing.
 
-YAML 1.1 turns ``on`` into a boolean, ``012`` into ten and ``1:30`` into ninety. Here no scalar is read so:
-one that was written without quotes arrives as ``Plain``, its text as written, and the row that it belongs to
-decides what it means. PyYAML only parses; it never constructs. Aliases, anchors, merge keys and explicit tags
-are refused, so what a reader sees is all there is, and a small file cannot become a big one.
+YAML 1.1 turns ``on`` into a boolean, ``012`` into ten and ``1:30`` into ninety. This reader does not: a scalar
+without quotes becomes a ``Plain`` with its text as written, and the model of the row decides what it means. PyYAML
+only parses; it constructs no values. Aliases, anchors, merge keys and explicit tags are errors, so the file shows
+every value where it is used, and a small file cannot expand into a large one.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from enireconcile.spec.places import Path, Place, Places, dotted, shown
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 16
-"""Levels of nesting; the deepest place of a spec has 7."""
+"""The maximum nesting; a valid spec has at most 7 levels."""
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-# Line separators other than CR and LF are refused too: YAML 1.1 breaks lines there, editors do not.
+# Line separators other than CR and LF are refused, too: YAML 1.1 breaks lines there, editors do not.
 _UNPRINTABLE = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _HINTS = {
-    "mapping values are not allowed": "a text that contains ': ' needs quotes; or the indentation is off",
-    "cannot start any token": "a text that begins with this character needs quotes",
-    "found unexpected end of stream": "a quote or a bracket that was opened is never closed",
+    "mapping values are not allowed": "put a value that contains ': ' in quotes, or correct the indentation",
+    "cannot start any token": "put a value that begins with this character in quotes",
+    "found unexpected end of stream": "close the quote or bracket that is still open",
     "did not find expected key": "check the indentation of this line and of the one above",
     "did not find expected '-' indicator": "check the indentation of this line and of the one above",
     "expected <block end>": "check the indentation of this line and of the one above",
-    "could not find expected ':'": "a key needs a colon and a space after it: `key: value`",
-    "expected ',' or ']'": "a comma or the closing `]` is missing",
-    "expected ',' or '}'": "a comma or the closing `}` is missing",
+    "could not find expected ':'": "write a colon and a space after a key: `key: value`",
+    "expected ',' or ']'": "add the missing comma or the closing `]`",
+    "expected ',' or '}'": "add the missing comma or the closing `}`",
 }
 
 
 class Plain(str):
-    """The text of a scalar that was written without quotes."""
+    """The text of a scalar that is written without quotes."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Tree:
-    """One file's data: dicts, tuples, ``str`` (quoted), ``Plain``, and None for null or for what was refused.
+    """The data of one file: dicts, tuples, ``str`` (quoted), ``Plain``, and None for nulls and refused values.
 
-    ``nulls`` are the paths of nulls, which the caller has yet to judge; ``problems`` is what the tree itself
-    found, and ``refused`` the paths whose values cannot be trusted because of that.
+    ``nulls`` are the paths of nulls, for the caller to report. ``problems`` are the errors of the YAML reader, and
+    ``refused`` the paths whose values are unusable because of them.
     """
 
     data: Any = None
@@ -63,7 +63,7 @@ class Tree:
 
 
 class _UnreadableError(Exception):
-    """Parsing cannot go on."""
+    """The rest of the file cannot be parsed."""
 
     def __init__(self, place: Place, message: str, hint: str | None = None, path: Path = ()) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ def decode(raw: bytes) -> str:
 
 
 def read_tree(source: bytes | str, file: str) -> Tree:
-    """Parse one file. Never raises: what is wrong is in ``problems``; ``data`` may then be None."""
+    """Parse one file. Does not raise: errors are in ``problems``, and ``data`` may then be None."""
     tree = Tree()
     try:
         text = _text(source)
@@ -112,19 +112,19 @@ def _text(source: bytes | str) -> str:
 
 
 def _place_at(before: str) -> Place:
-    """The place that follows the given beginning of a file."""
+    """The place right after the text ``before``, which begins the file."""
     lines = _LINE_BREAK.split(before)
     return len(lines), len(lines[-1]) + 1
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    """libyaml's events, or PyYAML's own where that is not built in; syntax errors as ``_UnreadableError``."""
+    """The events of libyaml, or of PyYAML's own parser if libyaml is missing. Raises ``_UnreadableError``."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         yield from yaml.parse(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        # What is missing at the end is marked one line below it.
+        # The parser marks something missing at the end of the file one line below it.
         place = min(_place(mark), _place_at(text)) if mark else (1, 1)
         words = " ".join(part for part in (error.problem, error.context) if part)
         raise _UnreadableError(place, f"not valid YAML: {words}", _syntax_hint(text, place, words)) from None
@@ -145,12 +145,12 @@ def _place(mark: Any) -> Place:
 
 
 def _quoted(event: yaml.ScalarEvent) -> bool:
-    """Whether the scalar was written in quotes or as a block; plain is None, or "" from libyaml."""
+    """Whether the scalar is quoted or a block; the style of a plain one is None, or "" with libyaml."""
     return bool(event.style)
 
 
 class _Builder:
-    """Builds the data of one document from events, noting places and problems on the way."""
+    """Builds the data of one document from the events, and collects places and problems."""
 
     def __init__(self, events: Iterator[yaml.Event], tree: Tree, file: str) -> None:
         self._events = events
@@ -172,7 +172,7 @@ class _Builder:
     def _end_of_file(self) -> None:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
-                hint = "one file holds one stack; put the other one into a file of its own"
+                hint = "one file is one stack; move the second document to a file of its own"
                 self._problem(_place(event.start_mark), (), "a second YAML document begins here", hint)
                 return
 
@@ -183,13 +183,13 @@ class _Builder:
         self._tree.problems.append(Problem(self._file, *place, dotted(path), message, hint))
 
     def _node(self, event: yaml.Event, path: Path, key: Place | None) -> Any:
-        """The value that begins with ``event``; ``key`` is the place of the key that holds it, if any."""
+        """The value that begins with ``event``; ``key`` is the place of its key, None in lists."""
         place = _place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             self._tree.places.values[path] = place
             self._tree.refused.add(path)
             alias = shown(f"*{event.anchor}")
-            self._problem(place, path, f"alias {alias}: aliases are not read", _WRITE_OUT)
+            self._problem(place, path, f"alias {alias}: YAML aliases are not allowed", _WRITE_OUT)
             return None
         self._refuse_decorations(event, place, path)
         if isinstance(event, yaml.ScalarEvent):
@@ -205,16 +205,16 @@ class _Builder:
     def _refuse_decorations(self, event: yaml.Event, place: Place, path: Path) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
-            hint = "remove it; quotes make a text a text"
-            self._problem(place, path, f"tag {shown(tag)}: tags are not read", hint)
+            hint = "remove it; to get text, put the value in quotes"
+            self._problem(place, path, f"tag {shown(tag)}: YAML tags are not allowed", hint)
         anchor = getattr(event, "anchor", None)
         if anchor is not None:
             name = shown(f"&{anchor}")
-            self._problem(place, path, f"anchor {name}: anchors are not read", _WRITE_OUT)
+            self._problem(place, path, f"anchor {name}: YAML anchors are not allowed", _WRITE_OUT)
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path, place: Place, key: Place | None) -> str | None:
         quoted = _quoted(event)
-        # The mark of a value that is not there may be lines away.
+        # The mark of an empty value may be lines away.
         self._tree.places.values[path] = place if event.value or quoted or key is None else key
         if quoted:
             return event.value
@@ -248,27 +248,27 @@ class _Builder:
         return entries
 
     def _key(self, event: yaml.Event, path: Path) -> tuple[str | None, Place]:
-        """A mapping's key, or None when it cannot be one (the problem is noted)."""
+        """A mapping's key; None if it is not valid, which is added to the problems."""
         place = _place(event.start_mark)
         if not isinstance(event, yaml.ScalarEvent):
             is_alias = isinstance(event, yaml.AliasEvent)
             self._problem(
-                place, path, f"{'an alias' if is_alias else 'a collection'} as a key", "a key is plain text"
+                place, path, f"{'an alias' if is_alias else 'a collection'} as a key", "a key must be plain text"
             )
             if not is_alias:
                 self._skip_rest(path)
             return None, place
         self._refuse_decorations(event, place, path)
         if not _quoted(event) and event.value in _NULLS:
-            self._problem(place, path, "an empty key", "put the word in quotes if it is meant as a name")
+            self._problem(place, path, "an empty key", "put it in quotes if it is a name")
             return None, place
         if not _quoted(event) and event.value == "<<":
-            self._problem(place, path, "merge key `<<`: merge keys are not read", _WRITE_OUT)
+            self._problem(place, path, "merge key `<<`: YAML merge keys are not allowed", _WRITE_OUT)
             return None, place
         return event.value, place
 
     def _skip(self, path: Path) -> None:
-        """Pass over one value that nobody will use."""
+        """Skip one value."""
         if isinstance(self._next(), yaml.CollectionStartEvent):
             self._skip_rest(path)
 

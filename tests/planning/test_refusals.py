@@ -416,21 +416,21 @@ PLACES = [
         "a private IP is the subnet's router",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.1}",
         "5:53: network_interfaces.eth1.private_ip: 10.0.0.1 is one of the five addresses that "
-        "EC2 keeps in 10.0.0.0/24",
+        "EC2 reserves in 10.0.0.0/24",
         "choose from 10.0.0.4 to 10.0.0.254",
     ),
     Place(
-        "a private IP is the last of those that EC2 keeps at the front",
+        "a private IP is the last of those that EC2 reserves at the front",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.3}",
         "5:53: network_interfaces.eth1.private_ip: 10.0.0.3 is one of the five addresses that "
-        "EC2 keeps in 10.0.0.0/24",
+        "EC2 reserves in 10.0.0.0/24",
         "choose from 10.0.0.4 to 10.0.0.254",
     ),
     Place(
         "a private IP is the last one of its subnet",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: lab-a}}, private_ip: 10.0.0.255}",
         "5:53: network_interfaces.eth1.private_ip: 10.0.0.255 is one of the five addresses that "
-        "EC2 keeps in 10.0.0.0/24",
+        "EC2 reserves in 10.0.0.0/24",
         "choose from 10.0.0.4 to 10.0.0.254",
     ),
     Place(
@@ -441,33 +441,33 @@ PLACES = [
     ),
     *(
         Place(
-            f"an IPv6 address is one that EC2 keeps: {address}",
+            f"an IPv6 address is one that EC2 reserves: {address}",
             f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: dual}}}}, ipv6_addresses: ['{address}']}}",
             f"5:54: network_interfaces.a.ipv6_addresses.0: {address} is one of the five addresses that "
-            "EC2 keeps in 2001:db8::/64",
+            "EC2 reserves in 2001:db8::/64",
             "choose from 2001:db8::4 to 2001:db8::ffff:ffff:ffff:fffe",
         )
         for address in ("2001:db8::3", "2001:db8::ffff:ffff:ffff:ffff")
     ),
     Place(
-        "a prefix holds addresses that EC2 keeps at the front",
+        "a prefix holds addresses that EC2 reserves at the front",
         "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv6_prefixes: ['2001:db8::/80']}",
-        "5:53: network_interfaces.a.ipv6_prefixes.0: 2001:db8::/80 holds one of the five addresses that "
-        "EC2 keeps in 2001:db8::/64",
-        "choose one inside of 2001:db8::/64",
+        "5:53: network_interfaces.a.ipv6_prefixes.0: 2001:db8::/80 contains one of the five addresses that "
+        "EC2 reserves in 2001:db8::/64",
+        "choose one inside 2001:db8::/64",
     ),
     Place(
-        "a prefix holds the address that EC2 keeps at the end",
+        "a prefix holds the address that EC2 reserves at the end",
         "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv4_prefixes: [10.3.0.240/28]}",
-        "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.0.240/28 holds one of the five addresses that "
-        "EC2 keeps in 10.3.0.0/24",
-        "choose one inside of 10.3.0.0/24",
+        "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.0.240/28 contains one of the five addresses that "
+        "EC2 reserves in 10.3.0.0/24",
+        "choose one inside 10.3.0.0/24",
     ),
     Place(
         "a prefix is outside of the chosen subnet",
         "network_interfaces:\n  a: {subnet: {tags: {Name: dual}}, ipv4_prefixes: [10.3.1.16/28]}",
         "5:53: network_interfaces.a.ipv4_prefixes.0: 10.3.1.16/28 is not in subnet-dual (10.3.0.0/24)",
-        "choose one inside of 10.3.0.0/24",
+        "choose one inside 10.3.0.0/24",
     ),
     *(
         Place(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from enireconcile.spec import Attachment, Document, Spec
-from enireconcile.spec.rows import FURTHER, Association, EgressRule, IngressRule, NetworkInterface
+from enireconcile.spec.rows import ADDRESS_KEYS, Association, EgressRule, IngressRule, NetworkInterface
 from tests.ec2 import World
 from tests.ec2.records import Address, Group, Instance, Interface, Resource
 
@@ -365,7 +365,7 @@ def _held(live: Interface) -> dict[str, list[str]]:
 def _pools(row: NetworkInterface, live: Interface) -> dict[str, object]:
     """What it should have: what is listed, so many as are counted, or else nothing that anybody has asked for."""
     expected: dict[str, object] = {}
-    for many, count in FURTHER:
+    for many, count in ADDRESS_KEYS:
         held, number = sorted(_held(live)[many]), getattr(row, count)
         if getattr(row, many) is not None:
             expected[many] = sorted(getattr(row, many))

@@ -31,7 +31,7 @@ from enireconcile.ownership import (
     STACK_TAG,
 )
 from enireconcile.spec import SECTIONS
-from enireconcile.spec.rows import FURTHER
+from enireconcile.spec.rows import ADDRESS_KEYS
 from tests.ec2 import Quotas, Settings
 from tests.ec2.records import Interface, Resource
 from tests.harness import Harness, open_harness
@@ -54,7 +54,7 @@ IGNORABLE = {
     "instances": ["state", "instance_type", "user_data", "image", "tags"],
     "network_interfaces": [
         *("attachment", "connection_tracking", "description", "interface_type", "private_ip"),
-        *("security_groups", "source_dest_check", "tags", *(key for pair in FURTHER for key in pair)),
+        *("security_groups", "source_dest_check", "tags", *(key for pair in ADDRESS_KEYS for key in pair)),
     ],
     "elastic_ips": ["association", "network_border_group", "reverse_dns", "tags"],
 }
@@ -112,7 +112,7 @@ def pools(draw: st.DrawFn, names: list[str]) -> dict[str, dict[str, Any]]:
         "ipv6_prefixes": _dealt(draw, [f"2001:db8:0:0:{number}::/80" for number in range(10, 15)], names),
     }
     rows: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for many, count in FURTHER:
+    for many, count in ADDRESS_KEYS:
         for name, row in rows.items():
             how = draw(st.sampled_from(["left out", "listed", "counted"]))
             if how == "listed" and name in lists[many]:
@@ -472,7 +472,7 @@ def _outspoken(text: str) -> str:
     for section, said in SAID.items():
         for name, row in document[section].items():
             row.pop("lifecycle", None)
-            counts = {count: 0 for many, count in FURTHER if many not in row}
+            counts = {count: 0 for many, count in ADDRESS_KEYS if many not in row}
             document[section][name] = {**said, **(counts if section == "network_interfaces" else {}), **row}
     return json.dumps(document)
 

@@ -1,4 +1,4 @@
-"""What an editor makes of a spec: plain scalars by the core schema of YAML 1.2, as JSON Schema tools do."""
+"""Reads a spec as editors do for a JSON Schema: plain scalars by the core schema of YAML 1.2."""
 
 from __future__ import annotations
 

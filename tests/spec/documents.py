@@ -1,4 +1,4 @@
-"""Documents that nothing is wrong with, of every shape, for properties that must hold for all of them."""
+"""Hypothesis strategies for valid documents."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from enireconcile.spec import (
     SecurityGroup,
     Selector,
 )
-from enireconcile.spec.rows import FURTHER
+from enireconcile.spec.rows import ADDRESS_KEYS
 
-# Words and numbers that some reader of YAML takes for something else, beside any others.
+# Words and numbers that some YAML reader converts to another type, among ordinary text.
 TRAPS = [
     "on",
     "No",
@@ -182,7 +182,7 @@ timeouts = st.fixed_dictionaries(
 
 @st.composite
 def further(draw: st.DrawFn, prefix: str, number: int) -> dict[str, Any]:
-    """Addresses and prefixes beyond the primary address, listed, counted or left out, and no two the same."""
+    """Secondary addresses and prefixes: listed, counted or left out, without duplicates."""
     lists = {
         "secondary_private_ips": (f"{prefix}.{number + 100}", f"{prefix}.{number + 110}"),
         "ipv6_addresses": (f"2001:db8::{number + 10:x}", f"2001:db8::1:{number:x}"),
@@ -190,7 +190,7 @@ def further(draw: st.DrawFn, prefix: str, number: int) -> dict[str, Any]:
         "ipv6_prefixes": (f"2001:db8:0:0:{number + 1:x}::/80",),
     }
     found: dict[str, Any] = {}
-    for many, count in FURTHER:
+    for many, count in ADDRESS_KEYS:
         how = draw(st.sampled_from(["left out", "listed", "counted"]))
         if how == "listed":
             found[many] = tuple(draw(st.lists(st.sampled_from(lists[many]), unique=True)))
@@ -237,12 +237,12 @@ ways: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "network_border_group": st.sampled_from(["us-east-1", "us-east-1-bos-1"]),
     },
 )
-"""What an Elastic IP may say besides where it leads."""
+"""The optional keys of an Elastic IP, without its association."""
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
-    """A whole stack in which every reference leads somewhere and no slot is taken twice."""
+    """A complete stack with valid references, and without conflicts between rows."""
     groups = draw(security_groups())
     instances: dict[str, Instance] = {}
     cards: dict[str, NetworkInterface] = {}

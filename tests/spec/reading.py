@@ -1,4 +1,4 @@
-"""How the tests read specs: snippets instead of files, problems as lines of text."""
+"""Loads specs from text, and returns problems as lines of text."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from enireconcile.errors import SpecErrors
 from enireconcile.spec import Document, load
 
 HEAD = "version: 1\nstack: s\n"
-"""What every spec begins with; a snippet that follows it begins at line 3."""
+"""The first two lines of every spec; append a snippet at line 3."""
 
 GROUP = HEAD + "security_groups:\n  a:\n    "
-"""A field of a security group follows, at line 5, column 5."""
+"""Append a key of a security group, at line 5, column 5."""
 
 RULE = GROUP + "ingress:\n      - "
-"""A rule of a group follows, at line 6, column 9."""
+"""Append a rule of a group, at line 6, column 9."""
 
 INSTANCE = (
     HEAD
     + "network_interfaces: {eth0: {subnet: subnet-12345678, attachment: {instance: web, device_index: 0}}}\n"
     + "instances:\n  web:\n    image: ami-12345678\n    instance_type: t3.micro\n    "
 )
-"""A further field of an instance follows, at line 8, column 5."""
+"""Append a key of an instance, at line 8, column 5."""
 
 INTERFACE = HEAD + "network_interfaces:\n  eth0:\n    subnet: subnet-12345678\n    "
-"""A further field of an interface follows, at line 6, column 5."""
+"""Append a key of an interface, at line 6, column 5."""
 
 
 def document(text: str) -> Document:
-    """The document of a spec in which nothing is wrong."""
+    """The document of a valid spec."""
     (spec,) = load(["-"], stdin=lambda: text)
     return spec.document
 
 
 def problems(text: str) -> list[str]:
-    """All that is wrong, as ``line:column path | message | hint``; empty for a good spec."""
+    """All problems, as ``line:column path | message | hint``; empty for a valid spec."""
     try:
         load(["-"], stdin=lambda: text)
     except SpecErrors as errors:
@@ -41,7 +41,7 @@ def problems(text: str) -> list[str]:
 
 
 def assert_refused(text: str, place: str, message: str, hint: str) -> None:
-    """Exactly one problem, at ``line:column path``, with these words in its message and its hint."""
+    """Exactly one problem, at ``line:column path``, whose message and hint contain these texts."""
     found = problems(text)
     assert len(found) == 1, "\n".join(found)
     where, what, how = found[0].split(" | ")

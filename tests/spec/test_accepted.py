@@ -1,4 +1,4 @@
-"""What is accepted, and the normal form that it gets."""
+"""Valid values and their normal form."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RULES: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("written", "expected"), RULES)
 def test_protocols_and_ports(written: str, expected: tuple[str, Ports | None]) -> None:
-    """EC2's spelling: a name where EC2 has one, -1 for all, else the number."""
+    """EC2's spelling: a name if EC2 has one, -1 for all, otherwise the number."""
     (rule,) = document(RULE + f"{{{written}, sources: [self]}}\n").security_groups["a"].ingress
     assert (rule.protocol, rule.ports) == expected
 
@@ -76,7 +76,7 @@ VPCS = [
 
 @pytest.mark.parametrize(("written", "expected"), VPCS)
 def test_ways_to_point_at_a_vpc(written: str, expected: Selector | None) -> None:
-    """Tags to search by may be AWS's own, which nobody may set."""
+    """Tags in a selector may have the prefix aws:, which cannot be set."""
     expected = expected or Selector(tags={"Name": "lab", "aws:cloudformation:stack-name": "x"})
     assert document(GROUP + f"vpc: {written}\n").security_groups["a"].vpc == expected
 
@@ -109,14 +109,14 @@ IMAGES = [
 
 @pytest.mark.parametrize(("written", "expected"), IMAGES)
 def test_ways_to_point_at_an_image(written: str, expected: Image) -> None:
-    """An owner's leading zero stays."""
+    """An account id keeps its leading zero."""
     assert (
         document(INSTANCE.replace("ami-12345678", written).rstrip() + "\n").own_instances["web"].image == expected
     )
 
 
 def test_what_is_left_out_of_a_group() -> None:
-    """No port is open; what goes out is left as EC2 made it."""
+    """No inbound rules, and egress is not managed."""
     assert document(HEAD + "security_groups: {a: {}}\n").security_groups["a"] == SecurityGroup(
         group_name=None,
         description="Managed by enireconcile",
@@ -127,13 +127,13 @@ def test_what_is_left_out_of_a_group() -> None:
     )
 
 
-def test_an_empty_egress_is_not_an_absent_one() -> None:
-    """Present: exactly these, and there are none."""
+def test_an_empty_egress_differs_from_an_absent_one() -> None:
+    """An empty list allows no outbound traffic."""
     assert document(GROUP + "egress: []\n").security_groups["a"].egress == ()
 
 
 def test_what_is_left_out_of_an_instance() -> None:
-    """It runs, and nothing harsh is done to it."""
+    """It runs, and changes that need a restart or a replacement are refused."""
     instance = document(INSTANCE.rstrip() + "\n").own_instances["web"]
     assert (instance.state, instance.on_change, instance.user_data, instance.tags) == (
         "running",
@@ -145,7 +145,7 @@ def test_what_is_left_out_of_an_instance() -> None:
 
 
 def test_what_is_left_out_of_an_interface() -> None:
-    """EC2's defaults; no groups means that the VPC's default group is meant."""
+    """EC2's defaults; without groups, the VPC's default group."""
     assert document(INTERFACE.rstrip() + "\n").network_interfaces["eth0"] == NetworkInterface(
         subnet=Selector(id="subnet-12345678"),
         security_groups=None,
@@ -158,7 +158,7 @@ def test_what_is_left_out_of_an_interface() -> None:
 
 
 def test_what_is_left_out_of_an_attachment() -> None:
-    """Card 0, and the interface outlives its instance."""
+    """Card 0, and the interface is not deleted with its instance."""
     text = INSTANCE.rstrip() + "\n"
     assert document(text).network_interfaces["eth0"].attachment == Attachment(
         instance="web", device_index=0, network_card_index=0, delete_on_termination=False
@@ -169,35 +169,35 @@ def test_what_is_left_out_of_an_attachment() -> None:
     ("written", "seconds"), [("60s", 60), ("90s", 90), ("2m", 120), ("1h", 3600), ("1s", 1), ('"60s"', 60)]
 )
 def test_how_long_a_detach_may_hang(written: str, seconds: int) -> None:
-    """In seconds, minutes or hours; equal times are equal."""
+    """Seconds, minutes or hours; equal durations have the same normal form."""
     attachment = f"{{instances: [web], device_index: 1, failover: {{force_detach_after: {written}}}}}"
     text = INSTANCE.replace("}}}", f"}}}}, eth1: {{subnet: subnet-12345678, attachment: {attachment}}}}}").rstrip()
     found = document(text + "\n").network_interfaces["eth1"].attachment
     assert found is not None
     assert found.failover == Failover(force_detach_after=f"{seconds}s")
-    assert found.failover.patience == seconds
+    assert found.failover.force_detach_seconds == seconds
 
 
 def test_a_detach_is_not_forced_by_default() -> None:
-    """Nor is there a time after which it would be."""
-    assert Failover().patience is None
+    """Without force_detach_after there is no time limit."""
+    assert Failover().force_detach_seconds is None
 
 
 @pytest.mark.parametrize("profile", ["web", "arn:aws:iam::123456789012:instance-profile/team/web"])
 def test_an_instance_profile_by_name_or_arn(profile: str) -> None:
-    """EC2 takes either."""
+    """EC2 accepts both."""
     text = INSTANCE + f"iam_instance_profile: {profile}\n"
     assert document(text).own_instances["web"].iam_instance_profile == profile
 
 
 @pytest.mark.parametrize(("count", "unit"), [(16384, "x"), (8192, "é")])
 def test_user_data_up_to_16_kib(count: int, unit: str) -> None:
-    """Bytes count, not characters."""
+    """The limit is in bytes, not in characters."""
     assert document(INSTANCE + f"user_data: {unit * count}\n").own_instances["web"].user_data == unit * count
 
 
 def test_sixteen_groups_on_an_interface() -> None:
-    """More than the default quota of 5, which may have been raised: not for us to refuse offline."""
+    """More than the default quota of 5 is valid, because the account's quota may be higher."""
     groups = ", ".join(f"sg-{n:08x}" for n in range(16))
     interface = document(INTERFACE + f"security_groups: [{groups}]\n").network_interfaces["eth0"]
     assert interface.security_groups is not None
@@ -217,14 +217,14 @@ def test_sixteen_groups_on_an_interface() -> None:
     ],
 )
 def test_names_for_reverse_dns(written: str, name: str) -> None:
-    """Neither case nor the dot of the root makes another name; empty is none."""
+    """Case and a trailing dot make no difference; an empty name means none."""
     assert (
         document(HEAD + f"elastic_ips: {{a: {{reverse_dns: {written}}}}}\n").elastic_ips["a"].reverse_dns == name
     )
 
 
 def test_what_is_left_out_of_an_address() -> None:
-    """Nothing is asked for, and nothing of it is looked at."""
+    """No attribute is managed except the association, which is none."""
     row = document(HEAD + "elastic_ips: {a: {}}\n").elastic_ips["a"]
     assert (row.association, row.reverse_dns, row.address) == (None, None, None)
     assert (row.public_ipv4_pool, row.network_border_group) == (None, None)
@@ -232,12 +232,12 @@ def test_what_is_left_out_of_an_address() -> None:
 
 @pytest.mark.parametrize("address", ["198.51.100.7", "172.32.0.1", "172.15.255.255", "11.0.0.1", "192.169.0.1"])
 def test_public_addresses(address: str) -> None:
-    """Right beside those that are private."""
+    """The addresses right outside the private ranges."""
     assert document(HEAD + f"elastic_ips: {{a: {{address: {address}}}}}\n").elastic_ips["a"].address == address
 
 
 def test_rows_can_be_built_in_python() -> None:
-    """The other stages' tests do so; the same rules hold."""
+    """The models check values built in Python, too."""
     rule = IngressRule(protocol="tcp", ports=Ports(first=1, last=2), sources=("self",))
     assert SecurityGroup(ingress=(rule,)).ingress == (rule,)
     with pytest.raises(ValidationError, match="exactly one of"):
@@ -248,14 +248,14 @@ def test_rows_can_be_built_in_python() -> None:
         Image(name="x")
     with pytest.raises(ValidationError, match="exactly one of id, ssm, name"):
         Image()
-    with pytest.raises(ValidationError, match="cannot be chosen by default"):
+    with pytest.raises(ValidationError, match="cannot be selected by default"):
         NetworkInterface(subnet=Selector(default=True))
     with pytest.raises(ValidationError, match="frozen"):
         setattr(rule, "protocol", "udp")  # noqa: B010 (mypy knows it too)
 
 
 def test_equal_selectors_have_equal_keys() -> None:
-    """Whatever the order of their tags."""
+    """The order of tags makes no difference."""
     first, second = Selector(tags={"a": "1", "b": "2"}), Selector(tags={"b": "2", "a": "1"})
     assert (first == second, first.key == second.key) == (True, True)
     assert first.key != Selector(tags={"a": "1"}).key

@@ -1,4 +1,4 @@
-"""Rows that adopt: what they may leave out, and that what they leave out is not what they say."""
+"""Rows with ``adopt``: which keys they need, and which attributes they specify."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ elastic_ips: {a: {adopt: eipalloc-12345678}}
 
 
 def test_an_id_is_enough() -> None:
-    """No row needs anything else, not even the instance an interface; and the rows say nothing."""
+    """``adopt`` is the only required key, and a row with nothing else specifies only its tags."""
     read = document(HEAD + BARE)
     assert [row.model_fields_set for row in read.resources.values()] == [{"adopt"}] * 4
     assert read.adopted == {f"{section}.a": f"{PREFIXES[section]}-12345678" for section in SECTIONS}
     for row in read.resources.values():
-        assert [name for name in row.attributes() if row.says(name)] == ["tags"]
+        assert [name for name in row.attributes() if row.specifies(name)] == ["tags"]
 
 
-def test_what_is_not_adopted_says_all() -> None:
-    """A default is as good as written."""
+def test_a_row_without_adopt_specifies_everything() -> None:
+    """A default counts like a written value."""
     row = document(INTERFACE).network_interfaces["eth0"]
-    assert all(row.says(name) for name in row.attributes())
+    assert all(row.specifies(name) for name in row.attributes())
     assert not {"adopt", "lifecycle", "on_change"} & {*row.attributes()}
 
 
@@ -46,7 +46,7 @@ def test_what_is_not_adopted_says_all() -> None:
     ],
 )
 def test_without_adopt_what_is_needed_is_missing(rows: str, missing: list[str]) -> None:
-    """All that is missing is told, each with what to add."""
+    """Every missing key is reported, with a hint what to add."""
     found = [problem for problem in problems(HEAD + rows + "\n") if "device_index 0" not in problem]
     assert [problem.split(" ")[1] for problem in found] == missing
     for problem, path in zip(found, missing, strict=True):
@@ -54,33 +54,35 @@ def test_without_adopt_what_is_needed_is_missing(rows: str, missing: list[str]) 
 
 
 def test_a_wrong_id_is_the_only_problem() -> None:
-    """What the row may leave out with the right one is not missing because of the wrong one."""
+    """With an invalid ``adopt``, the keys that ``adopt`` makes optional are not reported as missing."""
     text = HEAD + "instances: {a: {adopt: a}}\n"
-    assert_refused(text, "3:24 instances.a.adopt", "'a' is no id of an instance", "i-0123456789abcdef0")
+    assert_refused(text, "3:24 instances.a.adopt", "'a' is not an instance id", "i-0123456789abcdef0")
 
 
 def test_an_external_instance_is_not_adopted() -> None:
-    """It is never changed itself."""
+    """enireconcile never changes external instances."""
     text = HEAD + "instances: {a: {external: i-12345678, adopt: i-12345678}}\n"
-    assert_refused(text, "3:39 instances.a.adopt", "unknown key", "an external instance has none")
+    assert_refused(
+        text, "3:39 instances.a.adopt", "unknown key", "an external instance has only the key `external`"
+    )
 
 
 def test_one_resource_has_one_name() -> None:
-    """Two rows for one id would be two names for it."""
+    """Two rows must not adopt the same id."""
     text = HEAD + "elastic_ips:\n  a: {adopt: eipalloc-12345678}\n  b: {adopt: eipalloc-12345678}\n"
-    message = "elastic_ips.a adopts eipalloc-12345678 already"
+    message = "eipalloc-12345678 is already adopted by elastic_ips.a"
     assert_refused(text, "5:14 elastic_ips.b.adopt", message, "remove one")
 
 
 def test_an_instance_that_is_not_adopted_still_needs_its_interface() -> None:
-    """Whoever launches needs an interface at index 0."""
+    """A launch needs an interface at index 0."""
     text = INSTANCE.replace("device_index: 0", "device_index: 1")
     assert len(problems(text)) == 1
     assert problems(text.rstrip() + "\n    adopt: i-12345678\n") == []
 
 
-def test_which_addresses_an_adopted_interface_has_nobody_knows_yet() -> None:
-    """Until the row says so: then an Elastic IP on another one is an error."""
+def test_the_addresses_of_an_adopted_interface_are_unknown() -> None:
+    """Unless the row specifies them: then an association with another address is an error."""
     text = (
         HEAD
         + "elastic_ips: {a: {association: {network_interface: b, private_ip: 10.0.0.10}}}\n"
@@ -93,7 +95,7 @@ def test_which_addresses_an_adopted_interface_has_nobody_knows_yet() -> None:
 
 
 def test_a_tag_more_is_counted_where_attributes_are_ignored() -> None:
-    """EC2 takes 50: with Name and the two of ownership 47 are left, and one is for what is not whole yet."""
+    """EC2 allows 50 tags. enireconcile sets 3, and with ``ignore`` the tag enireconcile:new, too."""
     tags = ", ".join(f"t{number}: x" for number in range(47))
     text = HEAD + f"elastic_ips: {{a: {{tags: {{{tags}}}}}}}\n"
     assert problems(text) == []
@@ -103,36 +105,36 @@ def test_a_tag_more_is_counted_where_attributes_are_ignored() -> None:
 
 @st.composite
 def adopting(draw: st.DrawFn) -> Document:
-    """Documents of which some rows adopt, and leave out what they like; any row may have a lifecycle."""
+    """Documents in which some rows have ``adopt`` and lack keys; any row may have a lifecycle."""
     whole = draw(documents())
     sections: dict[str, dict[str, Resource]] = {section: dict(getattr(whole, section)) for section in SECTIONS}
     for number, (address, row) in enumerate(whole.resources.items()):
         section, _, name = address.partition(".")
-        said = {key: getattr(row, key) for key in row.attributes()}
+        kept = {key: getattr(row, key) for key in row.attributes()}
         if draw(st.booleans()):
-            # An instance that is launched needs the attachment of its interface.
-            said = {key: value for key, value in said.items() if key == "attachment" or draw(st.booleans())}
-            said = {key: value for key, value in said.items() if value is not None}
-            said["adopt"] = f"{PREFIXES[section]}-{number:08x}"
+            # An instance without adopt needs the attachment of its interface.
+            kept = {key: value for key, value in kept.items() if key == "attachment" or draw(st.booleans())}
+            kept = {key: value for key, value in kept.items() if value is not None}
+            kept["adopt"] = f"{PREFIXES[section]}-{number:08x}"
         lifecycle = Lifecycle(
             prevent_destroy=draw(st.booleans()),
             ignore=tuple(draw(st.lists(st.sampled_from(row.attributes()), max_size=2, unique=True))),
         )
-        sections[section][name] = type(row)(**said, lifecycle=lifecycle)
+        sections[section][name] = type(row)(**kept, lifecycle=lifecycle)
     return whole.model_copy(update=sections)
 
 
 @RELAXED
 @given(adopting())
 def test_what_is_left_out_stays_left_out(wanted: Document) -> None:
-    """Written and read back: the same document, and the same keys written in the rows that adopt."""
+    """Rendered and loaded, the document is the same, and rows with ``adopt`` have the same keys."""
     text = render(wanted)
     assert problems(text) == []
     read = document(text)
     assert read == wanted
     for address in wanted.adopted:
-        assert _said(read.resources[address]) == _said(wanted.resources[address])
+        assert _specified(read.resources[address]) == _specified(wanted.resources[address])
 
 
-def _said(row: Resource) -> dict[str, bool]:
-    return {name: row.says(name) for name in row.attributes()}
+def _specified(row: Resource) -> dict[str, bool]:
+    return {name: row.specifies(name) for name in row.attributes()}

@@ -1,4 +1,4 @@
-"""What takes two rows to see. Each case is a spec from line 3 on, and the one problem that it has."""
+"""Checks between rows. Each case is a spec from line 3 on, with exactly one problem."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from enireconcile.spec.rows import FURTHER
+from enireconcile.spec.rows import ADDRESS_KEYS
 from tests.spec.reading import HEAD, assert_refused, problems
 
 
@@ -39,7 +39,7 @@ network_interfaces:
         "network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: i-12345678, device_index: 1}}}",
         "3:74 network_interfaces.a.attachment.instance",
         "there is no instance 'i-12345678' in this spec",
-        "ids are not taken here",
+        "ids are not allowed here; add `fw: {external: i-12345678}` under instances",
     ),
     Case(
         "an interface in a group that the spec does not have",
@@ -49,7 +49,7 @@ network_interfaces: {a: {subnet: subnet-12345678, security_groups: [web, ssh]}}
 """,
         "4:74 network_interfaces.a.security_groups.1",
         "there is no security group 'ssh' in this spec",
-        "known: db, web",
+        "choose from: db, web",
     ),
     Case(
         "a rule for a group that the spec does not have",
@@ -63,7 +63,7 @@ network_interfaces: {a: {subnet: subnet-12345678, security_groups: [web, ssh]}}
         "security_groups: {web: {egress: [{protocol: tcp, ports: 80, destinations: [db]}]}}",
         "3:76 security_groups.web.egress.0.destinations.0",
         "there is no security group 'db' in this spec",
-        "known: web",
+        "choose from: web",
     ),
     Case(
         "an address for an interface that the spec does not have",
@@ -87,7 +87,7 @@ elastic_ips: {ip: {association: {network_interface: web-eth2}}}
         "elastic_ips: {ip: {association: {instance: i-12345678}}}",
         "3:44 elastic_ips.ip.association.instance",
         "there is no instance 'i-12345678' in this spec",
-        "ids are not taken here",
+        "ids are not allowed here; add `fw: {external: i-12345678}` under instances",
     ),
     Case(
         "an address for something that only begins as an id",
@@ -110,15 +110,15 @@ GROUPS = [
         "two names that differ by case only, in one VPC",
         "security_groups: {web: {}, Web: {}}",
         "3:28 security_groups.Web",
-        "EC2 would take 'Web' for the name of security_groups.web too",
-        "more than case",
+        "the group name 'Web' is already used by security_groups.web in this VPC",
+        "EC2 ignores case in group names",
     ),
     Case(
         "a group_name that is another group's logical name",
         "security_groups: {web: {vpc: {tags: {a: b}}}, www: {vpc: {tags: {a: b}}, group_name: WEB}}",
         "3:86 security_groups.www.group_name",
-        "EC2 would take 'WEB' for the name of security_groups.web too",
-        "more than case",
+        "the group name 'WEB' is already used by security_groups.web in this VPC",
+        "EC2 ignores case in group names",
     ),
     Case(
         "one rule twice, in other words",
@@ -178,8 +178,8 @@ INTERFACES = [
       device_index: 1
 """,
         "11:21 network_interfaces.c.attachment.device_index",
-        "network_interfaces.b has index 1 of 'web'",
-        "2 is free",
+        "device_index 1 of 'web' is already used by network_interfaces.b",
+        "device_index 2 is free",
     ),
     Case(
         "two interfaces at one index of the second card",
@@ -190,8 +190,8 @@ INTERFACES = [
   c: {subnet: subnet-12345678, attachment: {instance: web, device_index: 1, network_card_index: 1}}
 """,
         "7:74 network_interfaces.c.attachment.device_index",
-        "network_interfaces.b has index 1 on card 1 of 'web'",
-        "0 is free",
+        "device_index 1 on network card 1 of 'web' is already used by network_interfaces.b",
+        "device_index 0 is free",
     ),
     Case(
         "an instance with no interface to boot with",
@@ -217,14 +217,14 @@ INTERFACES = [
   b: {subnet: {default_for_az: us-east-1b}, attachment: {instance: web, device_index: 1}}
 """,
         "6:32 network_interfaces.b.subnet.default_for_az",
-        "'web' also has network_interfaces.a, in 'us-east-1a'",
-        "in one zone",
+        "'web' also has network_interfaces.a, which is in 'us-east-1a'",
+        "in one Availability Zone",
     ),
     Case(
         "a zone of another region",
         "region: eu-west-1\nnetwork_interfaces: {a: {subnet: {default_for_az: us-east-1a}}}",
         "4:51 network_interfaces.a.subnet.default_for_az",
-        "'us-east-1a' is not in region 'eu-west-1'",
+        "'us-east-1a' is not in the Region 'eu-west-1'",
         "correct one",
     ),
     Case(
@@ -235,8 +235,8 @@ network_interfaces:
   b: {subnet: {tags: {Env: x, Name: lab}}, private_ip: 10.0.0.10}
 """,
         "5:56 network_interfaces.b.private_ip",
-        "network_interfaces.a.private_ip is 10.0.0.10 in this subnet",
-        "leave it to EC2",
+        "10.0.0.10 is already used by network_interfaces.a.private_ip in this subnet",
+        "or remove it to let EC2 choose",
     ),
     Case(
         "one IPv6 address twice in one subnet, in two spellings",
@@ -246,14 +246,14 @@ network_interfaces:
   b: {subnet: subnet-12345678, ipv6_addresses: ['2001:DB8:0::A']}
 """,
         "5:49 network_interfaces.b.ipv6_addresses.0",
-        "network_interfaces.a.ipv6_addresses.0 is 2001:db8::a in this subnet already",
+        "2001:db8::a is already used by network_interfaces.a.ipv6_addresses.0 in this subnet",
         "choose another",
     ),
     Case(
         "one prefix twice on one interface",
         "network_interfaces: {a: {subnet: subnet-12345678, ipv4_prefixes: [10.0.0.16/28, 10.0.0.16/28]}}",
         "3:81 network_interfaces.a.ipv4_prefixes.1",
-        "network_interfaces.a.ipv4_prefixes.0 is 10.0.0.16/28 in this subnet already",
+        "10.0.0.16/28 is already used by network_interfaces.a.ipv4_prefixes.0 in this subnet",
         "choose another",
     ),
     Case(
@@ -264,8 +264,8 @@ network_interfaces:
   b: {subnet: subnet-12345678, ipv4_prefixes: [10.0.0.16/28]}
 """,
         "4:44 network_interfaces.a.private_ip",
-        "10.0.0.31 is in the prefix 10.0.0.16/28 of network_interfaces.b.ipv4_prefixes.0",
-        "outside of it",
+        "10.0.0.31 is inside the prefix 10.0.0.16/28 of network_interfaces.b.ipv4_prefixes.0",
+        "outside the prefix",
     ),
     Case(
         "an IPv6 address in its own interface's prefix",
@@ -274,32 +274,32 @@ network_interfaces:
   a: {subnet: subnet-12345678, ipv6_addresses: ['2001:db8::9'], ipv6_prefixes: ['2001:db8::/80']}
 """,
         "4:49 network_interfaces.a.ipv6_addresses.0",
-        "2001:db8::9 is in the prefix 2001:db8::/80 of network_interfaces.a.ipv6_prefixes.0",
-        "outside of it",
+        "2001:db8::9 is inside the prefix 2001:db8::/80 of network_interfaces.a.ipv6_prefixes.0",
+        "outside the prefix",
     ),
     *(
         Case(
             f"{many} and {count}",
             f"network_interfaces:\n  a:\n    subnet: subnet-12345678\n    {many}: []\n    {count}: 1",
             f"7:{7 + len(count)} network_interfaces.a.{count}",
-            f"cannot go with {many}",
+            f"cannot be combined with {many}",
             "keep one of the two",
         )
-        for many, count in FURTHER
+        for many, count in ADDRESS_KEYS
     ),
     Case(
         "a prefix outside of its subnet",
         "network_interfaces: {a: {subnet: {cidr: 10.0.0.0/24}, ipv4_prefixes: [10.0.1.16/28]}}",
         "3:71 network_interfaces.a.ipv4_prefixes.0",
         "10.0.1.16/28 is not in the subnet (10.0.0.0/24)",
-        "choose one inside of 10.0.0.0/24",
+        "choose one inside 10.0.0.0/24",
     ),
     Case(
         "a prefix that is larger than its subnet's rest",
         "network_interfaces: {a: {subnet: {cidr: 10.0.0.0/27}, ipv4_prefixes: [10.0.0.16/28]}}",
         "3:71 network_interfaces.a.ipv4_prefixes.0",
-        "10.0.0.16/28 holds one of the five addresses that EC2 keeps in 10.0.0.0/27",
-        "choose one inside of 10.0.0.0/27",
+        "10.0.0.16/28 contains one of the five addresses that EC2 reserves in 10.0.0.0/27",
+        "choose one inside 10.0.0.0/27",
     ),
     *(
         Case(
@@ -308,7 +308,7 @@ network_interfaces:
             f"    {key}: {value}",
             f"7:{7 + len(key)} network_interfaces.a.{key}",
             "an efa-only interface has no IP addresses",
-            "or choose the type efa",
+            "or use interface_type efa",
         )
         for key, value in (
             ("private_ip", "10.0.0.9"),
@@ -332,8 +332,8 @@ network_interfaces:
     attachment: {instance: web, device_index: 0}
 """,
         "8:47 network_interfaces.a.attachment.device_index",
-        "an instance cannot boot with an efa-only interface",
-        "index 1 or higher, or the type efa",
+        "an efa-only interface cannot be the primary interface of an instance",
+        "device_index 1 or higher, or interface_type efa",
     ),
     Case(
         "a branch interface with an attachment",
@@ -344,7 +344,7 @@ network_interfaces:
 """,
         "6:56 network_interfaces.b.attachment",
         "a branch interface is associated with a trunk, not attached to an instance",
-        "choose another type",
+        "use another interface_type",
     ),
     Case(
         "an adapter that is to fail over",
@@ -354,8 +354,8 @@ network_interfaces:
   a: {subnet: subnet-12345678, interface_type: efa, attachment: {instances: [x, y], device_index: 1}}
 """,
         "5:66 network_interfaces.a.attachment.instances",
-        "moves between stopped instances only, so it cannot fail over",
-        "name one `instance`",
+        "only between stopped instances, so it cannot fail over",
+        "use `instance` with one name",
     ),
     Case(
         "two adapters on one network card",
@@ -365,8 +365,8 @@ network_interfaces:
   b: {subnet: subnet-12345678, interface_type: efa-only, attachment: {instance: web, device_index: 1}}
 """,
         "6:70 network_interfaces.b.attachment",
-        "network_interfaces.a is the Elastic Fabric Adapter on card 0 of 'web' already",
-        "choose another card",
+        "network card 0 of 'web' already has the Elastic Fabric Adapter network_interfaces.a",
+        "choose another network_card_index",
     ),
     Case(
         "an address outside of its subnet",
@@ -377,10 +377,10 @@ network_interfaces:
     ),
     *(
         Case(
-            f"the address {address}, which EC2 keeps for itself",
+            f"the address {address}, which EC2 reserves",
             f"network_interfaces: {{a: {{subnet: {{cidr: 10.0.0.0/28}}, private_ip: {address}}}}}",
             "3:67 network_interfaces.a.private_ip",
-            f"{address} is one of the five addresses that EC2 keeps in 10.0.0.0/28",
+            f"{address} is one of the five addresses that EC2 reserves in 10.0.0.0/28",
             "from 10.0.0.4 to 10.0.0.14",
         )
         for address in ("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.15")
@@ -399,8 +399,8 @@ elastic_ips:
   two: {association: {network_interface: a}}
 """,
         "6:42 elastic_ips.two.association.network_interface",
-        "the primary address of 'a' has elastic_ips.one already",
-        "one Elastic IP for each private IP",
+        "the primary address of 'a' is already associated with elastic_ips.one",
+        "a private address takes one Elastic IP",
     ),
     Case(
         "two addresses on one secondary private address",
@@ -411,8 +411,8 @@ elastic_ips:
   two: {association: {network_interface: a, private_ip: 10.0.0.9}}
 """,
         "6:57 elastic_ips.two.association.private_ip",
-        "10.0.0.9 of 'a' has elastic_ips.one already",
-        "one Elastic IP for each private IP",
+        "10.0.0.9 of 'a' is already associated with elastic_ips.one",
+        "a private address takes one Elastic IP",
     ),
     Case(
         "two addresses on the primary address, once by its number",
@@ -423,8 +423,8 @@ elastic_ips:
   two: {association: {network_interface: a}}
 """,
         "6:42 elastic_ips.two.association.network_interface",
-        "the primary address of 'a' has elastic_ips.one already",
-        "one Elastic IP for each private IP",
+        "the primary address of 'a' is already associated with elastic_ips.one",
+        "a private address takes one Elastic IP",
     ),
     Case(
         "two addresses on one interface, once by its instance",
@@ -436,11 +436,11 @@ elastic_ips:
   two: {association: {instance: web}}
 """.lstrip(),
         "7:33 elastic_ips.two.association.instance",
-        "the primary address of 'a' has elastic_ips.one already",
-        "one Elastic IP for each private IP",
+        "the primary address of 'a' is already associated with elastic_ips.one",
+        "a private address takes one Elastic IP",
     ),
     Case(
-        "two addresses on one stranger's instance",
+        "two addresses on one external instance",
         """
 instances: {fw: {external: i-12345678}}
 elastic_ips:
@@ -448,19 +448,19 @@ elastic_ips:
   two: {association: {instance: fw}}
 """,
         "6:33 elastic_ips.two.association.instance",
-        "the primary address of 'fw' has elastic_ips.one already",
-        "one Elastic IP for each private IP",
+        "the primary address of 'fw' is already associated with elastic_ips.one",
+        "a private address takes one Elastic IP",
     ),
     Case(
-        "two addresses on one private address of a stranger's interface",
+        "two addresses on one private address of a foreign interface",
         """
 elastic_ips:
   one: {association: {network_interface: eni-12345678, private_ip: 10.0.0.9}}
   two: {association: {network_interface: eni-12345678, private_ip: 10.0.0.9}}
 """,
         "5:68 elastic_ips.two.association.private_ip",
-        "10.0.0.9 of 'eni-12345678' has elastic_ips.one already",
-        "one Elastic IP for each private IP",
+        "10.0.0.9 of 'eni-12345678' is already associated with elastic_ips.one",
+        "a private address takes one Elastic IP",
     ),
     Case(
         "an address for a private IP that the instance's primary interface does not have",
@@ -470,21 +470,21 @@ network_interfaces: {a: {subnet: subnet-12345678, attachment: {instance: web, de
 elastic_ips: {one: {association: {instance: web, private_ip: 10.0.0.9}}}
 """.lstrip(),
         "5:62 elastic_ips.one.association.private_ip",
-        "10.0.0.9 is no address of network_interfaces.a",
+        "10.0.0.9 is not an address of network_interfaces.a",
         "add it to the secondary_private_ips of network_interfaces.a",
     ),
     Case(
         "one address twice",
         "elastic_ips: {one: {address: 198.51.100.7}, two: {address: 198.51.100.7}}",
         "3:60 elastic_ips.two.address",
-        "elastic_ips.one is 198.51.100.7 already",
-        "leave it to EC2",
+        "198.51.100.7 is already the address of elastic_ips.one",
+        "or remove it to let EC2 choose",
     ),
     Case(
         "an address that is advertised in another region",
         "region: us-east-1\nelastic_ips: {one: {network_border_group: us-east-2}}",
         "4:43 elastic_ips.one.network_border_group",
-        "'us-east-2' is not in region 'us-east-1'",
+        "'us-east-2' is not in the Region 'us-east-1'",
         "correct one",
     ),
     Case(
@@ -494,7 +494,7 @@ network_interfaces: {a: {subnet: subnet-12345678}}
 elastic_ips: {one: {association: {network_interface: a, private_ip: 10.0.0.9}}}
 """,
         "4:69 elastic_ips.one.association.private_ip",
-        "10.0.0.9 is no address of network_interfaces.a",
+        "10.0.0.9 is not an address of network_interfaces.a",
         "add it to the secondary_private_ips of network_interfaces.a",
     ),
     Case(
@@ -505,7 +505,7 @@ network_interfaces:
   b: {subnet: subnet-12345678, secondary_private_ips: [10.0.0.9]}
 """,
         "5:56 network_interfaces.b.secondary_private_ips.0",
-        "network_interfaces.a.private_ip is 10.0.0.9 in this subnet already",
+        "10.0.0.9 is already used by network_interfaces.a.private_ip in this subnet",
         "choose another",
     ),
     Case(
@@ -516,14 +516,14 @@ elastic_ips: {one: {association: {network_interface: a}}}
 """,
         "4:54 elastic_ips.one.association.network_interface",
         "'a' is efa-only and has no IP address",
-        "another type",
+        "another interface_type",
     ),
     Case(
-        "more tags on a stack than EC2 takes with ours",
+        "more tags in the file than EC2 allows, with those of enireconcile",
         f"tags: {{{TAGS_47}, x: y}}\nelastic_ips: {{a: {{}}}}",
         "3:7 tags",
-        "51 tags with those of the stack and of enireconcile; EC2 takes 50",
-        "remove 1; Name, enireconcile:name, enireconcile:stack",
+        "51 tags, including those of the file and of enireconcile; EC2 allows 50",
+        "remove 1; enireconcile always sets Name, enireconcile:name, enireconcile:stack",
     ),
     Case(
         "more tags on a resource, with those of the stack, than EC2 takes",
@@ -536,7 +536,7 @@ elastic_ips: {one: {association: {network_interface: a}}}
         "a role in an account that the guard refuses",
         "account_id: '123456789012'\nassume_role_arn: arn:aws:iam::210987654321:role/ops",
         "4:18 assume_role_arn",
-        "this role acts in account 210987654321",
+        "this role is in account 210987654321, but account_id is 123456789012",
         "correct one",
     ),
 ]
@@ -546,7 +546,7 @@ elastic_ips: {one: {association: {network_interface: a}}}
     "case", [*REFERENCES, *GROUPS, *INTERFACES, *OTHERS], ids=lambda case: case.situation.replace(" ", "-")
 )
 def test_what_does_not_fit_together(case: Case) -> None:
-    """One problem, at the later of the two places where there are two."""
+    """One problem; if two rows are in conflict, at the second one."""
     assert_refused(HEAD + case.spec.lstrip("\n"), case.place, case.message, case.hint)
 
 
@@ -572,8 +572,8 @@ network_interfaces:
   a: {subnet: {cidr: 10.0.0.0/24}, private_ip: 10.0.0.10}
   b: {subnet: {tags: {Name: x}}, private_ip: 10.0.0.10}
 """,
-    "50 tags, ours among them": f"tags: {{{TAGS_47}}}\nelastic_ips: {{a: {{tags: {{Name: n}}}}}}",
-    "addresses on each private address of a stranger's interface, and on a stranger's instance": """
+    "50 tags, including those of enireconcile": f"tags: {{{TAGS_47}}}\nelastic_ips: {{a: {{tags: {{Name: n}}}}}}",
+    "addresses on each private address of a foreign interface, and on an external instance": """
 instances: {fw: {external: i-12345678}}
 elastic_ips:
   one: {association: {network_interface: eni-12345678}}
@@ -627,11 +627,11 @@ security_groups:
 
 @pytest.mark.parametrize("situation", FINE)
 def test_what_does_fit_together(situation: str) -> None:
-    """The other side of the rules above."""
+    """Valid specs that are close to the invalid ones above."""
     assert problems(HEAD + FINE[situation].lstrip("\n") + "\n") == []
 
 
-def test_a_broken_interface_may_be_the_one_to_boot_with() -> None:
-    """Its own problem is told; that the instance has no interface may not be true."""
+def test_an_invalid_interface_may_be_the_primary_one() -> None:
+    """Only the mistake in the interface is reported, not that the instance has no interface."""
     text = HEAD + WEB + "network_interfaces: {a: {subnet: x, attachment: {instance: web, device_index: 0}}}\n"
-    assert_refused(text, "4:34 network_interfaces.a.subnet", "'x' is no subnet", "")
+    assert_refused(text, "4:34 network_interfaces.a.subnet", "'x' is not a subnet id", "")

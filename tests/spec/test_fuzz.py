@@ -1,4 +1,4 @@
-"""Whatever the file holds: a document or SpecErrors, soon, and nothing that a terminal would obey."""
+"""Any file gives a document or SpecErrors, in time linear in its size, without control characters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PIECES = [
 
 @st.composite
 def mutations(draw: st.DrawFn) -> str:
-    """A good spec with a few pieces cut, doubled, moved or put in."""
+    """A valid spec with a few pieces cut, doubled, moved or inserted."""
     text = draw(st.sampled_from(SEEDS))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
@@ -55,7 +55,7 @@ def found(text: str) -> tuple[Problem, ...]:
 @settings(max_examples=300, deadline=None)
 @given(mutations())
 def test_mutated_specs(text: str) -> None:
-    """Problems have places inside the file and printable words."""
+    """Places are inside the file, and messages are printable."""
     lines = re.sub("\r\n?", "\n", text).split("\n")
     for problem in found(text):
         assert 1 <= problem.line <= len(lines)
@@ -66,7 +66,7 @@ def test_mutated_specs(text: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=50) | st.binary(max_size=50).map(lambda raw: raw.decode("utf-8", "surrogateescape")))
 def test_anything_at_all(text: str) -> None:
-    """Not even YAML."""
+    """Arbitrary text is reported as invalid."""
     assert found(text)
 
 
@@ -101,9 +101,9 @@ FLOODS = {
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_no_file_takes_long(flood: str) -> None:
-    """Time grows with the size of the file and not with its square, and the size has a limit.
+    """The time is linear in the size of the file, and the size is limited.
 
-    The bound is on processor seconds and lies far above the need, far below the square.
+    The bound is in processor seconds: far above a linear time, far below a quadratic one.
     """
     started = time.process_time()
     assert found(FLOODS[flood])

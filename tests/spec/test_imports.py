@@ -1,4 +1,4 @@
-"""Start-up is felt by cron and by people: a spec is validated without the AWS SDK."""
+"""Start-up time: a spec is validated without importing the AWS SDK."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEAVY = {"boto3", "botocore", "click", "difflib", "rich", "jsonschema", "enireco
 
 
 def test_loading_a_spec_imports_no_sdk() -> None:
-    """Nor anything else that only commands or mistakes need."""
+    """Nor modules that only the commands or error messages need."""
     code = f"import sys, enireconcile.spec as spec; spec.load(['-'], stdin=lambda: {HEAD!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(done.stdout.split())

@@ -26,9 +26,9 @@ RELAXED = settings(
 @RELAXED
 @given(documents())
 def test_what_is_written_is_read_back(wanted: Document) -> None:
-    """For any document: the same document, and nothing that the JSON Schema would refuse.
+    """For any document: the same document after loading, valid under the JSON Schema.
 
-    PyYAML with its YAML 1.1 rules finds no number, date or boolean where there is a text, nor the reverse.
+    PyYAML, with its YAML 1.1 rules, reads the same types.
     """
     text = render(wanted)
     assert problems(text) == []
@@ -38,7 +38,7 @@ def test_what_is_written_is_read_back(wanted: Document) -> None:
 
 
 def test_it_reads_like_a_file_that_a_person_wrote() -> None:
-    """Comments apart, specs/two-enis.yaml comes back line by line, but for defaults and blank lines."""
+    """specs/two-enis.yaml is rendered line by line as it is written, without comments and blank lines."""
     (loaded,) = load([str(TWO_ENIS)])
     original = [re.sub("(^| +)# .*", "", line) for line in TWO_ENIS.read_text().splitlines()]
     lines = render(loaded.document).splitlines()
@@ -46,19 +46,19 @@ def test_it_reads_like_a_file_that_a_person_wrote() -> None:
 
 
 def test_defaults_are_left_out() -> None:
-    """What is not there cannot drift from the documentation."""
+    """A group with only defaults is ``{}``."""
     text = render(Document(version=1, stack="s", security_groups={"a": SecurityGroup()}))
     assert text == "version: 1\nstack: s\n\nsecurity_groups:\n  a: {}\n"
 
 
 def test_an_empty_egress_is_written() -> None:
-    """It means something else than none at all."""
+    """An empty list differs from an absent one."""
     text = render(Document(version=1, stack="s", security_groups={"a": SecurityGroup(egress=())}))
     assert "egress: []" in text
 
 
 def test_a_long_rule_goes_over_several_lines() -> None:
-    """And comes back the same."""
+    """Long lists are written as blocks."""
     sources = ", ".join(f"10.{number}.0.0/16" for number in range(20))
     text = HEAD + f"security_groups: {{a: {{ingress: [{{protocol: tcp, ports: 80, sources: [{sources}]}}]}}}}\n"
     rendered = render(document(text))
@@ -85,7 +85,7 @@ def test_a_long_rule_goes_over_several_lines() -> None:
     ],
 )
 def test_user_data_comes_back_byte_by_byte(user_data: str) -> None:
-    """As a block where a block can hold it, else quoted."""
+    """As a literal block if it can hold the text exactly, otherwise quoted."""
     wanted = document(INSTANCE.rstrip() + "\n")
     web = Instance(image=wanted.own_instances["web"].image, instance_type="t3.micro", user_data=user_data)
     wanted = wanted.model_copy(update={"instances": {"web": web}})

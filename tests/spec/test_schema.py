@@ -1,4 +1,4 @@
-"""The JSON Schema of the spec file: editors check with it while one types."""
+"""The JSON Schema of the spec file, which editors use."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _properties(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_every_field_has_words_for_an_editor() -> None:
-    """A title and a description; and none may be null."""
+    """Every key has a title and a description, and none may be null."""
     for name, about in _properties(json_schema()):
         assert about["title"], name
         assert about["description"], name
@@ -105,18 +105,18 @@ def test_every_field_has_words_for_an_editor() -> None:
 
 @pytest.mark.parametrize("text", [*GOOD, TWO_ENIS.read_text()])
 def test_good_specs_pass(text: str) -> None:
-    """What we accept, an editor does not underline."""
+    """Specs that the loader accepts are valid under the schema."""
     assert problems(text) == []
     assert list(VALIDATOR.iter_errors(core(text))) == []
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_bad_specs_do_not(text: str) -> None:
-    """What an editor can see, it shows while one types; we refuse it too."""
+    """Both the schema and the loader refuse these specs."""
     assert list(VALIDATOR.iter_errors(core(text)))
     assert problems(text)
 
 
 def test_user_data_from_a_file_is_known_to_editors() -> None:
-    """The loader takes it out before the rows see it, so it is added to the schema by hand."""
+    """The models do not have this key, so the schema adds it."""
     assert list(VALIDATOR.iter_errors(core(INSTANCE + "user_data_file: boot.sh\n"))) == []

@@ -26,14 +26,14 @@ def problems(*sources: str) -> list[str]:
 
 
 def test_a_file_is_named_as_the_user_named_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that editors find it."""
+    """Editors need the path as the user gave it."""
     spec(tmp_path, "a.yaml", "a")
     monkeypatch.chdir(tmp_path)
     assert [(loaded.file, loaded.document.stack) for loaded in load(["./a.yaml"])] == [("./a.yaml", "a")]
 
 
 def test_a_directory_stands_for_its_specs(tmp_path: Path) -> None:
-    """Sorted; not what an editor hides there, nor what lies deeper, nor other files."""
+    """Sorted, without hidden files, subdirectories and other file types."""
     for name, stack in (("b.yml", "b"), ("a.yaml", "a"), (".a.yaml", "a"), ("c.json", "c")):
         spec(tmp_path, name, stack)
     (tmp_path / "d.yaml").mkdir()
@@ -41,37 +41,37 @@ def test_a_directory_stands_for_its_specs(tmp_path: Path) -> None:
 
 
 def test_stdin_is_read_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the argument, else from the process."""
+    """From the argument, otherwise from the process's stdin."""
     assert load(["-"], stdin=lambda: HEAD)[0].file == "-"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(HEAD.encode())))
     assert load(["-"])[0].document.stack == "s"
 
 
 def test_stdin_has_one_spec_only() -> None:
-    """It would be empty the second time."""
+    """Stdin can be read only once."""
     with pytest.raises(SpecErrors, match="-:1:1: stdin is given twice"):
         load(["-", "-"], stdin=lambda: HEAD)
 
 
 def test_stdin_that_is_not_text() -> None:
-    """Python decodes it before we see it."""
+    """Python decodes stdin, and fails before the loader gets the text."""
 
     def undecodable() -> str:
         return b"\xff".decode()
 
-    with pytest.raises(SpecErrors, match="-:1:1: cannot be read: not a file of text"):
+    with pytest.raises(SpecErrors, match="-:1:1: cannot be read: not a text file"):
         load(["-"], stdin=undecodable)
 
 
 def test_nothing_to_read(tmp_path: Path) -> None:
-    """No such file, an empty directory, a name that cannot be: all told at once."""
+    """Missing files, empty directories and invalid names are all reported at once."""
     found = problems(str(tmp_path / "no.yaml"), str(tmp_path), "a\0b", "x" * 5000)
     assert len(found) == 4
     assert any("no.yaml:1:1: cannot be read: No such file" in line for line in found)
-    assert any("there is no *.yaml file in this directory" in line for line in found)
+    assert any("there is no *.yaml or *.yml file in this directory" in line for line in found)
 
 
-def test_all_problems_of_all_files_are_told(tmp_path: Path) -> None:
+def test_all_problems_of_all_files_are_reported(tmp_path: Path) -> None:
     """Sorted by file and place."""
     spec(tmp_path, "a.yaml", "A")
     spec(tmp_path, "b.yaml", "b\nregion: here\nregoin: there")
@@ -81,29 +81,29 @@ def test_all_problems_of_all_files_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rest", ["", "\nregoin: x"])
 def test_two_files_with_one_stack(tmp_path: Path, rest: str) -> None:
-    """Each would take the other's resources for leftovers. A mistake elsewhere does not hide it."""
+    """Each file would treat the other's resources as leftovers. Other mistakes do not hide this one."""
     spec(tmp_path, "a.yaml", "same")
     spec(tmp_path, "b.yaml", "same" + rest)
     assert problems(str(tmp_path))[0].splitlines() == [
-        f"{tmp_path}/b.yaml:2:8: stack: stack 'same' is also that of {tmp_path}/a.yaml",
-        "  hint: one file holds the whole of a stack",
+        f"{tmp_path}/b.yaml:2:8: stack: stack 'same' is already defined in {tmp_path}/a.yaml",
+        "  hint: a stack is one file: merge the two files, or choose another stack name",
     ]
 
 
 def test_one_file_given_twice(tmp_path: Path) -> None:
-    """The same mistake."""
+    """It is two files with one stack."""
     name = spec(tmp_path, "a.yaml", "same")
     assert len(problems(name, str(tmp_path))) == 1
 
 
 def test_a_file_that_is_too_large_is_not_read_to_its_end() -> None:
-    """/dev/zero has no end."""
+    """/dev/zero is endless."""
     (found,) = problems("/dev/zero")
     assert "larger than 1048576 bytes" in found
 
 
 def test_a_problem_that_is_found_later_has_a_place() -> None:
-    """For the stages that ask AWS: what they find wrong is shown where it was written."""
+    """Stages after loading report problems at the line of the value."""
     (loaded,) = load(["-"], stdin=lambda: HEAD + "elastic_ips:\n  a:\n    tags: {b: c}\n")
     assert (
         str(loaded.problem(("elastic_ips", "a", "tags", "b"), "m", "h"))
@@ -129,7 +129,7 @@ def with_user_data(directory: Path, lines: str) -> str:
 
 
 def test_user_data_from_a_file(tmp_path: Path) -> None:
-    """As it is, relative to the spec, whatever the working directory."""
+    """The content is not changed; the path is relative to the spec and not to the working directory."""
     (tmp_path / "boot").mkdir()
     (tmp_path / "boot" / "web.sh").write_bytes(b"#!/bin/sh\r\necho \xc3\xa9")
     (loaded,) = load([with_user_data(tmp_path, "    user_data_file: boot/web.sh\n")])
@@ -153,7 +153,7 @@ FILES = [
     ("link", "'link' is outside the directory of the spec"),
     ("loop", "'loop'"),
     ("boot", "there is no file 'boot'"),
-    ("long.sh", "'long.sh' is longer than EC2's 16384 bytes"),
+    ("long.sh", "'long.sh' is longer than 16384 bytes, EC2's limit for user data"),
     ("binary", "'binary' is not UTF-8 text"),
     ("''", "must be the path of a file"),
     ("[web.sh]", "must be the path of a file"),
@@ -164,7 +164,7 @@ FILES = [
 
 @pytest.mark.parametrize(("written", "message"), FILES)
 def test_user_data_files_that_are_refused(tmp_path: Path, written: str, message: str) -> None:
-    """A spec reads nothing above itself, by no way."""
+    """A spec cannot read files outside its directory, directly or through links."""
     (tmp_path / "secret").write_text("x")
     top = tmp_path / "specs"
     (top / "boot").mkdir(parents=True)
@@ -178,12 +178,12 @@ def test_user_data_files_that_are_refused(tmp_path: Path, written: str, message:
 
 
 def test_user_data_twice(tmp_path: Path) -> None:
-    """Inline and from a file."""
+    """user_data and user_data_file together are an error."""
     (found,) = problems(with_user_data(tmp_path, "    user_data: x\n    user_data_file: y\n"))
-    assert ":9:5: instances.web.user_data_file: `user_data` is given too" in found
+    assert ":9:5: instances.web.user_data_file: cannot be combined with `user_data`" in found
 
 
 def test_user_data_from_a_file_without_a_name(tmp_path: Path) -> None:
-    """Null is asked about, as everywhere."""
+    """A null is an error here, too."""
     (found,) = problems(with_user_data(tmp_path, "    user_data_file:\n"))
     assert ":8:5: instances.web.user_data_file: has no value" in found

@@ -1,4 +1,4 @@
-"""The story that the project began with: specs/two-enis.yaml, field by field."""
+"""specs/two-enis.yaml, field by field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One value at a time: what each field refuses, where the problem is placed, and what the hint says to write."""
+"""Invalid values, one at a time: the place of the problem, its message and its hint."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, assert_re
 TOP = [
     # snippet from line 3 on, line:column path, the message, the hint
     ("regoin: us-east-1", "3:1 regoin", "unknown key", "did you mean `region`?"),
-    ("zzz: 1", "3:1 zzz", "unknown key", "known: account_id, "),
-    ("region: us-east-1a", "3:9 region", "must be a region", "us-east-1"),
+    ("zzz: 1", "3:1 zzz", "unknown key", "choose from: account_id, "),
+    (
+        "region: us-east-1a",
+        "3:9 region",
+        "must be a Region, but 'us-east-1a' is an Availability Zone",
+        "write us-east-1",
+    ),
+    ("region: us_east_1", "3:9 region", "must be a Region, not 'us_east_1'", "for example us-east-1"),
     ("region: [us-east-1]", "3:9 region", "must be text, not a list", ""),
     ("account_id: 1234", "3:13 account_id", "must be the 12 digits", ""),
     ("account_id: 1234-5678-9012", "3:13 account_id", "must be the 12 digits", ""),
-    ("assume_role_arn: admin", "3:18 assume_role_arn", "must be the ARN of a role", "arn:aws:iam::"),
+    ("assume_role_arn: admin", "3:18 assume_role_arn", "must be the ARN of an IAM role", "arn:aws:iam::"),
     ("tags: [a]", "3:7 tags", "must be a mapping, not a list", "`{}`"),
     ("tags: {aws:x: y}", "3:8 tags.aws:x", "`aws:` is reserved for AWS", "rename"),
     ("tags: {enireconcile:stack: y}", "3:8 tags.enireconcile:stack", "is reserved for enireconcile", "rename"),
-    ("tags: {'': y}", "3:8 tags.''", "has 1 to 128 characters; this has 0", ""),
-    (f"tags: {{{'k' * 129}: y}}", f"3:8 tags.'{'k' * 59}…'", "this has 129", ""),
-    (f"tags: {{k: {'v' * 257}}}", "3:11 tags.k", "at most 256 characters; this has 257", ""),
+    ("tags: {'': y}", "3:8 tags.''", "must have 1 to 128 characters; this one has 0", ""),
+    (f"tags: {{{'k' * 129}: y}}", f"3:8 tags.'{'k' * 59}…'", "this one has 129", ""),
+    (f"tags: {{k: {'v' * 257}}}", "3:11 tags.k", "at most 256 characters; this one has 257", ""),
     ("tags: {k: [1]}", "3:11 tags.k", "must be text, not a list", ""),
     ("security_groups: [a]", "3:18 security_groups", "must be a mapping, not a list", "`{}`"),
-    ("elastic_ips: {ip: [a]}", "3:19 elastic_ips.ip", "must be a mapping, not a list", "`{}`"),
+    (
+        "elastic_ips: {ip: [a]}",
+        "3:19 elastic_ips.ip",
+        "must be a mapping, not a list",
+        "or `{}` to use only defaults",
+    ),
     ("elastic_ips: {a.b: {}}", "3:15 elastic_ips.'a.b'", "cannot be the name of a resource", "web-eth1"),
     ("elastic_ips: {-a: {}}", "3:15 elastic_ips.-a", "cannot be the name of a resource", "web-eth1"),
     ("security_groups: {self: {}}", "3:19 security_groups.self", "cannot be the name of a group", "another"),
@@ -31,7 +42,7 @@ TOP = [
     (
         "network_interfaces: {eni-12345678: {subnet: subnet-12345678}}",
         "3:22 network_interfaces.eni-12345678",
-        "cannot be the name of an interface: it is an id",
+        "cannot be the name of an interface: it looks like an id",
         "another",
     ),
     ("security_groups: {pl-a: {}}", "3:19 security_groups.pl-a", "cannot be the name of a group", "another"),
@@ -40,37 +51,67 @@ TOP = [
 HEADS = [
     ("stack: s", "1:1 version", "is missing", "add `version: …`"),
     ("version: 1", "1:1 stack", "is missing", "add `stack: …`"),
-    ("version: 2\nstack: s", "1:10 version", "this program reads version 1, not 2", "`version: 1`"),
+    ("version: 2\nstack: s", "1:10 version", "this release reads spec version 1, not 2", "`version: 1`"),
     ('version: "1"\nstack: s', "1:10 version", "'1' in quotes", "write 1"),
     ("version: 1.0\nstack: s", "1:10 version", "must be a whole number", "write 1"),
-    ("version: 1\nstack: Two", "2:8 stack", "must be a lower-case letter", ""),
-    ("version: 1\nstack: " + "s" * 64, "2:8 stack", "up to 62", ""),
-    ("version: 1\nstack: 1st", "2:8 stack", "must be a lower-case letter", ""),
+    ("version: 1\nstack: Two", "2:8 stack", "must be 1 to 63 lower-case letters", "two-enis"),
+    ("version: 1\nstack: " + "s" * 64, "2:8 stack", "1 to 63", "two-enis"),
+    ("version: 1\nstack: 1st", "2:8 stack", "must be 1 to 63 lower-case letters", "two-enis"),
 ]
 
 GROUPS = [
     # a field of security_groups.a, at line 5, column 5
     ("descripton: x", "5:5 security_groups.a.descripton", "unknown key", "`description`"),
-    ("adopt: sg-web", "5:12 security_groups.a.adopt", "'sg-web' is no id of a group", "sg-0123456789abcdef0"),
-    ("adopt: eni-12345678", "5:12 security_groups.a.adopt", "'eni-12345678' is no id of a group", "sg-0123"),
+    (
+        "adopt: sg-web",
+        "5:12 security_groups.a.adopt",
+        "'sg-web' is not a security group id",
+        "sg-0123456789abcdef0",
+    ),
+    (
+        "adopt: eni-12345678",
+        "5:12 security_groups.a.adopt",
+        "'eni-12345678' is not a security group id",
+        "sg-0123",
+    ),
     ("adopt: [sg-12345678]", "5:12 security_groups.a.adopt", "must be text, not a list", ""),
     ("group_name: sg-web", "5:17 security_groups.a.group_name", "must not begin with `sg-`", ""),
     ("group_name: Default", "5:17 security_groups.a.group_name", "`default` is reserved", ""),
     ("group_name: ''", "5:17 security_groups.a.group_name", "must not be empty", ""),
     ("group_name: 'web '", "5:17 security_groups.a.group_name", "ends with a space", "remove the space"),
-    ("group_name: wéb", "5:17 security_groups.a.group_name", "EC2 does not take the character 'é'", "letters"),
-    (f"group_name: {'x' * 256}", "5:17 security_groups.a.group_name", "256 characters long; EC2 takes 255", ""),
-    ("description: ''", "5:18 security_groups.a.description", "must not be empty", "leave it out"),
-    ("description: a|b", "5:18 security_groups.a.description", "does not take the character '|'", "letters"),
+    ("group_name: wéb", "5:17 security_groups.a.group_name", "EC2 does not allow the character 'é'", "letters"),
+    (
+        f"group_name: {'x' * 256}",
+        "5:17 security_groups.a.group_name",
+        "256 characters long; EC2 accepts at most 255",
+        "",
+    ),
+    (
+        "description: ''",
+        "5:18 security_groups.a.description",
+        "must not be empty",
+        "leave it out to use 'Managed by enireconcile'",
+    ),
+    ("description: a|b", "5:18 security_groups.a.description", "does not allow the character '|'", "letters"),
     (f"description: {'x' * 256}", "5:18 security_groups.a.description", "256 characters long", ""),
-    ("vpc: main", "5:10 security_groups.a.vpc", "'main' is no VPC", "`default`, vpc-"),
-    ("vpc: vpc-xyz", "5:10 security_groups.a.vpc", "'vpc-xyz' is no VPC", "vpc-0123456789abcdef0"),
+    ("vpc: main", "5:10 security_groups.a.vpc", "'main' is not a VPC id", "write default, vpc-"),
+    ("vpc: vpc-xyz", "5:10 security_groups.a.vpc", "'vpc-xyz' is not a VPC id", "vpc-0123456789abcdef0"),
     ("vpc: {id: vpc-12345678}", "5:11 security_groups.a.vpc.id", "unknown key", ""),
     ("vpc: {}", "5:10 security_groups.a.vpc", "exactly one of cidr, tags", "{cidr: "),
     ("vpc: {cidr: 10.0.0.0/16, tags: {a: b}}", "5:10 security_groups.a.vpc", "exactly one of", "{cidr: "),
-    ("vpc: {tags: {}}", "5:17 security_groups.a.vpc.tags", "no tags would choose any VPC", "at least one"),
+    (
+        "vpc: {tags: {}}",
+        "5:17 security_groups.a.vpc.tags",
+        "must not be empty: it would match every VPC",
+        "at least one",
+    ),
     ("vpc: {cidr: 10.0.1.0/16}", "5:17 security_groups.a.vpc.cidr", "host bits", "10.0.0.0/16"),
-    ("vpc: {cidr: 10.0.0.0/8}", "5:17 security_groups.a.vpc.cidr", "/8 is not a size of VPCs", "/16 to /28"),
+    (
+        "vpc: {cidr: 10.0.0.0/8}",
+        "5:17 security_groups.a.vpc.cidr",
+        "/8 is not a valid size of a VPC",
+        "/16 to /28",
+    ),
     ("vpc: {cidr: fd00::/16}", "5:17 security_groups.a.vpc.cidr", "must be an IPv4 CIDR", "10.0.0.0/24"),
     ("ingress: {}", "5:14 security_groups.a.ingress", "must be a list, not a mapping", ""),
     ("ingress: [x]", "5:15 security_groups.a.ingress.0", "must be a mapping, not 'x'", "`key: value`"),
@@ -81,39 +122,84 @@ RULES = [
     ("{sources: [self]}", "6:9 ….protocol", "is missing", "add `protocol: …`"),
     ("{protocol: tcp}", "6:9 ….sources", "is missing", "add `sources: …`"),
     ("{protocol: tcp, destinations: [self], sources: [self]}", "6:25 ….destinations", "unknown key", ""),
-    ("{protocol: tpc, sources: [self]}", "6:20 ….protocol", "'tpc' is no protocol", "did you mean `tcp`?"),
-    ("{protocol: 256, sources: [self]}", "6:20 ….protocol", "'256' is no protocol", "0 to 255"),
-    ("{protocol: 06, sources: [self]}", "6:20 ….protocol", "'06' is no protocol", "0 to 255"),
+    ("{protocol: tpc, sources: [self]}", "6:20 ….protocol", "'tpc' is not a protocol", "did you mean `tcp`?"),
+    ("{protocol: 256, sources: [self]}", "6:20 ….protocol", "'256' is not a protocol", "0 to 255"),
+    ("{protocol: 06, sources: [self]}", "6:20 ….protocol", "'06' is not a protocol", "0 to 255"),
     ("{protocol: [tcp], sources: [self]}", "6:20 ….protocol", "not a list", "tcp, udp"),
     ("{protocol: tcp, ports: http, sources: [self]}", "6:32 ….ports", "a port or a range", '80 or "8000-8010"'),
     ("{protocol: tcp, ports: 080, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
     ("{protocol: tcp, ports: 0x50, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
-    ("{protocol: tcp, ports: 22:23, sources: [self]}", "6:32 ….ports", "a port or a range", "base sixty"),
+    ("{protocol: tcp, ports: 22:23, sources: [self]}", "6:32 ….ports", "a port or a range", "base-60"),
     ("{protocol: tcp, ports: all, sources: [self]}", "6:32 ….ports", "a port or a range", "leave `ports` out"),
     ("{protocol: tcp, ports: [80, 443], sources: [self]}", "6:32 ….ports", "not a list", "a rule for each"),
     ("{protocol: tcp, ports: {first: 80, last: 80}, sources: [self]}", "6:32 ….ports", "not a mapping", ""),
-    ("{protocol: tcp, ports: 65536, sources: [self]}", "6:32 ….ports", "65536 is beyond", ""),
-    ("{protocol: tcp, ports: 90-80, sources: [self]}", "6:32 ….ports", "upside down", "write 80-90"),
+    (
+        "{protocol: tcp, ports: 65536, sources: [self]}",
+        "6:32 ….ports",
+        "must be at most 65535, not 65536",
+        "8000-8010",
+    ),
+    (
+        "{protocol: tcp, ports: 90-80, sources: [self]}",
+        "6:32 ….ports",
+        "the range 90-80 ends before it begins",
+        "write 80-90",
+    ),
     ("{protocol: all, ports: 80, sources: [self]}", "6:32 ….ports", "protocol all has no ports", "tcp or udp"),
     ("{protocol: 50, ports: 80, sources: [self]}", "6:31 ….ports", "protocol 50 has no ports", "tcp or udp"),
-    ("{protocol: icmp, ports: 256, sources: [self]}", "6:33 ….ports", "icmp has types", "0 to 255"),
-    ("{protocol: icmp, ports: 3/256, sources: [self]}", "6:33 ….ports", "icmp has types and codes", '"3/4"'),
+    (
+        "{protocol: icmp, ports: 256, sources: [self]}",
+        "6:33 ….ports",
+        "icmp takes a type from 0 to 255",
+        "for example 8",
+    ),
+    (
+        "{protocol: icmp, ports: 3/256, sources: [self]}",
+        "6:33 ….ports",
+        "icmp takes a type from 0 to 255, or a type and a code",
+        '"3/4"',
+    ),
     ("{protocol: icmp, ports: 3/04, sources: [self]}", "6:33 ….ports", "a port or a range", ""),
-    ("{protocol: tcp, ports: 80/1, sources: [self]}", "6:32 ….ports", "tcp has ports, not types", '"8000-8010"'),
+    (
+        "{protocol: tcp, ports: 80/1, sources: [self]}",
+        "6:32 ….ports",
+        "tcp takes ports, not an ICMP type and code",
+        '"8000-8010"',
+    ),
     ("{protocol: all, ports: 3/4, sources: [self]}", "6:32 ….ports", "protocol all has no ports", "tcp or udp"),
-    ("{protocol: icmpv6, ports: 1-2, sources: [self]}", "6:35 ….ports", "icmpv6 has types", "0 to 255"),
+    (
+        "{protocol: icmpv6, ports: 1-2, sources: [self]}",
+        "6:35 ….ports",
+        "icmpv6 takes a type from 0 to 255",
+        "for example 8",
+    ),
     ("{protocol: tcp, sources: []}", "6:34 ….sources", "must not be empty", "at least one"),
     ("{protocol: tcp, sources: 10.0.0.0/8}", "6:34 ….sources", "must be a list", "`[10.0.0.0/8]`"),
     ("{protocol: tcp, sources: [10.0.0.1/8]}", "6:35 ….sources.0", "host bits", "10.0.0.0/8"),
     ("{protocol: tcp, sources: ['2001:db8::1/32']}", "6:35 ….sources.0", "host bits", "2001:db8::/32"),
     ("{protocol: tcp, sources: [10.0.0.1]}", "6:35 ….sources.0", "is an address, not a CIDR", "10.0.0.1/32"),
     ("{protocol: tcp, sources: ['2001:DB8::1']}", "6:35 ….sources.0", "an address", "2001:db8::1/128"),
-    ("{protocol: tcp, sources: [010.0.0.0/8]}", "6:35 ….sources.0", "'010.0.0.0/8' is no CIDR", "10.0.0.0/8"),
-    ("{protocol: tcp, sources: [10.0.0.0/33]}", "6:35 ….sources.0", "is no CIDR", "10.0.0.0/8"),
-    ("{protocol: tcp, sources: [10.0.0.0/08]}", "6:35 ….sources.0", "is no CIDR", "10.0.0.0/8"),
-    ("{protocol: tcp, sources: [10.0.0.0/255.0.0.0]}", "6:35 ….sources.0", "is no CIDR", "10.0.0.0/8"),
-    ("{protocol: tcp, sources: [sg-web]}", "6:35 ….sources.0", "'sg-web' is no id", "sg-0123456789abcdef0"),
-    ("{protocol: tcp, sources: [pl-s3]}", "6:35 ….sources.0", "'pl-s3' is no id", "pl-0123456789abcdef0"),
+    (
+        "{protocol: tcp, sources: [010.0.0.0/8]}",
+        "6:35 ….sources.0",
+        "'010.0.0.0/8' is not a valid CIDR",
+        "10.0.0.0/8",
+    ),
+    ("{protocol: tcp, sources: [10.0.0.0/33]}", "6:35 ….sources.0", "is not a valid CIDR", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: [10.0.0.0/08]}", "6:35 ….sources.0", "is not a valid CIDR", "10.0.0.0/8"),
+    ("{protocol: tcp, sources: [10.0.0.0/255.0.0.0]}", "6:35 ….sources.0", "is not a valid CIDR", "10.0.0.0/8"),
+    (
+        "{protocol: tcp, sources: [sg-web]}",
+        "6:35 ….sources.0",
+        "'sg-web' is not a security group id",
+        "sg-0123456789abcdef0",
+    ),
+    (
+        "{protocol: tcp, sources: [pl-s3]}",
+        "6:35 ….sources.0",
+        "'pl-s3' is not a prefix list id",
+        "pl-0123456789abcdef0",
+    ),
     ("{protocol: tcp, sources: [[self]]}", "6:35 ….sources.0", "must be text, not a list", ""),
     ("{protocol: tcp, sources: [self], description: a|b}", "6:55 ….description", "the character '|'", "letters"),
     (
@@ -129,12 +215,12 @@ INSTANCES = [
     ("keyname: ops", "8:5 instances.web.keyname", "unknown key", "`key_name`"),
     ("user_data_flie: x", "8:5 instances.web.user_data_flie", "unknown key", "`user_data_file`"),
     ("state: runing", "8:12 instances.web.state", "must be `running` or `stopped`", "did you mean `running`?"),
-    ("state: true", "8:12 instances.web.state", "must be `running` or `stopped`", "known: running, stopped"),
+    ("state: true", "8:12 instances.web.state", "must be `running` or `stopped`", "choose from: running, stopped"),
     (
         "on_change: rebuild",
         "8:16 instances.web.on_change",
-        "must be `refuse` or `restart` or `replace`",
-        "known: ",
+        "must be `refuse`, `restart` or `replace`",
+        "choose from: ",
     ),
     (
         "termination_protection: yes",
@@ -146,7 +232,7 @@ INSTANCES = [
         "metadata_options: {http_tokens: maybe}",
         "8:37 instances.web.metadata_options.http_tokens",
         "must be `required` or `optional`",
-        "known: ",
+        "choose from: ",
     ),
     (
         "metadata_options: {http_put_response_hop_limit: 65}",
@@ -166,7 +252,7 @@ INSTANCES = [
     (
         f"user_data: {'x' * 16385}",
         "8:16 instances.web.user_data",
-        "16385 bytes long; EC2 takes 16384",
+        "16385 bytes long; EC2 accepts at most 16384",
         "at boot",
     ),
     (f"user_data: {'é' * 8193}", "8:16 instances.web.user_data", "16386 bytes long", "at boot"),
@@ -175,9 +261,9 @@ INSTANCES = [
 
 IMAGES = [
     # the image of an instance
-    ("t3", "'t3' is no image", "ami-0123456789abcdef0"),
-    ("[ami-12345678]", "must say which image, not a list", "ami-0123456789abcdef0"),
-    ("{name: 'al2023-*'}", "could be anybody's image: `owner` is missing", "owner: amazon"),
+    ("t3", "'t3' is not an AMI id", "ami-0123456789abcdef0"),
+    ("[ami-12345678]", "must be an image selector, not a list", "ami-0123456789abcdef0"),
+    ("{name: 'al2023-*'}", "`name` needs `owner`", "owner: amazon"),
     ("{owner: self}", "either `ssm`, or `name` and `owner`", "owner: amazon"),
     ("{}", "either `ssm`, or `name` and `owner`", "owner: amazon"),
     ("{ssm: /a, name: b, owner: self}", "either `ssm`, or `name` and `owner`", "owner: amazon"),
@@ -185,7 +271,7 @@ IMAGES = [
 
 IMAGE_PARTS = [
     # the image of an instance, where in it the problem is
-    ("{id: ami-12345678}", "7:13 instances.web.image.id", "unknown key", "known: name, owner, ssm"),
+    ("{id: ami-12345678}", "7:13 instances.web.image.id", "unknown key", "choose from: name, owner, ssm"),
     ("{ssm: a b}", "7:18 instances.web.image.ssm", "the name of an SSM parameter", "/team/ami"),
     ("{name: '', owner: self}", "7:19 instances.web.image.name", "a pattern of image names", "al2023"),
     ("{name: a, owner: me}", "7:29 instances.web.image.owner", "`amazon`, `self` or an account id", ""),
@@ -194,21 +280,41 @@ IMAGE_PARTS = [
 INTERFACES = [
     # a further field of network_interfaces.eth0, at line 6, column 5
     ("secgroups: []", "6:5 ….secgroups", "unknown key", "`security_groups`"),
-    ("adopt: i-12345678", "6:12 ….adopt", "'i-12345678' is no id of an interface", "eni-0123456789abcdef0"),
+    ("adopt: i-12345678", "6:12 ….adopt", "'i-12345678' is not a network interface id", "eni-0123456789abcdef0"),
     ("ipv6_addresses: [172.31.0.9]", "6:22 ….ipv6_addresses.0", "must be an IPv6 address", "2001:db8::10"),
     ("ipv6_addresses: ['fe80::1%eth0']", "6:22 ….ipv6_addresses.0", "must be an IPv6 address", "2001:db8::10"),
     ("ipv6_addresses: ['2001:db8::/64']", "6:22 ….ipv6_addresses.0", "must be an IPv6 address", "2001:db8::10"),
     ("ipv6_addresses: 2001:db8::1", "6:21 ….ipv6_addresses", "must be a list", "`[2001:db8::1]`"),
-    ("ipv6_address_count: 65", "6:25 ….ipv6_address_count", "must be from 0 to 64, and no instance type", ""),
-    ("ipv4_prefixes: [172.31.0.16/29]", "6:21 ….ipv4_prefixes.0", "/29 is not a size of IPv4 prefixes", "/28"),
+    (
+        "ipv6_address_count: 65",
+        "6:25 ….ipv6_address_count",
+        "must be from 0 to 64, not 65",
+        "no instance type supports more",
+    ),
+    (
+        "ipv4_prefixes: [172.31.0.16/29]",
+        "6:21 ….ipv4_prefixes.0",
+        "/29 is not a valid length of an IPv4 prefix",
+        "/28",
+    ),
     ("ipv4_prefixes: [172.31.0.17/28]", "6:21 ….ipv4_prefixes.0", "host bits", "172.31.0.16/28"),
     ("ipv4_prefixes: [172.31.0.16]", "6:21 ….ipv4_prefixes.0", "must be an IPv4 prefix", "172.31.0.16/28"),
     ("ipv4_prefixes: ['2001:db8::/80']", "6:21 ….ipv4_prefixes.0", "must be an IPv4 prefix", "172.31.0.16/28"),
     ("ipv4_prefix_count: 64", "6:24 ….ipv4_prefix_count", "must be from 0 to 63", ""),
-    ("ipv6_prefixes: ['2001:db8::/64']", "6:21 ….ipv6_prefixes.0", "/64 is not a size of IPv6 prefixes", "/80"),
+    (
+        "ipv6_prefixes: ['2001:db8::/64']",
+        "6:21 ….ipv6_prefixes.0",
+        "/64 is not a valid length of an IPv6 prefix",
+        "/80",
+    ),
     ("ipv6_prefixes: [10.0.0.16/28]", "6:21 ….ipv6_prefixes.0", "must be an IPv6 prefix", "2001:db8:0:0:1::/80"),
     ("ipv6_prefix_count: -1", "6:24 ….ipv6_prefix_count", "must be from 0 to 64", ""),
-    ("interface_type: EFA", "6:21 ….interface_type", "must be `interface` or `efa` or `efa-only`", "efa-only"),
+    (
+        "interface_type: EFA",
+        "6:21 ….interface_type",
+        "must be `interface`, `efa`, `efa-only`, `trunk` or `branch`",
+        "efa-only",
+    ),
     ("connection_tracking: {}", "6:26 ….connection_tracking", "must not be empty", "tcp_established_timeout"),
     ("connection_tracking: 60", "6:26 ….connection_tracking", "must be a mapping", "`key: value`"),
     (
@@ -236,12 +342,12 @@ INTERFACES = [
     ("secondary_private_ip_count: -1", "6:33 ….secondary_private_ip_count", "must be from 0 to 63", ""),
     ("security_groups: []", "6:22 ….security_groups", "must not be empty", "default group"),
     ("security_groups: sg-12345678", "6:22 ….security_groups", "must be a list", "`[sg-12345678]`"),
-    ("security_groups: [sg-web]", "6:23 ….security_groups.0", "'sg-web' is no id of a group", "sg-0123"),
+    ("security_groups: [sg-web]", "6:23 ….security_groups.0", "'sg-web' is not a security group id", "sg-0123"),
     ("security_groups: [sg-12345678, sg-12345678]", "6:36 ….security_groups.1", "is listed twice", "remove"),
     (
         "security_groups: [" + ", ".join(f"sg-{n:08x}" for n in range(17)) + "]",
         "6:22 ….security_groups",
-        "17 groups; EC2 takes at most 16",
+        "17 groups; EC2 accepts at most 16",
         "default quota is 5",
     ),
     ("private_ip: 10.0.0.256", "6:17 ….private_ip", "must be an IPv4 address", "172.31.0.10"),
@@ -255,7 +361,7 @@ INTERFACES = [
     ("source_dest_check: 'false'", "6:24 ….source_dest_check", "in quotes", "without quotes"),
     ("source_dest_check: maybe", "6:24 ….source_dest_check", "must be `true` or `false`", ""),
     ("source_dest_check: {}", "6:24 ….source_dest_check", "not a mapping", ""),
-    ("attachment: web", "6:17 ….attachment", "must be a mapping", "`key: value`"),
+    ("attachment: web", "6:17 ….attachment", "must be a mapping", "{instance: web, device_index: 1}"),
     (
         "attachment:\n      device_index: 1",
         "6:5 ….attachment",
@@ -263,7 +369,12 @@ INTERFACES = [
         "failover",
     ),
     ("attachment: {instance: web}", "6:17 ….attachment.device_index", "is missing", "add `device_index: …`"),
-    ("attachment: {instance: web, device_index: 1, card: 0}", "6:50 ….attachment.card", "unknown key", "known"),
+    (
+        "attachment: {instance: web, device_index: 1, card: 0}",
+        "6:50 ….attachment.card",
+        "unknown key",
+        "choose from: ",
+    ),
 ]
 
 FAILOVERS = [
@@ -272,9 +383,14 @@ FAILOVERS = [
     ("{force_detach_after: 1:30}", ".force_detach_after", "must be a duration, not '1:30'", "for example 60s"),
     ("{force_detach_after: 0s}", ".force_detach_after", "must be a duration, not '0s'", "for example 60s"),
     ("{force_detach_after: 500ms}", ".force_detach_after", "must be a duration", "for example 60s"),
-    ("{force_detach_after: 2h}", ".force_detach_after", "7200s is more than an hour", "for never"),
+    (
+        "{force_detach_after: 2h}",
+        ".force_detach_after",
+        "must be at most 1h, not 7200s",
+        "to never force a detach",
+    ),
     ("{force_detach_after: true}", ".force_detach_after", "must be", ""),
-    ("{health: ping}", ".health", "must be `status_checks` or `running` or `none`", ""),
+    ("{health: ping}", ".health", "must be `status_checks`, `running` or `none`", ""),
 ]
 
 LIFECYCLES = [
@@ -283,23 +399,38 @@ LIFECYCLES = [
     ("{prevent_destroy: yes}", ".prevent_destroy", "must be `true` or `false`", "write `true`"),
     ("{prevent: true}", ".prevent", "unknown key", "did you mean `prevent_destroy`?"),
     ("{ignore: attachment}", ".ignore", "must be a list", "`[attachment]`"),
-    ("{ignore: [atachment]}", ".ignore.0", "'atachment' is no attribute of it", "did you mean `attachment`?"),
-    ("{ignore: [tags, state]}", ".ignore.1", "'state' is no attribute of it", "known: attachment"),
+    (
+        "{ignore: [atachment]}",
+        ".ignore.0",
+        "'atachment' is not an attribute that can be ignored",
+        "did you mean `attachment`?",
+    ),
+    (
+        "{ignore: [tags, state]}",
+        ".ignore.1",
+        "'state' is not an attribute that can be ignored",
+        "choose from: attachment",
+    ),
     ("{ignore: [tags, tags]}", ".ignore.1", "'tags' is listed twice", "remove one"),
-    ("{ignore: [adopt]}", ".ignore.0", "'adopt' is no attribute of it", ""),
-    ("{ignore: [lifecycle]}", ".ignore.0", "'lifecycle' is no attribute of it", ""),
+    ("{ignore: [adopt]}", ".ignore.0", "'adopt' is not an attribute that can be ignored", ""),
+    ("{ignore: [lifecycle]}", ".ignore.0", "'lifecycle' is not an attribute that can be ignored", ""),
 ]
 
 ADDRESSES = [
     # a field of elastic_ips.a, at line 5, column 5
-    ("association: {}", "5:18 ….association", "needs either `network_interface` or `instance`", "keep one"),
+    (
+        "association: {}",
+        "5:18 ….association",
+        "needs either `network_interface` or `instance`",
+        "exactly one of the two",
+    ),
     (
         "association: {network_interface: eni-12345678, instance: web}",
         "5:18 ….association",
         "needs either `network_interface` or `instance`",
-        "keep one",
+        "exactly one of the two",
     ),
-    ("association: eni-12345678", "5:18 ….association", "must be a mapping", "`key: value`"),
+    ("association: eni-12345678", "5:18 ….association", "must be a mapping", "{network_interface: web-eth0}"),
     ("reverse_dns: localhost", "5:18 ….reverse_dns", "must be a domain name, not 'localhost'", "www.example.com"),
     ("reverse_dns: -a.example.com", "5:18 ….reverse_dns", "must be a domain name", '"" for none'),
     ("reverse_dns: a..example.com", "5:18 ….reverse_dns", "must be a domain name", ""),
@@ -308,13 +439,13 @@ ADDRESSES = [
     (f"reverse_dns: {'a.' * 126}com", "5:18 ….reverse_dns", "must be a domain name", ""),
     ("reverse_dns: wéb.example.com", "5:18 ….reverse_dns", "must be a domain name", ""),
     ("reverse_dns: [a.example.com]", "5:18 ….reverse_dns", "must be text, not a list", ""),
-    ("address: 10.0.0.7", "5:14 ….address", "10.0.0.7 is a private address", "a public one"),
-    ("address: 172.31.255.255", "5:14 ….address", "is a private address", "a public one"),
-    ("address: 192.168.0.1", "5:14 ….address", "is a private address", "a public one"),
+    ("address: 10.0.0.7", "5:14 ….address", "10.0.0.7 is a private address", "an Elastic IP is a public address"),
+    ("address: 172.31.255.255", "5:14 ….address", "is a private address", "an Elastic IP is a public address"),
+    ("address: 192.168.0.1", "5:14 ….address", "is a private address", "an Elastic IP is a public address"),
     ("address: '2001:db8::1'", "5:14 ….address", "must be an IPv4 address", ""),
     ("public_ipv4_pool: mine", "5:23 ….public_ipv4_pool", "must be `amazon` or the id of a", "ipv4pool-ec2-0123"),
     ("network_border_group: lax", "5:27 ….network_border_group", "must be a network border group", "us-east-1"),
-    ("domain: vpc", "5:5 ….domain", "unknown key", "known: "),
+    ("domain: vpc", "5:5 ….domain", "unknown key", "choose from: "),
 ]
 
 INDEXES = [
@@ -326,7 +457,7 @@ INDEXES = [
     ("0o17", "must be a whole number, not '0o17'", "write 15"),
     ("0b11", "must be a whole number, not '0b11'", "write 3"),
     ("1_000", "must be a whole number, not '1_000'", "write 1000"),
-    ("1:30", "must be a whole number, not '1:30'", "base sixty"),
+    ("1:30", "must be a whole number, not '1:30'", "base-60"),
     ("1e3", "must be a whole number, not '1e3'", "write 1000"),
     ("1.0", "must be a whole number, not '1.0'", "write 1"),
     ("+1", "must be a whole number, not '+1'", "write 1"),
@@ -334,26 +465,26 @@ INDEXES = [
     ("true", "must be a whole number, not 'true'", "decimal digits"),
     ("99999999999", "must be a whole number", "a smaller number"),
     ("[1]", "must be a whole number, not a list", ""),
-    ("-1", "must not be negative, and -1 is", "from 0"),
-    ("1001", "1001 is beyond what any instance has", ""),
+    ("-1", "must not be negative, but is -1", "indexes start at 0"),
+    ("1001", "must be at most 1000, not 1001", "no instance type"),
 ]
 
 SUBNETS = [
     # a subnet as written at line 5, column 13, line:column path below it, the message, the hint
-    ("default", "5:13", "'default' is no subnet", "default_for_az"),
-    ("vpc-12345678", "5:13", "'vpc-12345678' is no subnet", "subnet-0123456789abcdef0"),
+    ("default", "5:13", "'default' is not a subnet id", "default_for_az"),
+    ("vpc-12345678", "5:13", "'vpc-12345678' is not a subnet id", "subnet-0123456789abcdef0"),
     ("{default_for_az: us-east-1}", "5:30 .default_for_az", "the name of an Availability Zone", "us-east-1a"),
     ("{default_for_az: use1-az1}", "5:30 .default_for_az", "the name of an Availability Zone", "us-east-1a"),
-    ("{availability_zone: us-east-1a}", "5:14 .availability_zone", "unknown key", "known: cidr, "),
-    ("{cidr: 10.0.0.0/29}", "5:20 .cidr", "/29 is not a size", "/16 to /28"),
+    ("{availability_zone: us-east-1a}", "5:14 .availability_zone", "unknown key", "choose from: cidr, "),
+    ("{cidr: 10.0.0.0/29}", "5:20 .cidr", "/29 is not a valid size", "/16 to /28"),
     ("{tags: {Name: [a]}}", "5:27 .tags.Name", "must be text, not a list", ""),
-    ("[subnet-12345678]", "5:13", "must say which subnet, not a list", "subnet-0123456789abcdef0"),
+    ("[subnet-12345678]", "5:13", "must be a subnet selector, not a list", "subnet-0123456789abcdef0"),
 ]
 
 
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), HEADS)
 def test_the_first_lines(snippet: str, place: str, message: str, hint: str) -> None:
-    """Every file says its version and its stack."""
+    """Every file needs a version and a stack."""
     assert_refused(snippet + "\n", place, message, hint)
 
 
@@ -365,27 +496,27 @@ def test_the_top_level(snippet: str, place: str, message: str, hint: str) -> Non
 
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), ADDRESSES)
 def test_elastic_ips(snippet: str, place: str, message: str, hint: str) -> None:
-    """What an Elastic IP may say."""
+    """The keys of an Elastic IP."""
     text = HEAD + "elastic_ips:\n  a:\n    " + snippet + "\n"
     assert_refused(text, place.replace("…", "elastic_ips.a"), message, hint)
 
 
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), GROUPS)
 def test_a_security_group(snippet: str, place: str, message: str, hint: str) -> None:
-    """EC2's rules for names and descriptions, and the ways to point at a VPC."""
+    """EC2's rules for names and descriptions, and the selectors of a VPC."""
     assert_refused(GROUP + snippet + "\n", place, message, hint)
 
 
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), RULES)
 def test_a_rule_of_a_group(snippet: str, place: str, message: str, hint: str) -> None:
-    """Protocols, ports and peers."""
+    """Protocols, ports, sources and destinations."""
     path = "security_groups.a.ingress.0"
     assert_refused(RULE + snippet + "\n", place.replace("…", path), message, hint)
 
 
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), INSTANCES)
 def test_an_instance(snippet: str, place: str, message: str, hint: str) -> None:
-    """Its optional fields."""
+    """Its optional keys."""
     assert_refused(INSTANCE + snippet + "\n", place, message, hint)
 
 
@@ -394,13 +525,13 @@ def test_an_instance(snippet: str, place: str, message: str, hint: str) -> None:
     [(image, "7:12 instances.web.image", message, hint) for image, message, hint in IMAGES] + IMAGE_PARTS,
 )
 def test_an_image(snippet: str, place: str, message: str, hint: str) -> None:
-    """It stands at line 7, column 12; a problem of one of its parts is placed at the part."""
+    """It is at line 7, column 12; a problem inside it is placed at the inner value."""
     text = INSTANCE.replace("    image: ami-12345678\n", "").rstrip(" ") + f"    image: {snippet}\n"
     assert_refused(text, place, message, hint)
 
 
 def test_an_instance_type_has_a_family_and_a_size() -> None:
-    """`t3micro` is a slip of the keyboard that EC2 would only notice after the interfaces are made."""
+    """EC2 would refuse `t3micro` only after the interfaces are created."""
     text = INSTANCE.replace("t3.micro", "t3micro").rstrip() + "\n"
     assert_refused(text, "7:20 instances.web.instance_type", "must be an instance type", "t3.micro")
 
@@ -413,23 +544,23 @@ def test_a_network_interface(snippet: str, place: str, message: str, hint: str) 
 
 
 def test_a_name_may_be_that_of_a_field() -> None:
-    """As when a line is indented too little."""
+    """A row may be named like a key of another row."""
     text = HEAD + "network_interfaces:\n  attachment: {description: x}\n"
     assert_refused(text, "4:15 network_interfaces.attachment.subnet", "is missing", "add `subnet: …`")
     text = HEAD + "elastic_ips:\n  association: {network_interface: eth0}\n"
-    assert_refused(text, "4:17 elastic_ips.association.network_interface", "unknown key", "known: ")
+    assert_refused(text, "4:17 elastic_ips.association.network_interface", "unknown key", "choose from: ")
 
 
 @pytest.mark.parametrize(("written", "message", "hint"), INDEXES)
 def test_a_number_has_one_spelling(written: str, message: str, hint: str) -> None:
-    """YAML 1.1 knows seven, and two readers may not agree on what they mean."""
+    """YAML 1.1 has seven spellings, which readers interpret differently."""
     text = INTERFACE + f"attachment: {{instance: web, device_index: {written}}}\n"
     assert_refused(text, "6:47 network_interfaces.eth0.attachment.device_index", message, hint)
 
 
 @pytest.mark.parametrize(("written", "where", "message", "hint"), FAILOVERS)
 def test_a_failover(written: str, where: str, message: str, hint: str) -> None:
-    """A duration says its unit."""
+    """A duration needs a unit."""
     text = INSTANCE.replace("}}}", "}}, eth1: {subnet: subnet-12345678, attachment: *}}").rstrip() + "\n"
     text = text.replace("*", f"{{instances: [web], device_index: 1, failover: {written}}}")
     column = text.splitlines()[2].index(f"{where[1:]}: ") + len(where) + 2
@@ -438,7 +569,7 @@ def test_a_failover(written: str, where: str, message: str, hint: str) -> None:
 
 @pytest.mark.parametrize(("written", "place", "message", "hint"), SUBNETS)
 def test_a_subnet(written: str, place: str, message: str, hint: str) -> None:
-    """There are four ways to point at one."""
+    """There are four selectors."""
     where, _, below = place.partition(" ")
     text = INTERFACE.replace("subnet-12345678", written).rstrip() + "\n"
     assert_refused(text, f"{where} network_interfaces.eth0.subnet{below}", message, hint)
@@ -446,7 +577,7 @@ def test_a_subnet(written: str, place: str, message: str, hint: str) -> None:
 
 @pytest.mark.parametrize(("snippet", "path", "message", "hint"), LIFECYCLES)
 def test_a_lifecycle(snippet: str, path: str, message: str, hint: str) -> None:
-    """What may be ignored is what describes the resource, by the names that its row has for it."""
+    """Only attributes of the resource can be ignored, by the names of their keys."""
     found = problems(INTERFACE + f"lifecycle: {snippet}\n")
     assert len(found) == 1, found
     where, what, how = found[0].split(" | ")

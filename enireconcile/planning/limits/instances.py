@@ -196,7 +196,7 @@ def unknown(machine: Machine, case: Case) -> Iterator[ProblemOrWarning]:
     """A type that EC2 does not have."""
     if machine.name in case.world.document.own_instances:
         alike = case.limits.alike.get(machine.type, ())
-        hint = Nearest(machine.type, alike, "see `aws ec2 describe-instance-types`").look()
+        hint = Nearest(machine.type, alike, "see `aws ec2 describe-instance-types`").text()
         message = f"there is no instance type {machine.type} in this region"
         yield case.problem(machine.address, ("instance_type",), message, hint)
 

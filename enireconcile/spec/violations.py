@@ -1,4 +1,4 @@
-"""Validation errors in the words of the spec file."""
+"""Pydantic's validation errors as violations: a path of the spec file, a message and a hint."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
 from enireconcile.spec.rows import EXTERNAL, MANAGED, Document, Row
-from enireconcile.spec.scalars import FAULT
+from enireconcile.spec.scalars import VALUE_ERROR
 from enireconcile.spec.suggest import Hint, Nearest
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something wrong at a path; ``on_key``: the key itself is wrong, not its value."""
+class Violation:
+    """What is wrong with the value at ``path``; with ``on_key`` the key is wrong, not its value."""
 
     path: Path
     message: str
@@ -24,28 +24,28 @@ class Finding:
     on_key: bool = False
 
 
-def findings(error: ValidationError) -> Iterator[Finding]:
-    """What pydantic found."""
+def violations(error: ValidationError) -> Iterator[Violation]:
+    """One violation for each error that pydantic reports."""
     for detail in error.errors(include_url=False):
         path: Path = tuple(part for part in detail["loc"] if part not in (MANAGED, EXTERNAL))
         context: dict[str, Any] = detail.get("ctx", {})
-        if detail["type"] == FAULT:
+        if detail["type"] == VALUE_ERROR:
             if context["key"] and not context["at"]:
-                path = path[:-1]  # pydantic marks an error of a mapping's key with a last "[key]"
+                path = path[:-1]  # pydantic appends "[key]" to the path of an error in a mapping's key
             path = (*path, *context["at"])
-            yield Finding(path, context["message"], context["hint"], context["key"])
+            yield Violation(path, context["message"], context["hint"], context["key"])
         elif detail["type"] == "missing":
-            yield Finding(path, "is missing", _add_hint(path))
+            yield Violation(path, "is missing", _add_hint(path))
         elif detail["type"] == "extra_forbidden":
-            yield Finding(path, "unknown key", _key_hint(path), on_key=True)
+            yield Violation(path, "unknown key", _key_hint(path), on_key=True)
         else:
-            yield Finding(path, detail["msg"][:1].lower() + detail["msg"][1:])
+            yield Violation(path, detail["msg"][:1].lower() + detail["msg"][1:])
 
 
 def _key_hint(path: Path) -> Hint:
     row = _row_at(path[:-1])
     if row is not None and path[-1] in row.model_fields:
-        return "an external instance has none: it is never changed itself"
+        return "an external instance has only the key `external`: enireconcile never changes it"
     return Nearest(str(path[-1]), (*row.model_fields, *row.also)) if row else None
 
 
@@ -56,12 +56,12 @@ def _add_hint(path: Path) -> str | None:
 
 
 def _row_at(path: Path) -> type[Row] | None:
-    """The row that describes the mapping at ``path``."""
+    """The model of the mapping at ``path``."""
     row: type[Row] | None = Document
     many = False
     for part in path:
         if many:
-            many = False  # a name in a section, which may be that of a field, or an index in a list
+            many = False  # a logical name, even if it is spelled like a field, or an index in a list
             continue
         field = row.model_fields.get(str(part)) if row else None
         row, many = _row_in(field.annotation) if field else (None, False)
@@ -69,7 +69,7 @@ def _row_at(path: Path) -> type[Row] | None:
 
 
 def _row_in(annotation: Any, many: bool = False) -> tuple[type[Row] | None, bool]:
-    """The row of a field, and whether there are many of them."""
+    """The model in a field's annotation, and whether the field is a mapping or list of it."""
     if isinstance(annotation, type) and issubclass(annotation, Row):
         return annotation, many
     many = many or get_origin(annotation) in (Mapping, tuple)
