@@ -1,7 +1,7 @@
-"""Calls to AWS, counted, paced and with one layer of retries.
+"""Calls to AWS: paced, counted, and with one layer of retries.
 
-``Reader`` can only describe: it is all that planning gets. ``Writer`` sends one attempt of a mutating call and
-reports what came of it; when to call again is the executor's decision, since it knows what a repeat would do.
+Planning gets a ``Reader``, which can only describe. A ``Writer`` sends one attempt of a mutating call. The
+executor decides whether to call again, since it knows what a repeat would do.
 """
 
 from __future__ import annotations
@@ -17,36 +17,18 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from enireconcile.aws.actions import action, is_read
 from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
 from enireconcile.aws.pacing import Pacer
-from enireconcile.aws.retry import retrying, worth_repeating
-from enireconcile.aws.session import Session, is_read
+from enireconcile.aws.retry import is_transient, retrying
+from enireconcile.aws.session import Session
 from enireconcile.model import Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
 
-_SERVICES = {"GetCallerIdentity": "sts", "GetParameter": "ssm", "LookupEvents": "cloudtrail"}
-_PAGED = frozenset(
-    {
-        "DescribeAddressesAttribute",
-        "DescribeImages",
-        "DescribeInstanceTypes",
-        "DescribeInstances",
-        "DescribeManagedPrefixLists",
-        "DescribeNetworkInterfaces",
-        "DescribeSecurityGroups",
-        "DescribeSubnets",
-        "DescribeVpcs",
-    }
-)
-_PAGE_SIZES = {"DescribeInstanceTypes": 100, "DescribeManagedPrefixLists": 100}
-_PAGE_SIZE = 1000
-_LASTING = frozenset({"DescribeAccountAttributes", "DescribeInstanceTypes", "DescribeManagedPrefixLists"})
-"""What stays the same as long as a run lasts, and is asked once."""
-
 
 class Channel:
-    """One run's way to AWS: the session, a pool of threads, the pacer and the counters."""
+    """One run's connection to AWS: session, thread pool, pacer and counters."""
 
     def __init__(self, session: Session, parallelism: int = 10) -> None:
         self.session = session
@@ -59,14 +41,14 @@ class Channel:
     async def attempt(
         self, call: str, params: Mapping[str, Any], check: Callable[[], None] = lambda: None
     ) -> dict[str, Any]:
-        """One request, once. Raises Fault, and what ``check`` raises when it is the request's turn."""
+        """Send one request once. Raises Fault; ``check`` runs right before the request and may raise, too."""
         await self.pacer.turn(call)
         check()
         self.calls[call] += 1
         loop = asyncio.get_running_loop()
         log.debug("%s %s", call, canonical(params))
         began = loop.time()
-        # Shielded: a call that EC2 has perhaps begun is never abandoned half way, whoever cancels us.
+        # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
         answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params))
         try:
             response = await asyncio.shield(answer)
@@ -84,7 +66,7 @@ class Channel:
         this = object()
         self._in_flight.add(this)
         try:
-            client = self.session.client(_SERVICES.get(call, "ec2"))
+            client = self.session.client(action(call).service)
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
             response = method(**params)
         except (ClientError, BotoCoreError, ResponseParserError) as error:
@@ -95,56 +77,57 @@ class Channel:
 
     @property
     def busy(self) -> bool:
-        """Is a request on the wire? After a run there is none, unless somebody did not want to wait."""
+        """Whether a request is in flight; after a run only if the user exited without waiting for it."""
         return bool(self._in_flight)
 
     def close(self) -> None:
-        """Wait for no answer: whoever wants one has it by now."""
+        """Close the clients without waiting for requests in flight."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.session.close()
 
 
 class Reader:
-    """Describes, and nothing else: a mutating call cannot leave it."""
+    """Sends reads only: it refuses every other call."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._lasting: dict[str, dict[str, Any]] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """All pages of one describe, their lists joined. Raises AwsError."""
+        """All pages of a read with their lists joined. Raises AwsError; PermissionError if it is not a read."""
         if not is_read(call):
-            raise PermissionError(f"{call} is not a read")
-        question = f"{call} {canonical(params)}"
-        if question in self._lasting:
-            return self._lasting[question]
+            raise PermissionError(f"{call} is not a known read")
+        request = f"{call} {canonical(params)}"
+        if request in self._answers:
+            return self._answers[request]
         try:
             answer = await self._all_pages(call, dict(params or {}))
         except Fault as fault:
             raise fault.error() from None
-        if call in _LASTING:
-            self._lasting[question] = answer
+        if action(call).asked_once:
+            self._answers[request] = answer
         return answer
 
     async def _all_pages(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        if call not in _PAGED:
-            return await self._patiently(call, params)
-        params = {"MaxResults": _PAGE_SIZES.get(call, _PAGE_SIZE), **params}
-        pages = [await self._patiently(call, params)]
-        # A page may be short or even empty while there is more: only the absent token ends the list.
+        page_size = action(call).page_size
+        if page_size is None:
+            return await self._with_retries(call, params)
+        params = {"MaxResults": page_size, **params}
+        pages = [await self._with_retries(call, params)]
+        # A page may be short or even empty although more follow: only a missing token ends the list.
         while token := pages[-1].get("NextToken"):
-            pages.append(await self._patiently(call, {**params, "NextToken": token}))
+            pages.append(await self._with_retries(call, {**params, "NextToken": token}))
         return _joined(pages)
 
-    async def _patiently(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        async for trial in retrying(worth_repeating):
+    async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+        async for trial in retrying(is_transient):
             with trial:
                 return await self._channel.attempt(call, params)
         raise AssertionError("unreachable")
 
 
 class Writer:
-    """One attempt of one mutating call at a time. ``check`` raises when the right to make any is lost."""
+    """Sends one attempt of a mutating call. ``check`` raises LostLockError once the lock of the stack is lost."""
 
     def __init__(self, channel: Channel, check: Callable[[], None] = lambda: None) -> None:
         self._channel, self._check = channel, check
@@ -164,7 +147,7 @@ def _joined(pages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _exposed(value: Any) -> Any:
-    """Parameters as EC2 must get them: secrets opened, mappings and tuples as botocore wants them."""
+    """Parameters as botocore takes them: secrets in plain text, mappings as dicts, tuples as lists."""
     if isinstance(value, Secret):
         return value.value
     if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
-"""Client-side token buckets, one an action, so that EC2 need not throttle us.
+"""Client-side token buckets, one per API action, so that EC2 rarely throttles a call.
 
-Sizes are those that EC2 publishes per account and Region (EC2 developer guide, "Request throttling"). Other
-tools draw on the same buckets: when EC2 says no, the bucket of that action alone is emptied and refills at half
-its pace, and every success after that brings the pace back.
+``aws.actions`` has the sizes that EC2 publishes per account and Region. Other tools draw on the same buckets: when
+EC2 throttles an action, the bucket of that action alone is emptied and its refill rate halved; each success raises
+the rate again.
 """
 
 from __future__ import annotations
@@ -10,28 +10,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-_MUTATING = (50.0, 5.0)
-_READING = (100.0, 20.0)
-_SIZES = {
-    "CreateNetworkInterface": (100.0, 5.0),
-    "DeleteNetworkInterface": (100.0, 5.0),
-    "ModifyNetworkInterfaceAttribute": (100.0, 5.0),
-    "AssignPrivateIpAddresses": (100.0, 5.0),
-    "UnassignPrivateIpAddresses": (100.0, 5.0),
-    "AssignIpv6Addresses": (100.0, 5.0),
-    "TerminateInstances": (100.0, 5.0),
-    "CreateTags": (100.0, 10.0),
-    "DeleteTags": (100.0, 10.0),
-    "RunInstances": (5.0, 2.0),
-    "StartInstances": (5.0, 2.0),
-    # CloudTrail's own limit, for all who ask in an account and Region.
-    "LookupEvents": (2.0, 2.0),
-}
+from enireconcile.aws.actions import action
 
 
 @dataclass
 class TokenBucket:
-    """Tokens of one action. ``capacity`` in calls, ``refill`` in calls a second."""
+    """Tokens of one action. ``capacity`` in calls, ``refill`` and ``pace`` in calls per second."""
 
     capacity: float
     refill: float
@@ -40,12 +24,12 @@ class TokenBucket:
     updated: float | None = None
 
     def __post_init__(self) -> None:
-        # A token behind EC2's own count, since a call that comes a hair too early is a call refused.
+        # One token fewer than EC2 has: EC2 throttles a call that arrives a moment too early.
         self.capacity -= 1
         self.tokens, self.pace = self.capacity, self.refill
 
     def reserve(self, now: float) -> float:
-        """Take one token; the answer is how many seconds to wait before using it."""
+        """Take one token; returns the seconds to wait before using it."""
         if self.updated is not None:
             self.tokens = min(self.capacity, self.tokens + (now - self.updated) * self.pace)
         self.updated = now
@@ -53,28 +37,29 @@ class TokenBucket:
         return max(0.0, -self.tokens / self.pace)
 
     def throttled(self) -> None:
-        """EC2 said no: others are drawing too."""
+        """EC2 throttled a call: other tools use the same bucket."""
         self.tokens = min(self.tokens, 0.0)
         self.pace = max(self.pace / 2, self.refill / 8)
 
     def succeeded(self) -> None:
+        """EC2 accepted a call."""
         self.pace = min(self.refill, self.pace * 1.1)
 
 
 class Pacer:
-    """The buckets of all actions, shared by all workers of one run."""
+    """The buckets of all actions, shared by all steps of a run."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, TokenBucket] = {}
 
     def bucket(self, call: str) -> TokenBucket:
+        """The bucket of a call. Raises UnknownAction."""
         if call not in self._buckets:
-            reading = call.startswith(("Describe", "Get"))
-            self._buckets[call] = TokenBucket(*_SIZES.get(call, _READING if reading else _MUTATING))
+            self._buckets[call] = TokenBucket(*action(call).bucket)
         return self._buckets[call]
 
     async def turn(self, call: str) -> None:
-        """Wait until it is this call's turn."""
+        """Wait until this call may be sent."""
         delay = self.bucket(call).reserve(asyncio.get_running_loop().time())
         if delay > 0:
             await asyncio.sleep(delay)

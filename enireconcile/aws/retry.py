@@ -1,4 +1,4 @@
-"""The one layer of retries: tenacity, with the pause and the time limit that each fault deserves."""
+"""The one layer of retries: tenacity, with a pause and a time limit that depend on the fault."""
 
 from __future__ import annotations
 
@@ -12,28 +12,38 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from enireconcile.aws.faults import Fault, Meaning
 
 _SHORTEST_PAUSE = 0.1
+_TRANSIENT = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN})
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a read that failed like this may succeed when it is repeated."""
+    return isinstance(error, Fault) and error.meaning in _TRANSIENT
 
 
 def retrying(
-    worth: Callable[[BaseException], bool],
+    should_retry: Callable[[BaseException], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
-    """tenacity, with the pause that a fault deserves and an end when its ``seconds`` are over."""
-    patience = _Patience()
+    """tenacity, with the pause that a fault needs; it gives up after the fault's ``seconds``."""
+    backoff = _Backoff()
     return AsyncRetrying(
-        retry=retry_if_exception(worth), stop=patience.over, wait=patience.pause, sleep=sleep, reraise=True
+        retry=retry_if_exception(should_retry),
+        stop=backoff.exhausted,
+        wait=backoff.pause,
+        sleep=sleep,
+        reraise=True,
     )
 
 
 @dataclass
-class _Patience:
-    """How long one call has been tried, and how often the same thing came in its way without a break."""
+class _Backoff:
+    """State of one call's retries: when it first failed, and how many faults of one meaning came in a row."""
 
     began: float | None = None
     meaning: Meaning | None = None
     streak: int = 0
 
-    def over(self, state: RetryCallState) -> bool:
+    def exhausted(self, state: RetryCallState) -> bool:
         now = asyncio.get_running_loop().time()
         if self.began is None:
             self.began = now
@@ -41,7 +51,7 @@ class _Patience:
         return fault is None or now - self.began >= fault.seconds
 
     def pause(self, state: RetryCallState) -> float:
-        """Exponential with full jitter. A young object comes soon; a throttle wants more room."""
+        """Seconds: exponential with full jitter. New resources show up soon; throttling needs longer pauses."""
         fault = _fault(state)
         meaning = fault.meaning if fault else None
         self.streak = self.streak + 1 if meaning is self.meaning else 1
@@ -54,11 +64,3 @@ class _Patience:
 def _fault(state: RetryCallState) -> Fault | None:
     error = state.outcome.exception() if state.outcome else None
     return error if isinstance(error, Fault) else None
-
-
-def worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, Fault) and error.meaning in {
-        Meaning.THROTTLED,
-        Meaning.RETRY,
-        Meaning.OUTCOME_UNKNOWN,
-    }

@@ -1,7 +1,7 @@
-"""From the standard AWS chain to clients that never retry by themselves.
+"""Sessions from the standard AWS credential chain, with clients that never retry on their own.
 
-botocore would repeat AllocateAddress after a lost answer and leave a second address behind, so its own retries
-are switched off for good: the layer above decides, call by call. S3's are left on: see ``aws.objects``.
+botocore would repeat AllocateAddress after a lost answer and allocate a second address. So its retries are off,
+and the layer above decides about each call. Only the S3 client retries: see ``aws.s3``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from botocore.session import Session as BotocoreSession
 from botocore.session import get_session
 
 from enireconcile import __version__
+from enireconcile.aws.actions import is_read
 from enireconcile.errors import EnireconcileError
 
 
 @dataclass
 class Session:
-    """Clients of one account and region, made when first needed and shared by all threads.
+    """Clients of one account and Region, created when first needed and shared by all threads.
 
-    With ``read_only`` no request that could change anything leaves them, whoever asks.
+    With ``read_only`` the clients refuse every call that ``aws.actions`` does not list as a read.
     """
 
     boto: boto3.Session
@@ -52,7 +53,8 @@ class Session:
             )
         except (BotoCoreError, ValueError) as error:
             raise EnireconcileError(
-                f"no {service} client: {error}", hint="check AWS_ENDPOINT_URL and the AWS configuration"
+                f"cannot create the {service} client: {error}",
+                hint="check AWS_ENDPOINT_URL and the AWS configuration",
             ) from None
         if self.read_only:
             client.meta.events.register("before-call", _refuse_writes)
@@ -63,23 +65,18 @@ class Session:
             client.close()
 
 
-def is_read(call: str) -> bool:
-    """Does this call only look? By EC2's names: what describes or gets changes nothing."""
-    return call.startswith(("Describe", "Get", "List", "Lookup"))
-
-
 def _refuse_writes(model: OperationModel, **_: Any) -> None:
     if not is_read(model.name):
-        raise PermissionError(f"{model.name} cannot leave a session that is for reading")
+        raise PermissionError(f"{model.name} is not a known read, and this session is read-only")
 
 
 def _config(parallelism: int, service: str = "") -> Config:
-    objects = service == "s3"
+    s3 = service == "s3"
     return Config(
-        retries={"mode": "standard", "total_max_attempts": 4 if objects else 1},
-        # A lease has to be renewed in time, and an object of ours is a few kilobytes.
-        connect_timeout=5 if objects else 10,
-        read_timeout=10 if objects else 60,
+        retries={"mode": "standard", "total_max_attempts": 4 if s3 else 1},
+        # The lock's lease must be renewed in time, and our objects have a few kilobytes.
+        connect_timeout=5 if s3 else 10,
+        read_timeout=10 if s3 else 60,
         max_pool_connections=max(parallelism, 10),
         user_agent_extra=f"enireconcile/{__version__}",
     )
@@ -95,14 +92,14 @@ def connect(
 ) -> Session:
     """A Session from the standard chain; ``region`` and ``profile`` override it.
 
-    Raises EnireconcileError when the profile is unknown or no region is set.
+    Raises EnireconcileError when the profile is unknown or no Region is set.
     """
     try:
         core = get_session()
         if profile:
             core.set_config_variable("profile", profile)
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
-        # botocore knows AWS_DEFAULT_REGION only; every other AWS tool looks at AWS_REGION first.
+        # botocore reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
@@ -111,22 +108,24 @@ def connect(
         return Session(boto3.Session(botocore_session=core, region_name=chosen), chosen, parallelism, read_only)
     except NoRegionError:
         raise EnireconcileError(
-            "no AWS region", hint="write `region:` into the spec, give --region, or set AWS_REGION"
+            "no AWS region", hint="set `region:` in the spec, --region or AWS_REGION"
         ) from None
     except ProfileNotFound as error:
-        raise EnireconcileError(str(error), hint="see `aws configure list-profiles`") from None
+        raise EnireconcileError(str(error), hint="`aws configure list-profiles` lists the profiles") from None
     except (BotoCoreError, ClientError) as error:
-        raise EnireconcileError(f"no AWS session: {error}") from None
+        raise EnireconcileError(
+            f"cannot create an AWS session: {error}", hint="check the AWS configuration and credentials"
+        ) from None
 
 
 @functools.cache
 def _models(data_path: str | None) -> Loader:
-    """The service models are large and stay the same: a watch, with its many sessions, reads them once."""
+    """The loader of service models. They are large, so ``watch``, which creates many sessions, reads them once."""
     return create_loader(data_path)
 
 
 def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
-    """Replace the session's credentials by those of the role, fetched at the first call and renewed in time."""
+    """Use the role's credentials: fetched at the first call, refreshed before they expire."""
     source = core.get_credentials()
     if source is None:
         return

@@ -10,8 +10,9 @@ import pytest
 from botocore import xform_name
 from botocore.session import get_session
 
+from enireconcile.aws.actions import is_read
 from enireconcile.aws.api import Channel, Reader
-from enireconcile.aws.session import Session, is_read
+from enireconcile.aws.session import Session
 from tests.harness import Harness
 from tests.two_enis import DRIFTS, Account
 
@@ -50,7 +51,7 @@ def _read_only() -> Session:
 
 
 def test_no_mutating_operation_of_ec2_counts_as_a_read() -> None:
-    """By name alone: of the hundreds of operations that change something, none passes for a read."""
+    """Of EC2's hundreds of mutating operations, none passes for a read."""
     assert len(MUTATING) > 400
     assert [name for name in MUTATING if is_read(name)] == []
 
