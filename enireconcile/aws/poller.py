@@ -1,28 +1,33 @@
-"""One poller for everything that waits: a tick asks once for all interfaces, once for all instances, and so on.
+"""One poller for all waits: each tick sends one describe for all interfaces, one for all instances, and so on.
 
-Ids are asked for by filter, never by list: one unknown id in a list fails the whole call, and a filter draws on
-the larger token bucket (EC2 API reference, "Pagination" and "Filters").
+It asks by filter, never by id list: one unknown id in a list fails the whole call, and a filtered describe draws
+on the larger token bucket (EC2 API reference, "Pagination" and "Filters").
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jmespath
 
+from enireconcile.aws.actions import Listing, listing_of
+from enireconcile.aws.faults import TRANSIENT
+from enireconcile.errors import AwsError
 from enireconcile.model import Expect, Reads
 
-_FIRST_TICK = 0.1
+_FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
-_SPREAD = 1.4
+_GROWTH = 1.4
 _FILTER_VALUES = 200
+_LAST_LOOK = TRANSIENT + 60.0
+"""Seconds after its deadline at which a wait ends although its last describe has not returned."""
 
 
 class WaitFailed(Exception):
-    """The condition did not come in time (``late``), or cannot come any more."""
+    """The condition was not met in time (``late``), or can no longer be met."""
 
     def __init__(self, expect: Expect, why: str, *, late: bool = False) -> None:
         advice = f"; {expect.advice}" if late and expect.advice else ""
@@ -30,154 +35,172 @@ class WaitFailed(Exception):
         self.expect, self.late = expect, late
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How a describe call lists its objects: JMESPath to the list, the id inside, the filter to ask by.
-
-    Where there is no filter, all are asked for, with ``params``.
-    """
-
-    objects: str
-    id: str
-    filter: str | None
-    params: Mapping[str, str] = field(default_factory=dict)
-
-
-KINDS: Mapping[str, _Kind] = {
-    "DescribeNetworkInterfaces": _Kind("NetworkInterfaces[]", "NetworkInterfaceId", "network-interface-id"),
-    "DescribeInstances": _Kind("Reservations[].Instances[]", "InstanceId", "instance-id"),
-    "DescribeAddresses": _Kind("Addresses[]", "AllocationId", "allocation-id"),
-    "DescribeAddressesAttribute": _Kind("Addresses[]", "AllocationId", None, {"Attribute": "domain-name"}),
-    "DescribeSecurityGroups": _Kind("SecurityGroups[]", "GroupId", "group-id"),
-}
-
-
 def objects_in(describe: str, response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The objects that a describe answer lists."""
-    return list(jmespath.search(KINDS[describe].objects, response) or [])
+    """The objects that a describe answer lists. Raises UnknownAction for a call without a listing."""
+    return list(jmespath.search(listing_of(describe).objects, response) or [])
 
 
 def fulfilled(has: Iterable[tuple[str, tuple[Any, ...]]], found: Mapping[str, Any]) -> bool:
-    """Does the object show, for every expression, one of the values that are asked for?"""
+    """Whether the object shows one of the expected values for every JMESPath expression."""
     return all(jmespath.search(expression, found) in values for expression, values in has)
 
 
-@dataclass
-class _Waiter:
+@dataclass(eq=False)
+class _Wait:
+    """One call of ``Poller.wait``. ``deadline`` and ``next_look`` are loop times, ``pause`` is in seconds."""
+
     expect: Expect
     done: asyncio.Future[Mapping[str, Any]]
     deadline: float
     next_look: float
-    pause: float
+    pause: float = _FIRST_PAUSE
+
+    def end(self, result: Mapping[str, Any] | Exception) -> None:
+        if self.done.done():
+            return
+        if isinstance(result, Exception):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
+
+    def judge(self, found: Mapping[str, Any] | None, now: float) -> None:
+        """End the wait if the object meets the condition, never will, or the deadline has passed."""
+        if (result := _result(self.expect, found)) is not None:
+            self.end(result)
+        elif now >= self.deadline:
+            self.end(WaitFailed(self.expect, _last_state(self.expect, found), late=True))
+        else:
+            self.next_look = min(now + self.pause, self.deadline)
+            self.pause = min(self.pause * _GROWTH, _LONGEST_PAUSE)
 
 
 class Poller:
-    """Waits for many Expects at once. Runs only while somebody waits."""
+    """Waits for many Expects at once. One task per describe call runs while there are waits for it."""
 
     def __init__(self, reader: Reads) -> None:
         self._reader = reader
-        self._waiters: list[_Waiter] = []
-        self._task: asyncio.Task[None] | None = None
+        self._waits: dict[str, list[_Wait]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def wait(self, expect: Expect) -> Mapping[str, Any]:
-        """The object once it fulfils the condition (empty when it is gone and that was asked for).
+        """The object once it meets the condition; empty when it is gone and ``expect`` allows that.
 
-        Raises Missed when it never will or the time is over, AwsError when describing fails.
+        Raises WaitFailed when the condition can no longer be met or the time is over, AwsError when describing
+        fails or the answer cannot be read. It always ends, at the latest ``_LAST_LOOK`` seconds after the
+        deadline.
         """
         loop = asyncio.get_running_loop()
-        first = _FIRST_TICK if expect.timeout else 0.0
-        waiter = _Waiter(
-            expect, loop.create_future(), loop.time() + expect.timeout, loop.time() + first, _FIRST_TICK
-        )
-        self._waiters.append(waiter)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        first_look = loop.time() + (_FIRST_PAUSE if expect.timeout else 0.0)
+        wait = _Wait(expect, loop.create_future(), loop.time() + expect.timeout, first_look)
+        waits = self._waits.setdefault(expect.describe, [])
+        waits.append(wait)
+        if expect.describe not in self._tasks or self._tasks[expect.describe].done():
+            self._tasks[expect.describe] = asyncio.create_task(self._poll(expect.describe, waits))
         try:
-            return await waiter.done
+            await asyncio.wait({wait.done}, timeout=expect.timeout + _LAST_LOOK)
+            if not wait.done.done():
+                raise WaitFailed(expect, f"{expect.describe} has not returned", late=True)
+            return wait.done.result()
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            wait.done.cancel()
+            if wait in waits:
+                waits.remove(wait)
+            if not waits and self._waits.get(expect.describe) is waits:
+                # The last wait ends the task, which may still be waiting for an answer.
+                del self._waits[expect.describe]
+                self._tasks.pop(expect.describe).cancel()
 
-    async def _run(self) -> None:
+    async def _poll(self, describe: str, waits: list[_Wait]) -> None:
+        """Tick until there are no more waits for this describe call."""
         loop = asyncio.get_running_loop()
-        while self._waiters:
-            soonest = min(waiter.next_look for waiter in self._waiters)
-            if soonest > loop.time():
-                # A newcomer may want to look earlier than those who have waited long; its first tick is near.
-                await asyncio.sleep(min(soonest - loop.time(), _FIRST_TICK))
-                continue
-            # Whoever waits for the same kind of object rides along.
-            due = {waiter.expect.describe for waiter in self._waiters if waiter.next_look <= loop.time()}
-            riders = [waiter for waiter in self._waiters if waiter.expect.describe in due]
-            await asyncio.gather(*(self._tick(describe, riders) for describe in sorted(due)))
-
-    async def _tick(self, describe: str, riders: list[_Waiter]) -> None:
-        waiters = [waiter for waiter in riders if waiter.expect.describe == describe]
         try:
-            found = await self._look(describe, sorted({str(waiter.expect.id) for waiter in waiters}))
-        except Exception as error:  # noqa: BLE001 (whatever it is: nobody may be left waiting for it)
-            for waiter in waiters:
-                self._end(waiter, error)
+            while waits:
+                soonest = min(wait.next_look for wait in waits)
+                if soonest > loop.time():
+                    # A new wait may be due earlier than those that have waited long.
+                    await asyncio.sleep(min(soonest - loop.time(), _FIRST_PAUSE))
+                    continue
+                # All waits of this describe use the look, also those that are not due yet.
+                await self._tick(describe, [*waits])
+                waits[:] = [wait for wait in waits if not wait.done.done()]
+        finally:
+            # Waits are left only if this task was cancelled, e.g. because the channel was closed.
+            for wait in waits:
+                wait.done.cancel()
+
+    async def _tick(self, describe: str, waits: list[_Wait]) -> None:
+        """One look. Whatever goes wrong ends the waits that it concerns; the task that polls goes on."""
+        try:
+            found = await self._look(describe, sorted({str(wait.expect.id) for wait in waits}))
+        except Exception as error:  # noqa: BLE001 (an unforeseen error, too, must end the waits)
+            for wait in waits:
+                wait.end(error)
             return
         now = asyncio.get_running_loop().time()
-        for waiter in waiters:
-            self._judge(waiter, found.get(str(waiter.expect.id)), now)
+        for wait in waits:
+            try:
+                wait.judge(found.get(str(wait.expect.id)), now)
+            except Exception as error:  # noqa: BLE001 (JMESPath raises, e.g., for length() of an absent list)
+                wait.end(_unreadable(describe, f"it does not tell the state of {wait.expect.id}: {error}"))
 
     async def _look(self, describe: str, ids: list[str]) -> dict[str, Mapping[str, Any]]:
-        kind = KINDS[describe]
+        """The live objects with these ids, by id. Raises AwsError."""
+        listing = listing_of(describe)
         found: dict[str, Mapping[str, Any]] = {}
-        for params in _questions(kind, ids):
+        for params in _requests(listing, ids):
             response = await self._reader.read(describe, params)
-            found.update({item[kind.id]: item for item in objects_in(describe, response)})
+            try:
+                found |= {_id_of(item, listing.id_key): item for item in objects_in(describe, response)}
+            except (KeyError, TypeError, ValueError) as error:
+                # An object without an id may be any of those waited for, so none may be taken for gone.
+                raise _unreadable(describe, f"an object lacks {listing.id_key}") from error
         return found
 
-    def _judge(self, waiter: _Waiter, found: Mapping[str, Any] | None, now: float) -> None:
-        expect = waiter.expect
-        if found is None:
-            if expect.gone:
-                self._end(waiter, {})
-                return
-        elif fulfilled(expect.has, found) and (expect.has or not expect.gone):
-            self._end(waiter, found)
-            return
-        else:
-            for expression, values in expect.never:
-                if (value := jmespath.search(expression, found)) in values:
-                    self._end(waiter, WaitFailed(expect, f"{expression} is {value}{_reason(found)}"))
-                    return
-        if now >= waiter.deadline:
-            why = "not to be seen" if found is None else _shown(expect, found)
-            self._end(waiter, WaitFailed(expect, why, late=True))
-            return
-        waiter.next_look = min(now + waiter.pause, max(waiter.deadline, now))
-        waiter.pause = min(waiter.pause * _SPREAD, _LONGEST_PAUSE)
 
-    def _end(self, waiter: _Waiter, result: Mapping[str, Any] | Exception) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-        if waiter.done.done():
-            return
-        if isinstance(result, Exception):
-            waiter.done.set_exception(result)
-        else:
-            waiter.done.set_result(result)
+def _result(expect: Expect, found: Mapping[str, Any] | None) -> Mapping[str, Any] | WaitFailed | None:
+    """What ends the wait, or None to go on waiting."""
+    if found is None:
+        return {} if expect.gone else None
+    if fulfilled(expect.has, found) and (expect.has or not expect.gone):
+        return found
+    for expression, values in expect.never:
+        if (value := jmespath.search(expression, found)) in values:
+            return WaitFailed(expect, f"{expression} is {value}{_reason(found)}")
+    return None
 
 
-def _questions(kind: _Kind, ids: list[str]) -> Iterator[Mapping[str, Any]]:
-    """What to ask with to see these objects."""
-    if kind.filter is None:
-        yield kind.params
+def _requests(listing: Listing, ids: list[str]) -> Iterator[Mapping[str, Any]]:
+    """The parameters of the describe calls that show these objects."""
+    if listing.id_filter is None:
+        yield listing.params
         return
     for start in range(0, len(ids), _FILTER_VALUES):
-        yield {"Filters": [{"Name": kind.filter, "Values": ids[start : start + _FILTER_VALUES]}]}
+        yield {"Filters": [{"Name": listing.id_filter, "Values": ids[start : start + _FILTER_VALUES]}]}
+
+
+def _id_of(item: Mapping[str, Any], key: str) -> str:
+    if not isinstance(item[key], str):
+        raise TypeError(key)
+    return str(item[key])
+
+
+def _unreadable(describe: str, why: str) -> AwsError:
+    return AwsError(
+        describe,
+        "UnreadableAnswer",
+        f"cannot read EC2's answer: {why}",
+        hint="run again; if it fails the same way, please report it",
+    )
 
 
 def _reason(found: Mapping[str, Any]) -> str:
-    """Why an instance went down, in EC2's words."""
+    """EC2's reason why an instance stopped or terminated."""
     reason = jmespath.search("StateReason.Message", found)
     return f" ({reason})" if reason else ""
 
 
-def _shown(expect: Expect, found: Mapping[str, Any]) -> str:
+def _last_state(expect: Expect, found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return f"after {expect.timeout:g} s still not visible"
     states = (f"{expression} is {jmespath.search(expression, found)}" for expression, _ in expect.has)
     return f"after {expect.timeout:g} s " + ", ".join(states)

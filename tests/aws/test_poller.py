@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from enireconcile.aws.actions import UnknownAction
 from enireconcile.aws.poller import Poller, WaitFailed, fulfilled
 from enireconcile.errors import AwsError
-from enireconcile.model import Expect
+from enireconcile.model import Expect, Reads
 from tests.virtual import VirtualLoop, run
 
 Changes = Sequence[tuple[float, str | None]]
@@ -81,7 +82,7 @@ def running(aws_id: str) -> Expect:
     return Expect(INSTANCES, aws_id, has=(("State.Name", ("running",)),), never=ended)
 
 
-def wait_for(reader: Reader | Names, loop: VirtualLoop, *expects: Expect) -> list[Any]:
+def wait_for(reader: Reads, loop: VirtualLoop, *expects: Expect) -> list[Any]:
     """What each wait comes to, an exception included."""
 
     async def waits() -> list[Any]:
@@ -207,7 +208,7 @@ def test_when_the_time_is_over_the_last_state_is_told(loop: VirtualLoop) -> None
 def test_what_is_never_seen_is_waited_for_until_the_time_is_over(loop: VirtualLoop) -> None:
     reader = Reader(loop)
     (result,) = wait_for(reader, loop, available("eni-1", timeout=30))
-    assert (missed(result), reader.ticks[-1]) == ("eni-1: not to be seen", 30)
+    assert (missed(result), reader.ticks[-1]) == ("eni-1: after 30 s still not visible", 30)
 
 
 def test_what_is_unseen_at_first_may_still_show_up(loop: VirtualLoop) -> None:
@@ -254,6 +255,137 @@ def test_not_even_an_error_that_nobody_foresaw_leaves_anybody_waiting(loop: Virt
     reader = Reader(loop)
     reader.error = ZeroDivisionError("a bug")
     assert wait_for(reader, loop, available("eni-1"), available("eni-2")) == [reader.error, reader.error]
+
+
+# ---- answers that cannot be read
+
+
+class Broken:
+    """Interfaces that are answered as told; every instance is running."""
+
+    def __init__(self, interfaces: Any) -> None:
+        self.interfaces = interfaces
+
+    async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        if call == INTERFACES:
+            return {"NetworkInterfaces": self.interfaces}
+        (wanted,) = (params or {})["Filters"]
+        return {
+            "Reservations": [
+                {"Instances": [{"InstanceId": name, "State": {"Name": "running"}}]} for name in wanted["Values"]
+            ]
+        }
+
+
+def attached(aws_id: str, number: int) -> Expect:
+    """An interface with so many addresses: JMESPath's length() raises where the list is absent."""
+    return Expect(INTERFACES, aws_id, has=(("length(Ipv6Addresses)", (number,)),))
+
+
+WHOLE = {"NetworkInterfaceId": "eni-1", "Status": "available", "Ipv6Addresses": []}
+UNREADABLE = [
+    pytest.param([WHOLE, {"Status": "available"}], "lacks NetworkInterfaceId", id="an object without its id"),
+    pytest.param([WHOLE, {"NetworkInterfaceId": None}], "lacks NetworkInterfaceId", id="an id that is empty"),
+    pytest.param([WHOLE, "eni-2"], "lacks NetworkInterfaceId", id="an object that is a text"),
+    pytest.param({"NetworkInterfaceId": "eni-1"}, None, id="an object instead of a list"),
+    pytest.param(None, None, id="no list"),
+]
+
+
+@pytest.mark.parametrize(("interfaces", "why"), UNREADABLE)
+def test_an_unreadable_answer_ends_the_waits_for_that_describe_only(
+    interfaces: Any, why: str | None, loop: VirtualLoop
+) -> None:
+    """Neither hanging nor taken for gone: an error that names the call. If it has none, the deadline ends it."""
+    gone = Expect(INTERFACES, "eni-2", gone=why is not None, timeout=30)
+    result, other = wait_for(Broken(interfaces), loop, gone, running("i-1"))
+    if why is None:
+        assert missed(result) == "eni-2: after 30 s still not visible"
+    else:
+        assert isinstance(result, AwsError)
+        assert (result.call, why in str(result)) == (INTERFACES, True)
+    assert other["InstanceId"] == "i-1"
+
+
+def test_a_condition_that_cannot_be_evaluated_ends_its_own_wait_only(loop: VirtualLoop) -> None:
+    """A JMESPath type error for one interface; the other interface and the instance are waited for as ever."""
+    broken, whole, other = wait_for(
+        Broken([WHOLE, {"NetworkInterfaceId": "eni-2", "Status": "available"}]),
+        loop,
+        attached("eni-2", 0),
+        attached("eni-1", 0),
+        running("i-1"),
+    )
+    assert isinstance(broken, AwsError)
+    assert (broken.call, "eni-2" in str(broken), "length()" in str(broken)) == (INTERFACES, True, True)
+    assert (whole, other["InstanceId"]) == (WHOLE, "i-1")
+
+
+def test_any_exception_in_a_judgement_ends_its_own_wait_only(
+    loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in here must not stop the task that all others wait for, nor print a traceback."""
+
+    def buggy(has: Any, found: Mapping[str, Any]) -> bool:
+        if found.get("NetworkInterfaceId") == "eni-2":
+            raise ZeroDivisionError("a bug")
+        return fulfilled(has, found)
+
+    monkeypatch.setattr("enireconcile.aws.poller.fulfilled", buggy)
+    broken, whole = wait_for(
+        Broken([WHOLE, {**WHOLE, "NetworkInterfaceId": "eni-2"}]), loop, available("eni-2"), available("eni-1")
+    )
+    assert isinstance(broken, AwsError)
+    assert (broken.call, "a bug" in str(broken), whole) == (INTERFACES, True, WHOLE)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_call_without_a_listing_ends_its_wait(loop: VirtualLoop) -> None:
+    result, other = wait_for(Broken([]), loop, Expect("DescribeVpcs", "vpc-1"), running("i-1"))
+    assert isinstance(result, UnknownAction)
+    assert other["InstanceId"] == "i-1"
+
+
+class Hanging(Broken):
+    """Interfaces are never answered, as when a connection stays open without any data."""
+
+    async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        if call == INTERFACES:
+            await asyncio.get_running_loop().create_future()
+        return await super().read(call, params)
+
+
+def test_a_describe_that_never_returns_does_not_hold_a_deadline_up(loop: VirtualLoop) -> None:
+    """The wait ends some minutes after its deadline, when the read must have given up; others do not notice."""
+    began, ended = loop.time(), {}
+
+    async def waits() -> list[Any]:
+        poller = Poller(Hanging([]))
+
+        async def one(expect: Expect) -> Any:
+            try:
+                return await poller.wait(expect)
+            finally:
+                ended[expect.id] = round(loop.time() - began, 3)
+
+        expects = (available("eni-1", timeout=30), available("eni-2", timeout=0), running("i-1"))
+        return list(await asyncio.gather(*(one(expect) for expect in expects), return_exceptions=True))
+
+    first, second, other = run(waits(), loop)
+    assert missed(first) == "eni-1: DescribeNetworkInterfaces has not returned"
+    assert (first.late, second.late, other["InstanceId"]) == (True, True, "i-1")
+    assert (ended["i-1"], ended["eni-2"], ended["eni-1"]) == (0.1, 360, 390)
+
+
+def test_a_poll_that_is_cancelled_leaves_no_wait_behind(loop: VirtualLoop) -> None:
+    """The pool of threads that the read runs in is closed under it."""
+
+    class Closed(Broken):
+        async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+            raise asyncio.CancelledError
+
+    results = wait_for(Closed([]), loop, available("eni-1"), available("eni-2"))
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
 
 
 def test_after_an_error_others_can_wait_again(loop: VirtualLoop) -> None:
