@@ -23,10 +23,12 @@ PATIENCE = 60.0
 class Process:
     """``lines`` are those of stderr so far; stdout is read to its end by ``end``."""
 
-    def __init__(self, server: EC2Server, state: Path | str, args: Sequence[str], stdin: int | None) -> None:
+    def __init__(
+        self, server: EC2Server, state: Path | str, args: Sequence[str], stdin: int | None, program: Sequence[str]
+    ) -> None:
         mine = {"AWS_ENDPOINT_URL": server.url, "ENIRECONCILE_STATE": str(state)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "enireconcile", *args],
+            [sys.executable, *program, *args],
             env={**os.environ, **ENVIRONMENT, **mine},
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
@@ -98,9 +100,15 @@ class Process:
 
 
 @contextmanager
-def running(server: EC2Server, state: Path | str, *args: str, stdin: int | None = None) -> Iterator[Process]:
-    """A process that does not outlive the block."""
-    process = Process(server, state, args, stdin)
+def running(
+    server: EC2Server,
+    state: Path | str,
+    *args: str,
+    stdin: int | None = None,
+    program: Sequence[str] = ("-m", "enireconcile"),
+) -> Iterator[Process]:
+    """A process that does not outlive the block; ``program`` is what Python runs."""
+    process = Process(server, state, args, stdin, program)
     try:
         yield process
     finally:

@@ -15,7 +15,7 @@ import boto3
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.engine.planner import account_of, read_and_plan
-from enireconcile.engine.reconciler import Apply, Journal, Stop
+from enireconcile.engine.reconciler import Apply, Stop
 from enireconcile.iam.policy import (
     policy_for,
 )
@@ -24,6 +24,7 @@ from enireconcile.iam.statements import (
 )
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.spec import Spec, load
+from enireconcile.state import Journal
 from enireconcile.state.directory import Directory
 from tests.ec2 import EC2Server, Policy, Settings, World
 from tests.ec2.clients import Lent, give_back, lend

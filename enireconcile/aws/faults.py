@@ -1,9 +1,8 @@
-"""What an error of EC2 means for us: one table, from code (and message, where EC2 overloads a code) to Meaning.
+"""What an EC2 error means for the call that got it: one table, from code (and message) to Meaning.
 
-EC2 models no errors, so the code is all there is; a few codes say different things in different messages. The
-table is read from the top, the first row that fits wins, and an unknown code is a refusal: we never retry what
-we do not understand. Codes and their meanings: EC2 API reference, "Error codes"; idempotency: EC2 developer
-guide, "Ensuring idempotency".
+EC2's API model has no errors, so the code is all there is, and EC2 uses some codes for different things. The first
+row that fits wins. An unknown code is a refusal: we never retry what we do not understand. Sources: EC2 API
+reference, "Error codes"; EC2 developer guide, "Ensuring idempotency".
 """
 
 from __future__ import annotations
@@ -30,24 +29,32 @@ log = logging.getLogger("enireconcile.aws")
 
 
 class Meaning(Enum):
-    """What to do about a fault."""
+    """What a fault says about the call, and what to do next."""
 
-    THROTTLED = "not executed: slow this action down and call again"
+    THROTTLED = "not executed, throttled: slow this action down and call again"
     RETRY = "not executed: call again"
-    OUTCOME_UNKNOWN = "perhaps executed: the answer is lost"
-    WAIT = "not executed: the world needs a moment, call again"
-    DONE = "what the call wanted is so already"
-    ALREADY_EXISTS = (
-        "so already, which is our own doing if an earlier attempt went unanswered; else the world has moved"
-    )
-    REPLAN = "the world is not what the plan saw"
-    DENIED_OR_GONE = "denied, or gone: IAM matches tags, and what is gone has none; look"
-    TOKEN_CONFLICT = "the ClientToken is used up: take a new one"  # noqa: S105 (no password)
-    REFUSED = "no: the request, a quota or a permission"
+    OUTCOME_UNKNOWN = "no answer: EC2 may have executed the call"
+    WAIT = "not executed: a resource is not ready yet, call again later"
+    DONE = "nothing to do: the resource is already as the call would make it"
+    ALREADY_EXISTS = "already so: made by an earlier attempt of ours that got no answer, else by another tool"
+    REPLAN = "the live state differs from what the plan was made for: make a new plan"
+    DENIED_OR_GONE = "denied, or the resource is gone: a tag-based policy denies both, so describe the resource"
+    TOKEN_CONFLICT = "the ClientToken was used before: call again with a new one"  # noqa: S105 (no password)
+    REFUSED = "refused: the request, a quota or a permission"
 
 
 class Fault(Exception):
-    """One failed attempt of one call. ``seconds`` bounds how long waiting for it is worth while."""
+    """One failed attempt of one call. Immutable: ``meaning_as`` makes a fault with another meaning.
+
+    ``seconds`` is how long to repeat the call before giving up; 0 where its meaning does not repeat it.
+    """
+
+    call: str
+    code: str
+    message: str
+    meaning: Meaning
+    seconds: float
+    request_id: str | None
 
     def __init__(
         self,
@@ -59,11 +66,24 @@ class Fault(Exception):
         request_id: str | None = None,
     ) -> None:
         super().__init__(f"{call}: {code}: {message}")
-        self.call, self.code, self.message, self.meaning = call, code, message, meaning
-        self.seconds, self.request_id = seconds, request_id
+        self.__dict__.update(
+            call=call, code=code, message=message, meaning=meaning, seconds=seconds, request_id=request_id
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Python sets __traceback__ and __context__ while an exception travels.
+        if not name.startswith("__"):
+            raise AttributeError(f"a Fault is immutable: cannot set {name}")
+        super().__setattr__(name, value)
+
+    def meaning_as(self, meaning: Meaning) -> Fault:
+        """This fault if it has that meaning, else a copy with it."""
+        if meaning is self.meaning:
+            return self
+        return Fault(self.call, self.code, self.message, meaning, self.seconds, self.request_id)
 
     def error(self, address: str | None = None) -> AwsError:
-        """The fault as the user sees it."""
+        """The error that the user sees; ``address`` is the resource that the call was for."""
         return AwsError(
             self.call,
             self.code,
@@ -75,12 +95,14 @@ class Fault(Exception):
 
 
 PROPAGATION = 300.0
+"""Seconds after which EC2 must know a new resource in every call."""
 TRANSIENT = 300.0
+"""Seconds for which throttling and server errors are retried."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """``codes`` and ``message`` are regular expressions, ``calls`` too; all that are given must match."""
+    """``codes``, ``calls`` and ``message`` are regular expressions; all must match. ``seconds`` as in Fault."""
 
     codes: str
     meaning: Meaning
@@ -103,22 +125,22 @@ TABLE = (
     ),
     _Row(r"ConcurrentTagAccess", Meaning.RETRY, seconds=TRANSIENT),
     _Row(r"(RequestExpired|InvalidSecurity\.RequestHasExpired)", Meaning.RETRY, seconds=20.0),
-    # Capacity comes as HTTP 500 but was decided, not interrupted: repeating it blindly helps nobody.
+    # EC2 answers HTTP 500 when it lacks capacity, but it has decided: a repeat gets the same answer.
     _Row(r"Insufficient(Instance|Host|Address)?Capacity", Meaning.REFUSED),
     _Row(
         r"Unavailable|ServiceUnavailable|InternalError|InternalFailure|ServerInternal",
         Meaning.OUTCOME_UNKNOWN,
         seconds=TRANSIENT,
     ),
-    # The call names no interface: it is the token that stands for one which has gone since.
+    # The call names no interface: its ClientToken belongs to one that was deleted.
     _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.TOKEN_CONFLICT, calls=r"CreateNetworkInterface"),
-    # Not a young address, but one that the call asked for by its number.
+    # The address that the call asks for; a new address cannot be meant.
     _Row(r"InvalidAddress\.NotFound", Meaning.REFUSED, calls=r"AllocateAddress"),
-    # A policy that goes by tags: what is gone has none.
+    # A tag-based policy denies calls on a deleted resource, since that has no tags.
     _Row(
         r"UnauthorizedOperation", Meaning.DENIED_OR_GONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release).*"
     ),
-    # What is gone needs no taking away.
+    # Deleted, detached or released already.
     _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Reset|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),
     _Row(
@@ -127,10 +149,10 @@ TABLE = (
         seconds=600.0,
     ),
     _Row(r"InvalidInstanceID", Meaning.WAIT, message=r"pending instance|not in a valid state", seconds=600.0),
-    # Reverse DNS holds an address for minutes after it is gone; Support may hold one for good.
+    # EC2 removes reverse DNS within minutes; a lock by AWS Support does not end by itself.
     _Row(r"InvalidAddress\.PtrSet", Meaning.WAIT, calls=r"ReleaseAddress", seconds=600.0),
     _Row(r"InvalidAddress\.Locked", Meaning.WAIT, calls=r"ReleaseAddress", seconds=60.0),
-    # Interfaces of an instance that has gone linger for minutes; who else uses a group is known to the plan.
+    # Interfaces of a terminated instance use its groups for some minutes; the plan knows all other users.
     _Row(r"DependencyViolation|InvalidGroup\.InUse", Meaning.WAIT, calls=r"Delete.*", seconds=300.0),
     _Row(
         r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
@@ -146,7 +168,7 @@ TABLE = (
         calls=r"AttachNetworkInterface",
         message=r"already has an interface attached|in use|already attached",
     ),
-    # A terminated instance may hold on to its interfaces for a moment.
+    # A terminated instance keeps its interfaces for a moment.
     _Row(
         r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
         Meaning.WAIT,
@@ -161,51 +183,51 @@ TABLE = (
     _Row(r"Resource\.AlreadyAssociated|Resource\.AlreadyAssigned|InvalidIPAddress\.InUse", Meaning.REPLAN),
     _Row(r"IdempotentParameterMismatch|IdempotentInstanceTerminated", Meaning.TOKEN_CONFLICT),
 )
-"""Rows of (code, call, message) to Meaning. Waits are bounded in seconds, by what others found them to take."""
+"""Rows of (code, call, message) to Meaning. ``seconds`` are from measurements and reports of other tools."""
 
 
 _HINTS = {
-    "AuthFailure": "check the credentials; for an address it can also mean that it is no longer yours",
-    "UnauthorizedOperation": "the IAM policy of these credentials does not allow this call",
+    "AuthFailure": "check the credentials; for an Elastic IP: your account may no longer have it",
+    "UnauthorizedOperation": "the IAM policy of these credentials does not allow this call; "
+    "`enireconcile iam-policy` prints the policy that the spec needs",
     "InvalidClientTokenId": "check the credentials",
-    "ExpiredToken": "the session has expired: sign in again",
+    "ExpiredToken": "the credentials have expired: sign in again",
     "RequestExpired": "check this machine's clock, or sign in again",
-    "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run on a role",
+    "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use an instance profile",
     "NoAnswer": "check the network and AWS_ENDPOINT_URL",
     "NotSent": "check the network and AWS_ENDPOINT_URL",
-    "AddressLimitExceeded": "release addresses, or ask for a higher quota (L-0263D0A3, Elastic IPs per Region)",
-    "InsufficientInstanceCapacity": "EC2 has no room for this instance type in this zone now; run again later, or "
-    "choose another type or zone",
-    "Gateway.NotAttached": "an Elastic IP needs an internet gateway on the VPC",
-    "InvalidGroup.Duplicate": "a group of this name that is not ours stands in the VPC: rename or remove it",
-    "InvalidAddress.NotFound": "EC2 gives an address back only for a while after its release, and to nobody else "
-    "meanwhile; leave `address` out for any other",
-    "InvalidAddress.PtrSet": "it still has reverse DNS; run again in some minutes",
-    "InvalidAddress.Locked": "it has reverse DNS, or AWS Support has locked it; ask them",
-    "InvalidPublicIpv4PoolID.NotFound": "see `aws ec2 describe-public-ipv4-pools`",
-    "InvalidIPAddress.InUse": "another interface holds this private address, or one of this prefix; a subnet CIDR "
+    "AddressLimitExceeded": "release addresses, or request a higher quota (L-0263D0A3, Elastic IPs per Region)",
+    "InsufficientInstanceCapacity": "EC2 has no capacity for this instance type in this Availability Zone now; "
+    "run again later, or choose another type or zone",
+    "Gateway.NotAttached": "an Elastic IP needs an internet gateway attached to the VPC",
+    "InvalidGroup.Duplicate": "the VPC has a group of this name that this stack does not own: rename or remove it",
+    "InvalidAddress.NotFound": "EC2 can restore a released address only for a limited time, and only if no other "
+    "account has it; leave `address` out to get any address",
+    "InvalidAddress.PtrSet": "the address still has reverse DNS; run again in some minutes",
+    "InvalidAddress.Locked": "the address has reverse DNS, or AWS Support has locked it: contact AWS Support",
+    "InvalidPublicIpv4PoolID.NotFound": "`aws ec2 describe-public-ipv4-pools` lists the pools",
+    "InvalidIPAddress.InUse": "another interface has this private address, or one of this prefix; a subnet CIDR "
     "reservation keeps room for prefixes",
-    "InsufficientCidrBlocks": "the subnet has no whole block left; a subnet CIDR reservation keeps prefixes free",
+    "InsufficientCidrBlocks": "the subnet has no free block for a prefix; a subnet CIDR reservation keeps blocks "
+    "free",
     "InsufficientFreeAddressesInSubnet": "the subnet is full: delete interfaces, or choose another subnet",
-    "DependencyViolation": "a rule of another group names it, or an interface is in it: a new plan says which, "
-    "unless it is of another account",
+    "DependencyViolation": "a rule of another group refers to this group, or an interface uses it: a new plan "
+    "names it, unless it is in another account",
 }
 
 
-_NO_FORWARD_DNS = (
-    "reverse_dns needs an A record first that leads from the name to the address; once there is one, run again"
-)
+_NO_FORWARD_DNS = "reverse_dns needs an A record that resolves the name to this address; create it, then run again"
 
 
 def _hint(call: str, code: str) -> str | None:
-    # Which code EC2 has for a name that leads elsewhere is not written anywhere.
+    # AWS does not document the code for a name that does not resolve to the address.
     if call == "ModifyAddressAttribute" and code.startswith("Invalid"):
         return _NO_FORWARD_DNS
     return _HINTS.get(code)
 
 
 def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
-    """The meaning of an error code of ``call``, and how many seconds it is worth waiting for it to go."""
+    """The meaning of an error code of ``call``, and for how many seconds to repeat the call."""
     for row in TABLE:
         if (
             re.fullmatch(row.codes, code)
@@ -217,7 +239,7 @@ def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
 
 
 def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserError) -> Fault:
-    """A botocore exception as a Fault. What was never sent is a RETRY; what got no answer is UNSURE."""
+    """A botocore exception as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no answer came."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
         # An empty element of the answer arrives as None.
@@ -238,7 +260,7 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
 
 
 def log_call(call: str, seconds: float, request_id: str | None, fault: Fault | None = None) -> None:
-    """What --verbose shows of a request that has come to its end."""
+    """Log a finished request, as --verbose shows it. ``seconds`` is how long it took."""
     words = f"{call} took {seconds:.3f} s" if fault is None else f"{call} failed: {fault.code}: {fault.message}"
     fields = {"call": call, "seconds": round(seconds, 3), "request_id": request_id}
     if fault is not None:

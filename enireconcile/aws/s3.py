@@ -1,8 +1,8 @@
-"""A few small objects in S3, written only if nobody else has written them: what locks are made of.
+"""Small S3 objects with compare-and-set: the base of locks and journals in S3.
 
-The conditional writes (If-None-Match on what is new, If-Match on what is replaced) are S3's compare-and-set. They
-can be repeated: whoever meets a condition that no longer holds looks whether it was met by his own first attempt.
-So this is the one service whose client may retry by itself.
+S3's conditional writes (If-None-Match for a new object, If-Match for a replaced one) are safe to repeat: if the
+condition no longer holds, a read shows whether the first attempt has met it. So the S3 client is the only one that
+retries on its own.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _ABSENT = {"NoSuchKey", "404"}
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-_TURNS = 5
+_ATTEMPTS = 5
 _HINTS = {
-    "NoSuchBucket": "make the bucket first; enireconcile makes none",
+    "NoSuchBucket": "create the bucket first: enireconcile does not create buckets",
     "AccessDenied": "lock and journal need s3:GetObject, s3:PutObject and s3:ListBucket (docs/how-to/state.md)",
-    "NotImplemented": "the lock needs an S3 with conditional writes (If-None-Match, If-Match)",
+    "NotImplemented": "the lock needs an S3 service with conditional writes (If-None-Match, If-Match)",
 }
 
 
 class Changed(Exception):
-    """The object is not what the write was to replace."""
+    """The object is not the version that the write was to replace."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as it was read. ``age`` is the seconds since it was written, by S3's own clock."""
+    """An object as it was read. ``age`` is in seconds since it was written, by S3's clock."""
 
     body: bytes
     etag: str
@@ -56,12 +56,12 @@ class S3Bucket:
         return f"s3://{self.name}/{self._key(key)}"
 
     def get(self, key: str) -> Stored | None:
-        """None if there is no such object."""
+        """The object, None if it does not exist."""
 
         def ask(client: S3Client) -> tuple[Stored, Any]:
             answer = client.get_object(Bucket=self.name, Key=self._key(key))
             headers = answer["ResponseMetadata"]["HTTPHeaders"]
-            # Both times are S3's: what the clocks of two hosts say does not matter.
+            # Both times are S3's, so the clocks of the hosts do not matter.
             now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
             age = (now - answer["LastModified"]).total_seconds()
             return Stored(answer["Body"].read(), answer["ETag"], max(0.0, age)), answer
@@ -69,9 +69,9 @@ class S3Bucket:
         return self._call("GetObject", key, ask, absent=None)
 
     def put(self, key: str, body: bytes, *, replaces: str | None) -> str:
-        """Write, if the object still has this ETag, or with None if there is none yet; the new ETag.
+        """Write the object if it still has the ETag ``replaces``, or with None if it does not exist yet.
 
-        Raises Changed.
+        Returns the new ETag. Raises Changed.
         """
         condition: Any = {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
 
@@ -79,20 +79,20 @@ class S3Bucket:
             answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body, **condition)
             return answer["ETag"], answer
 
-        for _ in range(_TURNS):
+        for _ in range(_ATTEMPTS):
             if etag := self._call("PutObject", key, ask, absent=None):
                 return etag
             stored = self.get(key)
             if stored is not None and stored.body == body:
-                # It is our own write, whose answer was lost.
+                # An earlier attempt wrote it, and its answer was lost.
                 return stored.etag
             if (stored.etag if stored else None) != replaces:
                 break
-            # Somebody else wrote at the same moment, and failed likewise.
+            # Another run tried to write at the same moment, and both were refused: try again.
         raise Changed
 
     def overwrite(self, key: str, body: bytes) -> None:
-        """Write, whatever is there."""
+        """Write the object, whether or not it exists."""
 
         def ask(client: S3Client) -> tuple[str, Any]:
             answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body)
@@ -106,20 +106,20 @@ class S3Bucket:
     def _call(
         self, call: str, key: str, ask: Callable[[S3Client], tuple[T, Any]], *, absent: T | None
     ) -> T | None:
-        """``ask`` gives what is wanted and S3's whole answer.
+        """Make one call; ``ask`` returns the value and S3's whole answer.
 
-        ``absent`` is the answer when there is no such object, or another than the one that was meant.
+        Returns ``absent`` if the object does not exist or is not the version that was meant. Raises AwsError.
         """
         began = time.monotonic()
         try:
-            wanted, answer = ask(self._session.client("s3"))
+            value, answer = ask(self._session.client("s3"))
         except (ClientError, BotoCoreError) as error:
             fault = fault_from(call, error)
             log_call(call, time.monotonic() - began, fault.request_id, fault)
             if fault.code in _ABSENT or fault.code in _CHANGED:
                 return absent
-            told = fault.error(self.url(key))
-            told.hint = _HINTS.get(fault.code, told.hint)
-            raise told from None
+            shown = fault.error(self.url(key))
+            shown.hint = _HINTS.get(fault.code, shown.hint)
+            raise shown from None
         log_call(call, time.monotonic() - began, answer["ResponseMetadata"].get("RequestId"))
-        return wanted
+        return value

@@ -36,7 +36,7 @@ from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
     from enireconcile.engine.reconciler import Stop
-    from enireconcile.state import Held, Lock
+    from enireconcile.state import HeldLock, LockInfo
 from enireconcile.cli.plan import jittered
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import check_outlets, failure, publish, write_report
@@ -196,11 +196,11 @@ def _report_of(spec: Spec, connection: Connection, options: ApplyOptions, interr
         return told(error)
 
 
-def _waiting(lock: Lock) -> None:
+def _waiting(lock: LockInfo) -> None:
     logs.say(f"waiting for {printable_lines(str(lock))}")
 
 
-def _keep(held: Held, report: Report) -> None:
+def _keep(held: HeldLock, report: Report) -> None:
     """What has happened has happened, even if there is no room to write it down."""
     try:
         held.keep(json.dumps(report_json(report), indent=2) + "\n")
@@ -212,7 +212,7 @@ def _apply_locked(
     spec: Spec,
     channel: Channel,
     account: str,
-    held: Held,
+    held: HeldLock,
     options: ApplyOptions,
     interrupt: Interrupt,
     seen: _Seen,

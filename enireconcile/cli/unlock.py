@@ -43,8 +43,8 @@ def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: b
     if lock is None:
         click.echo(f"{scope}: not locked")
         return
-    click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.held else 'stale'}: {lock.why}")
-    if lock.held and not force:
+    click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.live else 'stale'}: {lock.why}")
+    if lock.live and not force:
         raise LockedError(
             "a run that seems to be alive has this lock",
             hint="wait for it or stop it; if it is surely dead, --force removes the lock all the same",

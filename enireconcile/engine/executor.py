@@ -1,13 +1,15 @@
-"""The only place that changes the world: one generic loop over the steps of a plan. Knows nothing of kinds.
+"""The only place that changes live resources: one generic loop over a plan's steps. It knows no kinds.
 
-Every step runs as soon as the steps that it needs are done. Whoever needs a step that failed is skipped, and says
-whose fault it was. One layer repeats calls, this one, by the meaning that the table of faults gives to an error:
+A step runs as soon as the steps that it needs are done. If one of those fails, the step is skipped and its error
+names the one that failed. The executor alone repeats calls, by the meaning that the table of faults gives to an
+error:
 
-- not executed (throttled, not sent, the world needs a moment): the same call again, after a pause;
-- perhaps executed: the same call again if a repeat cannot make a second one (a ClientToken, a natural key, a
-  call that sets something); else look for what it may have made, for as long as that may stay invisible, and only
-  then call again;
-- so already: done, if an earlier attempt of ours went unanswered, else the world has moved: plan anew.
+- not executed (throttled, not sent, a resource is not ready): it makes the same call again, after a pause;
+- no answer: if a repeat cannot create a second resource (a ClientToken, a natural key, a call that sets a value),
+  it makes the same call again. Otherwise it first looks for what the call may have created, for as long as a new
+  resource may stay invisible;
+- already exists: done, if an earlier attempt of ours got no answer; otherwise the live state has changed: plan
+  again.
 """
 
 from __future__ import annotations
@@ -24,30 +26,30 @@ import jmespath
 
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
-from enireconcile.aws.retry import (
-    retrying,
-)
+from enireconcile.aws.retry import retrying
 from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError
 from enireconcile.model import Expect, Look, Outcome, Reads, Ref, Status, Step, fingerprint, refs_in
 
 log = logging.getLogger("enireconcile.execute")
 T = TypeVar("T")
 Values = dict[Ref, str]
-_AGAIN = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN, Meaning.WAIT})
+_REPEATED = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN, Meaning.WAIT})
+_REPLANNED = frozenset({Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CONFLICT})
 _ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
 _LOOK_PAUSE = 0.25
 _LONGEST_LOOK_PAUSE = 5.0
-_LONG = 600.0
+_LONG_WAIT = 600.0
+"""Seconds from which on a wait that timed out is not started again in the next round."""
 
 
 class Writes(Protocol):
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
-class Remembers(Protocol):
-    """The journal, as far as executing needs it."""
+class CallJournal(Protocol):
+    """What the executor needs of the journal (``state.journal.Journal``)."""
 
-    def recalls_open(self, address: str) -> bool: ...
+    def has_open_create(self, address: str) -> bool: ...
     def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str: ...
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None: ...
     def made(self, address: str, result: str) -> None: ...
@@ -59,15 +61,19 @@ class Remembers(Protocol):
 
 
 class Stopped(Exception):
-    """The user asked to stop: nothing new is begun."""
+    """The user asked to stop: no new call is made."""
 
 
 @dataclass
-class _Try:
-    """The memory of one step's attempts."""
+class _StepState:
+    """The attempts of one step so far.
+
+    ``unanswered`` says that an attempt, perhaps of an earlier run, got no answer; ``fresh`` that the first
+    ClientToken was refused; ``acted`` that EC2 may have changed something.
+    """
 
     attempts: int = 0
-    unsure: bool = False
+    unanswered: bool = False
     fresh: bool = False
     token: str | None = None
     acted: bool = False
@@ -76,46 +82,47 @@ class _Try:
 
 @dataclass
 class Executor:
-    """Runs plans. ``settle`` is how many seconds something new may stay invisible to describes.
+    """Runs the steps of a plan. ``settle`` is how many seconds describes may miss a new resource.
 
-    ``tell`` gets an event (a dict of plain values) when a step starts, waits and ends; ``stop`` ends the run
-    after the calls that are in flight.
+    ``tell`` gets an event (a dict of plain values) when a step starts, waits and ends. When ``stop`` is set, the
+    run ends after the calls in flight.
     """
 
     reader: Reads
     writer: Writes
-    journal: Remembers
+    journal: CallJournal
     stop: asyncio.Event
     tell: Callable[[Mapping[str, Any]], None]
     settle: float
     _values: Values = field(default_factory=dict)
     _ended: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
-    _tries: dict[str, _Try] = field(default_factory=dict)
+    _states: dict[str, _StepState] = field(default_factory=dict)
 
     async def run(self, steps: Sequence[Step]) -> list[Outcome]:
-        """All outcomes, in the order of the steps."""
+        """Run all steps; the outcomes are in the order of the steps."""
         loop = asyncio.get_running_loop()
         self._poller = Poller(self.reader)
         self._ended = {step.id: loop.create_future() for step in steps}
         return list(await asyncio.gather(*(self._run_one(step) for step in steps)))
 
     def so_far(self, steps: Sequence[Step]) -> list[Outcome]:
-        """Outcomes of a run that was cancelled: what is in flight has failed, as far as one knows."""
+        """Outcomes of a cancelled run: a call in flight counts as failed, and EC2 may have acted."""
         return [
             ended.result()
             if (ended := self._ended[step.id]).done() and not ended.cancelled()
-            else self._left(step)
+            else self._cut_off(step)
             for step in steps
         ]
 
-    def _left(self, step: Step) -> Outcome:
-        trying = self._tries.get(step.id)
-        if trying is None:
+    def _cut_off(self, step: Step) -> Outcome:
+        """The outcome of a step that the cancelled run did not end."""
+        state = self._states.get(step.id)
+        if state is None:
             return Outcome(step, Status.SKIPPED, error="stopped before it began")
-        if not trying.attempts:
+        if not state.attempts:
             return Outcome(step, Status.FAILED, error="stopped while waiting")
-        called = "called, and not waited for"
-        return Outcome(step, Status.FAILED, trying.attempts, result_id=trying.result_id, error=called, acted=True)
+        error = "called, but the run exited before it ended"
+        return Outcome(step, Status.FAILED, state.attempts, result_id=state.result_id, error=error, acted=True)
 
     async def _run_one(self, step: Step) -> Outcome:
         outcome = await self._outcome(step)
@@ -134,57 +141,49 @@ class Executor:
         if self.stop.is_set():
             return Outcome(step, Status.SKIPPED, error="stopped before it began")
         loop = asyncio.get_running_loop()
-        trying, began = _Try(), loop.time()
-        self._tries[step.id] = trying
+        state, began = _StepState(), loop.time()
+        self._states[step.id] = state
         try:
             self._say(step, "started")
-            await self._do(step, trying)
-        except Fault as fault:
-            replan = fault.meaning in {Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CONFLICT}
-            return self._failure(step, trying, began, fault.error(step.address), replan)
-        except WaitFailed as missed:
-            # What went down by itself (a launch that EC2 gave up, say) is told, not tried over and over. Nor is it
-            # waited for again what has not come in a long time (a guest that holds on to an interface, say).
-            return self._failure(step, trying, began, missed, missed.late and missed.expect.timeout < _LONG)
-        except Stopped:
-            said = "called, but stopped before it had come about" if trying.acted else "stopped while waiting"
-            return self._failure(step, trying, began, Stopped(said), False)
-        except EnireconcileError as error:
-            return self._failure(step, trying, began, error, False)
-        except Exception as error:
-            log.debug("step %s", step.id, exc_info=True)
-            bug = f"this is a bug in enireconcile: {type(error).__name__}: {error}"
-            return self._failure(step, trying, began, EnireconcileError(bug), False)
-        seconds, acted = loop.time() - began, trying.attempts > 0
-        return Outcome(step, Status.DONE, trying.attempts, seconds, trying.result_id, acted=acted)
+            await self._do(step, state)
+        except Exception as error:  # noqa: BLE001 (a step that fails must not end the others)
+            return self._failure(step, state, loop.time() - began, error)
+        seconds, acted = loop.time() - began, state.attempts > 0
+        return Outcome(step, Status.DONE, state.attempts, seconds, state.result_id, acted=acted)
 
-    def _failure(self, step: Step, trying: _Try, began: float, error: Exception, replan: bool) -> Outcome:
-        seconds = asyncio.get_running_loop().time() - began
+    def _failure(self, step: Step, state: _StepState, seconds: float, error: Exception) -> Outcome:
         return Outcome(
-            step, Status.FAILED, trying.attempts, seconds, trying.result_id, str(error), replan, trying.acted
+            step,
+            Status.FAILED,
+            state.attempts,
+            seconds,
+            state.result_id,
+            _told(error, step, acted=state.acted),
+            _may_replan(error),
+            state.acted,
         )
 
-    async def _do(self, step: Step, trying: _Try) -> None:
+    async def _do(self, step: Step, state: _StepState) -> None:
         """Wait, call, remember, wait."""
         for expect in step.when:
             await self._await(expect)
         if step.unless is not None and await self._came_by_itself(step, step.unless):
             return
-        made = await self._call(step, trying)
+        made = await self._call(step, state)
         self._values.update(made)
-        trying.result_id = made.get(Ref(step.address))
+        state.result_id = made.get(Ref(step.address))
         if step.until is not None:
             found = await self._await(step.until, step)
-            self._values.update(_picked(step.sees, found))
+            self._values.update(_picked(step.sees, found, step.until.describe, step.address))
 
     async def _came_by_itself(self, step: Step, expect: Expect) -> bool:
-        """Is the call not needed? A run that was cut short has waited, too."""
+        """Whether the condition came true without the call. Time that an interrupted run waited counts."""
         waited = self.journal.waited(step.address, fingerprint(_resolved(step.params, self._values)))
         await self.journal.flushed()
         try:
             await self._await(replace(expect, timeout=max(0.0, expect.timeout - waited)), step)
-        except WaitFailed as missed:
-            if not missed.late:
+        except WaitFailed as failure:
+            if not failure.late:
                 raise
             return False
         return True
@@ -197,97 +196,92 @@ class Executor:
     def _filled(self, expect: Expect) -> Expect:
         return replace(expect, id=self._values[expect.id]) if isinstance(expect.id, Ref) else expect
 
-    async def _call(self, step: Step, trying: _Try) -> Values:
+    async def _call(self, step: Step, state: _StepState) -> Values:
         natural = step.look is not None and step.look.natural_key
-        trying.unsure = natural and self.journal.recalls_open(step.address)
+        state.unanswered = natural and self.journal.has_open_create(step.address)
         params = _resolved(step.params, self._values)
-        young = {self._values[ref] for ref in refs_in(step.params)}
-        async for trial in retrying(lambda error: _again(error, young), self._sleep):
+        async for trial in retrying(_is_repeated, self._sleep):
             with trial:
                 try:
-                    return await self._attempt(step, params, trying)
+                    return await self._attempt(step, params, state)
                 except Fault as fault:
-                    if fault.meaning is not Meaning.TOKEN_CONFLICT or trying.fresh:
+                    if fault.meaning is not Meaning.TOKEN_CONFLICT or state.fresh:
                         raise
-                    trying.fresh, trying.token = True, None
-                    return await self._attempt(step, params, trying)
+                    state.fresh, state.token = True, None
+                    return await self._attempt(step, params, state)
         raise AssertionError("unreachable")
 
-    async def _attempt(self, step: Step, params: dict[str, Any], trying: _Try) -> Values:
+    async def _attempt(self, step: Step, params: dict[str, Any], state: _StepState) -> Values:
         look = step.look
-        if look is not None and trying.unsure and trying.attempts and not look.natural_key:
-            if found := await self._find(look, self.settle):
+        if look is not None and state.unanswered and state.attempts and not look.natural_key:
+            if found := await self._find(look, step.address):
                 return self._remember(step, found)
-            trying.unsure = False
+            state.unanswered = False
         if self.stop.is_set():
             raise Stopped
-        trying.attempts += 1
-        request = self._announce(step, params, trying)
+        state.attempts += 1
+        request = self._announce(step, params, state)
         await self.journal.flushed()
         try:
             response = await self.writer.write(step.call, request)
         except Fault as fault:
             self.journal.answered(step.address, step.call, fault.code)
-            return await self._answer(step, fault, trying)
-        trying.acted = True
+            return await self._handle(fault, step, state)
+        state.acted = True
         if not _creates(step):
             self.journal.answered(step.address, step.call, None)
-        return self._remember(step, _picked(step.yields, response))
+        return self._remember(step, _picked(step.yields, response, step.call, step.address))
 
-    def _announce(self, step: Step, params: dict[str, Any], trying: _Try) -> dict[str, Any]:
-        """Write a call into the journal before it leaves, a create with the token that it carries."""
+    def _announce(self, step: Step, params: dict[str, Any], state: _StepState) -> dict[str, Any]:
+        """Write the call into the journal before it is sent; the answer is the request, with its ClientToken."""
         if not _creates(step):
             self.journal.calling(step.address, step.call)
             return params
         digest = fingerprint(params)
-        if step.token and trying.token is None:
-            trying.token = self.journal.token(
-                step.address, step.call, digest, fresh=trying.fresh, settle=self.settle
+        if step.token and state.token is None:
+            state.token = self.journal.token(
+                step.address, step.call, digest, fresh=state.fresh, settle=self.settle
             )
-        self.journal.intend(step.address, step.call, digest, trying.token)
-        return {**params, "ClientToken": trying.token} if trying.token else params
+        self.journal.intend(step.address, step.call, digest, state.token)
+        return {**params, "ClientToken": state.token} if state.token else params
 
-    async def _answer(self, step: Step, fault: Fault, trying: _Try) -> Values:
-        """What an error of this attempt amounts to; raises it when it is one."""
+    async def _handle(self, fault: Fault, step: Step, state: _StepState) -> Values:
+        """What the call made if the fault means success; otherwise raises the fault, with its final meaning."""
         if fault.meaning is Meaning.DONE:
             return {}
-        if fault.meaning is Meaning.ALREADY_EXISTS and trying.unsure:
+        if fault.meaning is Meaning.ALREADY_EXISTS and state.unanswered:
             if step.look is None:
                 return {}
-            if found := await self._find(step.look, self.settle):
+            if found := await self._find(step.look, step.address):
                 return self._remember(step, found)
-        if fault.meaning is Meaning.DENIED_OR_GONE:
-            if await self._is_gone(step):
+        if fault.meaning is Meaning.DENIED_OR_GONE and await self._is_gone(step):
+            return {}
+        new_ids = {self._values[ref] for ref in refs_in(step.params)}
+        meaning = final_meaning(fault, step, unanswered=state.unanswered, new_ids=new_ids)
+        if fault.meaning is Meaning.OUTCOME_UNKNOWN:
+            state.acted = True
+            if step.once and await self._has_acted(step):
                 return {}
-            # An earlier attempt of ours may be what took it away.
-            fault.meaning = Meaning.REPLAN if trying.unsure else Meaning.REFUSED
-        if fault.meaning is Meaning.OUTCOME_UNKNOWN and step.once:
-            trying.acted = True
-            if await self._has_acted(step):
-                return {}
-            if step.until is None:
-                fault.meaning = Meaning.REPLAN
-        elif fault.meaning is Meaning.OUTCOME_UNKNOWN:
-            trying.unsure = trying.acted = True
-        elif _creates(step) and not trying.unsure and fault.meaning is not Meaning.TOKEN_CONFLICT:
+            state.unanswered = state.unanswered or not step.once
+        elif _creates(step) and not state.unanswered and meaning is not Meaning.TOKEN_CONFLICT:
             self.journal.failed(step.address)
-        raise fault
+        raise fault.meaning_as(meaning)
 
     async def _has_acted(self, step: Step) -> bool:
-        """Has a call that went unanswered done what it should? If it has, that shows within the settle time."""
+        """Whether an unanswered call took effect; if it did, that is visible within the settle time."""
         if step.until is None:
             await self._sleep(self.settle)
             return False
         try:
             await self._await(replace(step.until, timeout=self.settle), step)
-        except WaitFailed as missed:
-            if not missed.late:
+        except WaitFailed as failure:
+            if not failure.late:
                 raise
             return False
         return True
 
     async def _is_gone(self, step: Step) -> bool:
-        """Is what the call was to take away no longer there, as far as the step says how one sees that?"""
+        """Whether the resource that the call was to remove is gone, as far as ``until`` can tell."""
         if step.until is None or not step.until.gone:
             return False
         try:
@@ -301,17 +295,20 @@ class Executor:
             self.journal.made(step.address, made[Ref(step.address)])
         return made
 
-    async def _find(self, look: Look, patience: float) -> Values | None:
-        """What an unanswered create has made, if it shows up within ``patience`` seconds."""
+    async def _find(self, look: Look, address: str) -> Values | None:
+        """What an unanswered create has made, if that is visible within the settle time. Raises AmbiguityError."""
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + patience, _LOOK_PAUSE
+        deadline, pause = loop.time() + self.settle, _LOOK_PAUSE
         while True:
             response = await self.reader.read(look.describe, {"Filters": list(look.filters)})
             found = objects_in(look.describe, response)
             if len(found) > 1:
-                raise AmbiguityError(f"{len(found)} live resources answer to {look.filters}")
+                raise AmbiguityError(
+                    f"{len(found)} live resources match {list(look.filters)}",
+                    hint=f"delete all but one of them, or their ownership tags, and run again ({look.describe})",
+                )
             if found:
-                return _picked(look.yields, found[0])
+                return _picked(look.yields, found[0], look.describe, address)
             if loop.time() >= deadline:
                 return None
             await self._sleep(min(pause, max(deadline - loop.time(), 0.01)))
@@ -354,28 +351,62 @@ def _creates(step: Step) -> bool:
     return step.token or step.look is not None
 
 
-def _again(error: BaseException, young: AbstractSet[str]) -> bool:
-    """Is the same call worth repeating? What was not made just now and is not found has gone."""
-    if not isinstance(error, Fault) or error.meaning not in _AGAIN:
-        return False
-    if error.meaning is Meaning.WAIT and error.code.endswith(".NotFound"):
-        named = set(_ID.findall(error.message))
-        if not (named & young if named else young):
-            error.meaning = Meaning.REPLAN
-            return False
-    return True
+def _is_repeated(error: BaseException) -> bool:
+    return isinstance(error, Fault) and error.meaning in _REPEATED
 
 
-def _picked(paths: Mapping[Ref, str], found: Mapping[str, Any]) -> Values:
+def final_meaning(fault: Fault, step: Step, *, unanswered: bool, new_ids: AbstractSet[str]) -> Meaning:
+    """The meaning of a fault for this step, where the table of faults cannot tell.
+
+    ``unanswered`` says that an earlier attempt got no answer, ``new_ids`` are the ids in the step's parameters
+    that this run made.
+    """
+    if fault.meaning is Meaning.DENIED_OR_GONE:
+        # The resource is still there, or an earlier attempt of ours may have removed it.
+        return Meaning.REPLAN if unanswered else Meaning.REFUSED
+    if fault.meaning is Meaning.OUTCOME_UNKNOWN and step.once and step.until is None:
+        # The call must not be repeated, and nothing that can be described tells whether it acted.
+        return Meaning.REPLAN
+    if fault.meaning is Meaning.WAIT and fault.code.endswith(".NotFound"):
+        # Only a resource that this run made can be too new to be found; any other is gone.
+        named = set(_ID.findall(fault.message))
+        too_new = named & new_ids if named else new_ids
+        return Meaning.WAIT if too_new else Meaning.REPLAN
+    return fault.meaning
+
+
+def _may_replan(error: Exception) -> bool:
+    """Whether a new plan may succeed where this error ended a step."""
+    if isinstance(error, Fault):
+        return error.meaning in _REPLANNED
+    # If EC2 gave up (e.g. a failed launch), a repeat would fail again; and a condition that was not met in a long
+    # time (e.g. the guest does not release an interface) is not waited for again.
+    return isinstance(error, WaitFailed) and error.late and error.expect.timeout < _LONG_WAIT
+
+
+def _told(error: Exception, step: Step, *, acted: bool) -> str:
+    """The error of a step as the user reads it."""
+    if isinstance(error, Fault):
+        return str(error.error(step.address))
+    if isinstance(error, Stopped):
+        return "called, but stopped before it took effect" if acted else "stopped while waiting"
+    if isinstance(error, (WaitFailed, EnireconcileError)):
+        return str(error)
+    log.debug("step %s", step.id, exc_info=error)
+    return f"this is a bug in enireconcile: {type(error).__name__}: {error}"
+
+
+def _picked(paths: Mapping[Ref, str], found: Mapping[str, Any], call: str, address: str) -> Values:
+    """The values that JMESPath ``paths`` select from an answer of ``call``. Raises AwsError if one is missing."""
     values = {ref: jmespath.search(path, found) for ref, path in paths.items()}
     missing = [str(ref) for ref, value in values.items() if value is None]
     if missing:
-        raise AwsError("answer", "Incomplete", f"EC2's answer lacks {', '.join(missing)}")
+        raise AwsError(call, "IncompleteAnswer", f"EC2's answer lacks {', '.join(missing)}", address=address)
     return values
 
 
 def _resolved(value: Any, values: Values) -> Any:
-    """Parameters with every Ref replaced by what its step has yielded."""
+    """Parameters with every Ref replaced by the value that its step has yielded."""
     if isinstance(value, Ref):
         return values[value]
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Plan, execute, read back; and again if the world moved. What ``apply`` does, without its printing.
+"""What ``apply`` does, without its output: plan, execute, read back; and again if the live state changed.
 
-Success is an empty plan from a fresh read, never the absence of errors. At most three rounds: who still differs
-then is fighting somebody.
+Success is an empty plan from a fresh read, never the mere absence of errors. There are at most three rounds: if
+there are differences after that, another tool is probably changing the same resources.
 """
 
 from __future__ import annotations
@@ -10,34 +10,26 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
-from enireconcile.engine.executor import Executor, Remembers
+from enireconcile.engine.executor import Executor
 from enireconcile.engine.planner import read_and_plan
 from enireconcile.errors import AmbiguityError, EnireconcileError, UnsupportedError
 from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
+from enireconcile.state.journal import Journal
 
 MAX_ROUNDS = 3
 _ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
-_MOVED = "the world has moved while the plan was carried out, and more than it is needed: make a new one"
-
-
-class Journal(Remembers, Protocol):
-    """The journal, as far as reconciling needs it."""
-
-    def recalls(self, address: str) -> bool: ...
-    def doubt(self, address: str, digest: str | None, settle: float) -> float: ...
-    def unseen(self, settle: float) -> dict[str, float]: ...
-    def saw(self, present: Mapping[str, str]) -> None: ...
+_CHANGED = "the live state changed while the plan was applied, so its steps are not enough: make a new plan"
 
 
 class Stop(asyncio.Event):
-    """Set when nothing new shall begin; ``reason`` says why, in the words of the first who said so."""
+    """Set when no new call may be made; ``reason`` is the first reason that was given."""
 
     reason: str | None = None
 
@@ -50,11 +42,11 @@ class Stop(asyncio.Event):
 class Apply:
     """One apply of one spec, under the stack's lock.
 
-    ``approve`` is asked once, with the first plan; it raises GuardError to refuse, and else says up to which
-    impact later rounds may go. ``objections`` gives reasons against a plan of a later round, which nobody sees
-    before it runs; with ``once`` there is no later round. ``check`` is called before each change, and raises if
-    the right to make it is lost. ``now`` is the wall clock, for the report only. A task that is cancelled in here
-    waits for nothing and reports.
+    ``approve`` gets the first plan; it raises GuardError to refuse it, else returns the worst impact that later
+    rounds may have. ``objections`` returns reasons against the plan of a later round, which is not shown before it
+    runs; with ``once`` there is no later round. ``check`` runs before each change and raises LostLockError once
+    the lock is lost. ``now`` is the wall clock, for the report only; ``settle`` is how many seconds describes may
+    miss a new resource. Cancelling the task ends the run at once, with a report.
     """
 
     channel: Channel
@@ -75,13 +67,13 @@ class Apply:
     _outcomes: list[Outcome] = field(default_factory=list)
 
     async def run(self) -> Report:
-        """Raises EnireconcileError as long as nothing was changed; after that everything is in the report."""
+        """Run to the report. Raises EnireconcileError only as long as nothing has been changed."""
         self._reader = Reader(self.channel)
         self._began, self._started = asyncio.get_running_loop().time(), self.now()
         try:
             return await self._rounds()
         except asyncio.CancelledError:
-            return self._report("partial", "stopped at once; what was in flight was not waited for")
+            return self._report("partial", "exited immediately, without waiting for the calls in flight")
 
     async def _rounds(self) -> Report:
         plan = await self._unless_stopped(self._trusted_plan())
@@ -89,7 +81,7 @@ class Apply:
             return self._report("partial")
         self._plan = plan
         approved = self.approve(plan)
-        # Whoever wanted to stop while we were asking is heard before anything begins.
+        # A signal that came during approval is handled before the first step begins.
         await asyncio.sleep(0)
         if plan.empty:
             return self._report("unchanged")
@@ -99,25 +91,25 @@ class Apply:
             if objection := self._objection(plan, approved, first=turn == 1):
                 return self._report(self._broken(), objection)
             failed = [outcome for outcome in await self._execute(plan, turn) if outcome.status is not Status.DONE]
-            moved = bool(failed) and all(outcome.replan for outcome in failed)
-            again = (not failed or (moved and not self.once)) and not self.stop.is_set()
+            changed = bool(failed) and all(outcome.replan for outcome in failed)
+            again = (not failed or (changed and not self.once)) and not self.stop.is_set()
             try:
                 plan = self._plan = await self._look_back(turn, failed, again)
             except EnireconcileError as error:
                 return self._report(self._broken(), str(error))
-            # Whoever stopped when all was done already has not stopped half way.
+            # A stop that comes after the last step does not make the run partial.
             ended = plan.empty and not (failed or plan.waits)
             if not again and not ended:
-                return self._report(self._broken(), _MOVED if moved and self.once else None)
+                return self._report(self._broken(), _CHANGED if changed and self.once else None)
             if plan.empty:
                 return self._report("converged")
         if self.stop.is_set():
             return self._report(self._broken())
-        rounds = f"still not as the spec says after {MAX_ROUNDS} rounds"
-        return self._report(self._broken(), _MOVED if self.once else rounds)
+        rounds = f"the live state still differs from the spec after {MAX_ROUNDS} rounds"
+        return self._report(self._broken(), _CHANGED if self.once else rounds)
 
     async def _unless_stopped(self, planning: Coroutine[Any, Any, Plan]) -> Plan | None:
-        """The plan, or None when somebody wants to stop before there is one: reads need not be finished."""
+        """The plan, or None if the user stops before there is one; reads need not be finished."""
         task, stopping = asyncio.ensure_future(planning), asyncio.ensure_future(self.stop.wait())
         try:
             await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,17 +121,19 @@ class Apply:
     def _objection(self, plan: Plan, approved: Impact, *, first: bool) -> str | None:
         """Why the plan of this round may not run."""
         if plan.impact.severity > approved.severity:
-            return f"the rest is {plan.impact}, which was not approved"
+            return f"the remaining steps are {plan.impact}, which was not approved"
         reasons = () if first else self.objections(plan)
-        return "\n  ".join(["the world has moved, and the rest was refused:", *reasons]) if reasons else None
+        return (
+            "\n  ".join(["the live state changed, and the new plan was refused:", *reasons]) if reasons else None
+        )
 
     async def _look_back(self, turn: int, failed: Sequence[Outcome], again: bool) -> Plan:
-        """The plan after a round, from reads that can be believed."""
+        """The plan after a round, from reads that are not stale."""
         if not again:
             return await self._fresh_plan()
         if not failed:
             return await self._read_back()
-        # The world had moved, or one of EC2's back ends had not heard yet: give it a moment.
+        # The live state changed, or part of EC2 does not know the change yet: give it a moment.
         await self._nap(_ROUND_PAUSE * turn)
         return await self._trusted_plan()
 
@@ -149,40 +143,40 @@ class Apply:
             self._reader, self.spec, region, self.account_id, prune=self.prune, targets=self.targets
         )
         present = {change.address: change.id for change in made.changes if change.id}
-        self.journal.saw(present | {left.address: left.id for left in made.leftovers})
+        self.journal.observed(present | {left.address: left.id for left in made.leftovers})
         return made
 
     async def _trusted_plan(self) -> Plan:
-        """A plan whose creates are no mistakes: what an earlier call may have made has had time to show up."""
-        believed: set[str] = set()
+        """A plan that creates nothing twice: what an earlier call may have made has had time to become visible."""
+        missing_before: set[str] = set()
         pause = _FIRST_PAUSE
         while True:
-            late = self.stop.is_set() or not self.journal.unseen(self.settle)
+            late = self.stop.is_set() or not self.journal.unseen_addresses(self.settle)
             made = await self._plan_unless_contradictory(late)
             if made is None:
                 await self._nap(pause)
                 continue
             creates = [step for step in made.steps if step.token or step.look]
-            doubts = {step.address: self._doubt(step) for step in creates}
+            unseen = {step.address: self._unseen_for(step) for step in creates}
             if self.prune:
-                # What is not seen is not removed: it must have had the time to show up.
-                doubts |= self.journal.unseen(self.settle)
-            wait = max(doubts.values(), default=0.0)
-            # One read that lacks what was there before may be stale: it takes a second one to believe it.
-            recalled = {address for address in doubts if self.journal.recalls(address)}
-            if self.stop.is_set() or (wait <= 0 and recalled <= believed):
+                # Only a resource that is visible can be pruned.
+                unseen |= self.journal.unseen_addresses(self.settle)
+            wait = max(unseen.values(), default=0.0)
+            # A read that misses a resource that existed before may be stale: only a second one is believed.
+            missing = {address for address in unseen if self.journal.was_created(address)}
+            if self.stop.is_set() or (wait <= 0 and missing <= missing_before):
                 if made.empty and await self._waited(made):
                     continue
                 return made
-            believed |= recalled
+            missing_before |= missing
             if wait > 0:
-                doubtful = sorted(address for address, seconds in doubts.items() if seconds > 0)
-                self.tell({"type": "settle", "addresses": doubtful, "seconds": round(wait, 3)})
+                addresses = sorted(address for address, seconds in unseen.items() if seconds > 0)
+                self.tell({"type": "settle", "addresses": addresses, "seconds": round(wait, 3)})
                 await self._nap(min(pause, wait))
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     async def _plan_unless_contradictory(self, late: bool) -> Plan | None:
-        """None for a dead end that reads of different age may only feign; once it is ``late`` it is believed."""
+        """The plan; None for an error that stale reads can cause, unless it is ``late``: then it is raised."""
         try:
             return await self._fresh_plan()
         except (UnsupportedError, AmbiguityError):
@@ -190,15 +184,15 @@ class Apply:
                 raise
             return None
 
-    def _doubt(self, step: Step) -> float:
-        """For how many seconds yet what this step would make may exist unseen."""
+    def _unseen_for(self, step: Step) -> float:
+        """For how many more seconds the resource that this step would create may exist without being visible."""
         if step.look is not None and step.look.natural_key:
             return 0.0
         known = None if any(True for _ in refs_in(step.params)) else fingerprint(step.params)
-        return self.journal.doubt(step.address, known, self.settle)
+        return self.journal.unseen_for(step.address, known, self.settle)
 
     async def _read_back(self) -> Plan:
-        """The plan after a round: empty, or what is left once stale reads have had time to pass."""
+        """The plan after a round: empty, or what still differs after the settle time."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + self.settle, _FIRST_PAUSE
         while True:
@@ -212,7 +206,7 @@ class Apply:
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     async def _waited(self, made: Plan) -> bool:
-        """Wait for what comes by itself; whether there was anything that was worth the wait."""
+        """Wait for what needs no call; whether the live state may have changed, so that a new read is needed."""
         if not made.waits or self.stop.is_set():
             return False
         poller = Poller(self._reader)
@@ -226,9 +220,9 @@ class Apply:
         if not waiting.done():
             waiting.cancel()
             return False
-        # Who went the wrong way has become a difference: the next read tells.
+        # A condition that can no longer be met is a difference, which the next plan shows.
         ends = waiting.result()
-        for error in (end for end in ends if isinstance(end, EnireconcileError)):
+        for error in (end for end in ends if isinstance(end, Exception) and not isinstance(end, WaitFailed)):
             raise error
         return not any(isinstance(end, WaitFailed) and end.late for end in ends)
 
@@ -257,7 +251,7 @@ class Apply:
         return outcomes
 
     def _broken(self) -> str:
-        """Failed means that nothing was changed; who was stopped is told that there is more to do."""
+        """The outcome of a run that did not converge: failed if nothing was changed and it was not stopped."""
         acted = any(outcome.acted for outcome in self._outcomes)
         return "partial" if acted or self.stop.is_set() else "failed"
 
@@ -282,7 +276,7 @@ class Apply:
 
 
 def _renumbered(steps: Sequence[Step], turn: int) -> tuple[Step, ...]:
-    """Ids that differ from those of earlier rounds: r2.s1, r2.s2 …"""
+    """The steps with ids that differ from those of earlier rounds: r2.s1, r2.s2 …"""
     return tuple(
         replace(step, id=f"r{turn}.{step.id}", needs=frozenset(f"r{turn}.{need}" for need in step.needs))
         for step in steps

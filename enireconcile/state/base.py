@@ -1,4 +1,4 @@
-"""What both stores share: who holds a lock, and what comes with holding it."""
+"""What both stores share: the holder of a lock, and what a run gets with the lock that it holds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from typing import Any
 from enireconcile.state.journal import Journal
 
 _LONGEST = 300
-"""Characters of a word that somebody else wrote."""
+"""Characters to keep of a text from a lock, which another program may have written."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a lock, or held it. ``since`` is an ISO time.
+    """The process that holds or held a lock. ``since`` is an ISO time.
 
-    ``where`` names the machine's boot and process numbering, ``started`` when the process began (in ticks since
-    that boot), so that whoever looks knows whether a pid means the same process to him. Both are empty where the
-    system does not tell.
+    ``where`` identifies the boot and the pid namespace of the machine, ``started`` is the process's start time in
+    ticks since that boot: together they tell whether a pid still means this process. Both are empty where the
+    operating system does not provide them.
     """
 
     who: str
@@ -42,12 +42,13 @@ class Holder:
         return f"{self.who} on {self.host} (pid {self.pid}, since {self.since}: {self.command})"
 
     @property
-    def words(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
+        """The holder as a JSON object."""
         return asdict(self)
 
     @property
     def is_dead(self) -> bool:
-        """Is it known to have ended? Only a process of this machine, since this boot, is known so well."""
+        """Whether the process is known to have ended: only if it ran on this machine, since its last boot."""
         if not self.where or self.where != _where() or self.pid <= 0:
             return False
         try:
@@ -60,8 +61,8 @@ class Holder:
         return began is not None and began != self.started
 
 
-def me(now: Callable[[], float]) -> Holder:
-    """This process. ``now`` gives seconds since the epoch."""
+def this_process(now: Callable[[], float]) -> Holder:
+    """This process as a holder. ``now`` returns seconds since the epoch."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -70,7 +71,7 @@ def me(now: Callable[[], float]) -> Holder:
         who=user,
         host=socket.gethostname(),
         pid=os.getpid(),
-        # A URL may be a secret, and a lock is read by others.
+        # A URL may contain a secret, and others can read the lock.
         command=" ".join([Path(sys.argv[0]).name, *("***" if "://" in word else word for word in sys.argv[1:3])]),
         since=datetime.fromtimestamp(now(), UTC).isoformat(timespec="seconds"),
         where=_where(),
@@ -78,25 +79,25 @@ def me(now: Callable[[], float]) -> Holder:
     )
 
 
-def holder_from(words: Any) -> Holder | None:
-    """The holder that a lock names, if it can be read."""
-    if not isinstance(words, Mapping):
+def holder_from(fields: Any) -> Holder | None:
+    """The holder that a lock names, None if the lock is unreadable."""
+    if not isinstance(fields, Mapping):
         return None
     with suppress(KeyError, TypeError, ValueError):
         return Holder(
-            who=_word(words["who"]),
-            host=_word(words["host"]),
-            pid=int(words["pid"]),
-            command=_word(words["command"]),
-            since=_word(words["since"]),
-            where=_word(words.get("where", "")),
-            started=_word(words.get("started", "")),
+            who=_text(fields["who"]),
+            host=_text(fields["host"]),
+            pid=int(fields["pid"]),
+            command=_text(fields["command"]),
+            since=_text(fields["since"]),
+            where=_text(fields.get("where", "")),
+            started=_text(fields.get("started", "")),
         )
     return None
 
 
-def _word(value: Any) -> str:
-    """What somebody else wrote, without what could steer a terminal."""
+def _text(value: Any) -> str:
+    """A text that another program may have written, without terminal control characters."""
     return "".join(char for char in str(value)[:_LONGEST] if char.isprintable())
 
 
@@ -108,9 +109,9 @@ def _where() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in ticks since boot; None if there is no such process, or nobody tells."""
+    """When a process began, in ticks since boot; None if there is no such process, or no /proc."""
     with suppress(OSError, IndexError):
-        # The name before it may hold anything, blanks and brackets too.
+        # The process name before it may contain spaces and parentheses.
         return (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
         )
@@ -118,15 +119,15 @@ def _started(pid: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class Lock:
-    """A lock as an onlooker sees it. ``holder`` is None if it does not say whose it is.
+class LockInfo:
+    """A lock as another run sees it. ``holder`` is None if the lock does not name one.
 
-    ``held`` says that a living run has it, as far as one can know; ``why`` tells how one knows. ``version`` is
-    what the store needs to remove this very lock and no later one.
+    ``live`` says whether a running process seems to hold it, ``why`` the evidence for that. The store needs
+    ``version`` to remove this lock and no later one.
     """
 
     holder: Holder | None
-    held: bool
+    live: bool
     why: str
     version: str = ""
 
@@ -134,34 +135,34 @@ class Lock:
         return str(self.holder) if self.holder else "another run"
 
 
-class Held:
-    """A lock that is ours, the journal that it guards, and the place for the last report."""
+class HeldLock:
+    """The lock that this run holds, with the journal that it protects; it also stores the last report."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
 
     def check(self) -> None:
-        """To be called right before anything is changed. Raises LostLockError if the lock is not ours any more."""
+        """Call this right before each change. Raises LostLockError if this run no longer holds the lock."""
 
     @contextmanager
     def watched(self, lost: Callable[[str], object]) -> Iterator[None]:
-        """``lost`` is called, perhaps by another thread, with why, should the lock go while inside."""
+        """If the lock is lost inside the block, ``lost`` is called with the reason, perhaps by another thread."""
         yield
 
     def keep(self, report: str) -> None:
-        """Keep the text of the last report."""
+        """Store the text of the last report. Raises EnireconcileError."""
 
 
-def nap(seconds: float) -> bool:
-    """Sleep; the way of waiting of who cannot be interrupted. The answer is whether to go on."""
+def uninterrupted(seconds: float) -> bool:
+    """Sleep, and return that waiting may go on: the ``idle`` of callers that handle no signals."""
     time.sleep(seconds)
     return True
 
 
 class Store(ABC):
-    """Where locks, journals and last reports are kept, one of each for a *scope*.
+    """Storage of locks, journals and last reports: one of each per *scope*.
 
-    A scope is a plain name, e.g. ``123456789012-us-east-1-two-enis``.
+    A scope is a stack in an account and Region, e.g. ``123456789012-us-east-1-two-enis``.
     """
 
     @abstractmethod
@@ -171,19 +172,20 @@ class Store(ABC):
         *,
         timeout: float,
         now: Callable[[], float],
-        idle: Callable[[float], bool] = nap,
-        waiting: Callable[[Lock], object] = lambda _: None,
-    ) -> AbstractContextManager[Held]:
-        """Hold the lock of a scope. Raises LockedError after ``timeout`` seconds, EnireconcileError.
+        idle: Callable[[float], bool] = uninterrupted,
+        waiting: Callable[[LockInfo], object] = lambda _: None,
+    ) -> AbstractContextManager[HeldLock]:
+        """Hold the lock of a scope inside the block.
 
-        ``now`` gives seconds since the epoch. ``idle`` waits and says whether to go on waiting; if not,
-        StoppedError is raised. ``waiting`` is told once who is waited for.
+        Raises LockedError if another run still has it after ``timeout`` seconds, EnireconcileError.
+        ``now`` returns seconds since the epoch. ``idle`` sleeps for some seconds and returns whether to go on
+        waiting; if not, StoppedError is raised. ``waiting`` is called once with the lock that this run waits for.
         """
 
     @abstractmethod
-    def look(self, scope: str) -> Lock | None:
-        """The lock of a scope, or None if there is none."""
+    def look(self, scope: str) -> LockInfo | None:
+        """The lock of a scope, None if it is not locked."""
 
     @abstractmethod
-    def remove(self, scope: str, lock: Lock) -> None:
-        """Remove a lock that was looked at. Raises LockedError if it has changed hands, EnireconcileError."""
+    def remove(self, scope: str, lock: LockInfo) -> None:
+        """Remove a lock that ``look`` returned. Raises LockedError if it has changed since, EnireconcileError."""

@@ -1,4 +1,4 @@
-"""Locks and journals in a directory: the system lets go of a lock when its holder dies, so none is ever stale."""
+"""Locks and journals in a directory. The operating system releases a lock when its process ends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import IO
 from filelock import FileLock, Timeout
 
 from enireconcile.errors import EnireconcileError, LockedError, StoppedError
-from enireconcile.state.base import Held, Lock, Store, holder_from, me, nap
+from enireconcile.state.base import HeldLock, LockInfo, Store, holder_from, this_process, uninterrupted
 from enireconcile.state.journal import Journal, Log
 
 _POLL = 0.1
 
 
 class Directory(Store):
-    """A directory for each scope under ``root``, which nobody else may write to."""
+    """One directory per scope below ``root``, which no other user may write to."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -33,9 +33,9 @@ class Directory(Store):
         *,
         timeout: float,
         now: Callable[[], float],
-        idle: Callable[[float], bool] = nap,
-        waiting: Callable[[Lock], object] = lambda _: None,
-    ) -> Iterator[Held]:
+        idle: Callable[[float], bool] = uninterrupted,
+        waiting: Callable[[LockInfo], object] = lambda _: None,
+    ) -> Iterator[HeldLock]:
         folder = self._root / scope
         holder = folder / "holder.json"
         with _explained(folder):
@@ -44,14 +44,14 @@ class Directory(Store):
             self._acquire(lock, scope, timeout, idle, waiting)
         try:
             with _explained(folder):
-                _write(holder, json.dumps(me(now).words))
+                _write(holder, json.dumps(this_process(now).fields))
                 journal = Journal(FileLog(folder / "journal.jsonl"), scope, now)
-            yield _HeldDirectory(journal, folder)
+            yield _HeldFileLock(journal, folder)
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
 
-    def look(self, scope: str) -> Lock | None:
+    def look(self, scope: str) -> LockInfo | None:
         folder = self._root / scope
         with _explained(folder):
             left = folder / "holder.json"
@@ -63,14 +63,14 @@ class Directory(Store):
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                return Lock(holder, True, "the process has the file locked")
+                return LockInfo(holder, True, "a running process has locked the file")
             try:
                 found = left.exists()
             finally:
                 lock.release()
-            return Lock(holder, False, "its process has ended without cleaning up") if found else None
+            return LockInfo(holder, False, "its process ended without removing it") if found else None
 
-    def remove(self, scope: str, lock: Lock) -> None:
+    def remove(self, scope: str, lock: LockInfo) -> None:
         folder = self._root / scope
         with _explained(folder):
             file = FileLock(folder / "lock")
@@ -79,7 +79,7 @@ class Directory(Store):
             except Timeout:
                 raise LockedError(
                     f"{scope} is locked by {lock}",
-                    hint="the system lets go of it when that process ends: stop it, if it hangs",
+                    hint="the lock ends with that process: wait for it, or stop it if it hangs",
                 ) from None
             try:
                 (folder / "holder.json").unlink(missing_ok=True)
@@ -98,18 +98,18 @@ class Directory(Store):
         scope: str,
         timeout: float,
         idle: Callable[[float], bool],
-        waiting: Callable[[Lock], object],
+        waiting: Callable[[LockInfo], object],
     ) -> None:
         deadline, told = time.monotonic() + timeout, False
         while True:
             with contextlib.suppress(Timeout):
                 lock.acquire(blocking=False)
                 return
-            holder = Lock(holder_from(_json(self._root / scope / "holder.json")), True, "")
+            holder = LockInfo(holder_from(_json(self._root / scope / "holder.json")), True, "")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise LockedError(
-                    f"{scope} is locked by {holder}", hint="wait for that run, or raise --lock-timeout"
+                    f"{scope} is locked by {holder}", hint="wait for that run to end, or raise --lock-timeout"
                 )
             if not told:
                 waiting(holder)
@@ -118,7 +118,7 @@ class Directory(Store):
                 raise StoppedError("stopped while waiting for the lock; nothing was changed")
 
 
-class _HeldDirectory(Held):
+class _HeldFileLock(HeldLock):
     def __init__(self, journal: Journal, folder: Path) -> None:
         super().__init__(journal)
         self._folder = folder
@@ -129,7 +129,7 @@ class _HeldDirectory(Held):
 
 
 class FileLog(Log):
-    """A file to which every line is written through at once."""
+    """A file; every line is flushed to disk at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -143,15 +143,15 @@ class FileLog(Log):
     def append(self, line: str) -> None:
         try:
             with _private(self._path, "a") as file:
-                # What a crash tore apart is no beginning of ours.
-                torn = file.tell() and not self._ends_with_newline()
-                file.write(f"\n{line}\n" if torn else f"{line}\n")
+                # Do not continue a line that a crash cut off.
+                cut_off = file.tell() and not self._ends_with_newline()
+                file.write(f"\n{line}\n" if cut_off else f"{line}\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise EnireconcileError(
                 f"cannot write the journal {self._path}: {error.strerror or error}",
-                hint="make room, or give another place with --state",
+                hint="free some disk space, or set another directory with --state",
             ) from None
 
     def replace(self, text: str) -> None:
@@ -173,13 +173,13 @@ def default_root() -> Path:
 
 
 def _private(path: Path, mode: str) -> IO[str]:
-    """Open a file that is ours alone from its first moment."""
+    """Open a file that is created with mode 0600."""
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "a" else os.O_TRUNC)
     return os.fdopen(os.open(path, flags, 0o600), mode, encoding="utf-8")
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file whole, or leave it as it was."""
+    """Replace a file atomically."""
     replacement = path.with_name(path.name + ".new")
     with _private(replacement, "w") as file:
         file.write(text)
@@ -196,21 +196,21 @@ def _json(path: Path) -> object:
 
 
 def _refuse_others(path: Path, *, shared: bool = False) -> None:
-    """Whoever can write here can make us forget what we made, or lead us to other files.
+    """Raise EnireconcileError if other users can write here: they could change the journal or place symlinks.
 
-    A ``shared`` directory like /tmp will do if it lets nobody touch what others put there.
+    A ``shared`` directory such as /tmp is accepted if its sticky bit protects the files of each user.
     """
     found = path.stat() if shared else path.lstat()
     mode = stat.S_IMODE(found.st_mode)
     if found.st_uid not in (0, os.geteuid()):
         raise EnireconcileError(
-            f"the state directory {path} belongs to somebody else (user id {found.st_uid})",
-            hint="give one of your own with --state",
+            f"the state directory {path} belongs to another user (user id {found.st_uid})",
+            hint="set a directory of your own with --state",
         )
     if mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode) and not (shared and mode & stat.S_ISVTX):
         raise EnireconcileError(
-            f"anybody can write to the state directory {path} (mode {mode:04o})",
-            hint=f"chmod go-w {path}, or give another one with --state",
+            f"other users can write to the state directory {path} (mode {mode:04o})",
+            hint=f"run chmod go-w {path}, or set another directory with --state",
         )
 
 
@@ -221,5 +221,5 @@ def _explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise EnireconcileError(
             f"cannot use the state directory {folder}: {error.strerror or error}",
-            hint="give one that you can write with --state",
+            hint="set a directory that you can write to with --state",
         ) from None

@@ -1,8 +1,8 @@
-"""What was asked of EC2, and what came of it: one JSON line each, safe before the call leaves.
+"""The journal: each call to EC2 and its result, one JSON line each, written to storage before the call is sent.
 
-The journal is no state file: it can be lost at any time, and then EC2 is asked again and the settle time waited.
-With it, a run that follows a crash at once repeats the same ClientToken, and knows what may exist unseen. No
-parameter is written, only a hash of all of them.
+The journal is no state file. If it is lost, EC2 is asked again, after the settle time. With it, a run that follows
+a crash repeats the same ClientToken, and knows which resources may exist without being visible yet. It holds no
+parameters, only a hash of them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ _OLDEST_READ = 10.0
 
 
 @dataclass
-class Memory:
-    """What the journal knows of the last create of one address.
+class JournalEntry:
+    """The last create of one address.
 
-    ``result`` is the id that it made, None while the outcome is unknown. ``seen`` says that a later read of EC2
-    showed it, so its absence from then on means that it is gone. ``previous`` is the id that was made before.
+    ``at`` is when it began, in seconds since the epoch. ``result`` is the id that it made, None while the outcome
+    is unknown; ``previous`` the id that the create before it made. ``observed`` says that a later read showed the
+    resource: if a read misses it after that, it is gone.
     """
 
     call: str
@@ -34,13 +35,14 @@ class Memory:
     at: float
     previous: str | None = None
     result: str | None = None
-    seen: bool = False
+    observed: bool = False
 
 
 class Log(ABC):
-    """Where the lines of a journal are. Every method raises EnireconcileError.
+    """The storage of a journal's lines. Every method raises EnireconcileError.
 
-    Beyond ``longest`` lines it is trimmed to what is remembered and the ``trail`` of the last other lines.
+    A journal of more than ``longest`` lines is trimmed to its entries and the last ``trail`` lines about other
+    calls.
     """
 
     longest = 2000
@@ -48,30 +50,30 @@ class Log(ABC):
 
     @abstractmethod
     def read(self) -> str:
-        """All of it; an end that a crash tore off, or what somebody else wrote, may be among it."""
+        """The whole text; a crash may have cut off its last line, and other programs may have written to it."""
 
     @abstractmethod
     def append(self, line: str) -> None:
-        """Add a line, which need not be safe yet."""
+        """Add a line; ``flushed`` makes it durable."""
 
     @abstractmethod
     def replace(self, text: str) -> None:
-        """Put other lines in the place of all."""
+        """Replace the whole text."""
 
     @abstractmethod
     async def flushed(self) -> None:
-        """Return when all that was appended is safe."""
+        """Return when all appended lines are durable."""
 
 
 class Journal:
-    """Append-only memory of creates, by address, with a trail of the other calls.
+    """Append-only record of creates, by address, with a trail of the other calls.
 
-    ``scope`` is the name of what it is the journal of; ``now`` gives seconds since the epoch.
+    ``scope`` names the stack, with its account and Region; ``now`` returns seconds since the epoch.
     """
 
     def __init__(self, log: Log, scope: str, now: Callable[[], float]) -> None:
         self._log, self._scope, self._now = log, scope, now
-        self._memory: dict[str, Memory] = {}
+        self._entries: dict[str, JournalEntry] = {}
         self._waits: dict[str, tuple[str, float]] = {}
         self._trail: deque[str] = deque(maxlen=log.trail)
         lines = log.read().splitlines()
@@ -80,70 +82,73 @@ class Journal:
             self._compact()
 
     async def flushed(self) -> None:
-        """To be awaited before a request leaves: what announces it is safe."""
+        """Await this before sending a request: the lines that announce it are durable then."""
         await self._log.flushed()
 
-    def recall(self, address: str) -> Memory | None:
-        return self._memory.get(address)
+    def entry(self, address: str) -> JournalEntry | None:
+        """The last create of an address, None if there was none."""
+        return self._entries.get(address)
 
-    def recalls_open(self, address: str) -> bool:
-        """Was a create of this address begun whose outcome nobody has heard?"""
-        memory = self._memory.get(address)
-        return memory is not None and memory.result is None
+    def has_open_create(self, address: str) -> bool:
+        """Whether a create of this address has begun whose outcome is unknown."""
+        entry = self._entries.get(address)
+        return entry is not None and entry.result is None
 
-    def recalls(self, address: str) -> bool:
-        """Was this address ever made, as far as the journal knows?"""
-        memory = self._memory.get(address)
-        return memory is not None and bool(memory.result or memory.previous)
+    def was_created(self, address: str) -> bool:
+        """Whether this address was ever created, as far as the journal knows."""
+        entry = self._entries.get(address)
+        return entry is not None and bool(entry.result or entry.previous)
 
-    def doubt(self, address: str, digest: str | None, settle: float) -> float:
-        """For how many seconds yet this address may exist unseen, made by an earlier call.
+    def unseen_for(self, address: str, digest: str | None, settle: float) -> float:
+        """For how many more seconds the resource may exist without being visible, made by an earlier call.
 
-        Even what was seen once can be missing from a later read, which may be older, though not by much. Zero
-        when a repeat of the call is harmless: ``digest`` is that of its parameters, and it would carry the same
-        ClientToken. A clock that was set back makes nothing young again.
+        A read may be older than the one before it, so even an observed resource can be missing, though only for a
+        short time. The answer is 0 if a repeat of the call is harmless because it would carry the same
+        ClientToken: ``digest`` is that of its parameters, None if those are not known yet. A clock that was set
+        back does not extend the time.
         """
-        memory = self._memory.get(address)
-        if memory is None or (memory.token and memory.digest == digest):
+        entry = self._entries.get(address)
+        if entry is None or (entry.token and entry.digest == digest):
             return 0.0
-        window = min(settle, _OLDEST_READ) if memory.seen else settle
-        return max(0.0, window - self._age(memory))
+        window = min(settle, _OLDEST_READ) if entry.observed else settle
+        return max(0.0, window - self._age(entry))
 
-    def unseen(self, settle: float) -> dict[str, float]:
-        """Addresses that may exist without any read having shown them, and for how many seconds yet."""
-        young = {
-            address: settle - self._age(memory) for address, memory in self._memory.items() if not memory.seen
+    def unseen_addresses(self, settle: float) -> dict[str, float]:
+        """Addresses that no read has shown yet, and for how many more seconds they may exist unseen."""
+        left = {
+            address: settle - self._age(entry) for address, entry in self._entries.items() if not entry.observed
         }
-        return {address: seconds for address, seconds in young.items() if seconds > 0}
+        return {address: seconds for address, seconds in left.items() if seconds > 0}
 
     def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str:
         """The ClientToken for a create.
 
-        It is the same again while the outcome is unknown, and for ``settle`` seconds after: should the read that
-        lacked the resource have been an old one, EC2 answers with what there is. Later it is the next of a chain
-        that hangs on the id that was made before, since a deliberate re-creation is something new. Equal stacks
-        on two hosts that never made this resource get equal tokens, so EC2 makes it once.
+        It stays the same while the outcome is unknown and for ``settle`` seconds after: if the read that missed
+        the resource was stale, EC2 answers with the existing resource. Later, and with ``fresh``, it is a new one,
+        derived from the id that was created before, since a deliberate re-creation must not return the old
+        resource. Two hosts that run the same stack and have never created this resource derive the same token, so
+        EC2 creates it once.
         """
-        memory = self._memory.get(address)
+        entry = self._entries.get(address)
         before = ""
-        if memory:
-            young = memory.result is None or self._age(memory) < settle
-            if not fresh and young and memory.token and memory.digest == digest:
-                return memory.token
-            before = memory.result or memory.previous or ""
-            before += f"/{memory.token}" if fresh else ""
+        if entry:
+            recent = entry.result is None or self._age(entry) < settle
+            if not fresh and recent and entry.token and entry.digest == digest:
+                return entry.token
+            before = entry.result or entry.previous or ""
+            before += f"/{entry.token}" if fresh else ""
         seed = "\n".join((self._scope, address, call, digest, before))
         return hashlib.sha256(seed.encode()).hexdigest()[:48]
 
-    def _age(self, memory: Memory) -> float:
-        return abs(self._now() - memory.at)
+    def _age(self, entry: JournalEntry) -> float:
+        return abs(self._now() - entry.at)
 
     def calling(self, address: str, call: str) -> None:
-        """A request that creates nothing is about to leave."""
+        """A request that creates nothing is about to be sent."""
         self._append({"event": "call", "address": address, "call": call})
 
     def answered(self, address: str, call: str, error: str | None) -> None:
-        """It, or a create that failed, was answered; ``error`` is a code."""
+        """Such a request was answered, or a create failed; ``error`` is EC2's code."""
         self._append({"event": "answer", "address": address, "call": call, "error": error})
 
     def opened(self, by: Mapping[str, Any]) -> None:
@@ -151,9 +156,9 @@ class Journal:
         self._append({"event": "run", **by})
 
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None:
-        """A create is about to leave."""
-        memory = self._memory.get(address)
-        previous = (memory.result or memory.previous) if memory else None
+        """A create is about to be sent."""
+        entry = self._entries.get(address)
+        previous = (entry.result or entry.previous) if entry else None
         self._append(
             {
                 "event": "intent",
@@ -166,31 +171,31 @@ class Journal:
         )
 
     def made(self, address: str, result: str) -> None:
-        """The request was answered, or what it made was found."""
+        """A create was answered, or the resource that it made was found; ``result`` is the id."""
         self._append({"event": "made", "address": address, "result": result})
 
     def failed(self, address: str) -> None:
-        """EC2 said no: nothing was made."""
+        """EC2 refused the create: nothing was made."""
         self._append({"event": "failed", "address": address})
 
     def waited(self, address: str, digest: str) -> float:
-        """For how many seconds a call with parameters of this digest has been put off; 0 the first time."""
+        """For how many seconds runs have waited before a call with this digest; 0 the first time."""
         if self._waits.get(address, ("", 0.0))[0] != digest:
             self._append({"event": "waits", "address": address, "digest": digest})
         return abs(self._now() - self._waits[address][1])
 
-    def saw(self, present: Mapping[str, str]) -> None:
+    def observed(self, present: Mapping[str, str]) -> None:
         """A read showed these resources: address to id."""
-        for address, memory in self._memory.items():
-            if memory.seen or address not in present:
+        for address, entry in self._entries.items():
+            if entry.observed or address not in present:
                 continue
-            if memory.result != present[address]:
+            if entry.result != present[address]:
                 self.made(address, present[address])
             self._append({"event": "seen", "address": address})
 
     def _read(self, lines: Sequence[str]) -> None:
         for line in lines:
-            # A line that a crash tore apart was never safe, so its call did not begin: it tells of nothing.
+            # A line that a crash cut off was not durable yet, so its call was never sent: ignore it.
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 self._apply(json.loads(line), line)
 
@@ -200,25 +205,25 @@ class Journal:
             return
         address = event["address"]
         if event["event"] == "intent":
-            self._memory[address] = Memory(
+            self._entries[address] = JournalEntry(
                 event["call"], event["digest"], event["token"], event["at"], event["previous"]
             )
             return
         if event["event"] == "waits":
             self._waits[address] = (event["digest"], event["at"])
             return
-        memory = self._memory.get(address)
-        if memory is None:
+        entry = self._entries.get(address)
+        if entry is None:
             return
         if event["event"] == "made":
-            memory.result = event["result"]
+            entry.result = event["result"]
         elif event["event"] == "seen":
-            memory.seen = True
+            entry.observed = True
         elif event["event"] == "failed":
-            # Nothing was made: what is known is again what was known before.
-            memory.result, memory.seen = memory.previous, memory.previous is not None
-            if memory.previous is None:
-                del self._memory[address]
+            # Nothing was made: the create before this one counts again.
+            entry.result, entry.observed = entry.previous, entry.previous is not None
+            if entry.previous is None:
+                del self._entries[address]
 
     def _append(self, event: dict[str, Any]) -> None:
         line = json.dumps({"at": self._now(), **event}, sort_keys=True)
@@ -226,17 +231,17 @@ class Journal:
         self._apply(json.loads(line), line)
 
     def _compact(self) -> None:
-        """Keep the last lines of the trail and what is remembered: at most four lines an address."""
+        """Keep the entries, as at most four lines per address, and the last lines of the trail."""
         lines: list[dict[str, Any]] = []
-        for address, memory in sorted(self._memory.items()):
-            at = {"at": memory.at, "address": address}
-            intent = {"call": memory.call, "digest": memory.digest, "token": memory.token}
-            lines.append({**at, "event": "intent", "previous": memory.previous, **intent})
-            if memory.result:
-                lines.append({**at, "event": "made", "result": memory.result})
-            if memory.seen:
+        for address, entry in sorted(self._entries.items()):
+            at = {"at": entry.at, "address": address}
+            intent = {"call": entry.call, "digest": entry.digest, "token": entry.token}
+            lines.append({**at, "event": "intent", "previous": entry.previous, **intent})
+            if entry.result:
+                lines.append({**at, "event": "made", "result": entry.result})
+            if entry.observed:
                 lines.append({**at, "event": "seen"})
         for address, (digest, since) in sorted(self._waits.items()):
             lines.append({"at": since, "address": address, "event": "waits", "digest": digest})
-        remembered = [json.dumps(line, sort_keys=True) for line in lines]
-        self._log.replace("".join(f"{line}\n" for line in [*self._trail, *remembered]))
+        entries = [json.dumps(line, sort_keys=True) for line in lines]
+        self._log.replace("".join(f"{line}\n" for line in [*self._trail, *entries]))

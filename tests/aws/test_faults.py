@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -278,6 +280,45 @@ def test_an_exception_of_botocore_means_this(
 def test_a_fault_keeps_what_support_asks_for() -> None:
     fault = fault_from(ALLOCATE, answered("AddressLimitExceeded"))
     assert (fault.call, fault.message, fault.request_id) == (ALLOCATE, "words", "req-1")
+
+
+def test_a_fault_cannot_be_changed() -> None:
+    """Whoever handles it decides on a new one."""
+    fault = fault_from(ALLOCATE, answered("AddressLimitExceeded"))
+    for name in ("call", "code", "message", "meaning", "seconds", "request_id"):
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(fault, name, None)
+    with pytest.raises(AttributeError):
+        fault.comment = "new"
+
+
+def test_a_fault_with_another_meaning_is_a_new_fault() -> None:
+    fault = fault_from(ALLOCATE, answered("RequestLimitExceeded"))
+    other = fault.meaning_as(Meaning.REPLAN)
+    assert (fault.meaning, other.meaning) == (Meaning.THROTTLED, Meaning.REPLAN)
+    assert (other.call, other.code, other.message, other.seconds, other.request_id, str(other)) == (
+        fault.call,
+        fault.code,
+        fault.message,
+        fault.seconds,
+        fault.request_id,
+        str(fault),
+    )
+    assert fault.meaning_as(Meaning.THROTTLED) is fault
+
+
+def test_a_fault_travels_as_any_exception_does() -> None:
+    """contextlib sets its traceback, and so may others."""
+
+    @contextmanager
+    def passing() -> Iterator[None]:
+        yield
+
+    fault = fault_from(ALLOCATE, answered("NeverSeen"))
+    with pytest.raises(Fault) as raised, passing():
+        raise fault
+    assert raised.value is fault
+    assert fault.with_traceback(None).__traceback__ is None
 
 
 class Broken:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from enireconcile.aws.faults import Fault, classify
-from enireconcile.engine.executor import Executor
+from enireconcile.aws.faults import Fault, Meaning, classify
+from enireconcile.engine.executor import Executor, final_meaning
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Expect, Look, Outcome, Ref, Secret, Status, Step
 from tests.virtual import VirtualLoop, run
@@ -105,7 +105,7 @@ class Notes:
     def __init__(self, harness: Harness) -> None:
         self._house = harness
 
-    def recalls_open(self, address: str) -> bool:
+    def has_open_create(self, address: str) -> bool:
         return address in self._house.open
 
     def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str:
@@ -758,8 +758,8 @@ def test_who_waits_for_nothing_knows_what_was_under_way(harness: Harness) -> Non
     assert ends(outcomes) == ["done 1x", "failed 1x", "failed 1x", "failed 0x", "skipped 0x"]
     assert [outcome.error for outcome in outcomes] == [
         None,
-        "called, and not waited for",
-        "called, and not waited for",
+        "called, but the run exited before it ended",
+        "called, but the run exited before it ended",
         "stopped while waiting",
         "stopped before it began",
     ]
@@ -775,14 +775,12 @@ def delete() -> Step:
     return step(1, "DeleteNetworkInterface", until=GONE)
 
 
-def denied() -> Fault:
-    """A new one for each test: the executor writes into a fault what it has learnt of it."""
-    return no("DeleteNetworkInterface", "UnauthorizedOperation")
+DENIED = no("DeleteNetworkInterface", "UnauthorizedOperation")
 
 
 def test_a_denied_delete_of_what_is_gone_is_done(harness: Harness) -> None:
     """The interface went with its instance: one look tells, and nothing is called again."""
-    harness.answers["DeleteNetworkInterface"] = [denied()]
+    harness.answers["DeleteNetworkInterface"] = [DENIED]
     [outcome] = harness.run(delete())
     assert (outcome.status, outcome.attempts) == (Status.DONE, 1)
     assert {call for _, call, _ in harness.reads} == {"DescribeNetworkInterfaces"}
@@ -792,7 +790,7 @@ def test_a_denied_delete_of_what_is_there_is_refused(harness: Harness) -> None:
     """The policy does not allow it: called once, looked at once, and not planned for anew."""
     interface = {"NetworkInterfaceId": GONE.id, "Status": "available"}
     harness.listed["DescribeNetworkInterfaces"] = [(0.0, {"NetworkInterfaces": [interface]})]
-    harness.answers["DeleteNetworkInterface"] = [denied()]
+    harness.answers["DeleteNetworkInterface"] = [DENIED]
     [outcome] = harness.run(delete())
     assert (outcome.status, outcome.attempts, outcome.replan) == (Status.FAILED, 1, False)
     assert "UnauthorizedOperation" in (outcome.error or "")
@@ -804,3 +802,45 @@ def test_a_denied_repeat_may_be_our_own_doing(harness: Harness) -> None:
     harness.answers["ReleaseAddress"] = [lost("ReleaseAddress"), no("ReleaseAddress", "UnauthorizedOperation")]
     [outcome] = harness.run(step(1, "ReleaseAddress"))
     assert (outcome.status, outcome.attempts, outcome.replan) == (Status.FAILED, 2, True)
+
+
+# ---- what a fault means for a step
+
+NOT_FOUND = "InvalidNetworkInterfaceID.NotFound"
+NAMED = "The networkInterface ID 'eni-0123456789abcdef0' does not exist"
+ONCE = replace(ADDING, until=None)
+MEANINGS = [
+    pytest.param(step(1), no(ATTACH, "IncorrectState"), True, {"eni-1"}, Meaning.WAIT, id="the table's word"),
+    pytest.param(step(1), DENIED, False, set(), Meaning.REFUSED, id="denied"),
+    pytest.param(step(1), DENIED, True, set(), Meaning.REPLAN, id="denied after an attempt without an answer"),
+    pytest.param(ONCE, lost(ONCE.call), False, set(), Meaning.REPLAN, id="once, and nothing to describe"),
+    pytest.param(ADDING, lost(ADDING.call), False, set(), Meaning.OUTCOME_UNKNOWN, id="once, and visible"),
+    pytest.param(step(1), lost(ATTACH), False, set(), Meaning.OUTCOME_UNKNOWN, id="may be repeated"),
+    pytest.param(step(1), no(ATTACH, NOT_FOUND), False, {"i-1"}, Meaning.WAIT, id="not found, perhaps too new"),
+    pytest.param(step(1), no(ATTACH, NOT_FOUND), False, set(), Meaning.REPLAN, id="not found, nothing is new"),
+    pytest.param(
+        step(1),
+        no(ATTACH, NOT_FOUND, NAMED),
+        False,
+        {"eni-0123456789abcdef0"},
+        Meaning.WAIT,
+        id="not found by its name, and new",
+    ),
+    pytest.param(
+        step(1),
+        no(ATTACH, NOT_FOUND, NAMED),
+        False,
+        {"i-1"},
+        Meaning.REPLAN,
+        id="not found by its name, another is new",
+    ),
+]
+
+
+@pytest.mark.parametrize(("doing", "fault", "unanswered", "new_ids", "meaning"), MEANINGS)
+def test_what_a_fault_means_for_a_step(
+    doing: Step, fault: Fault, unanswered: bool, new_ids: set[str], meaning: Meaning
+) -> None:
+    before = fault.meaning
+    assert final_meaning(fault, doing, unanswered=unanswered, new_ids=new_ids) is meaning
+    assert fault.meaning is before

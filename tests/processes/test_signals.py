@@ -132,7 +132,11 @@ def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate:
     told = written(report)
     [launch] = [step for step in told["steps"] if step["call"] == "RunInstances"]
     assert (code, told["outcome"]) == (5, "partial")
-    assert (launch["status"], launch["attempts"], launch["error"]) == ("failed", 1, "called, and not waited for")
+    assert (launch["status"], launch["attempts"], launch["error"]) == (
+        "failed",
+        1,
+        "called, but the run exited before it ended",
+    )
     assert "instances.web" in told["remaining"]
     assert "Stopped half way" in stdout
     gate.set()

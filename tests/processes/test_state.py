@@ -15,7 +15,7 @@ import pytest
 
 from enireconcile.aws.s3 import S3Bucket
 from enireconcile.aws.session import Session
-from enireconcile.state.base import me
+from enireconcile.state.base import this_process
 from enireconcile.state.directory import Directory
 from enireconcile.state.s3 import LEASE, Lease
 from tests.commands import running, written
@@ -38,7 +38,9 @@ def directory(tmp_path: Path) -> Path:
 
 def elsewhere(clock: Clock) -> Lease:
     """A lock that a run on another machine has."""
-    holder = replace(me(clock), where="", who="alice", host="build-7", pid=4711, command="enireconcile apply")
+    holder = replace(
+        this_process(clock), where="", who="alice", host="build-7", pid=4711, command="enireconcile apply"
+    )
     session = Session(boto3.Session(region_name="us-east-1"), "us-east-1")
     lease = Lease(S3Bucket(session, BUCKET, "team"), f"{SCOPE}/lock.json", holder, clock)
     assert lease.acquire() is None
@@ -92,7 +94,7 @@ def test_a_bucket_that_is_not_there_is_found_before_anything_changes(server: EC2
     ran = command("apply", "-y", "--state", "s3://nowhere", SPEC)
     assert ran.code == 1
     assert "GetObject for s3://nowhere/" in ran.stderr
-    assert "make the bucket first" in ran.stderr
+    assert "create the bucket first" in ran.stderr
     assert server.mutating() == []
 
 
@@ -144,8 +146,8 @@ def test_a_directory_that_anybody_can_write_to(
     open_to_all.chmod(0o777)
     ran = command("apply", "-y", SPEC)
     assert ran.code == 1
-    assert f"anybody can write to the state directory {open_to_all}" in ran.stderr
-    assert f"chmod go-w {open_to_all}, or give another one with --state" in ran.stderr
+    assert f"other users can write to the state directory {open_to_all}" in ran.stderr
+    assert f"chmod go-w {open_to_all}, or set another directory with --state" in ran.stderr
     assert server.mutating() == []
 
 
@@ -165,7 +167,7 @@ def test_a_directory_of_somebody_else(server: EC2Server, command: Run, directory
     directory.mkdir(parents=True)
     os.chown(directory if which == "scope" else directory.parent, 12345, -1)
     ran = command("apply", "-y", SPEC)
-    assert (ran.code, "belongs to somebody else (user id 12345)" in ran.stderr) == (1, True)
+    assert (ran.code, "belongs to another user (user id 12345)" in ran.stderr) == (1, True)
     assert server.mutating() == []
 
 
@@ -186,15 +188,15 @@ def test_a_file_that_is_locked_by_a_living_run_stays_locked(command: Run, direct
         for options in ((), ("-y",), ("-y", "--force")):
             ran = command("unlock", *options, SPEC)
             assert ran.code == 4
-            assert f"locked by {me(lambda: 0.0)}\n  live: " in ran.stdout
-        assert "stop it, if it hangs" in ran.stderr
+            assert f"locked by {this_process(lambda: 0.0)}\n  live: " in ran.stdout
+        assert "stop it if it hangs" in ran.stderr
         assert command("apply", "-y", "--lock-timeout", "0s", SPEC).code == 4
 
 
 @pytest.mark.usefixtures("server")
 def test_what_a_crash_left_is_cleaned_up(command: Run, directory: Path) -> None:
     directory.mkdir(parents=True, mode=0o700)
-    (directory / "holder.json").write_text(json.dumps(me(lambda: 0.0).words))
+    (directory / "holder.json").write_text(json.dumps(this_process(lambda: 0.0).fields))
     assert command("unlock", SPEC).code == 3
     ran = command("unlock", "-y", SPEC)
     assert (ran.code, ran.stdout.splitlines()[-1]) == (0, f"{SCOPE}: unlocked")
@@ -214,7 +216,7 @@ def test_a_lease_of_a_living_run_takes_force(command: Run, s3: S3Server, clock: 
     assert command("unlock", "-y", "--force", "--state", S3, SPEC).code == 0
     assert s3.json(f"team/{SCOPE}/lock.json")["free"] is True
     lease.renew()
-    assert lease.lost == "somebody has removed it"
+    assert lease.lost == "it was removed"
 
 
 @pytest.mark.usefixtures("server", "s3")
@@ -223,7 +225,7 @@ def test_a_lease_that_has_run_out_is_removed(command: Run, clock: Clock) -> None
     clock.now += LEASE + 3
     ran = command("unlock", "-y", "--state", S3, SPEC)
     assert ran.code == 0
-    assert f"stale: renewed {LEASE + 3:.0f} s ago, and good for 60 s only" in ran.stdout
+    assert f"stale: renewed {LEASE + 3:.0f} s ago, and its lease of 60 s has expired" in ran.stdout
     assert command("unlock", "--state", S3, SPEC).stdout == f"{SCOPE}: not locked\n"
 
 

@@ -132,7 +132,7 @@ def test_a_later_round_may_do_no_more_than_the_first(slow_harness: Harness) -> N
 
     report = slow_harness.apply(approve=meddle, objections=lambda plan: objections(plan, Allowed(max_changes=1)))
     assert report.outcome == "failed"
-    assert "the rest was refused:\n  it changes 2 resources, and --max-changes is 1" in (report.error or "")
+    assert "the new plan was refused:\n  it changes 2 resources, and --max-changes is 1" in (report.error or "")
     assert account.address("web-1").get("AssociationId") != web_1["AssociationId"]
     assert slow_harness.apply().outcome == "converged"
 

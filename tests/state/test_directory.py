@@ -70,8 +70,8 @@ def test_waiting_counts_over_runs(host: Host) -> None:
 def test_waiting_is_no_creation(host: Host) -> None:
     """What is put off has made nothing."""
     host.journal.waited(WEB, DIGEST)
-    assert (host.journal.recalls(WEB), host.journal.recalls_open(WEB)) == (False, False)
-    assert host.journal.unseen(30) == {}
+    assert (host.journal.was_created(WEB), host.journal.has_open_create(WEB)) == (False, False)
+    assert host.journal.unseen_addresses(30) == {}
 
 
 # ---- tokens
@@ -142,9 +142,9 @@ def test_two_stacks_use_different_tokens(tmp_path: Path) -> None:
 
 
 def remembered(journal: Journal, address: str = WEB) -> tuple[str | None, str | None, bool] | None:
-    """(result, previous, seen) of a resource."""
-    memory = journal.recall(address)
-    return None if memory is None else (memory.result, memory.previous, memory.seen)
+    """(result, previous, observed) of a resource."""
+    entry = journal.entry(address)
+    return None if entry is None else (entry.result, entry.previous, entry.observed)
 
 
 Script = Callable[[Host], object]
@@ -176,7 +176,7 @@ def failed(host: Host) -> None:
 
 
 def saw(**present: str) -> Script:
-    return lambda host: host.journal.saw(
+    return lambda host: host.journal.observed(
         {address.replace("_", "."): aws_id for address, aws_id in present.items()}
     )
 
@@ -209,7 +209,7 @@ MEMORIES = [
 def test_what_is_remembered(script: Script, memory: Any, is_open: bool, ever: bool, host: Host) -> None:
     script(host)
     for journal in (host.journal, host.next_run()):
-        told = (remembered(journal), journal.recalls_open(WEB), journal.recalls(WEB))
+        told = (remembered(journal), journal.has_open_create(WEB), journal.was_created(WEB))
         assert told == (memory, is_open, ever)
 
 
@@ -221,24 +221,24 @@ def test_a_create_with_an_open_outcome_is_doubted_for_the_settle_time(host: Host
     doubts = []
     for seconds in (0, 10, 30, 60):
         host.now = 1000.0 + seconds
-        doubts.append(host.next_run().doubt(IP, DIGEST, 30.0))
+        doubts.append(host.next_run().unseen_for(IP, DIGEST, 30.0))
     assert doubts == [30.0, 20.0, 0.0, 0.0]
 
 
 def test_what_was_made_is_unseen_until_it_is_seen(host: Host) -> None:
     host.journal.intend(IP, ALLOCATE, DIGEST, None)
     host.journal.made(IP, "eipalloc-1")
-    before = host.journal.unseen(30.0)
-    host.journal.saw({IP: "eipalloc-1"})
-    assert (before, host.journal.unseen(30.0)) == ({IP: 30.0}, {})
+    before = host.journal.unseen_addresses(30.0)
+    host.journal.observed({IP: "eipalloc-1"})
+    assert (before, host.journal.unseen_addresses(30.0)) == ({IP: 30.0}, {})
 
 
 def test_what_was_seen_is_doubted_while_it_is_young(host: Host) -> None:
     """A later read may be an older one: what it lacks may be there all the same."""
     host.journal.intend(IP, ALLOCATE, DIGEST, None)
     host.journal.made(IP, "eipalloc-1")
-    host.journal.saw({IP: "eipalloc-1"})
-    assert host.journal.doubt(IP, DIGEST, 30.0) == 10.0
+    host.journal.observed({IP: "eipalloc-1"})
+    assert host.journal.unseen_for(IP, DIGEST, 30.0) == 10.0
 
 
 def test_the_young_keep_their_token_and_the_old_do_not(host: Host) -> None:
@@ -252,22 +252,22 @@ def test_the_young_keep_their_token_and_the_old_do_not(host: Host) -> None:
 
 def test_a_repeat_with_the_same_token_needs_no_doubt(host: Host) -> None:
     host.begin()
-    assert (host.journal.doubt(WEB, DIGEST, 30.0), host.journal.doubt(WEB, OTHER, 30.0)) == (0.0, 30.0)
+    assert (host.journal.unseen_for(WEB, DIGEST, 30.0), host.journal.unseen_for(WEB, OTHER, 30.0)) == (0.0, 30.0)
 
 
 def test_who_does_not_know_the_parameters_yet_doubts(host: Host) -> None:
     host.begin()
-    assert host.journal.doubt(WEB, None, 30.0) == 30.0
+    assert host.journal.unseen_for(WEB, None, 30.0) == 30.0
 
 
 def test_what_was_never_begun_is_not_doubted(host: Host) -> None:
-    assert host.journal.doubt(IP, DIGEST, 30.0) == 0.0
+    assert host.journal.unseen_for(IP, DIGEST, 30.0) == 0.0
 
 
 def test_a_clock_that_was_set_back_makes_nothing_young_again(host: Host) -> None:
     host.journal.intend(IP, ALLOCATE, DIGEST, None)
     host.now -= 3600
-    assert host.journal.doubt(IP, DIGEST, 30.0) == 0.0
+    assert host.journal.unseen_for(IP, DIGEST, 30.0) == 0.0
 
 
 # ---- the file
@@ -330,12 +330,12 @@ def test_compaction_keeps_what_is_known(
         address = f"instances.{number}"
         if event in ("begin", "fresh"):
             host.begin(address, fresh=event == "fresh")
-        elif event == "made" and host.journal.recall(address):
+        elif event == "made" and host.journal.entry(address):
             host.journal.made(address, f"i-{number}")
-        elif event == "failed" and host.journal.recalls_open(address):
+        elif event == "failed" and host.journal.has_open_create(address):
             host.journal.failed(address)
         elif event == "saw":
-            host.journal.saw({address: f"i-{number}"})
+            host.journal.observed({address: f"i-{number}"})
         elif event == "wait":
             host.journal.waited(address, DIGEST)
             host.now += 1
@@ -362,10 +362,10 @@ def known_of(journal: Journal) -> list[object]:
     return [
         (
             remembered(journal, address),
-            journal.doubt(address, DIGEST, 30.0),
-            journal.doubt(address, OTHER, 30.0),
+            journal.unseen_for(address, DIGEST, 30.0),
+            journal.unseen_for(address, OTHER, 30.0),
             journal.token(address, RUN, DIGEST),
-            journal.token(address, RUN, DIGEST, fresh=True) if journal.recalls_open(address) else None,
+            journal.token(address, RUN, DIGEST, fresh=True) if journal.has_open_create(address) else None,
             journal.waited(address, DIGEST) if address in journal._waits else None,
         )
         for address in addresses
@@ -406,7 +406,7 @@ def test_a_lock_is_free_again_after_its_run_even_if_that_failed(tmp_path: Path) 
     with pytest.raises(ZeroDivisionError), hold(Directory(tmp_path)):
         raise ZeroDivisionError
     with hold(Directory(tmp_path)) as held:
-        assert held.journal.recall(WEB) is None
+        assert held.journal.entry(WEB) is None
     assert [path.name for path in (tmp_path / SCOPE).iterdir()] == ["lock"]
 
 
@@ -428,7 +428,7 @@ def test_the_next_run_remembers_what_the_last_one_wrote(tmp_path: Path) -> None:
     with hold(Directory(tmp_path)) as held:
         held.journal.intend(IP, ALLOCATE, DIGEST, None)
     with hold(Directory(tmp_path)) as held:
-        assert held.journal.recalls_open(IP)
+        assert held.journal.has_open_create(IP)
 
 
 def test_only_the_user_may_look_into_the_state_directory(tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_a_state_directory_that_is_a_file_is_an_error_in_words(tmp_path: Path) -
     with pytest.raises(EnireconcileError) as raised, hold(Directory(tmp_path / "state")):
         raise AssertionError("there is no such directory")
     assert raised.value.message.startswith(f"cannot use the state directory {tmp_path / 'state' / SCOPE}: ")
-    assert raised.value.hint == "give one that you can write with --state"
+    assert raised.value.hint == "set a directory that you can write to with --state"
 
 
 def test_a_full_disk_is_an_error_in_words_and_lets_go_of_the_lock(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from moto.server import ThreadedMotoServer
 from enireconcile.aws.s3 import S3Bucket
 from enireconcile.aws.session import Session
 from enireconcile.errors import AwsError, LockedError, LostLockError, StoppedError
-from enireconcile.state import Held, Store
-from enireconcile.state.base import me
-from enireconcile.state.s3 import BEAT, LEASE, Lease, ObjectLog, S3Store
+from enireconcile.state import HeldLock, Store
+from enireconcile.state.base import this_process
+from enireconcile.state.s3 import LEASE, RENEW_EVERY, Lease, ObjectLog, S3Store
 from tests.commands import PATIENCE, running, written
 from tests.ec2 import EC2Server, Hook, World
 from tests.harness import ENVIRONMENT, STORY
@@ -54,18 +54,18 @@ def bucket(name: str = BUCKET) -> S3Bucket:
     return S3Bucket(_session(os.environ["AWS_ENDPOINT_URL_S3"]), name, "team/")
 
 
-def host(clock: Callable[[], float], *, beat: float = NEVER) -> S3Store:
+def host(clock: Callable[[], float], *, renew_every: float = NEVER) -> S3Store:
     """A host's way to the lock. Its heart beats when a test says so."""
-    return S3Store(bucket(), elapsed=clock, beat=beat)
+    return S3Store(bucket(), elapsed=clock, renew_every=renew_every)
 
 
-def hold(store: Store, **more: Any) -> AbstractContextManager[Held]:
+def hold(store: Store, **more: Any) -> AbstractContextManager[HeldLock]:
     return store.locked(SCOPE, **{"timeout": 0, "now": lambda: 1_700_000_000.0, **more})
 
 
 def crash(clock: Clock) -> None:
     """A host that took the lock and was killed, on a machine of which nothing is known."""
-    holder = replace(me(clock), where="")
+    holder = replace(this_process(clock), where="")
     assert Lease(bucket(), f"{SCOPE}/lock.json", holder, clock).acquire() is None
 
 
@@ -101,7 +101,7 @@ def drop() -> None:
 def test_the_lock_says_whose_it_is(s3: S3Server, clock: Clock) -> None:
     with hold(host(clock)):
         words = s3.json(LOCK)
-    mine = me(lambda: 1_700_000_000.0)
+    mine = this_process(lambda: 1_700_000_000.0)
     assert {name: words[name] for name in ("who", "host", "pid", "command")} == {
         "who": mine.who,
         "host": mine.host,
@@ -266,7 +266,7 @@ class _Lease:
 def test_a_lease_that_is_renewed_lasts(s3: S3Server, clock: Clock) -> None:
     with _Lease(clock) as lease:
         for _ in range(5):
-            clock.now += BEAT
+            clock.now += RENEW_EVERY
             lease.beat()
         with pytest.raises(LockedError), hold(host(clock)):
             raise AssertionError("two hold one lock")
@@ -276,7 +276,7 @@ def test_a_lease_that_is_renewed_lasts(s3: S3Server, clock: Clock) -> None:
 
 
 def test_a_heart_beats_while_the_run_goes_on(s3: S3Server, clock: Clock) -> None:
-    with hold(host(clock, beat=0.01)), s3.changed:
+    with hold(host(clock, renew_every=0.01)), s3.changed:
         assert s3.changed.wait_for(lambda: len(s3.puts("lock.json")) >= 4, PATIENCE)
 
 
@@ -317,7 +317,7 @@ def test_a_lock_that_was_removed_is_lost(clock: Clock) -> None:
         assert lock is not None
         store.remove(SCOPE, lock)
         lease.beat()
-        assert lease.lost == ["somebody has removed it"]
+        assert lease.lost == ["it was removed"]
 
 
 def test_s3_out_of_reach(s3: S3Server, clock: Clock) -> None:
@@ -359,13 +359,13 @@ def _ended() -> int:
 def test_a_dead_holder_on_this_machine_holds_nobody_up(
     clock: Clock, words: dict[str, Callable[[], Any]], is_free: bool
 ) -> None:
-    if not me(clock).where:
+    if not this_process(clock).where:
         pytest.skip("this system does not tell one boot from another")
-    mine = {**me(clock).words, **{name: value() for name, value in words.items()}, "lease": LEASE}
+    mine = {**this_process(clock).fields, **{name: value() for name, value in words.items()}, "lease": LEASE}
     bucket().put(f"{SCOPE}/lock.json", json.dumps(mine).encode(), replaces=None)
     lock = host(clock).look(SCOPE)
     assert lock is not None
-    assert lock.held is not is_free
+    assert lock.live is not is_free
 
 
 @pytest.mark.usefixtures("s3")
@@ -383,7 +383,7 @@ def test_a_lock_that_somebody_else_wrote_is_kept_for_a_lease(clock: Clock, body:
 
 @pytest.mark.usefixtures("s3")
 def test_what_a_lock_says_cannot_steer_a_terminal(clock: Clock) -> None:
-    words = {**me(clock).words, "who": "\x1b[2Jnobody\n", "lease": LEASE, "where": ""}
+    words = {**this_process(clock).fields, "who": "\x1b[2Jnobody\n", "lease": LEASE, "where": ""}
     bucket().put(f"{SCOPE}/lock.json", json.dumps(words).encode(), replaces=None)
     with pytest.raises(LockedError, match=r"locked by \[2Jnobody on"), hold(host(clock)):
         raise AssertionError("it is not ours")
@@ -409,7 +409,7 @@ def test_the_next_run_remembers_on_another_host(clock: Clock) -> None:
     with hold(host(clock)) as held:
         held.journal.intend("elastic_ips.web", "AllocateAddress", "sha256:1", None)
     with hold(host(clock)) as held:
-        assert held.journal.recalls_open("elastic_ips.web")
+        assert held.journal.has_open_create("elastic_ips.web")
 
 
 def test_a_journal_is_trimmed(s3: S3Server, clock: Clock) -> None:
@@ -419,7 +419,7 @@ def test_a_journal_is_trimmed(s3: S3Server, clock: Clock) -> None:
         for number in range(ObjectLog.longest):
             held.journal.calling("instances.web", f"Call{number}")
     with hold(host(clock)) as held:
-        assert held.journal.recalls_open("elastic_ips.web")
+        assert held.journal.has_open_create("elastic_ips.web")
     assert len(s3.lines(JOURNAL)) == ObjectLog.trail + 2
     assert f"Call{ObjectLog.longest - 1}" in s3.objects[JOURNAL].body.decode()
 
@@ -432,9 +432,9 @@ def test_a_torn_journal_tells_of_its_whole_lines(clock: Clock) -> None:
     assert stored is not None
     store.put(f"{SCOPE}/journal.jsonl", stored.body + b'{"event": "int\xff', replaces=stored.etag)
     with hold(host(clock)) as held:
-        assert held.journal.recalls_open("elastic_ips.web")
+        assert held.journal.has_open_create("elastic_ips.web")
     with hold(host(clock)) as held:
-        assert held.journal.recalls_open("elastic_ips.web")
+        assert held.journal.has_open_create("elastic_ips.web")
 
 
 @pytest.mark.usefixtures("s3")
@@ -450,7 +450,7 @@ def test_who_lost_the_lock_cannot_write_the_journal(clock: Clock) -> None:
             other.journal.intend("elastic_ips.web", "AllocateAddress", "sha256:2", None)
             asyncio.run(other.journal.flushed())
     with hold(host(clock)) as next_one:
-        memory = next_one.journal.recall("elastic_ips.web")
+        memory = next_one.journal.entry("elastic_ips.web")
         assert memory is not None
         assert memory.digest == "sha256:2"
 
@@ -466,7 +466,7 @@ def test_a_former_holder_who_writes_while_we_begin(s3: S3Server, clock: Clock) -
 
         s3.before = once(lambda request: at(request, "PUT", JOURNAL), write)
         with hold(host(clock)) as held:
-            assert held.journal.recalls_open("elastic_ips.web")
+            assert held.journal.has_open_create("elastic_ips.web")
 
 
 def test_the_last_report_is_kept(s3: S3Server, clock: Clock) -> None:
@@ -502,7 +502,7 @@ def test_what_s3_refuses_is_told(s3: S3Server, clock: Clock, code: str, status: 
 @pytest.mark.usefixtures("s3")
 def test_a_bucket_that_is_not_there(clock: Clock) -> None:
     with (
-        pytest.raises(AwsError, match="make the bucket first"),
+        pytest.raises(AwsError, match="create the bucket first"),
         hold(S3Store(bucket("nowhere"), elapsed=clock)),
     ):
         raise AssertionError("there is no such bucket")
@@ -534,7 +534,7 @@ def test_the_same_on_another_s3(clock: Clock) -> None:
         clock.now += LEASE * 10
         held.check()
     with hold(host(clock)) as held:
-        assert held.journal.recalls_open("elastic_ips.web")
+        assert held.journal.has_open_create("elastic_ips.web")
         store = host(clock)
         lock = store.look(SCOPE)
         assert lock is not None
@@ -543,7 +543,7 @@ def test_the_same_on_another_s3(clock: Clock) -> None:
         clock.now += LEASE * 10
         with pytest.raises(LostLockError):
             held.check()
-        with pytest.raises(LockedError, match="changed hands"):
+        with pytest.raises(LockedError, match="has changed the lock"):
             store.remove(SCOPE, lock)
 
 
@@ -557,6 +557,11 @@ def server() -> Iterator[EC2Server]:
 
 
 STATE = f"s3://{BUCKET}/team"
+WITHOUT_RENEWALS = (
+    "-c",
+    "import enireconcile.state.s3 as s3; s3.RENEW_EVERY = 1e9; from enireconcile.cli.app import main; main()",
+)
+"""The command as it runs while its machine sleeps: its lease is never renewed, however long the test takes."""
 
 
 def test_two_hosts_take_turns(s3: S3Server, server: EC2Server, tmp_path: Path) -> None:
@@ -580,7 +585,10 @@ def test_two_hosts_take_turns(s3: S3Server, server: EC2Server, tmp_path: Path) -
 def test_a_host_that_lost_its_lease_begins_nothing(
     s3: S3Server, server: EC2Server, clock: Clock, tmp_path: Path
 ) -> None:
-    """Held up for a minute while it plans, and taken over: what it planned it does not do, and it ends with 5."""
+    """It sleeps while it plans, and another run takes the lock: it makes no planned call and exits with 5.
+
+    Without renewals it can learn of the loss in one way only: when it writes the journal before its first call.
+    """
     arrived, gate = threading.Event(), threading.Event()
 
     def hang(_: object) -> None:
@@ -589,12 +597,12 @@ def test_a_host_that_lost_its_lease_begins_nothing(
 
     server.faults.add(Hook(action="DescribeVpcs", callback=hang))
     report = tmp_path / "report.json"
-    with running(server, STATE, "apply", "-y", "--report", str(report), SPEC) as slow:
+    with running(server, STATE, "apply", "-y", "--report", str(report), SPEC, program=WITHOUT_RENEWALS) as slow:
         assert arrived.wait(PATIENCE)
         with running(server, STATE, "apply", "-y", "--lock-timeout", "0s", SPEC) as early:
             assert early.end()[0] == 4
         clock.now += LEASE + 3
-        # Its pid would give away that it lives; on another machine nobody could tell.
+        # The lease has expired, so the lock is taken over although its process still runs on this machine.
         with running(server, STATE, "apply", "-y", "--lock-timeout", "0s", SPEC) as quick:
             assert quick.end()[0] == 0, quick.stderr
         made = len(server.mutating())
@@ -611,7 +619,7 @@ def test_a_host_that_lost_its_lease_begins_nothing(
 @pytest.mark.usefixtures("s3")
 def test_a_killed_host_is_followed_at_once_on_the_same_machine(server: EC2Server) -> None:
     """SIGKILL right after the launch: the next run knows that the holder is dead, and what it was doing."""
-    if not me(lambda: 0.0).where:
+    if not this_process(lambda: 0.0).where:
         pytest.skip("this system does not tell one boot from another")
     killed = threading.Event()
 
