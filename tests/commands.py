@@ -91,7 +91,7 @@ class Process:
                 stream.close()
 
     def end(self) -> tuple[int, str]:
-        """The exit code and stdout. Nobody sees a traceback."""
+        """The exit code and stdout. It printed no traceback."""
         code = self.process.wait(PATIENCE)
         self.close()
         stdout = "".join(self._stdout)

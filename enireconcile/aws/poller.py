@@ -36,8 +36,16 @@ class WaitFailed(Exception):
 
 
 def objects_in(describe: str, response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The objects that a describe answer lists. Raises UnknownAction for a call without a listing."""
-    return list(jmespath.search(listing_of(describe).objects, response) or [])
+    """The objects that a describe answer lists.
+
+    Raises AwsError if the answer has no list, since EC2 also sends empty ones; UnknownAction for other calls.
+    """
+    path = listing_of(describe).objects
+    objects = jmespath.search(path, response)
+    if not isinstance(objects, list):
+        # To go on as if the list were empty could mean to create a resource twice, or to take one for deleted.
+        raise _unreadable(describe, f"it lacks {path}")
+    return objects
 
 
 def fulfilled(has: Iterable[tuple[str, tuple[Any, ...]]], found: Mapping[str, Any]) -> bool:
@@ -148,11 +156,11 @@ class Poller:
         listing = listing_of(describe)
         found: dict[str, Mapping[str, Any]] = {}
         for params in _requests(listing, ids):
-            response = await self._reader.read(describe, params)
+            objects = objects_in(describe, await self._reader.read(describe, params))
             try:
-                found |= {_id_of(item, listing.id_key): item for item in objects_in(describe, response)}
-            except (KeyError, TypeError, ValueError) as error:
-                # An object without an id may be any of those waited for, so none may be taken for gone.
+                found |= {_id_of(item, listing.id_key): item for item in objects}
+            except (KeyError, TypeError) as error:
+                # The object may be any of those waited for, so none of them may be taken for deleted.
                 raise _unreadable(describe, f"an object lacks {listing.id_key}") from error
         return found
 

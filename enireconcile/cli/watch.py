@@ -51,7 +51,7 @@ def watch_specs(
 
     with interrupt:
         # Not a secret: it only keeps watchers from marching in step.
-        rounds(turn, interrupt.idle, interval=interval, clock=time.monotonic, luck=random.random)
+        rounds(turn, interrupt.idle, interval=interval, clock=time.monotonic, jitter=random.random)
     code = max((report.exit_code for report in cut_short), default=0)
     return leave(code) if interrupt.left else code
 

@@ -247,8 +247,8 @@ EXCEPTIONS = [
         id="a throttle comes as 503",
     ),
     pytest.param(ClientError({}, "Call"), "Unknown", Meaning.REFUSED, id="an error without any details"),
-    pytest.param(EndpointConnectionError(endpoint_url=URL), "NotSent", Meaning.RETRY, id="nobody listens"),
-    pytest.param(ConnectTimeoutError(endpoint_url=URL), "NotSent", Meaning.RETRY, id="nobody picks up"),
+    pytest.param(EndpointConnectionError(endpoint_url=URL), "NotSent", Meaning.RETRY, id="connection refused"),
+    pytest.param(ConnectTimeoutError(endpoint_url=URL), "NotSent", Meaning.RETRY, id="no connection in time"),
     pytest.param(ReadTimeoutError(endpoint_url=URL), "NoAnswer", Meaning.OUTCOME_UNKNOWN, id="no answer in time"),
     pytest.param(
         ConnectionClosedError(endpoint_url=URL), "NoAnswer", Meaning.OUTCOME_UNKNOWN, id="the line went dead"
@@ -283,7 +283,7 @@ def test_a_fault_keeps_what_support_asks_for() -> None:
 
 
 def test_a_fault_cannot_be_changed() -> None:
-    """Whoever handles it decides on a new one."""
+    """A decision about it makes a new one."""
     fault = fault_from(ALLOCATE, answered("AddressLimitExceeded"))
     for name in ("call", "code", "message", "meaning", "seconds", "request_id"):
         with pytest.raises(AttributeError, match="immutable"):
@@ -388,7 +388,7 @@ def test_a_common_error_comes_with_a_hint(code: str, words: str) -> None:
 
 
 def test_a_name_that_leads_elsewhere_comes_with_a_hint() -> None:
-    """Nobody has written down which code EC2 has for it; what is not about the name says its own."""
+    """AWS does not document its code, so every Invalid… code gets the hint; an error about permission does not."""
     for code, hinted in (
         ("InvalidParameterValue", True),
         ("InvalidWhatever", True),

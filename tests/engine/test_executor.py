@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from enireconcile.aws.actions import listing_of
 from enireconcile.aws.faults import Fault, Meaning, classify
 from enireconcile.engine.executor import Executor, final_meaning
 from enireconcile.errors import EnireconcileError
@@ -96,7 +97,9 @@ class Harness:
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         self.reads.append((self.now, call, params))
-        return dict([answer for since, answer in [(0.0, {}), *self.listed.get(call, [])] if since <= self.now][-1])
+        nothing: Mapping[str, Any] = {listing_of(call).objects.partition("[")[0]: []}
+        answers = [(0.0, nothing), *self.listed.get(call, [])]
+        return dict([answer for since, answer in answers if since <= self.now][-1])
 
 
 class Notes:
@@ -383,6 +386,15 @@ def test_what_adds_to_something_that_is_ending_fails_at_once(harness: Harness) -
     assert harness.now < SETTLE
 
 
+def test_an_answer_without_a_list_is_no_proof_that_nothing_was_made(harness: Harness) -> None:
+    """EC2 lists nothing as an empty list: without one, the address may exist, and is not allocated again."""
+    harness.answers[ALLOCATE] = [lost(ALLOCATE)]
+    harness.listed["DescribeAddresses"] = [(0.0, {})]
+    (outcome,) = harness.run(allocate())
+    assert (ends([outcome]), outcome.acted) == (["failed 1x"], True)
+    assert "DescribeAddresses: UnreadableAnswer" in (outcome.error or "")
+
+
 def test_two_live_resources_of_one_name_are_not_chosen_from(harness: Harness) -> None:
     harness.answers[ALLOCATE] = [lost(ALLOCATE)]
     harness.listed["DescribeAddresses"] = [(0.0, {"Addresses": [ADDRESS, {"AllocationId": "eipalloc-2"}]})]
@@ -391,7 +403,7 @@ def test_two_live_resources_of_one_name_are_not_chosen_from(harness: Harness) ->
 
 
 def test_an_allocation_of_which_nothing_is_ever_heard_stays_open(harness: Harness) -> None:
-    """Nobody may say that it failed: the next run has to look for it."""
+    """The journal must not say that it failed: the next run has to look for it."""
     harness.answers[ALLOCATE] = [lost(ALLOCATE)]
     (outcome,) = harness.run(allocate())
     assert (outcome.status, outcome.acted, outcome.replan) == (Status.FAILED, True, False)
@@ -443,7 +455,7 @@ def test_a_duplicate_group_after_a_lost_answer_is_ours(harness: Harness) -> None
 
 
 def test_a_duplicate_group_after_a_crash_is_ours(harness: Harness) -> None:
-    """The journal of the run before tells of a create of which nobody heard the end."""
+    """The journal has a create of an earlier run whose outcome is unknown."""
     harness.open = {"security_groups.g"}
     harness.answers[GROUP] = [no(GROUP, "InvalidGroup.Duplicate")]
     harness.listed["DescribeSecurityGroups"] = [(0.0, GROUPS)]

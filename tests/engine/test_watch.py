@@ -33,7 +33,7 @@ class Beats:
 
     def run(self, interval: float) -> list[float]:
         """When the rounds began."""
-        watch(self.turn, self.idle, interval=interval, clock=lambda: self.now, luck=lambda: 0.5)
+        watch(self.turn, self.idle, interval=interval, clock=lambda: self.now, jitter=lambda: 0.5)
         return self.begins
 
 
@@ -62,7 +62,7 @@ def test_a_long_interval_is_not_cut_short_by_trouble() -> None:
     assert pause(600, 0, 10_000, 0.5) == 600
 
 
-@pytest.mark.parametrize(("luck", "seconds"), [(0, 27), (0.5, 30), (1, 33)])
-def test_pauses_jitter(luck: float, seconds: float) -> None:
+@pytest.mark.parametrize(("jitter", "seconds"), [(0, 27), (0.5, 30), (1, 33)])
+def test_pauses_jitter(jitter: float, seconds: float) -> None:
     """A tenth more or less, so that many watchers do not march in step."""
-    assert pause(30, 0, 0, luck) == pytest.approx(seconds)
+    assert pause(30, 0, 0, jitter) == pytest.approx(seconds)

@@ -450,7 +450,7 @@ def test_a_name_that_leads_elsewhere_is_told_and_harms_nothing_else(named: Harne
     assert report.outcome == "partial"
     [failed] = [outcome for outcome in report.outcomes if outcome.status == "failed"]
     assert failed.step.call == "ModifyAddressAttribute"
-    assert "needs an A record first that leads from the name to the address" in str(failed.error)
+    assert "needs an A record that resolves the name to this address" in str(failed.error)
     assert address(named, "ip")["NetworkInterfaceId"]
     pointed(named, "ip", "www.example.com")
     converged(named.apply(text))

@@ -195,7 +195,7 @@ def test_a_group_that_a_stranger_names_meanwhile_is_given_up_in_time(slow_harnes
     assert report.outcome == "partial"
     assert slow_harness.loop.now - began < 420
     [error] = [outcome.error or "" for outcome in report.outcomes if outcome.status == "failed"]
-    assert "a rule of another group names it" in error
+    assert "a rule of another group refers to this group" in error
     with pytest.raises(UnsupportedError, match=f"the rules of {stranger} "):
         slow_harness.apply(KNOT, destroy=True)
 

@@ -129,7 +129,7 @@ def test_a_spent_token_is_followed_by_a_fresh_one_that_lasts(host: Host) -> None
 
 
 def test_two_hosts_that_remember_nothing_use_the_same_token(tmp_path: Path) -> None:
-    """So that EC2 makes it once, whoever of them asks first."""
+    """So EC2 creates the resource once, whichever host calls first."""
     assert Host(tmp_path / "a").begin() == Host(tmp_path / "b").begin()
 
 

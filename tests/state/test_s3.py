@@ -1,4 +1,4 @@
-"""Locks and journals in S3: who has it, who may take it over, and who finds out that he has lost it."""
+"""Locks and journals in S3: who holds a lock, when it may be taken over, and how a run learns of that."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def bucket(name: str = BUCKET) -> S3Bucket:
 
 
 def host(clock: Callable[[], float], *, renew_every: float = NEVER) -> S3Store:
-    """A host's way to the lock. Its heart beats when a test says so."""
+    """A host's access to the lock. It renews its lease only if the test sets ``renew_every`` or does it itself."""
     return S3Store(bucket(), elapsed=clock, renew_every=renew_every)
 
 
@@ -168,7 +168,7 @@ def test_who_does_not_want_to_wait_any_longer(clock: Clock) -> None:
 
 @pytest.mark.parametrize("before", ["nothing", "a lock that was given back", "a lock that is out of date"])
 def test_of_two_who_see_it_free_one_gets_it(s3: S3Server, clock: Clock, before: str) -> None:
-    """Another host writes after we have looked and before we write: it is his, and we see it."""
+    """Another host writes between our read and our write: it has the lock, and we see that."""
     if before != "nothing":
         if before == "a lock that is out of date":
             crash(clock)
@@ -216,7 +216,7 @@ def test_a_conflict_that_nobody_won_is_tried_again(s3: S3Server, clock: Clock, s
 
 
 def test_an_answer_that_is_lost_costs_no_lock(s3: S3Server, clock: Clock) -> None:
-    """The write has acted and nobody heard: its repeat meets our own lock, and knows it."""
+    """The write took effect and its answer was lost: the retry meets our own lock and recognises it."""
     s3.after = once(lambda request: at(request, "PUT", LOCK), drop)
     with hold(host(clock)) as held:
         held.check()
@@ -229,7 +229,7 @@ def test_an_answer_that_is_lost_costs_no_lock(s3: S3Server, clock: Clock) -> Non
 @pytest.mark.usefixtures("s3")
 @pytest.mark.parametrize(("seconds", "taken"), [(LEASE - 1, False), (LEASE + 1, False), (LEASE + 3, True)])
 def test_a_lease_that_has_run_out_is_taken_over(clock: Clock, seconds: float, taken: bool) -> None:
-    """Its holder was killed, say. Until then, and for the second that S3's clock is coarse, it is his."""
+    """Its holder was killed, say. Until the lease ends, and for two seconds of grace, it keeps the lock."""
     crash(clock)
     clock.now += seconds
     try:
@@ -247,14 +247,14 @@ def test_the_clock_of_a_host_does_not_matter(clock: Clock) -> None:
 
 
 class _Lease:
-    """A lock that is held, whose heart beats at a test's command."""
+    """A lock that is held; the test itself renews its lease."""
 
     def __init__(self, clock: Clock) -> None:
         self._stack = ExitStack()
         self.held = self._stack.enter_context(hold(host(clock)))
         self.lost: list[str] = []
         self._stack.enter_context(self.held.watched(self.lost.append))
-        self.beat = self.held._lease.renew  # type: ignore[attr-defined]
+        self.renew = self.held._lease.renew  # type: ignore[attr-defined]
 
     def __enter__(self) -> _Lease:
         return self
@@ -267,7 +267,7 @@ def test_a_lease_that_is_renewed_lasts(s3: S3Server, clock: Clock) -> None:
     with _Lease(clock) as lease:
         for _ in range(5):
             clock.now += RENEW_EVERY
-            lease.beat()
+            lease.renew()
         with pytest.raises(LockedError), hold(host(clock)):
             raise AssertionError("two hold one lock")
         lease.held.check()
@@ -275,29 +275,29 @@ def test_a_lease_that_is_renewed_lasts(s3: S3Server, clock: Clock) -> None:
     assert len(versions) == 6, "no version is like another"
 
 
-def test_a_heart_beats_while_the_run_goes_on(s3: S3Server, clock: Clock) -> None:
+def test_the_lease_is_renewed_while_the_run_goes_on(s3: S3Server, clock: Clock) -> None:
     with hold(host(clock, renew_every=0.01)), s3.changed:
         assert s3.changed.wait_for(lambda: len(s3.puts("lock.json")) >= 4, PATIENCE)
 
 
-def test_who_was_taken_over_learns_it_at_the_next_beat(s3: S3Server, clock: Clock) -> None:
+def test_who_was_taken_over_learns_it_at_the_next_renewal(s3: S3Server, clock: Clock) -> None:
     """Stopped for longer than the lease, and another has it: told at once, and nothing may be changed any more."""
     with _Lease(clock) as lease:
         clock.now += LEASE + 3
         with hold(host(clock)) as other:
-            lease.beat()
+            lease.renew()
             assert [why.endswith("has taken it over") for why in lease.lost] == [True]
             with pytest.raises(LostLockError, match="the lock is lost"):
                 lease.held.check()
             other.check()
             before = s3.objects[LOCK]
             lease._stack.close()
-            assert s3.objects[LOCK] is before, "whoever lost it does not give it back"
+            assert s3.objects[LOCK] is before, "a run that lost the lock does not release it"
 
 
 @pytest.mark.usefixtures("s3")
 def test_who_was_asleep_asks_before_he_goes_on(clock: Clock) -> None:
-    """The machine slept, and the heart with it. Nobody took the lock: it is renewed and the run goes on."""
+    """The machine slept, so the lease was not renewed. If no run took the lock, the run renews it and goes on."""
     with _Lease(clock) as lease:
         clock.now += LEASE * 10
         lease.held.check()
@@ -316,20 +316,20 @@ def test_a_lock_that_was_removed_is_lost(clock: Clock) -> None:
         lock = store.look(SCOPE)
         assert lock is not None
         store.remove(SCOPE, lock)
-        lease.beat()
+        lease.renew()
         assert lease.lost == ["it was removed"]
 
 
 def test_s3_out_of_reach(s3: S3Server, clock: Clock) -> None:
-    """A beat that fails is no loss yet; but well before others may take it over, it is."""
+    """A renewal that fails loses nothing yet; the lease is given up well before others may take it over."""
     with _Lease(clock) as lease:
         s3.before = lambda _: refuse("AccessDenied", 403)()
         clock.now += LEASE / 2
-        lease.beat()
+        lease.renew()
         assert lease.lost == []
         lease.held.check()
         clock.now += 11
-        lease.beat()
+        lease.renew()
         [why] = lease.lost
         assert why.startswith("it could not be renewed: ")
         with pytest.raises(LostLockError):
@@ -439,7 +439,7 @@ def test_a_torn_journal_tells_of_its_whole_lines(clock: Clock) -> None:
 
 @pytest.mark.usefixtures("s3")
 def test_who_lost_the_lock_cannot_write_the_journal(clock: Clock) -> None:
-    """Even before he knows that he has lost it: the write fails, the call does not leave."""
+    """Even a run that does not know of the loss: its write fails, so its call is not sent."""
     with _Lease(clock) as lease:
         clock.now += LEASE + 3
         with hold(host(clock)) as other:
@@ -456,7 +456,7 @@ def test_who_lost_the_lock_cannot_write_the_journal(clock: Clock) -> None:
 
 
 def test_a_former_holder_who_writes_while_we_begin(s3: S3Server, clock: Clock) -> None:
-    """What he wrote at the last moment is read."""
+    """What it wrote at the last moment is read."""
     with _Lease(clock) as lease:
         clock.now += LEASE + 3
 
