@@ -1,4 +1,4 @@
-"""``python -m enireconcile``."""
+"""Run the command line: ``python -m enireconcile``."""
 
 from enireconcile.cli.app import main
 

@@ -10,201 +10,45 @@ import functools
 import gc
 import json
 import os
-import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from enireconcile import __version__
+from enireconcile.cli import options as opt
 from enireconcile.errors import EnireconcileError, GuardError, SpecErrors, internal_error
 from enireconcile.outputs import logs
 
 if TYPE_CHECKING:
+    from enireconcile.cli.session import Connection
     from enireconcile.spec import Spec
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def duration(text: str) -> float:
-    """``90``, ``90s``, ``15m`` or ``1h``, as seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
-    if not match:
-        raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
-    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2] or "s"]
-
-
-def _place(text: str) -> str:
-    """A directory, or ``s3://bucket/prefix``."""
-    if text.startswith("s3://") and not re.fullmatch(
-        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\x21-\x7e]*)?", text
-    ):
-        raise click.BadParameter(f"{text!r} names no bucket: write s3://bucket/prefix")
-    return text
-
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-def _specs(command: F) -> F:
-    return click.argument("specs", nargs=-1, required=True, metavar="SPEC...")(command)
-
-
-def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
-    logs.be_verbose(times)
-
-
-def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
-    logs.use_json(name == "json")
-
-
-def _logged(command: F) -> F:
-    """What stderr carries."""
-    command = click.option(
-        "-v",
-        "--verbose",
-        count=True,
-        expose_value=False,
-        callback=_be_verbose,
-        help="Log every call to AWS with its request id; -vv: with its parameters, too.",
-    )(command)
-    return click.option(
-        "--log-format",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        expose_value=False,
-        callback=_log_format,
-        help="What stderr carries.",
-    )(command)
-
-
-def _aws(command: F) -> F:
-    command = _logged(command)
-    parallel = click.IntRange(1, 100)
-    command = click.option("--parallelism", type=parallel, default=10, show_default=True, help="Calls at once.")(
-        command
-    )
-    command = click.option("--profile", help="Profile of the AWS configuration; overrides AWS_PROFILE.")(command)
-    return click.option("--region", help="AWS Region; overrides the spec's and the environment's.")(command)
-
-
-def _output(*more: str) -> Callable[[F], F]:
-    choice = click.Choice(["text", "json", *more])
-    return click.option("--output", type=choice, default="text", show_default=True, help="What stdout carries.")
-
-
-def _target(command: F) -> F:
-    words = "Only this resource and what it needs, e.g. elastic_ips.web.  [repeatable]"
-    return click.option("--target", "targets", multiple=True, metavar="ADDRESS", help=words)(command)
-
-
-def _prune(command: F) -> F:
-    words = "Remove what the stack owns and the spec no longer names; without it that is listed and left."
-    return click.option("--prune", is_flag=True, help=words)(command)
-
-
-def _notify(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
-    """The URL is a secret: errors do not quote it."""
-    if url is None:
-        return None
-    from enireconcile.outputs import webhook
-
-    try:
-        webhook.check(url)
-    except EnireconcileError as error:
-        raise click.BadParameter(str(error)) from None
-    return url
-
-
-_METRICS = click.option(
-    "--metrics",
-    type=_FILE,
-    help="Keep Prometheus metrics of this stack in this file, for node_exporter's textfile collector.",
-)
-_JITTER = click.option(
-    "--jitter",
-    type=duration,
-    metavar="DURATION",
-    default="0s",
-    help="Begin after a random part of this time, so that not all of a fleet ask AWS at once.",
-)
-_STATE = click.option(
-    "--state",
-    type=_place,
-    metavar="DIR|S3",
-    envvar="ENIRECONCILE_STATE",
-    help="Where lock and journal are: a directory or s3://bucket/prefix.  [default: the user's state directory]",
-)
-_RUNNING = (
-    click.option("-y", "--auto-approve", is_flag=True, help="Do not ask."),
-    click.option("--allow-destroy", is_flag=True, help="With -y: also run what deletes, releases or terminates."),
-    click.option("--max-changes", type=click.IntRange(0), metavar="N", help="Refuse a plan that changes more."),
-    click.option("--report", type=_FILE, help="Write the JSON report here."),
-    click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
-    click.option(
-        "--settle-timeout",
-        type=duration,
-        metavar="DURATION",
-        default="30s",
-        show_default=True,
-        help="How long to look for what an unanswered create may have made, before making it anew.",
-    ),
-    _METRICS,
-    click.option(
-        "--notify",
-        metavar="URL",
-        envvar="ENIRECONCILE_NOTIFY",
-        callback=_notify,
-        help="Post the report here (https) when something changed or went wrong. The URL is treated as a secret.",
-    ),
-    click.option("--notify-all", is_flag=True, help="Also when there was nothing to do, or the stack is locked."),
-    _STATE,
-)
-
-
-def _running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
-    """The options of commands that change things."""
-    lock = click.option(
-        "--lock-timeout",
-        type=duration,
-        metavar="DURATION",
-        default=lock_timeout,
-        show_default=True,
-        help="How long to wait for another run.",
-    )
-
-    def options(command: F) -> F:
-        for option in reversed((*_RUNNING, lock)):
-            command = option(command)
-        return command
-
-    return options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="enireconcile")
 def cli() -> None:
-    """Keep EC2 instances, network interfaces, Elastic IPs and security groups as one YAML file says.
+    """Keep EC2 instances, network interfaces, Elastic IPs and security groups as a YAML file describes them.
 
-    SPEC is a file, a directory of *.yaml, or - for standard input.
+    SPEC is a file, a directory of *.yaml files, or - for standard input.
     """
     if os.environ.get("NO_COLOR"):
         click.get_current_context().color = False
 
 
 @cli.command()
-@_specs
-@_output()
+@opt.specs
+@opt.output()
 def validate(specs: Sequence[str], output: str) -> int:
-    """Check spec files without asking AWS anything."""
+    """Check spec files without calling AWS."""
     try:
         loaded = _load(specs)
     except SpecErrors as errors:
@@ -231,31 +75,31 @@ def schema() -> int:
 
 
 @cli.command("iam-policy")
-@_specs
-@click.option("--read-only", is_flag=True, help="For plan alone.")
-@click.option("--region", help="The AWS Region of the policy; overrides the spec's.")
-@click.option("--prune", is_flag=True, help="Also for what no spec names any more, of whatever section.")
-@click.option("--no-destroy", is_flag=True, help="Nothing that terminates, releases or deletes.")
-@click.option("--who", is_flag=True, help="Also for plan --who.")
-@click.option("--state", type=_place, metavar="S3", help="Also for a state in s3://bucket/prefix.")
+@opt.specs
+@click.option("--read-only", is_flag=True, help="Allow only what plan needs.")
+@click.option("--region", metavar="REGION", help="AWS Region of the policy; overrides the spec.")
+@click.option(
+    "--prune", is_flag=True, help="Also allow removing resources of sections that no spec uses any more."
+)
+@click.option("--no-destroy", is_flag=True, help="Allow nothing that terminates, releases or deletes.")
+@click.option("--who", is_flag=True, help="Also allow what plan --who needs.")
+@click.option("--state", type=opt.state_location, metavar="S3", help="Also allow a state in s3://bucket/prefix.")
 @click.option(
     "--also",
     multiple=True,
     metavar="ARN",
-    help="An instance or interface of somebody else's that may be touched, or the role of a profile. Repeatable.",
+    help="Also allow changes to this instance or network interface, which the stack does not own, or passing "
+    "this role. Repeatable.",
 )
 def iam_policy(
     specs: Sequence[str], no_destroy: bool, state: str | None, also: tuple[str, ...], **asked: Any
 ) -> int:
-    """Print the least IAM policy that applying, or planning, these specs needs. Asks AWS nothing."""
-    from enireconcile.iam.policy import (
-        policy_for,
-    )
-    from enireconcile.iam.statements import (
-        LIMIT,
-        Asked,
-        size,
-    )
+    """Print the least IAM policy that apply needs for these specs.
+
+    With --read-only, the least policy that plan needs. Does not call AWS.
+    """
+    from enireconcile.iam.policy import policy_for
+    from enireconcile.iam.statements import LIMIT, Asked, size
 
     bucket = state.removeprefix("s3://") if state and state.startswith("s3://") else None
     documents = [spec.document for spec in _load(specs)]
@@ -264,121 +108,112 @@ def iam_policy(
     for note in notes:
         logs.say(f"note: {note}")
     if size(policy) > LIMIT:
-        logs.warn(f"IAM takes {LIMIT} characters in a managed policy, and this has {size(policy)}: make several")
+        logs.warn(
+            f"this policy has {size(policy)} characters, and IAM allows {LIMIT} in a managed policy: "
+            "split it into several"
+        )
     return 0
 
 
 @cli.command()
-@_specs
-@_output("markdown")
-@_aws
-@_prune
-@_METRICS
-@_JITTER
-@_target
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
-@click.option("--out", type=_FILE, help="Save the plan here, for apply --plan.")
-@click.option("--who", is_flag=True, help="Ask CloudTrail who changed what differs.")
-def plan(
-    specs: Sequence[str],
-    region: str | None,
-    profile: str | None,
-    parallelism: int,
-    detailed_exitcode: bool,
-    **options: Any,
-) -> int:
+@opt.specs
+@opt.output("markdown")
+@opt.aws
+@opt.prune
+@opt.metrics
+@opt.jitter
+@opt.target
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
+@click.option("--out", type=opt.FILE, help="Save the plan to this file, for apply --plan.")
+@click.option("--who", is_flag=True, help="Ask CloudTrail who changed what differs from the spec.")
+def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
     loaded = _load(specs)
     from enireconcile.cli.plan import plan_specs
-    from enireconcile.cli.session import Connection, PlanOptions
+    from enireconcile.cli.session import PlanOptions
 
-    changes = plan_specs(loaded, Connection(region, profile, parallelism), PlanOptions(**options))
+    changes = plan_specs(loaded, connection, PlanOptions(**options))
     return EXIT_CHANGES if changes and detailed_exitcode else 0
 
 
 @cli.command()
 @click.argument("specs", nargs=-1, metavar="[SPEC...]")
-@click.option("--plan", type=_FILE, help="Instead of SPEC: a plan that was saved by plan --out.")
-@_output("markdown")
-@_aws
-@_prune
-@_JITTER
-@_target
-@_running()
-def apply(
-    specs: Sequence[str],
-    plan: Path | None,
-    region: str | None,
-    profile: str | None,
-    parallelism: int,
-    **options: Any,
-) -> int:
-    """Do what plan shows, after asking.
+@click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")
+@opt.output("markdown")
+@opt.aws
+@opt.prune
+@opt.jitter
+@opt.target
+@opt.running()
+def apply(specs: Sequence[str], plan: Path | None, connection: Connection, **options: Any) -> int:
+    """Plan, ask for approval, execute the plan and read back.
 
-    Plans, asks, executes, reads back and reports. Running it again changes nothing more.
+    If everything already matches SPEC, nothing is changed.
     """
     if plan is None and not specs:
-        raise click.UsageError("Missing argument 'SPEC...', or --plan FILE.")
-    if plan is not None and (specs or region or options["prune"] or options["targets"]):
-        raise click.UsageError("--plan says itself for what: give no SPEC, --region, --prune or --target.")
-    with _heard_of(options):
+        raise click.UsageError("Missing argument: give SPEC... or --plan FILE.")
+    if plan is not None and (specs or connection.region or options["prune"] or options["targets"]):
+        raise click.UsageError(
+            "--plan cannot be combined with SPEC, --region, --prune or --target: the plan file determines them."
+        )
+    with _failures_published(options):
         loaded = _load(specs) if plan is None else []
         from enireconcile.cli.apply import apply_planfile, apply_specs
-        from enireconcile.cli.session import ApplyOptions, Connection
+        from enireconcile.cli.session import ApplyOptions
 
-        connection = Connection(region, profile, parallelism)
         if plan is not None:
             return apply_planfile(plan, _load, connection, ApplyOptions(**options))
         return apply_specs(loaded, connection, ApplyOptions(**options))
 
 
 @cli.command()
-@_specs
-@_output("markdown")
-@_aws
-@_running()
-def destroy(
-    specs: Sequence[str], region: str | None, profile: str | None, parallelism: int, **options: Any
-) -> int:
-    """Remove all that the stack owns, in order, after asking."""
-    with _heard_of(options):
+@opt.specs
+@opt.output("markdown")
+@opt.aws
+@opt.running()
+def destroy(specs: Sequence[str], connection: Connection, **options: Any) -> int:
+    """Remove everything that the stack owns.
+
+    Shows the plan and asks for approval first. Resources are removed in dependency order.
+    """
+    with _failures_published(options):
         loaded = _load(specs)
     from enireconcile.cli.apply import destroy_specs
-    from enireconcile.cli.session import ApplyOptions, Connection
+    from enireconcile.cli.session import ApplyOptions
 
-    return destroy_specs(loaded, Connection(region, profile, parallelism), ApplyOptions(**options))
+    return destroy_specs(loaded, connection, ApplyOptions(**options))
 
 
 @cli.command()
-@_specs
-@_output()
-@_aws
-@_prune
-@_running(lock_timeout="0s")
-@click.option("--interval", type=duration, default="30s", show_default=True, help="From one round to the next.")
-def watch(
-    specs: Sequence[str],
-    region: str | None,
-    profile: str | None,
-    parallelism: int,
-    interval: float,
-    **options: Any,
-) -> int:
-    """Apply again and again, until Ctrl-C or SIGTERM: for faster mending and failover than from cron.
+@opt.specs
+@opt.output()
+@opt.aws
+@opt.prune
+@opt.running(lock_timeout="0s")
+@click.option(
+    "--interval",
+    type=opt.duration,
+    metavar="DURATION",
+    default="30s",
+    show_default=True,
+    help="Time from the start of one round to the start of the next.",
+)
+def watch(specs: Sequence[str], connection: Connection, interval: float, **options: Any) -> int:
+    """Apply in a loop, until Ctrl-C or SIGTERM.
 
-    Asks nobody, as with -y, and reads SPEC anew each round. What goes wrong is told, and the next round comes.
+    Corrects drift and fails over sooner than cron can. Never asks for approval: --auto-approve is implied. Reads
+    SPEC again in each round. After an error, watch reports it and continues with the next round.
     """
     if not interval:
-        raise click.BadParameter("a round takes its time: write 30s or 2m", param_hint="'--interval'")
+        raise click.BadParameter("must be longer than 0: write 30s or 2m", param_hint="'--interval'")
     stdin = functools.cache(sys.stdin.read)
-    from enireconcile.cli.session import ApplyOptions, Connection
+    from enireconcile.cli.session import ApplyOptions
     from enireconcile.cli.signals import Interrupt
     from enireconcile.cli.watch import watch_specs
     from enireconcile.spec import load
 
-    connection = Connection(region, profile, parallelism)
     options["auto_approve"] = True
-    with _heard_of(options):
+    with _failures_published(options):
         return watch_specs(
             specs,
             lambda source: load([source], stdin=stdin),
@@ -390,47 +225,50 @@ def watch(
 
 
 @cli.command()
-@_specs
-@_aws
-@_STATE
-@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask.")
+@opt.specs
+@opt.aws
+@opt.state
+@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Also remove the lock of a run that seems to be alive.")
 def unlock(
-    specs: Sequence[str],
-    region: str | None,
-    profile: str | None,
-    parallelism: int,
-    state: str | None,
-    auto_approve: bool,
-    force: bool,
+    specs: Sequence[str], connection: Connection, state: str | None, auto_approve: bool, force: bool
 ) -> int:
-    """Show who has the lock of a stack, and remove it if that run is over."""
+    """Show the lock of a stack, and remove it if it is stale."""
     loaded = _load(specs)
-    from enireconcile.cli.session import Connection
     from enireconcile.cli.unlock import unlock_specs
 
-    connection = Connection(region, profile, parallelism)
     return unlock_specs(loaded, connection, state, auto_approve=auto_approve, force=force)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: any free one]"
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port to listen on.  [default: any free port]",
+    default=0,
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def sandbox(port: int, command: Sequence[str]) -> int:
-    """Run a local EC2 endpoint to try specs on: no account, no cost.
+    """Simulate EC2 on this machine, to try specs on.
 
-    Prints the variables to export and serves until Ctrl-C; with COMMAND, runs that against a fresh endpoint.
+    Needs no AWS account and costs nothing. Prints the variables to export and serves until Ctrl-C. With COMMAND,
+    runs it against a fresh endpoint and exits with its exit code.
     """
     from enireconcile.cli.sandbox import run
 
     return run(port, command)
 
 
+def _load(sources: Sequence[str]) -> list[Spec]:
+    from enireconcile.spec import load
+
+    return load(sources, stdin=sys.stdin.read)
+
+
 @contextmanager
-def _heard_of(options: Mapping[str, Any]) -> Iterator[None]:
-    """Whoever wants to hear of runs hears of those that never began, too."""
+def _failures_published(options: Mapping[str, Any]) -> Iterator[None]:
+    """Write the report and notify also if the command fails before it gets to a stack."""
     try:
         yield
     except (GuardError, SpecErrors) as error:
@@ -441,32 +279,26 @@ def _heard_of(options: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def _load(sources: Sequence[str]) -> list[Spec]:
-    from enireconcile.spec import load
-
-    return load(sources, stdin=sys.stdin.read)
-
-
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; no error reaches the user as a traceback."""
-    # Most of a short run is spent on making objects that live to its end: looking through them early is waste.
+    # Most objects of a short run live until it ends, so early collections find nothing to free.
     gc.set_threshold(50_000, 20, 20)
-    # pydantic would search all installed packages for plugins, which costs time and lets strangers in.
+    # pydantic would search all installed packages for plugins, which costs time and runs foreign code.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with _terminable():
+    with _sigterm_as_ctrl_c():
         code = _run(args)
     sys.exit(code)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM is like Ctrl-C, for who does nothing else about it."""
-    here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does, unless a command handles signals itself."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main_thread else None
     try:
         yield
     finally:
-        if here:
+        if in_main_thread:
             signal.signal(signal.SIGTERM, before)
 
 
@@ -483,7 +315,7 @@ def _run(args: Sequence[str] | None) -> int:
     except click.Abort:
         logs.say("\nstopped; nothing was changed")
         if threading.active_count() > 1:
-            # What was asked of AWS may hang for a while yet, and a second Ctrl-C would not look nice.
+            # A call to AWS may still hang; a second Ctrl-C while Python waits for its thread prints a traceback.
             sys.stderr.flush()
             os._exit(1)
         return 1
@@ -491,10 +323,10 @@ def _run(args: Sequence[str] | None) -> int:
         logs.complain(error)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
+        # The reader of stdout has closed it. Python would fail once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:  # the last door: a bug is told, not thrown at the user
+    except Exception as error:
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
         logs.complain(internal_error(error))

@@ -4,97 +4,86 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
 import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.publish import failure, write_metrics
-from enireconcile.cli.session import Connection, PlanOptions
-from enireconcile.cli.signals import listening
+from enireconcile.cli.session import Connection, PlanOptions, random_delay
+from enireconcile.cli.signals import run_async
 from enireconcile.engine.planner import read_and_plan
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Plan, Traces
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.atomic import write_whole
-from enireconcile.outputs.json import (
-    plan_json,
-)
+from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
 from enireconcile.planning.targeting import shares
-from enireconcile.printable import (
-    printable,
-)
+from enireconcile.printable import printable
 from enireconcile.spec import Spec
 
-log = logging.getLogger("enireconcile.commands")
+
+@dataclass(frozen=True)
+class _Planned:
+    """A spec and its plan; with ``--who`` who changed what differs; and the AWS calls that it took."""
+
+    spec: Spec
+    plan: Plan
+    traces: Traces | None
+    api_calls: Mapping[str, int]
 
 
 def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> bool:
-    """Print a plan for each spec, and save them all. The answer is whether any of them has changes.
+    """Print a plan for each spec, and save them all. Returns whether any of them has changes.
 
-    With targets only for those specs that have some of them. Raises TargetError for one that none has.
+    With targets, only specs that have some of them are planned. Raises TargetError for a target that none has.
     """
-    parts, several = shares(specs, options.targets, prune=options.prune), len(specs) > 1
-    specs = [spec for spec in specs if spec.file in parts]
-    texts: list[str] = []
-    objects: list[dict[str, Any]] = []
-    made: list[Plan] = []
-    traces: list[Traces] = []
+    targets = shares(specs, options.targets, prune=options.prune)
     if options.metrics is not None:
         metrics.check(options.metrics)
-    time.sleep(jittered(options.jitter))
-    for spec in specs:
-        with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-            made.append(_plan_one(spec, channel, options, parts[spec.file]))
-            traced = _traced(made[-1], channel) if options.who else None
-            traces.append(traced or Traces())
-            if options.output == "json":
-                objects.append(plan_json(made[-1], channel.calls, traced))
-            else:
-                texts.append(plan_text(made[-1], traced))
+    time.sleep(random_delay(options.jitter))
+    planned = [_plan_one(spec, connection, options, targets[spec.file]) for spec in specs if spec.file in targets]
     if options.out is not None:
-        plans = (SavedPlan(spec.file, spec.digest, each) for spec, each in zip(specs, made, strict=True))
-        saved = Saved(tuple(plans), options.prune, tuple(sorted(set(options.targets))))
-        write_whole(options.out, saved.text(datetime.now(UTC).isoformat(timespec="seconds")), "the plan", 0o600)
-    if options.output == "json":
-        click.echo(json.dumps(objects if several else objects[0], indent=2))
-    elif options.output == "markdown":
-        from enireconcile.outputs.markdown import plans_markdown
-
-        click.echo(plans_markdown(made, traces))
-    else:
-        click.echo("\n\n".join(texts))
+        _save(options.out, planned, options)
+    _print(planned, options.output, as_list=len(specs) > 1)
     if options.out is not None:
-        logs.say(f"saved: `enireconcile apply --plan {printable(str(options.out))}` does exactly this")
-    return any(not each.empty for each in made)
+        path = printable(str(options.out))
+        logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
+    return any(not each.plan.empty for each in planned)
 
 
-def _plan_one(spec: Spec, channel: Channel, options: PlanOptions, part: Sequence[str]) -> Plan:
+def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:
+    with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
+        plan = _read_and_plan(spec, channel, options, targets)
+        traces = _traces(plan, channel) if options.who else None
+        return _Planned(spec, plan, traces, dict(channel.calls))
+
+
+def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Plan:
     began, region = time.time(), channel.session.region
     try:
-        made = listening(read_and_plan(Reader(channel), spec, region, prune=options.prune, targets=part))
+        plan = run_async(read_and_plan(Reader(channel), spec, region, prune=options.prune, targets=targets))
     except EnireconcileError as error:
         failed = failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
         write_metrics(options.metrics, metrics.of_report(failed, "plan"))
         raise
     ended = time.time()
-    # A part tells nothing of how the stack is.
+    # A plan of some targets does not show the state of the whole stack.
     write_metrics(
-        None if part else options.metrics,
-        metrics.of_plan(made, ended, ended - began, channel.calls, channel.throttled),
+        None if targets else options.metrics,
+        metrics.of_plan(plan, ended, ended - began, channel.calls, channel.throttled),
     )
-    return made
+    return plan
 
 
-def _traced(plan: Plan, channel: Channel) -> Traces:
-    """Who is behind what differs; that it cannot be known is no reason not to plan."""
+def _traces(plan: Plan, channel: Channel) -> Traces:
+    """Who changed what differs. If CloudTrail cannot be asked, that is a warning only."""
     from enireconcile.cloudtrail import who
 
     traces = asyncio.run(who(Reader(channel), plan))
@@ -103,9 +92,19 @@ def _traced(plan: Plan, channel: Channel) -> Traces:
     return traces
 
 
-def jittered(longest: float) -> float:
-    """A random part of a time, in seconds; not a secret."""
-    pause = longest * random.random()  # noqa: S311
-    if pause:
-        log.info("beginning in %.1f s", pause)
-    return pause
+def _save(path: Path, planned: Sequence[_Planned], options: PlanOptions) -> None:
+    plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
+    saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))))
+    write_whole(path, saved.text(datetime.now(UTC).isoformat(timespec="seconds")), "the plan", 0o600)
+
+
+def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:
+    if output == "json":
+        objects = [plan_json(each.plan, each.api_calls, each.traces) for each in planned]
+        click.echo(json.dumps(objects if as_list else objects[0], indent=2))
+    elif output == "markdown":
+        from enireconcile.outputs.markdown import plans_markdown
+
+        click.echo(plans_markdown([each.plan for each in planned], [each.traces or Traces() for each in planned]))
+    else:
+        click.echo("\n\n".join(plan_text(each.plan, each.traces, click.style) for each in planned))

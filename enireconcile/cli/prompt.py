@@ -6,6 +6,7 @@ import click
 
 
 def confirmed(question: str) -> bool:
+    """Ask on stderr. Ctrl-D and Ctrl-C mean no."""
     try:
         return click.confirm(question, err=True)
     except click.Abort:

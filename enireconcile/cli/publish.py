@@ -1,4 +1,4 @@
-"""What a run leaves for others: the report file, metrics, and the webhook."""
+"""Publish the result of a run: the report file, metrics and the webhook."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from enireconcile.errors import EnireconcileError, GuardError, LockedError, Lost
 from enireconcile.model import Report
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.atomic import write_whole
-from enireconcile.outputs.json import (
-    report_json,
-)
+from enireconcile.outputs.json import report_json
 
 
 def write_metrics(path: Path | None, run: metrics.Run) -> None:
-    """Metrics that cannot be written are told of, and that is all."""
+    """Metrics that cannot be written are only a warning."""
     if path is None:
         return
     try:
@@ -31,7 +29,7 @@ def write_metrics(path: Path | None, run: metrics.Run) -> None:
 
 
 def publish_failure(error: EnireconcileError, options: ApplyOptions) -> None:
-    """Whoever wants to hear of runs hears of one that never got as far as a stack."""
+    """Write the report and notify about a command that failed before it got to a stack."""
     report = failure(None, error)
     try:
         write_report(options.report, [report])
@@ -41,7 +39,7 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions) -> None:
 
 
 def failure(stack: str | None, error: EnireconcileError, began: float | None = None, **more: Any) -> Report:
-    """The report of a run that ended with an error; ``more`` is what it knew by then."""
+    """The report of a run that ended with an error; ``more`` are further fields of the report."""
     now = time.time()
     began = now if began is None else began
     return Report(
@@ -57,22 +55,23 @@ def failure(stack: str | None, error: EnireconcileError, began: float | None = N
 
 
 def publish(report: Report, options: ApplyOptions, *, in_haste: bool = False) -> None:
-    """Tell those who watch from afar. ``in_haste`` waits for nobody."""
-    # A part tells nothing of how the stack is.
+    """Write metrics and notify. ``in_haste`` leaves out what may take time: the notification."""
+    # A run for some targets does not show the state of the whole stack.
     write_metrics(None if report.targets else options.metrics, metrics.of_report(report, options.command))
     if not in_haste:
         notify(report, options)
 
 
 def notify(report: Report, options: ApplyOptions) -> None:
+    """Post the report if the options ask for it. Failing to do so is only a warning."""
     if options.notify is None:
         return
     from enireconcile.outputs import webhook
 
-    # In a watch, what stays broken is told once; what is mended again and again is worth as many messages.
+    # In a watch, a failure that persists is posted once; each round that changes something is posted.
     why = re.sub(r" \(request [^)]*\)", "", report.error or "")
-    news = options.news.are(f"the notification of {report.stack}", f"{report.outcome} {why}")
-    if not webhook.wanted(report, everything=options.notify_all) or not (news or report.outcome == "converged"):
+    is_new = options.seen_messages.is_new(f"the notification of {report.stack}", f"{report.outcome} {why}")
+    if not webhook.wanted(report, everything=options.notify_all) or not (is_new or report.outcome == "converged"):
         return
     try:
         webhook.post(options.notify, report)
@@ -81,6 +80,7 @@ def notify(report: Report, options: ApplyOptions) -> None:
 
 
 def outcome_of(error: EnireconcileError) -> str:
+    """The outcome of a run that ended with this error."""
     for kind, outcome in (
         (GuardError, "refused"),
         (LockedError, "locked"),
@@ -92,8 +92,8 @@ def outcome_of(error: EnireconcileError) -> str:
     return "failed"
 
 
-def check_outlets(options: ApplyOptions) -> None:
-    """Find out before anything changes that report or metrics could not be written."""
+def check_writable(options: ApplyOptions) -> None:
+    """Raises EnireconcileError if report or metrics cannot be written. Called before anything is changed."""
     if options.metrics is not None:
         metrics.check(options.metrics)
     if options.report is None:

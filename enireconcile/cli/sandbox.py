@@ -1,4 +1,4 @@
-"""A local EC2 endpoint to try specs on: moto's server. The only module of the package that knows of moto."""
+"""A simulated EC2 to try specs on: moto's server. The only module of the package that imports moto."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from enireconcile.errors import EnireconcileError
 
 _HOST = "127.0.0.1"
 _CREDENTIALS = {
-    # moto takes any; these are nobody's.
+    # Placeholders: moto accepts any.
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_REGION": "us-east-1",
@@ -26,12 +26,13 @@ _HIDDEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ENDPOI
 
 
 def run(port: int, command: Sequence[str]) -> int:
-    """Serve until Ctrl-C or SIGTERM, or while ``command`` runs; the answer is its exit code."""
+    """Serve until Ctrl-C or SIGTERM, or while ``command`` runs. Returns the exit code of ``command``."""
     try:
         from moto.server import ThreadedMotoServer
     except ImportError:
         raise EnireconcileError(
-            "the sandbox needs moto's server", hint="pip install 'enireconcile[sandbox]'"
+            "the sandbox needs the package moto, which is not installed",
+            hint="install enireconcile with its extra `sandbox`: pip install '.[sandbox]' in a checkout",
         ) from None
     import logging
 
@@ -48,7 +49,7 @@ def run(port: int, command: Sequence[str]) -> int:
 
 
 def _check_free(port: int) -> None:
-    """The server thread would die of a port in use without telling anybody."""
+    """The server thread would not report that the port is in use. Raises EnireconcileError."""
     try:
         socket.create_server((_HOST, port)).close()
     except OSError as error:
@@ -58,20 +59,22 @@ def _check_free(port: int) -> None:
 
 
 def _with(variables: Mapping[str, str], command: Sequence[str]) -> int:
-    """A fresh endpoint deserves a fresh state directory."""
+    """Run a command against the endpoint, with a temporary state directory."""
     kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
     with tempfile.TemporaryDirectory(prefix="enireconcile-") as state:
         environment = {**kept, **variables, "ENIRECONCILE_STATE": state}
         try:
             return subprocess.run(list(command), env=environment, check=False).returncode  # noqa: S603 (it is the user's own command)
         except FileNotFoundError:
-            raise EnireconcileError(f"no such command: {command[0]}") from None
+            raise EnireconcileError(f"command not found: {command[0]}") from None
 
 
 def _serve(variables: Mapping[str, str]) -> int:
     for key, value in variables.items():
         click.echo(f"export {key}={value}")
-    click.echo("The sandbox is up. Export these in another terminal; Ctrl-C ends it.", err=True)
+    click.echo(
+        "The sandbox is running. Export these variables in another terminal; press Ctrl-C to stop.", err=True
+    )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -1,22 +1,28 @@
-"""What the commands share: the AWS session of a spec, and the options of plan and apply."""
+"""What the commands share: the connection to AWS, and the options of plan and apply."""
 
 from __future__ import annotations
 
+import logging
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from enireconcile.aws.api import Channel
-from enireconcile.aws.session import connect
 from enireconcile.outputs.planfile import SavedPlan
 from enireconcile.planning.guards import Allowed
 from enireconcile.spec import Spec
 
+if TYPE_CHECKING:
+    from enireconcile.aws.api import Channel
+
+log = logging.getLogger("enireconcile.commands")
+
 
 @dataclass(frozen=True)
 class Connection:
-    """Where the session comes from, beyond the standard chain; ``parallelism`` is calls at once."""
+    """``region`` and ``profile`` override the spec and the standard chain; ``parallelism`` is concurrent calls."""
 
     region: str | None
     profile: str | None
@@ -24,6 +30,10 @@ class Connection:
 
     @contextmanager
     def open(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
+        """The channel to AWS for a spec. Raises EnireconcileError without credentials or a Region."""
+        from enireconcile.aws.api import Channel
+        from enireconcile.aws.session import connect
+
         session = connect(
             region=self.region or spec.document.region,
             profile=self.profile,
@@ -40,19 +50,19 @@ class Connection:
 
 @dataclass
 class SeenMessages:
-    """What was said last of each thing, so that a watch does not say it again every round."""
+    """The last message about each subject, so that a watch does not repeat it in every round."""
 
-    _said: dict[str, str] = field(default_factory=dict)
+    _last: dict[str, str] = field(default_factory=dict)
 
-    def are(self, about: str, words: str) -> bool:
-        """Is this something new? From now on it is not."""
-        before, self._said[about] = self._said.get(about), words
-        return before != words
+    def is_new(self, subject: str, message: str) -> bool:
+        """Whether the message differs from the last one about its subject. Remembers it."""
+        before, self._last[subject] = self._last.get(subject), message
+        return before != message
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """The flags of ``plan``; times are in seconds."""
+    """The options of ``plan``; times are in seconds."""
 
     output: str
     prune: bool = False
@@ -65,10 +75,10 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """The flags of ``apply``, and what was said before; times are in seconds.
+    """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds.
 
-    ``parts`` are the targets and ``saved`` the saved plans by spec file. ``command`` is what the user calls it.
-    ``notify`` is a secret.
+    ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
+    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file.
     """
 
     output: str
@@ -87,10 +97,18 @@ class ApplyOptions:
     notify_all: bool = False
     jitter: float = 0.0
     command: str = "apply"
-    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    saved: Mapping[str, SavedPlan] = field(default_factory=dict)
-    news: SeenMessages = field(default_factory=SeenMessages)
+    targets_by_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    saved_plans: Mapping[str, SavedPlan] = field(default_factory=dict)
+    seen_messages: SeenMessages = field(default_factory=SeenMessages)
 
     @property
     def allowed(self) -> Allowed:
         return Allowed(self.auto_approve, self.allow_destroy, self.max_changes)
+
+
+def random_delay(longest: float) -> float:
+    """A random time of up to ``longest`` seconds, logged."""
+    delay = longest * random.random()  # noqa: S311 (not a secret)
+    if delay:
+        log.info("starting in %.1f s", delay)
+    return delay

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish: the first ends a run after the calls in flight, the second waits for nothing."""
+"""Ctrl-C and SIGTERM: the first stops a run after the calls in flight, the second ends it immediately."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from enireconcile.errors import StoppedError
 
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_AT_ONCE = b"stopped at once; run it again to finish\n"
+_EXITING = b"exiting immediately; run the command again to finish\n"
 
 _PULSE = 0.2
-"""Seconds for which a signal may go unheard."""
+"""Seconds after which a sleeping event loop handles a signal at the latest."""
 
 
-def listening(work: Coroutine[Any, Any, T]) -> T:
-    """Run work in an event loop that hears signals.
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run work in an event loop that always handles signals within a moment.
 
-    Python handles a signal only between two of its own instructions. One that comes right before the loop falls
-    asleep, or that another thread is given, wakes nobody: the loop would sleep until something else happens. So it
-    never sleeps for long.
+    Python runs a signal handler between two of its own instructions only. A signal that arrives right before the
+    loop falls asleep, or in another thread, does not wake the loop, which would sleep until some other event. So
+    the loop never sleeps for long.
     """
 
     async def run() -> T:
@@ -45,17 +45,17 @@ async def _pulse() -> None:
 
 
 class Interrupt:
-    """Inside its context the signals are ours, whichever event loop runs, or none. For the main thread only.
+    """Handles the signals while its context is active, with or without an event loop. For the main thread only.
 
-    ``wished`` is the name of the signal as soon as somebody wants to stop, else None. ``left`` says that calls
-    are in flight for which nobody waits: the process has to end by ``leave``, which waits for no thread.
+    ``stopped_by`` is the name of the first signal, or None. ``abandoned_calls`` says that a run ended while calls
+    were in flight: the process has to end by ``exit_now``, which does not wait for their threads.
     """
 
     def __init__(self) -> None:
-        self.wished: str | None = None
-        self.left = False
-        self._tell: Callable[[], object] | None = None
-        self._hurry: Callable[[], object] | None = None
+        self.stopped_by: str | None = None
+        self.abandoned_calls = False
+        self._stop: Callable[[], object] | None = None
+        self._abandon: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -72,62 +72,62 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.wished is None:
-            self.wished = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-            if self._tell is not None:
-                self._tell()
-        elif self._hurry is not None:
-            hurry, self._hurry = self._hurry, None
-            hurry()
+        if self.stopped_by is None:
+            self.stopped_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            if self._stop is not None:
+                self._stop()
+        elif self._abandon is not None:
+            abandon, self._abandon = self._abandon, None
+            abandon()
         else:
-            # Whatever was interrupted may be in the middle of a print.
-            os.write(2, _AT_ONCE)
+            # The signal may have interrupted a print, so this cannot use sys.stderr.
+            os.write(2, _EXITING)
             os._exit(5)
 
     @contextmanager
-    def tells(self, stop: Callable[[], object], hurry: Callable[[], object] | None = None) -> Iterator[None]:
-        """Calls ``stop`` in the running event loop when somebody wants to stop, or has wanted to already.
+    def on_stop(self, stop: Callable[[], object], abandon: Callable[[], object] | None = None) -> Iterator[None]:
+        """Call ``stop`` in the running event loop at the first signal, or now if it has come already.
 
-        ``hurry`` is called likewise when it is wished again; without it, the process ends there and then.
+        The second signal calls ``abandon`` likewise. Without ``abandon``, it ends the process immediately.
         """
         loop = asyncio.get_running_loop()
-        self._tell = lambda: loop.call_soon_threadsafe(stop)
-        self._hurry = (lambda: loop.call_soon_threadsafe(hurry)) if hurry else None
+        self._stop = lambda: loop.call_soon_threadsafe(stop)
+        self._abandon = (lambda: loop.call_soon_threadsafe(abandon)) if abandon else None
         try:
-            if self.wished:
+            if self.stopped_by:
                 stop()
             yield
         finally:
-            self._tell = self._hurry = None
+            self._stop = self._abandon = None
 
-    def idle(self, seconds: float) -> bool:
-        """Sleep. False when somebody wants to stop, which also ends the sleep."""
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until the time is over or a signal arrives. Returns False after a signal."""
 
         async def sleep() -> None:
             stop = asyncio.Event()
-            with self.tells(stop.set):
+            with self.on_stop(stop.set):
                 waiting = asyncio.ensure_future(stop.wait())
                 await asyncio.wait({waiting}, timeout=seconds)
                 waiting.cancel()
 
-        listening(sleep())
-        return not self.wished
+        run_async(sleep())
+        return not self.stopped_by
 
-    def unless_wished(self, reading: Coroutine[Any, Any, T]) -> T:
-        """Run what changes nothing. Raises StoppedError as soon as somebody wants to stop."""
+    def run(self, reading: Coroutine[Any, Any, T]) -> T:
+        """Run work that changes nothing. Raises StoppedError as soon as a signal arrives."""
 
         async def run() -> T:
             task = asyncio.ensure_future(reading)
-            with self.tells(task.cancel):
+            with self.on_stop(task.cancel):
                 return await task
 
         try:
-            return listening(run())
+            return run_async(run())
         except asyncio.CancelledError:
-            raise StoppedError(f"stopped by {self.wished}; nothing was changed") from None
+            raise StoppedError(f"stopped by {self.stopped_by}; nothing was changed") from None
 
-    def asked(self, question: Callable[[], bool]) -> bool:
-        """The answer to a question, to which a signal is a no: also one that comes right after a yes."""
+    def ask(self, question: Callable[[], bool]) -> bool:
+        """The answer to a question. A signal means no, also one that arrives right after a yes."""
         ours = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
         try:
             try:
@@ -139,7 +139,7 @@ class Interrupt:
             return False
 
 
-def leave(code: int) -> NoReturn:
+def exit_now(code: int) -> NoReturn:
     """End the process without waiting for its threads."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -1,4 +1,4 @@
-"""unlock: show the lock of a stack, and remove it once its run is over."""
+"""unlock: show the lock of a stack, and remove it if it is stale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.session import Connection
-from enireconcile.cli.signals import listening
+from enireconcile.cli.signals import run_async
 from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.errors import GuardError, LockedError
 from enireconcile.outputs import logs
@@ -20,7 +20,7 @@ from enireconcile.spec import Spec
 def unlock_specs(
     specs: Sequence[Spec], connection: Connection, state: str | None, *, auto_approve: bool, force: bool
 ) -> int:
-    """Show the lock of each spec's stack, and remove it if its run is over. The answer is the exit code."""
+    """Show the lock of each spec's stack, and remove it if it is stale. Returns the exit code."""
     code = 0
     for spec in specs:
         with connection.open(spec) as channel:
@@ -35,7 +35,7 @@ def unlock_specs(
 def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: bool, force: bool) -> None:
     from enireconcile.state import open_store
 
-    account = listening(account_of(Reader(channel)))
+    account = run_async(account_of(Reader(channel)))
     guard_account(spec, account)
     scope = f"{account}-{channel.session.region}-{spec.document.stack}"
     store = open_store(state, channel.session)
@@ -46,13 +46,16 @@ def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: b
     click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.live else 'stale'}: {lock.why}")
     if lock.live and not force:
         raise LockedError(
-            "a run that seems to be alive has this lock",
-            hint="wait for it or stop it; if it is surely dead, --force removes the lock all the same",
+            "the run that holds this lock seems to be alive",
+            hint="wait for it, or stop it; if it certainly has ended, remove the lock with --force",
         )
     if not auto_approve:
         if not sys.stdin.isatty():
-            raise GuardError("nobody is there to ask", hint="give --auto-approve (-y) to run unattended")
+            raise GuardError(
+                "cannot ask for confirmation: stdin is not a terminal",
+                hint="give --auto-approve (-y) to remove the lock without a question",
+            )
         if not confirmed("Remove this lock?"):
-            raise GuardError("the lock was left as it is")
+            raise GuardError("the lock was not removed")
     store.remove(scope, lock)
     click.echo(f"{scope}: unlocked")

@@ -1,4 +1,4 @@
-"""watch: apply in rounds until told to stop."""
+"""watch: apply in rounds until the user stops it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from enireconcile.cli.apply import apply_stack
-from enireconcile.cli.publish import check_outlets, failure, notify, write_report
+from enireconcile.cli.publish import check_writable, failure, notify, write_report
+from enireconcile.cli.run import apply_stack
 from enireconcile.cli.session import ApplyOptions, Connection
-from enireconcile.cli.signals import Interrupt, leave
+from enireconcile.cli.signals import Interrupt, exit_now
+from enireconcile.engine.watch import watch as repeat
 from enireconcile.errors import EnireconcileError, internal_error
 from enireconcile.model import Report
 from enireconcile.outputs import logs
@@ -28,32 +29,30 @@ def watch_specs(
     interval: float,
     interrupt: Interrupt,
 ) -> int:
-    """Apply what the sources say, again and again, until somebody wants to stop.
+    """Apply the sources in rounds until ``interrupt`` stops it.
 
-    Each round reads the files anew and has sessions of its own, so that edits and renewed credentials count. A
-    source that cannot be read or done does not keep the others waiting. The answer is 5 if the stop came before
-    something that had been begun was done, else 0. Raises SpecErrors if a source is wrong from the start.
+    Each round reads the files again and opens new sessions, so that edits and renewed credentials take effect. A
+    source that cannot be read or applied does not affect the others. Returns 5 if the user stopped a run that had
+    begun and not finished, else 0. Raises SpecErrors if a source is invalid from the start.
     """
-    from enireconcile.engine.watch import watch as rounds
-
-    check_outlets(options)
+    check_writable(options)
     options = replace(options, command="watch")
     _one_stack_each(spec for source in sources for spec in load(source))
     cut_short: list[Report] = []
 
     def turn() -> bool:
         reports = _round(sources, load, connection, options, interrupt)
-        if interrupt.wished:
+        if interrupt.stopped_by:
             cut_short.extend(report for report in reports if report.outcome == "partial" and report.outcomes)
-        # Sessions leave much behind, and there is nothing to do now.
+        # Closed sessions leave many cycles, and the time until the next round is idle.
         gc.collect()
         return not any(report.outcome in ("failed", "partial") for report in reports)
 
     with interrupt:
-        # Not a secret: it only keeps watchers from marching in step.
-        rounds(turn, interrupt.idle, interval=interval, clock=time.monotonic, jitter=random.random)
+        # Random, so that watchers of one account do not call AWS at the same moment.
+        repeat(turn, interrupt.sleep, interval=interval, clock=time.monotonic, jitter=random.random)
     code = max((report.exit_code for report in cut_short), default=0)
-    return leave(code) if interrupt.left else code
+    return exit_now(code) if interrupt.abandoned_calls else code
 
 
 def _round(
@@ -63,49 +62,49 @@ def _round(
     options: ApplyOptions,
     interrupt: Interrupt,
 ) -> list[Report]:
-    """Every source once. What goes wrong is said, and is over with this round."""
+    """Apply every source once. Errors are reported and do not end the watch."""
     specs: list[Spec] = []
     reports: list[Report] = []
     for source in sources:
-        with _going_on(options):
+        with _errors_reported(options):
             specs += load(source)
-    with _going_on(options):
+    with _errors_reported(options):
         _one_stack_each(specs)
         for spec in specs:
-            if not interrupt.wished:
-                with _going_on(options):
+            if not interrupt.stopped_by:
+                with _errors_reported(options):
                     reports.append(apply_stack(spec, connection, options, interrupt))
         write_report(options.report, reports)
     return reports
 
 
 @contextmanager
-def _going_on(options: ApplyOptions) -> Iterator[None]:
-    """An error is told, and that is all."""
+def _errors_reported(options: ApplyOptions) -> Iterator[None]:
+    """Report an error inside, and continue after it."""
     try:
         yield
     except EnireconcileError as error:
-        _tell_of(error, options)
+        _report_error(error, options)
     except OSError as error:
-        _tell_of(EnireconcileError(str(error)), options)
+        _report_error(EnireconcileError(str(error)), options)
     except Exception as error:
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
-        _tell_of(internal_error(error), options)
+        _report_error(internal_error(error), options)
 
 
-def _tell_of(error: EnireconcileError, options: ApplyOptions) -> None:
+def _report_error(error: EnireconcileError, options: ApplyOptions) -> None:
     logs.complain(error)
     notify(failure(None, error), options)
 
 
 def _one_stack_each(specs: Iterable[Spec]) -> None:
-    """Two files with one stack would undo each other's work. Raises EnireconcileError."""
+    """Raises EnireconcileError for two files of one stack, which would undo each other's changes."""
     files: dict[str, str] = {}
     for spec in specs:
         first = files.setdefault(spec.document.stack, spec.file)
         if first != spec.file:
             raise EnireconcileError(
-                f"{first} and {spec.file} are both of stack {spec.document.stack}; neither is applied",
-                hint="give one of them another stack",
+                f"{first} and {spec.file} are both for stack {spec.document.stack}; neither is applied",
+                hint="give one of them another `stack`",
             )

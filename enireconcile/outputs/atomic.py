@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: the whole file or nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enireconcile.errors import EnireconcileError
 
 
 def write_whole(path: Path, text: str, what: str, mode: int = 0o666) -> None:
-    """All of a file or nothing of it. ``what`` names it in errors. Raises EnireconcileError."""
+    """Write a file and put it in place in one step. ``what`` names it in errors. Raises EnireconcileError."""
     partial = path.with_name(path.name + ".new")
     try:
         partial.unlink(missing_ok=True)

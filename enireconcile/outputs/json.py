@@ -21,7 +21,7 @@ from enireconcile.model import (
 
 
 def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = None) -> dict[str, Any]:
-    """The object that ``plan --output json`` prints (format 1.0). With ``traces`` each field says ``who``."""
+    """The object that ``plan --output json`` prints (format 1.0). With ``traces`` each field has ``who``."""
     return {
         "format_version": FORMAT_VERSION,
         "stack": plan.stack,
@@ -36,13 +36,13 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = 
         "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
         "warnings": list(plan.warnings),
         "api_calls": dict(sorted(api_calls.items())),
-        **_only(plan),
+        **_scope(plan),
     }
 
 
-def _only(told: Plan | Report) -> dict[str, Any]:
-    """What says that a plan or report is not of the whole stack."""
-    return {"targets": list(told.targets)} if told.targets else {}
+def _scope(subject: Plan | Report) -> dict[str, Any]:
+    """The key of a plan or report that covers only a part of the stack."""
+    return {"targets": list(subject.targets)} if subject.targets else {}
 
 
 def _change_json(change: Change, traces: Traces | None) -> dict[str, Any]:
@@ -104,12 +104,12 @@ def report_json(report: Report) -> dict[str, Any]:
         "throttled": report.throttled,
         "remaining": list(report.remaining),
         "error": report.error,
-        **_only(report),
+        **_scope(report),
     }
 
 
 def _moment(time: datetime, precision: str = "seconds") -> str:
-    """A time in UTC, as JSON has it."""
+    """A time in UTC, in ISO 8601."""
     return time.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
@@ -127,5 +127,5 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def dumps(value: Any) -> str:
-    """One line of JSON. ASCII, since a terminal obeys more characters than those below a space."""
+    """One line of JSON, in ASCII: some characters beyond it control a terminal, too."""
     return json.dumps(value)

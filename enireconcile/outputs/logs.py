@@ -1,9 +1,9 @@
-"""What goes to stderr: words for people or, as JSON, one object a line for collectors.
+"""What goes to stderr: text or, for log collectors, one JSON object per line.
 
-Two kinds of records pass through the standard ``logging``: what every user is told (``say``, ``complain``), and
-what the modules log of their work, which ``--verbose`` lets through (once: calls to AWS with their request ids;
-twice: their parameters, too). Only the loggers of this package are heard: those of the SDK would print signatures
-and credentials. Secrets do not get here in the first place; credentials inside a URL, of a proxy say, are cut out.
+Two kinds of records pass through the standard ``logging``: messages to the user (``say``, ``warn``, ``complain``),
+and the log records of the modules, which ``--verbose`` shows (once: calls to AWS with their request ids; twice:
+also their parameters). Only the loggers of this package have a handler: those of the SDK would print signatures
+and credentials. Other modules do not log secrets; credentials inside a URL, such as a proxy's, are masked here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _stack: ContextVar[str | None] = ContextVar("stack", default=None)
 
 
 class _Stderr(logging.Handler):
-    """Writes to whatever stderr is at the moment."""
+    """Writes to the current ``sys.stderr``, which tests and runners replace."""
 
     as_json = False
 
@@ -37,7 +37,7 @@ class _Stderr(logging.Handler):
 
 
 def begin() -> None:
-    """Words for people, and nothing but what everybody is told."""
+    """Log as text, and only messages to the user."""
     _OURS.handlers = [_Stderr()]
     _OURS.propagate = False
     _OURS.setLevel(logging.WARNING)
@@ -45,7 +45,7 @@ def begin() -> None:
 
 
 def be_verbose(times: int) -> None:
-    """0: no log; 1: the calls to AWS; 2: their parameters, too."""
+    """0: messages only; 1: also the calls to AWS; 2: also their parameters."""
     _OURS.setLevel(_LEVELS[min(times, len(_LEVELS) - 1)])
 
 
@@ -56,14 +56,14 @@ def use_json(as_json: bool) -> None:
 
 
 def undisturbed() -> bool:
-    """Is stderr free for a moving picture?"""
+    """Whether stderr carries neither JSON nor logs, so that a live display does not disturb it."""
     as_json = any(isinstance(handler, _Stderr) and handler.as_json for handler in _OURS.handlers)
     return not (as_json or _OURS.isEnabledFor(logging.INFO))
 
 
 @contextmanager
 def about(stack: str) -> Iterator[None]:
-    """Records in here are about this stack."""
+    """Records inside this context carry the name of the stack."""
     token = _stack.set(stack)
     try:
         yield
@@ -72,7 +72,7 @@ def about(stack: str) -> Iterator[None]:
 
 
 def say(words: str, **fields: Any) -> None:
-    """Tell everybody. ``words`` may be styled; what of them came from the world must be printable already."""
+    """Print a message to the user. ``words`` may be styled; text from AWS in it must be printable already."""
     _TOLD.info("%s", words, extra={"fields": fields})
 
 
@@ -81,7 +81,7 @@ def warn(words: str, **fields: Any) -> None:
 
 
 def complain(error: EnireconcileError, **fields: Any) -> None:
-    """Tell everybody of an error."""
+    """Print an error to the user."""
     if isinstance(error, AwsError):
         fields |= {"call": error.call, "code": error.code, "request_id": error.request_id}
     if isinstance(error, SpecErrors):
@@ -92,9 +92,7 @@ def complain(error: EnireconcileError, **fields: Any) -> None:
 
 
 def _text_line(record: logging.LogRecord) -> str:
-    from enireconcile.printable import (
-        printable_lines,
-    )
+    from enireconcile.printable import printable_lines
 
     words = _USERINFO.sub("***@", record.getMessage())
     if record.levelno < logging.WARNING and record.name != _TOLD.name:
@@ -108,9 +106,7 @@ def _text_line(record: logging.LogRecord) -> str:
 
 
 def _json_line(record: logging.LogRecord) -> str:
-    from enireconcile.outputs.json import (
-        dumps,
-    )
+    from enireconcile.outputs.json import dumps
 
     fields = getattr(record, "fields", {})
     line = {
@@ -125,7 +121,7 @@ def _json_line(record: logging.LogRecord) -> str:
 
 
 def _trace(record: logging.LogRecord) -> str:
-    """What a bug looks like from inside, for those who asked to be told everything."""
+    """The traceback of a record that has one."""
     if not record.exc_info or not record.exc_info[0]:
         return ""
     return "\n" + logging.Formatter().formatException(record.exc_info)

@@ -1,11 +1,11 @@
-"""Plans and reports as a comment that people can read on GitHub. Pure.
+"""Plans and reports as a comment on GitHub. Pure.
 
-What comes from the world (names, tags, descriptions, errors) stands in HTML blocks, inside ``<code>`` or
-``<pre>``, and escaped. GitHub reads no Markdown in an HTML block, and looks for neither mentions nor links in
-code: nothing that a tag says can call somebody, lead somewhere or pass for part of the report. An HTML block
-ends with an empty line, hence none of ours holds one.
+Text that comes from AWS (names, tags, descriptions, errors) is escaped and stands in HTML blocks, inside
+``<code>`` or ``<pre>``. GitHub renders no Markdown in an HTML block, and neither mentions nor links in code: a
+tag cannot mention a user, link to a site or imitate a part of the report. An empty line ends an HTML block, so no
+block here contains one.
 
-A comment takes 65,536 characters. What is too long is told in less and less detail, least important things first.
+A comment is limited to 65,536 characters. A longer one leaves out details, the least important first.
 """
 
 from __future__ import annotations
@@ -14,17 +14,13 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-import click
-
 from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Status, Step, Traces, canonical
-from enireconcile.outputs.text import change_words, report_text, summary_words, verb
-from enireconcile.printable import (
-    printable,
-)
+from enireconcile.outputs.words import change_lines, ec2_calls, report_lines, summary_lines, verb
+from enireconcile.printable import printable
 
 LIMIT = 65_536
 _RESERVE = 1_000
-"""Characters that are left to whoever adds a line of his own."""
+"""Characters left for lines that a workflow adds to the comment."""
 _LONGEST = 500
 _FEW = 20
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "±", Action.DELETE: "−", Action.ADOPT: "»"}
@@ -33,7 +29,7 @@ _MARKS = {Status.DONE: "✓", Status.FAILED: "✗", Status.SKIPPED: "·"}
 
 @dataclass(frozen=True)
 class _Detail:
-    """How much is told: parameters of calls, the calls, what differs of a resource, and so many of each list."""
+    """What a section shows: calls, their parameters, fields that differ; ``most`` is the length of each list."""
 
     params: bool = True
     calls: bool = True
@@ -51,38 +47,38 @@ _LESS = (
 
 
 def plans_markdown(plans: Sequence[Plan], traces: Sequence[Traces] = ()) -> str:
-    """One comment for all the plans, with who is behind what differs in each, if that was asked for."""
+    """One comment for all plans; with ``traces``, one for each plan, it says who changed what differs."""
     known = traces or [Traces()] * len(plans)
     return _comment([_Section("plan", plan, who) for plan, who in zip(plans, known, strict=True)])
 
 
 def reports_markdown(reports: Sequence[Report], command: str = "apply") -> str:
-    """One comment for all the runs: what was planned, and what came of it."""
+    """One comment for all runs: what each planned and how it ended."""
     return _comment([_Section(command, report) for report in reports])
 
 
 @dataclass(frozen=True)
 class _Section:
-    """What is told of one stack: a plan, or what became of it (and the plan, if it came to one)."""
+    """One stack's part of the comment: a plan, or a report with the plan of its run, if there is one."""
 
     command: str
-    told: Plan | Report
+    subject: Plan | Report
     traces: Traces = field(default_factory=Traces)
 
     @property
     def report(self) -> Report | None:
-        return self.told if isinstance(self.told, Report) else None
+        return self.subject if isinstance(self.subject, Report) else None
 
     @property
     def plan(self) -> Plan | None:
-        return self.told.plan if isinstance(self.told, Report) else self.told
+        return self.subject.plan if isinstance(self.subject, Report) else self.subject
 
     def text(self, detail: _Detail) -> str:
         return "\n\n".join(_blocks(self, detail))
 
 
 def _comment(sections: Sequence[_Section]) -> str:
-    """All sections in full if there is room, else each in the detail that its share allows."""
+    """All sections in full if they fit, else each with the details that fit its share of the comment."""
     room = LIMIT - _RESERVE
     texts = [section.text(_ALL) for section in sections]
     if sum(len(text) + 2 for text in texts) > room:
@@ -90,10 +86,14 @@ def _comment(sections: Sequence[_Section]) -> str:
         texts = [_fitted(section, share) for section in sections]
     for left_out in range(len(texts)):
         whole = "\n\n".join(texts[: len(texts) - left_out])
-        more = f"\n\n<p>And {left_out} more, for which there is no room here.</p>" if left_out else ""
+        more = f"\n\n<p>{_left_out(left_out)}: too long for a comment, see the log.</p>" if left_out else ""
         if len(whole) + len(more) <= room:
             return whole + more
-    return "<p>There is no room for this here.</p>"
+    return "<p>Too long for a comment, see the log.</p>"
+
+
+def _left_out(count: int) -> str:
+    return "1 more stack" if count == 1 else f"{count} more stacks"
 
 
 def _fitted(section: _Section, room: int) -> str:
@@ -105,23 +105,24 @@ def _fitted(section: _Section, room: int) -> str:
 
 
 def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
-    """Paragraphs, tables and so on, each of them one block."""
-    told = section.told
-    stack = told.stack or ""
-    # So that a workflow finds the comment that it wrote the last time.
+    """The section's HTML blocks: heading, paragraphs, tables, lists."""
+    subject = section.subject
+    stack = subject.stack or ""
+    # A workflow finds its earlier comment by this marker.
     yield f"<!-- enireconcile {section.command} {stack} -->"
-    place = [f"account {_code(told.account_id)}"] if told.account_id else []
-    place += [_code(told.region)] if told.region else []
-    where = f" <sub>{', '.join(place)}</sub>" if place else ""
-    yield f"<h3>enireconcile {section.command} {_code(stack or 'without a stack')}{where}</h3>"
+    scope = [f"account {_code(subject.account_id)}"] if subject.account_id else []
+    scope += [_code(subject.region)] if subject.region else []
+    where = f" <sub>{', '.join(scope)}</sub>" if scope else ""
+    yield f"<h3>enireconcile {section.command} {_code(stack or '(no stack)')}{where}</h3>"
     if section.report is not None:
         yield from _report_blocks(section.report)
     plan = section.plan
     if plan is None:
         return
     if plan.targets:
-        yield f"<p>Only {', '.join(map(_code, plan.targets[:_FEW]))}, and what that needs.</p>"
-    yield from (f"<p>{html.escape(line)}</p>" for line in summary_words(plan))
+        whose = "its" if len(plan.targets) == 1 else "their"
+        yield f"<p>Only {', '.join(map(_code, plan.targets[:_FEW]))} and {whose} dependencies.</p>"
+    yield from (f"<p>{html.escape(line)}</p>" for line in summary_lines(plan))
     yield from _table(plan, section.traces, detail)
     if section.report is None:
         yield from _calls([_planned(step, detail) for step in plan.steps], detail)
@@ -130,12 +131,12 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
     yield from _list("Warnings", list(plan.warnings), detail)
     leftovers = [f"{left.address}  {left.id}" for left in plan.leftovers]
     yield from _list(
-        "The stack owns these, which the spec no longer names; they are left alone", leftovers, detail
+        "The stack owns these, and the spec no longer names them (they are left alone)", leftovers, detail
     )
 
 
 def _report_blocks(report: Report) -> Iterator[str]:
-    first, *others = click.unstyle(report_text(report)).splitlines()
+    first, *others = report_lines(report)
     yield f"<p><b>{html.escape(first)}</b></p>"
     if others:
         yield _pre(others)
@@ -159,7 +160,7 @@ def _row(change: Change, traces: Traces, detail: _Detail) -> str:
     name = _code(change.address) + (f"<br><sub>{_code(change.id)}</sub>" if change.id else "")
     cells = [_SIGNS[change.action], name, verb(change), shown]
     if detail.fields:
-        cells.append("<br>".join(_code(words) for words in change_words(change, traces)))
+        cells.append("<br>".join(_code(line.strip()) for line in change_lines(change, traces)))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
@@ -178,7 +179,7 @@ def _done(outcome: Outcome) -> str:
 def _calls(lines: Sequence[str], detail: _Detail) -> Iterator[str]:
     if not lines:
         return
-    count = "1 EC2 call" if len(lines) == 1 else f"{len(lines)} EC2 calls"
+    count = ec2_calls(len(lines))
     if not detail.calls:
         yield f"<p>{count}: too long for a comment, see the log.</p>"
         return
@@ -208,5 +209,5 @@ def _cut(text: str, longest: int = _LONGEST) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that means itself in HTML, on one line, without what could turn it around."""
+    """Text escaped for HTML, on one line, with control characters and bidirectional overrides spelled out."""
     return html.escape(printable(text))

@@ -1,9 +1,9 @@
-"""A Prometheus textfile of what runs found and did, for node_exporter's textfile collector.
+"""Prometheus metrics of runs in a file for node_exporter's textfile collector.
 
-One file may serve many runs: each replaces the series of its own stack, account, region and command, and leaves
-the others. What must outlive a run is read from the file itself: the time of the last success, and the counters.
-The file is locked while it is rewritten, and appears whole; neither the lock nor what is half written ends in
-``.prom``, so node_exporter reads neither.
+Several runs may share one file: each replaces the series of its own stack, account, region and command, and keeps
+the others. The time of the last success and the counters are carried over from the file itself. The file is locked
+while it is rewritten, and replaced atomically; neither the lock file nor the partial file ends in ``.prom``, so
+node_exporter reads neither.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _PATIENCE = 10.0
 """Seconds to wait for another run that is rewriting the file."""
 _PREFIX = "enireconcile_"
 _FAMILIES = {
-    "last_run_timestamp_seconds": ("gauge", "When the last run ended."),
-    "last_success_timestamp_seconds": ("gauge", "When a run last ended well; 0 for never."),
-    "last_run_seconds": ("gauge", "How long the last run took."),
-    "last_run_outcome": ("gauge", "How the last run ended: 1 for its outcome, 0 for the others."),
-    "drift_resources": ("gauge", "Resources that the last run to look found to differ, by what mends them."),
-    "leftover_resources": ("gauge", "Resources that the stack owned then and the spec did not name."),
-    "remaining_resources": ("gauge", "Resources that still differed when the last run ended."),
+    "last_run_timestamp_seconds": ("gauge", "Unix time at which the last run ended."),
+    "last_success_timestamp_seconds": ("gauge", "Unix time at which a run last succeeded; 0 if none has."),
+    "last_run_seconds": ("gauge", "Duration of the last run."),
+    "last_run_outcome": ("gauge", "Outcome of the last run: 1 for its outcome, 0 for all others."),
+    "drift_resources": ("gauge", "Resources that differed from the spec, by the action that corrects them."),
+    "leftover_resources": ("gauge", "Resources that the stack owns and the spec does not name."),
+    "remaining_resources": ("gauge", "Resources that still differed from the spec when the last run ended."),
     "runs_total": ("counter", "Runs, by outcome."),
-    "steps_total": ("counter", "Steps of plans, by EC2 call and result."),
-    "api_calls_total": ("counter", "Calls to AWS, by action; reads, too."),
-    "throttled_calls_total": ("counter", "Calls that AWS refused as too many."),
+    "steps_total": ("counter", "Steps, by EC2 call and result."),
+    "api_calls_total": ("counter", "Calls to AWS, by action, reads included."),
+    "throttled_calls_total": ("counter", "Calls that AWS throttled."),
 }
 _LINE = re.compile(r'enireconcile_(\w+)\{((?:\w+="(?:[^"\\\n]|\\.)*",?)+)\} (-?[0-9.e+-]+)')
 _LABEL = re.compile(r'(\w+)="((?:[^"\\\n]|\\.)*)"')
@@ -47,10 +47,10 @@ Series = dict[tuple[str, Labels], float]
 
 @dataclass(frozen=True)
 class Run:
-    """One run as the metrics see it. Times are in seconds, ``ended`` since the epoch.
+    """The figures of one run. Times are in seconds, ``ended`` since the epoch.
 
-    ``account`` and ``region`` are empty if the run never knew them. ``found`` is the summary of its plan and None
-    if it never had one.
+    ``account`` and ``region`` are empty if the run ended before it knew them. ``found`` is the summary of its
+    plan, or None if it made none.
     """
 
     stack: str
@@ -111,15 +111,15 @@ def of_plan(plan: Plan, ended: float, seconds: float, api_calls: Mapping[str, in
 
 
 def check(path: Path) -> None:
-    """Find out before anything changes that there could be no metrics. Raises EnireconcileError."""
+    """Raises EnireconcileError if the metrics file cannot be written there. Called before anything is changed."""
     if not path.parent.is_dir():
-        raise EnireconcileError(f"cannot write the metrics {path}: {path.parent} is no directory")
+        raise EnireconcileError(f"cannot write the metrics {path}: {path.parent} is not a directory")
     if path.is_dir():
         raise EnireconcileError(f"cannot write the metrics {path}: it is a directory")
 
 
 def update(path: Path, run: Run) -> None:
-    """Bring the series of one run into the file. Raises EnireconcileError."""
+    """Replace the series of this run in the file. Raises EnireconcileError."""
     from filelock import FileLock, Timeout
 
     try:
@@ -133,22 +133,22 @@ def update(path: Path, run: Run) -> None:
 
 
 def updated(text: str, run: Run) -> str:
-    """The text of the file once it knows of this run. What nobody can read is dropped."""
+    """The text of the file with the series of this run. Lines that cannot be parsed are dropped."""
     series = _parsed(text)
     labels = _known(run, series)
     before = {key: value for key, value in series.items() if key[1][: len(labels)] == labels}
-    nameless = (labels[0], ("account", ""))
+    no_account = (labels[0], ("account", ""))
     kept = {
         key: value
         for key, value in series.items()
-        # Whoever never learned its account left series that nobody else would ever replace.
-        if key not in before and not (labels[1][1] and key[1][:2] == nameless and labels[3] in key[1])
+        # Series of a run that failed before it knew its account: no later run would replace them.
+        if key not in before and not (labels[1][1] and key[1][:2] == no_account and labels[3] in key[1])
     }
     return _rendered(kept | _after(run, labels, before))
 
 
 def _known(run: Run, series: Series) -> Labels:
-    """The labels of a run; one that never learned its account or region goes by the last one of its stack."""
+    """The labels of a run. Without an account or region they are those of the stack's last run, if unambiguous."""
     labels = run.labels
     if run.account:
         return labels
@@ -164,7 +164,7 @@ def _known(run: Run, series: Series) -> Labels:
 
 
 def _after(run: Run, labels: Labels, before: Series) -> Series:
-    """The series of a run, given those that stood under its labels."""
+    """The series of a run, given the earlier ones with its labels."""
 
     def counted(name: str, *more: tuple[str, str], add: int) -> tuple[tuple[str, Labels], float]:
         key = (name, (*labels, *more))
@@ -213,7 +213,7 @@ def _after(run: Run, labels: Labels, before: Series) -> Series:
 
 
 def _parsed(text: str) -> Series:
-    """What an earlier run of ours has written."""
+    """The series that earlier runs wrote."""
     series: Series = {}
     for line in text.split("\n"):
         if (found := _LINE.fullmatch(line)) and found[1] in _FAMILIES:

@@ -1,8 +1,8 @@
 """The file of ``plan --out``: plans that ``apply --plan`` runs exactly as they are, or not at all. Pure.
 
-The file is for people to look at and for programs to compare, not to be trusted: what runs is a plan that is made
-anew from the spec and the live state, after it was found to be the same as the saved one, step by step. So a file
-that somebody forged can ask for nothing that its spec does not ask for, and user_data need not be in it.
+The file is for review and comparison, and is not trusted. ``apply --plan`` makes a new plan from the spec and the
+live state, and runs it only if it equals the saved one step by step. So a forged file cannot request anything that
+the spec does not, and the file need not contain user_data.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from enireconcile import __version__
 from enireconcile.errors import GuardError
 from enireconcile.model import Action, Change, Plan, fingerprint
 from enireconcile.planning.codec import decode, encode
-from enireconcile.printable import (
-    printable,
-)
+from enireconcile.printable import printable
 
 FORMAT = 1
 _KIND = "enireconcile plan"
-_AGAIN = "make a new one with plan --out"
+_AGAIN = "make a new plan with plan --out"
 
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """One plan, with the spec file that it was made from (as it was named) and the hash of what that says."""
+    """One plan, with its spec file as named on the command line and the hash of that file's content."""
 
     file: str
     digest: str
@@ -44,7 +42,7 @@ class Saved:
     targets: tuple[str, ...] = ()
 
     def text(self, created: str) -> str:
-        """The file. ``created`` is an ISO time."""
+        """The content of the file. ``created`` is an ISO time."""
         words = {
             "kind": _KIND,
             "format": FORMAT,
@@ -60,35 +58,35 @@ class Saved:
 
 
 def saved_in(text: str, file: str) -> Saved:
-    """What a plan file says. Raises GuardError for one that is damaged, strange or of another version."""
+    """The plans of a file. Raises GuardError for one that is damaged, no plan file or of another version."""
     name = printable(file)
     words = _words(text, name)
     if words.get("kind") != _KIND:
-        raise GuardError(f"{name} is no plan file of enireconcile", hint=_AGAIN)
+        raise GuardError(f"{name} is not a plan file of enireconcile", hint=_AGAIN)
     if words.get("format") != FORMAT:
         raise GuardError(
-            f"{name} has format {printable(str(words.get('format')))}, this enireconcile reads format {FORMAT}",
+            f"{name} has format {printable(str(words.get('format')))}, and this version reads format {FORMAT}",
             hint=f"use the version that wrote it, or {_AGAIN}",
         )
     if words.get("program") != __version__:
         raise GuardError(
-            f"{name} is of enireconcile {printable(str(words.get('program')))}, this is {__version__}",
+            f"{name} was written by enireconcile {printable(str(words.get('program')))}, this is {__version__}",
             hint=f"use the version that wrote it, or {_AGAIN}",
         )
     digest = words.pop("digest", None)
     if digest != fingerprint(words):
-        raise GuardError(f"{name} was changed after it was written, or is cut short", hint=_AGAIN)
+        raise GuardError(f"{name} was modified or truncated after it was written", hint=_AGAIN)
     try:
         return _saved(words)
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise GuardError(f"{name} does not hold what a plan file holds", hint=_AGAIN) from None
+        raise GuardError(f"{name} lacks parts of a plan file, or they are malformed", hint=_AGAIN) from None
 
 
 def _words(text: str, name: str) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         if isinstance(words := json.loads(text), dict):
             return words
-    raise GuardError(f"{name} is no plan file of enireconcile, or is cut short", hint=_AGAIN)
+    raise GuardError(f"{name} is not a plan file of enireconcile, or was truncated", hint=_AGAIN)
 
 
 def _saved(words: Mapping[str, Any]) -> Saved:
@@ -104,28 +102,28 @@ def _saved(words: Mapping[str, Any]) -> Saved:
 
 
 def reasons_against(saved: SavedPlan, digest: str, fresh: Plan) -> list[str]:
-    """Why a saved plan must not run: its spec (of which ``digest`` is the hash now) or the world is another.
+    """Why a saved plan must not run: its spec or the live state has changed. Empty if it may run.
 
-    ``fresh`` is the plan that is made now. Empty if the two are the same.
+    ``digest`` is the hash of the spec now, ``fresh`` the plan that is made now.
     """
     if saved.digest != digest:
-        return [f"{printable(saved.file)} has changed since the plan was made ({_AGAIN})"]
+        return [f"{printable(saved.file)} has changed since the plan was saved ({_AGAIN})"]
     return _moved(saved.plan, fresh)
 
 
 def _moved(saved: Plan, fresh: Plan) -> list[str]:
     if (saved.account_id, saved.region) != (fresh.account_id, fresh.region):
         places = (f"account {plan.account_id}, {plan.region}" for plan in (saved, fresh))
-        return [printable("it was made for {}, and this is {}".format(*places))]
+        return [printable("the plan was made for {}, and this is {}".format(*places))]
     if _essence(saved) == _essence(fresh):
         return []
     lines = list(_changed(saved, fresh)) or list(_called(saved, fresh))
     where = "".join(f"\n    {printable(line)}" for line in lines)
-    return [f"the world has moved since it was made, and today's plan is another ({_AGAIN}):{where}"]
+    return [f"the live state has changed since the plan was saved, and a plan made now differs ({_AGAIN}):{where}"]
 
 
 def _essence(plan: Plan) -> Any:
-    """What a plan does, where, and to what."""
+    """The parts of a plan that must be equal: where it runs, what it found, what it changes and how."""
     changes = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     return encode([plan.stack, plan.account_id, plan.region, plan.fingerprint, changes, plan.steps])
 
@@ -143,7 +141,7 @@ def _by_address(plan: Plan) -> dict[str, Change]:
 
 
 def _said(change: Change | None) -> str:
-    """A change in a few words."""
+    """A change in a few words: action, id and fields."""
     if change is None:
         return "not there"
     names = sorted({field.field for field in change.fields}) if change.action is Action.UPDATE else ()
@@ -151,7 +149,7 @@ def _said(change: Change | None) -> str:
 
 
 def _called(saved: Plan, fresh: Plan) -> Iterator[str]:
-    """The calls that would be others, where the resources say nothing of it."""
+    """The calls that differ although the changes are the same."""
     for steps, when in ((saved.steps, "then"), (fresh.steps, "now")):
         others = encode(list(fresh.steps if steps is saved.steps else saved.steps))
         yield from (f"{step.call} for {step.address}, {when}" for step in steps if encode(step) not in others)

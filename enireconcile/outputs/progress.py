@@ -1,4 +1,4 @@
-"""What a person, a log or a program sees while an apply runs."""
+"""What apply prints while it runs: a live display on a terminal, lines in a log, or JSON."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import click
 
 from enireconcile.model import Plan
 from enireconcile.outputs import logs
-from enireconcile.outputs.json import (
-    dumps,
-)
-from enireconcile.printable import (
-    printable,
-    printable_lines,
-)
+from enireconcile.outputs.json import dumps
+from enireconcile.printable import printable, printable_lines
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("·", "yellow")}
 
 
 class Progress:
-    """Says nothing; base of those that do. ``tell`` gets the executor's events, ``begin`` the plan."""
+    """Prints nothing; the base class. ``begin`` gets the plan, ``tell`` each event of the run."""
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +42,7 @@ class _JsonLines(Progress):
 
 
 class _Plain(Progress):
-    """A line for each step that ends: for logs and pipes."""
+    """A line for each step that ends, for logs and pipes."""
 
     def tell(self, event: Mapping[str, Any]) -> None:
         if event["type"] != "step":
@@ -57,7 +52,7 @@ class _Plain(Progress):
 
 
 def _words(event: Mapping[str, Any]) -> str:
-    """A call and what it is for; addresses of what goes come from tags that anybody may have written."""
+    """A call and its address. A leftover's address comes from its tag, which may contain anything."""
     return f"{event['call']}  {printable(event['address'])}"
 
 
@@ -73,13 +68,13 @@ def _ended(event: Mapping[str, Any]) -> str:
 
 def _waiting(event: Mapping[str, Any]) -> str:
     if event["type"] == "wait":
-        return f"waiting for what is under way: {printable(', '.join(event['ids']))}"
+        return f"waiting for changes in progress: {printable(', '.join(event['ids']))}"
     names = printable(", ".join(event["addresses"]))
-    return f"looking for what an earlier run may have made: {names} (at most {event['seconds']:.0f} s)"
+    return f"checking whether an earlier run created {names} (up to {event['seconds']:.0f} s)"
 
 
 class _Live(Progress):
-    """On a terminal: finished steps scroll by, running ones turn below them."""
+    """On a terminal: finished steps scroll by, running ones have a spinner below them."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
@@ -107,7 +102,7 @@ class _Live(Progress):
 
     def begin(self, plan: Plan) -> None:
         if not plan.empty:
-            # Not before: a question and a moving picture do not go together.
+            # Not earlier: a moving display would overwrite the prompt.
             self._bars.start()
             self._started = True
 
@@ -134,5 +129,5 @@ def json_lines() -> Progress:
 
 
 def progress_for(stream: TextIO) -> Progress:
-    """For people: moving on a terminal that shows nothing else, lines elsewhere."""
+    """Live on a terminal without logs or JSON, else a line for each step that ends."""
     return _Live(stream) if stream.isatty() and logs.undisturbed() else _Plain()

@@ -1,7 +1,7 @@
-"""Tell somebody of a run: one POST of its report to a URL, with a ``text`` that Slack and its like show.
+"""Post the report of a run to a URL, with a ``text`` that Slack, Mattermost and others show.
 
-The URL is a secret: whoever has it can post. It is named by its host alone, and no error of a library that may
-quote it is passed on. No redirect is followed, since a report is for the one who was named and nobody else.
+The URL is a secret, since it is all that is needed to post. Messages name its host alone, and errors of libraries
+that may quote the URL are not passed on. Redirects are not followed: the report goes to the given URL only.
 """
 
 from __future__ import annotations
@@ -16,43 +16,39 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-import click
-
 from enireconcile import __version__
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Report, Status
-from enireconcile.outputs.json import (
-    report_json,
-)
-from enireconcile.outputs.text import report_text
-from enireconcile.printable import (
-    printable,
-)
+from enireconcile.outputs.json import report_json
+from enireconcile.outputs.words import report_lines
+from enireconcile.printable import printable
 
 PATIENCE = 10.0
-"""Seconds until the other side must have answered."""
+"""Seconds within which the server must answer."""
 _SHOWN = 20
 _UNEVENTFUL = frozenset({"unchanged", "locked"})
 
 
 def wanted(report: Report, *, everything: bool) -> bool:
-    """Is a run worth a message? By default, if something changed or went wrong."""
+    """Whether a run is worth a message: by default if something changed or went wrong."""
     return everything or report.outcome not in _UNEVENTFUL
 
 
 def check(url: str) -> None:
-    """Raises EnireconcileError for a URL that nothing will be posted to."""
+    """Raises EnireconcileError for a URL that ``post`` does not accept."""
     parts = _parts(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise EnireconcileError("--notify wants a URL that begins with https://")
+        raise EnireconcileError("--notify needs a URL that begins with https://")
     if parts.username is not None or parts.password is not None:
-        raise EnireconcileError("--notify takes no user and password in its URL")
+        raise EnireconcileError("--notify: the URL must not contain a user name or a password")
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise EnireconcileError("--notify wants a URL of plain characters: encode the others as %XX")
+        raise EnireconcileError(
+            "--notify: the URL may contain printable ASCII only: encode other characters as %XX"
+        )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise EnireconcileError(
-            f"--notify would tell {printable(parts.hostname)} everything in the clear",
-            hint="use https; http is for this very machine (http://127.0.0.1:…)",
+            f"--notify would send the report to {printable(parts.hostname)} unencrypted",
+            hint="use https; http is allowed to this machine only (http://127.0.0.1:…)",
         )
 
 
@@ -77,7 +73,7 @@ def post(url: str, report: Report, patience: float = PATIENCE) -> None:
     parts = urlsplit(url)
     body = json.dumps(payload(report)).encode()
     errors: list[str] = []
-    # A server can keep a socket busy for longer than any timeout of sockets: this one is ours.
+    # A server that sends a byte now and then outlasts the socket's timeout, so the thread gets one, too.
     thread = threading.Thread(target=lambda: errors.extend(_sent(url, body, patience)), daemon=True)
     thread.start()
     thread.join(patience)
@@ -85,8 +81,8 @@ def post(url: str, report: Report, patience: float = PATIENCE) -> None:
         errors = [_silence(patience)]
     if errors:
         raise EnireconcileError(
-            f"{printable(parts.hostname)} was not notified: {printable(errors[0])}",
-            hint="the run itself is not affected",
+            f"cannot notify {printable(parts.hostname)}: {printable(errors[0])}",
+            hint="the outcome of the run is not affected",
         )
 
 
@@ -98,7 +94,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def _sent(url: str, body: bytes, patience: float) -> Iterator[str]:
-    """What went wrong, in words of our own."""
+    """What went wrong, in words that do not contain the URL."""
     headers = {"Content-Type": "application/json", "User-Agent": f"enireconcile/{__version__}"}
     request = Request(url, body, headers)  # noqa: S310 (check has seen to http and https)
     host = urlsplit(url).hostname or ""
@@ -114,7 +110,7 @@ def _sent(url: str, body: bytes, patience: float) -> Iterator[str]:
         yield _silence(patience)
     except URLError as error:
         yield str(error.reason).replace(url, "its URL")
-    except Exception as error:  # noqa: BLE001 (whatever it is, the run is over and has its own result)
+    except Exception as error:  # noqa: BLE001 (the run is over: no error here may change its outcome)
         yield type(error).__name__
 
 
@@ -123,10 +119,10 @@ def _silence(patience: float) -> str:
 
 
 def message(report: Report) -> str:
-    """The report in a few lines. Whatever Slack would take for markup means itself."""
+    """The report in a few lines, with Slack's markup characters escaped."""
     where = ", ".join(filter(None, (report.account_id, report.region)))
     lines = [f"enireconcile {report.stack or '(no stack)'}" + (f" ({where})" if where else "")]
-    lines += click.unstyle(report_text(report)).splitlines()
+    lines += report_lines(report)
     done = [outcome for outcome in report.outcomes if outcome.status is Status.DONE]
     lines += [f"  {outcome.step.call} {printable(outcome.step.address)}" for outcome in done[:_SHOWN]]
     if len(done) > _SHOWN:
@@ -136,5 +132,5 @@ def message(report: Report) -> str:
 
 
 def payload(report: Report) -> dict[str, Any]:
-    """What is posted."""
+    """The JSON object to post."""
     return {"text": message(report), "report": report_json(report)}

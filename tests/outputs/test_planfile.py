@@ -111,7 +111,7 @@ def test_the_file_can_be_read_by_people() -> None:
         f' "format": {FORMAT},',
     ]
     assert encode({"plain": 1}) == {"plain": 1}
-    with pytest.raises(GuardError, match=r"^a\\x1b\[2J\.json is no plan file"):
+    with pytest.raises(GuardError, match=r"^a\\x1b\[2J\.json is not a plan file"):
         saved_in("", "a\x1b[2J.json")
 
 
@@ -162,33 +162,51 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
 
 
 REFUSED = [
-    pytest.param("", "no plan file", id="empty"),
-    pytest.param("version: 1\nstack: lab\n", "no plan file", id="a spec"),
-    pytest.param("[]", "no plan file", id="a list"),
-    pytest.param('{"planned_values": {}}', "no plan file", id="another tool's plan"),
-    pytest.param("[" * 100_000, "no plan file", id="a hole"),
-    pytest.param(TEXT[: len(TEXT) // 2], "cut short", id="half of it"),
-    pytest.param(TEXT[:-3], "cut short", id="all but the end"),
-    pytest.param(TEXT.replace('"prune": false', '"prune": true'), "was changed", id="another flag"),
-    pytest.param(TEXT.replace("ami-of-web", "ami-mine"), "was changed", id="another image"),
-    pytest.param(edited(drop("digest"), signed=False), "was changed", id="no digest"),
+    pytest.param("", "is not a plan file", id="empty"),
+    pytest.param("version: 1\nstack: lab\n", "is not a plan file", id="a spec"),
+    pytest.param("[]", "is not a plan file", id="a list"),
+    pytest.param('{"planned_values": {}}', "is not a plan file", id="another tool's plan"),
+    pytest.param("[" * 100_000, "is not a plan file", id="a hole"),
+    pytest.param(TEXT[: len(TEXT) // 2], "truncated", id="half of it"),
+    pytest.param(TEXT[:-3], "truncated", id="all but the end"),
+    pytest.param(TEXT.replace('"prune": false', '"prune": true'), "was modified", id="another flag"),
+    pytest.param(TEXT.replace("ami-of-web", "ami-mine"), "was modified", id="another image"),
+    pytest.param(edited(drop("digest"), signed=False), "was modified", id="no digest"),
     pytest.param(edited(put("format", value=FORMAT + 1)), f"has format {FORMAT + 1}", id="a newer format"),
     pytest.param(edited(put("format", value="\x1b[2J")), r"has format \\x1b\[2J", id="a strange format"),
-    pytest.param(edited(put("program", value="99.0")), "is of enireconcile 99.0", id="a newer program"),
-    pytest.param(edited(put("plans", value=[])), "does not hold", id="no plan"),
-    pytest.param(edited(put("plans", value=None)), "does not hold", id="no plans"),
-    pytest.param(edited(put("prune", value="no")), "does not hold", id="a flag that is none"),
-    pytest.param(edited(drop("plans", 0, "file")), "does not hold", id="no spec"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$": "Step"})), "does not hold", id="half a step"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$": "os.system"})), "does not hold", id="a strange word"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$": []})), "does not hold", id="no word"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$tuple": 1})), "does not hold", id="no tuple"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$map": [1]})), "does not hold", id="no mapping"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$set": [[]]})), "does not hold", id="no set"),
-    pytest.param(edited(put("plans", 0, "plan", value={"$x": [], "y": 1})), "does not hold", id="odd words"),
-    pytest.param(edited(put("plans", 0, "plan", value=["a list"])), "does not hold", id="another thing"),
-    pytest.param(edited(put("plans", 0, "plan", "more", value=1)), "does not hold", id="more than a plan has"),
-    pytest.param(edited(drop("plans", 0, "plan", "waits")), "does not hold", id="less than a plan has"),
+    pytest.param(edited(put("program", value="99.0")), "was written by enireconcile 99.0", id="a newer program"),
+    pytest.param(edited(put("plans", value=[])), "lacks parts of a plan file", id="no plan"),
+    pytest.param(edited(put("plans", value=None)), "lacks parts of a plan file", id="no plans"),
+    pytest.param(edited(put("prune", value="no")), "lacks parts of a plan file", id="a flag that is none"),
+    pytest.param(edited(drop("plans", 0, "file")), "lacks parts of a plan file", id="no spec"),
+    pytest.param(
+        edited(put("plans", 0, "plan", value={"$": "Step"})), "lacks parts of a plan file", id="half a step"
+    ),
+    pytest.param(
+        edited(put("plans", 0, "plan", value={"$": "os.system"})),
+        "lacks parts of a plan file",
+        id="a strange word",
+    ),
+    pytest.param(edited(put("plans", 0, "plan", value={"$": []})), "lacks parts of a plan file", id="no word"),
+    pytest.param(
+        edited(put("plans", 0, "plan", value={"$tuple": 1})), "lacks parts of a plan file", id="no tuple"
+    ),
+    pytest.param(
+        edited(put("plans", 0, "plan", value={"$map": [1]})), "lacks parts of a plan file", id="no mapping"
+    ),
+    pytest.param(edited(put("plans", 0, "plan", value={"$set": [[]]})), "lacks parts of a plan file", id="no set"),
+    pytest.param(
+        edited(put("plans", 0, "plan", value={"$x": [], "y": 1})), "lacks parts of a plan file", id="odd words"
+    ),
+    pytest.param(
+        edited(put("plans", 0, "plan", value=["a list"])), "lacks parts of a plan file", id="another thing"
+    ),
+    pytest.param(
+        edited(put("plans", 0, "plan", "more", value=1)), "lacks parts of a plan file", id="more than a plan has"
+    ),
+    pytest.param(
+        edited(drop("plans", 0, "plan", "waits")), "lacks parts of a plan file", id="less than a plan has"
+    ),
 ]
 
 
@@ -231,14 +249,14 @@ def test_with_its_secrets_it_is() -> None:
 
 def test_another_spec_is_told_as_such() -> None:
     [reason] = against(plan_of(STORY), plan_of(STORY), digest="sha256:1")
-    assert reason == "lab.yaml has changed since the plan was made (make a new one with plan --out)"
+    assert reason == "lab.yaml has changed since the plan was saved (make a new plan with plan --out)"
 
 
 def test_another_account_is_told_as_such() -> None:
     elsewhere = replace(plan_of(STORY), account_id="210987654321")
     [reason] = against(plan_of(STORY), elsewhere)
     assert reason == (
-        "it was made for account 123456789012, us-east-1, and this is account 210987654321, us-east-1"
+        "the plan was made for account 123456789012, us-east-1, and this is account 210987654321, us-east-1"
     )
 
 

@@ -15,15 +15,10 @@ import click
 import pytest
 
 from enireconcile.model import Action, Outcome, Plan, Report, Status, Trace, Traces
-from enireconcile.outputs.json import (
-    dumps,
-    plan_json,
-    report_json,
-)
-from enireconcile.outputs.text import asides_text, change_words, plan_text, report_text
-from enireconcile.printable import (
-    printable,
-)
+from enireconcile.outputs.json import dumps, plan_json, report_json
+from enireconcile.outputs.text import notes_text, plan_text, report_text
+from enireconcile.outputs.words import change_lines
+from enireconcile.printable import printable
 from tests.planning.worlds import Words, plan_of
 
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
@@ -220,7 +215,7 @@ def test_a_replacement_would_be_counted_as_one(mixed: Plan) -> None:
 
 def test_colours_tell_what_is_made_changed_and_removed() -> None:
     """Green is harmless, yellow is to be looked at, red takes something away."""
-    text = plan_text(plan_of(OTHER, OTHER_WORLD, prune=True))
+    text = plan_text(plan_of(OTHER, OTHER_WORLD, prune=True), style=click.style)
     colours = {"32": "green", "33": "yellow", "31": "red"}
     found = re.findall(r"\x1b\[(3\d)m(?:\x1b\[1m)?([+~-]|\w+)", text)
     assert {(word, colours[colour]) for colour, word in found} == {
@@ -235,7 +230,7 @@ def test_colours_tell_what_is_made_changed_and_removed() -> None:
 
 def test_rules_and_warnings_have_colours_too(mixed: Plan) -> None:
     """An opened rule is green, a closed one red, a warning yellow."""
-    lines = plan_text(mixed).splitlines()
+    lines = plan_text(mixed, style=click.style).splitlines()
     rules = [line.partition("ingress  ")[2][:7] for line in lines if "ingress" in line]
     warnings = [line[:5] for line in lines if "warning: " in line]
     assert (rules, warnings) == (["\x1b[32m+ ", "\x1b[31m- "], ["\x1b[33m"])
@@ -243,19 +238,21 @@ def test_rules_and_warnings_have_colours_too(mixed: Plan) -> None:
 
 def test_what_the_eye_shall_find_first_is_bold(mixed: Plan) -> None:
     """The stack, each resource, and what comes of it all."""
-    bold = [click.unstyle(line) for line in plan_text(mixed).splitlines() if "\x1b[1m" in line]
+    bold = [click.unstyle(line) for line in plan_text(mixed, style=click.style).splitlines() if "\x1b[1m" in line]
     assert [line.split()[:2] for line in bold] == [
         ["lab", "(account"],
         *([sign, address] for sign, address in (line.split()[:2] for line in bold[1:-1])),
         ["Plan:", "3"],
     ]
     assert len(bold) == len(mixed.differing) + 2
-    assert "\x1b[1m" in report_text(report("converged"))
+    assert "\x1b[1m" in report_text(report("converged"), click.style)
 
 
 def test_there_is_colour_for_a_terminal_and_none_for_a_pipe(mixed: Plan) -> None:
-    text = plan_text(mixed)
+    """Styles only decorate: without them the text is the same."""
+    text = plan_text(mixed, style=click.style)
     assert ("\x1b[" in text, "\x1b" in piped(text)) == (True, False)
+    assert piped(text) == plan_text(mixed)
 
 
 def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
@@ -266,7 +263,7 @@ def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
 
 
 def test_what_is_left_over_is_told_even_if_nothing_is_to_be_done() -> None:
-    assert piped(asides_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
+    assert piped(notes_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
         "The stack owns these, and the spec no longer names them (they are left alone):",
         "  elastic_ips.old  eipalloc-old",
     ]
@@ -296,9 +293,12 @@ def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
     [place] = [index for index, line in enumerate(lines) if line == f"{' ' * 13}{words}"]
     assert lines[place - 1].startswith("    ingress  - tcp 22")
     assert lines[:place] + lines[place + 1 :] == piped(plan_text(mixed)).splitlines()
-    assert f"\x1b[2m{words}" in plan_text(mixed, TRACES)
+    assert f"\x1b[2m{words}" in plan_text(mixed, TRACES, click.style)
     [change] = [change for change in mixed.changes if change.address == "security_groups.web"]
-    assert change_words(change, TRACES) == [*change_words(change), words]
+    assert [line.strip() for line in change_lines(change, TRACES)] == [
+        *(line.strip() for line in change_lines(change)),
+        words,
+    ]
 
 
 @pytest.mark.usefixtures("in_tokyo")
@@ -319,10 +319,10 @@ def test_a_part_of_a_stack_is_told_as_one(mixed: Plan) -> None:
     part = plan_of(
         {"elastic_ips": {"one": {}, "two": {}}}, {"elastic_ips": {"one": {}}}, targets=["elastic_ips.one"]
     )
-    assert " these 1 resource" in piped(plan_text(part))
+    assert " the targeted resource matches the spec." in piped(plan_text(part))
     two = replace(part, targets=("elastic_ips.one", NASTY))
     assert piped(plan_text(two)).splitlines()[1].startswith("  only elastic_ips.one, \\x1b[2Ka")
-    assert piped(plan_text(part)).splitlines()[1] == "  only elastic_ips.one, and what that needs"
+    assert piped(plan_text(part)).splitlines()[1] == "  only elastic_ips.one and its dependencies"
     assert plan_json(part, {})["targets"] == ["elastic_ips.one"]
     assert report_json(report("unchanged", targets=("elastic_ips.one",)))["targets"] == ["elastic_ips.one"]
     assert [told for told in (plan_json(mixed, {}), report_json(report("unchanged"))) if "targets" in told] == []
@@ -566,10 +566,10 @@ def test_an_outcome_has_its_exit_code(outcome: str, code: int) -> None:
     ("outcome", "words"),
     [
         ("refused", "Refused: nothing was changed."),
-        ("locked", "Locked: another run holds the stack."),
+        ("locked", "Locked: another run holds the lock of this stack."),
         ("converged", "Converged: 1 of 2 calls in 3.2 s; read back, nothing differs."),
-        ("unchanged", "Unchanged: everything is as the spec says."),
-        ("partial", "Stopped half way: 1 of 2 calls in 3.2 s. Running it again is safe."),
+        ("unchanged", "Unchanged: everything matches the spec."),
+        ("partial", "Stopped before converging: 1 of 2 calls in 3.2 s. Running it again is safe."),
         ("failed", "Failed: nothing was changed."),
     ],
 )
@@ -603,7 +603,7 @@ def test_the_closing_words_line_by_line(mixed: Plan) -> None:
     remaining = ("instances.db", "instances.web")
     text = piped(report_text(report("partial", done, done, failed, error="and\nmore", remaining=remaining)))
     assert text.split("\n") == [
-        "Stopped half way: 2 of 3 calls in 3.2 s. Running it again is safe.",
+        "Stopped before converging: 2 of 3 calls in 3.2 s. Running it again is safe.",
         f"  {mixed.steps[1].id} {mixed.steps[1].call}: EC2 said no:",
         "  because",
         "  and",
@@ -635,7 +635,7 @@ def test_the_closing_words_are_green_when_all_is_well_and_red_otherwise(
     """The colour is what is seen first, whether anything was done or not."""
     done = Outcome(mixed.steps[0], Status.DONE, acted=True)
     for told in (report(outcome), report(outcome, done)):
-        assert report_text(told).startswith(f"\x1b[{colour}m")
+        assert report_text(told, click.style).startswith(f"\x1b[{colour}m")
 
 
 @pytest.mark.parametrize(

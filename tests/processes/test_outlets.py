@@ -318,7 +318,7 @@ def test_a_message_that_fails_is_told_and_no_more(
     hook.status, hook.location = status, location
     ran = command("apply", "-vv", "-y", "--notify", hook.url, SPEC)
     assert ran.code == 0
-    assert f"warning: localhost was not notified: {words}" in ran.stderr
+    assert f"warning: cannot notify localhost: {words}" in ran.stderr
     assert SECRET not in ran.stderr
     assert len(hook.posts) == 1
 
@@ -326,7 +326,7 @@ def test_a_message_that_fails_is_told_and_no_more(
 def test_nobody_listens() -> None:
     with listening() as hook:
         pass
-    with pytest.raises(EnireconcileError, match=r"^localhost was not notified: .*refused") as refused:
+    with pytest.raises(EnireconcileError, match=r"^cannot notify localhost: .*refused") as refused:
         webhook.post(hook.url, report("failed"))
     assert SECRET not in str(refused.value)
 
@@ -406,7 +406,7 @@ def test_a_start_is_spread(server: EC2Server, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     arguments = ("apply", "-v", "-y", "--jitter", "10000h", "--report", str(path), SPEC)
     with running(server, tmp_path / "state", *arguments) as run:
-        run.says("beginning in ")
+        run.says("starting in ")
         run.insist(signal.SIGTERM)
         assert run.end()[0] == 5
     assert server.calls == []
@@ -415,7 +415,7 @@ def test_a_start_is_spread(server: EC2Server, tmp_path: Path) -> None:
 
 def test_a_plan_that_waits_for_its_moment(server: EC2Server, tmp_path: Path) -> None:
     with running(server, tmp_path / "state", "plan", "-v", "--jitter", "10000h", SPEC) as run:
-        run.says("beginning in ")
+        run.says("starting in ")
         run.insist(signal.SIGTERM)
         assert run.end() == (1, "")
     assert server.calls == []

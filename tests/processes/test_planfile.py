@@ -69,7 +69,7 @@ def test_a_second_time_it_is_out_of_date(server: EC2Server, command: Run, plan: 
     command("plan", "--out", str(plan), str(spec))
     assert command("apply", "-y", "--plan", str(plan)).code == 0
     told = refused(command, server, plan)
-    assert "the world has moved since it was made" in told
+    assert "the live state has changed since the plan was saved" in told
     assert "elastic_ips.ip: create then, unchanged eipalloc-" in told
 
 
@@ -317,7 +317,7 @@ def test_if_one_is_out_of_date_none_is_done(server: EC2Server, command: Run, pla
     command("plan", "--out", str(plan), str(two))
     assert command("apply", "-y", str(two / "two.yaml")).code == 0
     told = refused(command, server, plan)
-    assert "two: the world has moved" in told
+    assert "two: the live state has changed" in told
     assert "one: " not in told
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.cli.signals import Interrupt, listening
+from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.state.directory import Directory
 from tests.commands import PATIENCE, running, written
 from tests.ec2 import Call, EC2Server, Hook, World
@@ -112,10 +112,10 @@ def test_right_after_a_yes(number: signal.Signals) -> None:
         return True
 
     with Interrupt() as interrupt:
-        assert interrupt.asked(question) is False
-        assert interrupt.wished is None
+        assert interrupt.ask(question) is False
+        assert interrupt.stopped_by is None
         signal.raise_signal(number)
-        assert interrupt.wished
+        assert interrupt.stopped_by
 
 
 def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate: threading.Event) -> None:
@@ -138,7 +138,7 @@ def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate:
         "called, but the run exited before it ended",
     )
     assert "instances.web" in told["remaining"]
-    assert "Stopped half way" in stdout
+    assert "Stopped before converging" in stdout
     gate.set()
     with running(server, tmp_path / "state", "apply", "-y", "--settle-timeout", "1s", SPEC) as again:
         assert again.end()[0] == 0, again.stderr
@@ -175,7 +175,7 @@ def test_the_time_is_up(server: EC2Server, tmp_path: Path) -> None:
         server, tmp_path / "state", "apply", "-y", "--timeout", "0s", "--report", str(report), SPEC
     ) as run:
         code, _ = run.end()
-    assert (code, written(report)["outcome"], written(report)["error"]) == (5, "partial", "the time is up")
+    assert (code, written(report)["outcome"], written(report)["error"]) == (5, "partial", "stopped by --timeout")
     assert server.mutating() == []
 
 
@@ -205,7 +205,7 @@ def test_a_signal_that_wakes_nobody_is_heard() -> None:
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        listening(sleep())
+        run_async(sleep())
     thread.join()
 
 

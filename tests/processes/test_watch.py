@@ -14,10 +14,7 @@ from typing import Any
 import pytest
 
 from enireconcile.cli.app import main
-from enireconcile.cli.session import (
-    ApplyOptions,
-    Connection,
-)
+from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt
 from enireconcile.cli.watch import watch_specs
 from enireconcile.errors import EnireconcileError, SpecErrors
@@ -38,10 +35,10 @@ class Between(Interrupt):
         super().__init__()
         self.deeds = list(deeds)
 
-    def idle(self, seconds: float) -> bool:
+    def sleep(self, seconds: float) -> bool:
         if self.deeds:
             self.deeds.pop(0)()
-            return not self.wished
+            return not self.stopped_by
         return False
 
 
@@ -168,7 +165,7 @@ def test_a_spec_that_is_wrong_from_the_start_is_not_watched(
         watching([spec])
     spec.write_text(one("same"))
     (tmp_path / "two.yaml").write_text(one("same", "other"))
-    with pytest.raises(EnireconcileError, match="both of stack same"):
+    with pytest.raises(EnireconcileError, match="both for stack same"):
         watching([spec, tmp_path / "two.yaml"])
     assert server.calls == []
 
@@ -183,7 +180,7 @@ def test_an_edit_that_makes_two_of_one_stack_stops_both(
     assert watching([spec, other], rename, prune=True, allow_destroy=True) == 0
     told, stderr = outcomes(capsys)
     assert told == ["converged", "converged"]
-    assert "both of stack one; neither is applied" in stderr
+    assert "both for stack one; neither is applied" in stderr
     assert addresses(server) == ["ip", "second"]
 
 

@@ -1,0 +1,197 @@
+"""The options that several commands share, and the types of their values. Loads no AWS code."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from enireconcile.errors import EnireconcileError
+from enireconcile.outputs import logs
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(dir_okay=False, path_type=Path)
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str) -> float:
+    """``90``, ``90s``, ``15m``, ``1h`` or ``500ms``, as seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
+    if not match:
+        raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def state_location(text: str) -> str:
+    """A directory, or ``s3://bucket/prefix``."""
+    if text.startswith("s3://") and not re.fullmatch(
+        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\x21-\x7e]*)?", text
+    ):
+        raise click.BadParameter(f"{text!r} has no valid bucket name: write s3://bucket/prefix")
+    return text
+
+
+def _webhook_url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    """The URL is a secret: errors do not quote it."""
+    if url is None:
+        return None
+    from enireconcile.outputs import webhook
+
+    try:
+        webhook.check(url)
+    except EnireconcileError as error:
+        raise click.BadParameter(str(error)) from None
+    return url
+
+
+def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
+    logs.be_verbose(times)
+
+
+def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
+    logs.use_json(name == "json")
+
+
+def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator, in the order of the help text."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def output(*more: str) -> Callable[[F], F]:
+    choice = click.Choice(["text", "json", *more])
+    return click.option("--output", type=choice, default="text", show_default=True, help="Format of stdout.")
+
+
+specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+target = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Limit the plan to this resource and its dependencies, e.g. elastic_ips.web. Repeatable.",
+)
+prune = click.option(
+    "--prune",
+    is_flag=True,
+    help="Remove resources that the stack owns and the spec no longer names. Otherwise they are listed and kept.",
+)
+metrics = click.option(
+    "--metrics",
+    type=FILE,
+    help="Write Prometheus metrics of this stack to this file, for node_exporter's textfile collector.",
+)
+jitter = click.option(
+    "--jitter",
+    type=duration,
+    metavar="DURATION",
+    default="0s",
+    help="Start after a random delay of up to this time, so that scheduled runs do not call AWS all at once.",
+)
+state = click.option(
+    "--state",
+    type=state_location,
+    metavar="DIR|S3",
+    envvar="ENIRECONCILE_STATE",
+    help="Directory or s3://bucket/prefix of the lock, the journal and the last report.  "
+    "[default: the user's state directory]",
+)
+auto_approve = click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for approval.")
+_aws_options = _all_of(
+    click.option("--region", metavar="REGION", help="AWS Region; overrides the spec and the environment."),
+    click.option("--profile", metavar="NAME", help="AWS profile; overrides AWS_PROFILE."),
+    click.option(
+        "--parallelism",
+        type=click.IntRange(1, 100),
+        metavar="N",
+        default=10,
+        show_default=True,
+        help="Maximum number of concurrent AWS calls.",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        callback=_log_format,
+        help="Format of stderr.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        expose_value=False,
+        callback=_be_verbose,
+        help="Log every AWS call with its request ID; with -vv also its parameters.",
+    ),
+)
+
+
+def aws(command: F) -> F:
+    """The options of commands that call AWS. The command gets them as ``connection``."""
+
+    @functools.wraps(command)
+    def connected(*args: Any, region: str | None, profile: str | None, parallelism: int, **options: Any) -> Any:
+        from enireconcile.cli.session import Connection
+
+        return command(*args, connection=Connection(region, profile, parallelism), **options)
+
+    return _aws_options(connected)  # type: ignore[return-value]
+
+
+def running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
+    """The options of commands that change resources."""
+    return _all_of(
+        auto_approve,
+        click.option(
+            "--allow-destroy", is_flag=True, help="With -y: allow steps that terminate, release or delete."
+        ),
+        click.option(
+            "--max-changes",
+            type=click.IntRange(0),
+            metavar="N",
+            help="Refuse plans that change more than N resources.",
+        ),
+        click.option("--report", type=FILE, help="Write the JSON report to this file, whatever the outcome."),
+        click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
+        click.option(
+            "--settle-timeout",
+            type=duration,
+            metavar="DURATION",
+            default="30s",
+            show_default=True,
+            help="How long to look for what an unanswered create call may have created, before repeating it.",
+        ),
+        metrics,
+        click.option(
+            "--notify",
+            metavar="URL",
+            envvar="ENIRECONCILE_NOTIFY",
+            callback=_webhook_url,
+            help="POST the report to this https URL if something changed or failed. The URL is never printed.",
+        ),
+        click.option(
+            "--notify-all",
+            is_flag=True,
+            help="With --notify: also post if there was nothing to do or the stack is locked.",
+        ),
+        state,
+        click.option(
+            "--lock-timeout",
+            type=duration,
+            metavar="DURATION",
+            default=lock_timeout,
+            show_default=True,
+            help="How long to wait while another run holds the lock of the stack.",
+        ),
+    )

@@ -1,0 +1,210 @@
+"""One run of apply on one stack: lock, plan, ask for approval, reconcile, report."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import click
+
+from enireconcile.aws.api import Channel, Reader
+from enireconcile.cli.prompt import confirmed
+from enireconcile.cli.publish import failure, publish
+from enireconcile.cli.session import ApplyOptions, Connection
+from enireconcile.cli.signals import Interrupt, run_async
+from enireconcile.engine.planner import account_of, guard_account
+from enireconcile.engine.reconciler import Apply, Stop
+from enireconcile.errors import EnireconcileError, GuardError
+from enireconcile.model import Impact, Plan, Report
+from enireconcile.outputs import logs
+from enireconcile.outputs.json import dumps, report_json
+from enireconcile.outputs.planfile import reasons_against
+from enireconcile.outputs.progress import Progress, json_lines, progress_for
+from enireconcile.outputs.text import notes_text, plan_text, report_text
+from enireconcile.planning.guards import guard, objections
+from enireconcile.printable import printable_lines
+from enireconcile.spec import Spec
+from enireconcile.state import HeldLock, LockInfo, open_store
+
+
+def apply_stack(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Report:
+    """Apply one spec; print, write and send what the options ask for. An error becomes a report, too."""
+    with logs.about(spec.document.stack):
+        report = _Run(spec, options, interrupt).report(connection)
+    if options.output == "json":
+        click.echo(dumps(report_json(report)))
+    publish(report, options, in_haste=interrupt.abandoned_calls)
+    return report
+
+
+@dataclass
+class _Run:
+    """One run. The last four fields are what it has learned so far, for the report of a failure."""
+
+    spec: Spec
+    options: ApplyOptions
+    interrupt: Interrupt
+    account_id: str | None = None
+    region: str | None = None
+    plan: Plan | None = None
+    api_calls: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.began = time.time()
+        self.saved = self.options.saved_plans.get(self.spec.file)
+        self.targets = self.options.targets_by_file.get(self.spec.file, ())
+
+    def report(self, connection: Connection) -> Report:
+        """Run under the stack's lock. Errors are printed and become the report."""
+        try:
+            with self._connected(connection) as channel, self._locked(channel) as lock:
+                try:
+                    report = self._reconciled(channel, lock)
+                except EnireconcileError as error:
+                    report = self._failure(error)
+                _keep(lock, report)
+                return report
+        except EnireconcileError as error:
+            return self._failure(error)
+
+    @contextmanager
+    def _connected(self, connection: Connection) -> Iterator[Channel]:
+        if self.saved is not None:
+            connection = replace(connection, region=self.saved.plan.region)
+        self.region = connection.region or self.spec.document.region
+        with connection.open(self.spec) as channel:
+            self.region, self.api_calls = channel.session.region, channel.calls
+            try:
+                yield channel
+            finally:
+                if self.interrupt.stopped_by and channel.busy:
+                    self.interrupt.abandoned_calls = True
+
+    @contextmanager
+    def _locked(self, channel: Channel) -> Iterator[HeldLock]:
+        self.account_id = account = self.interrupt.run(account_of(Reader(channel)))
+        guard_account(self.spec, account)
+        scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
+        with open_store(self.options.state, channel.session).locked(
+            scope,
+            timeout=self.options.lock_timeout,
+            now=time.time,
+            idle=self.interrupt.sleep,
+            waiting=_say_waiting,
+        ) as lock:
+            yield lock
+
+    def _failure(self, error: EnireconcileError) -> Report:
+        logs.complain(error)
+        return failure(
+            self.spec.document.stack,
+            error,
+            self.began,
+            account_id=self.account_id,
+            region=self.region,
+            api_calls=dict(sorted(self.api_calls.items())),
+            remaining=self.plan.differing if self.plan else (),
+            plan=self.plan,
+            targets=self.targets,
+        )
+
+    def _reconciled(self, channel: Channel, lock: HeldLock) -> Report:
+        """Run the reconciler and print how it ended. Raises EnireconcileError as long as nothing was changed."""
+        report = run_async(self._reconcile(channel, lock))
+        is_new = self.options.seen_messages.is_new(f"the report of {self.spec.document.stack}", report.outcome)
+        if self.options.output == "text" and (is_new or report.outcome != "unchanged"):
+            click.echo(report_text(report, click.style))
+        return replace(report, plan=self.plan)
+
+    async def _reconcile(self, channel: Channel, lock: HeldLock) -> Report:
+        stop, loop = Stop(), asyncio.get_running_loop()
+        progress: Progress = json_lines() if self.options.output == "json" else progress_for(sys.stderr)
+        reconciler = Apply(
+            channel=channel,
+            spec=self.spec,
+            account_id=self.account_id or "",
+            journal=lock.journal,
+            approve=lambda plan: self._approve(plan, progress),
+            objections=lambda plan: objections(plan, self.options.allowed),
+            tell=progress.tell,
+            check=lock.check,
+            stop=stop,
+            settle=self.options.settle_timeout,
+            now=time.time,
+            prune=self.options.prune,
+            once=self.saved is not None,
+            targets=self.targets,
+        )
+        task = asyncio.ensure_future(reconciler.run())
+        if self.options.timeout is not None:
+            loop.call_later(self.options.timeout, _stop, stop, "stopped by --timeout")
+        with (
+            self.interrupt.on_stop(lambda: _stop_by_user(stop, self.interrupt), lambda: _abandon(task)),
+            lock.watched(lambda why: loop.call_soon_threadsafe(_stop, stop, f"the lock is lost: {why}")),
+            progress,
+        ):
+            return await task
+
+    def _approve(self, plan: Plan, progress: Progress) -> Impact:
+        """Show the plan and, unless ``-y`` was given, ask for approval.
+
+        Returns up to which impact later rounds may go. Raises GuardError if a guard or the user refuses.
+        """
+        self.plan = plan
+        allowed = self.options.allowed
+        if self.saved is not None and (reasons := reasons_against(self.saved, self.spec.digest, plan)):
+            guard(self.saved.plan, allowed, *reasons)
+        if self.options.output == "text":
+            self._print_plan(plan)
+        guard(plan, allowed)
+        if not (plan.empty or allowed.auto_approve):
+            self._ask()
+        progress.begin(plan)
+        return allowed.impact if allowed.auto_approve else plan.impact
+
+    def _print_plan(self, plan: Plan) -> None:
+        text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style)
+        if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
+            click.echo(text + "\n")
+
+    def _ask(self) -> None:
+        if not sys.stdin.isatty():
+            raise GuardError(
+                "cannot ask for approval: stdin is not a terminal",
+                hint="give --auto-approve (-y) to run unattended",
+            )
+        if not self.interrupt.ask(lambda: confirmed("Apply this plan?")):
+            raise GuardError("the plan was not approved; nothing was changed")
+
+
+def _say_waiting(lock: LockInfo) -> None:
+    logs.say(f"waiting for the lock, which is held by {printable_lines(str(lock))}")
+
+
+def _stop_by_user(stop: Stop, interrupt: Interrupt) -> None:
+    name = interrupt.stopped_by
+    again = "press Ctrl-C again" if name == "Ctrl-C" else f"send {name} again"
+    _stop(stop, f"stopped by {name}", f" ({again} to exit immediately)")
+
+
+def _stop(stop: Stop, reason: str, note: str = "") -> None:
+    logs.say(f"{printable_lines(reason)}: stopping after the calls in flight{note}")
+    stop.because(reason)
+
+
+def _abandon(task: asyncio.Task[Report]) -> None:
+    logs.say("exiting without waiting for the calls in flight; run the command again to finish")
+    task.cancel()
+
+
+def _keep(lock: HeldLock, report: Report) -> None:
+    """Store the last report. An error here does not change the outcome."""
+    try:
+        lock.keep(json.dumps(report_json(report), indent=2) + "\n")
+    except EnireconcileError as error:
+        logs.complain(error)

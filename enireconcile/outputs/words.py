@@ -1,0 +1,250 @@
+"""The sentences about plans and reports that text, Markdown and webhook share. Pure.
+
+Every function takes a ``style`` that decorates words. The default, ``plain``, leaves them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
+from typing import Any, Protocol
+
+from enireconcile.model import Action, Change, Field, Impact, Plan, Ref, Report, Secret, Status, Trace, Traces
+from enireconcile.ownership import NAME_TAG, STACK_TAG
+from enireconcile.printable import printable, printable_lines
+
+_SIGNS = {
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.REPLACE: ("±", "red"),
+    Action.DELETE: ("-", "red"),
+    Action.ADOPT: ("»", "cyan"),
+}
+_IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIVE: "red"}
+_RELATIONS = {"attachment", "association"}
+_ACTIONS = {
+    "create": "to create",
+    "adopt": "to adopt",
+    "update": "to update",
+    "replace": "to replace",
+    "delete": "to delete",
+}
+
+
+class Style(Protocol):
+    """Decorates text for a terminal. ``click.style`` is one."""
+
+    def __call__(
+        self, text: str, *, fg: str | None = None, bold: bool | None = None, dim: bool | None = None
+    ) -> str: ...
+
+
+def plain(
+    text: str,
+    *,
+    fg: str | None = None,  # noqa: ARG001
+    bold: bool | None = None,  # noqa: ARG001
+    dim: bool | None = None,  # noqa: ARG001
+) -> str:
+    """The style of files, comments and messages: none."""
+    return text
+
+
+def scope_lines(subject: Plan | Report) -> list[str]:
+    """With ``--target``: which part of the stack a plan or report covers."""
+    if not subject.targets:
+        return []
+    whose = "its" if len(subject.targets) == 1 else "their"
+    return [f"  only {printable(', '.join(subject.targets))} and {whose} dependencies"]
+
+
+def change_head(change: Change, style: Style = plain) -> str:
+    """The first line of a change: sign, address, id, action and impact."""
+    sign, colour = _SIGNS[change.action]
+    head = style(f"{sign} {printable(change.address)}", fg=colour, bold=True)
+    return f"{head}  {printable(change.id)}".rstrip() + f"  {verb(change)}  [{_impact(change.impact, style)}]"
+
+
+def change_lines(change: Change, traces: Traces | None = None, style: Style = plain) -> Iterator[str]:
+    """What differs, indented and line by line; with ``traces`` also who changed it; and why it is changed."""
+    fields = [field for field in change.fields if not _implied(change, field)]
+    width = max((len(field.field) for field in fields), default=0)
+    for field in fields:
+        yield from _field_lines(change, field, width, style)
+        if traces is not None and (trace := traces.found.get((change.address, field.field))):
+            yield f"    {' ' * width}  {_trace_words(trace, style)}"
+    if change.reason:
+        yield f"    {printable(change.reason)}"
+
+
+def _trace_words(trace: Trace, style: Style) -> str:
+    when = trace.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return style(f"by {printable(trace.user)}, {when} ({printable(trace.event)})", dim=True)
+
+
+def verb(change: Change) -> str:
+    """What a change does to its resource, in one word."""
+    moved = any(
+        _slot_of(field.before) != _slot_of(field.after)
+        for field in change.fields
+        if field.field in _RELATIONS and field.before and field.after
+    )
+    return "move" if moved and change.action is Action.UPDATE else str(change.action)
+
+
+def _slot_of(relation: Mapping[str, Any]) -> dict[str, Any]:
+    """An attachment or association without the flag that does not say where it is."""
+    return {key: value for key, value in relation.items() if key != "delete_on_termination"}
+
+
+def _implied(change: Change, field: Field) -> bool:
+    """On a new resource, what is empty, EC2's default or the resource's own name says nothing."""
+    if change.action is not Action.CREATE:
+        return False
+    name = change.address.partition(".")[2]
+    defaults: dict[str, Any] = {
+        "source_dest_check": True,
+        "interface_type": "interface",
+        "state": "running",
+        "group_name": name,
+        "tags": {},
+        "metadata_options": {
+            "http_tokens": "required",
+            "http_endpoint": "enabled",
+            "instance_metadata_tags": "disabled",
+        },
+    }
+    if field.field == "egress":
+        # No rule at all is far from EC2's default, which lets everything out.
+        return False
+    after = field.after if field.field != "tags" else _shown_tags(change, field)
+    return after in (None, "", []) or (field.field in defaults and defaults[field.field] == after)
+
+
+def _shown_tags(change: Change, field: Field) -> dict[str, str] | None:
+    """A new resource's tags without those that every resource of the stack carries; None for other fields."""
+    if field.field != "tags":
+        return None
+    name = change.address.partition(".")[2]
+    usual = {STACK_TAG, NAME_TAG} | ({"Name"} if field.after.get("Name") == name else set())
+    return {key: value for key, value in field.after.items() if key not in usual}
+
+
+def _field_lines(change: Change, field: Field, width: int, style: Style) -> Iterator[str]:
+    name = field.field.ljust(width)
+    if change.action is Action.CREATE:
+        yield f"    {name}  {_value(_shown_tags(change, field) or field.after)}"
+    elif isinstance(field.before, list) and isinstance(field.after, list):
+        for sign, colour, only in (
+            ("+", "green", _without(field.after, field.before)),
+            ("-", "red", _without(field.before, field.after)),
+        ):
+            for item in only:
+                yield f"    {name}  " + style(f"{sign} {_value(item)}", fg=colour)
+    elif field.field == "tags":
+        for key, after in field.after.items():
+            before = field.before.get(key)
+            if before != after:
+                yield f"    {name}  {printable(key)}: {_value(before)} → {_value(after)}"
+    else:
+        yield f"    {name}  {_value(field.before)} → {_value(field.after)}"
+
+
+def _without(items: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    return [item for item in items if item not in others]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if value == "":
+        return '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Secret):
+        return value.digest
+    if isinstance(value, Ref):
+        return f"({value})"
+    if isinstance(value, list):
+        return ", ".join(_value(item) for item in value) or "(none)"
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    return printable(str(value))
+
+
+def _mapping(value: Mapping[str, Any]) -> str:
+    """A field that is a mapping, in a few words: a rule, an attachment, an association, tags."""
+    if "protocol" in value:
+        ports = f" {value['ports']}" if value["ports"] else ""
+        end = f"from {value['source']}" if "source" in value else f"to {value['destination']}"
+        words = f' "{value["description"]}"' if value["description"] else ""
+        protocol = "all" if value["protocol"] == "-1" else value["protocol"]
+        return printable(f"{protocol}{ports} {end}{words}")
+    if "device_index" in value:
+        card = f", card {value['network_card_index']}" if value["network_card_index"] else ""
+        flag = ", deleted on termination" if value["delete_on_termination"] else ""
+        return printable(f"{value['instance']}, index {value['device_index']}{card}{flag}")
+    if "network_interface" in value:
+        private = f" ({value['private_ip']})" if value.get("private_ip") else ""
+        return printable(f"{value['network_interface']}{private}")
+    return printable(", ".join(f"{key}={item}" for key, item in value.items()))
+
+
+def _impact(impact: Impact, style: Style) -> str:
+    return style(str(impact), fg=_IMPACTS[impact])
+
+
+def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
+    """The closing lines of a plan: resources by action, calls by impact."""
+    counts = plan.summary()
+    if plan.empty:
+        yield f"No changes: {_matching(counts['unchanged'], targeted=bool(plan.targets))} the spec."
+        return
+    by_action = [f"{counts[action]} {words}" for action, words in _ACTIONS.items() if counts[action]]
+    yield style("Plan: ", bold=True) + ", ".join([*by_action, f"{counts['unchanged']} unchanged"]) + "."
+    by_impact = [
+        f"{count} {_impact(impact, style)}"
+        for impact in Impact
+        if (count := sum(step.impact is impact for step in plan.steps))
+    ]
+    yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}."
+
+
+def _matching(count: int, *, targeted: bool) -> str:
+    which = "targeted resource" if targeted else "resource"
+    return f"the {which} matches" if count == 1 else f"all {count} {which}s match"
+
+
+def ec2_calls(count: int) -> str:
+    return "1 EC2 call" if count == 1 else f"{count} EC2 calls"
+
+
+def report_lines(report: Report, style: Style = plain) -> list[str]:
+    """The closing lines of an apply: how it ended, what failed and what remains."""
+    lines = [_ending(report, style), *scope_lines(report)]
+    failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
+    lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]
+    if report.error:
+        lines.append(f"  {printable_lines(report.error)}")
+    if report.remaining:
+        lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
+    return "\n".join(lines).split("\n")
+
+
+def _ending(report: Report, style: Style) -> str:
+    done = sum(outcome.status == "done" for outcome in report.outcomes)
+    calls = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
+    acted = any(outcome.acted for outcome in report.outcomes)
+    endings = {
+        "converged": ("Converged", f"{calls}; read back, nothing differs."),
+        "unchanged": ("Unchanged", "everything matches the spec."),
+        "partial": ("Stopped before converging", f"{calls}. Running it again is safe.")
+        if acted
+        else ("Stopped", "nothing was changed. Running it again is safe."),
+        "failed": ("Failed", "nothing was changed."),
+        "refused": ("Refused", "nothing was changed."),
+        "locked": ("Locked", "another run holds the lock of this stack."),
+    }
+    ending, detail = endings[report.outcome]
+    colour = "green" if report.outcome in ("converged", "unchanged") else "red"
+    return style(ending, fg=colour, bold=True) + f": {detail}"
