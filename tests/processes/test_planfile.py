@@ -143,7 +143,7 @@ def test_a_spec_that_has_changed(server: EC2Server, command: Run, plan: Path, sp
     """Another wish than the one that was planned for; another spelling of the same one is none."""
     command("plan", "--out", str(plan), str(spec))
     spec.write_text(one("one", "ip", "other"))
-    assert f"{spec} has changed since the plan was made" in refused(command, server, plan)
+    assert f"{spec} has changed since the plan was saved" in refused(command, server, plan)
     spec.write_text("# a comment\n" + one())
     assert command("apply", "-y", "--plan", str(plan)).code == 0
 
@@ -159,7 +159,7 @@ def test_user_data_in_a_file_of_its_own_that_has_changed(
     spec.write_text(f"{text[0]}    user_data_file: boot.sh\n{rest}")
     assert command("plan", "--out", str(plan), str(spec)).code == 0
     script.write_text("#!/bin/sh\necho two\n")
-    assert "has changed since the plan was made" in refused(command, server, plan)
+    assert "has changed since the plan was saved" in refused(command, server, plan)
 
 
 def test_a_spec_that_is_gone(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_forged_file(server: EC2Server, command: Run, plan: Path, spec: Path) 
 
 def test_a_file_that_is_not_there(server: EC2Server, command: Run, plan: Path) -> None:
     ran = command("apply", "-y", "--plan", str(plan))
-    assert (ran.code, f"cannot read the plan {plan}: No such file" in ran.stderr, server.calls) == (1, True, [])
+    assert (ran.code, f"cannot read the plan file {plan}: No such file" in ran.stderr, server.calls) == (1, True, [])
 
 
 def test_a_file_that_cannot_be_written(server: EC2Server, command: Run, spec: Path, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_file_is_replaced_whole(server: EC2Server, command: Run, plan: Path, s
 @pytest.mark.parametrize("more", [(SPEC,), ("--prune",), ("--region", "eu-west-1")])
 def test_what_the_file_says_itself_is_not_said_again(command: Run, plan: Path, more: tuple[str, ...]) -> None:
     ran = command("apply", "-y", *more, "--plan", str(plan))
-    assert (ran.code, "--plan says itself" in ran.stderr) == (64, True)
+    assert (ran.code, "--plan cannot be combined" in ran.stderr) == (64, True)
 
 
 def test_neither_spec_nor_plan(command: Run) -> None:
