@@ -1,4 +1,4 @@
-"""Plans and reports as a comment on GitHub: what it says, that it fits, that nothing in it is anybody's markup."""
+"""Plans and reports as a comment on GitHub: content, length, and no markup from AWS in it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = [
 
 
 class Reader(HTMLParser):
-    """What a browser makes of a block: tags, and text with the tags around it."""
+    """Parses a block as a browser does: tags, and text with the tags around it."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -83,7 +83,7 @@ def plain(markdown: str) -> str:
 
 
 def quoted(markdown: str) -> list[str]:
-    """What stands in code, where nothing is looked for."""
+    """The text in code, where GitHub renders neither mentions nor links."""
     return [text for tags, text in read(markdown).texts if tags & QUOTED]
 
 
@@ -156,7 +156,7 @@ def test_a_report_of_a_run_that_never_began() -> None:
 
 
 def hostile(text: str) -> tuple[Plan, Report]:
-    """Everything that can come from the world says the same thing."""
+    """A plan and a report in which every field that comes from AWS contains this text."""
     change = Change(
         f"elastic_ips.{text}",
         Action.UPDATE,
@@ -180,7 +180,7 @@ def hostile(text: str) -> tuple[Plan, Report]:
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_nothing_from_the_world_is_markup(text: str) -> None:
-    """It stands in code, escaped, and never outside: no mention, no link, no heading, no end of a block."""
+    """Text from AWS is in code only, and escaped: no mention, no link, no heading, no end of a block."""
     plan, told = hostile(text)
     for markdown in (plans_markdown([plan]), reports_markdown([told])):
         outside = unquoted(markdown)
@@ -194,7 +194,7 @@ def test_nothing_from_the_world_is_markup(text: str) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.text(min_size=1, max_size=60))
 def test_nothing_at_all_is_markup(text: str) -> None:
-    """Likewise for whatever else somebody thinks of."""
+    """Likewise for any other text."""
     harmless = unquoted(plans_markdown([hostile("x")[0]]))
     plan, told = hostile(text)
     assert unquoted(plans_markdown([plan])).split() == harmless.split()

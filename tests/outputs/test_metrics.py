@@ -64,7 +64,7 @@ def value(text: str, name: str, *labels: str) -> float | None:
 
 
 def test_a_run_in_numbers() -> None:
-    """Everything that a run tells, each under its own name and labels."""
+    """Every figure of a run, each under its own name and labels."""
     step = Step("s1", "CreateTags", {}, "instances.web")
     report = Report(
         "lab",
@@ -130,7 +130,7 @@ def test_textfile_rules() -> None:
 
 @pytest.mark.parametrize("outcome", ["partial", "failed", "refused", "locked"])
 def test_a_failure_keeps_the_time_of_the_last_success(outcome: str) -> None:
-    """The age of the last success is what an alert looks at: a run that ends badly does not touch it."""
+    """Alerts use the age of the last success: a run that fails does not change it."""
     text = updated(updated("", run()), run(outcome, ended=NOW + 300))
     assert value(text, "last_success_timestamp_seconds") == NOW
     assert value(text, "last_run_timestamp_seconds") == NOW + 300
@@ -155,7 +155,7 @@ def test_counters_go_on() -> None:
 
 
 def test_a_run_that_saw_nothing_says_nothing_of_drift() -> None:
-    """Locked out, it leaves what the last look found; how much remains, it does not know."""
+    """A run that is locked out keeps the drift that the last run found, and does not know how much remains."""
     text = updated(updated("", run()), run("locked", found=None, remaining=None))
     assert value(text, "drift_resources", "update") == 2
     assert value(text, "remaining_resources") is None
@@ -189,7 +189,7 @@ def test_no_account_yet() -> None:
 
 
 def test_the_first_run_never_knew_its_account() -> None:
-    """What it left under no account is gone as soon as one is known: nobody else would ever clear that alarm."""
+    """Series without an account are dropped once the account is known, or their alarm would never clear."""
     first = updated("", run("failed", account="", region="", found=None, remaining=None))
     assert value(first, "last_run_outcome", "failed") == 1
     second = updated(first, run())

@@ -134,7 +134,7 @@ TEXT = file_of(plan_of(STORY))
 
 
 def edited(edit: Callable[[dict[str, Any]], object], *, signed: bool = True) -> str:
-    """The file with something else in it; ``signed`` by somebody who knows how."""
+    """The file with an edit; ``signed`` with a digest that fits."""
     words = json.loads(TEXT)
     edit(words)
     if signed:
@@ -315,9 +315,9 @@ def test_a_file_that_shows_less_than_it_does_is_no_plan_of_this_spec() -> None:
 
 
 MEANWHILE = [
-    pytest.param({"web": {"strangers": {1: "eni-other"}}}, {}, id="a stranger in the slot"),
+    pytest.param({"web": {"strangers": {1: "eni-other"}}}, {}, id="a foreign interface in the slot"),
     pytest.param({"web": {}}, {"eth1": {"at": "web 2"}}, id="an interface in another slot"),
-    pytest.param({"web": {}}, {"eth1": {"holds": "eipalloc-other"}}, id="somebody's address in the way"),
+    pytest.param({"web": {}}, {"eth1": {"holds": "eipalloc-other"}}, id="a foreign address on the interface"),
     pytest.param({"web": {"id": "i-other"}}, {}, id="another instance of the same name"),
     pytest.param({}, {}, id="no instance at all"),
 ]

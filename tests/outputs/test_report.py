@@ -303,7 +303,7 @@ def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
 
 @pytest.mark.usefixtures("in_tokyo")
 def test_who_it_was_in_json(mixed: Plan) -> None:
-    """Of every field, or that it is not known; and nothing of it where nobody asked."""
+    """Each field has `who`, which is null if it is not known; without traces there is no such key."""
     found = {
         (change["address"], field["field"]): field["who"]
         for change in plan_json(mixed, {}, TRACES)["changes"]
@@ -366,7 +366,7 @@ def test_control_characters_of_the_world_are_never_printed_raw() -> None:
     }
     lines = piped(plan_text(plan_of(spec, live))).split("\n")
     assert [line for line in lines if not line.isprintable()] == []
-    # From the first odd character to the last in one line: nobody can forge a line of a plan.
+    # All of the text is on one line: a description cannot forge a line of a plan.
     whole = [line.split()[0] for line in lines if "\\x1b[2Ka" in line and "\\u202eg" in line]
     assert whole == ["ingress", "tags", "description", "tags"]
 
@@ -597,7 +597,7 @@ def test_the_closing_words_name_what_failed_and_what_is_still_to_do(mixed: Plan)
 
 
 def test_the_closing_words_line_by_line(mixed: Plan) -> None:
-    """What was done is counted, what failed is told with its call, lines of a message stay lines."""
+    """Calls that succeeded are counted, those that failed are listed; lines of a message stay lines."""
     done = Outcome(mixed.steps[0], Status.DONE, acted=True)
     failed = Outcome(mixed.steps[1], Status.FAILED, 1, 0.1, error="EC2 said no:\n  because")
     remaining = ("instances.db", "instances.web")
@@ -613,7 +613,7 @@ def test_the_closing_words_line_by_line(mixed: Plan) -> None:
 
 
 def test_a_failure_without_words_is_told_without_words(mixed: Plan) -> None:
-    """Nothing stands for nothing."""
+    """The line ends after the colon."""
     text = piped(report_text(report("partial", Outcome(mixed.steps[0], Status.FAILED))))
     assert text.split("\n")[1:] == [f"  {mixed.steps[0].id} {mixed.steps[0].call}: "]
 

@@ -82,7 +82,7 @@ def test_wrong_usage_exits_with_64(command: Run, args: Sequence[str]) -> None:
 
 
 def test_validate(command: Run, tmp_path: Path) -> None:
-    """A good spec is told to be valid; a bad one with all its problems, as text or as a list of objects."""
+    """A valid spec is reported as valid; an invalid one with all its problems, as text or as a list of objects."""
     assert command("validate", SPEC).code == 0
     bad = tmp_path / "bad.yaml"
     bad.write_text(BROKEN)
@@ -191,6 +191,7 @@ def test_nobody_to_ask(server: EC2Server, command: Run, tmp_path: Path) -> None:
     ran = command("apply", "--report", str(report), SPEC)
     assert (ran.code, json.loads(report.read_text())["outcome"]) == (3, "refused")
     assert "--auto-approve" in ran.stderr
+    assert "cannot ask for approval: stdin is not a terminal" in ran.stderr
     assert server.mutating() == []
 
 
@@ -266,7 +267,7 @@ def test_half_way_is_five(server: EC2Server, command: Run, tmp_path: Path) -> No
 
 
 def test_group_name_of_a_stranger_is_found_before_anything_changes(server: EC2Server, command: Run) -> None:
-    """A group of that name which is not ours stands in the VPC: told with its place, nothing is made."""
+    """The VPC has a foreign group of that name: an error with its place in the file, and nothing is created."""
     server.client().create_security_group(GroupName="my-sg-1", Description="not yours")
     server.clear()
     ran = command("apply", "-y", SPEC)
@@ -278,7 +279,7 @@ def test_group_name_of_a_stranger_is_found_before_anything_changes(server: EC2Se
 
 @pytest.mark.usefixtures("server")
 def test_no_credentials(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody signed in: one message that says what to set."""
+    """Without credentials: one message that says what to set."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     ran = command("plan", SPEC)
@@ -289,7 +290,7 @@ def test_no_credentials(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("url", ["foo", "http://"])
 def test_bad_endpoint(command: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """An endpoint that is no URL is told as such."""
+    """An endpoint that is not a URL: the error names the variable."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     ran = command("plan", SPEC)
     assert ran.code == 1
@@ -310,7 +311,7 @@ def test_no_region(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_unwritable_report_is_found_before_anything_changes(
     server: EC2Server, command: Run, tmp_path: Path
 ) -> None:
-    """A report that could not be written would be missed too late."""
+    """A report that cannot be written is an error before anything is changed."""
     ran = command("apply", "-y", "--report", str(tmp_path / "no" / "such" / "report.json"), SPEC)
     assert ran.code == 1
     assert server.mutating() == []

@@ -42,7 +42,7 @@ def test_quiet_unless_asked(server: EC2Server, command: Run) -> None:
 
 
 def test_verbose_shows_every_call_with_its_request_id(server: EC2Server, command: Run) -> None:
-    """-v: whoever writes to AWS support has the request id of every single call, reads included."""
+    """-v: the request id of every call, reads included, as AWS Support asks for it."""
     ran = command("apply", "-v", "-y", SPEC)
     assert ran.code == 0
     assert server.calls
@@ -105,7 +105,7 @@ def test_a_bad_spec_as_json_lists_its_problems(command: Run, tmp_path: Path) -> 
 def test_no_secret_leaves(
     server: EC2Server, command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_format: str
 ) -> None:
-    """Whatever a run prints at its most talkative, writes or keeps: no credentials, no user data, no signature."""
+    """All that a run prints with -vv, writes or keeps: no credentials, no user data, no signature."""
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -151,7 +151,7 @@ HOSTILE = "elastic_ips.\x1b]0;owned\x07[/red]\u202e\r\n"
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_nothing_from_the_world_steers_the_terminal(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
-    """An address that goes is named as its tag says, and a tag can say anything: in steps, waits and errors."""
+    """The address of a leftover comes from its tag, which can contain anything: in steps, waits and errors."""
     logs.begin()
     logs.be_verbose(2)
     logs.use_json(log_format == "json")

@@ -1,4 +1,4 @@
-"""What a schedule leaves for those who are not there: metrics, messages, a start that is spread."""
+"""What scheduled runs publish: metrics and messages; and the random delay of their start."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_metrics_of_a_schedule(server: EC2Server, command: Run, tmp_path: Path) 
 
 
 def test_plans_have_metrics_of_their_own(server: EC2Server, command: Run, tmp_path: Path) -> None:
-    """Who only wants to know of drift plans on a schedule. Two specs in one run, and in one file."""
+    """A scheduled plan reports drift. Two specs in one run, and in one file."""
     prom = tmp_path / "drift.prom"
     other = tmp_path / "other.yaml"
     other.write_text("version: 1\nstack: other\nregion: us-east-1\nelastic_ips: {one: {}}\n")
@@ -116,7 +116,7 @@ ENDINGS = {"locked": locked, "failed": forbidden, "partial": halfway, "refused":
 
 @pytest.mark.parametrize("outcome", ENDINGS)
 def test_metrics_of_runs_that_end_badly(server: EC2Server, command: Run, tmp_path: Path, outcome: str) -> None:
-    """Failed, refused, locked or half way: the file says how, and not a word of success."""
+    """Failed, refused, locked or partial: the file has this outcome, and no success."""
     prom = tmp_path / "enireconcile.prom"
     options = [] if outcome == "refused" else ["-y"]
     with ENDINGS[outcome](server, tmp_path / "state"):
@@ -142,7 +142,7 @@ def test_metrics_that_could_not_be_written_are_found_before_anything_changes(
 
 @pytest.mark.usefixtures("server")
 def test_metrics_that_cannot_be_written_do_not_change_the_result(command: Run, tmp_path: Path) -> None:
-    """A directory stands where the new file is written before it takes its place: that is told."""
+    """The new file cannot be written, because there is a directory of its name: a warning."""
     prom = tmp_path / "enireconcile.prom"
     (tmp_path / "enireconcile.prom.new").mkdir()
     ran = command("apply", "-y", "--metrics", str(prom), SPEC)
@@ -187,7 +187,7 @@ class Post:
 
 @dataclass
 class Hook:
-    """A server of somebody who wants to be notified."""
+    """A server that receives notifications."""
 
     url: str = ""
     status: int = 200
@@ -290,7 +290,7 @@ def test_everything_if_asked(server: EC2Server, command: Run, hook: Hook, tmp_pa
 def test_a_bad_spec_is_posted(
     command: Run, tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Nobody would otherwise notice, until the metrics get old. The URL comes from the environment here."""
+    """Without it, only the age of the metrics would show the error. The URL comes from the environment here."""
     monkeypatch.setenv("ENIRECONCILE_NOTIFY", hook.url)
     bad, path = tmp_path / "bad.yaml", tmp_path / "report.json"
     bad.write_text(BROKEN)
@@ -332,7 +332,7 @@ def test_nobody_listens() -> None:
 
 
 def test_nobody_answers() -> None:
-    """A run does not hang on somebody who keeps the line busy."""
+    """A run does not wait longer for a server that sends a byte now and then."""
     with listening() as hook:
         hook.silent = threading.Event()
         with pytest.raises(EnireconcileError, match="no answer within 0 s"):
@@ -340,7 +340,7 @@ def test_nobody_answers() -> None:
 
 
 def test_https_is_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A certificate of an authority that nobody knows is refused; one of a known authority is not."""
+    """A certificate of an unknown authority is refused; one of a known authority is accepted."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -402,7 +402,7 @@ def test_what_stays_broken_is_told_once(server: EC2Server, hook: Hook, tmp_path:
 
 
 def test_a_start_is_spread(server: EC2Server, tmp_path: Path) -> None:
-    """An apply that waits for its moment has asked AWS nothing, and ends when it is told to: code 5."""
+    """An apply in its random delay has made no AWS call, and a signal ends it: code 5."""
     path = tmp_path / "report.json"
     arguments = ("apply", "-v", "-y", "--jitter", "10000h", "--report", str(path), SPEC)
     with running(server, tmp_path / "state", *arguments) as run:

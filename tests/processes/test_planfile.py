@@ -65,7 +65,7 @@ def test_exactly_that_plan_is_done(server: EC2Server, command: Run, plan: Path) 
 
 
 def test_a_second_time_it_is_out_of_date(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
-    """What it was to do is done: refused with 3, saying what is otherwise now."""
+    """The plan was applied already: refused with 3, saying what differs now."""
     command("plan", "--out", str(plan), str(spec))
     assert command("apply", "-y", "--plan", str(plan)).code == 0
     told = refused(command, server, plan)
@@ -99,7 +99,7 @@ def _open_a_port(server: EC2Server) -> None:
 
 
 def _take_its_place(server: EC2Server) -> None:
-    """A stranger's address stands where web-1 belongs."""
+    """A foreign Elastic IP takes the place of web-1."""
     ec2 = server.client()
     addresses = ec2.describe_addresses(Filters=[{"Name": "tag:Name", "Values": ["web-1"]}])["Addresses"]
     other = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -118,7 +118,7 @@ def _take_its_place(server: EC2Server) -> None:
 def test_the_world_has_moved(
     server: EC2Server, command: Run, plan: Path, move: Callable[[EC2Server], None], told: str
 ) -> None:
-    """Somebody was at work between plan and apply: refused, naming what moved; with a new plan it goes."""
+    """The live state changed between plan and apply: refused, naming the resource; a new plan is applied."""
     assert command("apply", "-y", SPEC).code == 0
     server.client().delete_tags(Resources=[_instance(server)], Tags=[{"Key": "Project"}])
     command("plan", "--out", str(plan), SPEC)
@@ -140,7 +140,7 @@ def test_what_strangers_do_elsewhere_is_no_reason(server: EC2Server, command: Ru
 
 
 def test_a_spec_that_has_changed(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
-    """Another wish than the one that was planned for; another spelling of the same one is none."""
+    """A spec with another meaning is refused; another spelling of the same meaning is not."""
     command("plan", "--out", str(plan), str(spec))
     spec.write_text(one("one", "ip", "other"))
     assert f"{spec} has changed since the plan was saved" in refused(command, server, plan)
@@ -219,7 +219,7 @@ def test_nobody_to_ask(server: EC2Server, command: Run, plan: Path, spec: Path) 
 
 
 def test_no_second_round(server: EC2Server, command: Run, plan: Path) -> None:
-    """The world moves while it runs: what was not planned is not done, code 5, and a new plan finishes."""
+    """The live state changes during the run: what was not planned is not done, code 5; a new plan finishes."""
     assert command("apply", "-y", SPEC).code == 0
     server.client().delete_tags(Resources=[_instance(server)], Tags=[{"Key": "Project"}])
     command("plan", "--out", str(plan), SPEC)
@@ -249,7 +249,7 @@ def test_a_damaged_file(server: EC2Server, command: Run, plan: Path, spec: Path,
 
 
 def test_a_forged_file(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
-    """Somebody wrote a call into it, and the digest that fits: what runs is only what the spec asks for."""
+    """A forged call with a digest that fits: only what the spec asks for is run."""
     stranger = server.client().allocate_address(Domain="vpc")["AllocationId"]
     command("plan", "--out", str(plan), str(spec))
     [saved] = saved_in(plan.read_text(), str(plan)).plans
@@ -262,7 +262,11 @@ def test_a_forged_file(server: EC2Server, command: Run, plan: Path, spec: Path) 
 
 def test_a_file_that_is_not_there(server: EC2Server, command: Run, plan: Path) -> None:
     ran = command("apply", "-y", "--plan", str(plan))
-    assert (ran.code, f"cannot read the plan file {plan}: No such file" in ran.stderr, server.calls) == (1, True, [])
+    assert (ran.code, f"cannot read the plan file {plan}: No such file" in ran.stderr, server.calls) == (
+        1,
+        True,
+        [],
+    )
 
 
 def test_a_file_that_cannot_be_written(server: EC2Server, command: Run, spec: Path, tmp_path: Path) -> None:
@@ -313,7 +317,7 @@ def test_several_plans_in_one_file(server: EC2Server, command: Run, plan: Path, 
 
 
 def test_if_one_is_out_of_date_none_is_done(server: EC2Server, command: Run, plan: Path, two: Path) -> None:
-    """The second one's world has moved: the first is not begun."""
+    """The live state of the second stack has changed: the first is not begun."""
     command("plan", "--out", str(plan), str(two))
     assert command("apply", "-y", str(two / "two.yaml")).code == 0
     told = refused(command, server, plan)

@@ -15,7 +15,7 @@ TOOL = [sys.executable, "-m", "enireconcile", "sandbox"]
 
 
 def test_runs_a_command_against_a_fresh_endpoint() -> None:
-    """The command sees an endpoint on loopback, credentials of nobody and a state directory of its own."""
+    """The command sees an endpoint on loopback, placeholder credentials and a state directory of its own."""
     show = "import os; print(os.environ['AWS_ENDPOINT_URL'], os.environ['ENIRECONCILE_STATE'])"
     ran = subprocess.run([*TOOL, "--", sys.executable, "-c", show], capture_output=True, text=True, check=True)
     url, state = ran.stdout.split()
@@ -56,7 +56,7 @@ def test_serves_until_it_is_stopped() -> None:
 
 
 def test_port_in_use_is_an_error() -> None:
-    """Somebody listens there already: told, instead of hanging."""
+    """Another process listens on the port: an error, not a hang."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ran = subprocess.run([*TOOL, "--port", port], capture_output=True, text=True, check=False, timeout=60)

@@ -33,7 +33,7 @@ def server() -> Iterator[EC2Server]:
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
-    """What a call is held at; open when the test ends."""
+    """Holds a call until it is opened; open when the test ends."""
     gate = threading.Event()
     yield gate
     gate.set()
@@ -87,7 +87,7 @@ def test_while_planning(server: EC2Server, tmp_path: Path, number: signal.Signal
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_at_the_question(server: EC2Server, tmp_path: Path, number: signal.Signals) -> None:
-    """A signal is a no, at once: code 3, and nothing is changed."""
+    """A signal means no, immediately: code 3, and nothing is changed."""
     report = tmp_path / "report.json"
     ours, theirs = pty.openpty()
     try:
@@ -105,7 +105,7 @@ def test_at_the_question(server: EC2Server, tmp_path: Path, number: signal.Signa
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_right_after_a_yes(number: signal.Signals) -> None:
-    """It comes between the answer and what the answer would begin: a no, and the next signal is a wish again."""
+    """A signal between the answer and the first call means no, and the next signal stops the run."""
 
     def question() -> bool:
         signal.raise_signal(number)
@@ -119,15 +119,16 @@ def test_right_after_a_yes(number: signal.Signals) -> None:
 
 
 def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate: threading.Event) -> None:
-    """RunInstances hangs: the first Ctrl-C waits for it, the second does not; nothing is made twice."""
+    """RunInstances hangs: the first Ctrl-C waits for it, the second does not; nothing is created twice."""
     arrived = threading.Event()
     server.faults.add(Hook(action="RunInstances", callback=held(gate, arrived)))
     report = tmp_path / "report.json"
     with running(server, tmp_path / "state", "apply", "-y", "--report", str(report), SPEC) as run:
         assert arrived.wait(PATIENCE)
         run.send(signal.SIGINT)
-        run.says("stopping after the calls in flight")
+        run.says("stopping after the calls in flight (press Ctrl-C again to exit immediately)")
         run.send(signal.SIGINT)
+        run.says("exiting without waiting for the calls in flight")
         code, stdout = run.end()
     told = written(report)
     [launch] = [step for step in told["steps"] if step["call"] == "RunInstances"]
@@ -157,7 +158,7 @@ def test_what_is_next_in_line_is_not_begun(server: EC2Server, tmp_path: Path) ->
 
     def stop(_: Call) -> None:
         run.send(signal.SIGTERM)
-        run.says("stopping after the calls in flight")
+        run.says("stopping after the calls in flight (send SIGTERM again to exit immediately)")
         sent.set()
 
     server.faults.add(Hook(action="AllocateAddress", callback=stop))

@@ -105,7 +105,7 @@ def test_no_bucket_at_all_is_wrong_usage(command: Run, place: str) -> None:
 
 
 def test_what_it_says_makes_nothing_ours(server: EC2Server, command: Run, s3: S3Server) -> None:
-    """Who can write to the place can hold us up, and no more: what belongs to the stack, its tags say."""
+    """A forged journal can delay a run, and no more: the tags decide what the stack owns."""
     stranger = server.client().allocate_address(Domain="vpc")["AllocationId"]
     now = time.time()
     forged = [
@@ -140,7 +140,7 @@ def test_what_it_says_makes_nothing_ours(server: EC2Server, command: Run, s3: S3
 def test_a_directory_that_anybody_can_write_to(
     server: EC2Server, command: Run, directory: Path, which: str
 ) -> None:
-    """Somebody could make us forget what we made: refused before anything is changed, with the way out."""
+    """Another user could delete the journal: refused before anything is changed, with a hint."""
     directory.mkdir(parents=True)
     open_to_all = directory if which == "scope" else directory.parent
     open_to_all.chmod(0o777)
@@ -154,7 +154,7 @@ def test_a_directory_that_anybody_can_write_to(
 def test_a_shared_directory_that_protects_its_entries_will_do(
     server: EC2Server, command: Run, directory: Path
 ) -> None:
-    """Like /tmp; what is ours in there is ours alone."""
+    """A directory like /tmp: only the owner can change an entry of it."""
     directory.parent.mkdir()
     directory.parent.chmod(0o1777)
     assert command("apply", "-y", SPEC).code == 0
@@ -183,7 +183,7 @@ def test_nothing_to_unlock(server: EC2Server, command: Run, directory: Path) -> 
 
 @pytest.mark.usefixtures("server")
 def test_a_file_that_is_locked_by_a_living_run_stays_locked(command: Run, directory: Path) -> None:
-    """The system knows that it lives, so there is no --force."""
+    """The operating system knows that the process lives, so --force does nothing."""
     with Directory(directory.parent).locked(SCOPE, timeout=0, now=lambda: 0.0):
         for options in ((), ("-y",), ("-y", "--force")):
             ran = command("unlock", *options, SPEC)
@@ -205,7 +205,7 @@ def test_what_a_crash_left_is_cleaned_up(command: Run, directory: Path) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_a_lease_of_a_living_run_takes_force(command: Run, s3: S3Server, clock: Clock) -> None:
-    """Renewed a moment ago: left alone, unless somebody knows better; then its holder learns of it."""
+    """Renewed a moment ago: kept unless --force is given; then its holder notices."""
     lease = elsewhere(clock)
     clock.now += 12
     ran = command("unlock", "-y", "--state", S3, SPEC)

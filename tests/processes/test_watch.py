@@ -95,7 +95,7 @@ def one(stack: str, *names: str) -> str:
 
 
 def outcomes(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], str]:
-    """The outcomes that the reports on stdout tell, and stderr."""
+    """The outcomes of the reports on stdout, and stderr."""
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
     lines = [json.loads(line) for line in captured.out.splitlines()]
@@ -115,7 +115,7 @@ def nothing() -> None:
 def test_drift_is_mended_round_by_round(
     server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Built in the first round, released by somebody, made again in the next; the report is of the last round."""
+    """Created in round 1, released by a user, created again in round 2; the report is that of the last round."""
 
     def release() -> None:
         [address] = server.client().describe_addresses()["Addresses"]
@@ -136,7 +136,7 @@ def test_an_edit_counts_from_the_next_round(server: EC2Server, watching: Watchin
 def test_a_broken_edit_changes_nothing(
     server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A typo: told with its place, AWS is not asked, the other spec goes on; and mended it counts again."""
+    """A typo: reported with its place, no AWS call, the other spec is applied; corrected, it is applied again."""
     other = tmp_path / "two.yaml"
     other.write_text(one("two", "second"))
 
@@ -187,7 +187,7 @@ def test_an_edit_that_makes_two_of_one_stack_stops_both(
 def test_errors_of_aws_do_not_end_it(
     server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A refusal is told, the next round tries again; after that all is well."""
+    """AWS refuses: the round reports it, and the next round tries again."""
     server.faults.add(Fail(action="AllocateAddress", code="AddressLimitExceeded", message="Too many."))
     assert watching([spec], nothing) == 0
     assert outcomes(capsys)[0] == ["failed", "converged"]
@@ -195,7 +195,7 @@ def test_errors_of_aws_do_not_end_it(
 
 
 def test_stopped_after_a_round_that_went_wrong(server: EC2Server, watching: Watching) -> None:
-    """EC2 refused half way, and the stop comes while the watch sleeps: nothing was cut short, the code is 0."""
+    """A round stopped before converging, and the signal comes while watch sleeps: no run was stopped, code 0."""
     server.faults.add(Fail(action="RunInstances", code="UnauthorizedOperation", message="You are not."))
     assert watching([STORY]) == 0
 
@@ -204,7 +204,7 @@ def test_stopped_after_a_round_that_went_wrong(server: EC2Server, watching: Watc
 def test_a_locked_stack_waits_for_the_next_round(
     watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another run has the stack: no waiting in line, the next round finds it free."""
+    """Another run holds the lock: watch does not wait for it, and the next round applies."""
     held = Directory(tmp_path / "state").locked("123456789012-us-east-1-one", timeout=0, now=lambda: 0.0)
     held.__enter__()
     assert watching([spec], lambda: held.__exit__(None, None, None)) == 0
@@ -229,7 +229,7 @@ def test_destruction_takes_more_than_watching(
 def test_what_was_said_is_not_said_again(
     server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As text: the plan and its end, once that all is well, and then silence until something happens."""
+    """As text: the plan and its outcome, “Unchanged” once, and then nothing until something changes."""
     watching([spec], nothing, nothing, nothing, output="text")
     said = capsys.readouterr().out
     assert (said.count("Converged"), said.count("Unchanged"), said.count("+ elastic_ips.ip")) == (1, 1, 1)
@@ -305,7 +305,7 @@ class Watcher:
 
 
 def test_sigterm_while_it_sleeps(server: EC2Server, tmp_path: Path, spec: Path) -> None:
-    """Nothing is under way: it ends at once, with 0, and the report of the last round is there."""
+    """Between rounds: it ends immediately with 0, and the report of the last round is there."""
     report = tmp_path / "report.json"
     with Watcher(server, tmp_path / "state", "--interval", "1h", "--report", str(report), str(spec)) as watcher:
         assert watcher.report()["outcome"] == "converged"
