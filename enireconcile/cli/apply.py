@@ -11,7 +11,7 @@ import click
 
 from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import check_writable, publish, write_report
-from enireconcile.cli.run import apply_stack
+from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, random_delay
 from enireconcile.cli.signals import Interrupt, exit_now, run_async
 from enireconcile.engine.planner import read_and_plan
@@ -37,7 +37,7 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
             for spec in specs:
                 if spec.file not in options.targets_by_file:
                     continue
-                reports.append(apply_stack(spec, connection, options, interrupt))
+                reports.append(StackRun(spec, options, interrupt).run(connection))
                 if reports[-1].exit_code:
                     break
         finally:

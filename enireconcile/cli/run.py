@@ -32,19 +32,9 @@ from enireconcile.spec import Spec
 from enireconcile.state import HeldLock, LockInfo, open_store
 
 
-def apply_stack(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Report:
-    """Apply one spec; print, write and send what the options ask for. An error becomes a report, too."""
-    with logs.about(spec.document.stack):
-        report = _Run(spec, options, interrupt).report(connection)
-    if options.output == "json":
-        click.echo(dumps(report_json(report)))
-    publish(report, options, in_haste=interrupt.abandoned_calls)
-    return report
-
-
 @dataclass
-class _Run:
-    """One run. The last four fields are what it has learned so far, for the report of a failure."""
+class StackRun:
+    """Applies one spec. The last four fields are what it knows so far, for the report of a failure."""
 
     spec: Spec
     options: ApplyOptions
@@ -59,18 +49,22 @@ class _Run:
         self.saved = self.options.saved_plans.get(self.spec.file)
         self.targets = self.options.targets_by_file.get(self.spec.file, ())
 
-    def report(self, connection: Connection) -> Report:
-        """Run under the stack's lock. Errors are printed and become the report."""
-        try:
-            with self._connected(connection) as channel, self._locked(channel) as lock:
-                try:
-                    report = self._reconciled(channel, lock)
-                except EnireconcileError as error:
-                    report = self._failure(error)
-                _keep(lock, report)
-                return report
-        except EnireconcileError as error:
-            return self._failure(error)
+    def run(self, connection: Connection) -> Report:
+        """Run under the lock of the stack, and publish the report. An EnireconcileError becomes a report, too."""
+        with logs.about(self.spec.document.stack):
+            try:
+                with self._connected(connection) as channel, self._locked(channel) as lock:
+                    try:
+                        report = run_async(self._reconcile(channel, lock))
+                    except EnireconcileError as error:
+                        report = self._failure(error)
+                    _keep(lock, report)
+            except EnireconcileError as error:
+                report = self._failure(error)
+        if self.options.output == "json":
+            click.echo(dumps(report_json(report)))
+        publish(report, self.options, in_haste=self.interrupt.abandoned_calls)
+        return report
 
     @contextmanager
     def _connected(self, connection: Connection) -> Iterator[Channel]:
@@ -113,15 +107,8 @@ class _Run:
             targets=self.targets,
         )
 
-    def _reconciled(self, channel: Channel, lock: HeldLock) -> Report:
-        """Run the reconciler and print how it ended. Raises EnireconcileError as long as nothing was changed."""
-        report = run_async(self._reconcile(channel, lock))
-        is_new = self.options.seen_messages.is_new(f"the report of {self.spec.document.stack}", report.outcome)
-        if self.options.output == "text" and (is_new or report.outcome != "unchanged"):
-            click.echo(report_text(report, click.style))
-        return replace(report, plan=self.plan)
-
     async def _reconcile(self, channel: Channel, lock: HeldLock) -> Report:
+        """Plan, ask, execute and read back. Raises EnireconcileError as long as nothing was changed."""
         stop, loop = Stop(), asyncio.get_running_loop()
         progress: Progress = json_lines() if self.options.output == "json" else progress_for(sys.stderr)
         reconciler = Apply(
@@ -148,7 +135,9 @@ class _Run:
             lock.watched(lambda why: loop.call_soon_threadsafe(_stop, stop, f"the lock is lost: {why}")),
             progress,
         ):
-            return await task
+            report = await task
+        self._print_report(report)
+        return replace(report, plan=self.plan)
 
     def _approve(self, plan: Plan, progress: Progress) -> Impact:
         """Show the plan and, unless ``-y`` was given, ask for approval.
@@ -171,6 +160,11 @@ class _Run:
         text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style)
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
             click.echo(text + "\n")
+
+    def _print_report(self, report: Report) -> None:
+        is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", report.outcome)
+        if self.options.output == "text" and (is_new or report.outcome != "unchanged"):
+            click.echo(report_text(report, click.style))
 
     def _ask(self) -> None:
         if not sys.stdin.isatty():

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from enireconcile.cli.publish import check_writable, failure, notify, write_report
-from enireconcile.cli.run import apply_stack
+from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, exit_now
 from enireconcile.engine.watch import watch as repeat
@@ -73,7 +73,7 @@ def _round(
         for spec in specs:
             if not interrupt.stopped_by:
                 with _errors_reported(options):
-                    reports.append(apply_stack(spec, connection, options, interrupt))
+                    reports.append(StackRun(spec, options, interrupt).run(connection))
         write_report(options.report, reports)
     return reports
 
