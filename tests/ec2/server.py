@@ -46,6 +46,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
+        if len(body) < length:
+            # The client ended in the middle of its request: EC2 never sees such a one.
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.server.owner.answer(headers, body)
         if answer is None:

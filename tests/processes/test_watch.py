@@ -18,6 +18,7 @@ from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt
 from enireconcile.cli.watch import watch_specs
 from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile.outputs import logs
 from enireconcile.spec import load
 from enireconcile.state.directory import Directory
 from tests.ec2 import EC2Server, Fail, Hook, World
@@ -79,6 +80,12 @@ def watch_of(tmp_path: Path) -> Watching:
         return watch_specs(names, lambda source: load([source]), connection, options, 30.0, Between(*deeds))
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def stderr_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    """Messages go to stderr, as in the command, whichever test runs first."""
+    logs.begin()
 
 
 @pytest.fixture
