@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from enireconcile.errors import AmbiguityError, GuardError, UnsupportedError
+from enireconcile.errors import AmbiguityError, GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
 from enireconcile.live import reader as live_reader
 from enireconcile.model import Plan, Reads
 from enireconcile.planning.draft import draft
 from enireconcile.spec import Spec
 
+STALE_READS_CAN_CAUSE = (UnsupportedError, AmbiguityError, SpecErrors)
+"""Errors of planning that are believed only when a second look, seconds later, raises them again.
+
+EC2's reads are eventually consistent: one answer can be older than another, and together they look like a limit
+that is exceeded, a selector that matches nothing, or two resources of one name. The errors of the file itself are
+raised when it is loaded, before any look.
+"""
 _SECOND_LOOK = 2.0
+"""Seconds."""
 
 
 async def read_and_plan(
@@ -30,8 +38,7 @@ async def read_and_plan(
     """
     try:
         return await _look(reader, spec, region, account_id, prune, targets)
-    except (UnsupportedError, AmbiguityError):
-        # While EC2 spreads the news, one of its answers can be older than another and look like a dead end.
+    except STALE_READS_CAN_CAUSE:
         await asyncio.sleep(_SECOND_LOOK)
         return await _look(reader, spec, region, account_id, prune, targets)
 

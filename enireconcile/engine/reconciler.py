@@ -15,8 +15,8 @@ from typing import Any
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
 from enireconcile.engine.executor import Executor
-from enireconcile.engine.planner import read_and_plan
-from enireconcile.errors import AmbiguityError, EnireconcileError, UnsupportedError
+from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan
+from enireconcile.errors import EnireconcileError
 from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
 from enireconcile.state.journal import Journal
@@ -179,7 +179,7 @@ class Apply:
         """The plan; None for an error that stale reads can cause, unless it is ``late``: then it is raised."""
         try:
             return await self._fresh_plan()
-        except (UnsupportedError, AmbiguityError):
+        except STALE_READS_CAN_CAUSE:
             if late:
                 raise
             return None

@@ -260,9 +260,13 @@ class Buckets(Fault):
 
 @dataclass
 class StaleReads(Fault):
-    """A describe answers from a state up to `seconds` old; two in a row may go back in time."""
+    """A describe (or every one of `action`) answers from a state up to `seconds` old.
+
+    Two in a row may go back in time.
+    """
 
     seconds: float
+    action: str | None = field(default=None, kw_only=True)
     seed: int = 0
     probability: float = 1.0
     fixed: bool = False
@@ -275,7 +279,7 @@ class StaleReads(Fault):
         world.keep_history(self.seconds)
 
     def before(self, call: Call) -> None:
-        if call.mutates or call.service != "ec2":
+        if call.mutates or call.service != "ec2" or self.action not in (None, call.action):
             return
         with self._lock:
             stale = self._rng.random() < self.probability

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from enireconcile.errors import SpecErrors
-from tests.ec2 import Fail, Quotas
+from tests.ec2 import Call, Fail, Hook, Quotas, StaleReads
 from tests.harness import SLOW, Harness, open_harness
 from tests.scenarios.firewalls import SPEC, Firewalls
 
@@ -405,3 +405,108 @@ def test_what_is_asked_and_how_often(harness: Harness) -> None:
     assert harness.plan(spec(eth0=at(0, description="x"), eth1=at(1))).steps
     assert "DescribeInstanceTypes" not in harness.strict.actions()
     assert "DescribeAccountAttributes" not in harness.strict.actions()
+
+
+# ---- stale reads
+
+
+def lag(harness: Harness, seconds: float, action: str) -> StaleReads:
+    """From now on this describe call answers from the past, once ``probability`` is 1."""
+    fault = StaleReads(seconds, fixed=True, probability=0.0, action=action)
+    harness.strict.faults.add(fault)
+    harness.loop.now += seconds
+    return fault
+
+
+def test_an_interface_whose_own_record_lags_counts_once(harness: Harness) -> None:
+    """eth1 was attached a moment ago: DescribeInstances shows it, DescribeNetworkInterfaces does not yet."""
+    text = spec(eth0=at(0), eth1=at(1))
+    stale = lag(harness, 4.0, "DescribeNetworkInterfaces")
+    harness.apply(text)
+    ec2 = harness.client()
+    [web] = ec2.describe_instances()["Reservations"][0]["Instances"]
+    [eth1] = [row for row in web["NetworkInterfaces"] if row["Attachment"]["DeviceIndex"] == 1]
+    ec2.detach_network_interface(AttachmentId=eth1["Attachment"]["AttachmentId"])
+    harness.loop.now += 10
+    ec2.attach_network_interface(
+        NetworkInterfaceId=eth1["NetworkInterfaceId"], InstanceId=web["InstanceId"], DeviceIndex=1
+    )
+    harness.loop.now += 1
+    stale.probability = 1.0
+    before = harness.loop.now
+    assert [step.call for step in harness.plan(text).steps] == ["AttachNetworkInterface"]
+    assert harness.loop.now == before
+    assert harness.apply(text).outcome in ("converged", "unchanged")
+
+
+def foreign_interface_leaves(harness: Harness, device_index: int) -> None:
+    """Another tool attaches an interface to the instance ``web``, and later detaches and deletes it."""
+    ec2 = harness.client()
+    [web] = ec2.describe_instances()["Reservations"][0]["Instances"]
+    created = ec2.create_network_interface(SubnetId=web["SubnetId"])["NetworkInterface"]["NetworkInterfaceId"]
+    harness.loop.now += 5
+    attachment = ec2.attach_network_interface(
+        NetworkInterfaceId=created, InstanceId=web["InstanceId"], DeviceIndex=device_index
+    )
+    harness.loop.now += 20
+    ec2.detach_network_interface(AttachmentId=attachment["AttachmentId"], Force=True)
+    harness.loop.now += 1
+    ec2.delete_network_interface(NetworkInterfaceId=created)
+
+
+@pytest.mark.parametrize("prepare", ["plan", "apply"])
+def test_a_full_instance_is_read_again_before_the_plan_is_refused(harness: Harness, prepare: str) -> None:
+    """DescribeInstances still shows an interface that is gone; 2 s later it does not."""
+    stale = lag(harness, 1.5, "DescribeInstances")
+    harness.apply(spec(eth0=at(0)))
+    foreign_interface_leaves(harness, 2)
+    stale.probability = 1.0
+    text = spec(eth0=at(0), eth1=at(1))
+    if prepare == "plan":
+        assert [step.call for step in harness.plan(text).steps] == [
+            "CreateNetworkInterface", "AttachNetworkInterface",
+        ]  # fmt: skip
+    else:
+        assert harness.apply(text).outcome == "converged"
+
+
+def test_a_full_instance_that_stays_full_is_refused_after_the_second_look(harness: Harness) -> None:
+    """One second look, 2 s later, is all that a real mistake costs."""
+    text = spec(eth0=at(0), eth1=at(1), eth2=at(2))
+    before = harness.loop.now
+    harness.strict.clear()
+    with pytest.raises(SpecErrors, match=r"t2\.micro takes 2 interfaces"):
+        harness.plan(text)
+    assert harness.loop.now - before == pytest.approx(2.0)
+    assert harness.strict.actions().count("DescribeSubnets") == 2
+
+
+def test_the_read_back_does_not_believe_a_limit_at_first_sight(harness: Harness) -> None:
+    """After a detach and an attach, reads of different age show eth1 still there and eth2 not there yet.
+
+    They do so for longer than a second look takes, but not for as long as --settle-timeout.
+    """
+    harness.apply(spec(eth0=at(0), eth1=at(1), eth2={}))
+    harness.loop.now += 20
+    world, moments = harness.strict.world, dict[str, float]()
+    world.keep_history(60)
+
+    def remember(call: Call) -> None:
+        moments[call.action] = world.now
+
+    def show_the_past(call: Call) -> None:
+        after = {"DescribeInstances": "DetachNetworkInterface"}.get(call.action, "AttachNetworkInterface")
+        call.as_of = moments[after] - 0.001
+
+    def is_fresh(call: Call) -> bool:
+        """Of the read back, not of what waits for single resources before it."""
+        whole_stack = "enireconcile:stack" in str(call.params.get("Filters"))
+        return whole_stack and world.now < moments.get("AttachNetworkInterface", 0.0) + 6
+
+    for action in ("DetachNetworkInterface", "AttachNetworkInterface"):
+        harness.strict.faults.add(Hook(action, callback=remember))
+    for action in ("DescribeInstances", "DescribeNetworkInterfaces"):
+        harness.strict.faults.add(Hook(action, times=10_000, when=is_fresh, callback=show_the_past))
+    report = harness.apply(spec(eth0=at(0), eth1={}, eth2=at(2)))
+    assert (report.outcome, report.error) == ("converged", None)
+    assert harness.loop.now > moments["AttachNetworkInterface"] + 6

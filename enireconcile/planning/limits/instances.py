@@ -104,14 +104,16 @@ def _machine(address: str, case: Case) -> Machine | None:
 def _standing(address: str, live: LiveInstance, case: Case) -> Machine:
     """An instance that exists and stays."""
     ending = {step.params["AttachmentId"] for step in case.calls(_DETACH)}
-    attaching = (step.params for step in case.calls(_ATTACH))
-    coming = tuple(sorted(_slot(params, case) for params in attaching if params["InstanceId"] == live.id))
     leaving = tuple(
         occupant
         for occupant in live.occupants
         if occupant.status == "detaching" or occupant.attachment_id in ending
     )
     staying = tuple(_slot_of(occupant, case) for occupant in live.occupants if occupant not in leaving)
+    # DescribeNetworkInterfaces can lag DescribeInstances: the plan then attaches what is attached already.
+    attached = {slot.interface for slot in staying}
+    attaching = (_slot(step.params, case) for step in case.calls(_ATTACH) if step.params["InstanceId"] == live.id)
+    coming = tuple(sorted(slot for slot in attaching if slot.interface not in attached))
     kind = _new_type(address, case) or live.instance_type
     floating = _floating(address, (*staying, *coming), case)
     retyped = kind != live.instance_type

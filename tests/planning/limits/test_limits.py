@@ -157,6 +157,31 @@ SEATS = [
         },
     ),
     Case(
+        "the instance shows an interface that its own record does not show as attached yet",
+        spec(eth0=at(0), eth1=at(1)),
+        {
+            "instances": {"web": {"strangers": {1: "eni-eth1"}}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
+        },
+    ),
+    Case(
+        "the instance shows such an interface in another slot than the spec's",
+        spec(eth0=at(0), eth1=at(2)),
+        {
+            "instances": {"web": {"strangers": {1: "eni-eth1"}}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
+        },
+    ),
+    Case(
+        "one more than the type takes, beside such an interface",
+        spec(eth0=at(0), eth1=at(1), eth2=at(2)),
+        {
+            "instances": {"web": {"strangers": {1: "eni-eth1"}}},
+            "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
+        },
+        [f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
+    ),
+    Case(
         "nothing is put on a full instance that has more than it takes",
         spec(eth0=at(0, description="new"), eth1=at(1), eth2=at(2)),
         {
@@ -613,6 +638,19 @@ FURTHER = [
             f"{NETWORK}.eth1.attachment.network_card_index: card 1 of web has an Elastic Fabric Adapter already: "
             "eni-stranger | EC2 takes one on each card; choose another card",
         ],
+    ),
+    Case(
+        "the only adapter of a type, which its own record does not show as attached yet",
+        spec("m9.large", eth0=at(0), eth1=at(2, card=1, interface_type="efa")),
+        {
+            "instances": {
+                "web": {
+                    "instance_type": "m9.large", "state": "stopped",
+                    "strangers": {"1 card 1": "eni-eth1 attached efa"},
+                }
+            },
+            NETWORK: {"eth0": {"at": "web 0"}, "eth1": {"interface_type": "efa"}},
+        },
     ),
     Case(
         "a plain interface beside more adapters than the type takes",
