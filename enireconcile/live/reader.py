@@ -1,46 +1,54 @@
-"""The few describe calls that a spec needs, each paged once and parsed once, all at the same time.
+"""Read what a spec needs with few describe calls: each is paged once, parsed once, and all run concurrently.
 
-What carries our stack tag is read whole, so that leftovers are seen; beyond that only what the spec's selectors
-can choose from. Reads do not grow with the number of resources, only with pages. Images are looked up only for
-instances that are about to be launched.
+Everything that carries the tag of the stack is read, so that leftovers are seen; beyond that only what the spec's
+selectors can match. The number of reads grows with the pages, not with the resources. Images are read only for
+instances that the plan may launch.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from enireconcile.errors import AwsError
 from enireconcile.live import records
 from enireconcile.live.filters import filters_for, literal
+from enireconcile.live.matching import Matches
 from enireconcile.live.records import (
+    AnyRecord,
     Live,
     LiveElasticIp,
     LiveImage,
+    LiveInstance,
+    LiveNetworkInterface,
+    LiveSecurityGroup,
+    LiveSubnet,
+    LiveVpc,
 )
 from enireconcile.model import (
     Reads,
 )
 from enireconcile.ownership import (
-    NAME_TAG,
     ownership_filters,
 )
-from enireconcile.spec import SECTIONS, Document, ElasticIp
+from enireconcile.spec import SECTIONS, Document, Instance
 from enireconcile.spec.shapes import resource_id
 
 T = TypeVar("T")
+R = TypeVar("R", LiveInstance, LiveElasticIp)
 _STATUS_IDS = 100
 
 
 async def read(
     reader: Reads, document: Document, region: str, account_id: str | None = None, *, prune: bool = False
 ) -> Live:
-    """Read all that ``document`` needs; the account only if it is not known yet. Raises AwsError.
+    """Read everything that planning ``document`` needs. Raises AwsError.
 
-    With ``prune`` also what must be known of those that are to go.
+    GetCallerIdentity is called only if ``account_id`` is None. With ``prune``, also read what decides whether
+    resources that the spec no longer names can be removed.
     """
     mine = {"Filters": ownership_filters(document.stack)}
     (
@@ -61,23 +69,24 @@ async def read(
             _externals(reader, document),
         ),
     )
-    adoptable = await _adoptable(reader, document, (*groups, *instances, *interfaces, *addresses))
-    known = (*instances, *(record for record in adoptable if isinstance(record, records.LiveInstance)))
-    present = (*known, *interfaces, *addresses, *adoptable)
+    owned: tuple[AnyRecord, ...] = (*groups, *instances, *interfaces, *addresses)
+    adoptable = await _adoptable(reader, document, Matches(document, owned))
+    known: tuple[AnyRecord, ...] = (*owned, *adoptable)
+    matches = Matches(document, known)
     (images, name_conflicts, checks, protected), (foreign_interfaces, names, dependents) = await asyncio.gather(
         asyncio.gather(
-            _images(reader, document, instances),
-            _name_conflicts(reader, document, groups),
-            _checks(reader, document, known, externals),
-            _protections(reader, document, known, prune),
+            _images(reader, document, matches),
+            _name_conflicts(reader, document, matches),
+            _checks(reader, document, matches, externals),
+            _protections(reader, matches, _of(LiveInstance, known), prune),
         ),
         asyncio.gather(
-            _foreign_interfaces(reader, document, present, externals),
-            _reverse_dns(reader, document, (*addresses, *adoptable), prune),
-            _dependents(reader, document, groups if prune else ()),
+            _foreign_interfaces(reader, document, matches, known, externals),
+            _reverse_dns(reader, document, matches, _of(LiveElasticIp, known), prune),
+            _dependents(reader, matches, prune),
         ),
     )
-    completed: dict[str, records.AnyRecord] = {**protected, **names}
+    completed: dict[str, AnyRecord] = {**protected, **names}
     return Live(
         account_id=account,
         region=region,
@@ -98,6 +107,10 @@ async def read(
     )
 
 
+def _of(kind: type[R], found: Sequence[AnyRecord]) -> tuple[R, ...]:
+    return tuple(record for record in found if isinstance(record, kind))
+
+
 async def _account(reader: Reads, known: str | None) -> str:
     return known or str((await reader.read("GetCallerIdentity"))["Account"])
 
@@ -113,7 +126,7 @@ async def _listed(
     return tuple(parse(item) for item in response.get(key) or ())
 
 
-async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[records.LiveInstance, ...]:
+async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[LiveInstance, ...]:
     response = await reader.read("DescribeInstances", params)
     return tuple(
         records.instance(item)
@@ -122,14 +135,11 @@ async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[records.
     )
 
 
-async def _adoptable(
-    reader: Reads, document: Document, owned: tuple[records.AnyRecord, ...]
-) -> tuple[records.AnyRecord, ...]:
-    """What the spec adopts and the stack does not own yet: one call for each section that has any."""
-    present = {record.id for record in owned} | {record.tags.get(NAME_TAG) for record in owned}
+async def _adoptable(reader: Reads, document: Document, matches: Matches) -> tuple[AnyRecord, ...]:
+    """The resources that rows adopt and the stack does not own yet: one call for each section that has any."""
     wanted: dict[str, list[str]] = {section: [] for section in SECTIONS}
     for address, adopted in document.adopted.items():
-        if not {address, adopted} & present:
+        if not matches.exists(address):
             wanted[address.partition(".")[0]].append(adopted)
     questions = [
         _found(reader, section, filters)
@@ -147,7 +157,7 @@ _ID_FILTERS = {
 }
 
 
-async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[records.AnyRecord, ...]:
+async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[AnyRecord, ...]:
     params = {"Filters": filters}
     if section == "security_groups":
         return await _listed(reader, "DescribeSecurityGroups", params, "SecurityGroups", records.security_group)
@@ -159,20 +169,20 @@ async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[r
     return await _listed(reader, "DescribeAddresses", params, "Addresses", records.elastic_ip)
 
 
-async def _subnets(reader: Reads, document: Document) -> tuple[records.LiveSubnet, ...]:
+async def _subnets(reader: Reads, document: Document) -> tuple[LiveSubnet, ...]:
     if not document.network_interfaces:
         return ()
     return await _listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet)
 
 
-async def _vpcs(reader: Reads, document: Document) -> tuple[records.LiveVpc, ...]:
+async def _vpcs(reader: Reads, document: Document) -> tuple[LiveVpc, ...]:
     if not document.security_groups:
         return ()
     return await _listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
 
 
-async def _externals(reader: Reads, document: Document) -> dict[str, tuple[records.LiveInstance, ...]]:
-    """Who fits the selectors of external instances: one call for all ids, one for each set of tags."""
+async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveInstance, ...]]:
+    """The instances that match the selectors of external instances: one call for all ids, one per set of tags."""
     selectors = {name: row.external for name, row in document.external_instances.items()}
     by_id = sorted({selector.id for selector in selectors.values() if selector.id is not None})
     questions = list(filters_for("instance-id", by_id))
@@ -197,27 +207,20 @@ async def _externals(reader: Reads, document: Document) -> dict[str, tuple[recor
 async def _checks(
     reader: Reads,
     document: Document,
-    instances: tuple[records.LiveInstance, ...],
-    externals: Mapping[str, tuple[records.LiveInstance, ...]],
+    matches: Matches,
+    externals: Mapping[str, tuple[LiveInstance, ...]],
 ) -> dict[str, str]:
-    """Status checks of those that may hold an interface by failover, if any spec asks for them."""
+    """The status checks, by instance id, of the instances between which interfaces fail over by status checks."""
     wanted: set[str] = set()
-    own = {live.tags.get(NAME_TAG): live.id for live in instances if not live.terminating}
-    own |= {
-        address: live.id
-        for live in instances
-        for address, adopted in document.adopted.items()
-        if live.id == adopted
-    }
     for row in document.network_interfaces.values():
         at = row.attachment
         if at is None or at.instances is None or (at.failover and at.failover.health != "status_checks"):
             continue
         for name in at.instances:
-            wanted |= {live.id for live in externals.get(name, ())} | {own.get(f"instances.{name}", "")}
-    ids = sorted(wanted - {""})
+            wanted |= {live.id for live in (*externals.get(name, ()), *_instances_of(name, matches))}
+    ids = sorted(wanted)
     chunks = [ids[start : start + _STATUS_IDS] for start in range(0, len(ids), _STATUS_IDS)]
-    # Ids of instances that were just described: none of them is unknown, which would fail the whole call.
+    # One unknown id would fail the whole call; these instances were just described.
     answers = await asyncio.gather(
         *(
             reader.read("DescribeInstanceStatus", {"InstanceIds": chunk, "IncludeAllInstances": True})
@@ -231,6 +234,10 @@ async def _checks(
     }
 
 
+def _instances_of(name: str, matches: Matches) -> tuple[LiveInstance, ...]:
+    return matches.at(f"instances.{name}", LiveInstance)
+
+
 def _worse(system: str, instance: str) -> str:
     return instance if system == "ok" else system
 
@@ -238,11 +245,12 @@ def _worse(system: str, instance: str) -> str:
 async def _foreign_interfaces(
     reader: Reads,
     document: Document,
-    present: Sequence[records.AnyRecord],
-    externals: Mapping[str, tuple[records.LiveInstance, ...]],
-) -> tuple[records.LiveNetworkInterface, ...]:
-    """Interfaces that the spec does not keep, where addresses of the stack are or shall be: one call, if any."""
-    wanted = {record.network_interface_id for record in present if isinstance(record, LiveElasticIp)}
+    matches: Matches,
+    known: Sequence[AnyRecord],
+    externals: Mapping[str, tuple[LiveInstance, ...]],
+) -> tuple[LiveNetworkInterface, ...]:
+    """The interfaces outside the stack that its Elastic IPs are or shall be associated with: one call, if any."""
+    wanted = {live.network_interface_id for live in _of(LiveElasticIp, known)}
     for row in document.elastic_ips.values():
         target = row.association
         if target is None:
@@ -250,10 +258,10 @@ async def _foreign_interfaces(
         if target.network_interface is not None and resource_id("eni", target.network_interface):
             wanted.add(target.network_interface)
         elif target.instance is not None and document.primary_interface(target.instance) is None:
-            found = (*externals.get(target.instance, ()), *_own_instance(document, target.instance, present))
+            found = (*externals.get(target.instance, ()), *_instances_of(target.instance, matches))
             primaries = (instance.occupant(0, 0) for instance in found)
             wanted |= {primary.network_interface_id for primary in primaries if primary}
-    ids = wanted - {record.id for record in present}
+    ids = wanted - {record.id for record in known}
     chunks = await asyncio.gather(
         *(
             _listed(
@@ -269,33 +277,16 @@ async def _foreign_interfaces(
     return tuple(interface for chunk in chunks for interface in chunk)
 
 
-def _own_instance(
-    document: Document, name: str, present: Sequence[records.AnyRecord]
-) -> Iterator[records.LiveInstance]:
-    """The instance of the stack, or that it adopts, under a name of the spec."""
-    row = document.own_instances.get(name)
-    for record in present:
-        if isinstance(record, records.LiveInstance) and not record.terminating:
-            adopted = row is not None and record.id == row.adopt
-            if adopted or record.tags.get(NAME_TAG) == f"instances.{name}":
-                yield record
-
-
 async def _reverse_dns(
-    reader: Reads, document: Document, present: Sequence[records.AnyRecord], prune: bool
+    reader: Reads, document: Document, matches: Matches, addresses: Sequence[LiveElasticIp], prune: bool
 ) -> dict[str, LiveElasticIp]:
-    """The addresses with their reverse DNS, by id, if the spec speaks of it or some are to be released.
+    """The Elastic IPs with their reverse DNS, by id, if rows set it or Elastic IPs will be released.
 
-    EC2 lists those that have any; asking by id would be an error as long as an address is young.
+    One call lists all that have reverse DNS. A call for one id fails while that Elastic IP is new.
     """
-    rows = {address: row for address, row in document.resources.items() if isinstance(row, ElasticIp)}
-    speaking = {
-        key for address, row in rows.items() if row.reverse_dns is not None for key in (address, row.adopt)
-    }
-    keeping = {key for address, row in rows.items() for key in (address, row.adopt)}
-    addresses = [record for record in present if isinstance(record, LiveElasticIp)]
-    keys = [{live.id, live.tags.get(NAME_TAG)} for live in addresses]
-    if not any(each & speaking or (prune and not each & keeping) for each in keys):
+    configured = (name for name, row in document.elastic_ips.items() if row.reverse_dns is not None)
+    matters = any(matches.exists(f"elastic_ips.{name}") for name in configured)
+    if not (matters or (prune and matches.unnamed(LiveElasticIp))):
         return {}
     response = await reader.read("DescribeAddressesAttribute", {"Attribute": "domain-name"})
     names = {item["AllocationId"]: records.reverse_dns(item) for item in response.get("Addresses") or ()}
@@ -303,7 +294,7 @@ async def _reverse_dns(
 
 
 async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
-    """VPC id to the id of its default group, where an interface names no groups."""
+    """The id of the default group by VPC id, if an interface of the spec names no groups."""
     rows = document.network_interfaces.values()
     if all(row.security_groups is not None or not row.specifies("security_groups") for row in rows):
         return {}
@@ -313,34 +304,34 @@ async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
 
 
 async def _protections(
-    reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...], prune: bool
-) -> dict[str, records.LiveInstance]:
-    """By id, those with ``protected`` whose spec speaks of it, or that are to go: EC2 tells one a call."""
-    rows = {f"instances.{name}": row for name, row in document.own_instances.items()}
-    rows |= {row.adopt: row for row in rows.values() if row.adopt is not None}
+    reader: Reads, matches: Matches, instances: Sequence[LiveInstance], prune: bool
+) -> dict[str, LiveInstance]:
+    """All instances by id, with ``protected`` where the row sets it or the instance will be terminated.
 
-    def asked(live: records.LiveInstance) -> bool:
-        row = rows.get(live.id) or rows.get(live.tags.get(NAME_TAG, ""))
-        return not live.terminating and (prune if row is None else row.termination_protection is not None)
+    DescribeInstanceAttribute takes one instance a call.
+    """
 
-    async def told(live: records.LiveInstance) -> records.LiveInstance:
-        if not asked(live):
+    def matters(live: LiveInstance) -> bool:
+        row = matches.row(live)
+        configured = row.termination_protection is not None if isinstance(row, Instance) else prune
+        return configured and not live.terminating
+
+    async def completed(live: LiveInstance) -> LiveInstance:
+        if not matters(live):
             return live
-        question = {"InstanceId": live.id, "Attribute": "disableApiTermination"}
-        answer = await reader.read("DescribeInstanceAttribute", question)
+        params = {"InstanceId": live.id, "Attribute": "disableApiTermination"}
+        answer = await reader.read("DescribeInstanceAttribute", params)
         return replace(live, protected=bool((answer.get("DisableApiTermination") or {}).get("Value", False)))
 
-    return {live.id: live for live in await asyncio.gather(*(told(live) for live in instances))}
+    return {live.id: live for live in await asyncio.gather(*(completed(live) for live in instances))}
 
 
-async def _images(
-    reader: Reads, document: Document, instances: tuple[records.LiveInstance, ...]
-) -> dict[str, tuple[LiveImage, ...]]:
-    present = {live.tags.get(NAME_TAG) for live in instances if not live.terminating}
+async def _images(reader: Reads, document: Document, matches: Matches) -> dict[str, tuple[LiveImage, ...]]:
+    """The candidates for the images of instances that the plan may launch, by name of the instance."""
     selectors = {
         name: row.image
         for name, row in document.own_instances.items()
-        if row.adopt is None and (f"instances.{name}" not in present or row.on_change == "replace")
+        if row.adopt is None and (not matches.exists(f"instances.{name}") or row.on_change == "replace")
     }
     distinct = sorted(set(selectors.values()), key=repr)
     found = await asyncio.gather(*(_candidates(reader, selector) for selector in distinct))
@@ -358,19 +349,17 @@ async def _parameter(reader: Reads, name: str) -> tuple[LiveImage, ...]:
     return (LiveImage(parameter["Value"], ""),)
 
 
-async def _name_conflicts(
-    reader: Reads, document: Document, groups: tuple[records.LiveSecurityGroup, ...]
-) -> tuple[records.LiveSecurityGroup, ...]:
-    """Whoever already has the name of a group that is about to be created, and some that are of no concern.
+async def _name_conflicts(reader: Reads, document: Document, matches: Matches) -> tuple[LiveSecurityGroup, ...]:
+    """Existing groups whose names may conflict with those of groups that the plan will create.
 
-    EC2's filters tell large letters from small ones, its names do not, so any character may stand for a letter.
+    Group names are case-insensitive and EC2's filters are not, so the filter has ``?`` for each letter, and may
+    match more groups than conflict.
     """
-    present = {live.tags.get(NAME_TAG) for live in groups}
     patterns = sorted(
         {
             re.sub("[A-Za-z]", "?", literal(row.group_name or name))
             for name, row in document.security_groups.items()
-            if f"security_groups.{name}" not in present and row.adopt is None
+            if row.adopt is None and not matches.exists(f"security_groups.{name}")
         }
     )
     found = await asyncio.gather(
@@ -384,11 +373,12 @@ async def _name_conflicts(
     return tuple(group for chunk in found for group in chunk)
 
 
-async def _dependents(
-    reader: Reads, document: Document, groups: tuple[records.LiveSecurityGroup, ...]
-) -> tuple[records.AnyRecord, ...]:
-    """Why EC2 may not let groups of ours go, if any go: groups whose rules name them, and interfaces in them."""
-    leaving = sorted(live.id for live in groups if live.tags.get(NAME_TAG) not in document.resources)
+async def _dependents(reader: Reads, matches: Matches, prune: bool) -> tuple[AnyRecord, ...]:
+    """What keeps EC2 from deleting the groups that the spec no longer names.
+
+    These are groups whose rules name them, and interfaces that have them.
+    """
+    leaving = sorted(live.id for live in matches.unnamed(LiveSecurityGroup)) if prune else []
     found = await asyncio.gather(
         *(
             _found(reader, section, filters)
@@ -418,6 +408,3 @@ async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
     }
     response = await reader.read("DescribeImages", params)
     return tuple(LiveImage(image["ImageId"], image["CreationDate"]) for image in response.get("Images") or ())
-
-
-# ---- limits

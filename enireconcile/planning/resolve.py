@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.kinds.base import Record, World
+from enireconcile.live.matching import by_address, tagged_address, unnamed_address
 from enireconcile.live.records import (
+    AnyRecord,
     Live,
     LiveInstance,
     LiveNetworkInterface,
@@ -51,7 +53,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
     named = set(spec.document.resources)
     for address in sorted(set(replaced) - named):
         # Nobody wants either of them any more.
-        owned |= {f"{_section(record)}.{record.id}": record for record in replaced.pop(address)}
+        owned |= {unnamed_address(record): record for record in replaced.pop(address)}
     adopted, problems = adoptions(spec, live, owned)
     world = World(
         document=spec.document,
@@ -81,7 +83,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
         _by_name("network_interfaces", LiveNetworkInterface, world.owned),
         externals | _by_name("instances", LiveInstance, world.owned),
         live.checks,
-        _vanished(spec, live),
+        _terminating(spec, live),
     )
     world = replace(
         world,
@@ -102,14 +104,11 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
     return Resolved(world, leftovers)
 
 
-def _vanished(spec: Spec, live: Live) -> dict[str, str]:
-    """Ids and names of instances that are on their way out, or not there any more."""
+def _terminating(spec: Spec, live: Live) -> dict[str, str]:
+    """The names of instances that are terminating or gone, by id."""
     names = {row.external.id: name for name, row in spec.document.external_instances.items() if row.external.id}
-    prefix = "instances."
-    for instance in live.instances:
-        if instance.terminating and (address := instance.tags.get(NAME_TAG, "")).startswith(prefix):
-            names[instance.id] = address.removeprefix(prefix)
-    return names
+    leaving = (instance for instance in live.instances if instance.terminating)
+    return names | {instance.id: tagged_address(instance).partition(".")[2] for instance in leaving}
 
 
 def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[str, R]:
@@ -121,50 +120,33 @@ def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[s
     }
 
 
-def _owned(live: Live) -> tuple[dict[str, Record], dict[str, tuple[Record, ...]]]:
-    """Live records by address, and those whose successor is there already. What is on its way out is nobody's."""
-    present: list[Record] = [
-        *live.security_groups,
-        *(instance for instance in live.instances if not instance.terminating),
-        *live.network_interfaces,
-        # A service may copy tags onto addresses of its own.
-        *(address for address in live.elastic_ips if address.manager is None),
-    ]
-    by_address: dict[str, list[Record]] = {}
-    for record in present:
-        section, address = _section(record), record.tags.get(NAME_TAG, "")
-        if not address.startswith(f"{section}."):
-            # A tag that somebody has edited may say anything.
-            address = f"{section}.{record.id}"
-        by_address.setdefault(address, []).append(record)
-    replaced = {address: former for address, found in by_address.items() if (former := _former(found))}
-    by_address = {
-        address: [record for record in found if record not in replaced.get(address, ())]
-        for address, found in by_address.items()
+def _owned(live: Live) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord, ...]]]:
+    """The records of the stack by address, and beside them those whose replacement exists already.
+
+    Raises AmbiguityError if several records have one address."""
+    found = by_address((*live.security_groups, *live.instances, *live.network_interfaces, *live.elastic_ips))
+    replaced = {address: former for address, records in found.items() if (former := _former(records))}
+    current = {
+        address: [record for record in records if record not in replaced.get(address, ())]
+        for address, records in found.items()
     }
-    twins = {address: found for address, found in by_address.items() if len(found) > 1}
-    if twins:
+    duplicates = {address: records for address, records in current.items() if len(records) > 1}
+    if duplicates:
         lines = (
-            f"{address}: {' and '.join(sorted(record.id for record in found))}"
-            for address, found in sorted(twins.items())
+            f"{address}: {' and '.join(sorted(record.id for record in records))}"
+            for address, records in sorted(duplicates.items())
         )
         raise AmbiguityError(
             "two live resources carry one name in this stack:\n  " + "\n  ".join(lines),
             hint=f"keep the right one: remove the tag {NAME_TAG} and the stack's tag from the other, or delete it",
         )
-    return {address: found[0] for address, found in by_address.items()}, replaced
+    return {address: records[0] for address, records in current.items()}, replaced
 
 
-def _former(found: Sequence[Record]) -> tuple[Record, ...]:
-    """Of the records of one address those in whose place another one was made: it says so from birth."""
-    superseded = {record.tags.get(REPLACES_TAG) for record in found}
-    return tuple(sorted((record for record in found if record.id in superseded), key=lambda record: record.id))
-
-
-def _section(record: Record) -> str:
-    return {"sg": "security_groups", "i": "instances", "eni": "network_interfaces"}.get(
-        record.id.partition("-")[0], "elastic_ips"
-    )
+def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:
+    """The records of one address that another one replaces: that one carries the tag from its creation."""
+    superseded = {record.tags.get(REPLACES_TAG) for record in records}
+    return tuple(sorted((record for record in records if record.id in superseded), key=lambda record: record.id))
 
 
 def _choose_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
