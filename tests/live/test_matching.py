@@ -44,13 +44,9 @@ def test_the_address_of_a_record(words: Words, expected: dict[str, list[str]]) -
     assert {address: [record.id for record in each] for address, each in found.items()} == expected
 
 
-SPEC = spec_of(
-    {
-        "security_groups": {"web": {}},
-        "instances": {"web": {"adopt": "i-0123456789abcdef0", "image": "ami-12345678", "instance_type": "t3.micro"}},
-    }
-).document  # fmt: skip
-ADOPTED: Words = {"id": "i-0123456789abcdef0"}
+WEB: Words = {"adopt": "i-0123456789abcdef0", "image": "ami-12345678", "instance_type": "t3.micro"}
+SPEC = spec_of({"security_groups": {"web": {}}, "instances": {"web": WEB}}).document
+ADOPTED: Words = {"id": WEB["adopt"]}
 
 
 def test_an_adopted_resource_belongs_to_its_row_before_and_after_it_is_tagged() -> None:

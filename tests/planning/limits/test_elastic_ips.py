@@ -11,7 +11,7 @@ from enireconcile.ownership import (
     STACK_TAG,
 )
 from enireconcile.planning.draft import draft
-from tests.planning.limits.test_limits import refusals
+from tests.planning.limits.situations import refusals
 from tests.planning.worlds import STACK, Words, live_of, plan_of, spec_of
 
 OTHERS = 4
