@@ -21,14 +21,14 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against, saved_in
 from enireconcile.planning.guards import objections, refusal
-from enireconcile.planning.targeting import shares
+from enireconcile.planning.targeting import targets_by_file
 from enireconcile.spec import Spec
 
 
 def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
     """Apply each spec in turn; stop at the first that fails. Returns the exit code."""
     reports: list[Report] = []
-    options = replace(options, targets_by_file=shares(specs, options.targets, prune=options.prune))
+    options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
     check_writable(options)
     with Interrupt() as interrupt:
         if delay := random_delay(options.jitter):
@@ -66,7 +66,7 @@ def apply_planfile(
         options,
         prune=saved.prune,
         targets=saved.targets,
-        targets_by_file=shares(specs, saved.targets, prune=saved.prune),
+        targets_by_file=targets_by_file(specs, saved.targets, prune=saved.prune),
         saved_plans={each.file: each for each in saved.plans},
     )
     if len(specs) > 1:

@@ -24,7 +24,7 @@ from enireconcile.outputs.atomic import write_whole
 from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
-from enireconcile.planning.targeting import shares
+from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
 from enireconcile.spec import Spec
 
@@ -44,7 +44,7 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
 
     With targets, only specs that have some of them are planned. Raises TargetError for a target that none has.
     """
-    targets = shares(specs, options.targets, prune=options.prune)
+    targets = targets_by_file(specs, options.targets, prune=options.prune)
     if options.metrics is not None:
         metrics.check(options.metrics)
     time.sleep(random_delay(options.jitter))

@@ -24,13 +24,13 @@ from enireconcile.model import Reads
 async def limits(reader: Reads, asked: Questions) -> Limits:
     """What bounds a plan, as far as it was asked for. What the credentials may not read stays unknown."""
     answers = _Answers(reader)
-    (types, alike), groups, lists, addresses = await asyncio.gather(
+    (types, similar), groups, lists, addresses = await asyncio.gather(
         _types(answers, sorted(asked.types)),
         _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
         _entries(answers, sorted(asked.prefix_lists)),
         _elastic_ips(answers) if asked.elastic_ips else _nothing(),
     )
-    return Limits(types, alike, groups, lists, addresses, frozenset(answers.read), frozenset(answers.denied))
+    return Limits(types, similar, groups, lists, addresses, frozenset(answers.read), frozenset(answers.denied))
 
 
 class _Answers:
@@ -68,11 +68,13 @@ async def _types(
         )
     )
     types = {item["InstanceType"]: records.instance_type(item) for chunk in found for item in chunk}
-    alike = {name: await _alike(answers, name) for name in names if name not in types and not answers.denied}
-    return types, alike
+    similar = {
+        name: await _similar_types(answers, name) for name in names if name not in types and not answers.denied
+    }
+    return types, similar
 
 
-async def _alike(answers: _Answers, name: str) -> tuple[str, ...]:
+async def _similar_types(answers: _Answers, name: str) -> tuple[str, ...]:
     family, _, size = name.partition(".")
     filters = [{"Name": "instance-type", "Values": [f"{literal(family)}.*", f"*.{literal(size)}"]}]
     found = await answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")

@@ -228,7 +228,9 @@ async def _checks(
         )
     )
     return {
-        status["InstanceId"]: _worse(status["SystemStatus"]["Status"], status["InstanceStatus"]["Status"])
+        status["InstanceId"]: _combined_status(
+            status["SystemStatus"]["Status"], status["InstanceStatus"]["Status"]
+        )
         for answer in answers
         for status in answer.get("InstanceStatuses") or ()
     }
@@ -238,7 +240,7 @@ def _instances_of(name: str, matches: Matches) -> tuple[LiveInstance, ...]:
     return matches.at(f"instances.{name}", LiveInstance)
 
 
-def _worse(system: str, instance: str) -> str:
+def _combined_status(system: str, instance: str) -> str:
     return instance if system == "ok" else system
 
 

@@ -40,7 +40,7 @@ from enireconcile.planning.codec import encode
 from enireconcile.planning.diff import Difference, diff, immutable, refuse_immutable
 from enireconcile.planning.order import arrange, needs_of
 from enireconcile.planning.resolve import resolve
-from enireconcile.planning.targeting import reach
+from enireconcile.planning.targeting import targeted_part
 from enireconcile.spec import Spec
 
 T = TypeVar("T")
@@ -261,7 +261,7 @@ def _part(
     """Only the targets and what they need; what is only rather done first is no need."""
     flat = [replace(step, rather=frozenset()) for each in drafts.steps.values() for step in each]
     hard, soft = needs_of(flat)
-    part = reach(targets, differences, world, flat, {draft: hard[draft] | soft[draft] for draft in hard})
+    part = targeted_part(targets, differences, world, flat, {draft: hard[draft] | soft[draft] for draft in hard})
     steps = {address: [step for step in each if step.id in part.steps] for address, each in drafts.steps.items()}
     removed = {address: record for address, record in world.removed.items() if address in part.addresses}
     replaced = {address: records for address, records in world.replaced.items() if address in part.addresses}

@@ -49,15 +49,15 @@ def choose_placements(
         if at is None:
             continue
         if at.instance is not None:
-            placements[name] = _at(at, at.instance)
+            placements[name] = _placement(at, at.instance)
             continue
-        current = _standing(interfaces.get(name))
+        current = _current_attachment(interfaces.get(name))
         holder = names.get(current.instance_id, current.instance_id) if current else None
-        ring = _Ring(at, instances, checks, holder)
-        if chosen := ring.choose():
-            placements[name] = _at(at, chosen, ring.reason(chosen))
+        candidates = _Candidates(at, instances, checks, holder)
+        if chosen := candidates.choose():
+            placements[name] = _placement(at, chosen, candidates.reason(chosen))
             continue
-        stranded[name] = f"network_interfaces.{name}: {ring.stranded()}"
+        stranded[name] = f"network_interfaces.{name}: {candidates.stranded()}"
         if current is not None and holder is not None:
             placements[name] = Placement(
                 holder, current.device_index, current.network_card_index, current.delete_on_termination
@@ -65,17 +65,17 @@ def choose_placements(
     return Placements(placements, stranded)
 
 
-def _at(at: Attachment, instance: str, reason: str | None = None) -> Placement:
-    patience = _rules(at).force_detach_seconds
+def _placement(at: Attachment, instance: str, reason: str | None = None) -> Placement:
+    patience = _failover_of(at).force_detach_seconds
     return Placement(instance, at.device_index, at.network_card_index, at.delete_on_termination, reason, patience)
 
 
-def _rules(at: Attachment) -> Failover:
+def _failover_of(at: Attachment) -> Failover:
     """What the spec says of the failover, with the defaults of whatever it does not say."""
     return at.failover or Failover()
 
 
-def _standing(live: LiveNetworkInterface | None) -> LiveAttachment | None:
+def _current_attachment(live: LiveNetworkInterface | None) -> LiveAttachment | None:
     """The attachment that counts: not one that is ending."""
     if live is None or live.attachment is None or live.attachment.status == "detaching":
         return None
@@ -83,7 +83,7 @@ def _standing(live: LiveNetworkInterface | None) -> LiveAttachment | None:
 
 
 @dataclass(frozen=True)
-class _Ring:
+class _Candidates:
     """The instances that may hold one interface, and the one that does."""
 
     at: Attachment
@@ -93,15 +93,15 @@ class _Ring:
 
     def choose(self) -> str | None:
         """The table above."""
-        healthy = [name for name in self.at.candidates if self.sickness(name) is None]
-        if self.holder in healthy and not _rules(self.at).preempt:
+        healthy = [name for name in self.at.candidates if self.unhealthy(name) is None]
+        if self.holder in healthy and not _failover_of(self.at).preempt:
             return self.holder
         return healthy[0] if healthy else None
 
-    def sickness(self, name: str) -> str | None:
+    def unhealthy(self, name: str) -> str | None:
         """Why an instance cannot hold the interface, in a few words; None if it can."""
         live = self.instances.get(name)
-        health = _rules(self.at).health
+        health = _failover_of(self.at).health
         if live is None:
             return "not there"
         if health == "none":
@@ -122,11 +122,11 @@ class _Ring:
             return None
         if self.holder not in self.at.candidates:
             return f"moves from {self.holder}, which is not among its instances, to {chosen}"
-        if sickness := self.sickness(self.holder):
-            return f"fails over from {self.holder} ({sickness}) to {chosen}"
+        if unhealthy := self.unhealthy(self.holder):
+            return f"fails over from {self.holder} ({unhealthy}) to {chosen}"
         return f"goes back from {self.holder} to {chosen}, which is healthy again"
 
     def stranded(self) -> str:
-        states = ", ".join(f"{name} ({self.sickness(name)})" for name in self.at.candidates)
+        states = ", ".join(f"{name} ({self.unhealthy(name)})" for name in self.at.candidates)
         stays = f"it stays on {self.holder}" if self.holder else "it is attached to nothing"
         return f"no instance is healthy enough to hold it: {states}; {stays}"

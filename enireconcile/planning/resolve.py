@@ -64,16 +64,16 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
         replaced=dict(sorted(replaced.items())),
         dependents=live.dependents,
     )
-    subnets = _choose_subnets(spec, live, world, problems)
-    vpcs = _choose_vpcs(spec, live, world, problems)
-    images = _choose_images(spec, live, problems)
-    chosen = {subnet.id: subnet for subnet in live.subnets}
-    externals = _choose_externals(spec, live, problems)
-    _check_zones(spec, subnets, chosen, _zones(world, externals), problems)
-    _check_addresses(spec, subnets, chosen, world, problems)
+    subnets = _select_subnets(spec, live, world, problems)
+    vpcs = _select_vpcs(spec, live, world, problems)
+    images = _select_images(spec, live, problems)
+    selected = {subnet.id: subnet for subnet in live.subnets}
+    externals = _select_externals(spec, live, problems)
+    _check_zones(spec, subnets, selected, _zones(world, externals), problems)
+    _check_addresses(spec, subnets, selected, world, problems)
     _check_group_names(spec, vpcs, live, problems)
-    default_groups = _default_groups(spec, subnets, chosen, live, world, problems)
-    zones = {name: chosen[subnet].zone for name, subnet in subnets.items()}
+    default_groups = _default_groups(spec, subnets, selected, live, world, problems)
+    zones = {name: selected[subnet].zone for name, subnet in subnets.items()}
     associations = Associations(spec, live, world, externals, zones, problems)
     destinations = associations.destinations()
     if problems:
@@ -90,7 +90,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
         subnets=subnets,
         vpcs=vpcs,
         images=images,
-        subnets_by_id=chosen,
+        subnets_by_id=selected,
         vpcs_by_id={vpc.id: vpc for vpc in live.vpcs},
         default_groups=default_groups,
         externals=externals,
@@ -149,14 +149,14 @@ def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:
     return tuple(sorted((record for record in records if record.id in superseded), key=lambda record: record.id))
 
 
-def _choose_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
-    """By interface; one that the spec leaves where it is has chosen already."""
-    chosen: dict[str, str] = {}
+def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+    """By interface; one that the spec leaves where it is has selected already."""
+    selected: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
         selector, path = row.subnet, ("network_interfaces", name, "subnet")
         present = world.record(f"network_interfaces.{name}", LiveNetworkInterface)
         if present and world.leaves(f"network_interfaces.{name}", "subnet"):
-            chosen[name] = present.subnet_id
+            selected[name] = present.subnet_id
             continue
         if selector is None:
             # There is a problem with what it adopts already.
@@ -170,18 +170,18 @@ def _choose_subnets(spec: Spec, live: Live, world: World, problems: list[Problem
             found = [subnet for subnet in live.subnets if subnet.cidr == selector.cidr]
         else:
             found = _tagged(live.subnets, selector.tags or {})
-        _keep_only(found, name, "subnet", spec, path, selector, chosen, problems, live.region)
-    return chosen
+        _select_one(found, name, "subnet", spec, path, selector, selected, problems, live.region)
+    return selected
 
 
-def _choose_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+def _select_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
     """By group, likewise."""
-    chosen: dict[str, str] = {}
+    selected: dict[str, str] = {}
     for name, row in spec.document.security_groups.items():
         selector, path = row.vpc, ("security_groups", name, "vpc")
         present = world.record(f"security_groups.{name}", LiveSecurityGroup)
         if present and world.leaves(f"security_groups.{name}", "vpc"):
-            chosen[name] = present.vpc_id
+            selected[name] = present.vpc_id
             continue
         if selector.id is not None:
             found = [vpc for vpc in live.vpcs if vpc.id == selector.id]
@@ -191,79 +191,83 @@ def _choose_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) 
             found = _tagged(live.vpcs, selector.tags)
         else:
             found = [vpc for vpc in live.vpcs if vpc.is_default]
-        _keep_only(found, name, "VPC", spec, path, selector, chosen, problems, live.region)
-    return chosen
+        _select_one(found, name, "VPC", spec, path, selector, selected, problems, live.region)
+    return selected
 
 
 def _tagged(candidates: Iterable[T], tags: Mapping[str, str]) -> list[T]:
     return [candidate for candidate in candidates if tags.items() <= candidate.tags.items()]
 
 
-def _keep_only(
+def _select_one(
     found: Sequence[LiveSubnet | LiveVpc],
     name: str,
     noun: str,
     spec: Spec,
     path: tuple[str, ...],
     selector: Selector,
-    chosen: dict[str, str],
+    selected: dict[str, str],
     problems: list[Problem],
     region: str,
 ) -> None:
     if len(found) == 1:
-        chosen[name] = found[0].id
+        selected[name] = found[0].id
     elif not found:
         problems.append(
             spec.problem(
-                path, f"no {noun} in {region} fits {_said(selector)}", f"see `aws ec2 describe-{noun.lower()}s`"
+                path,
+                f"no {noun} in {region} fits {_selector_text(selector)}",
+                f"see `aws ec2 describe-{noun.lower()}s`",
             )
         )
     else:
         ids = ", ".join(sorted(candidate.id for candidate in found))
         problems.append(
-            spec.problem(path, f"{len(found)} {noun}s fit {_said(selector)}: {ids}", "name one of them by its id")
+            spec.problem(
+                path, f"{len(found)} {noun}s fit {_selector_text(selector)}: {ids}", "name one of them by its id"
+            )
         )
 
 
-def _said(selector: Selector) -> str:
+def _selector_text(selector: Selector) -> str:
     """A selector in a few words."""
     if selector.tags is not None:
         return ", ".join(f"{key}={value}" for key, value in sorted(selector.tags.items()))
     return selector.id or selector.cidr or selector.default_for_az or "default"
 
 
-def _choose_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
+def _select_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
     """One instance for each selector. A failover can do without one of its instances, others cannot."""
     needed = {
         row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
     } | {row.association.instance for row in spec.document.elastic_ips.values() if row.association is not None}
-    chosen: dict[str, LiveInstance] = {}
+    selected: dict[str, LiveInstance] = {}
     for name, found in live.externals.items():
         path = ("instances", name, "external")
         if len(found) == 1:
-            chosen[name] = found[0]
+            selected[name] = found[0]
         elif found:
             ids = ", ".join(sorted(instance.id for instance in found))
             problems.append(spec.problem(path, f"{len(found)} instances fit: {ids}", "name one of them by its id"))
         elif name in needed:
             hint = "see `aws ec2 describe-instances`; one that is terminated does not count"
             problems.append(spec.problem(path, f"no instance in {live.region} fits", hint))
-    return chosen
+    return selected
 
 
-def _choose_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
-    chosen: dict[str, str] = {}
+def _select_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+    selected: dict[str, str] = {}
     for name, candidates in live.images.items():
         if candidates:
             # The newest; equal times are settled by id, so that two runs agree.
-            chosen[name] = max(candidates, key=lambda image: (image.created, image.id)).id
+            selected[name] = max(candidates, key=lambda image: (image.created, image.id)).id
         else:
             problems.append(
                 spec.problem(
                     ("instances", name, "image"), "no available image fits", "check the name and the owner"
                 )
             )
-    return chosen
+    return selected
 
 
 def _zones(world: World, externals: Mapping[str, LiveInstance]) -> dict[str, str]:

@@ -27,7 +27,7 @@ class Part:
     steps: Set[str]
 
 
-def reach(
+def targeted_part(
     targets: Iterable[str],
     differences: Sequence[Difference],
     world: World,
@@ -64,7 +64,7 @@ def reach(
     return Part((whole & (set(refers) | leaving)) | gone, chosen)
 
 
-def shares(specs: Sequence[Spec], targets: Iterable[str], *, prune: bool) -> dict[str, tuple[str, ...]]:
+def targets_by_file(specs: Sequence[Spec], targets: Iterable[str], *, prune: bool) -> dict[str, tuple[str, ...]]:
     """The targets of each spec, by file; specs without any are left out, unless there are no targets at all.
 
     With ``prune``, what no spec names may be what any of them no longer names. Raises TargetError for what cannot

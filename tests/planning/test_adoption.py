@@ -115,8 +115,8 @@ CASES = [
     Case(
         "a new interface for an adopted instance in another zone",
         {"instances": {"web": {"id": "i-00000001", "found": True, "zone": "us-east-1b"}}},
-        "network_interfaces.eth1.subnet: its zone is us-east-1a, but web stands in us-east-1b",
-        "an instance and all its interfaces stand in one Availability Zone",
+        "network_interfaces.eth1.subnet: the subnet is in us-east-1a, but the instance web is in us-east-1b",
+        "an instance and its interfaces must be in one Availability Zone",
         {
             "instances": {"web": {"adopt": "i-00000001"}},
             "network_interfaces": {

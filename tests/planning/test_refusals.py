@@ -505,7 +505,7 @@ PLACES = [
         "  eth0: {subnet: {tags: {Name: lab-a}}, attachment: {instance: web, device_index: 0}}\n"
         "  eth1: {subnet: {tags: {Name: lab-b}}, attachment: {instance: web, device_index: 1}}",
         "7:18: network_interfaces.eth1.subnet: its zone is us-east-1b, but eth0 puts web into us-east-1a",
-        "an instance and all its interfaces stand in one Availability Zone",
+        "an instance and its interfaces must be in one Availability Zone",
     ),
     Place(
         "an interface without groups is in a VPC whose default group cannot be seen",
@@ -623,7 +623,7 @@ def test_the_zone_of_an_adopted_instance_counts_even_where_no_limit_is_known() -
     with pytest.raises(SpecErrors) as raised:
         draft(spec_of(words), live_of(live, spec_of(words)), prune=False)
     assert [f"{problem.path}: {problem.message}" for problem in raised.value.problems] == [
-        "network_interfaces.eth0.subnet: its zone is us-east-1a, but web stands in us-east-1b"
+        "network_interfaces.eth0.subnet: the subnet is in us-east-1a, but the instance web is in us-east-1b"
     ]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from enireconcile.errors import TargetError, UnsupportedError
 from enireconcile.model import Action, Plan
 from enireconcile.planning.draft import make_plan
-from enireconcile.planning.targeting import shares
+from enireconcile.planning.targeting import targets_by_file
 from enireconcile.spec import SECTIONS
 from tests.planning.test_golden import GOLDEN, planned
 from tests.planning.worlds import Words, examples, live_of, plan_of, spec_of
@@ -367,7 +367,7 @@ REFUSED = [
 @pytest.mark.parametrize(("target", "hint"), REFUSED)
 def test_a_name_that_cannot_be_meant(target: str, hint: str) -> None:
     with pytest.raises(TargetError) as refused:
-        shares([spec_of(ONE)], [target], prune=False)
+        targets_by_file([spec_of(ONE)], [target], prune=False)
     assert refused.value.exit_code == 64
     assert f" {hint}" in f" {refused.value}".replace("\n", " "), str(refused.value)
 
@@ -375,16 +375,18 @@ def test_a_name_that_cannot_be_meant(target: str, hint: str) -> None:
 def test_with_prune_a_name_may_be_that_of_a_leftover() -> None:
     spec = spec_of(ONE)
     for name in ("gone", "gone.too"):
-        assert shares([spec], [f"elastic_ips.{name}"], prune=True) == {spec.file: (f"elastic_ips.{name}",)}
+        assert targets_by_file([spec], [f"elastic_ips.{name}"], prune=True) == {
+            spec.file: (f"elastic_ips.{name}",)
+        }
     with pytest.raises(TargetError):
-        shares([spec], ["addresses.gone"], prune=True)
+        targets_by_file([spec], ["addresses.gone"], prune=True)
 
 
 def shared(targets: Sequence[str], *, prune: bool = False) -> dict[str, tuple[str, ...]]:
     """Of two specs, by stack."""
     one, two = (spec_of(text) for text in (ONE, TWO))
     specs = [replace(spec, file=spec.document.stack) for spec in (one, two)]
-    return shares(specs, targets, prune=prune)
+    return targets_by_file(specs, targets, prune=prune)
 
 
 def test_every_spec_gets_its_own() -> None:

@@ -643,8 +643,8 @@ def test_who_may_not_read_the_quota_goes_on_without(harness: Harness) -> None:
     harness.strict.faults.add(Fail(action="DescribeAccountAttributes", code="UnauthorizedOperation", times=9))
     [warning] = harness.plan(spec("a: {}\n")).warnings
     assert warning == (
-        "not checked: how many groups an interface and how many Elastic IPs the account may have; these "
-        "credentials may not call DescribeAccountAttributes"
+        "not checked: how many groups per interface and how many Elastic IPs the account allows; these "
+        "credentials are not allowed to call DescribeAccountAttributes"
     )
     converged(harness.apply(spec("a: {}\n")))
 

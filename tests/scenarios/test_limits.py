@@ -107,28 +107,28 @@ LAUNCHES = [
         "addresses by list",
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50"])),
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50", "172.31.0.51"])),
-        "t2.micro takes 2 IPv4 addresses on an interface, this one is to have 3 on web",
+        "t2.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "addresses by count",
         spec(eth0=at(0, secondary_private_ip_count=1)),
         spec(eth0=at(0, secondary_private_ip_count=2)),
-        "t2.micro takes 2 IPv4 addresses on an interface, this one is to have 3 on web",
+        "t2.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "IPv6 addresses",
         spec(eth0=at(0, ipv6_address_count=2)),
         spec(eth0=at(0, ipv6_address_count=3)),
-        "t2.micro takes 2 IPv6 addresses on an interface, this one is to have 3 on web",
+        "t2.micro takes 2 IPv6 addresses on an interface, this one would have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "prefixes are counted",
         spec("t3.micro", eth0=at(0, ipv4_prefix_count=1, ipv6_address_count=1, ipv6_prefix_count=1)),
         spec("t3.micro", eth0=at(0, ipv4_prefix_count=2)),
-        "2 IPv4 addresses on an interface, this one is to have 3 on web, each prefix counted as one",
+        "2 IPv4 addresses on an interface, this one would have 3 on web (each prefix counts as one)",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
@@ -156,7 +156,7 @@ LAUNCHES = [
         "groups",
         spec("t3.micro", SIX, eth0=at(0, security_groups=[*SIX][:5])),
         spec("t3.micro", SIX, eth0=at(0, security_groups=[*SIX])),
-        "network_interfaces.eth0.security_groups: 6 groups; this account may have 5 on an interface",
+        "network_interfaces.eth0.security_groups: 6 security groups; this account allows 5 per interface",
         "SecurityGroupsPerInterfaceLimitExceeded",
     ),
 ]
@@ -198,14 +198,14 @@ LATER = [
     pytest.param(
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50"])),
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50", "172.31.0.51"])),
-        "t2.micro takes 2 IPv4 addresses on an interface, this one is to have 3 on web",
+        "t2.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web",
         "PrivateIpAddressLimitExceeded",
         id="an address more",
     ),
     pytest.param(
         spec("t3.micro", SIX, eth0=at(0, security_groups=[*SIX][:5])),
         spec("t3.micro", SIX, eth0=at(0, security_groups=[*SIX])),
-        "6 groups; this account may have 5 on an interface",
+        "6 security groups; this account allows 5 per interface",
         "SecurityGroupsPerInterfaceLimitExceeded",
         id="a group more",
     ),
@@ -230,7 +230,7 @@ def test_strangers_on_an_external_instance_count(harness: Harness) -> None:
     harness.loop.now += 5
     lab.ec2.attach_network_interface(NetworkInterfaceId=stranger, InstanceId=lab.ids["fw-a"], DeviceIndex=2)
     harness.loop.now += 5
-    told = "t3.micro takes 2 interfaces, the spec attaches 1 to fw-a beside 2 of others (eni-"
+    told = "t3.micro takes 2 interfaces, the spec attaches 1 to fw-a, where 2 others are attached (eni-"
     assert_refused(harness, SPEC, told, stranger)
 
 
@@ -262,7 +262,7 @@ def test_an_unhealthy_holder_is_not_left_for_one_that_is_full(harness: Harness) 
     lab.ec2.attach_network_interface(NetworkInterfaceId=stranger, InstanceId=lab.ids["fw-b"], DeviceIndex=2)
     harness.loop.now += 5
     lab.sicken("fw-a")
-    assert_refused(harness, SPEC, "the spec attaches 1 to fw-b beside 2 of others")
+    assert_refused(harness, SPEC, "the spec attaches 1 to fw-b, where 2 others are attached")
     assert lab.holder() == "fw-a"
 
 
@@ -339,7 +339,7 @@ def test_a_type_that_is_too_small_is_refused(harness: Harness) -> None:
     harness.apply(spec("t3.medium", **rows))
     document = json.loads(spec("t3.micro", eth0=at(0)))
     document["instances"]["web"]["on_change"] = "restart"
-    told = "network_interfaces.eth0: t3.micro takes 2 IPv4 addresses on an interface, this one is to have 3 on web"
+    told = "network_interfaces.eth0: t3.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web"
     assert_refused(harness, json.dumps(document), told)
 
 
@@ -371,7 +371,7 @@ def test_more_rules_than_usual_are_tried(tmp_path: Path) -> None:
         settings = replace(SLOW, quotas=Quotas(rules_per_group=quota))
         with open_harness(tmp_path / str(quota), settings) as harness:
             [warning] = harness.plan(text).warnings
-            assert warning.startswith("security_groups.web: 61 ingress rules for IPv4; EC2 takes 60 unless")
+            assert warning.startswith("security_groups.web: 61 ingress rules for IPv4; EC2 allows 60 unless")
             assert harness.apply(text).outcome == outcome
 
 
@@ -381,7 +381,9 @@ def test_more_rules_than_any_account_takes(harness: Harness) -> None:
     assert_refused(harness, spec("t3.micro", many, eth0=at(0)), "security_groups.web.ingress: 1001 rules for IPv4")
     some = {"web": {"ingress": rules(501)}, "other": {}}
     text = spec("t3.micro", some, eth0=at(0, security_groups=["web", "other"]))
-    assert_refused(harness, text, "network_interfaces.eth0.security_groups: 2 groups, of which web has 501 rules")
+    assert_refused(
+        harness, text, "network_interfaces.eth0.security_groups: 2 security groups, of which web has 501 rules"
+    )
 
 
 def test_a_prefix_list_counts_in_full(harness: Harness) -> None:
@@ -392,7 +394,7 @@ def test_a_prefix_list_counts_in_full(harness: Harness) -> None:
     text = spec("t3.micro", {"web": {"ingress": [*rules(40), *lists]}}, eth0=at(0))
     warnings = harness.plan(text).warnings
     assert warnings[0].startswith("security_groups.web: 61 ingress rules for IPv4")
-    assert warnings[-1].startswith(f"{aws} takes as many rules as it may have entries, which cannot be seen")
+    assert warnings[-1].startswith(f"{aws} counts as one rule for each entry that it may have")
 
 
 def test_what_is_asked_and_how_often(harness: Harness) -> None:

@@ -103,7 +103,7 @@ def test_ten_addresses_on_moto_as_far_as_it_goes(moto_harness: Harness) -> None:
     """All are allocated and lead to the interface; moto tells a quota of five, keeps none, and refuses none."""
     text = prepared("many-addresses", moto_harness)
     [warning] = moto_harness.plan(text).warnings
-    assert warning.startswith("the account has 0 of 5 Elastic IPs, the spec allocates 10; that quota")
+    assert warning.startswith("the account has 0 of 5 Elastic IPs, the spec allocates 10; this endpoint")
     assert moto_harness.apply(text).outcome == "partial"
     mine = [{"Name": "tag:enireconcile:stack", "Values": ["many-addresses"]}]
     [interface] = moto_harness.client().describe_network_interfaces(Filters=mine)["NetworkInterfaces"]

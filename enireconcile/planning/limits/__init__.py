@@ -1,9 +1,9 @@
-"""What bounds a plan, looked at before anything changes. Pure.
+"""The limits of EC2 that a plan must keep, checked before anything changes. Pure.
 
-A plan's own steps say what it takes: seats on instances, addresses of interfaces, subnets and the account, groups
-and rules.
-``questions`` names what has to be read to judge them, if anything. Some limits are kept by order alone, for which
-``make_room`` lets those who leave a full instance or interface go first. ``judge`` compares the rest.
+The steps of a plan show what it uses: device slots of instances, addresses of interfaces and subnets, Elastic IPs
+of the account, security groups and their rules. ``questions`` lists the limits that must be read for that. Some
+limits are kept by order alone: ``make_room`` lets steps that free a full instance, interface or account run before
+those that use it. ``judge`` checks the rest.
 """
 
 from __future__ import annotations
@@ -15,76 +15,70 @@ from enireconcile.live.records import Questions
 from enireconcile.model import Step
 from enireconcile.planning.limits import (
     addresses,
+    elastic_ips,
+    instances,
+    security_groups,
 )
-from enireconcile.planning.limits import (
-    elastic_ips as account,
-)
-from enireconcile.planning.limits import (
-    instances as machines,
-)
-from enireconcile.planning.limits import (
-    security_groups as groups,
-)
-from enireconcile.planning.limits.case import Case, ProblemOrWarning
+from enireconcile.planning.limits.case import Case, Issue
 
 __all__ = ["Case", "Judgement", "judge", "make_room", "questions"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``problems`` are certain; ``warnings`` tell what may go wrong, or could not be checked."""
+    """``problems`` stop the plan; ``warnings`` name what may go wrong, or could not be checked."""
 
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
 
 
 def questions(case: Case) -> Questions:
-    """What has to be read to judge a plan; nothing for one that takes nothing."""
+    """The limits that must be read to judge a plan; none for a plan that uses nothing more than before."""
     return Questions(
-        types=frozenset(machine.type for machine in machines.machines(case)),
-        groups_per_interface=bool(groups.crowded(case)),
-        prefix_lists=frozenset(groups.named_lists(case)),
-        elastic_ips=account.allocates(case),
+        types=frozenset(instance.type for instance in instances.planned_instances(case)),
+        groups_per_interface=bool(security_groups.above_default_quota(case)),
+        prefix_lists=frozenset(security_groups.prefix_lists_of_rules(case)),
+        elastic_ips=elastic_ips.allocates(case),
     )
 
 
 def make_room(case: Case) -> list[Step]:
-    """The steps, such that those who leave what is full go before others come."""
-    for machine in machines.machines(case):
-        if machine.retyped:
-            case = replace(case, steps=machines.resize_between(machine, case))
-        if kind := case.limits.types.get(machine.type):
-            case = replace(case, steps=machines.detach_first(machine, kind, case))
-            for slot in machine.staying:
-                if slot.interface in case.changes:
-                    case = replace(case, steps=addresses.take_first(slot, kind, case))
-    return account.release_first(case)
+    """The steps, ordered such that what is full is freed before it is used again."""
+    for instance in instances.planned_instances(case):
+        if instance.changes_type:
+            case = replace(case, steps=instances.resize_between(instance, case))
+        if kind := case.limits.types.get(instance.type):
+            case = replace(case, steps=instances.detach_first(instance, kind, case))
+            for slot in instance.staying:
+                if slot.interface in case.address_changes:
+                    case = replace(case, steps=addresses.unassign_first(slot, kind, case))
+    return elastic_ips.release_first(case)
 
 
 def judge(case: Case) -> Judgement:
-    """Everything that is wrong, and everything that nobody could check."""
-    findings: list[ProblemOrWarning] = []
-    for machine in machines.machines(case):
-        findings += machines.zones(machine, case)
-        if kind := case.limits.types.get(machine.type):
-            findings += machines.slots(machine, kind, case)
-            findings += machines.adapters(machine, kind, case)
-            findings += addresses.on_machine(machine, kind, case)
+    """All problems and warnings of a plan, and a warning for each limit that could not be read."""
+    issues: list[Issue] = []
+    for instance in instances.planned_instances(case):
+        issues += instances.zone(instance, case)
+        if kind := case.limits.types.get(instance.type):
+            issues += instances.interfaces(instance, kind, case)
+            issues += instances.adapters(instance, kind, case)
+            issues += addresses.on_instance(instance, kind, case)
         elif "DescribeInstanceTypes" in case.limits.read:
-            findings += machines.unknown(machine, case)
-    findings += [*addresses.in_subnets(case), *groups.on_interfaces(case), *groups.rules(case)]
-    findings += account.elastic_ips(case)
-    warnings = [finding for finding in findings if isinstance(finding, str)]
+            issues += instances.unknown_type(instance, case)
+    issues += [*addresses.in_subnets(case), *security_groups.on_interfaces(case), *security_groups.rules(case)]
+    issues += elastic_ips.quota(case)
+    warnings = [issue for issue in issues if isinstance(issue, str)]
     warnings += [
-        f"not checked: {_CHECKS[call]}; these credentials may not call {call}"
+        f"not checked: {_CHECKS[call]}; these credentials are not allowed to call {call}"
         for call in sorted(case.limits.denied)
     ]
-    problems = tuple(finding for finding in findings if isinstance(finding, Problem))
+    problems = tuple(issue for issue in issues if isinstance(issue, Problem))
     return Judgement(problems, tuple(dict.fromkeys(warnings)))
 
 
 _CHECKS = {
-    "DescribeInstanceTypes": "how many interfaces and addresses the instance types take",
-    "DescribeAccountAttributes": "how many groups an interface and how many Elastic IPs the account may have",
-    "DescribeManagedPrefixLists": "how many rules the prefix lists count as",
+    "DescribeInstanceTypes": "how many interfaces and addresses the instance types support",
+    "DescribeAccountAttributes": "how many groups per interface and how many Elastic IPs the account allows",
+    "DescribeManagedPrefixLists": "as how many rules the prefix lists count",
 }

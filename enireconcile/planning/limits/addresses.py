@@ -1,6 +1,6 @@
-"""Addresses: how many an interface has when the plan is done, and on the way; what subnets have to give. Pure.
+"""How many addresses an interface has after the plan and while it runs, and how many a subnet has free. Pure.
 
-EC2 counts a prefix as one address of an interface, and IPv4 and IPv6 apart.
+EC2 counts IPv4 and IPv6 separately, and each prefix as one address of an interface.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from enireconcile.live.records import LiveInstanceType, LiveNetworkInterface
 from enireconcile.model import Ref, Step
-from enireconcile.planning.limits.case import ADDING, TAKING, Case, ProblemOrWarning
-from enireconcile.planning.limits.instances import DeviceSlot, Machine
+from enireconcile.planning.limits.case import ASSIGN_CALLS, UNASSIGN_CALLS, Case, Issue
+from enireconcile.planning.limits.instances import DeviceSlot, PlannedInstance
 from enireconcile.spec import Path
 
 FAMILIES = ("IPv4", "IPv6")
@@ -21,82 +21,82 @@ _PARAMS = {
     "IPv6": ("Ipv6Addresses", "Ipv6AddressCount"),
 }
 _PREFIXES = {"IPv4": ("Ipv4Prefixes", "Ipv4PrefixCount"), "IPv6": ("Ipv6Prefixes", "Ipv6PrefixCount")}
-_WRITTEN = {
+_KEYS = {
     "IPv4": ("secondary_private_ips", "secondary_private_ip_count", "ipv4_prefixes", "ipv4_prefix_count"),
     "IPv6": ("ipv6_addresses", "ipv6_address_count", "ipv6_prefixes", "ipv6_prefix_count"),
 }
-"""Where the spec asks for addresses, in the order in which one would look for a mistake."""
+"""The keys of the spec that ask for addresses. A problem is reported at the first that a row has."""
 _IN_A_PREFIX = 16
-"""Addresses of its subnet that an IPv4 prefix, a /28, takes."""
+"""Addresses of the subnet in an IPv4 prefix, which is a /28."""
 
 
-def amount(value: Any) -> int:
-    """Of a parameter that is a list, or a number already."""
+def count_in(value: Any) -> int:
+    """The number in a parameter that is a list or a count."""
     return value if isinstance(value, int) else len(value)
 
 
-def _asked(params: Mapping[str, Any], family: str) -> int:
+def _requested(params: Mapping[str, Any], family: str) -> int:
     """How many addresses and prefixes a call names or counts."""
-    return sum(amount(params.get(name, 0)) for name in (*_PARAMS[family], *_PREFIXES[family]))
+    return sum(count_in(params.get(name, 0)) for name in (*_PARAMS[family], *_PREFIXES[family]))
 
 
-def _born(step: Step, family: str) -> int:
-    """What a new interface has. Of a list the primary address is one; without a list there is one all the same."""
+def _of_new(step: Step, family: str) -> int:
+    """The number of addresses of a new interface. Without a list, EC2 adds a primary IPv4 address."""
     if step.params.get("InterfaceType") == "efa-only":
         return 0
     primary = family == "IPv4" and "PrivateIpAddresses" not in step.params
-    return _asked(step.params, family) + primary
+    return _requested(step.params, family) + primary
 
 
-def _held(live: LiveNetworkInterface, family: str) -> int:
+def _of_existing(live: LiveNetworkInterface, family: str) -> int:
     if family == "IPv6":
         return len(live.ipv6_addresses) + len(live.ipv6_prefixes)
     return bool(live.private_ip) + len(live.secondary_ips) + len(live.ipv4_prefixes)
 
 
-def last(interface: str, family: str, case: Case) -> int:
-    """How many slots an interface of the spec fills when all is done."""
-    live, birth = case.record(interface), case.births.get(interface)
-    held = _held(live, family) if live else 0
-    held += _born(birth, family) if birth else 0
-    for step in case.changes.get(interface, ()):
-        held += _asked(step.params, family) * (1 if step.call in ADDING else -1)
-    return held - (len(_floating_away(live, case)) if live and family == "IPv4" else 0)
+def final_count(interface: str, family: str, case: Case) -> int:
+    """How many addresses and prefixes an interface of the spec has after the plan."""
+    live, birth = case.record(interface), case.creates.get(interface)
+    held = _of_existing(live, family) if live else 0
+    held += _of_new(birth, family) if birth else 0
+    for step in case.address_changes.get(interface, ()):
+        held += _requested(step.params, family) * (1 if step.call in ASSIGN_CALLS else -1)
+    return held - (len(_reassigned_from(live, case)) if live and family == "IPv4" else 0)
 
 
-def _floating_away(live: LiveNetworkInterface, case: Case) -> set[str]:
-    """Addresses that another interface takes over: nobody asks for what it has itself."""
-    taken = {each for step in case.calls(*ADDING) for each in step.params.get("PrivateIpAddresses", ())}
+def _reassigned_from(live: LiveNetworkInterface, case: Case) -> set[str]:
+    """Secondary addresses of an interface that the plan reassigns to another one."""
+    taken = {each for step in case.calls(*ASSIGN_CALLS) for each in step.params.get("PrivateIpAddresses", ())}
     return taken & set(live.secondary_ips)
 
 
-def most(interface: str, family: str, case: Case, room: int) -> int:
-    """How many slots an interface that exists may fill when it gets more; 0 if it gets none."""
-    live, changes = case.record(interface), case.changes.get(interface, ())
+def peak_count(interface: str, family: str, case: Case, capacity: int) -> int:
+    """The most addresses that an existing interface may have while the plan runs; 0 if it is assigned none."""
+    live, changes = case.record(interface), case.address_changes.get(interface, ())
     gets, loses = (
-        {step.id: _asked(step.params, family) for step in changes if step.call in calls}
-        for calls in (ADDING, TAKING)
+        {step.id: _requested(step.params, family) for step in changes if step.call in calls}
+        for calls in (ASSIGN_CALLS, UNASSIGN_CALLS)
     )
     if live is None or not any(gets.values()):
         return 0
-    held = _held(live, family)
-    return held + case.most(gets, loses, room - held)
+    held = _of_existing(live, family)
+    return held + case.peak_usage(gets, loses, capacity - held)
 
 
 # ---- order
 
 
-def take_first(slot: DeviceSlot, kind: LiveInstanceType, case: Case) -> list[Step]:
-    """The steps, such that a full interface gives addresses back before it gets others, if that can be."""
+def unassign_first(slot: DeviceSlot, kind: LiveInstanceType, case: Case) -> list[Step]:
+    """The steps, ordered such that a full interface unassigns addresses before it assigns others, if possible."""
     steps = list(case.steps)
-    for family, adding, taking in zip(FAMILIES, ADDING, TAKING, strict=True):
-        if most(slot.interface, family, case, kind.addresses(family)) <= kind.addresses(family):
+    for family, adding, taking in zip(FAMILIES, ASSIGN_CALLS, UNASSIGN_CALLS, strict=True):
+        if peak_count(slot.interface, family, case, kind.addresses(family)) <= kind.addresses(family):
             continue
         room = frozenset({f"room:{slot.interface}:{family}"})
         for position, step in enumerate(steps):
-            if step.call == adding and case.about(step.params) == slot.interface:
+            if step.call == adding and case.interface_of(step.params) == slot.interface:
                 steps[position] = replace(step, rather=step.rather | room)
-            if step.call == taking and case.about(step.params) == slot.interface:
+            if step.call == taking and case.interface_of(step.params) == slot.interface:
                 steps[position] = replace(step, brings=step.brings | room)
     return steps
 
@@ -104,53 +104,51 @@ def take_first(slot: DeviceSlot, kind: LiveInstanceType, case: Case) -> list[Ste
 # ---- judging
 
 
-def on_machine(machine: Machine, kind: LiveInstanceType, case: Case) -> Iterator[ProblemOrWarning]:
-    """Addresses of the interfaces on an instance, and of those that may come to it."""
-    for slot in (*machine.occupied, *machine.floating):
-        changing = slot.interface in case.changes or slot not in machine.staying or machine.retyped
-        if slot.ours and changing:
+def on_instance(instance: PlannedInstance, kind: LiveInstanceType, case: Case) -> Iterator[Issue]:
+    """The addresses of the interfaces on an instance, and of those that can fail over to it."""
+    for slot in (*instance.occupied, *instance.failing_over):
+        changing = slot.interface in case.address_changes or slot not in instance.staying or instance.changes_type
+        if slot.in_spec and changing:
             for family in FAMILIES:
-                yield from _fits(slot, family, machine, kind, case)
-            yield from _prefixes(slot, machine, kind, case)
+                yield from _within_limit(slot, family, instance, kind, case)
+            yield from _prefixes(slot, instance, kind, case)
 
 
-def _fits(
-    slot: DeviceSlot, family: str, machine: Machine, kind: LiveInstanceType, case: Case
-) -> Iterator[ProblemOrWarning]:
-    room, wanted = kind.addresses(family), last(slot.interface, family, case)
+def _within_limit(
+    slot: DeviceSlot, family: str, instance: PlannedInstance, kind: LiveInstanceType, case: Case
+) -> Iterator[Issue]:
+    room, wanted = kind.addresses(family), final_count(slot.interface, family, case)
     takes = f"{kind.name} takes {room or 'no'} {family} addresses" + (" on an interface" if room else "")
     if wanted > room:
-        slots = ", each prefix counted as one" if _has_prefixes(slot.interface, case) else ""
-        message = f"{takes}, this one is to have {wanted} on {machine.name}{slots}"
-        hint = "name fewer, or choose a type that takes more"
-        yield machine.tell(slot, _written(slot.interface, _WRITTEN[family], case), message, hint, case)
-    elif slot in machine.staying and (crowd := most(slot.interface, family, case, room)) > room:
-        message = f"{takes}, this one would have {crowd} on the way"
-        hint = "take off what goes with one apply, and add what comes with the next"
-        yield machine.tell(slot, _written(slot.interface, _WRITTEN[family], case), message, hint, case)
+        prefixes = " (each prefix counts as one)" if _has_prefixes(slot.interface, case) else ""
+        message = f"{takes}, this one would have {wanted} on {instance.name}{prefixes}"
+        hint = "assign fewer, or choose an instance type that takes more"
+        yield instance.issue(slot, _key_path(slot.interface, _KEYS[family], case), message, hint, case)
+    elif slot in instance.staying and (peak := peak_count(slot.interface, family, case, room)) > room:
+        message = f"{takes}, this one would have {peak} while the plan runs"
+        hint = "remove the old addresses with one apply, and add the new ones with the next"
+        yield instance.issue(slot, _key_path(slot.interface, _KEYS[family], case), message, hint, case)
 
 
-def _prefixes(
-    slot: DeviceSlot, machine: Machine, kind: LiveInstanceType, case: Case
-) -> Iterator[ProblemOrWarning]:
+def _prefixes(slot: DeviceSlot, instance: PlannedInstance, kind: LiveInstanceType, case: Case) -> Iterator[Issue]:
     if _has_prefixes(slot.interface, case) and not kind.prefixes:
-        keys = (*_WRITTEN["IPv4"][2:], *_WRITTEN["IPv6"][2:])
-        hint = "EC2 has them on types of the Nitro system only"
-        path = _written(slot.interface, keys, case)
-        yield machine.tell(slot, path, f"{kind.name} takes no prefixes", hint, case)
+        keys = (*_KEYS["IPv4"][2:], *_KEYS["IPv6"][2:])
+        hint = "EC2 assigns prefixes on Nitro instance types only"
+        path = _key_path(slot.interface, keys, case)
+        yield instance.issue(slot, path, f"{kind.name} takes no prefixes", hint, case)
 
 
 def _has_prefixes(interface: str, case: Case) -> bool:
-    """Has the interface prefixes, or does the plan give it any?"""
-    live, birth = case.record(interface), case.births.get(interface)
+    """Does the interface have prefixes, or does the plan assign it any?"""
+    live, birth = case.record(interface), case.creates.get(interface)
     if live and (live.ipv4_prefixes or live.ipv6_prefixes):
         return True
-    steps = [*case.changes.get(interface, ()), *([birth] if birth else [])]
+    steps = [*case.address_changes.get(interface, ()), *([birth] if birth else [])]
     return any(step.params.get(name) for step in steps for names in _PREFIXES.values() for name in names)
 
 
-def _written(interface: str, keys: tuple[str, ...], case: Case) -> Path:
-    """The first of these keys that the spec has, if any."""
+def _key_path(interface: str, keys: tuple[str, ...], case: Case) -> Path:
+    """The path of the first of these keys that the row has, empty if it has none."""
     row = case.world.document.network_interfaces[interface.partition(".")[2]]
     return tuple(key for key in keys if getattr(row, key))[:1]
 
@@ -158,13 +156,13 @@ def _written(interface: str, keys: tuple[str, ...], case: Case) -> Path:
 # ---- subnets
 
 
-def in_subnets(case: Case) -> Iterator[ProblemOrWarning]:
-    """Free addresses of the subnets that the plan takes some of."""
-    takers: dict[str, str] = {}
+def in_subnets(case: Case) -> Iterator[Issue]:
+    """The free addresses of the subnets from which the plan takes some."""
+    first_step: dict[str, str] = {}
     for step in case.steps:
         if _taken(step, case):
-            takers.setdefault(_subnet(step, case), step.address)
-    for subnet_id, first in takers.items():
+            first_step.setdefault(_subnet(step, case), step.address)
+    for subnet_id, first in first_step.items():
         subnet = case.subnets.get(subnet_id)
         if subnet is None or subnet.free is None:
             continue
@@ -172,52 +170,52 @@ def in_subnets(case: Case) -> Iterator[ProblemOrWarning]:
         if wanted > subnet.free:
             free = f"{subnet.free} free address{'es' if subnet.free != 1 else ''}"
             message = f"{subnet_id} has {free}, the plan takes {wanted}"
-            yield case.problem(first, ("subnet",), message, "choose another subnet, or make room in this one")
+            yield case.problem(first, ("subnet",), message, "choose another subnet, or free addresses in this one")
 
 
 def _wanted(subnet: str, free: int, case: Case) -> int:
-    taken, given = (
+    taken, returned = (
         {step.id: n for step in case.steps if (n := count(step, case)) and _subnet(step, case) == subnet}
-        for count in (_taken, _given)
+        for count in (_taken, _returned)
     )
-    return case.most(taken, given, free)
+    return case.peak_usage(taken, returned, free)
 
 
 def _subnet(step: Step, case: Case) -> str:
-    """The subnet whose addresses a call takes or gives back."""
+    """The subnet from which a call takes addresses, or to which it returns some."""
     if step.call == "CreateNetworkInterface":
         return str(step.params["SubnetId"])
     named = step.params["NetworkInterfaceId"]
     if isinstance(named, Ref):
-        return str(case.births[named.address].params["SubnetId"])
+        return str(case.creates[named.address].params["SubnetId"])
     return case.interfaces[named].subnet_id
 
 
 def _taken(step: Step, case: Case) -> int:
     if step.call == "CreateNetworkInterface":
-        # Prefixes come later.
-        return _born(step, "IPv4")
+        # Later steps assign the prefixes.
+        return _of_new(step, "IPv4")
     if step.call == "AssignPrivateIpAddresses":
-        return _asked(step.params, "IPv4") + _more_in(step) - len(_moved(step, case))
+        return _requested(step.params, "IPv4") + _rest_of_prefixes(step) - len(_reassigned_to(step, case))
     return 0
 
 
-def _given(step: Step, case: Case) -> int:
+def _returned(step: Step, case: Case) -> int:
     if step.call == "UnassignPrivateIpAddresses":
-        return _asked(step.params, "IPv4") + _more_in(step)
+        return _requested(step.params, "IPv4") + _rest_of_prefixes(step)
     if step.call == "DeleteNetworkInterface":
         gone = case.interfaces[step.params["NetworkInterfaceId"]]
-        return _held(gone, "IPv4") + (_IN_A_PREFIX - 1) * len(gone.ipv4_prefixes)
+        return _of_existing(gone, "IPv4") + (_IN_A_PREFIX - 1) * len(gone.ipv4_prefixes)
     return 0
 
 
-def _more_in(step: Step) -> int:
-    """What prefixes take of a subnet beyond the slot that each fills."""
-    return (_IN_A_PREFIX - 1) * sum(amount(step.params.get(name, 0)) for name in _PREFIXES["IPv4"])
+def _rest_of_prefixes(step: Step) -> int:
+    """The addresses of a subnet that prefixes take, beyond the one that each counts as."""
+    return (_IN_A_PREFIX - 1) * sum(count_in(step.params.get(name, 0)) for name in _PREFIXES["IPv4"])
 
 
-def _moved(step: Step, case: Case) -> set[str]:
-    """Addresses that come from another interface, and so are no free ones."""
+def _reassigned_to(step: Step, case: Case) -> set[str]:
+    """Addresses that a call reassigns from another interface: the subnet loses no free address by them."""
     if not step.params.get("AllowReassignment"):
         return set()
     subnet = _subnet(step, case)

@@ -1,4 +1,4 @@
-"""What is judged: a plan's steps, the World that they change, and what was read of EC2's limits. Pure."""
+"""What the limits are checked against: the steps of a plan, the World that they change, EC2's limits. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from enireconcile.model import Ref, Step
 from enireconcile.spec import EFA_TYPES, Path, Spec
 
 INTERFACES = "network_interfaces"
-ADDING = ("AssignPrivateIpAddresses", "AssignIpv6Addresses")
-TAKING = ("UnassignPrivateIpAddresses", "UnassignIpv6Addresses")
+ASSIGN_CALLS = ("AssignPrivateIpAddresses", "AssignIpv6Addresses")
+UNASSIGN_CALLS = ("UnassignPrivateIpAddresses", "UnassignIpv6Addresses")
 
-ProblemOrWarning: TypeAlias = Problem | str
-"""What is certain to go wrong, with its place; or what a person should know."""
+Issue: TypeAlias = Problem | str
+"""A problem, which stops the plan and has its place in the spec; or a warning."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """``steps`` have their needs once they are arranged."""
+    """One plan and the limits that are known. The steps have ``needs`` once they are arranged."""
 
     spec: Spec
     live: Live
@@ -43,43 +43,43 @@ class Case:
         return found
 
     @cached_property
-    def births(self) -> Mapping[str, Step]:
-        """The creates of interfaces, by address."""
+    def creates(self) -> Mapping[str, Step]:
+        """The steps that create interfaces, by address."""
         return {step.address: step for step in self.calls("CreateNetworkInterface")}
 
     @cached_property
-    def changes(self) -> Mapping[str, list[Step]]:
-        """The calls that give an interface addresses or take some from it, by interface."""
+    def address_changes(self) -> Mapping[str, list[Step]]:
+        """The steps that assign addresses to an interface or unassign them, by interface."""
         found: dict[str, list[Step]] = {}
-        for step in self.calls(*ADDING, *TAKING):
-            found.setdefault(self.about(step.params), []).append(step)
+        for step in self.calls(*ASSIGN_CALLS, *UNASSIGN_CALLS):
+            found.setdefault(self.interface_of(step.params), []).append(step)
         return found
 
     def interface(self, named: str | Ref) -> str:
-        """The address of an interface of the spec, the id of any other."""
+        """The address of an interface of the spec, or the id of any other interface."""
         if isinstance(named, Ref):
             return named.address
         name = self.world.name_of(named)
         return f"{INTERFACES}.{name}" if name in self.world.document.network_interfaces else named
 
-    def about(self, params: Mapping[str, Any]) -> str:
-        """The interface that a call, or a part of it, names."""
+    def interface_of(self, params: Mapping[str, Any]) -> str:
+        """The interface in the parameters of a call, or in one entry of them."""
         return self.interface(params["NetworkInterfaceId"])
 
     def record(self, interface: str) -> LiveNetworkInterface | None:
         """The record of an interface of the spec, if it exists."""
         return self.world.record(interface, LiveNetworkInterface)
 
-    def is_adapter(self, interface: str) -> bool:
-        """Is an interface of the spec an Elastic Fabric Adapter, or will it be one?"""
-        if birth := self.births.get(interface):
+    def is_efa(self, interface: str) -> bool:
+        """Is an interface of the spec an Elastic Fabric Adapter (EFA), or will it be created as one?"""
+        if birth := self.creates.get(interface):
             return birth.params.get("InterfaceType") in EFA_TYPES
         record = self.record(interface)
         return record is not None and record.interface_type in EFA_TYPES
 
     @cached_property
     def interfaces(self) -> Mapping[str, LiveNetworkInterface]:
-        """All records of interfaces that the stack owns or adopts, named by the spec or not, by id."""
+        """All interfaces that the stack owns or adopts, by id, whether the spec names them or not."""
         records = (*self.live.network_interfaces, *self.live.adoptable)
         return {record.id: record for record in records if isinstance(record, LiveNetworkInterface)}
 
@@ -89,29 +89,31 @@ class Case:
         return {subnet.id: subnet for subnet in self.live.subnets}
 
     def problem(self, address: str, path: Path, message: str, hint: str | None = None) -> Problem:
-        """Something wrong at a path below a resource."""
+        """A problem at a path below a resource."""
         section, _, name = address.partition(".")
         return self.spec.problem((section, name, *path), message, hint)
 
-    def most(self, taken: Mapping[str, int], given: Mapping[str, int], room: int) -> int:
-        """How much may be taken at once, in the worst of the orders that the steps' needs allow.
+    def peak_usage(self, taken: Mapping[str, int], returned: Mapping[str, int], capacity: int) -> int:
+        """The most that can be in use at once, in the worst order that the needs of the steps allow.
 
-        ``taken`` and ``given`` map ids of steps to how much each takes or gives back; some step takes something.
-        What is given back counts only where it is back for sure before the taking. Exact only beyond ``room``.
+        ``taken`` and ``returned`` map ids of steps to how much each takes or returns; at least one step takes
+        something. What is returned counts only for steps that run after it in every order. The result is exact
+        only where it exceeds ``capacity``.
         """
         total = sum(taken.values())
-        if total <= room:
+        if total <= capacity:
             return total
-        return max(self._held_at(step_id, taken, given) for step_id, count in taken.items() if count)
+        return max(self._usage_at(step_id, taken, returned) for step_id, count in taken.items() if count)
 
-    def _held_at(self, taking: str, taken: Mapping[str, int], given: Mapping[str, int]) -> int:
-        before = self._before
-        held = sum(count for step_id, count in taken.items() if taking not in before[step_id])
-        return held - sum(count for step_id, count in given.items() if step_id in before[taking])
+    def _usage_at(self, taking: str, taken: Mapping[str, int], returned: Mapping[str, int]) -> int:
+        """What is in use right after a step, if everything that can run before it has run."""
+        before = self._predecessors
+        used = sum(count for step_id, count in taken.items() if taking not in before[step_id])
+        return used - sum(count for step_id, count in returned.items() if step_id in before[taking])
 
     @cached_property
-    def _before(self) -> Mapping[str, frozenset[str]]:
-        """All that a step needs, however far back."""
+    def _predecessors(self) -> Mapping[str, frozenset[str]]:
+        """All steps that must run before a step, directly or indirectly, by its id."""
         before: dict[str, frozenset[str]] = {}
         for step in self.steps:
             before[step.id] = step.needs.union(*(before[need] for need in step.needs))

@@ -1,7 +1,7 @@
-"""Security groups: how many an interface has, and how many rules each of them. Pure.
+"""How many security groups an interface has, and how many rules a group. Pure.
 
-EC2 counts rules by direction and address family. A rule for another group counts in both families, and one for a
-prefix list as many times as that may have entries.
+EC2 counts rules by direction and address family. A rule whose peer is a group or a prefix list counts in both
+families, for a prefix list as many times as its maximum number of entries.
 """
 
 from __future__ import annotations
@@ -12,80 +12,85 @@ from typing import Any, TypeAlias
 
 from enireconcile.live.records import LiveSecurityGroup
 from enireconcile.model import Step
-from enireconcile.planning.limits.case import INTERFACES, Case, ProblemOrWarning
+from enireconcile.planning.limits.case import INTERFACES, Case, Issue
 
 GROUPS = "security_groups"
-USUAL_GROUPS, USUAL_RULES = 5, 60
-"""EC2's default quotas: groups of an interface; rules of a group, by direction and family."""
+DEFAULT_GROUPS, DEFAULT_RULES = 5, 60
+"""EC2's default quotas: groups per interface; rules per group, by direction and family."""
 MOST_RULES = 1000
-"""Groups of an interface times rules in each of them, in any account."""
+"""EC2's bound on the product of the two quotas, which no increase exceeds."""
 _ALLOW_ALL = ({"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},)
-_RULES_HINT = "put some into another group or a shared prefix list, or ask for a higher quota (L-0EA8095F)"
+_RULES_HINT = "move some rules to another security group"
+
+_RULES_QUOTA = "L-0EA8095F"
 
 Size: TypeAlias = Counter[tuple[str, str]]
-"""Rules by direction and family."""
+"""The number of rules by direction and family."""
 
 
-def named_lists(case: Case) -> set[str]:
-    """The prefix lists of groups that get rules."""
+def prefix_lists_of_rules(case: Case) -> set[str]:
+    """The prefix lists in the rules of groups to which the plan adds rules."""
     return {
         entry["PrefixListId"]
-        for step in _growing(case)
-        for permission in (*_before(step.address, case), *step.params["IpPermissions"])
+        for step in _authorizing(case)
+        for permission in (*_existing_permissions(step.address, case), *step.params["IpPermissions"])
         for entry in permission.get("PrefixListIds") or ()
     }
 
 
-def _growing(case: Case) -> list[Step]:
+def _authorizing(case: Case) -> list[Step]:
     return case.calls("AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress")
 
 
-def _before(address: str, case: Case) -> list[Mapping[str, Any]]:
+def _existing_permissions(address: str, case: Case) -> list[Mapping[str, Any]]:
     live = case.world.record(address, LiveSecurityGroup)
     return [*live.ingress, *live.egress] if live else []
 
 
-def crowded(case: Case) -> list[tuple[str, int]]:
-    """Interfaces that get more groups by this plan than is usual, and how many."""
+def above_default_quota(case: Case) -> list[tuple[str, int]]:
+    """Interfaces to which the plan gives more groups than the default quota, and how many."""
     given = ((step.address, len(step.params["Groups"])) for step in case.steps if "Groups" in step.params)
-    return [(interface, count) for interface, count in given if count > USUAL_GROUPS]
+    return [(interface, count) for interface, count in given if count > DEFAULT_GROUPS]
 
 
 # ---- judging
 
 
-def on_interfaces(case: Case) -> Iterator[ProblemOrWarning]:
-    """Groups of an interface, where the account's quota is known."""
+def on_interfaces(case: Case) -> Iterator[Issue]:
+    """The groups per interface, where the account's quota is known."""
     quota = case.limits.groups_per_interface
-    for interface, count in crowded(case):
+    for interface, count in above_default_quota(case):
         if quota is not None and count > quota:
-            message = f"{count} groups; this account may have {quota} on an interface"
-            hint = "name fewer, or ask for a higher quota (L-2AFB9258)"
+            message = f"{count} security groups; this account allows {quota} per interface"
+            hint = "list fewer, or request a higher quota (L-2AFB9258)"
             yield case.problem(interface, ("security_groups",), message, hint)
 
 
-def rules(case: Case) -> Iterator[ProblemOrWarning]:
-    """Rules of the groups that get some, and of all the groups of an interface together."""
-    growing = sorted({step.address for step in _growing(case)})
-    sizes = {address: _sizes(address, case) for address in growing}
+def rules(case: Case) -> Iterator[Issue]:
+    """The rules of groups to which the plan adds some, and the product with the groups per interface."""
+    authorized = sorted({step.address for step in _authorizing(case)})
+    sizes = {address: _sizes(address, case) for address in authorized}
     for address, (most, _) in sizes.items():
         for (direction, family), count in sorted(most.items()):
             if count > MOST_RULES:
-                message = f"{count} rules for {family}; EC2 takes at most {MOST_RULES} in any account"
+                message = f"{count} rules for {family}; EC2 allows at most {MOST_RULES} in any account"
                 yield case.problem(address, (direction,), message, _RULES_HINT)
-            elif count > USUAL_RULES:
-                usual = f"EC2 takes {USUAL_RULES} unless the account's quota was raised, which cannot be seen"
-                yield f"{address}: {count} {direction} rules for {family}; {usual}"
+            elif count > DEFAULT_RULES:
+                usual = f"EC2 allows {DEFAULT_RULES} unless the account has a higher quota ({_RULES_QUOTA})"
+                yield f"{address}: {count} {direction} rules for {family}; {usual}, which was not checked"
     yield from _products(sizes, case)
     told = "DescribeManagedPrefixLists" in case.limits.read
-    for unknown in sorted(named_lists(case) - set(case.limits.prefix_lists)) if told else ():
-        yield f"{unknown} takes as many rules as it may have entries, which cannot be seen; it was counted as one"
+    for unknown in sorted(prefix_lists_of_rules(case) - set(case.limits.prefix_lists)) if told else ():
+        yield (
+            f"{unknown} counts as one rule for each entry that it may have; EC2 does not show how many that are, "
+            "so it was counted as one rule"
+        )
 
 
 def _sizes(address: str, case: Case) -> tuple[Size, Size]:
-    """The most rules that a group may have on the way, and those in the end."""
+    """The most rules that a group may have while the plan runs, and its rules after the plan."""
     live = case.world.record(address, LiveSecurityGroup)
-    # A group is born with a rule that lets everything out.
+    # EC2 creates a group with a rule that allows all egress.
     most = _size("egress", live.egress if live else _ALLOW_ALL, case)
     most += _size("ingress", live.ingress if live else (), case)
     lost: Size = Counter()
@@ -111,15 +116,15 @@ def _size(direction: str, permissions: Iterable[Mapping[str, Any]], case: Case) 
     return size
 
 
-def _products(sizes: Mapping[str, tuple[Size, Size]], case: Case) -> Iterator[ProblemOrWarning]:
-    """The quotas of groups and of rules multiply to a thousand at most, so no account takes more than that."""
+def _products(sizes: Mapping[str, tuple[Size, Size]], case: Case) -> Iterator[Issue]:
+    """The product of the two quotas is at most 1000 in any account."""
     for name, row in sorted(case.world.document.network_interfaces.items()):
         groups = row.security_groups or ()
         for group in groups:
             _, size = sizes.get(f"{GROUPS}.{group}", (Counter(), Counter()))
             count = max(size.values(), default=0)
             if count <= MOST_RULES < count * len(groups):
-                message = f"{len(groups)} groups, of which {group} has {count} rules"
-                hint = f"EC2's quotas of the two multiply to {MOST_RULES} at most"
+                message = f"{len(groups)} security groups, of which {group} has {count} rules"
+                hint = f"groups per interface times rules per group is at most {MOST_RULES} in any account"
                 yield case.problem(f"{INTERFACES}.{name}", ("security_groups",), message, hint)
                 break

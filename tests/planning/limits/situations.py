@@ -65,16 +65,16 @@ def calls(plan: Plan) -> list[str]:
     return [" ".join([step.id, step.call, *sorted(step.needs)]) for step in plan.steps]
 
 
-FEWER = "attach fewer, or choose a type that takes more"
-SAME_ZONE = "an instance and all its interfaces stand in one Availability Zone"
-OTHER_SUBNET = "choose another subnet, or make room in this one"
+FEWER = "attach fewer interfaces, or choose an instance type that takes more"
+SAME_ZONE = "an instance and its interfaces must be in one Availability Zone"
+OTHER_SUBNET = "choose another subnet, or free addresses in this one"
 
 
 def too_many(where: str, count: int, instance: str = "web") -> str:
     """Addresses on an interface of a t3.micro."""
     return (
-        f"{NETWORK}.{where}: t3.micro takes 2 IPv4 addresses on an interface, this one is to have {count} on "
-        f"{instance} | name fewer, or choose a type that takes more"
+        f"{NETWORK}.{where}: t3.micro takes 2 IPv4 addresses on an interface, this one would have {count} on "
+        f"{instance} | assign fewer, or choose an instance type that takes more"
     )
 
 
@@ -82,7 +82,7 @@ def crowded(name: str) -> str:
     """Addresses on an interface of a t3.micro, while they change."""
     return (
         f"{NETWORK}.{name}.secondary_private_ips: t3.micro takes 2 IPv4 addresses on an interface, this one would "
-        "have 3 on the way | take off what goes with one apply, and add what comes with the next"
+        "have 3 while the plan runs | remove the old addresses with one apply, and add the new ones with the next"
     )
 
 

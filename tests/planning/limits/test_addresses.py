@@ -164,10 +164,10 @@ ADDRESSES = [
 
 
 def too_many_of(where: str, kind: str, most: str, count: int, prefixes: bool = False) -> str:
-    slots = ", each prefix counted as one" if prefixes else ""
+    slots = " (each prefix counts as one)" if prefixes else ""
     return (
-        f"{NETWORK}.{where}: {kind} takes {most}, this one is to have {count} on web{slots} | name fewer, or "
-        "choose a type that takes more"
+        f"{NETWORK}.{where}: {kind} takes {most}, this one would have {count} on web{slots} | assign fewer, or "
+        f"choose an instance type that takes more"
     )
 
 
@@ -224,7 +224,7 @@ FURTHER = [
         spec("t2.micro", **dual(eth0=at(0, ipv4_prefix_count=1), eth1=at(1, ipv6_prefix_count=1))),
         {},
         [
-            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"
+            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 assigns prefixes on Nitro instance types only"
             for where in ("eth0.ipv4_prefix_count", "eth1.ipv6_prefix_count")
         ],
     ),
@@ -238,7 +238,7 @@ FURTHER = [
         ),
         {},
         [
-            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"
+            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 assigns prefixes on Nitro instance types only"
             for where in ("eth0.ipv4_prefixes", "eth1.ipv6_prefixes")
         ],
     ),
@@ -253,7 +253,7 @@ FURTHER = [
                     "eth1": {"subnet": "subnet-dual", key: [prefix]},
                 },
             },
-            [f"{NETWORK}.eth1: t2.micro takes no prefixes | EC2 has them on types of the Nitro system only"],
+            [f"{NETWORK}.eth1: t2.micro takes no prefixes | EC2 assigns prefixes on Nitro instance types only"],
         )
         for key, prefix in (("ipv4_prefixes", "10.3.0.16/28"), ("ipv6_prefixes", "2001:db8:0:0:1::/80"))
     ),
@@ -444,8 +444,8 @@ def test_the_addresses_of_one_that_lives_are_warned_of_too() -> None:
         },
     }  # fmt: skip
     assert plan_of(words, live, known=KNOWN).warnings == (
-        f"{NETWORK}.vip cannot fail over to c: t3.micro takes 2 IPv4 addresses on an interface, this one is to "
-        "have 3 on c",
+        f"{NETWORK}.vip cannot fail over to c: t3.micro takes 2 IPv4 addresses on an interface, this one would "
+        f"have 3 on c",
     )
 
 

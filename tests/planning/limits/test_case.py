@@ -65,9 +65,10 @@ def test_what_is_not_known_is_not_refused() -> None:
     assert refusals(words, known=Limits()) == []
     denied = Limits(denied=frozenset({"DescribeInstanceTypes", "DescribeAccountAttributes"}))
     assert plan_of(words, known=denied).warnings == (
-        "not checked: how many groups an interface and how many Elastic IPs the account may have; these "
-        "credentials may not call DescribeAccountAttributes",
-        "not checked: how many interfaces and addresses the instance types take; these credentials may not call "
+        "not checked: how many groups per interface and how many Elastic IPs the account allows; these "
+        "credentials are not allowed to call DescribeAccountAttributes",
+        "not checked: how many interfaces and addresses the instance types support; these credentials are not "
+        "allowed to call "
         "DescribeInstanceTypes",
     )
 
@@ -159,4 +160,4 @@ def test_the_most_at_once_is_exact_beyond_the_room_only() -> None:
     steps = plan_of(REPLACED, REPLACED_LIVE, known=KNOWN).steps
     case = limits.Case(loaded, drafted.live, drafted.world, steps, KNOWN)
     one, back = ({step.id: int(step.call.startswith(word)) for step in steps} for word in ("Assign", "Unassign"))
-    assert (case.most(one, back, 1), case.most(one, back, 0)) == (1, 0)
+    assert (case.peak_usage(one, back, 1), case.peak_usage(one, back, 0)) == (1, 0)

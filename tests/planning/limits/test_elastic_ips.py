@@ -37,7 +37,7 @@ def spares(count: int, **row: str) -> Words:
 
 
 def said(message: str, hint: str, name: str) -> list[str]:
-    more = "or ask for a higher quota (L-0263D0A3, Elastic IPs per Region)"
+    more = "or request a higher quota (L-0263D0A3, Elastic IPs per Region)"
     return [f"elastic_ips.{name}: {message} | {hint}, {more}"]
 
 
@@ -83,7 +83,7 @@ def test_addresses_of_this_stack_count_as_they_were_read() -> None:
     assert refusals(spares(2), live, known) == []
     message = "the account has 4 of 5 Elastic IPs, the spec allocates 2"
     hint = (
-        "release 1, or ask for a higher quota (L-0263D0A3, Elastic IPs per Region); --prune releases eipalloc-old"
+        "release 1, or request a higher quota (L-0263D0A3, Elastic IPs per Region); --prune releases eipalloc-old"
     )
     assert refusals(spares(3), live, known) == [f"elastic_ips.ip-2: {message} | {hint}"]
     more = {"elastic_ips": {**live["elastic_ips"], "older": {}}}
@@ -131,7 +131,7 @@ def test_a_release_that_does_not_do() -> None:
     assert drafted.questions.elastic_ips
     with pytest.raises(Exception, match="has 5 of 5 Elastic IPs, the spec allocates 2 and releases 1") as raised:
         drafted.plan(quota(5, *FOUR))
-    assert "release 1, or ask" in str(raised.value)
+    assert "release 1, or request" in str(raised.value)
 
 
 def test_a_release_from_an_own_pool_makes_no_room() -> None:
@@ -162,8 +162,8 @@ def test_a_quota_that_nobody_keeps_is_only_told(most: int, warned: bool) -> None
     """Something that plays EC2 has a number, and lets more through."""
     warnings: Sequence[str] = plan_of(spares(9), known=quota(most, *FOUR, kept=False)).warnings
     words = (
-        "the account has 4 of 5 Elastic IPs, the spec allocates 9; that quota does not seem to be EC2's own, and "
-        "stops nobody"
+        "the account has 4 of 5 Elastic IPs, the spec allocates 9; this endpoint does not seem to enforce that "
+        "quota"
     )
     assert warnings == ((words,) if warned else ())
 
@@ -171,19 +171,22 @@ def test_a_quota_that_nobody_keeps_is_only_told(most: int, warned: bool) -> None
 # ---- addresses by their number
 
 
+OTHER_ADDRESS = "choose another address, or leave it out"
+ADOPT = "`adopt: eipalloc-s1` takes it over; or choose another address"
+
+
 @pytest.mark.parametrize(
-    ("present", "whose"),
+    ("present", "owner", "hint"),
     [
-        (stranger(1, "198.51.100.7"), "not of this stack; `adopt` would take it over"),
-        (stranger(1, "198.51.100.7", "other", "elastic_ips.a"), "not of this stack; `adopt` would take it over"),
-        (stranger(1, "198.51.100.7", STACK, "elastic_ips.b"), "elastic_ips.b of this stack"),
+        (stranger(1, "198.51.100.7"), "not of this stack", ADOPT),
+        (stranger(1, "198.51.100.7", "other", "elastic_ips.a"), "of the stack other", OTHER_ADDRESS),
+        (stranger(1, "198.51.100.7", STACK, "elastic_ips.b"), "elastic_ips.b of this stack", OTHER_ADDRESS),
     ],
 )
-def test_an_address_that_is_allocated_already(present: LiveElasticIp, whose: str) -> None:
+def test_an_address_that_is_allocated_already(present: LiveElasticIp, owner: str, hint: str) -> None:
     words: Words = {"elastic_ips": {"a": {"address": "198.51.100.7"}}}
-    hint = "an address is allocated once; write another one, or none"
     assert refusals(words, known=quota(5, present)) == [
-        f"elastic_ips.a.address: 198.51.100.7 is eipalloc-s1, {whose} | {hint}"
+        f"elastic_ips.a.address: 198.51.100.7 is allocated already: eipalloc-s1, {owner} | {hint}"
     ]
 
 
@@ -193,7 +196,8 @@ def test_addresses_are_looked_at_one_by_one() -> None:
     words: Words = {"elastic_ips": {name: {"address": ip} for name, ip in ips.items()}}
     present = [stranger(1, ips["b"], STACK, "elastic_ips.b"), stranger(2, ips["c"])]
     [refused] = refusals(words, known=quota(5, *present))
-    assert refused.startswith("elastic_ips.c.address: 198.51.100.9 is eipalloc-s2, not of this stack")
+    start = "elastic_ips.c.address: 198.51.100.9 is allocated already: eipalloc-s2, not of this stack"
+    assert refused.startswith(start)
 
 
 def test_an_address_that_is_ours_and_young() -> None:

@@ -42,8 +42,8 @@ INTERFACES = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
-            f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 2 to web beside 1 of "
-            f"others (eni-stranger) | {FEWER}"
+            f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 2 to web, where 1 other "
+            f"is attached (eni-stranger) | {FEWER}"
         ],
     ),
     Situation(
@@ -108,30 +108,27 @@ INTERFACES = [
         spec(others={"fw": {"external": "i-0123456789abcdef0"}}, eth0=at(0), eth1=at(1, "fw"), eth2=at(2, "fw")),
         {**LIVE_WEB, "externals": {"fw": {"strangers": {0: "eni-primary"}}}},
         [
-            f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 2 to fw beside 1 of "
-            f"others (eni-primary) | {FEWER}"
+            f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 2 to fw, where 1 other "
+            f"is attached (eni-primary) | {FEWER}"
         ],
     ),
     Situation(
         "a card that the type does not have",
         spec(eth0=at(0), eth1=at(1, card=1)),
         {},
-        [f"{NETWORK}.eth1.attachment.network_card_index: t3.micro has 1 network card | its index is 0"],
+        [f"{NETWORK}.eth1.attachment.network_card_index: t3.micro has 1 network card | write 0, or leave it out"],
     ),
     Situation(
         "a card beyond several",
         spec("c6in.32xlarge", eth0=at(0), eth1=at(1, card=1), eth2=at(2, card=2)),
         {},
-        [
-            f"{NETWORK}.eth2.attachment.network_card_index: c6in.32xlarge has 2 network cards | their "
-            "indexes are 0 to 1"
-        ],
+        [f"{NETWORK}.eth2.attachment.network_card_index: c6in.32xlarge has 2 network cards | write 0 to 1"],
     ),
     Situation(
         "who is on a card that is none does not count beside",
         spec(eth0=at(0), eth1=at(1, card=1), eth2=at(2)),
         {},
-        [f"{NETWORK}.eth1.attachment.network_card_index: t3.micro has 1 network card | its index is 0"],
+        [f"{NETWORK}.eth1.attachment.network_card_index: t3.micro has 1 network card | write 0, or leave it out"],
     ),
     Situation(
         "a smaller type, and two strangers who stay",
@@ -146,8 +143,8 @@ INTERFACES = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
-            "instances.web: t3.micro takes 2 interfaces, the spec attaches 1 to web beside 2 of others "
-            f"(eni-stranger, eni-stronger) | {FEWER}"
+            "instances.web: t3.micro takes 2 interfaces, the spec attaches 1 to web, where 2 others are "
+            f"attached (eni-stranger, eni-stronger) | {FEWER}"
         ],
     ),
     Situation(
@@ -172,8 +169,8 @@ INTERFACES = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
-            f"{NETWORK}.c.attachment: card 1 of c6in.32xlarge takes 3 interfaces, the spec attaches 3 to web "
-            f"beside 1 of others (eni-stranger) | {FEWER}"
+            f"{NETWORK}.c.attachment: card 1 of c6in.32xlarge takes 3 interfaces, the spec attaches 3 to web, "
+            f"where 1 other is attached (eni-stranger) | {FEWER}"
         ],
     ),
     Situation(
@@ -183,13 +180,19 @@ INTERFACES = [
             "instances": {"web": {"zone": "us-east-1b"}},
             "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
         },
-        [f"{NETWORK}.eth1.subnet: its zone is us-east-1a, but web stands in us-east-1b | {SAME_ZONE}"],
+        [
+            f"{NETWORK}.eth1.subnet: the subnet is in us-east-1a, but the instance web is in us-east-1b | "
+            f"{SAME_ZONE}"
+        ],
     ),
     Situation(
         "the zone of an instance for an interface that is still to be made",
         spec(eth0=at(0), eth1=at(1)),
         {**LIVE_WEB, "instances": {"web": {"zone": "us-east-1b"}}},
-        [f"{NETWORK}.eth1.subnet: its zone is us-east-1a, but web stands in us-east-1b | {SAME_ZONE}"],
+        [
+            f"{NETWORK}.eth1.subnet: the subnet is in us-east-1a, but the instance web is in us-east-1b | "
+            f"{SAME_ZONE}"
+        ],
     ),
     Situation(
         "the zone is the same",
@@ -208,8 +211,8 @@ FAILOVERS = [
         spec(others=PAIR, eth0=at(0), b0=at(0, "b"), b2=at(2, "b"), vip=over("web", "b")),
         {},
         [
-            f"{NETWORK}.vip.attachment.instances: t3.micro takes 2 interfaces, the spec attaches 3 to b, failover "
-            f"included | {FEWER}"
+            f"{NETWORK}.vip.attachment.instances: t3.micro takes 2 interfaces, the spec attaches 3 to b, "
+            f"counting those that can fail over to it | {FEWER}"
         ],
     ),
     Situation(
@@ -221,7 +224,7 @@ FAILOVERS = [
         {},
         [
             f"{NETWORK}.vip.attachment.instances: card 0 of c6in.32xlarge takes 2 interfaces, the spec attaches "
-            f"3 to b, failover included | {FEWER}"
+            f"3 to b, counting those that can fail over to it | {FEWER}"
         ],
     ),
 ]  # fmt: skip
@@ -231,7 +234,8 @@ ADAPTERS = [
         spec(eth0=at(0), eth1=at(1, interface_type="efa")),
         {},
         [
-            f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose a type that does",
+            f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose an instance "
+            f"type that supports EFA",
         ],
     ),
     Situation(
@@ -241,7 +245,8 @@ ADAPTERS = [
             "instances": {"web": {"state": "stopped"}},
             NETWORK: {"eth0": {"at": "web 0"}, "eth1": {"interface_type": "efa"}},
         },
-        [f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose a type that does"],
+        [f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose an instance type "
+        f"that supports EFA"],
     ),
     Situation(
         "an adapter on each card",
@@ -262,7 +267,7 @@ ADAPTERS = [
         },
         [
             f"{NETWORK}.eth1.attachment.network_card_index: card 1 of web has an Elastic Fabric Adapter already: "
-            "eni-stranger | EC2 takes one on each card; choose another card",
+            "eni-stranger | EC2 allows one per network card; choose another network_card_index",
         ],
     ),
     Situation(
@@ -296,7 +301,8 @@ ADAPTERS = [
             "instances": {"web": {"instance_type": "m9.large", "state": "stopped"}},
             NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
         },
-        [f"{NETWORK}.eth0.interface_type: t3.micro takes no Elastic Fabric Adapters | choose a type that does"],
+        [f"{NETWORK}.eth0.interface_type: t3.micro takes no Elastic Fabric Adapters | choose an instance type "
+        f"that supports EFA"],
     ),
     Situation(
         "one adapter more than the type takes, beside our own",
@@ -379,8 +385,8 @@ def test_who_could_not_come_is_warned_of_and_moves_elsewhere() -> None:
     plan = plan_of(words, live, known=KNOWN)
     assert "AttachNetworkInterface" in [step.call for step in plan.steps]
     assert plan.warnings == (
-        f"{NETWORK}.vip cannot fail over to b: t3.micro takes 2 interfaces, the spec attaches 3 to b, failover "
-        "included",
+        f"{NETWORK}.vip cannot fail over to b: t3.micro takes 2 interfaces, the spec attaches 3 to b, counting "
+        f"those that can fail over to it",
     )
 
 

@@ -10,7 +10,7 @@ from enireconcile.live.records import Limits
 from tests.planning.limits.situations import LISTED, NETWORK, SIX, ZONE_A, group, refusals, rule_words
 from tests.planning.worlds import Words, plan_of
 
-QUOTA = "EC2 takes 60 unless the account's quota was raised, which cannot be seen"
+QUOTA = "EC2 allows 60 unless the account has a higher quota (L-0EA8095F), which was not checked"
 RULE_WARNINGS = [
     ("as many as usual", group("ingress", *rule_words(60)), {}, []),
     (
@@ -83,8 +83,8 @@ def test_more_rules_than_any_account_takes_are_refused() -> None:
     """A thousand may go, one more never does."""
     assert refusals(group("ingress", *rule_words(1000))) == []
     assert refusals(group("ingress", *rule_words(1001))) == [
-        "security_groups.web.ingress: 1001 rules for IPv4; EC2 takes at most 1000 in any account | put some into "
-        "another group or a shared prefix list, or ask for a higher quota (L-0EA8095F)"
+        "security_groups.web.ingress: 1001 rules for IPv4; EC2 allows at most 1000 in any account | move some "
+        "rules to another security group"
     ]
 
 
@@ -94,8 +94,8 @@ def test_groups_times_rules_have_an_end(count: int, refused: bool) -> None:
     row = {"subnet": ZONE_A, "security_groups": ["web", "sg-12345678"]}
     words = {**group("ingress", *rule_words(count)), "network_interfaces": {"eth0": row, "eth1": row}}
     expected = [
-        f"{NETWORK}.{name}.security_groups: 2 groups, of which web has {count} rules | EC2's quotas of the two "
-        "multiply to 1000 at most"
+        f"{NETWORK}.{name}.security_groups: 2 security groups, of which web has {count} rules | groups per "
+        f"interface times rules per group is at most 1000 in any account"
         for name in ("eth0", "eth1")
     ]
     assert refusals(words) == (expected if refused else [])
@@ -122,8 +122,8 @@ def test_rules_that_go_do_not_multiply() -> None:
         (
             {},
             [
-                "pl-12345678 takes as many rules as it may have entries, which cannot be seen; it was counted as "
-                "one"
+                "pl-12345678 counts as one rule for each entry that it may have; EC2 does not show how many "
+                "that are, so it was counted as one rule"
             ],
         ),
     ],
@@ -147,8 +147,8 @@ def test_groups_of_an_interface(live: Words, quota: int | None, refused: bool) -
     """At birth or later: as many as the account may have, where that is known."""
     words = {"network_interfaces": {"eth0": {"subnet": ZONE_A, "security_groups": SIX}}}
     expected = [
-        f"{NETWORK}.eth0.security_groups: 6 groups; this account may have 5 on an interface | name fewer, or ask "
-        "for a higher quota (L-2AFB9258)"
+        f"{NETWORK}.eth0.security_groups: 6 security groups; this account allows 5 per interface | list fewer, "
+        f"or request a higher quota (L-2AFB9258)"
     ]
     known = Limits(groups_per_interface=quota)
     assert refusals(words, {NETWORK: live}, known) == (expected if refused else [])
