@@ -1,4 +1,4 @@
-"""Read and plan: what ``plan`` does, and what ``apply`` begins and ends with. Can change nothing."""
+"""Read and plan: all that ``plan`` does, and the first and last part of ``apply``. Changes nothing."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ async def read_and_plan(
     prune: bool = False,
     targets: Collection[str] = (),
 ) -> Plan:
-    """The plan from a fresh read; the account is asked for only if it is not known yet.
+    """The plan from a fresh read. GetCallerIdentity is called only if ``account_id`` is None.
 
-    Raises AwsError, GuardError for another account than the spec's, and what planning raises.
+    Raises AwsError, GuardError if the credentials belong to another account than the spec's, and the errors of
+    planning: SpecErrors, AmbiguityError, UnsupportedError.
     """
     try:
         return await _look(reader, spec, region, account_id, prune, targets)
@@ -58,10 +59,10 @@ async def account_of(reader: Reads) -> str:
 
 
 def guard_account(spec: Spec, account_id: str) -> None:
-    """Raises GuardError when the spec is for another account."""
+    """Raises GuardError if the spec is for another account."""
     wanted = spec.document.account_id
     if wanted is not None and wanted != account_id:
         raise GuardError(
-            f"the spec is for account {wanted}, these credentials are of account {account_id}",
-            hint="choose other credentials (AWS_PROFILE, --profile)",
+            f"the spec is for account {wanted}, these credentials belong to account {account_id}",
+            hint="use credentials of that account (AWS_PROFILE, --profile)",
         )

@@ -1,4 +1,4 @@
-"""Filters of describe calls, within the bounds of EC2 (200 values a filter)."""
+"""Filters of describe calls, with at most the 200 values that EC2 allows per filter."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _FILTER_VALUES = 200
 
 
 def filters_for(name: str, values: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-    """Filters with as many values each as EC2 takes."""
+    """The filters for all values, one list for each call."""
     for start in range(0, len(values), _FILTER_VALUES):
         yield [{"Name": name, "Values": list(values[start : start + _FILTER_VALUES])}]
 
 
 def literal(value: str) -> str:
-    """A filter value that means itself; ``*`` and ``?`` would match anything."""
+    """A filter value that matches only itself: ``*`` and ``?`` are wildcards, and are escaped."""
     return re.sub(r"([*?\\])", r"\\\1", value)

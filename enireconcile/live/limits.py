@@ -1,4 +1,4 @@
-"""EC2's limits, as far as a plan needs to know them: instance types, quotas, prefix lists."""
+"""Read the limits that a plan depends on: instance types, quotas, sizes of prefix lists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from enireconcile.model import Reads
 
 
 async def limits(reader: Reads, asked: Questions) -> Limits:
-    """What bounds a plan, as far as it was asked for. What the credentials may not read stays unknown."""
+    """The limits that ``asked`` lists. A limit stays unknown if the credentials are not allowed to read it.
+
+    Raises AwsError.
+    """
     answers = _Answers(reader)
     (types, similar), groups, lists, addresses = await asyncio.gather(
         _types(answers, sorted(asked.types)),
@@ -34,7 +37,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
 
 
 class _Answers:
-    """Reads that one may be denied."""
+    """Reads that the credentials may not be allowed to make."""
 
     def __init__(self, reader: Reads) -> None:
         self._reader = reader
@@ -60,7 +63,7 @@ async def _nothing() -> None:
 async def _types(
     answers: _Answers, names: Sequence[str]
 ) -> tuple[dict[str, LiveInstanceType], dict[str, tuple[str, ...]]]:
-    """Types by name, and for names that are none what looks like them: the same family, or the same size."""
+    """Instance types by name; for unknown names, the types of the same family or the same size."""
     found = await asyncio.gather(
         *(
             answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
@@ -82,7 +85,7 @@ async def _similar_types(answers: _Answers, name: str) -> tuple[str, ...]:
 
 
 async def _groups_per_interface(answers: _Answers) -> int | None:
-    # All attributes at once: EC2's model takes few of their names as parameters.
+    # All attributes at once: botocore accepts only a few of their names as parameters.
     for item in await answers.ask("DescribeAccountAttributes", {}, "AccountAttributes"):
         if item["AttributeName"] == "vpc-max-security-groups-per-interface":
             return int(item["AttributeValues"][0]["AttributeValue"])
@@ -90,7 +93,7 @@ async def _groups_per_interface(answers: _Answers) -> int | None:
 
 
 async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
-    """The most entries of prefix lists; of AWS's own EC2 does not say it."""
+    """The maximum number of entries of prefix lists; EC2 does not tell those of AWS-managed lists."""
     found = await asyncio.gather(
         *(
             answers.ask("DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists")
@@ -106,16 +109,16 @@ _ADDRESSES = "vpc-max-elastic-ips"
 
 
 async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
-    """All the addresses of the account, and how many it may have."""
+    """All Elastic IPs of the account, and its quota."""
     told, listed = await asyncio.gather(
         answers.ask("DescribeAccountAttributes", {"AttributeNames": [_ADDRESSES]}, "AccountAttributes"),
         answers.ask("DescribeAddresses", {}, "Addresses"),
     )
     quotas = {item["AttributeName"]: item["AttributeValues"][0]["AttributeValue"] for item in told}
     return ElasticIpLimit(
-        # One without an allocation would be of the network before VPCs.
+        # Without an allocation id it would be an address of EC2-Classic.
         present=tuple(records.elastic_ip(item) for item in listed if item.get("AllocationId")),
         most=int(quotas[_ADDRESSES]) if _ADDRESSES in quotas else None,
-        # EC2 tells what it was asked for. Who tells more only plays EC2: it has the number, and does not keep it.
+        # EC2 answers only what was asked. Emulators answer more, and do not enforce the quota.
         kept=set(quotas) == {_ADDRESSES},
     )

@@ -1,6 +1,7 @@
-"""Existing resources that rows name by id, to take over in place: who may be, and why others may not. Pure.
+"""``adopt``: which existing resources a stack can adopt, and why it cannot adopt others. Pure.
 
-A resource is adopted once. From then on it is owned like any other, by its tags, and ``adopt`` has only to agree.
+Only existing, unowned resources can be adopted. An adopted resource is tagged, and from then on owned like any
+other; its row can keep ``adopt``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _Words = tuple[str, str]
 
 
 def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record]) -> tuple[dict[str, Record], list[Problem]]:
-    """The records to take over, by address, and what stands against those that cannot be.
+    """The records to adopt, by address, and a problem for each row whose resource cannot be adopted.
 
-    A read of what is owned may be too old to show one that was tagged a moment ago: then it is among them, too,
-    and nothing of it differs.
+    A resource that was adopted a moment ago can be among the records: the read of what the stack owns may not show
+    its tags yet.
     """
     there = {record.id: record for record in live.adoptable}
     names = {record.id: address for address, record in owned.items()}
@@ -45,30 +46,38 @@ def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record]) -> tuple[dict
 def _owned_otherwise(
     address: str, adopted: str, owned: Mapping[str, Record], names: Mapping[str, str]
 ) -> _Words | None:
-    """Do the live tags tie the name, or the resource, to another one?"""
+    """The problem if the address has another resource, or the resource another address."""
     if address in owned:
         present = owned[address].id
-        return f"{present} is {address} already", f"remove `adopt`, or take the tags of the stack off {present}"
+        return (
+            f"{address} exists already: {present}",
+            f"remove `adopt`, or remove the tags of the stack from {present}",
+        )
     return _of_another_name(adopted, names[adopted]) if adopted in names else None
 
 
 def _of_another_name(adopted: str, name: str) -> _Words:
-    return f"{adopted} is {name} of this stack", f"give that name, or remove its tags {STACK_TAG} and {NAME_TAG}"
+    hint = f"use that name, or remove its tags {STACK_TAG} and {NAME_TAG}"
+    return f"{adopted} belongs to this stack as {name}", hint
 
 
 def _objection(spec: Spec, address: str, record: Record | None, region: str) -> _Words | None:
-    """Why a resource cannot be taken over."""
+    """The problem if a resource cannot be adopted."""
     stack = spec.document.stack
     if record is None:
-        return f"there is no such resource in {region}", "remove `adopt` to have it made"
+        return f"no such resource in {region}", "check the id and the region, or remove `adopt` to create it"
     if isinstance(record, LiveInstance) and record.terminating:
-        return f"{record.id} is {record.state}", "remove `adopt` to have an instance launched"
+        return f"{record.id} is {record.state}", "remove `adopt` to launch a new instance"
     if record.manager is not None:
-        return f"{record.id} is managed by {record.manager}", "what a service manages is never touched"
+        return (
+            f"{record.id} is managed by {record.manager}",
+            "enireconcile never changes what an AWS service manages",
+        )
     if isinstance(record, LiveSecurityGroup) and record.name == "default":
-        return f"{record.id} is the default group of its VPC", "EC2 never deletes that one; adopt another"
+        return f"{record.id} is the default security group of its VPC", "EC2 cannot delete it; adopt another group"
     owner = record.tags.get(STACK_TAG, stack)
     if owner != stack:
-        return f"{record.id} is of the stack {owner}", "take it out of that stack first; two would undo each other"
+        hint = "remove it from that stack first: two stacks would undo each other's changes"
+        return f"{record.id} belongs to the stack {owner}", hint
     name = record.tags.get(NAME_TAG, address)
     return _of_another_name(record.id, name) if STACK_TAG in record.tags and name != address else None

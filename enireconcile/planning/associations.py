@@ -1,8 +1,8 @@
-"""Where Elastic IPs lead, whatever the spec calls it. Pure.
+"""The interface and private IP that each Elastic IP belongs to, however the spec names them. Pure.
 
-Every spelling ends as a ``Destination``: an interface of the spec by its name, or any other one by its id. What
-would go wrong half way is a problem here: an interface that a service manages, an address that the
-interface does not have, two Elastic IPs on one private address, a border group that does not fit.
+Each ``association`` becomes a ``Destination``: an interface of the spec by its name, or another one by its id.
+What EC2 would refuse is a problem here: an interface that an AWS service manages, a private IP that the interface
+does not have, two Elastic IPs on one private IP, another network border group than the interface's.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _ADDRESSES = "elastic_ips"
 
 @dataclass
 class Associations:
-    """Those of one spec. ``zones`` maps its interfaces to their zones; ``problems`` gets what is wrong.
+    """The associations of one spec. ``zones`` maps its interfaces to their zones; problems go to ``problems``.
 
-    ``foreign_interfaces`` are known once the targets are.
+    ``foreign_interfaces`` is complete after ``destinations()``.
     """
 
     spec: Spec
@@ -37,7 +37,7 @@ class Associations:
     foreign_interfaces: dict[str, LiveNetworkInterface] = field(default_factory=dict)
 
     def destinations(self) -> dict[str, Destination]:
-        """By name of the Elastic IP."""
+        """The destinations by name of the Elastic IP."""
         self.foreign_interfaces = {interface.id: interface for interface in self.live.foreign_interfaces}
         found: dict[str, Destination] = {}
         for name, row in self.spec.document.elastic_ips.items():
@@ -49,13 +49,13 @@ class Associations:
             if destination is not None and self._fits(name, destination, path):
                 found[name] = destination
             if self.world.leaves(f"{_ADDRESSES}.{name}", "association"):
-                # It was so once, and is others' business since.
+                # The row ignores it: other tools may have changed it.
                 del self.problems[before:]
-        self._refuse_twins(found)
+        self._refuse_duplicates(found)
         return found
 
     def _destination(self, path: Path, row: Association) -> Destination | None:
-        """None if there is a problem, here or with the instance."""
+        """The destination without its checks; None if there is a problem, here or with the instance."""
         if row.network_interface is not None:
             path, named = (*path, "network_interface"), row.network_interface
         else:
@@ -66,7 +66,7 @@ class Associations:
         return None
 
     def _primary(self, instance: str) -> str:
-        """The primary interface of an instance: its name if the spec gives it one, else its id."""
+        """The primary interface of an instance: its name if it is in the spec, else its id; empty if unknown."""
         if name := self.spec.document.primary_interface(instance):
             return name
         live = self.externals.get(instance) or self.world.record(f"instances.{instance}", LiveInstance)
@@ -75,26 +75,32 @@ class Associations:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """The names of the spec's interfaces by their ids, former ones included."""
+        """The names of the spec's interfaces by their ids, including interfaces that are being replaced."""
         former = ((address, record) for address, found in self.world.replaced.items() for record in found)
         records = (*former, *self.world.owned.items())
         names = {f"{_INTERFACES}.{name}": name for name in self.spec.document.network_interfaces}
         return {record.id: names[address] for address, record in records if address in names}
 
     def _is_fit(self, interface_id: str, path: Path) -> bool:
-        """May addresses of ours lead to an interface that the spec does not keep?"""
+        """Can an Elastic IP be associated with an interface that the spec does not name?"""
         live = self.foreign_interfaces.get(interface_id) or self._ours.get(interface_id)
         if live is None:
             words = (
-                f"there is no {interface_id} in {self.live.region}",
+                f"no interface {interface_id} in {self.live.region}",
                 "see `aws ec2 describe-network-interfaces`",
             )
         elif live.manager is not None:
-            words = f"{live.id} is managed by {live.manager}", "what a service manages is never touched"
+            words = (
+                f"{live.id} is managed by {live.manager}",
+                "enireconcile never changes what an AWS service manages",
+            )
         elif not live.private_ip:
-            words = f"{live.id} has no private address", "choose another interface"
+            words = f"{live.id} has no private IPv4 address", "choose another interface"
         elif any(record.id == live.id for record in self.world.removed.values()):
-            words = f"{live.id} is of this stack and goes, as the spec does not keep it", "name another one"
+            words = (
+                f"{live.id} is of this stack, and this plan deletes it because the spec does not name it",
+                "choose another interface, or add this one to the spec",
+            )
         else:
             self.foreign_interfaces[live.id] = live
             return True
@@ -103,7 +109,7 @@ class Associations:
 
     @cached_property
     def _ours(self) -> dict[str, LiveNetworkInterface]:
-        """The interfaces of the stack by their ids, whether the spec keeps them or not."""
+        """The interfaces of the stack by their ids, whether the spec names them or not."""
         return {interface.id: interface for interface in self.live.network_interfaces}
 
     def _fits(self, name: str, destination: Destination, path: Path) -> bool:
@@ -116,19 +122,19 @@ class Associations:
             return False
         if not self._has(destination, path):
             return False
-        stranger = self.foreign_interfaces.get(destination.interface)
-        zone = stranger.zone if stranger else self.zones.get(destination.interface, "")
+        foreign = self.foreign_interfaces.get(destination.interface)
+        zone = foreign.zone if foreign else self.zones.get(destination.interface, "")
         group = self._border_group(name)
-        # The Region's own zones are in its border group; of others their names do not tell.
+        # Availability Zones are in the Region's border group; the names of Local Zones do not tell theirs.
         if re.fullmatch(f"{self.live.region}[a-z]", zone) and group != self.live.region:
-            hint = "an address serves interfaces of its own network border group only"
-            words = f"the address is of border group {group}, the interface is in {zone}"
+            hint = "EC2 associates an Elastic IP only within its network border group"
+            words = f"the Elastic IP is in the network border group {group}, the interface in {zone}"
             self.problems.append(self.spec.problem(path, words, hint))
             return False
         return True
 
     def _has(self, destination: Destination, path: Path) -> bool:
-        """Will the interface have the private address? What the spec leaves open, EC2 tells."""
+        """Will the interface have the private address? Where the spec lists none, the live ones count."""
         address = f"{_INTERFACES}.{destination.interface}"
         row, live = (
             self.spec.document.network_interfaces.get(destination.interface),
@@ -143,7 +149,7 @@ class Associations:
             hint = f"it has {', '.join(has)}"
         if destination.private_ip in (None, *has):
             return True
-        words = f"{destination.private_ip} is no address of {live.id if live else address}"
+        words = f"{destination.private_ip} is not a private IP of {live.id if live else address}"
         self.problems.append(self.spec.problem((*path, "private_ip"), words, hint))
         return False
 
@@ -152,8 +158,8 @@ class Associations:
         written = self.spec.document.elastic_ips[name].network_border_group
         return (live.border_group if live else "") or written or self.live.region
 
-    def _refuse_twins(self, destinations: Mapping[str, Destination]) -> None:
-        """Two Elastic IPs on one private address, however each of them is told."""
+    def _refuse_duplicates(self, destinations: Mapping[str, Destination]) -> None:
+        """Two Elastic IPs on one private address, however each row names it."""
         taken: dict[tuple[str, str | None], str] = {}
         for name, destination in destinations.items():
             private_ip = (
@@ -164,16 +170,16 @@ class Associations:
             first = taken.setdefault((destination.interface, private_ip), name)
             if first != name:
                 which = private_ip or "the primary address"
-                message = f"{which} of {destination.interface} has {_ADDRESSES}.{first} already"
-                hint = "one Elastic IP for each private IP; choose another"
+                message = f"{which} of {destination.interface} is associated with {_ADDRESSES}.{first} already"
+                hint = "EC2 associates one Elastic IP with each private IP; choose another private_ip"
                 self.problems.append(self.spec.problem((_ADDRESSES, name, "association"), message, hint))
 
     def _primary_of(self, interface: str) -> str | None:
-        """The primary address of an interface: the one that the spec gives it, or else EC2."""
+        """The primary address of an interface: the one in the spec, else the one that EC2 chose."""
         row, live = self.spec.document.network_interfaces.get(interface), self._live(interface)
         return (row.private_ip if row else None) or (live.private_ip if live else None)
 
     def _live(self, interface: str) -> LiveNetworkInterface | None:
-        """The interface of a target as it is."""
+        """The live record of an interface, by its name or id."""
         live = self.world.record(f"{_INTERFACES}.{interface}", LiveNetworkInterface)
         return live or self.foreign_interfaces.get(interface)

@@ -1,13 +1,13 @@
-"""Where interfaces belong: what the spec says, and for those with several instances the first healthy one. Pure.
+"""The instance that each interface belongs to: as the spec says, or by failover the first healthy one. Pure.
 
 ::
 
-    healthy candidates            current holder                          it belongs to
+    healthy candidates            attached to                             belongs to
     ────────────────────────────  ──────────────────────────────────────  ─────────────────────────────
     none                          anything                                where it is, with a warning
     some                          one of them, without preempt            where it is
     some                          the first of them                       where it is
-    some                          another, a stranger, or none at all     the first of them, with a reason
+    some                          another instance, or none               the first of them, with a reason
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNDECIDED = ("initializing", "insufficient-data")
 
 @dataclass(frozen=True)
 class Placements:
-    """``placements`` by interface name; ``stranded`` maps interfaces that nobody healthy can hold to a warning."""
+    """``placements`` by interface name; ``stranded`` warns of interfaces without a healthy instance, by name."""
 
     placements: Mapping[str, Placement]
     stranded: Mapping[str, str]
@@ -35,15 +35,17 @@ def choose_placements(
     interfaces: Mapping[str, LiveNetworkInterface],
     instances: Mapping[str, LiveInstance],
     checks: Mapping[str, str],
-    vanished: Mapping[str, str],
+    terminating: Mapping[str, str],
 ) -> Placements:
-    """``interfaces`` and ``instances`` are live records by logical name, without those on their way out.
+    """The placements of all interfaces that the spec attaches.
 
-    ``vanished`` maps the ids of those, and of instances that are gone, to their names.
+    ``interfaces`` and ``instances`` are live records by logical name, without terminating ones. ``checks`` are
+    status checks by instance id. ``terminating`` maps the ids of instances that are terminating or gone to
+    their names.
     """
     placements: dict[str, Placement] = {}
     stranded: dict[str, str] = {}
-    names = {**vanished, **{record.id: name for name, record in instances.items()}}
+    names = {**terminating, **{record.id: name for name, record in instances.items()}}
     for name, row in document.network_interfaces.items():
         at = row.attachment
         if at is None:
@@ -54,8 +56,8 @@ def choose_placements(
         current = _current_attachment(interfaces.get(name))
         holder = names.get(current.instance_id, current.instance_id) if current else None
         candidates = _Candidates(at, instances, checks, holder)
-        if chosen := candidates.choose():
-            placements[name] = _placement(at, chosen, candidates.reason(chosen))
+        if instance := candidates.choose():
+            placements[name] = _placement(at, instance, candidates.reason(instance))
             continue
         stranded[name] = f"network_interfaces.{name}: {candidates.stranded()}"
         if current is not None and holder is not None:
@@ -71,12 +73,12 @@ def _placement(at: Attachment, instance: str, reason: str | None = None) -> Plac
 
 
 def _failover_of(at: Attachment) -> Failover:
-    """What the spec says of the failover, with the defaults of whatever it does not say."""
+    """The failover settings of a row, with defaults."""
     return at.failover or Failover()
 
 
 def _current_attachment(live: LiveNetworkInterface | None) -> LiveAttachment | None:
-    """The attachment that counts: not one that is ending."""
+    """The attachment of an interface, unless it is detaching."""
     if live is None or live.attachment is None or live.attachment.status == "detaching":
         return None
     return live.attachment
@@ -84,7 +86,7 @@ def _current_attachment(live: LiveNetworkInterface | None) -> LiveAttachment | N
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The instances that may hold one interface, and the one that does."""
+    """The instances that one interface can be attached to, and ``holder``, the one that it is attached to."""
 
     at: Attachment
     instances: Mapping[str, LiveInstance]
@@ -92,18 +94,18 @@ class _Candidates:
     holder: str | None
 
     def choose(self) -> str | None:
-        """The table above."""
-        healthy = [name for name in self.at.candidates if self.unhealthy(name) is None]
+        """The instance by the table above; None if no candidate is healthy."""
+        healthy = [name for name in self.at.candidates if self.problem_of(name) is None]
         if self.holder in healthy and not _failover_of(self.at).preempt:
             return self.holder
         return healthy[0] if healthy else None
 
-    def unhealthy(self, name: str) -> str | None:
-        """Why an instance cannot hold the interface, in a few words; None if it can."""
+    def problem_of(self, name: str) -> str | None:
+        """Why an instance is not healthy, in a few words; None if it is."""
         live = self.instances.get(name)
         health = _failover_of(self.at).health
         if live is None:
-            return "not there"
+            return "not found"
         if health == "none":
             return None
         if live.state != "running":
@@ -111,22 +113,23 @@ class _Candidates:
         if health == "running":
             return None
         check = self.checks.get(live.id, "insufficient-data")
-        # Checks that have no result yet are no reason to take an interface away, and none to bring it.
+        # Without a result yet, checks neither move an interface away from an instance nor to it.
         if check == "ok" or (name == self.holder and check in _UNDECIDED):
             return None
         return f"status checks {check}"
 
-    def reason(self, chosen: str) -> str | None:
-        """Why the interface moves, if it does."""
-        if self.holder is None or self.holder == chosen:
+    def reason(self, instance: str) -> str | None:
+        """Why the interface moves; None if it stays, or is attached to no instance."""
+        if self.holder is None or self.holder == instance:
             return None
         if self.holder not in self.at.candidates:
-            return f"moves from {self.holder}, which is not among its instances, to {chosen}"
-        if unhealthy := self.unhealthy(self.holder):
-            return f"fails over from {self.holder} ({unhealthy}) to {chosen}"
-        return f"goes back from {self.holder} to {chosen}, which is healthy again"
+            return f"moves from {self.holder}, which is not one of its instances, to {instance}"
+        if problem := self.problem_of(self.holder):
+            return f"fails over from {self.holder} ({problem}) to {instance}"
+        return f"fails back from {self.holder} to {instance}, which is healthy again"
 
     def stranded(self) -> str:
-        states = ", ".join(f"{name} ({self.unhealthy(name)})" for name in self.at.candidates)
-        stays = f"it stays on {self.holder}" if self.holder else "it is attached to nothing"
-        return f"no instance is healthy enough to hold it: {states}; {stays}"
+        """The warning that no candidate is healthy."""
+        states = ", ".join(f"{name} ({self.problem_of(name)})" for name in self.at.candidates)
+        stays = f"it stays on {self.holder}" if self.holder else "it stays detached"
+        return f"no healthy instance to attach it to: {states}; {stays}"

@@ -1,4 +1,4 @@
-"""What a plan may do: guards that refuse one whole before any of it is done, all in one message. Pure."""
+"""Guards: they refuse a whole plan before its first step, with all reasons in one message. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from enireconcile.printable import (
 )
 
 _SHOWN = 20
-"""Lines of a list before it ends with a number."""
+"""The most lines of a list; the number of the others follows."""
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What the flags of a run allow. With ``auto_approve`` nobody looks at the plan before it runs."""
+    """What the flags of a run allow. With ``auto_approve`` the plan runs without a prompt."""
 
     auto_approve: bool = False
     allow_destroy: bool = False
@@ -25,12 +25,12 @@ class Allowed:
 
     @property
     def impact(self) -> Impact:
-        """Up to which impact steps run that nobody has looked at."""
+        """The worst impact of steps that run without approval."""
         return Impact.DESTRUCTIVE if self.allow_destroy else Impact.DISRUPTIVE
 
 
 def guard(plan: Plan, allowed: Allowed, *others: str) -> None:
-    """Raises GuardError with every reason against a plan; ``others`` are reasons that were found elsewhere."""
+    """Raises GuardError with all reasons against a plan; ``others`` are reasons that the caller has found."""
     reasons = [*others, *objections(plan, allowed)]
     if reasons:
         raise refusal(reasons)
@@ -46,9 +46,13 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
     reasons = []
     destructive = [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
     if forbidden := [step for step in destructive if step.address in plan.protected]:
-        reasons.append("the spec forbids to destroy this (lifecycle.prevent_destroy):" + _listed(_told(forbidden)))
+        reasons.append(
+            "the spec forbids destroying these (lifecycle.prevent_destroy):" + _listed(_step_lines(forbidden))
+        )
     if destructive and allowed.auto_approve and not allowed.allow_destroy:
-        reasons.append("it is destructive, and --allow-destroy was not given:" + _listed(_told(destructive)))
+        reasons.append(
+            "it has destructive steps, and --allow-destroy was not given:" + _listed(_step_lines(destructive))
+        )
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if allowed.max_changes is not None and len(changed) > allowed.max_changes:
         words = [f"{change.action} {change.address}" for change in changed]
@@ -58,7 +62,7 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
     return reasons
 
 
-def _told(steps: Sequence[Step]) -> list[str]:
+def _step_lines(steps: Sequence[Step]) -> list[str]:
     return [f"{step.id} {step.call} for {step.address}" for step in steps]
 
 

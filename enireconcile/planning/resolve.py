@@ -1,4 +1,4 @@
-"""Spec and live state become one World: selectors turn into ids, live records get their addresses. Pure."""
+"""Resolve spec and live state to one World: selectors to ids, live records to addresses. Pure."""
 
 from __future__ import annotations
 
@@ -39,20 +39,22 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Resolved:
-    """The World, and what the stack owns beyond the spec and keeps."""
+    """The World, and the leftovers: what the stack owns and the spec no longer names."""
 
     world: World
     leftovers: tuple[Leftover, ...]
 
 
 def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
-    """With ``prune``, what the stack owns beyond the spec is to be removed instead of being left over.
+    """The World of a spec. With ``prune`` there are no leftovers: the plan removes them.
 
-    Raises SpecErrors when selectors choose nothing or too much, AmbiguityError for two of one name."""
+    Raises SpecErrors if selectors match nothing or several resources, AmbiguityError if several live resources
+    have one address.
+    """
     owned, replaced = _owned(live)
     named = set(spec.document.resources)
     for address in sorted(set(replaced) - named):
-        # Nobody wants either of them any more.
+        # The spec names neither the former resource nor its replacement any more.
         owned |= {unnamed_address(record): record for record in replaced.pop(address)}
     adopted, problems = adoptions(spec, live, owned)
     world = World(
@@ -137,8 +139,8 @@ def _owned(live: Live) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord,
             for address, records in sorted(duplicates.items())
         )
         raise AmbiguityError(
-            "two live resources carry one name in this stack:\n  " + "\n  ".join(lines),
-            hint=f"keep the right one: remove the tag {NAME_TAG} and the stack's tag from the other, or delete it",
+            "several live resources of this stack have the same name:\n  " + "\n  ".join(lines),
+            hint=f"keep one of each: delete the others, or remove their tags {NAME_TAG} and {STACK_TAG}",
         )
     return {address: records[0] for address, records in current.items()}, replaced
 
@@ -150,7 +152,7 @@ def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:
 
 
 def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
-    """By interface; one that the spec leaves where it is has selected already."""
+    """The subnet ids by interface. An interface whose subnet the spec does not manage keeps the one it has."""
     selected: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
         selector, path = row.subnet, ("network_interfaces", name, "subnet")
@@ -159,7 +161,7 @@ def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem
             selected[name] = present.subnet_id
             continue
         if selector is None:
-            # There is a problem with what it adopts already.
+            # What the row adopts has a problem already.
             continue
         if selector.id is not None:
             found = [subnet for subnet in live.subnets if subnet.id == selector.id]
@@ -175,7 +177,7 @@ def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem
 
 
 def _select_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
-    """By group, likewise."""
+    """The VPC ids by group, likewise."""
     selected: dict[str, str] = {}
     for name, row in spec.document.security_groups.items():
         selector, path = row.vpc, ("security_groups", name, "vpc")
@@ -216,7 +218,7 @@ def _select_one(
         problems.append(
             spec.problem(
                 path,
-                f"no {noun} in {region} fits {_selector_text(selector)}",
+                f"no {noun} in {region} matches {_selector_text(selector)}",
                 f"see `aws ec2 describe-{noun.lower()}s`",
             )
         )
@@ -224,20 +226,22 @@ def _select_one(
         ids = ", ".join(sorted(candidate.id for candidate in found))
         problems.append(
             spec.problem(
-                path, f"{len(found)} {noun}s fit {_selector_text(selector)}: {ids}", "name one of them by its id"
+                path,
+                f"{len(found)} {noun}s match {_selector_text(selector)}: {ids}",
+                "select one of them by its id",
             )
         )
 
 
 def _selector_text(selector: Selector) -> str:
-    """A selector in a few words."""
+    """A selector as text."""
     if selector.tags is not None:
         return ", ".join(f"{key}={value}" for key, value in sorted(selector.tags.items()))
     return selector.id or selector.cidr or selector.default_for_az or "default"
 
 
 def _select_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
-    """One instance for each selector. A failover can do without one of its instances, others cannot."""
+    """One instance for each selector. Only a candidate of a failover can be missing."""
     needed = {
         row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
     } | {row.association.instance for row in spec.document.elastic_ips.values() if row.association is not None}
@@ -248,10 +252,12 @@ def _select_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[s
             selected[name] = found[0]
         elif found:
             ids = ", ".join(sorted(instance.id for instance in found))
-            problems.append(spec.problem(path, f"{len(found)} instances fit: {ids}", "name one of them by its id"))
+            problems.append(
+                spec.problem(path, f"{len(found)} instances match: {ids}", "select one of them by its id")
+            )
         elif name in needed:
-            hint = "see `aws ec2 describe-instances`; one that is terminated does not count"
-            problems.append(spec.problem(path, f"no instance in {live.region} fits", hint))
+            hint = "see `aws ec2 describe-instances`; terminated instances do not match"
+            problems.append(spec.problem(path, f"no instance in {live.region} matches", hint))
     return selected
 
 
@@ -259,19 +265,19 @@ def _select_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str,
     selected: dict[str, str] = {}
     for name, candidates in live.images.items():
         if candidates:
-            # The newest; equal times are settled by id, so that two runs agree.
+            # The newest; by id among those of one time, so that every run selects the same.
             selected[name] = max(candidates, key=lambda image: (image.created, image.id)).id
         else:
             problems.append(
                 spec.problem(
-                    ("instances", name, "image"), "no available image fits", "check the name and the owner"
+                    ("instances", name, "image"), "no available image matches", "check the name and the owner"
                 )
             )
     return selected
 
 
 def _zones(world: World, externals: Mapping[str, LiveInstance]) -> dict[str, str]:
-    """The zones of instances that this stack has not launched, by their names in the spec."""
+    """The zones of external and adopted instances, by their names in the spec."""
     adopted = {
         name: instance.zone
         for name, instance in _by_name("instances", LiveInstance, world.owned).items()
@@ -287,24 +293,21 @@ def _check_zones(
     zones: Mapping[str, str],
     problems: list[Problem],
 ) -> None:
-    """The interfaces of one instance share its Availability Zone (EC2: attach needs the same zone).
-
-    ``zones`` maps the names of instances that exist already to theirs.
-    """
-    first = {name: ("it", zone) for name, zone in zones.items()}
+    """An instance and its interfaces must be in one zone; ``zones`` are those of existing instances by name."""
+    first = {name: (f"the instance {name}", zone) for name, zone in zones.items()}
     for name, row in spec.document.network_interfaces.items():
         if row.attachment is None or name not in subnets:
             continue
         zone = known[subnets[name]].zone
         for instance in row.attachment.candidates:
-            other, other_zone = first.setdefault(instance, (name, zone))
+            itself = f"the subnet of {name}, also attached to {instance},"
+            other, other_zone = first.setdefault(instance, (itself, zone))
             if zone != other_zone:
-                who = f"{instance} stands in" if other == "it" else f"{other} puts {instance} into"
                 problems.append(
                     spec.problem(
                         ("network_interfaces", name, "subnet"),
-                        f"its zone is {zone}, but {who} {other_zone}",
-                        "an instance and all its interfaces stand in one Availability Zone",
+                        f"the subnet is in {zone}, but {other} is in {other_zone}",
+                        "an instance and its interfaces must be in one Availability Zone",
                     )
                 )
 
@@ -312,7 +315,7 @@ def _check_zones(
 def _check_addresses(
     spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, problems: list[Problem]
 ) -> None:
-    """Addresses and prefixes lie in their subnet, and not where EC2 keeps some for itself."""
+    """Addresses and prefixes must be in their subnet, and not among those that EC2 reserves."""
     for name, row in spec.document.network_interfaces.items():
         if name not in subnets:
             continue
@@ -325,20 +328,20 @@ def _check_addresses(
         for key in ("private_ip", *(key for pair in ADDRESS_KEYS for key in pair)):
             version = 6 if key.startswith("ipv6") else 4
             if getattr(row, key) and not _blocks(subnet, version) and not world.leaves(address, key):
-                hint = "associate one with it, or choose another subnet"
+                hint = "associate a CIDR block with it, or choose another subnet"
                 path = ("network_interfaces", name, key)
-                problems.append(spec.problem(path, f"{subnet.id} has no IPv{version} block", hint))
+                problems.append(spec.problem(path, f"{subnet.id} has no IPv{version} CIDR block", hint))
 
 
 def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
-    """The blocks of a family. Of IPv4 there is one, or none in a subnet for IPv6 alone."""
+    """The CIDR blocks of a family. An IPv6-only subnet has none of IPv4."""
     if version == 6:
         return subnet.ipv6_cidrs
     return (subnet.cidr,) if subnet.cidr else ()
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:
-    """EC2 has one group of a name in a VPC, whatever the case of its letters; a stranger's stays a stranger's."""
+    """Group names are unique in a VPC, ignoring case: a group outside the stack can have the name already."""
     taken = {
         (group.vpc_id, group.name.casefold()): group.id
         for group in live.name_conflicts
@@ -350,8 +353,8 @@ def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems
             problems.append(
                 spec.problem(
                     ("security_groups", name),
-                    f"{holder} has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
-                    "give another group_name, or rename or remove the other group",
+                    f"{holder} already has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
+                    f"write another group_name, or `adopt: {holder}`, or delete {holder}",
                 )
             )
 
@@ -364,7 +367,7 @@ def _default_groups(
     world: World,
     problems: list[Problem],
 ) -> dict[str, str]:
-    """Subnet id to the default group of its VPC, for interfaces that name no groups."""
+    """The default group of the VPC by subnet id, for interfaces that name no groups."""
     groups: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
         left = world.leaves(f"network_interfaces.{name}", "security_groups")
@@ -377,8 +380,8 @@ def _default_groups(
             problems.append(
                 spec.problem(
                     ("network_interfaces", name),
-                    f"{vpc_id} has no default group that we may see",
-                    "name the interface's security_groups",
+                    f"{vpc_id} shows no default security group to these credentials",
+                    "list the interface's security_groups",
                 )
             )
     return groups

@@ -1,9 +1,9 @@
-"""``--target``: the part of a stack that somebody asks for, and what that part needs. Pure.
+"""``--target``: the targets, and what they need. Pure.
 
-What a resource needs is what it refers to (the groups of an interface, the interface of an address, the instance
-of an attachment and, if that is yet to be launched, its interfaces), and whoever has to make room for it. What the
-spec names comes along whole, so that it is not left half way; of what is going to be removed come only the steps
-that are needed, so that nothing is deleted for its sake.
+A resource needs what it refers to: an interface its groups, an Elastic IP its interface, an attachment its
+instance, and an instance that is to be launched its interfaces. It also needs every step that must run before its
+own. A resource of the spec is included whole, so that it is not left half done. Of a resource that the plan
+removes, only the steps that are needed are included, so that nothing else is deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enireconcile.spec.suggest import Nearest
 
 @dataclass(frozen=True)
 class Part:
-    """``addresses`` are those that are in it whole, ``steps`` the ids of all drafts in it."""
+    """``addresses`` are the resources that are included whole, ``steps`` the ids of all included steps."""
 
     addresses: Set[str]
     steps: Set[str]
@@ -34,7 +34,7 @@ def targeted_part(
     drafts: Iterable[Step],
     needs: Mapping[str, Collection[str]],
 ) -> Part:
-    """The targets and all that they need. ``needs`` maps ids of drafts to those that must run before them."""
+    """The targets and what they need. ``needs`` maps the id of a step to those that must run before it."""
     refers = {
         difference.address: [each for kind, item in difference.items for each in kind.refers(item, world)]
         for difference in differences
@@ -65,38 +65,38 @@ def targeted_part(
 
 
 def targets_by_file(specs: Sequence[Spec], targets: Iterable[str], *, prune: bool) -> dict[str, tuple[str, ...]]:
-    """The targets of each spec, by file; specs without any are left out, unless there are no targets at all.
+    """The targets in each spec, by file; specs without any are left out, unless there are no targets at all.
 
-    With ``prune``, what no spec names may be what any of them no longer names. Raises TargetError for what cannot
-    be meant.
+    With ``prune``, a target that no spec names can be a leftover of any of them. Raises TargetError for a target
+    that is no address, is external, or, without ``prune``, is in no spec.
     """
     wanted = sorted(set(targets))
     if not wanted:
         return {spec.file: () for spec in specs}
     known = _names(specs)
     _check(specs, wanted, known, prune)
-    loose = [target for target in wanted if target not in known]
-    mine = {spec.file: (*(set(wanted) & _names([spec])), *loose) for spec in specs}
-    return {file: tuple(sorted(each)) for file, each in mine.items() if each}
+    leftovers = [target for target in wanted if target not in known]
+    found = {spec.file: (*(set(wanted) & _names([spec])), *leftovers) for spec in specs}
+    return {file: tuple(sorted(each)) for file, each in found.items() if each}
 
 
 def _check(specs: Sequence[Spec], targets: Iterable[str], known: set[str], prune: bool) -> None:
-    foreign_interfaces = {f"instances.{name}" for spec in specs for name in spec.document.external_instances}
+    external = {f"instances.{name}" for spec in specs for name in spec.document.external_instances}
     for target in targets:
         section, _, name = target.partition(".")
-        if target in foreign_interfaces:
+        if target in external:
             raise TargetError(
-                f"--target {target}: this instance is external, so nothing is ever done to it",
-                hint="name the interface that is attached to it",
+                f"--target {target}: this instance is external, and enireconcile never changes it",
+                hint="target an interface that is attached to it",
             )
         if section not in SECTIONS or not name:
             raise TargetError(
-                f"--target {target}: no such address",
-                hint=Nearest(target, known, "an address is a section and a name, like elastic_ips.web").text(),
+                f"--target {target}: not an address",
+                hint=Nearest(target, known, "write a section and a name, like elastic_ips.web").text(),
             )
         if target not in known and not prune:
             raise TargetError(
-                f"--target {target}: the spec has nothing of this name", hint=Nearest(target, known).text()
+                f"--target {target}: the spec has no such resource", hint=Nearest(target, known).text()
             )
 
 

@@ -38,74 +38,74 @@ def tagged(stack: str, name: str) -> Words:
     return {STACK_TAG: stack, NAME_TAG: name}
 
 
-ONLY_THAT = f"give that name, or remove its tags {STACK_TAG} and {NAME_TAG}"
+ONLY_THAT = f"use that name, or remove its tags {STACK_TAG} and {NAME_TAG}"
 CASES = [
     Case(
         "nothing has this id",
         {},
-        "network_interfaces.eth1.adopt: there is no such resource in us-east-1",
-        "remove `adopt` to have it made",
+        "network_interfaces.eth1.adopt: no such resource in us-east-1",
+        "check the id and the region, or remove `adopt` to create it",
     ),
     Case(
         "an instance that shuts down",
         {"instances": {"web": {"id": "i-00000001", "found": True, "state": "shutting-down"}}},
         "instances.web.adopt: i-00000001 is shutting-down",
-        "remove `adopt` to have an instance launched",
+        "remove `adopt` to launch a new instance",
         {"instances": {"web": {"adopt": "i-00000001"}}},
     ),
     Case(
         "an interface of a load balancer",
         found(manager="amazon-elb"),
         f"network_interfaces.eth1.adopt: {ENI} is managed by amazon-elb",
-        "what a service manages is never touched",
+        "enireconcile never changes what an AWS service manages",
     ),
     Case(
         "the default group of a VPC",
         {"security_groups": {"web": {"id": "sg-00000001", "found": True, "group_name": "default"}}},
-        "security_groups.web.adopt: sg-00000001 is the default group of its VPC",
-        "EC2 never deletes that one; adopt another",
+        "security_groups.web.adopt: sg-00000001 is the default security group of its VPC",
+        "EC2 cannot delete it; adopt another group",
         {"security_groups": {"web": {"adopt": "sg-00000001"}}},
     ),
     Case(
         "an interface of another stack",
         found(tags=tagged("shop", "network_interfaces.eth1")),
-        f"network_interfaces.eth1.adopt: {ENI} is of the stack shop",
-        "take it out of that stack first; two would undo each other",
+        f"network_interfaces.eth1.adopt: {ENI} belongs to the stack shop",
+        "remove it from that stack first: two stacks would undo each other's changes",
     ),
     Case(
         "an interface of ours under another name, which the read of what is ours has missed",
         found(tags=tagged("lab", "network_interfaces.old")),
-        f"network_interfaces.eth1.adopt: {ENI} is network_interfaces.old of this stack",
+        f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.old",
         ONLY_THAT,
     ),
     Case(
         "an interface of ours under another name",
         {"network_interfaces": {"old": {"id": ENI}}},
-        f"network_interfaces.eth1.adopt: {ENI} is network_interfaces.old of this stack",
+        f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.old",
         ONLY_THAT,
     ),
     Case(
         "an interface of ours without a name",
         {"network_interfaces": {"old": {"id": ENI, "tags": {NAME_TAG: ""}}}},
-        f"network_interfaces.eth1.adopt: {ENI} is network_interfaces.{ENI} of this stack",
+        f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.{ENI}",
         ONLY_THAT,
     ),
     Case(
         "another interface has the name already",
         {"network_interfaces": {"eth1": {"id": OTHER}}},
-        f"network_interfaces.eth1.adopt: {OTHER} is network_interfaces.eth1 already",
-        f"remove `adopt`, or take the tags of the stack off {OTHER}",
+        f"network_interfaces.eth1.adopt: network_interfaces.eth1 exists already: {OTHER}",
+        f"remove `adopt`, or remove the tags of the stack from {OTHER}",
     ),
     Case(
         "another interface has the name already, and the one that is wanted is there, too",
         {"network_interfaces": {"eth1": {"id": OTHER}, "x": {"id": ENI, "found": True}}},
-        f"network_interfaces.eth1.adopt: {OTHER} is network_interfaces.eth1 already",
-        f"remove `adopt`, or take the tags of the stack off {OTHER}",
+        f"network_interfaces.eth1.adopt: network_interfaces.eth1 exists already: {OTHER}",
+        f"remove `adopt`, or remove the tags of the stack from {OTHER}",
     ),
     Case(
         "an Elastic IP is to stand for an address that the interface does not have",
         found(),
-        "elastic_ips.web.association.private_ip: 172.31.0.99 is no address of eni-00000001",
+        "elastic_ips.web.association.private_ip: 172.31.0.99 is not a private IP of eni-00000001",
         "it has 172.31.0.10",
         {
             **SPEC,

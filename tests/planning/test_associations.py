@@ -16,7 +16,7 @@ ETH0: Words = {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index
 WEB: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
 STRANGER = "eni-11111111"
 ANOTHER_TYPE = "choose an interface of another type"
-TWINS = "one Elastic IP for each private IP; choose another"
+TWINS = "EC2 associates one Elastic IP with each private IP; choose another private_ip"
 
 
 def leading(spec: Words | None = None, **associations: Words) -> Words:
@@ -60,10 +60,11 @@ def at(name: str, words: str, key: str = ".network_interface") -> tuple[str]:
     return (f"elastic_ips.{name}.association{key}: {words}",)
 
 
-NO_STRANGER = at("one", f"there is no {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`")
+NO_STRANGER = at("one", f"no interface {STRANGER} in us-east-1 | see `aws ec2 describe-network-interfaces`")
 NOT_IN_THE_SPEC = at(
     "one",
-    "172.31.0.10 is no address of eni-22222222 | add it to the secondary_private_ips of network_interfaces.eth0",
+    "172.31.0.10 is not a private IP of eni-22222222 | add it to the secondary_private_ips of "
+    "network_interfaces.eth0",
     ".private_ip",
 )
 REFUSED = [
@@ -105,25 +106,29 @@ REFUSED = [
             two=to("eni-22222222"),
         ),
         ADOPTED_LIVE,
-        at("two", f"the primary address of eth0 has elastic_ips.one already | {TWINS}", ""),
+        at("two", f"the primary address of eth0 is associated with elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "a service manages it",
         leading(one=to(STRANGER)),
         SERVICE,
-        at("one", f"{STRANGER} is managed by amazon-elb | what a service manages is never touched"),
+        at("one", f"{STRANGER} is managed by amazon-elb | enireconcile never changes what an AWS service manages"),
     ),
     Case(
         "a service manages the primary interface of the instance",
         leading(FW, one={"instance": "fw"}),
         {**FW_LIVE, **SERVICE},
-        at("one", f"{STRANGER} is managed by amazon-elb | what a service manages is never touched", ".instance"),
+        at(
+            "one",
+            f"{STRANGER} is managed by amazon-elb | enireconcile never changes what an AWS service manages",
+            ".instance",
+        ),
     ),
     Case(
-        "it has no private address, as an efa-only one",
+        "it has no private IPv4 address, as an efa-only one",
         leading(one=to(STRANGER)),
         {"strangers": {STRANGER: {"private_ip": ""}}},
-        at("one", f"{STRANGER} has no private address | choose another interface"),
+        at("one", f"{STRANGER} has no private IPv4 address | choose another interface"),
     ),
     Case(
         "it is one of ours that goes",
@@ -131,7 +136,8 @@ REFUSED = [
         {"network_interfaces": {"old": {"id": "eni-22222222"}}},
         at(
             "one",
-            "eni-22222222 is of this stack and goes, as the spec does not keep it | name another one",
+            "eni-22222222 is of this stack, and this plan deletes it because the spec does not name it | choose "
+            "another interface, or add this one to the spec",
         ),
         prune=True,
     ),
@@ -141,7 +147,7 @@ REFUSED = [
         FW_LIVE,
         at(
             "one",
-            f"172.31.0.90 is no address of {STRANGER} | it has 172.31.0.70, 172.31.0.80",
+            f"172.31.0.90 is not a private IP of {STRANGER} | it has 172.31.0.70, 172.31.0.80",
             ".private_ip",
         ),
     ),
@@ -158,7 +164,7 @@ REFUSED = [
             one=to("eth0", "172.31.0.11"),
         ),
         {"network_interfaces": {"eth0": {"id": "eni-22222222", "private_ip": "172.31.0.10"}}},
-        at("one", "172.31.0.11 is no address of eni-22222222 | it has 172.31.0.10", ".private_ip"),
+        at("one", "172.31.0.11 is not a private IP of eni-22222222 | it has 172.31.0.10", ".private_ip"),
     ),
     Case(
         "an adopted interface does not have it, and shall have others",
@@ -166,7 +172,7 @@ REFUSED = [
         ADOPTED_LIVE,
         at(
             "one",
-            "172.31.0.12 is no address of eni-22222222 | add it to the secondary_private_ips of "
+            "172.31.0.12 is not a private IP of eni-22222222 | add it to the secondary_private_ips of "
             "network_interfaces.eth0",
             ".private_ip",
         ),
@@ -175,31 +181,31 @@ REFUSED = [
         "two on the primary address of a stranger's interface, once by its number",
         leading(one=to(STRANGER), two=to(STRANGER, "172.31.0.70")),
         FW_LIVE,
-        at("two", f"the primary address of {STRANGER} has elastic_ips.one already | {TWINS}", ""),
+        at("two", f"the primary address of {STRANGER} is associated with elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "two on the primary address of a stranger's instance, once by the interface",
         leading(FW, one=to(STRANGER), two={"instance": "fw"}),
         FW_LIVE,
-        at("two", f"the primary address of {STRANGER} has elastic_ips.one already | {TWINS}", ""),
+        at("two", f"the primary address of {STRANGER} is associated with elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "two on one of ours, once by its id",
         leading(OWN, one=to("eth0"), two=to("eni-22222222")),
         OWN_LIVE,
-        at("two", f"the primary address of eth0 has elastic_ips.one already | {TWINS}", ""),
+        at("two", f"the primary address of eth0 is associated with elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "two on one of ours, by its id and by its instance",
         leading(OWN, one={"instance": "web"}, two=to("eni-22222222")),
         OWN_LIVE,
-        at("two", f"the primary address of eth0 has elastic_ips.one already | {TWINS}", ""),
+        at("two", f"the primary address of eth0 is associated with elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "two on a further address of a stranger's",
         leading(FW, one={"instance": "fw", "private_ip": "172.31.0.80"}, two=to(STRANGER, "172.31.0.80")),
         FW_LIVE,
-        at("two", f"172.31.0.80 of {STRANGER} has elastic_ips.one already | {TWINS}", ""),
+        at("two", f"172.31.0.80 of {STRANGER} is associated with elastic_ips.one already | {TWINS}", ""),
     ),
     Case(
         "the address shall be of another border group than the interface",
@@ -210,8 +216,9 @@ REFUSED = [
         {},
         at(
             "one",
-            "the address is of border group us-east-1-bos-1, the interface is in us-east-1a | an address serves "
-            "interfaces of its own network border group only",
+            "the Elastic IP is in the network border group us-east-1-bos-1, the interface in us-east-1a | EC2 "
+            "associates an "
+            "Elastic IP only within its network border group",
             "",
         ),
     ),
@@ -221,8 +228,9 @@ REFUSED = [
         {**FW_LIVE, "elastic_ips": {"one": {"border_group": "us-east-1-wl1"}}},
         at(
             "one",
-            "the address is of border group us-east-1-wl1, the interface is in us-east-1a | an address serves "
-            "interfaces of its own network border group only",
+            "the Elastic IP is in the network border group us-east-1-wl1, the interface in us-east-1a | EC2 "
+            "associates an "
+            "Elastic IP only within its network border group",
             "",
         ),
     ),
@@ -249,8 +257,8 @@ def test_an_instance_that_is_not_there_is_told_once() -> None:
     assert [(each.path, each.message, each.hint) for each in raised.value.problems] == [
         (
             "instances.fw.external",
-            "no instance in us-east-1 fits",
-            "see `aws ec2 describe-instances`; one that is terminated does not count",
+            "no instance in us-east-1 matches",
+            "see `aws ec2 describe-instances`; terminated instances do not match",
         )
     ]
 

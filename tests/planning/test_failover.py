@@ -72,11 +72,11 @@ CASES = [
     Case("the first has it and is well", None, WELL, "a", "a"),
     Case("another has it and is well", None, WELL, "b", "b"),
     Case("another has it and is well, and preempt is said to be off", {"preempt": False}, WELL, "b", "b"),
-    Case("preempt", PREEMPT, WELL, "b", "a", "goes back from b to a, which is healthy again"),
+    Case("preempt", PREEMPT, WELL, "b", "a", "fails back from b to a, which is healthy again"),
     Case("preempt, and the first has it", PREEMPT, WELL, "a", "a"),
     Case(
         "preempt takes the first that is well",
-        PREEMPT, {**WELL, "a": "running impaired"}, "c", "b", "goes back from c to b, which is healthy again",
+        PREEMPT, {**WELL, "a": "running impaired"}, "c", "b", "fails back from c to b, which is healthy again",
     ),
     Case(
         "checks fail",
@@ -89,7 +89,7 @@ CASES = [
         "a", "c", "fails over from a (status checks impaired) to c",
     ),
     Case("the holder is stopped", None, {**WELL, "a": "stopped"}, "a", "b", "fails over from a (stopped) to b"),
-    Case("the holder is gone", None, {"b": "running ok"}, "a", "b", "fails over from a (not there) to b"),
+    Case("the holder is gone", None, {"b": "running ok"}, "a", "b", "fails over from a (not found) to b"),
     Case("checks of the holder have no result yet", None, {**WELL, "a": "running initializing"}, "a", "a"),
     Case("nor enough data", None, {**WELL, "a": "running insufficient-data"}, "a", "a"),
     Case("checks of the holder are not listed", None, {**WELL, "a": "running"}, "a", "a"),
@@ -102,10 +102,10 @@ CASES = [
     Case("running: others without checks will do", RUNNING, {"a": "stopped", "b": "running"}, None, "b"),
     Case("none: being there is enough", NONE, {**WELL, "a": "stopped"}, "a", "a"),
     Case("none: also to be chosen", NONE, {"a": "stopped", "b": "running ok"}, None, "a"),
-    Case("none: it is not there", NONE, {"b": "stopped"}, "a", "b", "fails over from a (not there) to b"),
+    Case("none: it is not there", NONE, {"b": "stopped"}, "a", "b", "fails over from a (not found) to b"),
     Case(
         "a stranger has it",
-        None, WELL, "other", "a", "moves from i-other, which is not among its instances, to a",
+        None, WELL, "other", "a", "moves from i-other, which is not one of its instances, to a",
     ),
 ]  # fmt: skip
 
@@ -131,19 +131,19 @@ STRANDED = [
         "all are ill, and nobody has it",
         {"a": "running impaired", "b": "running initializing"},
         None,
-        "a (status checks impaired), b (status checks initializing), c (not there); it is attached to nothing",
+        "a (status checks impaired), b (status checks initializing), c (not found); it stays detached",
     ),
     (
         "all are ill, and it is coming off",
         {"a": "stopped", "b": "stopped", "c": "stopped"},
         interface("a", "detaching"),
-        "a (stopped), b (stopped), c (stopped); it is attached to nothing",
+        "a (stopped), b (stopped), c (stopped); it stays detached",
     ),
     (
         "none is there, and a stranger has it",
         {},
         interface("other"),
-        "a (not there), b (not there), c (not there); it stays on i-other",
+        "a (not found), b (not found), c (not found); it stays on i-other",
     ),
 ]
 
@@ -156,7 +156,7 @@ def test_nothing_healthy_means_nothing_moves(
 ) -> None:
     """It stays exactly where and how it is, whatever the spec says of index and flag."""
     found = placed(None, states, held_by)
-    assert found.stranded == {"vip": f"network_interfaces.vip: no instance is healthy enough to hold it: {words}"}
+    assert found.stranded == {"vip": f"network_interfaces.vip: no healthy instance to attach it to: {words}"}
     attachment = (
         held_by.attachment if held_by and held_by.attachment and held_by.attachment.status != "detaching" else None
     )

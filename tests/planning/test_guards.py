@@ -22,7 +22,7 @@ def pruning() -> Plan:
 @pytest.mark.parametrize(
     ("allowed", "reasons"),
     [
-        (UNATTENDED, ["it is destructive, and --allow-destroy was not given:"]),
+        (UNATTENDED, ["it has destructive steps, and --allow-destroy was not given:"]),
         (Allowed(), []),
         (Allowed(auto_approve=True, allow_destroy=True), []),
         (Allowed(max_changes=3), []),
@@ -30,7 +30,7 @@ def pruning() -> Plan:
         (
             Allowed(auto_approve=True, max_changes=0),
             [
-                "it is destructive, and --allow-destroy was not given:",
+                "it has destructive steps, and --allow-destroy was not given:",
                 "it changes 3 resources, and --max-changes is 0:",
             ],
         ),
@@ -48,7 +48,7 @@ def test_all_reasons_are_in_one_message(pruning: Plan) -> None:
     assert str(refused.value).splitlines() == [
         "the plan was refused; nothing was changed:",
         "  it is out of date",
-        "  it is destructive, and --allow-destroy was not given:",
+        "  it has destructive steps, and --allow-destroy was not given:",
         "    s1 ReleaseAddress for elastic_ips.a",
         "    s2 ReleaseAddress for elastic_ips.b",
         "  it changes 3 resources, and --max-changes is 1:",
@@ -107,7 +107,7 @@ def test_what_the_spec_protects_is_not_destroyed() -> None:
     plan = make_plan(spec, live, prune=True)
     for allowed in (Allowed(), Allowed(auto_approve=True, allow_destroy=True)):
         assert objections(plan, allowed) == [
-            "the spec forbids to destroy this (lifecycle.prevent_destroy):"
+            "the spec forbids destroying these (lifecycle.prevent_destroy):"
             "\n    s1 ReleaseAddress for elastic_ips.a"
             "\n    s4 DeleteNetworkInterface for network_interfaces.a"
         ]
@@ -121,8 +121,8 @@ def test_protection_is_told_before_flags() -> None:
     spec = spec_of(PROTECTED).emptied()
     plan = make_plan(spec, live_of({"elastic_ips": {"a": {}}}, spec), prune=True)
     assert [reason.splitlines()[0] for reason in objections(plan, UNATTENDED)] == [
-        "the spec forbids to destroy this (lifecycle.prevent_destroy):",
-        "it is destructive, and --allow-destroy was not given:",
+        "the spec forbids destroying these (lifecycle.prevent_destroy):",
+        "it has destructive steps, and --allow-destroy was not given:",
     ]
 
 

@@ -324,8 +324,8 @@ def test_two_live_resources_of_one_name_are_never_chosen_from(section: str, line
     with pytest.raises(AmbiguityError) as raised:
         plan_of({}, {section: {"web": {}, "twin": {"named": "web"}}})
     assert (raised.value.message, raised.value.hint) == (
-        f"two live resources carry one name in this stack:\n  {line}",
-        "keep the right one: remove the tag enireconcile:name and the stack's tag from the other, or delete it",
+        f"several live resources of this stack have the same name:\n  {line}",
+        "keep one of each: delete the others, or remove their tags enireconcile:name and enireconcile:stack",
     )
 
 
@@ -361,50 +361,50 @@ PLACES = [
     Place(
         "no subnet has this id",
         "network_interfaces: {eth1: {subnet: subnet-12345678}}",
-        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits subnet-12345678",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 matches subnet-12345678",
         "see `aws ec2 describe-subnets`",
     ),
     Place(
         "no subnet is the default one of this zone",
         "network_interfaces:\n  eth1:\n    subnet: {default_for_az: us-east-1c}",
-        "6:13: network_interfaces.eth1.subnet: no subnet in us-east-1 fits us-east-1c",
+        "6:13: network_interfaces.eth1.subnet: no subnet in us-east-1 matches us-east-1c",
         "see `aws ec2 describe-subnets`",
     ),
     Place(
         "no subnet has this block",
         "network_interfaces: {eth1: {subnet: {cidr: 10.9.0.0/24}}}",
-        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits 10.9.0.0/24",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 matches 10.9.0.0/24",
         "see `aws ec2 describe-subnets`",
     ),
     Place(
         "no subnet has both tags",
         "network_interfaces: {eth1: {subnet: {tags: {Name: lab-a, Team: web}}}}",
-        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 fits Name=lab-a, Team=web",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 matches Name=lab-a, Team=web",
         "see `aws ec2 describe-subnets`",
     ),
     Place(
         "two subnets have this tag",
         "network_interfaces: {eth1: {subnet: {tags: {Team: net}}}}",
-        "4:37: network_interfaces.eth1.subnet: 2 subnets fit Team=net: subnet-lab-a, subnet-lab-b",
-        "name one of them by its id",
+        "4:37: network_interfaces.eth1.subnet: 2 subnets match Team=net: subnet-lab-a, subnet-lab-b",
+        "select one of them by its id",
     ),
     Place(
         "no VPC has this id",
         "security_groups: {web: {vpc: vpc-12345678}}",
-        "4:30: security_groups.web.vpc: no VPC in us-east-1 fits vpc-12345678",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 matches vpc-12345678",
         "see `aws ec2 describe-vpcs`",
     ),
     Place(
         "no VPC has this block",
         "security_groups: {web: {vpc: {cidr: 10.9.0.0/16}}}",
-        "4:30: security_groups.web.vpc: no VPC in us-east-1 fits 10.9.0.0/16",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 matches 10.9.0.0/16",
         "see `aws ec2 describe-vpcs`",
     ),
     Place(
         "two VPCs have this tag",
         "security_groups: {web: {vpc: {tags: {Team: net}}}}",
-        "4:30: security_groups.web.vpc: 2 VPCs fit Team=net: vpc-lab, vpc-old",
-        "name one of them by its id",
+        "4:30: security_groups.web.vpc: 2 VPCs match Team=net: vpc-lab, vpc-old",
+        "select one of them by its id",
     ),
     Place(
         "a private IP is outside of the chosen subnet",
@@ -473,8 +473,8 @@ PLACES = [
         Place(
             f"a subnet without IPv6 is to give {key}",
             f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: lab-a}}}}, {key}: {value}}}",
-            f"5:{40 + len(key)}: network_interfaces.a.{key}: subnet-lab-a has no IPv6 block",
-            "associate one with it, or choose another subnet",
+            f"5:{40 + len(key)}: network_interfaces.a.{key}: subnet-lab-a has no IPv6 CIDR block",
+            "associate a CIDR block with it, or choose another subnet",
         )
         for key, value in (
             ("ipv6_addresses", "['2001:db8::9']"),
@@ -487,8 +487,8 @@ PLACES = [
         Place(
             f"a subnet for IPv6 alone is to give {key}",
             f"network_interfaces:\n  a: {{subnet: {{tags: {{Name: six}}}}, {key}: {value}}}",
-            f"5:{38 + len(key)}: network_interfaces.a.{key}: subnet-six has no IPv4 block",
-            "associate one with it, or choose another subnet",
+            f"5:{38 + len(key)}: network_interfaces.a.{key}: subnet-six has no IPv4 CIDR block",
+            "associate a CIDR block with it, or choose another subnet",
         )
         for key, value in (
             ("private_ip", "10.3.0.9"),
@@ -504,14 +504,15 @@ PLACES = [
         "network_interfaces:\n"
         "  eth0: {subnet: {tags: {Name: lab-a}}, attachment: {instance: web, device_index: 0}}\n"
         "  eth1: {subnet: {tags: {Name: lab-b}}, attachment: {instance: web, device_index: 1}}",
-        "7:18: network_interfaces.eth1.subnet: its zone is us-east-1b, but eth0 puts web into us-east-1a",
+        "7:18: network_interfaces.eth1.subnet: the subnet is in us-east-1b, but the subnet of eth0, also "
+        "attached to web, is in us-east-1a",
         "an instance and its interfaces must be in one Availability Zone",
     ),
     Place(
         "an interface without groups is in a VPC whose default group cannot be seen",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: old}}}",
-        "5:9: network_interfaces.eth1: vpc-old has no default group that we may see",
-        "name the interface's security_groups",
+        "5:9: network_interfaces.eth1: vpc-old shows no default security group to these credentials",
+        "list the interface's security_groups",
     ),
 ]
 
@@ -587,8 +588,8 @@ def namesake(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGr
 def test_a_group_of_somebody_else_may_have_our_name(row: Words, name: str, other: str) -> None:
     """EC2 has a name once in a VPC, whatever the case of its letters, and would refuse ours half way."""
     assert refusal({"security_groups": {"web": row}}, name_conflicts=(namesake(other),)) == [
-        f"security_groups.web: sg-other has the name {name!r} in vpc-default, and is not of this stack; "
-        "give another group_name, or rename or remove the other group"
+        f"security_groups.web: sg-other already has the name {name!r} in vpc-default, and is not of this stack; "
+        "write another group_name, or `adopt: sg-other`, or delete sg-other"
     ]
 
 
@@ -610,7 +611,7 @@ def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:
 def test_an_account_without_a_default_vpc_is_told_what_was_looked_for() -> None:
     """A group without a VPC means the default one."""
     assert refusal({"security_groups": {"web": {}}}, vpcs=()) == [
-        "security_groups.web.vpc: no VPC in us-east-1 fits default; see `aws ec2 describe-vpcs`"
+        "security_groups.web.vpc: no VPC in us-east-1 matches default; see `aws ec2 describe-vpcs`"
     ]
 
 
@@ -647,7 +648,7 @@ def test_several_instances_fit() -> None:
     with pytest.raises(SpecErrors) as raised:
         make_plan(loaded, replace(live_of({}, loaded), externals={"fw": found}))
     assert [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems] == [
-        "instances.fw.external: 2 instances fit: i-1, i-2; name one of them by its id"
+        "instances.fw.external: 2 instances match: i-1, i-2; select one of them by its id"
     ]
 
 
@@ -685,7 +686,7 @@ def test_all_is_to_go_and_others_use_some_of_it() -> None:
 def test_no_image_fits() -> None:
     """A selector by name may find nothing that can be launched."""
     assert refusal(web(eth0=at(0)), images={"web": ()}) == [
-        "instances.web.image: no available image fits; check the name and the owner"
+        "instances.web.image: no available image matches; check the name and the owner"
     ]
 
 

@@ -357,10 +357,10 @@ TWO = "version: 1\nstack: two\nelastic_ips: {web: {}}\n"
 REFUSED = [
     ("elastic_ips.wbe", "did you mean `elastic_ips.web`?"),
     ("elastic_ip.web", "did you mean `elastic_ips.web`?"),
-    ("web", "an address is a section and a name, like elastic_ips.web"),
+    ("web", "write a section and a name, like elastic_ips.web"),
     ("elastic_ips.", "did you mean"),
     ("", "like elastic_ips.web"),
-    ("instances.fw", "name the interface that is attached to it"),
+    ("instances.fw", "target an interface that is attached to it"),
 ]
 
 

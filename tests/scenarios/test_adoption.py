@@ -208,9 +208,10 @@ def test_what_has_an_owner_is_not_adopted(slow_harness: Harness) -> None:
     ids = orphan(slow_harness)
     eth1, place = ids[ETH1], f"7:21 {ETH1}.adopt"
     _tag(slow_harness, eth1, "other", ETH1)
-    assert refused(slow_harness, bare({ETH1: eth1})) == f"{place}: {eth1} is of the stack other"
+    assert refused(slow_harness, bare({ETH1: eth1})) == f"{place}: {eth1} belongs to the stack other"
     _tag(slow_harness, eth1, "two-enis", "network_interfaces.old")
-    assert refused(slow_harness, bare({ETH1: eth1})) == f"{place}: {eth1} is network_interfaces.old of this stack"
+    owned = f"{place}: {eth1} belongs to this stack as network_interfaces.old"
+    assert refused(slow_harness, bare({ETH1: eth1})) == owned
 
 
 def test_a_name_that_is_taken_adopts_no_other(slow_harness: Harness) -> None:
@@ -218,7 +219,7 @@ def test_a_name_that_is_taken_adopts_no_other(slow_harness: Harness) -> None:
     ids = orphan(slow_harness)
     _tag(slow_harness, ids["network_interfaces.web-eth0"], "two-enis", ETH1)
     said = refused(slow_harness, bare({ETH1: ids[ETH1]}))
-    assert said == f"7:21 {ETH1}.adopt: {ids['network_interfaces.web-eth0']} is {ETH1} already"
+    assert said == f"7:21 {ETH1}.adopt: {ETH1} exists already: {ids['network_interfaces.web-eth0']}"
 
 
 def test_what_is_not_there_is_not_adopted(slow_harness: Harness) -> None:
@@ -232,7 +233,7 @@ def test_what_is_not_there_is_not_adopted(slow_harness: Harness) -> None:
     with pytest.raises(SpecErrors) as raised:
         slow_harness.plan(bare(missing))
     assert [(problem.path, problem.message) for problem in raised.value.problems] == [
-        (f"{address}.adopt", "there is no such resource in us-east-1") for address in missing
+        (f"{address}.adopt", "no such resource in us-east-1") for address in missing
     ]
 
 
@@ -264,7 +265,7 @@ def test_the_default_group_is_not_adopted(slow_harness: Harness) -> None:
     """EC2 deletes it with its VPC only."""
     [group] = slow_harness.client().describe_security_groups()["SecurityGroups"]
     said = refused(slow_harness, bare({"security_groups.a": group["GroupId"]}))
-    assert said.endswith(f"{group['GroupId']} is the default group of its VPC")
+    assert said.endswith(f"{group['GroupId']} is the default security group of its VPC")
 
 
 def test_an_address_stands_for_what_its_adopted_interface_has(slow_harness: Harness) -> None:
@@ -272,7 +273,9 @@ def test_an_address_stands_for_what_its_adopted_interface_has(slow_harness: Harn
     ids = orphan(slow_harness)
     keys = "association: {network_interface: web-eth1, private_ip: 172.31.0.99}"
     said = refused(slow_harness, bare(ids, web_2=keys))
-    assert said.endswith(f"elastic_ips.web-2.association.private_ip: 172.31.0.99 is no address of {ids[ETH1]}")
+    assert said.endswith(
+        f"elastic_ips.web-2.association.private_ip: 172.31.0.99 is not a private IP of {ids[ETH1]}"
+    )
 
 
 # ---- calls

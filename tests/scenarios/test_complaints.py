@@ -114,7 +114,8 @@ def test_device_slots_and_limits_found_out_half_way(slow_harness: Harness) -> No
     slow_harness.loop.now += 5
     slow_harness.strict.clear()
     told = (
-        "network_interfaces.service.attachment: t3.micro takes 2 interfaces, the spec attaches 1 to fw-a beside 2"
+        "network_interfaces.service.attachment: t3.micro takes 2 interfaces, the spec attaches 1 to fw-a, "
+        "where 2 others are attached"
     )
     with pytest.raises(SpecErrors, match=re.escape(told)):
         slow_harness.apply(SPEC)

@@ -560,7 +560,10 @@ def test_an_address_that_somebody_has_is_refused_before_anything_changes(harness
     theirs = harness.client().allocate_address()
     harness.loop.now += 5
     harness.strict.clear()
-    with pytest.raises(SpecErrors, match=rf"{theirs['PublicIp']} is {theirs['AllocationId']}, not of this stack"):
+    with pytest.raises(
+        SpecErrors,
+        match=rf"{theirs['PublicIp']} is allocated already: {theirs['AllocationId']}, not of this stack",
+    ):
         harness.apply(spec(f"ip: {{address: {theirs['PublicIp']}}}\nspare: {{}}\n"))
     assert harness.strict.mutating() == []
 
@@ -574,7 +577,7 @@ def test_an_address_of_another_border_group(tmp_path: Path) -> None:
         assert address(harness, "ip")["NetworkBorderGroup"] == "us-east-1-bos-1"
         at_rest(harness, text)
         harness.strict.clear()
-        with pytest.raises(SpecErrors, match="the address is of border group us-east-1-bos-1"):
+        with pytest.raises(SpecErrors, match="the Elastic IP is in the network border group us-east-1-bos-1"):
             harness.apply(spec("ip: {association: {network_interface: eth0}}\n", WEB))
         with pytest.raises(UnsupportedError, match="network_border_group is us-east-1-bos-1"):
             harness.apply(spec("ip: {network_border_group: us-east-1}\n"))

@@ -70,7 +70,7 @@ def test_nothing_healthy_means_nothing_moves(lab: Firewalls) -> None:
     plan = lab.harness.plan(SPEC)
     assert plan.empty
     assert plan.warnings == (
-        "network_interfaces.service: no instance is healthy enough to hold it: fw-a (status checks impaired), "
+        "network_interfaces.service: no healthy instance to attach it to: fw-a (status checks impaired), "
         "fw-b (status checks impaired); it stays on fw-a",
     )
     assert (lab.harness.apply(SPEC).outcome, lab.holder()) == ("unchanged", "fw-a")
@@ -130,7 +130,7 @@ def test_a_failover_costs_one_more_read(lab: Firewalls) -> None:
     [
         ("{tags: {Name: fw-a}}", "i-0123456789abcdef0", None),
         ("instances: [fw-a, fw-b]", "instance: fw-a", None),
-        ("{tags: {Name: fw-a}}", "{tags: {Team: fw}}", "2 instances fit"),
+        ("{tags: {Name: fw-a}}", "{tags: {Team: fw}}", "2 instances match"),
     ],
 )
 def test_external_instances_that_do_not_fit(lab: Firewalls, old: str, new: str, message: str | None) -> None:
@@ -154,7 +154,7 @@ def test_an_external_instance_that_an_attachment_needs_must_exist(lab: Firewalls
     """The only instance of an attachment does not exist: an error before anything changes."""
     spec = SPEC.replace("{tags: {Name: fw-a}}", "i-0123456789abcdef0")
     spec = spec.replace("instances: [fw-a, fw-b]", "instance: fw-a").replace("      failover: {health", "      #")
-    with pytest.raises(SpecErrors, match=r"instances\.fw-a\.external: no instance in us-east-1 fits"):
+    with pytest.raises(SpecErrors, match=r"instances\.fw-a\.external: no instance in us-east-1 matches"):
         lab.harness.plan(spec)
 
 
@@ -163,7 +163,7 @@ def test_an_instance_in_another_zone_is_refused(lab: Firewalls) -> None:
     other = lab.harness.strict.world.add_subnet(lab.vpc, "10.0.2.0/24", "us-east-1b")
     far = lab.launch("fw-far", other)
     lab.harness.loop.now += 60
-    with pytest.raises(SpecErrors, match="fw-b stands in us-east-1b"):
+    with pytest.raises(SpecErrors, match="the instance fw-b is in us-east-1b"):
         lab.harness.plan(SPEC.replace("{tags: {Name: fw-b}}", far))
 
 
@@ -190,8 +190,8 @@ def test_instances_of_the_same_spec(tmp_path: Path) -> None:
     with open_harness(tmp_path / "state", replace(SLOW, status_delay=60)) as harness:
         assert harness.apply(OWN).outcome == "converged"
         assert harness.plan(OWN).warnings == (
-            "network_interfaces.service: no instance is healthy enough to hold it: a (status checks "
-            "initializing), b (status checks initializing); it is attached to nothing",
+            "network_interfaces.service: no healthy instance to attach it to: a (status checks "
+            "initializing), b (status checks initializing); it stays detached",
         )
         harness.loop.now += 60
         assert harness.apply(OWN).outcome == "converged"
@@ -199,7 +199,7 @@ def test_instances_of_the_same_spec(tmp_path: Path) -> None:
         harness.client().terminate_instances(InstanceIds=[first["Attachment"]["InstanceId"]])
         plan = harness.plan(OWN)
         [change] = [change for change in plan.changes if change.address == "network_interfaces.service"]
-        assert change.reason == "fails over from a (not there) to b"
+        assert change.reason == "fails over from a (not found) to b"
         report = harness.apply(OWN)
         assert (report.outcome, report.error) == ("converged", None)
         second = _service(harness)

@@ -262,7 +262,7 @@ def test_a_name_that_is_taken_is_found_before_anything_changes(account: Account,
     account.ec2.create_security_group(GroupName="sew", Description="as long, and another name")
     account.harness.loop.now += 60
     account.harness.strict.clear()
-    with pytest.raises(SpecErrors, match=f"{taken} has the name") as raised:
+    with pytest.raises(SpecErrors, match=f"{taken} already has the name") as raised:
         account.harness.apply(
             f"version: 1\nstack: s\nregion: us-east-1\nsecurity_groups: {{{row}, other: {{}}}}\n"
         )

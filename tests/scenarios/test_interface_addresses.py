@@ -260,7 +260,7 @@ def test_a_subnet_without_ipv6_is_told_with_its_place(harness: Harness) -> None:
         "5:79 network_interfaces.a.ipv6_address_count",
         "6:74 network_interfaces.b.ipv6_prefixes",
     ]
-    assert all("has no IPv6 block" in problem.message for problem in raised.value.problems)
+    assert all("has no IPv6 CIDR block" in problem.message for problem in raised.value.problems)
 
 
 def test_an_ipv6_address_outside_of_its_subnet_is_told_with_its_place(harness: Harness) -> None:

@@ -61,7 +61,7 @@ def test_what_is_protected_is_not_destroyed(slow_harness: Harness) -> None:
         slow_harness.apply(PROTECTED, destroy=True, approve=_allow_all)
     assert str(refused.value).splitlines() == [
         "the plan was refused; nothing was changed:",
-        "  the spec forbids to destroy this (lifecycle.prevent_destroy):",
+        "  the spec forbids destroying these (lifecycle.prevent_destroy):",
         f"    {release.id} ReleaseAddress for elastic_ips.web-1",
     ]
     assert slow_harness.strict.mutating() == []

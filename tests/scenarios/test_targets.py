@@ -79,7 +79,7 @@ def test_metrics_are_of_whole_stacks(server: EC2Server, command: Run, tmp_path: 
 def test_an_address_that_is_none(command: Run, name: str) -> None:
     ran = command(name, "--target", "elastic_ips.web1", SPEC)
     assert ran.code == 64
-    assert "--target elastic_ips.web1: the spec has nothing of this name" in ran.stderr
+    assert "--target elastic_ips.web1: the spec has no such resource" in ran.stderr
     assert "did you mean `elastic_ips.web-1`?" in ran.stderr
 
 
