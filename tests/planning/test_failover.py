@@ -111,7 +111,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.situation)
-def test_who_holds_it(case: Case) -> None:
+def test_the_instance_it_belongs_to(case: Case) -> None:
     held_by = interface(case.holder) if case.holder else None
     vanished = {"i-a": "a"} if "a" not in case.states else {}
     found = placed(case.failover, case.states, held_by, vanished)
@@ -171,7 +171,7 @@ def test_nothing_healthy_means_nothing_moves(
     )
 
 
-def test_what_is_detaching_is_nobodys() -> None:
+def test_a_detaching_interface_belongs_to_no_instance() -> None:
     """It comes off a: the first that is healthy gets it, and there is nothing to give a reason for."""
     found = placed(None, {**WELL, "a": "running impaired"}, interface("a", "detaching"))
     assert (found.placements["vip"].instance, found.placements["vip"].reason) == ("b", None)

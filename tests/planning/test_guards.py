@@ -69,7 +69,7 @@ def test_what_is_unchanged_is_no_change() -> None:
     guard(plan, Allowed(auto_approve=True, max_changes=1))
 
 
-def test_a_list_of_twenty_is_told_whole() -> None:
+def test_a_list_of_twenty_is_shown_whole() -> None:
     plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(20)}}, prune=True)
     [reason] = objections(plan, UNATTENDED)
     assert reason.splitlines()[-1] == "    s20 ReleaseAddress for elastic_ips.ip-19"
@@ -117,7 +117,7 @@ def test_what_the_spec_protects_is_not_destroyed() -> None:
     )
 
 
-def test_protection_is_told_before_flags() -> None:
+def test_protection_is_reported_before_flags() -> None:
     spec = spec_of(PROTECTED).emptied()
     plan = make_plan(spec, live_of({"elastic_ips": {"a": {}}}, spec), prune=True)
     assert [reason.splitlines()[0] for reason in objections(plan, UNATTENDED)] == [

@@ -129,7 +129,7 @@ def test_what_comes_along_where_all_is_well(target: str, refers: list[str]) -> N
     assert at(plan_of(spec, LIVING, targets=[target])) == sorted({target, *refers})
 
 
-def test_who_lives_already_needs_no_launch() -> None:
+def test_an_existing_instance_needs_no_launch() -> None:
     """The instance runs; attaching another interface to it does not touch the first one."""
     live: Words = {
         "security_groups": {"alone": {}},
@@ -152,7 +152,7 @@ def test_starting_an_instance_does_not_touch_its_interfaces() -> None:
     ]
 
 
-def test_an_external_instance_is_nobodys_need() -> None:
+def test_no_resource_needs_an_external_instance() -> None:
     spec: Words = {
         "instances": {"fw": {"external": "i-0123456789abcdef0"}},
         "network_interfaces": {"eth1": eni("fw", 1)},
@@ -168,7 +168,7 @@ def test_an_external_instance_is_nobodys_need() -> None:
 # ---- who stands in the way
 
 
-def test_who_has_to_make_room_comes_along_whole() -> None:
+def test_a_resource_that_has_to_make_room_is_included_whole() -> None:
     """The slot of eth1 is taken by eth2, which belongs to another one: it moves there at once."""
     spec: Words = {
         "instances": {"web": WEB},
@@ -193,7 +193,7 @@ def test_who_has_to_make_room_comes_along_whole() -> None:
 
 
 @pytest.mark.parametrize("target", ["a", "b", "c"])
-def test_a_ring_comes_along_whole(target: str) -> None:
+def test_a_ring_is_included_whole(target: str) -> None:
     """Three addresses that change places: whichever is asked for, none is left without a place."""
     spec: Words = {
         "network_interfaces": {f"eth-{name}": eni() for name in "abc"},

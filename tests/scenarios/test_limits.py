@@ -59,7 +59,7 @@ def deny(harness: Harness, *calls: str) -> None:
 
 
 def assert_refused(harness: Harness, text: str, *words: str) -> None:
-    """By plan and by apply, each with these words, and without a single mutating call."""
+    """By plan and by apply, each with these words, and without a mutating call."""
     harness.strict.clear()
     for run in (harness.plan, harness.apply):
         with pytest.raises(SpecErrors) as raised:
@@ -172,7 +172,7 @@ def test_at_launch(harness: Harness, launch: Launch) -> None:
 
 @pytest.mark.parametrize("launch", LAUNCHES, ids=lambda launch: launch.limit)
 def test_without_the_right_to_read_limits(harness: Harness, launch: Launch) -> None:
-    """The run is not stopped, it warns; and EC2 finds out half way, which is why we look first."""
+    """The plan has a warning, and EC2 refuses a call half way: the reason to check the limits first."""
     deny(harness, *READS)
     assert any(warning.startswith("not checked: how many") for warning in harness.plan(launch.beyond).warnings)
     report = harness.apply(launch.beyond)
@@ -223,7 +223,7 @@ def test_on_what_lives(harness: Harness, before: str, beyond: str, told: str, co
     assert any(code in (outcome.error or "") for outcome in report.outcomes)
 
 
-def test_strangers_on_an_external_instance_count(harness: Harness) -> None:
+def test_foreign_interfaces_on_an_external_instance_count(harness: Harness) -> None:
     """fw-a has its own interface and a stranger's at index 2: ours at index 1 would be the third on a t3.micro."""
     lab = Firewalls(harness)
     stranger = lab.ec2.create_network_interface(SubnetId=lab.subnet)["NetworkInterface"]["NetworkInterfaceId"]
@@ -254,7 +254,7 @@ def test_a_candidate_that_is_full_is_refused_at_birth_and_warned_of_later(harnes
 
 
 def test_an_unhealthy_holder_is_not_left_for_one_that_is_full(harness: Harness) -> None:
-    """fw-a falls ill and fw-b is full: refused before the detach, which would leave the interface nowhere."""
+    """fw-a is impaired and fw-b is full: refused before the detach, which would leave the interface detached."""
     lab = Firewalls(harness)
     harness.apply(SPEC)
     stranger = lab.ec2.create_network_interface(SubnetId=lab.subnet)["NetworkInterface"]["NetworkInterfaceId"]
@@ -304,7 +304,7 @@ def test_free_addresses_of_a_subnet(harness: Harness) -> None:
     ids=["interfaces", "addresses"],
 )
 def test_where_all_is_full_room_is_made_first(harness: Harness, before: str, after: str, calls: list[str]) -> None:
-    """The end is within the limit, the way there would not be: who leaves goes first."""
+    """The result is within the limit, and so is each step if what is full is freed first."""
     harness.apply(before)
     harness.strict.clear()
     report = harness.apply(after)
@@ -343,8 +343,8 @@ def test_a_type_that_is_too_small_is_refused(harness: Harness) -> None:
     assert_refused(harness, json.dumps(document), told)
 
 
-def test_a_stranger_on_its_way_out_is_waited_for(harness: Harness) -> None:
-    """The instance is full with it, and not any more once it has gone."""
+def test_a_detaching_foreign_interface_is_waited_for(harness: Harness) -> None:
+    """The instance is full until the interface has left it."""
     harness.apply(spec(eth0=at(0)))
     ec2 = harness.client()
     [web] = ec2.describe_instances()["Reservations"]
@@ -387,7 +387,7 @@ def test_more_rules_than_any_account_takes(harness: Harness) -> None:
 
 
 def test_a_prefix_list_counts_in_full(harness: Harness) -> None:
-    """Its most entries count; of AWS's own lists nobody knows them, and that is said."""
+    """Its maximum number of entries counts; for AWS-managed lists it is unknown, which is a warning."""
     world = harness.strict.world
     mine, aws = world.add_prefix_list(20), world.add_prefix_list(5, by_aws=True)
     lists = [{"protocol": "tcp", "ports": 443, "sources": [each]} for each in (mine, aws)]
@@ -398,7 +398,7 @@ def test_a_prefix_list_counts_in_full(harness: Harness) -> None:
 
 
 def test_what_is_asked_and_how_often(harness: Harness) -> None:
-    """The types once a run, however often it plans; nothing at all where nothing is taken."""
+    """Instance types are read once per run, and no limits if the plan uses nothing more than before."""
     text = spec(eth0=at(0), eth1=at(1))
     harness.apply(text)
     assert harness.strict.actions().count("DescribeInstanceTypes") == 1

@@ -430,7 +430,7 @@ def test_refused_before_anything_changes(situation: Situation) -> None:
 # ---- failover of interfaces that exist
 
 
-def test_the_addresses_of_one_that_lives_are_warned_of_too() -> None:
+def test_addresses_that_do_not_fit_a_candidate_are_a_warning() -> None:
     """It moves from a large instance to another one, and a small one could not take its addresses."""
     large: Words = {"image": "ami-12345678", "instance_type": "t3.medium"}
     small: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
@@ -460,7 +460,7 @@ def test_a_full_interface_gives_back_before_it_takes(known: Limits, needs: list[
     assert sorted(adding.needs) == needs
 
 
-def test_where_one_just_fits_beside_it_nobody_waits() -> None:
+def test_where_both_addresses_fit_no_step_waits() -> None:
     """For a moment the interface has all three that the type takes."""
     three = LiveInstanceType("t3.micro", (2,), 2, 3, 2)
     plan = plan_of(REPLACED, REPLACED_LIVE, known=Limits(types={three.name: three}))
@@ -512,7 +512,7 @@ def test_addresses_go_before_the_type_changes_and_come_after_it() -> None:
     assert [step.needs for step in plan.steps if step.address.endswith(".spare")] == [frozenset()] * 2
 
 
-def test_an_elastic_ip_that_cannot_wait_is_told() -> None:
+def test_an_elastic_ip_that_has_to_move_first_is_refused() -> None:
     """It moves to the new address before the old one is taken off, for which the interface has no room."""
     words = {
         **spec(eth0=at(0, secondary_private_ips=["172.31.0.51"])),

@@ -28,7 +28,7 @@ from tests.planning.limits.situations import (
 from tests.planning.worlds import Words, live_of, plan_of, spec_of
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """Three interfaces where two fit, one of them with too many addresses, and a subnet that is full."""
     words = spec("t2.micro", eth0=at(0), eth1=at(1, secondary_private_ip_count=2), eth2=at(2))
     found = refusals(words, {"free": {"subnet-a": 4}})

@@ -107,7 +107,7 @@ def ordered(known: Limits, wanted: int = 1) -> list[str]:
     return [" ".join([step.id, step.call, *sorted(step.needs)]) for step in plan.steps]
 
 
-def test_where_there_is_room_nobody_waits() -> None:
+def test_where_the_quota_has_room_no_allocation_waits() -> None:
     assert ordered(quota(6, *FOUR)) == [
         "s1 AllocateAddress",
         "s2 DisassociateAddress",
@@ -152,13 +152,13 @@ def test_a_plan_that_allocates_nothing_asks_nothing() -> None:
     assert draft(spec, live_of({}, spec), prune=False).questions.elastic_ips
 
 
-def test_what_nobody_says_stops_nobody() -> None:
+def test_an_unknown_quota_refuses_nothing() -> None:
     assert refusals(spares(9), known=quota(None, *FOUR)) == []
     assert refusals(spares(9), known=Limits()) == []
 
 
 @pytest.mark.parametrize(("most", "warned"), [(5, True), (13, False)])
-def test_a_quota_that_nobody_keeps_is_only_told(most: int, warned: bool) -> None:
+def test_a_quota_that_the_endpoint_does_not_enforce_is_a_warning(most: int, warned: bool) -> None:
     """Something that plays EC2 has a number, and lets more through."""
     warnings: Sequence[str] = plan_of(spares(9), known=quota(most, *FOUR, kept=False)).warnings
     words = (

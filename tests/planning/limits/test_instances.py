@@ -35,7 +35,7 @@ INTERFACES = [
         [f"{NETWORK}.eth2.attachment: t2.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
     ),
     Situation(
-        "one more to an instance that lives, beside a stranger's",
+        "one more on an existing instance with a foreign interface",
         spec(eth0=at(0), eth2=at(2)),
         {
             "instances": {"web": {"strangers": {1: "eni-stranger"}}},
@@ -47,7 +47,7 @@ INTERFACES = [
         ],
     ),
     Situation(
-        "the stranger is in our slot, and gives way",
+        "a foreign interface is in the slot of the spec, and is detached",
         spec(eth0=at(0), eth1=at(1)),
         {
             "instances": {"web": {"strangers": {1: "eni-stranger"}}},
@@ -55,7 +55,7 @@ INTERFACES = [
         },
     ),
     Situation(
-        "the stranger is leaving",
+        "the foreign interface is detaching",
         spec(eth0=at(0), eth2=at(2)),
         {
             "instances": {"web": {"strangers": {1: "eni-stranger detaching"}}},
@@ -63,7 +63,7 @@ INTERFACES = [
         },
     ),
     Situation(
-        "one of ours leaves as another comes",
+        "one interface is detached as another is attached",
         spec(eth0=at(0), eth1={}, eth2=at(2)),
         {
             "instances": {"web": {}},
@@ -125,13 +125,13 @@ INTERFACES = [
         [f"{NETWORK}.eth2.attachment.network_card_index: c6in.32xlarge has 2 network cards | write 0 to 1"],
     ),
     Situation(
-        "who is on a card that is none does not count beside",
+        "an interface on a card that does not exist does not count on the others",
         spec(eth0=at(0), eth1=at(1, card=1), eth2=at(2)),
         {},
         [f"{NETWORK}.eth1.attachment.network_card_index: t3.micro has 1 network card | write 0, or leave it out"],
     ),
     Situation(
-        "a smaller type, and two strangers who stay",
+        "a smaller type, and two foreign interfaces that stay attached",
         spec(
             others={"web": {"image": "ami-12345678", "instance_type": "t3.micro", "on_change": "restart"}},
             eth0=at(0),
@@ -162,7 +162,7 @@ INTERFACES = [
         ],
     ),
     Situation(
-        "a stranger on the second card counts there",
+        "a foreign interface on the second card counts there",
         spec("c6in.32xlarge", eth0=at(0), a=at(1, card=1), b=at(2, card=1), c=at(3, card=1)),
         {
             "instances": {"web": {"instance_type": "c6in.32xlarge", "strangers": {"4 card 1": "eni-stranger"}}},
@@ -174,7 +174,7 @@ INTERFACES = [
         ],
     ),
     Situation(
-        "the zone of an instance that lives",
+        "the zone of an existing instance",
         spec(eth0=at(0), eth1=at(1)),
         {
             "instances": {"web": {"zone": "us-east-1b"}},
@@ -216,7 +216,7 @@ FAILOVERS = [
         ],
     ),
     Situation(
-        "nor the card",
+        "a new floating interface would not have room on the card",
         spec(
             others={"b": {"image": "ami-12345678", "instance_type": "c6in.32xlarge"}},
             eth0=at(0), b0=at(0, "b"), b1=at(1, "b"), vip=over("web", "b", index=2),
@@ -254,7 +254,7 @@ ADAPTERS = [
         {},
     ),
     Situation(
-        "a stranger's adapter on the card",
+        "a foreign adapter on the card",
         spec("c6in.32xlarge", eth0=at(0), eth1=at(2, interface_type="efa-only", card=1)),
         {
             "instances": {
@@ -334,7 +334,7 @@ ADAPTERS = [
 ]  # fmt: skip
 TYPE_NAMES = [
     Situation(
-        "a type that is none",
+        "an unknown type with a similar one",
         spec("t3.mirco", eth0=at(0)),
         {},
         [
@@ -343,7 +343,7 @@ TYPE_NAMES = [
         ],
     ),
     Situation(
-        "a type like none",
+        "an unknown type without a similar one",
         spec("zz9.gigantic", eth0=at(0)),
         {},
         [
@@ -369,8 +369,8 @@ def test_refused_before_anything_changes(situation: Situation) -> None:
 # ---- failover of interfaces that exist
 
 
-def test_who_could_not_come_is_warned_of_and_moves_elsewhere() -> None:
-    """The second of three candidates is full: an interface that lives fails over to the third all the same."""
+def test_a_full_candidate_is_a_warning_and_the_interface_fails_over_to_another() -> None:
+    """The last of three candidates is full: an existing interface still fails over to the second."""
     small: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
     rows = {"a0": at(0, "web"), "b0": at(0, "b"), "b2": at(2, "b"), "c0": at(0, "c")}
     words = spec("t3.micro", {"b": small, "c": small}, **rows, vip=over("web", "c", "b"))
@@ -400,23 +400,23 @@ SWAP_LIVE: Words = {
 }
 
 
-def test_on_a_full_instance_who_leaves_goes_first() -> None:
-    """Not in the same slot, but the type takes two."""
+def test_a_full_instance_detaches_before_it_attaches() -> None:
+    """The slots differ, but the type takes two interfaces."""
     assert calls(plan_of(SWAP, SWAP_LIVE, known=KNOWN)) == [
         "s1 DetachNetworkInterface",
         "s2 AttachNetworkInterface s1",
     ]
 
 
-def test_where_there_is_room_nobody_waits() -> None:
-    """The type takes three."""
+def test_where_the_instance_has_room_no_step_waits() -> None:
+    """The type takes three interfaces."""
     words = {**SWAP, "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.medium"}}}
     live = {**SWAP_LIVE, "instances": {"web": {"instance_type": "t3.medium"}}}
     assert calls(plan_of(words, live, known=KNOWN)) == ["s1 DetachNetworkInterface", "s2 AttachNetworkInterface"]
 
 
-def test_on_a_full_instance_a_stranger_who_leaves_is_waited_for() -> None:
-    """It is detaching already; with room on the instance it would not matter."""
+def test_on_a_full_instance_the_attach_waits_for_a_detaching_foreign_interface() -> None:
+    """With room on the instance the attach does not wait."""
     live: Words = {
         "instances": {"web": {"strangers": {1: "eni-stranger detaching"}}},
         "network_interfaces": {"eth0": {"at": "web 0"}, "eth2": {}},
@@ -428,8 +428,8 @@ def test_on_a_full_instance_a_stranger_who_leaves_is_waited_for() -> None:
     assert step.when == ()
 
 
-def test_a_stranger_who_leaves_our_own_slot_is_waited_for_once() -> None:
-    """Both the slot and the room say so."""
+def test_the_attach_waits_once_for_a_foreign_interface_that_leaves_its_slot() -> None:
+    """Both the slot and the full instance ask for it."""
     live: Words = {
         "instances": {"web": {"strangers": {1: "eni-stranger detaching"}}},
         "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
