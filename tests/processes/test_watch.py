@@ -83,7 +83,7 @@ def watch_of(tmp_path: Path) -> Watching:
 
 
 @pytest.fixture(autouse=True)
-def stderr_messages(capsys: pytest.CaptureFixture[str]) -> None:
+def stderr_messages() -> None:
     """Messages go to stderr, as in the command, whichever test runs first."""
     logs.begin()
 

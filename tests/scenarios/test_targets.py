@@ -52,7 +52,7 @@ def test_plan_and_apply(server: EC2Server, command: Run, tmp_path: Path) -> None
     """The plan is of the part alone, says so, and apply does no more; the report says so, too."""
     target = ("--target", "security_groups.my-sg-1", "--target", "elastic_ips.web-2")
     shown = command("plan", *target, SPEC)
-    assert "only elastic_ips.web-2, security_groups.my-sg-1, and what that needs" in shown.stdout
+    assert "only elastic_ips.web-2, security_groups.my-sg-1 and their dependencies" in shown.stdout
     told = command("plan", "--output", "json", "--target", "security_groups.my-sg-1", SPEC).json
     assert [change["address"] for change in told["changes"]] == ["security_groups.my-sg-1"]
     assert (told["targets"], told["summary"]["create"]) == (["security_groups.my-sg-1"], 1)
