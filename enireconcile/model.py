@@ -56,6 +56,20 @@ class Ref:
         return f"{self.address}.{self.attribute}"
 
 
+@dataclass(frozen=True, order=True)
+class Condition:
+    """A fact that steps of a plan make true of a subject: ``Condition("attached", "network_interfaces.a")``.
+
+    ``kinds.conditions`` lists the facts and says what the subject of each is.
+    """
+
+    fact: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{self.fact}:{self.subject}"
+
+
 @dataclass(frozen=True)
 class Secret:
     """A parameter that must reach EC2 and nothing else; shown as its hash everywhere."""
@@ -152,9 +166,9 @@ class Step:
     address: str
     impact: Impact = Impact.SAFE
     needs: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
-    rather: frozenset[str] = frozenset()
-    brings: frozenset[str] = frozenset()
+    after: frozenset[Condition] = frozenset()
+    rather: frozenset[Condition] = frozenset()
+    brings: frozenset[Condition] = frozenset()
     claims: frozenset[str] = frozenset()
     frees: frozenset[str] = frozenset()
     displaces: bool = False

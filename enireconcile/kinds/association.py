@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enireconcile.kinds.base import Id, Item, Kind, World
-from enireconcile.kinds.conditions import (
-    addressed,
-    assigned,
-    attached,
-)
+from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.disassociate import (
     disassociate,
     left_open,
@@ -134,7 +130,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         refuse_managed_holder(item.address, moving, world)
     displaced = place.holder if place.holder != (live.id if live else None) else None
     private = {} if place.private_ip is None else {"PrivateIpAddress": place.private_ip}
-    there = {assigned(place.address)} if private else set()
+    there = {Fact.SECONDARY_IPS_ASSIGNED.of(place.address)} if private else set()
     automatic = None if private or place.live is None else place.live.automatic_ip
     return Step(
         id=f"{item.address}/AssociateAddress",
@@ -148,8 +144,8 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         address=item.address,
         impact=Impact.DISRUPTIVE if moving or displaced or automatic else Impact.SAFE,
         # A fresh address is there before the instance boots; one in use moves when its new place can answer.
-        after=frozenset(there | ({attached(place.address)} if moving else set())),
-        brings=frozenset(() if moving else {addressed(place.address)}),
+        after=frozenset(there | ({Fact.ATTACHED.of(place.address)} if moving else set())),
+        brings=frozenset(() if moving else {Fact.ELASTIC_IP_ASSOCIATED.of(place.address)}),
         claims=place.slots,
         frees=frozenset({target_slot(moving.network_interface_id, moving.private_ip)} if moving else ()),
         displaces=displaced is not None,

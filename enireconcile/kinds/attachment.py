@@ -12,15 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from enireconcile.kinds.base import Id, Item, Kind, Placement, World
-from enireconcile.kinds.conditions import (
-    addressed,
-    asked,
-    attached,
-    groups_settled,
-    kept,
-    resized,
-    settled,
-)
+from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     INTERFACES,
     detach,
@@ -149,11 +141,15 @@ class Attachments(Kind):
                 },
                 address=item.address,
                 after=frozenset(
-                    {settled(item.address), resized(instance_address), *groups_settled(item.name, world)}
+                    {
+                        Fact.CONFIGURED.of(item.address),
+                        Fact.MODIFIED.of(instance_address),
+                        *groups_configured(item.name, world),
+                    }
                     | stopping
                 ),
-                rather=frozenset({addressed(item.address)}),
-                brings=frozenset({attached(item.address)}),
+                rather=frozenset({Fact.ELASTIC_IP_ASSOCIATED.of(item.address)}),
+                brings=frozenset({Fact.ATTACHED.of(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
                 when=(*(free(live) if waiting else ()), *gone, *stopped),
                 until=Expect(
@@ -199,12 +195,16 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
             return []
         step = _flag_step(item.address, live.id, place.id, False)
         # Under a name of its own: the new attachment may want the flag that the old one loses.
-        return [replace(step, id=f"{step.id}/Keep", brings=frozenset({kept(place.instance_id)}))]
+        return [
+            replace(
+                step, id=f"{step.id}/Keep", brings=frozenset({Fact.INTERFACES_PRESERVED.of(place.instance_id)})
+            )
+        ]
     step = detach(item.address, live, place, world)
     if patience is None:
         return [step]
     return [
-        replace(step, frees=frozenset(), brings=frozenset({asked(item.address)}), until=None),
+        replace(step, frees=frozenset(), brings=frozenset({Fact.DETACH_REQUESTED.of(item.address)}), until=None),
         _force(step, live.id, patience),
     ]
 
@@ -221,7 +221,7 @@ def _force(step: Step, interface_id: str, patience: int) -> Step:
         step,
         id=f"{step.id}/Force",
         params={**step.params, "Force": True},
-        after=frozenset({asked(step.address)}),
+        after=frozenset({Fact.DETACH_REQUESTED.of(step.address)}),
         unless=replace(vacated(interface_id, step.params["AttachmentId"]), timeout=patience),
         note=f"by force if it still hangs after {patience} s",
     )

@@ -1,89 +1,80 @@
-"""Conditions that order a plan: a step *brings* one, the steps that need it name it in ``after``. Pure."""
+"""Conditions that order a plan: a step *brings* one, and the steps that need it name it in ``after``. Pure."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from enireconcile.kinds.base import World
+from enireconcile.model import Condition
 
 
-def adopted(address: str) -> str:
-    """The condition that a resource has become ours."""
-    return f"adopted:{address}"
+class Fact(StrEnum):
+    """What can be true of a subject. The subject is an address, unless the comment names another."""
+
+    ADOPTED = "adopted"
+    """The resource carries the stack's ownership tags."""
+    CONFIGURED = "configured"
+    """The resource has the attributes that the spec gives it. An interface may still be unattached."""
+    COMPLETE = "complete"
+    """All calls that create the resource are done, those of its relations included."""
+    DELETED = "deleted"
+    """The resource no longer exists."""
+
+    # Security groups.
+    RULES_ADDED = "rules-added"
+    """The new rules of one direction are in place. Subject: address/direction."""
+
+    # Network interfaces.
+    ATTACHED = "attached"
+    """The interface is attached where the spec says."""
+    DETACH_REQUESTED = "detach-requested"
+    """The interface was asked to detach."""
+    SECONDARY_IPS_ASSIGNED = "secondary-ips-assigned"
+    """The interface has its secondary private IPv4 addresses."""
+    ADDRESSES_HANDED_OVER = "addresses-handed-over"
+    """Other interfaces have taken over the addresses that the spec moves to them. Subject: interface id."""
+    ELASTIC_IP_ASSOCIATED = "elastic-ip-associated"
+    """The interface has its new Elastic IPs. Nothing depends on it, but traffic flows sooner."""
+    NAMED_ADDRESSES_TAKEN = "named-addresses-taken"
+    """Addresses that the spec names are taken, so EC2 cannot choose them for others. Subject: subnet id."""
+    NAMED_ADDRESSES_TAKEN_LATE = "named-addresses-taken-late"
+    """The same for interfaces that also get addresses of EC2's choice. Subject: subnet id."""
+
+    # Instances.
+    STOPPED = "stopped"
+    """The instance is stopped."""
+    MODIFIED = "modified"
+    """The attributes that EC2 changes only on a stopped instance are as the spec says."""
+    INTERFACES_DETACHED = "interfaces-detached"
+    """Every interface that leaves the instance has left it. Subject: instance id."""
+    ADAPTERS_DETACHED = "adapters-detached"
+    """Every adapter (EFA) that leaves the instance has left it. Subject: instance id."""
+    INTERFACES_PRESERVED = "interfaces-preserved"
+    """EC2 deletes no interface of the stack together with the instance. Subject: instance id."""
+
+    ROOM_MADE = "room-made"
+    """Addresses have left an interface that takes others, or whose instance changes its type. Subject: which."""
+
+    # Elastic IPs.
+    DISASSOCIATED = "disassociated"
+    """The Elastic IP is associated with nothing."""
+    REVERSE_DNS_RESET = "reverse-dns-reset"
+    """The Elastic IP has no reverse DNS."""
+
+    def of(self, subject: str) -> Condition:
+        """The condition that this is true of a subject."""
+        return Condition(self.value, subject)
 
 
-def settled(address: str) -> str:
-    """The condition that a resource is as the spec says, short of being attached."""
-    return f"settled:{address}"
+def named_addresses_taken(subnet_id: str, *, late: bool = False) -> Condition:
+    """The condition that addresses which the spec names in a subnet are taken: EC2 gives the others at random.
 
-
-def attached(address: str) -> str:
-    """The condition that an interface is where the spec says."""
-    return f"attached:{address}"
-
-
-def asked(address: str) -> str:
-    """The condition that an interface was asked to come off its instance."""
-    return f"asked:{address}"
-
-
-def gone(address: str) -> str:
-    """The condition that a resource is no more."""
-    return f"gone:{address}"
-
-
-def addressed(address: str) -> str:
-    """The condition that an interface has the Elastic IPs that are new; nobody needs it, but traffic likes it."""
-    return f"addressed:{address}"
-
-
-def assigned(address: str) -> str:
-    """The condition that an interface has its secondary addresses."""
-    return f"assigned:{address}"
-
-
-def taken(subnet_id: str, *, late: bool = False) -> str:
-    """The condition that addresses that the spec names in a subnet are taken: EC2 gives the others at random.
-
-    ``late`` are those of interfaces that get others from EC2 as well.
+    ``late`` is for those of interfaces that also get addresses of EC2's choice.
     """
-    return f"taken:{subnet_id}{':late' if late else ''}"
+    return (Fact.NAMED_ADDRESSES_TAKEN_LATE if late else Fact.NAMED_ADDRESSES_TAKEN).of(subnet_id)
 
 
-def asleep(address: str) -> str:
-    """The condition that an instance of ours is stopped."""
-    return f"asleep:{address}"
-
-
-def cleared(instance_id: str) -> str:
-    """The condition that an instance holds no interface that is to leave it."""
-    return f"cleared:{instance_id}"
-
-
-def unplugged(instance_id: str) -> str:
-    """The condition that an instance holds nothing that is to leave it and can only while it is stopped."""
-    return f"unplugged:{instance_id}"
-
-
-def resized(address: str) -> str:
-    """The condition that an instance of ours is of the type that the spec says."""
-    return f"resized:{address}"
-
-
-def relieved(interface_id: str) -> str:
-    """The condition that others have taken over what they shall have of an interface's addresses."""
-    return f"relieved:{interface_id}"
-
-
-def kept(instance_id: str) -> str:
-    """The condition that no interface of ours goes down with an instance."""
-    return f"kept:{instance_id}"
-
-
-def groups_settled(interface: str, world: World) -> list[str]:
+def groups_configured(interface: str, world: World) -> list[Condition]:
     """The conditions that the rules of an interface's groups are in place."""
     row = world.document.network_interfaces[interface]
-    return [settled(f"security_groups.{group}") for group in row.security_groups or ()]
-
-
-def unbound(address: str) -> str:
-    """The condition that an Elastic IP stands for nothing."""
-    return f"unbound:{address}"
+    return [Fact.CONFIGURED.of(f"security_groups.{group}") for group in row.security_groups or ()]

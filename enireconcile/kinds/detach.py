@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import World
-from enireconcile.kinds.conditions import asleep, cleared, unplugged
+from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.slots import device_slot, interface_slot
 from enireconcile.live.records import (
     LiveAttachment,
@@ -15,6 +15,7 @@ from enireconcile.live.records import (
     Occupant,
 )
 from enireconcile.model import (
+    Condition,
     Expect,
     Impact,
     Step,
@@ -56,7 +57,7 @@ def detach(address: str, live: LiveNetworkInterface, attachment: LiveAttachment,
     step = _detach(address, live.id, live.interface_type, attachment.id, instance_id, world)
     return replace(
         step,
-        brings=step.brings | {cleared(instance_id)},
+        brings=step.brings | {Fact.INTERFACES_DETACHED.of(instance_id)},
         frees=frozenset({interface_slot(address), device_slot(instance_id, card, index)}),
     )
 
@@ -80,7 +81,7 @@ def _detach(
         address=address,
         impact=Impact.DISRUPTIVE,
         after=after,
-        brings=frozenset({unplugged(instance_id)} if interface_type in EFA_TYPES else ()),
+        brings=frozenset({Fact.ADAPTERS_DETACHED.of(instance_id)} if interface_type in EFA_TYPES else ()),
         when=when,
         until=vacated(interface_id, attachment_id),
     )
@@ -88,7 +89,7 @@ def _detach(
 
 def while_stopped(
     address: str, interface_type: str, instance: str, world: World
-) -> tuple[frozenset[str], tuple[Expect, ...]]:
+) -> tuple[frozenset[Condition], tuple[Expect, ...]]:
     """What to run after and to wait for before an interface may come or go: adapters move on stopped instances.
 
     To stop an instance that is to run is more than the spec has asked for. Raises UnsupportedError.
@@ -103,7 +104,7 @@ def while_stopped(
         return frozenset(), (Expect("DescribeInstances", live.id, has=has, never=never),)
     row = world.document.own_instances.get(instance)
     if live is not None and row is not None and _stops(instance, live, world):
-        return frozenset({asleep(f"instances.{instance}")}), ()
+        return frozenset({Fact.STOPPED.of(f"instances.{instance}")}), ()
     state = f"{instance} is {live.state}" if live else f"that {instance} is stopped cannot be seen"
     ours = f"set `state: stopped` for instances.{instance}, apply, and set it back"
     raise UnsupportedError(

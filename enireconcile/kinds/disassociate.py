@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import World
-from enireconcile.kinds.conditions import unbound
+from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.slots import target_slot
 from enireconcile.live.records import (
     LiveElasticIp,
@@ -45,7 +45,7 @@ def disassociate(address: str, live: LiveElasticIp, world: World) -> Step:
         params={"AssociationId": live.association_id},
         address=address,
         impact=Impact.DISRUPTIVE,
-        brings=frozenset({unbound(address)}),
+        brings=frozenset({Fact.DISASSOCIATED.of(address)}),
         frees=frozenset({target_slot(live.network_interface_id, live.private_ip)}),
     )
 

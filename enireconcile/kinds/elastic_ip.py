@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enireconcile.kinds.base import Item, Kind, Record, World
-from enireconcile.kinds.conditions import (
-    unbound,
-)
+from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.disassociate import (
     disassociate,
 )
@@ -90,7 +88,7 @@ class ElasticIps(Kind):
             params={"AllocationId": live.id},
             address=address,
             impact=Impact.DESTRUCTIVE,
-            after=frozenset({unbound(address), _nameless(address)}),
+            after=frozenset({Fact.DISASSOCIATED.of(address), Fact.REVERSE_DNS_RESET.of(address)}),
             when=(_named(live.id, ""),) if dns.name and not dns.settling else (),
         )
         return [*steps, release]
@@ -143,15 +141,10 @@ def _reset(address: str, allocation_id: str | Ref, dns: ReverseDns) -> Step:
         params={"AllocationId": allocation_id, "Attribute": "domain-name"},
         address=address,
         impact=Impact.DISRUPTIVE,
-        brings=frozenset({_nameless(address)}),
+        brings=frozenset({Fact.REVERSE_DNS_RESET.of(address)}),
         when=_quiet(allocation_id, dns),
         until=_named(allocation_id, ""),
     )
-
-
-def _nameless(address: str) -> str:
-    """The condition that an address has no reverse DNS."""
-    return f"nameless:{address}"
 
 
 def _quiet(allocation_id: str | Ref, dns: ReverseDns) -> tuple[Expect, ...]:

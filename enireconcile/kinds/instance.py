@@ -13,18 +13,7 @@ from typing import Any
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.base import Item, Kind, Record, World
-from enireconcile.kinds.conditions import (
-    addressed,
-    asleep,
-    attached,
-    cleared,
-    gone,
-    groups_settled,
-    kept,
-    resized,
-    settled,
-    unplugged,
-)
+from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     free,
 )
@@ -186,10 +175,10 @@ class Instances(Kind):
             after=frozenset(
                 condition
                 for (interface, _, _), address in zip(interfaces, addresses, strict=True)
-                for condition in (settled(address), *groups_settled(interface, world))
+                for condition in (Fact.CONFIGURED.of(address), *groups_configured(interface, world))
             ),
-            rather=frozenset(map(addressed, addresses)),
-            brings=frozenset(attached(address) for address in addresses),
+            rather=frozenset(map(Fact.ELASTIC_IP_ASSOCIATED.of, addresses)),
+            brings=frozenset(Fact.ATTACHED.of(address) for address in addresses),
             claims=frozenset(interface_slot(address) for address in addresses),
             yields={Ref(item.address): "Instances[0].InstanceId"},
             sees={
@@ -386,8 +375,8 @@ def _resize(item: Item, world: World) -> list[Step]:
         address=item.address,
         impact=Impact.DISRUPTIVE,
         # A smaller type may have no room for what is still attached.
-        after=frozenset({asleep(item.address), cleared(live.id)}),
-        brings=frozenset({resized(item.address)}),
+        after=frozenset({Fact.STOPPED.of(item.address), Fact.INTERFACES_DETACHED.of(live.id)}),
+        brings=frozenset({Fact.MODIFIED.of(item.address)}),
         when=(_reached(("stopped",), item, world),) if live.state == "stopping" else (),
     )
     before = [_stop(item, world)] if awake else []
@@ -403,10 +392,14 @@ def _start(item: Item, world: World) -> Step:
         call="StartInstances",
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
-        after=frozenset({resized(item.address), unplugged(str(world.id_of(item.address)))}),
+        after=frozenset(
+            {Fact.MODIFIED.of(item.address), Fact.ADAPTERS_DETACHED.of(str(world.id_of(item.address)))}
+        ),
         # What changes on its interfaces changes while it sleeps.
         rather=frozenset(
-            condition(address) for address in addresses for condition in (settled, attached, addressed)
+            fact.of(address)
+            for address in addresses
+            for fact in (Fact.CONFIGURED, Fact.ATTACHED, Fact.ELASTIC_IP_ASSOCIATED)
         ),
         # No longer stopping, that is: another host may have started it by then.
         when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),
@@ -421,7 +414,7 @@ def _stop(item: Item, world: World) -> Step:
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
         impact=Impact.DISRUPTIVE,
-        brings=frozenset({asleep(item.address)}),
+        brings=frozenset({Fact.STOPPED.of(item.address)}),
         until=_reached(("stopped",), item, world),
     )
 
@@ -445,9 +438,9 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
         params={"InstanceIds": [instance_id]},
         address=address,
         impact=Impact.DESTRUCTIVE,
-        after=frozenset({kept(instance_id)}),
-        rather=frozenset(settled(f"network_interfaces.{name}") for name, _, _ in boots),
-        brings=frozenset({gone(address)}),
+        after=frozenset({Fact.INTERFACES_PRESERVED.of(instance_id)}),
+        rather=frozenset(Fact.CONFIGURED.of(f"network_interfaces.{name}") for name, _, _ in boots),
+        brings=frozenset({Fact.DELETED.of(address)}),
         frees=frozenset(interface_slot(name) for name in held),
         until=Expect(_DESCRIBE, instance_id, has=(("State.Name", ("terminated",)),), gone=True),
     )

@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enireconcile.kinds.base import Item, World
-from enireconcile.kinds.conditions import (
-    assigned,
-    attached,
-    relieved,
-    settled,
-    taken,
-)
+from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
     INTERFACES,
 )
@@ -36,7 +30,7 @@ from enireconcile.kinds.takeover import (
     taken_over,
 )
 from enireconcile.live.records import LiveNetworkInterface
-from enireconcile.model import Expect, Impact, Step
+from enireconcile.model import Condition, Expect, Impact, Step
 from enireconcile.spec import NetworkInterface
 
 
@@ -173,11 +167,11 @@ def leaves_some_to_ec2(want: Mapping[str, Any]) -> bool:
     return "private_ip" not in want or bool(want.get(ADDRESSES4.count))
 
 
-def named_first(want: Mapping[str, Any]) -> set[str]:
+def named_first(want: Mapping[str, Any]) -> set[Condition]:
     """What a call that lets EC2 choose addresses had better wait for, lest EC2 choose one that the spec names."""
     if not leaves_some_to_ec2(want):
         return set()
-    early, late = taken(want["subnet"]), taken(want["subnet"], late=True)
+    early, late = named_addresses_taken(want["subnet"]), named_addresses_taken(want["subnet"], late=True)
     names_some = "private_ip" in want or want.get(ADDRESSES4.many) or want.get(PREFIXES4.many)
     return {early} if names_some else {early, late}
 
@@ -236,8 +230,8 @@ def _take(pool: Pool, items: Sequence[str], item: Item, world: World) -> list[St
     # What comes over from the one that this one replaces comes when the new one can answer.
     late = any(_is_former(live, item, world) for live in from_whom.values())
     subnet = world.subnets[item.name]
-    there = taken(subnet, late=item.have is None)
-    brought = {settled(item.address), there} if not late else set()
+    there = named_addresses_taken(subnet, late=item.have is None)
+    brought = {Fact.CONFIGURED.of(item.address), there} if not late else set()
     moving = pool.moves and bool(from_whom)
     step = Step(
         id=f"{item.address}/{pool.assign_call}/{pool.listed}",
@@ -249,12 +243,12 @@ def _take(pool: Pool, items: Sequence[str], item: Item, world: World) -> list[St
         },
         address=item.address,
         impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
-        after=frozenset({attached(item.address)} if late else ()),
+        after=frozenset({Fact.ATTACHED.of(item.address)} if late else ()),
         claims=frozenset(private_slot(subnet, each) for each in items),
         brings=frozenset(
             brought
-            | ({assigned(item.address)} if pool is ADDRESSES4 else set())
-            | ({*map(relieved, from_whom)} if moving else set())
+            | ({Fact.SECONDARY_IPS_ASSIGNED.of(item.address)} if pool is ADDRESSES4 else set())
+            | ({*map(Fact.ADDRESSES_HANDED_OVER.of, from_whom)} if moving else set())
         ),
         note=_taking(pool, from_whom.values(), world) if moving else None,
     )
@@ -274,8 +268,8 @@ def _set_free(pool: Pool, items: Sequence[str], item: Item, world: World) -> lis
             params={"NetworkInterfaceId": live.id, pool.listed: held},
             address=item.address,
             impact=Impact.DISRUPTIVE,
-            after=frozenset({attached(item.address)} if _is_former(live, item, world) else ()),
-            brings=frozenset({relieved(live.id)}),
+            after=frozenset({Fact.ATTACHED.of(item.address)} if _is_former(live, item, world) else ()),
+            brings=frozenset({Fact.ADDRESSES_HANDED_OVER.of(live.id)}),
             frees=frozenset(private_slot(live.subnet_id, each) for each in held),
             note=_taking(pool, [live], world),
         )
@@ -307,7 +301,7 @@ def _give(pool: Pool, items: Sequence[str], item: Item, live: LiveNetworkInterfa
             # Elastic IPs that move elsewhere leave first; EC2 would drop them.
             claims=frozenset(target_slot(live.id, each) for each in items),
             frees=frozenset(private_slot(live.subnet_id, each) for each in items),
-            brings=frozenset({settled(item.address)}),
+            brings=frozenset({Fact.CONFIGURED.of(item.address)}),
             note=dropped(live, items, world),
         )
     ]
@@ -328,8 +322,8 @@ def _add(pool: Pool, number: int, item: Item, world: World, *, present: int | No
             call=pool.assign_call,
             params={"NetworkInterfaceId": interface_id, pool.counted: number},
             address=item.address,
-            brings=frozenset({settled(item.address)}),
-            rather=frozenset({taken(subnet), taken(subnet, late=True)}),
+            brings=frozenset({Fact.CONFIGURED.of(item.address)}),
+            rather=frozenset({named_addresses_taken(subnet), named_addresses_taken(subnet, late=True)}),
             until=until,
             once=True,
         )

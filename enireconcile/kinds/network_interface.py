@@ -9,12 +9,7 @@ from typing import Any
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import interface_addresses
 from enireconcile.kinds.base import Id, Item, Kind, Record, World
-from enireconcile.kinds.conditions import (
-    gone,
-    relieved,
-    settled,
-    taken,
-)
+from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
     INTERFACES,
     detach,
@@ -126,7 +121,7 @@ class NetworkInterfaces(Kind):
             return ()
         early = in_the_way(live, world)
         # Not before its successor is there, or it would have been taken off for nothing.
-        made = frozenset(() if early else {settled(address)})
+        made = frozenset(() if early else {Fact.CONFIGURED.of(address)})
         attachment = live.attachment
         steps: list[Step] = []
         leaving = attachment is None or attachment.status == "detaching"
@@ -146,14 +141,14 @@ class NetworkInterfaces(Kind):
                 params={"NetworkInterfaceId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                after=frozenset({relieved(live.id)}) | made,
+                after=frozenset({Fact.ADDRESSES_HANDED_OVER.of(live.id)}) | made,
                 claims=frozenset({interface_slot(address), *targets}),
                 frees=frozenset(
                     private_slot(live.subnet_id, each)
                     for each in (live.private_ip, *live.further)
                     if each not in moving_on
                 ),
-                brings=frozenset({gone(address)}),
+                brings=frozenset({Fact.DELETED.of(address)}),
                 when=() if live.status == "available" else (vacated(live.id),),
                 until=Expect(INTERFACES, live.id, gone=True, timeout=300),
                 note=dropped(live, live.addresses, world),
@@ -175,14 +170,14 @@ class NetworkInterfaces(Kind):
             params["ConnectionTrackingSpecification"] = _timeout_params(want["connection_tracking"])
         params |= interface_addresses.at_birth(item, world)
         named = "private_ip" in want
-        there = taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
+        there = named_addresses_taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
         return Step(
             id=f"{item.address}/CreateNetworkInterface",
             call="CreateNetworkInterface",
             params=params,
             address=item.address,
             claims=frozenset(private_slot(want["subnet"], each) for each in interface_addresses.named_in(params)),
-            brings=frozenset({settled(item.address), *({there} if named else ())}),
+            brings=frozenset({Fact.CONFIGURED.of(item.address), *({there} if named else ())}),
             rather=frozenset(interface_addresses.named_first(want)),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
             # Another host may have made it with the same token, and attached it meanwhile.
@@ -229,7 +224,7 @@ def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact
         params={"NetworkInterfaceId": world.id_of(item.address), attribute: value},
         address=item.address,
         impact=impact,
-        brings=frozenset({settled(item.address)}),
+        brings=frozenset({Fact.CONFIGURED.of(item.address)}),
     )
 
 

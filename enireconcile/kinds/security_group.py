@@ -12,10 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from enireconcile.kinds.base import Id, Item, Kind, Record, World
-from enireconcile.kinds.conditions import (
-    gone,
-    settled,
-)
+from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.tags import (
     known_tags,
     tag_steps,
@@ -105,7 +102,12 @@ class SecurityGroups(Kind):
                 params={"GroupId": live.id},
                 address=address,
                 impact=Impact.DESTRUCTIVE,
-                after=frozenset({*map(gone, (*dependents, *hosts)), *map(settled, (address, *dependents, *kin))}),
+                after=frozenset(
+                    {
+                        *map(Fact.DELETED.of, (*dependents, *hosts)),
+                        *map(Fact.CONFIGURED.of, (address, *dependents, *kin)),
+                    }
+                ),
             ),
         ]
 
@@ -139,7 +141,7 @@ class SecurityGroups(Kind):
                 "TagSpecifications": tag_specifications("security-group", item.want["tags"]),
             },
             address=item.address,
-            brings=frozenset({settled(item.address)}),
+            brings=frozenset({Fact.CONFIGURED.of(item.address)}),
             yields={Ref(item.address): "GroupId"},
             look=Look(
                 describe="DescribeSecurityGroups",
@@ -234,7 +236,7 @@ def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
                     params={"GroupId": live.id, "IpPermissions": sorted(cut, key=canonical)},
                     address=address,
                     impact=Impact.DISRUPTIVE,
-                    brings=frozenset({settled(address)}),
+                    brings=frozenset({Fact.CONFIGURED.of(address)}),
                 )
             )
     return steps
@@ -333,7 +335,7 @@ def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:
     add = _rule_step(f"AuthorizeSecurityGroup{word}", added, item, world, Impact.SAFE)
     tell = _rule_step(f"UpdateSecurityGroupRuleDescriptions{word}", reworded, item, world, Impact.SAFE)
     # Only when the new ways are open are the old ones closed.
-    done = f"added:{item.address}:{direction}"
+    done = Fact.RULES_ADDED.of(f"{item.address}/{direction}")
     add = [replace(step, brings=step.brings | {done}) for step in add]
     remove = _rule_step(f"RevokeSecurityGroup{word}", removed, item, world, _revoke_impact(item))
     return add + tell + [replace(step, after=step.after | {done}) for step in remove]
@@ -363,7 +365,7 @@ def _rule_step(call: str, rules: Sequence[Rule], item: Item, world: World, impac
             params={"GroupId": world.id_of(item.address), "IpPermissions": permissions},
             address=item.address,
             impact=impact,
-            brings=frozenset({settled(item.address)}),
+            brings=frozenset({Fact.CONFIGURED.of(item.address)}),
         )
     ]
 

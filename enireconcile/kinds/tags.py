@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from enireconcile.kinds.base import Item, World
-from enireconcile.kinds.conditions import adopted
+from enireconcile.kinds.conditions import Fact
 from enireconcile.model import (
     Step,
 )
@@ -49,6 +49,6 @@ def tag_steps(item: Item, world: World) -> list[Step]:
             call="CreateTags",
             params={"Resources": [world.id_of(item.address)], "Tags": as_tag_list(changed)},
             address=item.address,
-            brings=frozenset({adopted(item.address)}),
+            brings=frozenset({Fact.ADOPTED.of(item.address)}),
         )
     ]

@@ -19,7 +19,7 @@ from enireconcile.model import Action, Change, Plan, fingerprint
 from enireconcile.planning.codec import decode, encode
 from enireconcile.printable import printable
 
-FORMAT = 1
+FORMAT = 2
 _KIND = "enireconcile plan"
 _AGAIN = "make a new plan with plan --out"
 

@@ -15,6 +15,7 @@ from typing import Any
 from enireconcile.model import (
     Action,
     Change,
+    Condition,
     Expect,
     Field,
     Impact,
@@ -36,7 +37,7 @@ class Sealed:
 
 
 _CLASSES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Change, Expect, Field, Leftover, Look, Plan, Ref, Sealed, Step)
+    kind.__name__: kind for kind in (Change, Condition, Expect, Field, Leftover, Look, Plan, Ref, Sealed, Step)
 }
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}
 _PLAIN = frozenset({str, int, float, bool, type(None)})

@@ -16,13 +16,12 @@ from typing import TypeVar
 
 from enireconcile.errors import SpecErrors, UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
-from enireconcile.kinds.conditions import (
-    adopted,
-)
+from enireconcile.kinds.conditions import Fact
 from enireconcile.live.records import Limits, Live, Questions
 from enireconcile.model import (
     Action,
     Change,
+    Condition,
     Field,
     Impact,
     Leftover,
@@ -189,7 +188,7 @@ def _mending(difference: Difference, world: World) -> Sequence[Step]:
         return steps
     if live is not None and NEW_TAG not in live.tags:
         return steps
-    whole = f"whole:{address}"
+    whole = Fact.COMPLETE.of(address)
     return [
         *(replace(_born_new(step), brings=step.brings | {whole}) for step in steps),
         Step(
@@ -215,9 +214,9 @@ def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
     """What a plan takes over becomes ours before anything else is done to it, or with it."""
     adopting = {world.owned[address].id: address for address in world.adopting}
 
-    def after(step: Step) -> frozenset[str]:
+    def after(step: Step) -> frozenset[Condition]:
         touched = {step.address, *(adopting[text] for text in texts_in(step.params) if text in adopting)}
-        return frozenset(adopted(address) for address in touched & world.adopting) - step.brings
+        return frozenset(Fact.ADOPTED.of(address) for address in touched & world.adopting) - step.brings
 
     return [replace(step, after=step.after | after(step)) for step in steps]
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enireconcile.model import Expect, Ref, Step
+from enireconcile.model import Condition, Expect, Ref, Step
 from enireconcile.planning.order import (
     arrange,
 )
 
 NAMES = [f"elastic_ips.{letter}" for letter in "abcdefgh"]
+READY = Condition("ready", "x")
 
 
 def draft(number: int, **words: object) -> Step:
@@ -67,13 +68,13 @@ WORDS = [
         id="a step may wait for what it yields itself",
     ),
     pytest.param(
-        draft(0, after=frozenset({"ready"})),
-        draft(1, brings=frozenset({"ready"})),
+        draft(0, after=frozenset({READY})),
+        draft(1, brings=frozenset({READY})),
         ["b"],
         id="a condition that is named comes after who brings it",
     ),
     pytest.param(
-        draft(0, after=frozenset({"ready"})), draft(1), [], id="a condition that nobody brings is there already"
+        draft(0, after=frozenset({READY})), draft(1), [], id="a condition that nobody brings is there already"
     ),
     pytest.param(
         draft(0, claims=frozenset({"slot"})),
@@ -102,8 +103,8 @@ def test_a_word_makes_this_order(first: Step, second: Step, needs: list[str]) ->
 
 
 def test_all_who_bring_a_condition_come_first() -> None:
-    bringing = [draft(number, brings=frozenset({"ready"})) for number in (1, 2, 3)]
-    assert named(arrange([draft(0, after=frozenset({"ready"})), *bringing])) == ["b", "c", "d", "a"]
+    bringing = [draft(number, brings=frozenset({READY})) for number in (1, 2, 3)]
+    assert named(arrange([draft(0, after=frozenset({READY})), *bringing])) == ["b", "c", "d", "a"]
 
 
 def test_ties_are_settled_by_name() -> None:
@@ -111,7 +112,7 @@ def test_ties_are_settled_by_name() -> None:
 
 
 def test_steps_are_numbered_in_their_order() -> None:
-    steps = arrange([draft(0, after=frozenset({"ready"})), draft(1, brings=frozenset({"ready"}))])
+    steps = arrange([draft(0, after=frozenset({READY})), draft(1, brings=frozenset({READY}))])
     assert [(step.id, step.address[-1], step.needs) for step in steps] == [
         ("s1", "b", frozenset()),
         ("s2", "a", frozenset({"s1"})),
@@ -139,11 +140,11 @@ def orderly(draw: st.DrawFn) -> list[Step]:
                 call="Call",
                 params={"Ids": [Ref(f"made-{other}") for other in sorted(refs)]},
                 address=NAMES[number],
-                after=frozenset(f"condition-{other}" for other in after),
+                after=frozenset(Condition("done", NAMES[other]) for other in after),
                 claims=frozenset(f"slot-{other}" for other in claims),
                 displaces=draw(st.booleans()),
                 yields={Ref(f"made-{number}"): "Id"},
-                brings=frozenset({f"condition-{number}"}),
+                brings=frozenset({Condition("done", NAMES[number])}),
                 frees=frozenset({f"slot-{number}"}),
             )
         )
@@ -165,8 +166,8 @@ def test_order_is_a_permutation_in_which_every_need_comes_earlier(drafts: list[S
 def test_whoever_gives_what_a_step_asks_for_is_among_its_needs(drafts: list[Step]) -> None:
     asked = {
         step.address[-1]: {
-            NAMES[int(word[-1])][-1]
-            for word in (*(ref.address for ref in step.params["Ids"]), *step.after, *step.claims)
+            *(NAMES[int(word[-1])][-1] for word in (*(ref.address for ref in step.params["Ids"]), *step.claims)),
+            *(condition.subject[-1] for condition in step.after),
         }
         for step in drafts
     }

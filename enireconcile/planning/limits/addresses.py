@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from enireconcile.kinds.conditions import Fact
 from enireconcile.live.records import LiveInstanceType, LiveNetworkInterface
 from enireconcile.model import Ref, Step
 from enireconcile.planning.limits.case import ASSIGN_CALLS, UNASSIGN_CALLS, Case, Issue
@@ -92,7 +93,7 @@ def unassign_first(slot: DeviceSlot, kind: LiveInstanceType, case: Case) -> list
     for family, adding, taking in zip(FAMILIES, ASSIGN_CALLS, UNASSIGN_CALLS, strict=True):
         if peak_count(slot.interface, family, case, kind.addresses(family)) <= kind.addresses(family):
             continue
-        room = frozenset({f"room:{slot.interface}:{family}"})
+        room = frozenset({Fact.ROOM_MADE.of(f"{slot.interface}/{family}")})
         for position, step in enumerate(steps):
             if step.call == adding and case.interface_of(step.params) == slot.interface:
                 steps[position] = replace(step, rather=step.rather | room)

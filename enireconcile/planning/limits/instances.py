@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.detach import (
     left,
 )
@@ -184,7 +185,8 @@ def detach_first(instance: PlannedInstance, kind: LiveInstanceType, case: Case) 
 
 def resize_between(instance: PlannedInstance, case: Case) -> list[Step]:
     """The steps, ordered such that addresses are unassigned before the type changes, and assigned after it."""
-    before, after = frozenset({f"room:{instance.address}:before"}), frozenset({f"room:{instance.address}:after"})
+    before = frozenset({Fact.ROOM_MADE.of(f"{instance.address}/before")})
+    after = frozenset({Fact.ROOM_MADE.of(f"{instance.address}/after")})
     occupied = {slot.interface for slot in instance.staying}
 
     def placed(step: Step) -> Step:
