@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from enireconcile.kinds.association import Associations
 from enireconcile.kinds.attachment import Attachments
-from enireconcile.kinds.base import Item, Kind, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.elastic_ip import ElasticIps
 from enireconcile.kinds.instance import Instances
 from enireconcile.kinds.network_interface import NetworkInterfaces
 from enireconcile.kinds.security_group import SecurityGroups
+from enireconcile.kinds.world import World
 
 KINDS: tuple[Kind, ...] = (
     SecurityGroups(),

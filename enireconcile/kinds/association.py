@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.disassociate import (
     disassociate,
@@ -23,6 +23,7 @@ from enireconcile.kinds.slots import (
 from enireconcile.kinds.takeover import (
     givers,
 )
+from enireconcile.kinds.world import Id, World
 from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface
 from enireconcile.model import Expect, Impact, Step
 

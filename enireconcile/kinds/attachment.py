@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, Placement, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     INTERFACES,
@@ -30,6 +30,7 @@ from enireconcile.kinds.slots import (
     device_slot,
     interface_slot,
 )
+from enireconcile.kinds.world import Id, Placement, World
 from enireconcile.live.records import LiveAttachment, LiveInstance, LiveNetworkInterface
 from enireconcile.model import Expect, Ref, Step
 

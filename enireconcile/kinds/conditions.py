@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from enireconcile.kinds.base import World
+from enireconcile.kinds.world import World
 from enireconcile.model import Condition
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enireconcile.errors import UnsupportedError
-from enireconcile.kinds.base import World
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.slots import target_slot
+from enireconcile.kinds.world import World
 from enireconcile.live.records import (
     LiveElasticIp,
     LiveNetworkInterface,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enireconcile.kinds.base import Item, Kind, Record, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.disassociate import (
     disassociate,
@@ -20,7 +20,8 @@ from enireconcile.kinds.tags import (
     tag_steps,
     wanted_tags,
 )
-from enireconcile.live.records import LiveElasticIp, ReverseDns
+from enireconcile.kinds.world import World
+from enireconcile.live.records import LiveElasticIp, Record, ReverseDns
 from enireconcile.model import Expect, Impact, Look, Ref, Step
 from enireconcile.ownership import (
     ownership_filters,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
-from enireconcile.kinds.base import Item, Kind, Record, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     free,
@@ -25,7 +25,8 @@ from enireconcile.kinds.tags import (
     tag_steps,
     wanted_tags,
 )
-from enireconcile.live.records import LiveInstance, LiveNetworkInterface
+from enireconcile.kinds.world import World
+from enireconcile.live.records import LiveInstance, LiveNetworkInterface, Record
 from enireconcile.model import (
     Expect,
     Impact,

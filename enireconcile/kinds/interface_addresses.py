@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enireconcile.kinds.base import Item, World
+from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
     INTERFACES,
@@ -29,6 +29,7 @@ from enireconcile.kinds.takeover import (
     givers,
     taken_over,
 )
+from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveNetworkInterface
 from enireconcile.model import Condition, Expect, Impact, Step
 from enireconcile.spec import NetworkInterface

@@ -8,7 +8,7 @@ from typing import Any
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import interface_addresses
-from enireconcile.kinds.base import Id, Item, Kind, Record, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
     INTERFACES,
@@ -32,7 +32,8 @@ from enireconcile.kinds.takeover import (
     in_the_way,
     taken_over,
 )
-from enireconcile.live.records import LiveAttachment, LiveNetworkInterface
+from enireconcile.kinds.world import Id, World
+from enireconcile.live.records import LiveAttachment, LiveNetworkInterface, Record
 from enireconcile.model import (
     Expect,
     Impact,

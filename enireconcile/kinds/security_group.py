@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from enireconcile.kinds.base import Id, Item, Kind, Record, World
+from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.tags import (
     known_tags,
     tag_steps,
     wanted_tags,
 )
-from enireconcile.live.records import LiveNetworkInterface, LiveSecurityGroup
+from enireconcile.kinds.world import Id, World
+from enireconcile.live.records import LiveNetworkInterface, LiveSecurityGroup, Record
 from enireconcile.model import Impact, Look, Ref, Step, canonical
 from enireconcile.ownership import (
     ownership_filters,

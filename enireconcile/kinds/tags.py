@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from enireconcile.kinds.base import Item, World
+from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact
+from enireconcile.kinds.world import World
 from enireconcile.model import (
     Step,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enireconcile.kinds.base import World
+from enireconcile.kinds.world import World
 from enireconcile.live.records import (
     LiveNetworkInterface,
 )

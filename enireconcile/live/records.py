@@ -9,7 +9,21 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+
+class Record(Protocol):
+    """A live object, parsed once. Attributes beyond these belong to its kind.
+
+    ``manager`` is the AWS service that manages it, None for those that are their account's own.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+    @property
+    def manager(self) -> str | None: ...
 
 
 def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from enireconcile.errors import Problem
-from enireconcile.kinds.base import Record
-from enireconcile.live.records import Live, LiveInstance, LiveSecurityGroup
+from enireconcile.live.records import Live, LiveInstance, LiveSecurityGroup, Record
 from enireconcile.ownership import (
     NAME_TAG,
     STACK_TAG,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from enireconcile.errors import Problem
-from enireconcile.kinds.base import Destination, World
+from enireconcile.kinds.world import Destination, World
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface
 from enireconcile.spec import Association, Path, Spec
 

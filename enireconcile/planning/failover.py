@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from enireconcile.kinds.base import Placement
+from enireconcile.kinds.world import Placement
 from enireconcile.live.records import LiveAttachment, LiveInstance, LiveNetworkInterface
 from enireconcile.spec import Attachment, Document, Failover
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
-from enireconcile.kinds.base import Record, World
+from enireconcile.kinds.world import World
 from enireconcile.live.matching import by_address, tagged_address, unnamed_address
 from enireconcile.live.records import (
     AnyRecord,
@@ -18,6 +18,7 @@ from enireconcile.live.records import (
     LiveSecurityGroup,
     LiveSubnet,
     LiveVpc,
+    Record,
 )
 from enireconcile.model import (
     Leftover,

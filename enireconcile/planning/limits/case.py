@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from enireconcile.errors import Problem
-from enireconcile.kinds.base import World
+from enireconcile.kinds.world import World
 from enireconcile.live.records import Limits, Live, LiveNetworkInterface, LiveSubnet
 from enireconcile.model import Ref, Step
 from enireconcile.spec import EFA_TYPES, Path, Spec

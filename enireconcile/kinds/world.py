@@ -1,0 +1,203 @@
+"""The World that kinds plan in: the spec and the live state, brought together. Pure.
+
+``planning.resolve`` makes it. Kinds read it, and ask it about each other's resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from enireconcile.live.records import (
+    LiveAttachment,
+    LiveElasticIp,
+    LiveInstance,
+    LiveNetworkInterface,
+    LiveSubnet,
+    LiveVpc,
+    Record,
+)
+from enireconcile.model import Ref
+from enireconcile.ownership import NEW_TAG
+from enireconcile.spec import ADDRESS_KEYS, Document, Resource
+
+Id = str | Ref
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an interface belongs: an instance by its name in the spec, or by its id if it is not in there.
+
+    ``reason`` says why that is not where it is, when a failover decided so. ``patience`` is how many seconds to
+    wait for it to come off its former instance before it is taken by force; None is for ever.
+    """
+
+    instance: str
+    device_index: int
+    network_card_index: int
+    delete_on_termination: bool
+    reason: str | None = None
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What an Elastic IP shall lead to: an interface by its name in the spec, or by its id if it is not in there.
+
+    ``private_ip`` is one of its addresses as the spec has it; None is the primary one.
+    """
+
+    interface: str
+    private_ip: str | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """The spec and the live state, brought together: selectors are ids, and ids are names where they are ours.
+
+    ``owned`` maps addresses to live records of this stack, ``adopting`` names those among them that become its own
+    by this plan; ``terminating`` maps the ids of its instances that are on
+    their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
+    logical names of interfaces, groups and instances to what their selectors chose; ``subnets_by_id`` and
+    ``vpcs_by_id`` tell more of it, and ``default_groups`` maps subnet ids to the default group of their VPC.
+    ``removed`` are resources of the stack that the spec no longer names and that this plan takes away;
+    ``replaced`` are the former holders of names of the spec, whose successor this plan makes, or an interrupted
+    run has made. ``externals`` are external instances by their names in the spec; ``placements`` says to which
+    instance each interface belongs, failover included; ``stranded`` warns of those that no healthy instance can
+    hold. ``destinations`` says which interface each Elastic IP belongs to; ``foreign_interfaces`` are interfaces
+    outside the spec, by id, that Elastic IPs lead to or shall lead to. ``dependents`` are the groups and
+    interfaces, of any owner, that still use groups of the stack which the spec no longer names.
+    """
+
+    document: Document
+    owned: Mapping[str, Record] = field(default_factory=dict)
+    adopting: frozenset[str] = frozenset()
+    terminating: Mapping[str, str] = field(default_factory=dict)
+    subnets: Mapping[str, str] = field(default_factory=dict)
+    vpcs: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+    subnets_by_id: Mapping[str, LiveSubnet] = field(default_factory=dict)
+    vpcs_by_id: Mapping[str, LiveVpc] = field(default_factory=dict)
+    default_groups: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, Record] = field(default_factory=dict)
+    replaced: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
+    externals: Mapping[str, LiveInstance] = field(default_factory=dict)
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    stranded: Mapping[str, str] = field(default_factory=dict)
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
+    dependents: tuple[Record, ...] = ()
+
+    def record(self, address: str, kind: type[R]) -> R | None:
+        """The live record at an address, if there is one."""
+        record = self.owned.get(address) or self._external(address)
+        return record if isinstance(record, kind) else None
+
+    def id_of(self, address: str) -> Id:
+        """The live id of a resource of this stack, or the Ref of the one that this plan will make."""
+        record = self.owned.get(address) or self._external(address)
+        return record.id if record else Ref(address)
+
+    def _external(self, address: str) -> LiveInstance | None:
+        section, _, name = address.partition(".")
+        return self.externals.get(name) if section == "instances" else None
+
+    def interface(self, named: str) -> LiveNetworkInterface | None:
+        """The live interface of a name in the spec, or a stranger's by its id."""
+        return self.record(f"network_interfaces.{named}", LiveNetworkInterface) or self.foreign_interfaces.get(
+            named
+        )
+
+    def name_of(self, aws_id: str) -> str:
+        """The logical name of one of our resources; somebody else's keeps its id."""
+        return self._names.get(aws_id, aws_id)
+
+    def leaves(self, address: str, attribute: str) -> bool:
+        """Does this plan leave an attribute of a live resource as it is found?
+
+        That is what a row ignores, once it was set, and what the row of an adopted resource does not say. A
+        relation is set again with its other end: where the plan takes that away, or launches the instance that
+        shall have an interface which nobody has.
+        """
+        record = self.owned.get(address)
+        if record is None:
+            return False
+        row = self.rows[address]
+        ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
+        return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)
+
+    def _set_again(self, record: Record, attribute: str) -> bool:
+        if attribute == "association" and isinstance(record, LiveElasticIp):
+            return any(record.network_interface_id == other.id for _, other in self.leaving)
+        if attribute != "attachment" or not isinstance(record, LiveNetworkInterface):
+            return False
+        held, place = record.attachment, self.placements.get(self.name_of(record.id))
+        if held is not None and held.instance_id not in self.terminating:
+            return held.instance_id in self.to_terminate
+        return place is not None and self.is_launched(place.instance)
+
+    def is_launched(self, instance: str) -> bool:
+        """Does this plan launch the instance of that name?"""
+        return instance in self.document.own_instances and f"instances.{instance}" not in self.owned
+
+    def ends(self, place: LiveAttachment) -> bool:
+        """Is the attachment ending, by itself or with its instance?"""
+        return place.status == "detaching" or place.instance_id in self.terminating
+
+    def standing(self, live: LiveNetworkInterface) -> LiveAttachment | None:
+        """The attachment that counts: not one that is ending."""
+        return None if live.attachment is None or self.ends(live.attachment) else live.attachment
+
+    @cached_property
+    def rows(self) -> Mapping[str, Resource]:
+        """The rows of what the stack keeps, by address."""
+        return self.document.resources
+
+    @cached_property
+    def leaving(self) -> tuple[tuple[str, Record], ...]:
+        """All that this plan takes away, with its address."""
+        former = ((address, record) for address, records in self.replaced.items() for record in records)
+        return (*self.removed.items(), *former)
+
+    @cached_property
+    def ours(self) -> tuple[tuple[str, Record], ...]:
+        """All that the stack owns, whether it stays or goes, with its address."""
+        return (*self.owned.items(), *self.leaving)
+
+    @cached_property
+    def to_terminate(self) -> Mapping[str, str]:
+        """Instances that this plan terminates: id to address."""
+        return {record.id: address for address, record in self.leaving if isinstance(record, LiveInstance)}
+
+    @cached_property
+    def named(self) -> Mapping[tuple[str, str], str]:
+        """Who is to have a further address or a prefix that the spec lists, by subnet id and that: names."""
+        return {
+            (self.subnets[name], each): name
+            for name, row in self.document.network_interfaces.items()
+            for many, _ in ADDRESS_KEYS
+            if not self.leaves(f"network_interfaces.{name}", many)
+            for each in getattr(row, many) or ()
+        }
+
+    @cached_property
+    def holders(self) -> Mapping[tuple[str, str], LiveNetworkInterface]:
+        """Who of ours has a further address or a prefix, by subnet id and that."""
+        return {
+            (live.subnet_id, each): live
+            for _, live in self.ours
+            if isinstance(live, LiveNetworkInterface)
+            for each in live.further
+        }
+
+    def is_ending(self, instance_id: str) -> bool:
+        """Does the instance let go of its interfaces by itself: on its way out, or sent there by this plan?"""
+        return instance_id in self.terminating or instance_id in self.to_terminate
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        names = {record.id: address.partition(".")[2] for address, record in self.owned.items()}
+        return names | {record.id: name for name, record in self.externals.items()}
