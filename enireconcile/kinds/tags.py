@@ -1,38 +1,35 @@
-"""The tags that enireconcile keeps on a resource, and the call that sets them. Pure."""
+"""The tags that enireconcile keeps on a resource, and the calls that set them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.world import World
-from enireconcile.model import (
-    Step,
-)
-from enireconcile.ownership import (
-    NAME_TAG,
-    NEW_TAG,
-    STACK_TAG,
-    as_tag_list,
-)
+from enireconcile.model import Ref, Step
+from enireconcile.ownership import NAME_TAG, NEW_TAG, STACK_TAG, as_tag_list, marked_new
 
 
 def wanted_tags(address: str, own: Mapping[str, str], world: World) -> dict[str, str]:
-    """The tags that we keep on a resource: ownership, a Name, the spec's common tags and its own.
+    """The tags that a resource of the stack has: ownership, a Name, the spec's common tags and its own.
 
-    What is adopted keeps the Name that it has; what ignores its tags keeps those that say whose it is.
+    An adopted resource keeps its Name. A resource whose tags are ignored still gets the ownership tags.
     """
-    ours = {STACK_TAG: world.document.stack, NAME_TAG: address}
+    ownership = {STACK_TAG: world.document.stack, NAME_TAG: address}
     if world.leaves(address, "tags"):
-        return ours
+        return ownership
     name = {} if world.rows[address].adopt else {"Name": address.partition(".")[2]}
-    return {**name, **world.document.tags, **own, **ours}
+    return {**name, **world.document.tags, **own, **ownership}
 
 
 def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
-    """Of the live tags those that we keep, and the one that goes by itself; the others are other people's."""
+    """Of the live tags those that the spec names, and the mark of a resource that is not complete.
+
+    Other tags are not compared.
+    """
     return {key: tags[key] for key in (*want["tags"], NEW_TAG) if key in tags}
 
 
@@ -53,3 +50,34 @@ def tag_steps(item: Item, world: World) -> list[Step]:
             brings=frozenset({Fact.ADOPTED.of(item.address)}),
         )
     ]
+
+
+def marked_until_complete(address: str, steps: Sequence[Step], world: World) -> Sequence[Step]:
+    """The steps for a resource, with a mark (a tag) on it from its creation until the last of them is done.
+
+    Only resources that ignore attributes, and take several calls to create, need it: a run that finds the mark
+    still sets the ignored attributes.
+    """
+    live = world.owned.get(address)
+    if live is None and not (world.rows[address].lifecycle.ignore and len(steps) > 1):
+        return steps
+    if live is not None and NEW_TAG not in live.tags:
+        return steps
+    complete = Fact.COMPLETE.of(address)
+    return [
+        *(replace(_marked(step), brings=step.brings | {complete}) for step in steps),
+        Step(
+            id=f"{address}/DeleteTags",
+            call="DeleteTags",
+            params={"Resources": [world.id_of(address)], "Tags": [{"Key": NEW_TAG}]},
+            address=address,
+            after=frozenset({complete}),
+        ),
+    ]
+
+
+def _marked(step: Step) -> Step:
+    """The step that creates the resource, with the mark; any other step as it is."""
+    if Ref(step.address) not in step.yields:
+        return step
+    return replace(step, params=marked_new(step.params))

@@ -17,6 +17,7 @@ from typing import TypeVar
 from enireconcile.errors import SpecErrors, UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.conditions import Fact
+from enireconcile.kinds.tags import marked_until_complete
 from enireconcile.live.records import Limits, Live, Questions
 from enireconcile.model import (
     Action,
@@ -26,13 +27,9 @@ from enireconcile.model import (
     Impact,
     Leftover,
     Plan,
-    Ref,
     Step,
     fingerprint,
     texts_in,
-)
-from enireconcile.ownership import (
-    NEW_TAG,
 )
 from enireconcile.planning import limits
 from enireconcile.planning.codec import encode
@@ -109,14 +106,14 @@ def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ())
     resolved = resolve(spec, live, prune=prune)
     kept = _held(resolved.world)
     world, differences = diff(_keeping(kept, resolved.world))
-    drafts = _drafted(differences, world)
+    work = _work(differences, world)
     if targets:
-        world, differences, drafts = _part(targets, world, differences, drafts)
+        world, differences, work = _part(targets, world, differences, work)
     refuse_immutable(differences, world)
-    for error in drafts.errors.values():
+    for error in work.errors.values():
         raise error
-    steps = tuple(step for each in drafts.steps.values() for step in each)
-    leftovers = (*resolved.leftovers, *kept, *drafts.left)
+    steps = tuple(step for each in work.steps.values() for step in each)
+    leftovers = (*resolved.leftovers, *kept, *work.left)
     return Draft(spec, live, world, differences, steps, leftovers, kept, tuple(sorted(targets)))
 
 
@@ -173,41 +170,12 @@ def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Se
     )
 
 
-def _mending(difference: Difference, world: World) -> Sequence[Step]:
-    """The steps for one resource of the spec, if anything is to be done about it.
-
-    If it takes several calls to make one whose attributes are later other people's, it is born with a tag that
-    says so, which goes last: whoever finds it half made goes on.
-    """
-    address = difference.address
+def _steps_for(difference: Difference, world: World) -> Sequence[Step]:
+    """The steps for one resource of the spec; none if nothing differs."""
     if not (difference.fields or difference.former):
         return ()
     steps = _collected([difference], lambda kind, item: kind.steps(item, world))
-    live = world.owned.get(address)
-    if live is None and not (world.rows[address].lifecycle.ignore and len(steps) > 1):
-        return steps
-    if live is not None and NEW_TAG not in live.tags:
-        return steps
-    whole = Fact.COMPLETE.of(address)
-    return [
-        *(replace(_born_new(step), brings=step.brings | {whole}) for step in steps),
-        Step(
-            id=f"{address}/DeleteTags",
-            call="DeleteTags",
-            params={"Resources": [world.id_of(address)], "Tags": [{"Key": NEW_TAG}]},
-            address=address,
-            after=frozenset({whole}),
-        ),
-    ]
-
-
-def _born_new(step: Step) -> Step:
-    """A create with one tag more; any other step as it is."""
-    if Ref(step.address) not in step.yields:
-        return step
-    kind, *others = step.params["TagSpecifications"]
-    tagged = {**kind, "Tags": [*kind["Tags"], {"Key": NEW_TAG, "Value": "some of it is not set yet"}]}
-    return replace(step, params={**step.params, "TagSpecifications": [tagged, *others]})
+    return marked_until_complete(difference.address, steps, world)
 
 
 def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
@@ -222,10 +190,10 @@ def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
 
 
 @dataclass(frozen=True)
-class _Drafts:
-    """Steps by address, and addresses for which there are none that EC2 could carry out.
+class _Work:
+    """Steps by address, and errors by address for what EC2 could not carry out.
 
-    In a plan for a part, ``left`` is what a whole plan would remove.
+    In a plan with targets, ``left`` is what a plan for the whole stack would remove.
     """
 
     steps: Mapping[str, Sequence[Step]]
@@ -233,43 +201,43 @@ class _Drafts:
     left: tuple[Leftover, ...] = ()
 
 
-def _drafted(differences: Iterable[Difference], world: World) -> _Drafts:
+def _work(differences: Iterable[Difference], world: World) -> _Work:
     steps: dict[str, list[Step]] = {}
     errors: dict[str, UnsupportedError] = {}
 
-    def draft(address: str, ask: Callable[[], Iterable[Step]]) -> None:
+    def collect(address: str, ask: Callable[[], Iterable[Step]]) -> None:
         try:
             steps.setdefault(address, []).extend(ask())
         except UnsupportedError as error:
             errors.setdefault(address, error)
 
     for difference in differences:
-        # Kinds have no steps for what cannot be.
+        # Kinds have no steps for a change that EC2 cannot make in place.
         if not immutable(difference, world):
-            draft(difference.address, partial(_mending, difference, world))
+            collect(difference.address, partial(_steps_for, difference, world))
     for address, record in world.leaving:
         for kind in KINDS:
             if address.partition(".")[0] == kind.section:
-                draft(address, partial(kind.remove, address, record, world))
-    return _Drafts({address: _adopted_first(each, world) for address, each in steps.items() if each}, errors)
+                collect(address, partial(kind.remove, address, record, world))
+    return _Work({address: _adopted_first(each, world) for address, each in steps.items() if each}, errors)
 
 
 def _part(
-    targets: Collection[str], world: World, differences: Sequence[Difference], drafts: _Drafts
-) -> tuple[World, tuple[Difference, ...], _Drafts]:
+    targets: Collection[str], world: World, differences: Sequence[Difference], work: _Work
+) -> tuple[World, tuple[Difference, ...], _Work]:
     """Only the targets and what they need; what is only rather done first is no need."""
-    flat = [replace(step, rather=frozenset()) for each in drafts.steps.values() for step in each]
+    flat = [replace(step, rather=frozenset()) for each in work.steps.values() for step in each]
     hard, soft = needs_of(flat)
-    part = targeted_part(targets, differences, world, flat, {draft: hard[draft] | soft[draft] for draft in hard})
-    steps = {address: [step for step in each if step.id in part.steps] for address, each in drafts.steps.items()}
+    part = targeted_part(targets, differences, world, flat, {step: hard[step] | soft[step] for step in hard})
+    steps = {address: [step for step in each if step.id in part.steps] for address, each in work.steps.items()}
     removed = {address: record for address, record in world.removed.items() if address in part.addresses}
     replaced = {address: records for address, records in world.replaced.items() if address in part.addresses}
     return (
         replace(world, removed=removed, replaced=replaced),
         tuple(difference for difference in differences if difference.address in part.addresses),
-        _Drafts(
+        _Work(
             {address: each for address, each in steps.items() if each},
-            {address: error for address, error in drafts.errors.items() if address in part.addresses},
+            {address: error for address, error in work.errors.items() if address in part.addresses},
             tuple(
                 Leftover(address, record.id)
                 for address, record in world.removed.items()

@@ -2,9 +2,9 @@
 
 Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
 conditions that it names, and after the steps that free the slots that it claims. Only Elastic IPs that change
-places can form a cycle; there, the first step by name displaces its neighbour, which EC2 does in the same call.
-A preference (``rather``) gives way where it would close a cycle. Ties are settled by address, so equal input gives
-the same plan to the letter.
+places can form a cycle; there, the first step by id displaces its neighbour, which EC2 does in the same call.
+A preference (``rather``) gives way where it would close a cycle. Ties are settled by id, which begins with the
+address, so equal input gives the same plan to the letter.
 """
 
 from __future__ import annotations
@@ -15,67 +15,64 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
-from enireconcile.model import (
-    Ref,
-    Step,
-    refs_in,
-)
+from enireconcile.model import Ref, Step, refs_in
 
 Needs = dict[str, set[str]]
-
+"""Ids of steps to the ids of steps that run before them."""
 
 K = TypeVar("K", bound=Hashable)
 
 
-def arrange(drafts: Sequence[Step]) -> tuple[Step, ...]:
-    """Steps in an order in which they can run, numbered s1, s2 …, with their needs filled in.
+def arrange(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps in an order in which they can run, numbered s1, s2 …, with their needs filled in.
 
-    Raises ValueError when no order exists, which no plan of ours may cause.
+    Raises ValueError when no order exists, which is a bug.
     """
-    steps = {step.id: step for step in drafts}
-    hard, soft = needs_of(drafts)
+    by_id = {step.id: step for step in steps}
+    hard, soft = needs_of(steps)
     order = _ordered(hard, soft)
-    number = {draft: f"s{position}" for position, draft in enumerate(order, start=1)}
+    number = {step_id: f"s{position}" for position, step_id in enumerate(order, start=1)}
     return tuple(
         replace(
-            steps[draft],
-            id=number[draft],
-            needs=frozenset(number[need] for need in hard[draft] | soft[draft]),
+            by_id[step_id],
+            id=number[step_id],
+            needs=frozenset(number[need] for need in hard[step_id] | soft[step_id]),
         )
-        for draft in order
+        for step_id in order
     )
 
 
-def needs_of(drafts: Sequence[Step]) -> tuple[Needs, Needs]:
-    """For each draft the drafts that it must run after, and those that it would rather run after.
+def needs_of(steps: Sequence[Step]) -> tuple[Needs, Needs]:
+    """For each step the ids of those that it must run after, and of those that it prefers to run after.
 
-    The latter clear a slot for a step that could also displace its holder, or bring what it merely prefers.
+    The latter free a slot whose holder the step could also displace, or bring a condition that it only prefers.
     """
-    yielding = _index(drafts, lambda step: (*step.yields, *step.sees))
-    bringing = _index(drafts, lambda step: step.brings)
-    freeing = _index(drafts, lambda step: step.frees)
+    yielding = _index(steps, lambda step: (*step.yields, *step.sees))
+    bringing = _index(steps, lambda step: step.brings)
+    freeing = _index(steps, lambda step: step.frees)
     hard: Needs = {}
     soft: Needs = {}
-    for step in drafts:
+    for step in steps:
         refs = {*refs_in(step.params), *(expect.id for expect in step.when if isinstance(expect.id, Ref))}
-        providers = [yielding.get(ref, ()) for ref in refs] + [bringing.get(name, ()) for name in step.after]
-        hard[step.id] = {draft for found in providers for draft in found} - {step.id}
-        soft[step.id] = {draft for name in step.rather for draft in bringing.get(name, ())} - {step.id}
-        clearing = {draft for slot in step.claims for draft in freeing.get(slot, ())} - {step.id}
-        (soft if step.displaces else hard).setdefault(step.id, set()).update(clearing)
+        providers = [yielding.get(ref, ()) for ref in refs] + [bringing.get(each, ()) for each in step.after]
+        hard[step.id] = {step_id for found in providers for step_id in found} - {step.id}
+        soft[step.id] = {step_id for each in step.rather for step_id in bringing.get(each, ())} - {step.id}
+        clearing = {step_id for slot in step.claims for step_id in freeing.get(slot, ())} - {step.id}
+        (soft if step.displaces else hard)[step.id].update(clearing)
     return hard, soft
 
 
-def _index(drafts: Sequence[Step], keys: Callable[[Step], Iterable[K]]) -> dict[K, list[str]]:
+def _index(steps: Sequence[Step], keys: Callable[[Step], Iterable[K]]) -> dict[K, list[str]]:
+    """Keys to the ids of the steps that have them."""
     index: dict[K, list[str]] = {}
-    for step in drafts:
+    for step in steps:
         for key in keys(step):
             index.setdefault(key, []).append(step.id)
     return index
 
 
 def _ordered(hard: Needs, soft: Needs) -> list[str]:
-    """All drafts, each after its needs, ties by name. A ring loses the soft needs of its first displacer."""
+    """All ids, each after its needs, ties by id. In a cycle the first step that can displaces its neighbour."""
     sorter = _acyclic(hard, soft)
     order: list[str] = []
     ready = list(sorter.get_ready())
@@ -83,21 +80,22 @@ def _ordered(hard: Needs, soft: Needs) -> list[str]:
     while ready:
         order.append(heapq.heappop(ready))
         sorter.done(order[-1])
-        for draft in sorter.get_ready():
-            heapq.heappush(ready, draft)
+        for step_id in sorter.get_ready():
+            heapq.heappush(ready, step_id)
     return order
 
 
 def _acyclic(hard: Needs, soft: Needs) -> TopologicalSorter[str]:
+    """A sorter without cycles: soft needs inside a cycle are dropped, one step at a time."""
     while True:
-        sorter = TopologicalSorter({draft: hard[draft] | soft[draft] for draft in hard})
+        sorter = TopologicalSorter({step_id: hard[step_id] | soft[step_id] for step_id in hard})
         try:
             sorter.prepare()
         except CycleError as error:
-            ring: list[str] = error.args[1]
-            patient = sorted(draft for draft in ring if soft[draft] & set(ring))
-            if not patient:
-                raise ValueError(f"no order for {ring}") from None
-            soft[patient[0]] -= set(ring)
+            cycle: list[str] = error.args[1]
+            flexible = sorted(step_id for step_id in cycle if soft[step_id] & set(cycle))
+            if not flexible:
+                raise ValueError(f"no order for {cycle}") from None
+            soft[flexible[0]] -= set(cycle)
         else:
             return sorter
