@@ -1,12 +1,12 @@
-"""Who changed what differs: a question to CloudTrail for each resource whose attributes are not as the spec says.
+"""Who changed what differs: one CloudTrail lookup for each resource whose attributes are not as the spec says.
 
-CloudTrail keeps the management events of 90 days and shows an event some minutes after it happened. It is asked
-for the events that name the resource's id; for a detach and a disassociation, which name only the relation that
-they end, for all events of that name, among which the ids of this resource's relations tell the right one. It
-answers two questions a second for all who ask in an account and Region, so few are asked, and never any for
-what does not differ.
+CloudTrail keeps management events for 90 days and shows an event some minutes after it happened. A lookup is by
+the resource's id. A detach and a disassociation name only the id of the relation that they end; they are looked up
+by event name, and the ids of the resource's relations tell which of them is the right one. CloudTrail answers two
+lookups a second for an account and Region, so there are few, and none for resources that do not differ.
 
-Our own calls are no answer: what we did before is what the spec said before.
+The kinds declare which events change an attribute. Calls of enireconcile itself do not count: they set what the
+spec said before.
 """
 
 from __future__ import annotations
@@ -20,73 +20,34 @@ from datetime import UTC, datetime
 from typing import Any
 
 from enireconcile.errors import AwsError
+from enireconcile.kinds import KINDS, Attribute, attribute_at
 from enireconcile.model import Action, Change, Plan, Reads, Trace, Traces
 
 MOST = 20
-"""Resources that are asked for, and two questions for relations besides: eleven seconds at CloudTrail's pace."""
+"""Resources that are looked up. With two lookups for relations that takes eleven seconds at CloudTrail's pace."""
 _PAGE = 50
-_INTERFACE = ("ModifyNetworkInterfaceAttribute", "ResetNetworkInterfaceAttribute")
-_IPV4 = ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")
-_IPV6 = ("AssignIpv6Addresses", "UnassignIpv6Addresses")
-_EVENTS: Mapping[str, tuple[str, ...]] = {
-    "tags": ("CreateTags", "DeleteTags"),
-    "ingress": (
-        "AuthorizeSecurityGroupIngress",
-        "RevokeSecurityGroupIngress",
-        "ModifySecurityGroupRules",
-        "UpdateSecurityGroupRuleDescriptionsIngress",
-    ),
-    "egress": (
-        "AuthorizeSecurityGroupEgress",
-        "RevokeSecurityGroupEgress",
-        "ModifySecurityGroupRules",
-        "UpdateSecurityGroupRuleDescriptionsEgress",
-    ),
-    "attachment": ("AttachNetworkInterface", "DetachNetworkInterface", "RunInstances", *_INTERFACE),
-    "association": ("AssociateAddress", "DisassociateAddress", *_IPV4),
-    "reverse_dns": ("ModifyAddressAttribute", "ResetAddressAttribute"),
-    "security_groups": (*_INTERFACE, "ModifyInstanceAttribute"),
-    "description": _INTERFACE,
-    "source_dest_check": (*_INTERFACE, "ModifyInstanceAttribute"),
-    "connection_tracking": _INTERFACE,
-    "secondary_private_ips": _IPV4,
-    "secondary_private_ip_count": _IPV4,
-    "ipv4_prefixes": _IPV4,
-    "ipv4_prefix_count": _IPV4,
-    "ipv6_addresses": _IPV6,
-    "ipv6_address_count": _IPV6,
-    "ipv6_prefixes": _IPV6,
-    "ipv6_prefix_count": _IPV6,
-    "state": ("StartInstances", "StopInstances"),
-    "metadata_options": ("ModifyInstanceMetadataOptions",),
-    "termination_protection": ("ModifyInstanceAttribute",),
-    "instance_type": ("ModifyInstanceAttribute",),
-    "iam_instance_profile": (
-        "AssociateIamInstanceProfile",
-        "ReplaceIamInstanceProfileAssociation",
-        "DisassociateIamInstanceProfile",
-    ),
-}
-"""The calls that change an attribute; of any other attribute, the last change of any kind is told."""
-_PARAMETERS: Mapping[str, frozenset[str]] = {
-    "security_groups": frozenset({"groupSet", "groups", "securityGroupId"}),
-    "description": frozenset({"description"}),
-    "source_dest_check": frozenset({"sourceDestCheck"}),
-    "attachment": frozenset({"attachment"}),
-    "connection_tracking": frozenset({"connectionTrackingSpecification"}),
-    "termination_protection": frozenset({"disableApiTermination"}),
-    "instance_type": frozenset({"instanceType"}),
-}
-"""What tells apart the many things that one call changes, one at a time."""
-_ALL_PARAMETERS = frozenset({"enaSrdSpecification", "enablePrimaryIpv6"}).union(*_PARAMETERS.values())
-_ENDS = {"DetachNetworkInterface": "attachment", "DisassociateAddress": "association"}
-"""Calls that name neither interface nor address, but the relation between two of them."""
 _RELATION = re.compile(r"\b(?:eni-attach|eipassoc)-[0-9a-f]{8,17}\b")
+_OTHER_PARAMETERS: Mapping[str, frozenset[str]] = {
+    "ModifyNetworkInterfaceAttribute": frozenset({"enaSrdSpecification", "enablePrimaryIpv6"}),
+}
+"""Parameters of these calls that set what no attribute of a spec stands for."""
+
+
+def _telling_parameters() -> dict[str, frozenset[str]]:
+    """By event, the request parameters that tell apart the attributes that it changes, one at a time."""
+    found = dict(_OTHER_PARAMETERS)
+    for attribute in (each for kind in KINDS for each in kind.attributes):
+        for event in attribute.changed_by:
+            found[event] = found.get(event, frozenset()) | attribute.request_parameters
+    return found
+
+
+_TELLING_PARAMETERS = _telling_parameters()
 
 
 @dataclass(frozen=True)
 class _Event:
-    """One event. ``text`` is all of it, ``parameters`` those of its call; ``ours`` says that we did it."""
+    """One event. ``text`` is all of it, ``parameters`` those of its call; ``ours``: enireconcile made the call."""
 
     name: str
     time: datetime
@@ -98,33 +59,33 @@ class _Event:
 
 @dataclass
 class _Trail:
-    """Questions to CloudTrail, each asked once."""
+    """Lookups in CloudTrail, each made once."""
 
     reader: Reads
-    asked: dict[str, asyncio.Task[list[_Event]]] = field(default_factory=dict)
+    lookups: dict[str, asyncio.Task[list[_Event]]] = field(default_factory=dict)
 
     async def events(self, key: str, value: str) -> list[_Event]:
         """The last events, newest first. Raises AwsError."""
-        if value not in self.asked:
-            self.asked[value] = asyncio.ensure_future(self._ask(key, value))
-        return await self.asked[value]
+        if value not in self.lookups:
+            self.lookups[value] = asyncio.ensure_future(self._look_up(key, value))
+        return await self.lookups[value]
 
-    async def _ask(self, key: str, value: str) -> list[_Event]:
-        question = [{"AttributeKey": key, "AttributeValue": value}]
-        answer = await self.reader.read("LookupEvents", {"LookupAttributes": question, "MaxResults": _PAGE})
+    async def _look_up(self, key: str, value: str) -> list[_Event]:
+        wanted = [{"AttributeKey": key, "AttributeValue": value}]
+        answer = await self.reader.read("LookupEvents", {"LookupAttributes": wanted, "MaxResults": _PAGE})
         found = [event for each in answer.get("Events") or () if (event := _event(each)) is not None]
         return sorted(found, key=lambda event: event.time, reverse=True)
 
 
 async def who(reader: Reads, plan: Plan) -> Traces:
-    """Who is behind each field of a plan that differs, as far as CloudTrail tells; and a note if it does not."""
+    """Who changed each field that differs, as far as CloudTrail knows; and a note where it does not."""
     changed = [
         change
         for change in plan.changes
         if change.id is not None and change.fields and change.action not in (Action.CREATE, Action.DELETE)
     ]
     trail = _Trail(reader)
-    # One at a time, until it is known that we may ask at all.
+    # The first lookup alone: if it is denied, so are the others.
     found: dict[tuple[str, str], Trace] = {}
     try:
         for change in changed[:1]:
@@ -141,12 +102,13 @@ async def who(reader: Reads, plan: Plan) -> Traces:
 async def _traces(trail: _Trail, change: Change) -> dict[tuple[str, str], Trace]:
     events = await trail.events("ResourceName", str(change.id))
     relations = {relation for event in events for relation in _RELATION.findall(event.text)}
-    for call, attribute in _ENDS.items():
-        if relations and any(each.field == attribute for each in change.fields):
-            ended = await trail.events("EventName", call)
+    differing = {each.field: attribute_at(change.address, each.field) for each in change.fields}
+    for attribute in differing.values():
+        if relations and attribute is not None and attribute.ended_by:
+            ended = await trail.events("EventName", attribute.ended_by)
             events = [*events, *(event for event in ended if relations & set(_RELATION.findall(event.text)))]
     events = sorted(events, key=lambda event: event.time, reverse=True)
-    named = {each.field: next(_fitting(each.field, events), None) for each in change.fields}
+    named = {name: next(_fitting(attribute, events), None) for name, attribute in differing.items()}
     return {
         (change.address, name): Trace(event.user, event.time, event.name)
         for name, event in named.items()
@@ -154,15 +116,21 @@ async def _traces(trail: _Trail, change: Change) -> dict[tuple[str, str], Trace]
     }
 
 
-def _fitting(attribute: str, events: Iterable[_Event]) -> Iterator[_Event]:
-    """The events that may have changed an attribute, newest first."""
+def _fitting(attribute: Attribute | None, events: Iterable[_Event]) -> Iterator[_Event]:
+    """The events that may have changed an attribute, newest first.
+
+    For an attribute that no call changes once the resource exists, these are all events.
+    """
     for event in events:
-        if event.ours or (attribute in _EVENTS and event.name not in _EVENTS[attribute]):
+        if event.ours:
             continue
-        told = _ALL_PARAMETERS & set(event.parameters)
-        if attribute in _PARAMETERS and told and not told & _PARAMETERS[attribute]:
-            continue
-        yield event
+        if attribute is None or not attribute.changed_by:
+            yield event
+        elif event.name in attribute.changed_by:
+            told = _TELLING_PARAMETERS[event.name] & set(event.parameters)
+            own = attribute.request_parameters
+            if not own or not told or told & own:
+                yield event
 
 
 def _event(words: Mapping[str, Any]) -> _Event | None:
@@ -186,7 +154,7 @@ def _event(words: Mapping[str, Any]) -> _Event | None:
 
 
 def _user(words: Mapping[str, Any], identity: Any) -> str:
-    """``user/alice``, ``assumed-role/Ops/alice``, ``root``, or the service that did it."""
+    """``user/alice``, ``assumed-role/Ops/alice``, ``root``, or the service that made the call."""
     known = identity if isinstance(identity, dict) else {}
     arn = str(known.get("arn") or "")
     return arn.rpartition(":")[2] or str(known.get("invokedBy") or words.get("Username") or "unknown")

@@ -17,7 +17,7 @@ _PUBLIC = frozenset({"image", "snapshot"})
 
 @dataclass(frozen=True)
 class Asked:
-    """What the policy is for. ``also`` are ARNs of other people's resources that may be touched where needed.
+    """What the policy is for. ``also`` are ARNs of resources outside the stacks that a plan may change.
 
     ``region`` overrides that of the specs. With ``prune`` it covers what leaves a spec, of whatever section;
     without ``destroy`` nothing may be terminated, released or deleted. ``who`` and ``bucket`` (``name/prefix``)
@@ -35,17 +35,17 @@ class Asked:
 
 @dataclass
 class Statement:
-    """A statement while it is put together. Those of one name and condition become one."""
+    """A statement while it is put together. Statements with one sid and one condition become one."""
 
     sid: str
     condition: Mapping[str, Mapping[str, Any]]
     actions: set[str] = field(default_factory=set)
     resources: set[str] = field(default_factory=set)
     stacks: set[str] = field(default_factory=set)
-    """Values for the tag of the stack, in each condition that says STACKS."""
+    """Values that STACKS stands for in the conditions: the names of the stacks."""
     effect: str = "Allow"
     spared: bool = False
-    """Whether ``resources`` are those that it does not mean."""
+    """Whether ``resources`` are the exceptions (IAM's NotResource)."""
 
 
 STACKS = "stacks"
@@ -53,7 +53,7 @@ STACKS = "stacks"
 
 @dataclass
 class Policy:
-    """Collects statements, and notes for whoever reads the policy."""
+    """Collects statements, and notes for the reader of the policy."""
 
     asked: Asked
     statements: dict[tuple[str, str], Statement] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Policy:
         stack: str | None = None,
         apart: Sequence[str] = (),
     ) -> None:
-        """Nothing is granted on no resource, or for no action. Statements that are ``apart`` are not merged."""
+        """Adds a statement, unless it has no action or no resource. Those with different ``apart`` stay apart."""
         actions, resources = set(actions), set(resources)
         if not actions or not resources:
             return
@@ -110,7 +110,7 @@ class Scope:
 
 
 def minimal(statement: Statement) -> dict[str, Any]:
-    """A statement as IAM reads it, without what a wildcard covers already."""
+    """A statement as IAM reads it, without resources that a wildcard covers."""
     resources = {arn for arn in statement.resources if "*" not in statement.resources or arn == "*"}
     resources -= {
         arn
@@ -139,7 +139,7 @@ def _one_or_many(values: Iterable[str]) -> str | list[str]:
 
 
 def numbered(statements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """IAM wants every Sid once."""
+    """The statements with unique Sids, as IAM requires."""
     seen: dict[str, int] = {}
     numbered = []
     for statement in statements:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enireconcile.kinds.association import Associations
 from enireconcile.kinds.attachment import Attachments
+from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.elastic_ip import ElasticIps
 from enireconcile.kinds.instance import Instances
@@ -22,5 +23,12 @@ KINDS: tuple[Kind, ...] = (
     Associations(),
     Instances(),
 )
+_ATTRIBUTES = {(kind.section, each.name): each for kind in KINDS for each in kind.attributes}
 
-__all__ = ["KINDS", "Item", "Kind", "World"]
+
+def attribute_at(address: str, name: str) -> Attribute | None:
+    """The attribute of that name of the resource at an address; None if no kind declares it."""
+    return _ATTRIBUTES.get((address.partition(".")[0], name))
+
+
+__all__ = ["KINDS", "Attribute", "Item", "Kind", "World", "attribute_at"]

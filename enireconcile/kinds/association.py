@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.disassociate import (
@@ -17,6 +18,7 @@ from enireconcile.kinds.disassociate import (
     left_open,
     refuse_managed_holder,
 )
+from enireconcile.kinds.permissions import Call, keeps_or_removes
 from enireconcile.kinds.slots import (
     target_slot,
 )
@@ -35,6 +37,20 @@ class Associations(Kind):
     """The ``association`` of rows of ``elastic_ips``."""
 
     section = SECTION
+    attributes = (
+        Attribute(
+            "association",
+            calls=("AssociateAddress", "DisassociateAddress"),
+            events=("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
+            ended_by="DisassociateAddress",
+        ),
+    )
+    calls: ClassVar[Mapping[str, Call]] = {
+        "AssociateAddress": Call(changes=("elastic-ip", "network-interface", "instance"), uses=("target",)),
+        "DisassociateAddress": Call(
+            keeps_or_removes(SECTION), changes=("elastic-ip", "network-interface"), uses=("target",)
+        ),
+    }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         destination = world.destinations.get(name)

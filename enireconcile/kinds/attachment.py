@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
+from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
@@ -26,6 +27,7 @@ from enireconcile.kinds.detach import (
 from enireconcile.kinds.disassociate import (
     left_open,
 )
+from enireconcile.kinds.permissions import Call, Purpose, Read, keeps_or_removes
 from enireconcile.kinds.slots import (
     device_slot,
     interface_slot,
@@ -39,10 +41,34 @@ _PLACE = ("instance", "device_index", "network_card_index")
 _LEFT_OUT = ("network_card_index", "delete_on_termination")
 
 
+def _fails_over_by_status_checks(purpose: Purpose) -> bool:
+    attachments = [row.attachment for row in purpose.rows(SECTION) if row.attachment is not None]
+    return any(
+        at.instances is not None and (at.failover is None or at.failover.health == "status_checks")
+        for at in attachments
+    )
+
+
 class Attachments(Kind):
     """The ``attachment`` of rows of ``network_interfaces``."""
 
     section = SECTION
+    attributes = (
+        Attribute(
+            "attachment",
+            calls=("AttachNetworkInterface", "DetachNetworkInterface", "ModifyNetworkInterfaceAttribute"),
+            events=("RunInstances", "ResetNetworkInterfaceAttribute"),
+            logged=frozenset({"attachment"}),
+            ended_by="DetachNetworkInterface",
+        ),
+    )
+    calls: ClassVar[Mapping[str, Call]] = {
+        "AttachNetworkInterface": Call(changes=("network-interface", "instance"), uses=("external",)),
+        "DetachNetworkInterface": Call(
+            keeps_or_removes(SECTION), changes=("network-interface", "instance"), uses=("external",)
+        ),
+    }
+    reads: ClassVar[Mapping[str, Read]] = {"DescribeInstanceStatus": Read(_fails_over_by_status_checks)}
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         place = world.placements.get(name)

@@ -13,6 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from enireconcile.kinds.attributes import Attribute, Changes
+from enireconcile.kinds.permissions import Call, Read
 from enireconcile.kinds.world import World
 from enireconcile.live.records import Record
 from enireconcile.model import Expect, Field, Step
@@ -38,12 +40,17 @@ class Item:
 class Kind(ABC):
     """See the module's docstring.
 
-    ``section`` is the section of the spec whose rows it reads, ``immutable`` the attributes that EC2 cannot
-    change in place; ``precious`` may add why those of this kind are not replaced either.
+    ``section`` is the section of the spec whose rows it reads, ``resource_type`` EC2's name in ARNs and
+    TagSpecifications for what they describe; relations have none. ``attributes`` are all keys of the rows that
+    this kind compares, ``calls`` and ``reads`` its EC2 calls and what IAM must allow for them. ``precious`` adds
+    to a refusal why resources of this kind are not replaced.
     """
 
     section: ClassVar[str]
-    immutable: ClassVar[tuple[str, ...]] = ()
+    resource_type: ClassVar[str] = ""
+    attributes: ClassVar[tuple[Attribute, ...]] = ()
+    calls: ClassVar[Mapping[str, Call]] = {}
+    reads: ClassVar[Mapping[str, Read]] = {}
     precious: ClassVar[str] = ""
 
     @abstractmethod
@@ -67,8 +74,12 @@ class Kind(ABC):
         return {}
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
-        """The attributes that cannot be changed on this very resource."""
-        return self.immutable
+        """Names of the attributes that EC2 cannot change on the existing resource."""
+        return tuple(each.name for each in self.attributes if each.changes is not Changes.IN_PLACE)
+
+    def stops(self, item: Item, world: World) -> bool:
+        """Does the plan stop the resource, if only for a while?"""
+        return False
 
     def replaces(self, item: Item, world: World) -> bool:
         """May a new resource take the place of this one, where one of its fixed attributes differs?"""

@@ -44,7 +44,7 @@ class Fact(StrEnum):
     STOPPED = "stopped"
     """The instance is stopped."""
     MODIFIED = "modified"
-    """The attributes that EC2 changes only on a stopped instance are as the spec says."""
+    """What EC2 changes only on a stopped instance is as the spec says. Subject: address, or address/attribute."""
     INTERFACES_DETACHED = "interfaces-detached"
     """Every interface that leaves the instance has left it. Subject: instance id."""
     ADAPTERS_DETACHED = "adapters-detached"

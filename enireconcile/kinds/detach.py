@@ -102,23 +102,14 @@ def while_stopped(
         never = (("State.Name", ("shutting-down", "terminated", "pending", "running")),)
         has = (("State.Name", ("stopped",)),)
         return frozenset(), (Expect("DescribeInstances", live.id, has=has, never=never),)
-    row = world.document.own_instances.get(instance)
-    if live is not None and row is not None and _stops(instance, live, world):
+    if live is not None and f"instances.{instance}" in world.stopping:
         return frozenset({Fact.STOPPED.of(f"instances.{instance}")}), ()
     state = f"{instance} is {live.state}" if live else f"that {instance} is stopped cannot be seen"
     ours = f"set `state: stopped` for instances.{instance}, apply, and set it back"
     raise UnsupportedError(
         f"{address}: EC2 attaches and detaches {interface_type} interfaces on stopped instances only, and {state}",
-        hint=ours if row is not None else f"stop {instance}, apply, and start it again",
+        hint=ours if instance in world.document.own_instances else f"stop {instance}, apply, and start it again",
     )
-
-
-def _stops(instance: str, live: LiveInstance, world: World) -> bool:
-    """Does this plan stop a running instance of ours, if only for a while?"""
-    row, address = world.document.own_instances[instance], f"instances.{instance}"
-    if row.on_change == "restart" and row.instance_type != live.instance_type:
-        return not world.leaves(address, "instance_type")
-    return row.state == "stopped" and not world.leaves(address, "state")
 
 
 def refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:

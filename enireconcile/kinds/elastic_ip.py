@@ -8,14 +8,17 @@ that has any cannot be released.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
+from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.disassociate import (
     disassociate,
 )
+from enireconcile.kinds.permissions import Call, Purpose, Read, has, removes
 from enireconcile.kinds.tags import (
+    TAGS,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -29,27 +32,44 @@ from enireconcile.ownership import (
 )
 
 SECTION = "elastic_ips"
-_AT_BIRTH = {
-    "address": "Address",
-    "public_ipv4_pool": "PublicIpv4Pool",
-    "network_border_group": "NetworkBorderGroup",
-}
-"""Attributes that only AllocateAddress sets, and its parameters for them."""
+_ALLOCATED = (
+    Attribute("address", Changes.AT_CREATION, parameter="Address", record="public_ip"),
+    Attribute("public_ipv4_pool", Changes.AT_CREATION, parameter="PublicIpv4Pool", record="pool"),
+    Attribute("network_border_group", Changes.AT_CREATION, parameter="NetworkBorderGroup", record="border_group"),
+)
+"""What only AllocateAddress sets."""
+_DNS_CALLS = ("ModifyAddressAttribute", "ResetAddressAttribute")
 _ATTRIBUTES = "DescribeAddressesAttribute"
 _QUIET = ("PtrRecordUpdate.Status == 'PENDING'", (False,))
 _ADVICE = "EC2 may take longer: see `aws ec2 describe-addresses-attribute --attribute domain-name`, and run again"
+
+
+def _reads_reverse_dns(purpose: Purpose) -> bool:
+    return purpose.removes(SECTION) or any(row.reverse_dns is not None for row in purpose.rows(SECTION))
 
 
 class ElasticIps(Kind):
     """Rows of ``elastic_ips``."""
 
     section = SECTION
-    immutable = tuple(_AT_BIRTH)
+    resource_type = "elastic-ip"
+    attributes = (*_ALLOCATED, Attribute("reverse_dns", calls=_DNS_CALLS), TAGS)
+    calls: ClassVar[Mapping[str, Call]] = {
+        "AllocateAddress": Call(has(SECTION), creates=("elastic-ip",), uses=("ipv4pool-ec2",)),
+        "ModifyAddressAttribute": Call(changes=("elastic-ip",)),
+        "ResetAddressAttribute": Call(removes(SECTION), changes=("elastic-ip",)),
+        "ReleaseAddress": Call(removes(SECTION), changes=("elastic-ip",)),
+    }
+    reads: ClassVar[Mapping[str, Read]] = {
+        "DescribeAddresses": Read(),
+        "DescribeAddressesAttribute": Read(_reads_reverse_dns),
+        "DescribeAccountAttributes": Read(has(SECTION)),
+    }
     precious = "; an Elastic IP is not given up to get another one"
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.elastic_ips[name]
-        written = {key: getattr(row, key) for key in (*_AT_BIRTH, "reverse_dns") if getattr(row, key) is not None}
+        written = {each.name: each.written(row) for each in self.attributes if each.written(row) is not None}
         return {**written, "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -57,9 +77,7 @@ class ElasticIps(Kind):
         if live is None:
             return None
         return {
-            "address": live.public_ip,
-            "public_ipv4_pool": live.pool,
-            "network_border_group": live.border_group,
+            **{each.name: each.observed(live) for each in _ALLOCATED},
             "reverse_dns": _reverse_dns(live).settling,
             "tags": known_tags(live.tags, want),
         }
@@ -101,8 +119,8 @@ class ElasticIps(Kind):
             call="AllocateAddress",
             params={
                 "Domain": "vpc",
-                **{_AT_BIRTH[key]: item.want[key] for key in _AT_BIRTH if key in item.want},
-                "TagSpecifications": tag_specifications("elastic-ip", item.want["tags"]),
+                **{each.parameter: item.want[each.name] for each in _ALLOCATED if each.name in item.want},
+                "TagSpecifications": tag_specifications(self.resource_type, item.want["tags"]),
             },
             address=item.address,
             yields=made,

@@ -9,18 +9,22 @@ replace`` gets a new instance for either, on the same interfaces.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from enireconcile.errors import UnsupportedError
+from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     free,
 )
+from enireconcile.kinds.permissions import Call, Purpose, Read, has, keeps_or_removes, removes
 from enireconcile.kinds.slots import (
     interface_slot,
 )
 from enireconcile.kinds.tags import (
+    TAGS,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -38,56 +42,114 @@ from enireconcile.ownership import (
     USER_DATA_TAG,
     tag_specifications,
 )
-from enireconcile.spec import Instance
+from enireconcile.spec.rows import Instance, MetadataOptions
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
 _ENDED = (("State.Name", ("shutting-down", "terminated")),)
-"""What an instance that is waited for must not come to."""
+"""States in which a wait for an instance fails at once."""
+_AT_REST = ("stopping", "stopped")
+
+
+_MODIFY = "ModifyInstanceAttribute"
+
+
+def _restarts(row: Instance) -> bool:
+    return row.on_change == "restart"
+
+
+def _while_stopped(name: str, parameter: str) -> Attribute:
+    """An attribute that EC2 changes on a stopped instance only; a plan does so with ``on_change: restart``."""
+    return Attribute(name, Changes.WHILE_STOPPED, calls=(_MODIFY,), parameter=parameter, may_change=_restarts)
+
+
+ATTRIBUTES = (
+    _while_stopped("instance_type", "InstanceType"),
+    Attribute("state", calls=("StartInstances", "StopInstances"), default="running"),
+    Attribute(
+        "metadata_options",
+        calls=("ModifyInstanceMetadataOptions",),
+        default={name: value for name, value in MetadataOptions() if value is not None},
+    ),
+    TAGS,
+    Attribute("key_name", Changes.AT_CREATION, parameter="KeyName"),
+    Attribute(
+        "iam_instance_profile",
+        Changes.AT_CREATION,
+        events=(
+            "AssociateIamInstanceProfile",
+            "ReplaceIamInstanceProfileAssociation",
+            "DisassociateIamInstanceProfile",
+        ),
+    ),
+    Attribute("termination_protection", calls=(_MODIFY,), parameter="DisableApiTermination", record="protected"),
+    Attribute("image", Changes.AT_CREATION),
+    Attribute("user_data", Changes.AT_CREATION, secret=True),
+)
+"""In the order in which a plan shows them."""
+PLAIN = tuple(each for each in ATTRIBUTES if each.parameter)
+"""Attributes that EC2 takes and shows as the spec writes them."""
+
+
+def _finds_images_by_name(purpose: Purpose) -> bool:
+    return any(row.image is not None and row.image.name is not None for row in purpose.rows(SECTION))
 
 
 class Instances(Kind):
     """Rows of ``instances``."""
 
     section = SECTION
-    immutable = ("instance_type", "key_name", "iam_instance_profile", "image", "user_data")
+    resource_type = "instance"
+    attributes = ATTRIBUTES
+    calls: ClassVar[Mapping[str, Call]] = {
+        "RunInstances": Call(
+            has(SECTION),
+            creates=("instance",),
+            changes=("security-group",),
+            uses=("image", "key-pair", "volume", "subnet", "security-group", "network-interface"),
+        ),
+        "StartInstances": Call(changes=("instance",)),
+        "StopInstances": Call(changes=("instance",)),
+        _MODIFY: Call(changes=("instance",)),
+        "ModifyInstanceMetadataOptions": Call(changes=("instance",)),
+        "TerminateInstances": Call(removes(SECTION), changes=("instance",)),
+    }
+    reads: ClassVar[Mapping[str, Read]] = {
+        "DescribeInstances": Read(),
+        "DescribeImages": Read(_finds_images_by_name),
+        "DescribeInstanceTypes": Read(has(SECTION)),
+        "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True),
+    }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.own_instances[name]
-        want: dict[str, Any] = {
-            "instance_type": row.instance_type,
-            "state": row.state,
+        want: dict[str, Any] = {each.name: each.written(row) for each in ATTRIBUTES}
+        want |= {
             "metadata_options": _wanted_options(row),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
+            "image": None,
         }
-        if row.key_name is not None:
-            want["key_name"] = row.key_name
-        if row.iam_instance_profile is not None:
-            want["iam_instance_profile"] = row.iam_instance_profile
-        if row.termination_protection is not None:
-            want["termination_protection"] = row.termination_protection
+        launched = world.record(f"{SECTION}.{name}", LiveInstance) is not None
         if row.adopt is not None:
-            # It was not launched from this row: an image that the row names by id is a claim about it.
-            return want | ({"image": row.image.id} if row.image is not None and row.image.id is not None else {})
-        # What is read at launch only makes a difference later on only to those who want a new instance for it.
-        if row.on_change == "replace" or world.record(f"{SECTION}.{name}", LiveInstance) is None:
+            # It was not launched from this row: only an image that the row names by id says something about it.
+            want["image"] = row.image.id if row.image is not None else None
+        elif not launched or row.on_change == "replace":
             want["image"] = world.images[name]
-            if row.user_data is not None:
-                want["user_data"] = Secret(row.user_data)
-        return want
+        if row.adopt is not None or (launched and row.on_change != "replace"):
+            # EC2 runs it at the first boot only, so on this instance it can make no difference any more.
+            del want["user_data"]
+        return {key: value for key, value in want.items() if value is not None}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveInstance)
         if live is None:
             return None
         return {
-            "instance_type": live.instance_type,
-            "state": "stopped" if live.state in ("stopping", "stopped") else "running",
+            **{each.name: each.observed(live) for each in PLAIN},
+            "state": "stopped" if live.state in _AT_REST else "running",
             "tags": known_tags(live.tags, want),
-            "key_name": live.key_name,
             "iam_instance_profile": _profile(live.profile, want.get("iam_instance_profile")),
             "metadata_options": _known_options(live, want["metadata_options"]),
-            "termination_protection": live.protected,
             "image": live.image_id,
             "user_data": _launched_with(live, want.get("user_data")),
         }
@@ -99,13 +161,23 @@ class Instances(Kind):
         steps = tag_steps(item, world)
         if item.differs("metadata_options"):
             steps.append(_modify_options(item, world))
-        if item.differs("termination_protection"):
-            steps.append(_modify_protection(item, world))
-        return steps + (_resize(item, world) if item.differs("instance_type") else _power(item, world))
+        changed = [each for each in PLAIN if item.differs(each.name)]
+        steps += [_modify(each, item, world) for each in changed if each.changes is Changes.IN_PLACE]
+        restarting = [each for each in changed if each.changes is Changes.WHILE_STOPPED]
+        return steps + (_restart(restarting, item, world) if restarting else _power(item, world))
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
-        restart = world.document.own_instances[item.name].on_change == "restart"
-        return tuple(name for name in self.immutable if not (restart and name == "instance_type"))
+        if not _restarts(world.document.own_instances[item.name]):
+            return super().fixed(item, world)
+        return tuple(each.name for each in ATTRIBUTES if each.changes is Changes.AT_CREATION)
+
+    def stops(self, item: Item, world: World) -> bool:
+        live = world.record(item.address, LiveInstance)
+        if live is None or live.state in _AT_REST:
+            return False
+        stopped = item.differs("state") and item.want["state"] == "stopped"
+        changed = [each for each in ATTRIBUTES if item.differs(each.name)]
+        return stopped or any(each.changes is Changes.WHILE_STOPPED for each in changed)
 
     def replaces(self, item: Item, world: World) -> bool:
         return world.document.own_instances[item.name].on_change == "replace"
@@ -254,7 +326,6 @@ def _launch_params(
         tags[USER_DATA_TAG] = want["user_data"].digest
     params: dict[str, Any] = {
         "ImageId": want["image"],
-        "InstanceType": want["instance_type"],
         "MinCount": 1,
         "MaxCount": 1,
         "NetworkInterfaces": [
@@ -266,17 +337,15 @@ def _launch_params(
             for name, card, index in interfaces
         ],
         "MetadataOptions": _options_params(want),
-        "TagSpecifications": tag_specifications("instance", tags),
+        "TagSpecifications": tag_specifications(Instances.resource_type, tags),
     }
-    if "key_name" in want:
-        params["KeyName"] = want["key_name"]
+    # EC2's default of a switch is off, and needs no word.
+    params |= {each.parameter: want[each.name] for each in PLAIN if want.get(each.name)}
     if "iam_instance_profile" in want:
         profile = want["iam_instance_profile"]
         params["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
     if "user_data" in want:
         params["UserData"] = want["user_data"]
-    if want.get("termination_protection"):
-        params["DisableApiTermination"] = True
     return params
 
 
@@ -328,13 +397,14 @@ def _modify_options(item: Item, world: World) -> Step:
     )
 
 
-def _modify_protection(item: Item, world: World) -> Step:
+def _modify(attribute: Attribute, item: Item, world: World) -> Step:
+    """ModifyInstanceAttribute takes one attribute a call."""
     return Step(
-        id=f"{item.address}/ModifyInstanceAttribute/DisableApiTermination",
-        call="ModifyInstanceAttribute",
+        id=f"{item.address}/{_MODIFY}/{attribute.parameter}",
+        call=_MODIFY,
         params={
             "InstanceId": world.id_of(item.address),
-            "DisableApiTermination": {"Value": item.want["termination_protection"]},
+            attribute.parameter: {"Value": item.want[attribute.name]},
         },
         address=item.address,
     )
@@ -360,28 +430,39 @@ def _power(item: Item, world: World) -> list[Step]:
     return [_start(item, world) if item.want["state"] == "running" else _stop(item, world)]
 
 
-def _resize(item: Item, world: World) -> list[Step]:
-    """Stop, change the type, start: EC2 changes it on a stopped instance only, which keeps its interfaces."""
+def _restart(attributes: Sequence[Attribute], item: Item, world: World) -> list[Step]:
+    """Stop, change the attributes, start: one restart for all of them. The instance keeps its interfaces."""
     live = world.record(item.address, LiveInstance)
-    if live is None:
+    if live is None or item.have is None:
         return []
-    awake = live.state not in ("stopping", "stopped")
-    change = Step(
-        id=f"{item.address}/ModifyInstanceAttribute/InstanceType",
-        call="ModifyInstanceAttribute",
-        params={
-            "InstanceId": world.id_of(item.address),
-            "InstanceType": {"Value": item.want["instance_type"]},
-        },
-        address=item.address,
+    before = [] if live.state in _AT_REST else [_stop(item, world)]
+    # The old or the new type may not take a feature: what is switched off goes first, what is switched on last.
+    ordered = sorted(attributes, key=lambda each: {False: 0, True: 2}.get(item.want[each.name], 1))
+    changes = [
+        _modify_stopped(each, ordered[:position], item, live, world) for position, each in enumerate(ordered)
+    ]
+    running = item.want.get("state", item.have["state"]) == "running"
+    return [*before, *changes, *([_start(item, world)] if running else [])]
+
+
+def _modify_stopped(
+    attribute: Attribute, earlier: Sequence[Attribute], item: Item, live: LiveInstance, world: World
+) -> Step:
+    """Change an attribute of a stopped instance, after ``earlier`` ones."""
+    return replace(
+        _modify(attribute, item, world),
         impact=Impact.DISRUPTIVE,
-        # A smaller type may have no room for what is still attached.
-        after=frozenset({Fact.STOPPED.of(item.address), Fact.INTERFACES_DETACHED.of(live.id)}),
-        brings=frozenset({Fact.MODIFIED.of(item.address)}),
+        after=frozenset(
+            {
+                Fact.STOPPED.of(item.address),
+                # A smaller type may have no room for what is still attached.
+                Fact.INTERFACES_DETACHED.of(live.id),
+                *(Fact.MODIFIED.of(f"{item.address}/{each.name}") for each in earlier),
+            }
+        ),
+        brings=frozenset({Fact.MODIFIED.of(item.address), Fact.MODIFIED.of(f"{item.address}/{attribute.name}")}),
         when=(_reached(("stopped",), item, world),) if live.state == "stopping" else (),
     )
-    before = [_stop(item, world)] if awake else []
-    return [*before, change, *([_start(item, world)] if item.want["state"] == "running" else [])]
 
 
 def _start(item: Item, world: World) -> Step:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
@@ -74,6 +75,11 @@ PREFIXES6 = Pool(
     assign_call="AssignIpv6Addresses", unassign_call="UnassignIpv6Addresses",
 )  # fmt: skip
 POOLS = (ADDRESSES4, ADDRESSES6, PREFIXES4, PREFIXES6)
+ATTRIBUTES = tuple(
+    Attribute(key, calls=(pool.assign_call, pool.unassign_call))
+    for pool in POOLS
+    for key in (pool.many, pool.count)
+)
 
 
 def wanted(row: NetworkInterface) -> dict[str, Any]:

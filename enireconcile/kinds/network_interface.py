@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import interface_addresses
+from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
@@ -18,12 +19,14 @@ from enireconcile.kinds.detach import (
 from enireconcile.kinds.disassociate import (
     dropped,
 )
+from enireconcile.kinds.permissions import Call, Purpose, Read, has, removes
 from enireconcile.kinds.slots import (
     interface_slot,
     private_slot,
     target_slot,
 )
 from enireconcile.kinds.tags import (
+    TAGS,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -55,11 +58,62 @@ _TIMEOUTS = {
 _DEFAULT_TIMEOUTS = {"UdpStreamTimeout": 180, "UdpTimeout": 30}
 
 
+_MODIFY = "ModifyNetworkInterfaceAttribute"
+
+
+def _modified(name: str, *logged: str, also: tuple[str, ...] = (), default: Any = None) -> Attribute:
+    """An attribute that ModifyNetworkInterfaceAttribute sets; ``logged`` are its names in CloudTrail."""
+    return Attribute(
+        name,
+        calls=(_MODIFY,),
+        events=("ResetNetworkInterfaceAttribute", *also),
+        logged=frozenset(logged),
+        default=default,
+    )
+
+
+def _exceeds_default_groups(purpose: Purpose) -> bool:
+    """EC2's default quota is 5 groups for an interface; beyond that, the account's own has to be read."""
+    return any(len(row.security_groups or ()) > 5 for row in purpose.rows(SECTION))
+
+
 class NetworkInterfaces(Kind):
     """Rows of ``network_interfaces``."""
 
     section = SECTION
-    immutable = ("subnet", "private_ip", "interface_type")
+    resource_type = "network-interface"
+    attributes = (
+        Attribute("subnet", Changes.AT_CREATION),
+        _modified("security_groups", "groupSet", "groups", "securityGroupId", also=("ModifyInstanceAttribute",)),
+        _modified("description", "description"),
+        _modified("source_dest_check", "sourceDestCheck", also=("ModifyInstanceAttribute",), default=True),
+        Attribute("interface_type", Changes.AT_CREATION, default="interface"),
+        TAGS,
+        Attribute("private_ip", Changes.AT_CREATION),
+        _modified("connection_tracking", "connectionTrackingSpecification"),
+        *interface_addresses.ATTRIBUTES,
+    )
+    calls: ClassVar[Mapping[str, Call]] = {
+        "CreateNetworkInterface": Call(
+            has(SECTION),
+            creates=("network-interface",),
+            changes=("security-group",),
+            uses=("subnet", "security-group"),
+        ),
+        _MODIFY: Call(changes=("network-interface", "security-group", "instance"), uses=("security-group",)),
+        **{
+            call: Call(changes=("network-interface",))
+            for each in interface_addresses.POOLS
+            for call in (each.assign_call, each.unassign_call)
+        },
+        "DeleteNetworkInterface": Call(removes(SECTION), changes=("network-interface",)),
+    }
+    reads: ClassVar[Mapping[str, Read]] = {
+        "DescribeNetworkInterfaces": Read(),
+        "DescribeSubnets": Read(has(SECTION)),
+        "DescribeInstanceTypes": Read(has(SECTION)),
+        "DescribeAccountAttributes": Read(_exceeds_default_groups),
+    }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.network_interfaces[name]
@@ -108,7 +162,10 @@ class NetworkInterfaces(Kind):
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
         """A primary address never becomes a further one."""
-        return (*self.immutable, *(("secondary_private_ips",) if interface_addresses.stuck(item, world) else ()))
+        return (
+            *super().fixed(item, world),
+            *(("secondary_private_ips",) if interface_addresses.stuck(item, world) else ()),
+        )
 
     def replaces(self, item: Item, world: World) -> bool:
         return True
@@ -161,7 +218,7 @@ class NetworkInterfaces(Kind):
         params: dict[str, Any] = {
             "SubnetId": want["subnet"],
             "Groups": _group_ids(want["security_groups"], world),
-            "TagSpecifications": tag_specifications("network-interface", want["tags"] | _replacing(item, world)),
+            "TagSpecifications": tag_specifications(self.resource_type, want["tags"] | _replacing(item, world)),
         }
         if want["description"]:
             params["Description"] = want["description"]
@@ -220,8 +277,8 @@ def _groups_of(name: str, world: World) -> Sequence[str]:
 def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact) -> Step:
     """ModifyNetworkInterfaceAttribute takes exactly one attribute a call."""
     return Step(
-        id=f"{item.address}/ModifyNetworkInterfaceAttribute/{attribute}",
-        call="ModifyNetworkInterfaceAttribute",
+        id=f"{item.address}/{_MODIFY}/{attribute}",
+        call=_MODIFY,
         params={"NetworkInterfaceId": world.id_of(item.address), attribute: value},
         address=item.address,
         impact=impact,

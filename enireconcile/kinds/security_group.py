@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
+from enireconcile.kinds.attributes import LOGICAL_NAME, Attribute, Changes
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
+from enireconcile.kinds.permissions import Call, Purpose, Read, has, removes
 from enireconcile.kinds.tags import (
+    TAGS,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -35,11 +38,58 @@ _ALLOW_ALL: Rule = {"protocol": "-1", "ports": None, "destination": "0.0.0.0/0",
 _END = {"ingress": "source", "egress": "destination"}
 
 
+def _rules(direction: str) -> Attribute:
+    """The rules of one direction."""
+    word = direction.capitalize()
+    return Attribute(
+        direction,
+        calls=(
+            f"AuthorizeSecurityGroup{word}",
+            f"RevokeSecurityGroup{word}",
+            f"UpdateSecurityGroupRuleDescriptions{word}",
+        ),
+        events=("ModifySecurityGroupRules",),
+    )
+
+
+def _names_prefix_lists(purpose: Purpose) -> bool:
+    rows = purpose.rows(SECTION)
+    sources = [end for row in rows for rule in row.ingress for end in rule.sources]
+    destinations = [end for row in rows for rule in row.egress or () for end in rule.destinations]
+    return any(end.startswith("pl-") for end in (*sources, *destinations))
+
+
 class SecurityGroups(Kind):
     """Rows of ``security_groups``."""
 
     section = SECTION
-    immutable = ("vpc", "group_name", "description")
+    resource_type = "security-group"
+    attributes = (
+        Attribute("group_name", Changes.AT_CREATION, default=LOGICAL_NAME),
+        Attribute("description", Changes.AT_CREATION),
+        Attribute("vpc", Changes.AT_CREATION),
+        _rules("ingress"),
+        # A new group lets everything out, so an empty list is worth a word.
+        replace(_rules("egress"), shows_empty=True),
+        TAGS,
+    )
+    calls: ClassVar[Mapping[str, Call]] = {
+        "CreateSecurityGroup": Call(has(SECTION), creates=("security-group",), uses=("vpc",)),
+        # Rules of other groups may name a group that is removed, whatever their spec says.
+        "RevokeSecurityGroupIngress": Call(removes(SECTION), changes=("security-group",)),
+        "RevokeSecurityGroupEgress": Call(removes(SECTION), changes=("security-group",)),
+        "DeleteSecurityGroup": Call(removes(SECTION), changes=("security-group",)),
+        **{
+            f"{verb}{direction}": Call(changes=("security-group",))
+            for verb in ("AuthorizeSecurityGroup", "UpdateSecurityGroupRuleDescriptions")
+            for direction in ("Ingress", "Egress")
+        },
+    }
+    reads: ClassVar[Mapping[str, Read]] = {
+        "DescribeSecurityGroups": Read(),
+        "DescribeVpcs": Read(has(SECTION)),
+        "DescribeManagedPrefixLists": Read(_names_prefix_lists),
+    }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.security_groups[name]
@@ -139,7 +189,7 @@ class SecurityGroups(Kind):
                 "GroupName": item.want["group_name"],
                 "Description": item.want["description"],
                 "VpcId": item.want["vpc"],
-                "TagSpecifications": tag_specifications("security-group", item.want["tags"]),
+                "TagSpecifications": tag_specifications(self.resource_type, item.want["tags"]),
             },
             address=item.address,
             brings=frozenset({Fact.CONFIGURED.of(item.address)}),

@@ -6,11 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact
+from enireconcile.kinds.permissions import Call, Purpose, always
 from enireconcile.kinds.world import World
 from enireconcile.model import Ref, Step
 from enireconcile.ownership import NAME_TAG, NEW_TAG, STACK_TAG, as_tag_list, marked_new
+
+TAGS = Attribute("tags", calls=("CreateTags",), events=("DeleteTags",))
+
+
+def calls_for(resource_types: tuple[str, ...]) -> dict[str, Call]:
+    """The calls for tags, which resources of all these types share."""
+    return {
+        "CreateTags": Call(always, changes=resource_types),
+        "DeleteTags": Call(_ignores_attributes, changes=resource_types),
+    }
+
+
+def _ignores_attributes(purpose: Purpose) -> bool:
+    """Only a resource with ignored attributes is ever marked as not complete, and loses the mark."""
+    return any(row.lifecycle.ignore for row in purpose.document.resources.values())
 
 
 def wanted_tags(address: str, own: Mapping[str, str], world: World) -> dict[str, str]:

@@ -69,7 +69,8 @@ class World:
     instance each interface belongs, failover included; ``stranded`` warns of those that no healthy instance can
     hold. ``destinations`` says which interface each Elastic IP belongs to; ``foreign_interfaces`` are interfaces
     outside the spec, by id, that Elastic IPs lead to or shall lead to. ``dependents`` are the groups and
-    interfaces, of any owner, that still use groups of the stack which the spec no longer names.
+    interfaces, of any owner, that still use groups of the stack which the spec no longer names. ``stopping`` are
+    the addresses of running instances that the plan stops, if only for a while.
     """
 
     document: Document
@@ -90,6 +91,7 @@ class World:
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
     dependents: tuple[Record, ...] = ()
+    stopping: frozenset[str] = frozenset()
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""

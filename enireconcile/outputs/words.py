@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Protocol
 
+from enireconcile.kinds import Attribute, attribute_at
 from enireconcile.model import Action, Change, Field, Impact, Plan, Ref, Report, Secret, Status, Trace, Traces
 from enireconcile.ownership import NAME_TAG, STACK_TAG
 from enireconcile.printable import printable, printable_lines
@@ -98,27 +99,12 @@ def _slot_of(relation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _implied(change: Change, field: Field) -> bool:
-    """On a new resource, what is empty, EC2's default or the resource's own name says nothing."""
+    """Does a new resource have this value anyway: EC2's default, nothing, or its own name?"""
     if change.action is not Action.CREATE:
         return False
-    name = change.address.partition(".")[2]
-    defaults: dict[str, Any] = {
-        "source_dest_check": True,
-        "interface_type": "interface",
-        "state": "running",
-        "group_name": name,
-        "tags": {},
-        "metadata_options": {
-            "http_tokens": "required",
-            "http_endpoint": "enabled",
-            "instance_metadata_tags": "disabled",
-        },
-    }
-    if field.field == "egress":
-        # No rule at all is far from EC2's default, which lets everything out.
-        return False
-    after = field.after if field.field != "tags" else _shown_tags(change, field)
-    return after in (None, "", []) or (field.field in defaults and defaults[field.field] == after)
+    value = field.after if field.field != "tags" else _shown_tags(change, field)
+    attribute = attribute_at(change.address, field.field) or Attribute(field.field)
+    return attribute.is_implied(change.address.partition(".")[2], value)
 
 
 def _shown_tags(change: Change, field: Field) -> dict[str, str] | None:

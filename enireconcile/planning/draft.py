@@ -106,6 +106,7 @@ def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ())
     resolved = resolve(spec, live, prune=prune)
     kept = _held(resolved.world)
     world, differences = diff(_keeping(kept, resolved.world))
+    world = replace(world, stopping=_stopping(differences, world))
     work = _work(differences, world)
     if targets:
         world, differences, work = _part(targets, world, differences, work)
@@ -168,6 +169,12 @@ def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Se
     return tuple(
         answer for difference in differences for kind, item in difference.items for answer in ask(kind, item)
     )
+
+
+def _stopping(differences: Iterable[Difference], world: World) -> frozenset[str]:
+    """Addresses of the resources that the plan stops."""
+    items = (each for difference in differences for each in difference.items)
+    return frozenset(item.address for kind, item in items if kind.stops(item, world))
 
 
 def _steps_for(difference: Difference, world: World) -> Sequence[Step]:

@@ -1,0 +1,88 @@
+"""What IAM must allow for the EC2 calls of a kind, in the words in which kinds declare it. Pure.
+
+Every call that a plan may make or a read may ask is in the ``calls`` or ``reads`` of a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from enireconcile.spec import Document
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a policy is for: a spec, and whether resources may be removed (``prune``: also those that leave it)."""
+
+    document: Document
+    destroy: bool = True
+    prune: bool = False
+
+    def has(self, section: str) -> bool:
+        """Does the spec keep resources in a section?"""
+        return bool(self.document.own_names(section))
+
+    def removes(self, section: str) -> bool:
+        """May a plan remove resources of a section?"""
+        return self.destroy and (self.has(section) or self.prune)
+
+    def keeps_or_removes(self, section: str) -> bool:
+        return self.has(section) or self.removes(section)
+
+    def rows(self, section: str) -> Sequence[Any]:
+        """The rows of the resources that the spec keeps in a section."""
+        return [row for address, row in self.document.resources.items() if address.startswith(f"{section}.")]
+
+
+When = Callable[[Purpose], bool]
+
+
+def always(_: Purpose) -> bool:
+    return True
+
+
+def never(_: Purpose) -> bool:
+    return False
+
+
+def has(section: str) -> When:
+    """The spec keeps resources in a section."""
+    return lambda purpose: purpose.has(section)
+
+
+def removes(section: str) -> When:
+    """A plan may remove resources of a section."""
+    return lambda purpose: purpose.removes(section)
+
+
+def keeps_or_removes(section: str) -> When:
+    """Either of the two."""
+    return lambda purpose: purpose.keeps_or_removes(section)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A read. IAM narrows it to nothing, unless it is ``owned``: to resources with the stack's tag."""
+
+    when: When = always
+    owned: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that changes something: when a spec needs it, and how far IAM lets it be narrowed.
+
+    It is needed ``when`` that says so, and for every row that sets an attribute which the call changes. The other
+    words name types of resources, by the Service Authorization Reference of EC2:
+
+    - ``creates``: what the call makes. Allowed only when the request tags it with the stack.
+    - ``changes``: what it changes. Allowed only if that carries the stack's tag.
+    - ``uses``: what it refers to and leaves as it is (a subnet, an image): the ids that the spec names, else any.
+    """
+
+    when: When = never
+    creates: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
