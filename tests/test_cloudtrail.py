@@ -143,7 +143,7 @@ def test_without_permission(slow_harness: Harness) -> None:
     assert found == {}
     assert not plan.empty
     assert traces.note is not None
-    assert traces.note.startswith("CloudTrail does not tell who it was: LookupEvents: AccessDeniedException")
+    assert traces.note.startswith("CloudTrail cannot tell who it was: LookupEvents: AccessDeniedException")
     assert slow_harness.strict.actions().count("LookupEvents") == 1
 
 
@@ -167,7 +167,7 @@ def test_questions_are_few_and_paced(harness: Harness) -> None:
     traces = traced(harness, plan)
     asked = [call.time - began for call in harness.strict.calls if call.action == "LookupEvents"]
     assert len(asked) == MOST
-    assert traces.note == f"CloudTrail was asked for the first {MOST} resources only, of {count}"
+    assert traces.note == f"CloudTrail was queried for the first {MOST} of {count} resources only"
     assert all(later - earlier >= 1 for earlier, later in zip(asked, asked[2:], strict=False))
     assert asked[-1] <= MOST / 2
 
@@ -209,7 +209,7 @@ def test_the_command_goes_on_without_permission(drifted: EC2Server, command: Run
     ran = command("plan", "--who", "--detailed-exitcode", "--output", "json", SPEC)
     assert ran.code == 2
     assert ran.json["changes"][0]["fields"][0]["who"] is None
-    assert "warning: CloudTrail does not tell who it was: LookupEvents: AccessDeniedException" in ran.stderr
+    assert "warning: CloudTrail cannot tell who it was: LookupEvents: AccessDeniedException" in ran.stderr
 
 
 def test_a_name_from_the_trail_steers_nothing(drifted: EC2Server, command: Run) -> None:

@@ -104,7 +104,7 @@ def while_stopped(
         return frozenset(), (Expect("DescribeInstances", live.id, has=has, never=never),)
     if live is not None and f"instances.{instance}" in world.stopping:
         return frozenset({Fact.STOPPED.of(f"instances.{instance}")}), ()
-    state = f"{instance} is {live.state}" if live else f"that {instance} is stopped cannot be seen"
+    state = f"{instance} is {live.state}" if live else f"the state of {instance} is unknown"
     ours = f"set `state: stopped` for instances.{instance}, apply, and set it back"
     raise UnsupportedError(
         f"{address}: EC2 attaches and detaches {interface_type} interfaces on stopped instances only, and {state}",
@@ -115,7 +115,7 @@ def while_stopped(
 def refuse_primary(address: str, who: str, index: int, card: int, instance_id: str) -> None:
     if (card, index) == (0, 0):
         raise UnsupportedError(
-            f"{address}: {who} is the primary interface of {instance_id}, and EC2 never detaches that one",
+            f"{address}: {who} is the primary interface of {instance_id}, which EC2 cannot detach",
             hint=f"keep it there, or terminate {instance_id} first",
         )
 

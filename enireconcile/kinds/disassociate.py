@@ -55,6 +55,6 @@ def refuse_managed_holder(address: str, live: LiveElasticIp, world: World) -> No
     holder = world.foreign_interfaces.get(live.network_interface_id or "")
     if holder is not None and holder.manager is not None:
         raise UnsupportedError(
-            f"{address}: {live.id} is on {holder.id}, managed by {holder.manager}, and EC2 leaves it there",
-            hint="take it away from that service by the service's own means first (delete the NAT gateway, say)",
+            f"{address}: {live.id} is on {holder.id}, managed by {holder.manager}, and cannot be disassociated",
+            hint="release it through that service first (for a NAT gateway: delete the gateway)",
         )

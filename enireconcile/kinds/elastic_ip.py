@@ -65,7 +65,7 @@ class ElasticIps(Kind):
         "DescribeAddressesAttribute": Read(_reads_reverse_dns),
         "DescribeAccountAttributes": Read(has(SECTION)),
     }
-    precious = "; an Elastic IP is not given up to get another one"
+    precious = "; an Elastic IP is never released to allocate another"
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.elastic_ips[name]

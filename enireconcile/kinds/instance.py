@@ -204,7 +204,7 @@ class Instances(Kind):
         if isinstance(live, LiveInstance) and live.protected:
             raise UnsupportedError(
                 f"{address}: {live.id} is protected against termination",
-                hint="write termination_protection: false and apply that first, if it really shall go",
+                hint="to terminate it, set termination_protection: false and apply that first",
             )
         return [_terminate(address, live.id, world)]
 
@@ -301,9 +301,9 @@ def _no_primary(instance: str, world: World) -> UnsupportedError:
     )
     which = f"network_interfaces.{name} ({aws_id})"
     return UnsupportedError(
-        f"{SECTION}.{instance} cannot be launched: its primary interface {which} stands on {holder}, and its "
-        "attachment is ignored",
-        hint=f"detach it there, or take `attachment` out of the ignore of network_interfaces.{name}",
+        f"{SECTION}.{instance} cannot be launched: its primary interface {which} is on {holder}, "
+        "and the spec ignores its attachment",
+        hint=f"detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.{name}",
     )
 
 

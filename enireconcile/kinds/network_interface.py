@@ -304,9 +304,9 @@ def _refuse_to_replace_primary(
         0,
     ):
         raise UnsupportedError(
-            f"{address}: {live.id} cannot become what the spec says, and cannot be replaced as long as "
-            f"{attachment.instance_id} lives: it is its primary interface, which EC2 never detaches",
-            hint="put the spec back, or write on_change: replace for the instance, to launch it anew",
+            f"{address}: {live.id} has to be replaced, but it is the primary interface of "
+            f"{attachment.instance_id}, which EC2 cannot detach",
+            hint="revert the change, or set on_change: replace for the instance to launch a new one",
         )
 
 

@@ -117,7 +117,7 @@ def _replaceable(kind: Kind, item: Item, world: World) -> bool:
 
 def _why(kind: Kind, address: str, world: World) -> str:
     """Why that stays so, where the kind knows, or the resource was found and not made."""
-    return "; it is adopted as it is: leave that out" if world.rows[address].adopt else kind.precious
+    return "; the resource is adopted: remove this attribute" if world.rows[address].adopt else kind.precious
 
 
 def immutable(difference: Difference, world: World) -> list[str]:
@@ -136,5 +136,5 @@ def refuse_immutable(differences: Iterable[Difference], world: World) -> None:
     if lines:
         raise UnsupportedError(
             "this cannot be changed in place:\n  " + "\n  ".join(lines),
-            hint="put the spec back, give the resource a new name in the spec, or remove the live one by hand",
+            hint="revert the change, rename the resource in the spec, or delete the live resource by hand",
         )

@@ -91,7 +91,9 @@ class Draft:
 
     def _unknown(self) -> list[str]:
         known = {difference.address for difference in self.differences} | set(self.world.removed)
-        return [f"{target}: the stack has nothing of this name" for target in self.targets if target not in known]
+        return [
+            f"{target}: the stack has no resource of this name" for target in self.targets if target not in known
+        ]
 
     def _case(self, steps: Sequence[Step], known: Limits) -> limits.Case:
         return limits.Case(self.spec, self.live, self.world, steps, known)
@@ -140,8 +142,8 @@ def _held(world: World) -> dict[Leftover, str]:
     if held and not world.document.resources:
         lines = (f"\n  {left.address} ({left.id}): {who}" for left, who in held.items())
         raise UnsupportedError(
-            "this cannot be removed as long as others use it:" + "".join(lines),
-            hint="change or remove those first",
+            "EC2 cannot delete these while others use them:" + "".join(lines),
+            hint="remove these uses first",
         )
     return held
 

@@ -193,7 +193,7 @@ def test_adoption_never_replaces(section: str, live: Words, says: Words, field: 
             {section: {"one": {"id": aws_id, "found": not owned, **live}}},
         )
     (line,) = raised.value.message.splitlines()[1:]
-    assert line == f"  {section}.one ({aws_id}): {field}; it is adopted as it is: leave that out"
+    assert line == f"  {section}.one ({aws_id}): {field}; the resource is adopted: remove this attribute"
 
 
 @pytest.mark.parametrize("image", ["ami-12345678", {"ssm": "/newest"}, {"name": "al2023-*", "owner": "amazon"}])
@@ -215,10 +215,10 @@ def test_an_instance_is_not_launched_without_its_primary_interface() -> None:
         plan_of(spec, {"network_interfaces": {"eth0": {"at": "i-stranger 1"}}})
     assert raised.value.message == (
         "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) "
-        "stands on i-stranger, and its attachment is ignored"
+        "is on i-stranger, and the spec ignores its attachment"
     )
     assert (
-        raised.value.hint == "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0"
+        raised.value.hint == "detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.eth0"
     )
 
 
@@ -235,7 +235,7 @@ def test_an_adopted_instance_is_not_replaced_with_its_primary_interface() -> Non
         },
     }
     live = {"instances": {"web": {"id": "i-00000001"}}, "network_interfaces": {"eth0": {"at": "web 0"}}}
-    with pytest.raises(UnsupportedError, match="it is its primary interface, which EC2 never detaches"):
+    with pytest.raises(UnsupportedError, match="but it is the primary interface of i-00000001, which EC2"):
         plan_of(spec, live)
 
 

@@ -355,8 +355,8 @@ def test_an_address_that_a_service_uses_stays_with_it(spec: Words, prune: bool) 
     with pytest.raises(UnsupportedError) as raised:
         plan_of(spec, live, prune=prune)
     assert str(raised.value) == (
-        "elastic_ips.one: eipalloc-one is on eni-33333333, managed by amazon-nat, and EC2 leaves it there\n"
-        "  hint: take it away from that service by the service's own means first (delete the NAT gateway, say)"
+        "elastic_ips.one: eipalloc-one is on eni-33333333, managed by amazon-nat, and cannot be disassociated\n"
+        "  hint: release it through that service first (for a NAT gateway: delete the gateway)"
     )
 
 
@@ -398,6 +398,6 @@ def test_an_address_is_not_given_up_for_another_one(row: Words, said: str) -> No
         plan_of({"elastic_ips": {"web": {**row, "tags": {"a": "b"}}}}, {"elastic_ips": {"web": {}}})
     assert str(raised.value) == (
         "this cannot be changed in place:\n"
-        f"  elastic_ips.web (eipalloc-web): {said}; an Elastic IP is not given up to get another one\n"
-        "  hint: put the spec back, give the resource a new name in the spec, or remove the live one by hand"
+        f"  elastic_ips.web (eipalloc-web): {said}; an Elastic IP is never released to allocate another\n"
+        "  hint: revert the change, rename the resource in the spec, or delete the live resource by hand"
     )

@@ -16,7 +16,7 @@ from tests.planning.worlds import HEAD, STACK, Words, live_of, plan_of, spec_of
 
 WEB: Words = {"image": "ami-12345678", "instance_type": "t3.micro"}
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
-UNCHANGEABLE = "put the spec back, give the resource a new name in the spec, or remove the live one by hand"
+UNCHANGEABLE = "revert the change, rename the resource in the spec, or delete the live resource by hand"
 
 
 def web(instance: Words = WEB, **interfaces: Words) -> Words:
@@ -48,35 +48,35 @@ PRIMARIES = [
         "the floating interface is the primary one of a stranger's instance",
         web(eth0=at(0), eth1=at(1)),
         {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {"at": "i-other 0"}}},
-        "network_interfaces.eth1: it is the primary interface of i-other, and EC2 never detaches that one",
+        "network_interfaces.eth1: it is the primary interface of i-other, which EC2 cannot detach",
         "keep it there, or terminate i-other first",
     ),
     Case(
         "the primary interface shall move to index 1, and another one to its place",
         web(eth0=at(0), eth1=at(1)),
         {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 1"}, "eth1": {"at": "web 0"}}},
-        "network_interfaces.eth0: eni-eth1 is the primary interface of i-web, and EC2 never detaches that one",
+        "network_interfaces.eth0: eni-eth1 is the primary interface of i-web, which EC2 cannot detach",
         "keep it there, or terminate i-web first",
     ),
     Case(
         "an interface shall be attached to nothing, and an instance boots with it",
         {"network_interfaces": {"spare": {"subnet": ZONE_A}}},
         {"network_interfaces": {"spare": {"at": "i-other 0"}}},
-        "network_interfaces.spare: it is the primary interface of i-other, and EC2 never detaches that one",
+        "network_interfaces.spare: it is the primary interface of i-other, which EC2 cannot detach",
         "keep it there, or terminate i-other first",
     ),
     Case(
         "the instance that lives has a stranger's interface at index 0, where ours belongs",
         web(eth0=at(0)),
         {"instances": {"web": {"strangers": {0: "eni-stranger"}}}, "network_interfaces": {"eth0": {}}},
-        "network_interfaces.eth0: eni-stranger is the primary interface of i-web, and EC2 never detaches that one",
+        "network_interfaces.eth0: eni-stranger is the primary interface of i-web, which EC2 cannot detach",
         "keep it there, or terminate i-web first",
     ),
     Case(
         "the primary interface got another name in the spec, and the old one is still in its place",
         web(new=at(0)),
         {"instances": {"web": {}}, "network_interfaces": {"old": {"at": "web 0"}}},
-        "network_interfaces.new: eni-old is the primary interface of i-web, and EC2 never detaches that one",
+        "network_interfaces.new: eni-old is the primary interface of i-web, which EC2 cannot detach",
         "keep it there, or terminate i-web first",
     ),
 ]
@@ -111,7 +111,7 @@ ADAPTERS = [
         "an adapter is to leave an instance of which nothing is known",
         {"network_interfaces": {"efa": ADAPTER}},
         {"network_interfaces": {"efa": {"interface_type": "efa", "at": "i-stranger 1"}}},
-        f"network_interfaces.efa: {AT_REST} that i-stranger is stopped cannot be seen",
+        f"network_interfaces.efa: {AT_REST} the state of i-stranger is unknown",
         "stop i-stranger, apply, and start it again",
     ),
     Case(
@@ -185,31 +185,31 @@ GOING = [
         {},
         {"instances": {"web": {"protected": True}}},
         "instances.web: i-web is protected against termination",
-        "write termination_protection: false and apply that first, if it really shall go",
+        "to terminate it, set termination_protection: false and apply that first",
     ),
     Case(
         "the primary interface of an instance that stays is to be another",
         web(eth0={**at(0), "subnet": {"default_for_az": "us-east-1a"}, "private_ip": "172.31.0.99"}),
         {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
-        "network_interfaces.eth0: eni-eth0 cannot become what the spec says, and cannot be replaced as long as "
-        "i-web lives: it is its primary interface, which EC2 never detaches",
-        "put the spec back, or write on_change: replace for the instance, to launch it anew",
+        "network_interfaces.eth0: eni-eth0 has to be replaced, but it is the primary interface of i-web, "
+        "which EC2 cannot detach",
+        "revert the change, or set on_change: replace for the instance to launch a new one",
     ),
     Case(
         "an instance is to be launched, and its primary interface is on another one and may stay there",
         web(eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}, eth1=at(1)),
         {"network_interfaces": {"eth0": {"at": "i-other 1"}, "eth1": {}}},
-        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
-        "i-other, and its attachment is ignored",
-        "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) is on "
+        "i-other, and the spec ignores its attachment",
+        "detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.eth0",
     ),
     Case(
         "an instance is to be launched, and both its interfaces are elsewhere",
         web(aux=at(1), eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}),
         {"network_interfaces": {"aux": {"at": "i-third 1"}, "eth0": {"at": "i-other 1"}}},
-        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) stands on "
-        "i-other, and its attachment is ignored",
-        "detach it there, or take `attachment` out of the ignore of network_interfaces.eth0",
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) is on "
+        "i-other, and the spec ignores its attachment",
+        "detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.eth0",
     ),
 ]
 
@@ -676,11 +676,11 @@ def test_all_is_to_go_and_others_use_some_of_it() -> None:
         plan_of({}, live, prune=True)
     because = "EC2 would not delete it because of the rules of sg-other (other)"
     assert raised.value.message.splitlines() == [
-        "this cannot be removed as long as others use it:",
+        "EC2 cannot delete these while others use them:",
         f"  security_groups.a (sg-a): {because}",
         f"  security_groups.b (sg-b): {because}",
     ]
-    assert raised.value.hint == "change or remove those first"
+    assert raised.value.hint == "remove these uses first"
 
 
 def test_no_image_fits() -> None:

@@ -278,7 +278,7 @@ def test_no_interface_that_stays_goes_down_with_an_instance() -> None:
 def test_a_name_that_nothing_has_is_warned_of() -> None:
     """With --prune it may have been a leftover's."""
     plan = plan_of({}, {"elastic_ips": {"old": {}}}, prune=True, targets=["elastic_ips.odl"])
-    assert (plan.changes, plan.warnings) == ((), ("elastic_ips.odl: the stack has nothing of this name",))
+    assert (plan.changes, plan.warnings) == ((), ("elastic_ips.odl: the stack has no resource of this name",))
 
 
 # ---- what is none of its business

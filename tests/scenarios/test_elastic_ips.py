@@ -328,7 +328,7 @@ def test_an_address_that_a_nat_gateway_uses_is_left_to_it(harness: Harness) -> N
     harness.strict.world.hand_over(address(harness, "nat")["AllocationId"], gateway)
     harness.strict.clear()
     for text, prune in ((spare, False), (spec(""), True)):
-        with pytest.raises(UnsupportedError, match=f"{gateway}, managed by amazon-elb, and EC2 leaves it there"):
+        with pytest.raises(UnsupportedError, match=f"{gateway}, managed by amazon-elb, and cannot be"):
             harness.apply(text, prune=prune)
     assert harness.strict.mutating() == []
     ignoring = spec("nat: {lifecycle: {ignore: [association]}}\nspare: {}\n")
@@ -525,7 +525,7 @@ def test_an_address_of_an_own_pool(harness: Harness) -> None:
     assert address(harness, "ip")["PublicIpv4Pool"] == pool
     at_rest(harness, text)
     at_rest(harness, spec("ip: {}\n"))
-    with pytest.raises(UnsupportedError, match="an Elastic IP is not given up to get another one"):
+    with pytest.raises(UnsupportedError, match="an Elastic IP is never released to allocate another"):
         harness.apply(spec("ip: {public_ipv4_pool: amazon}\n"))
     assert len(harness.client().describe_addresses()["Addresses"]) == 1
 

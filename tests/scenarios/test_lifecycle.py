@@ -324,7 +324,7 @@ def test_without_its_primary_interface_no_instance_is_launched(slow_harness: Har
     _move(slow_harness, "web-eth0", stranger)
     slow_harness.strict.clear()
     eth0 = Account(slow_harness).interface("web-eth0")["NetworkInterfaceId"]
-    words = rf"its primary interface network_interfaces.web-eth0 \({eth0}\) stands on {stranger}"
+    words = rf"its primary interface network_interfaces.web-eth0 \({eth0}\) is on {stranger}"
     with pytest.raises(UnsupportedError, match=words):
         slow_harness.apply(ETH0)
     assert slow_harness.strict.mutating() == []

@@ -101,7 +101,7 @@ def test_a_leftover(server: EC2Server, command: Run, tmp_path: Path) -> None:
     assert command("apply", "-y", "--allow-destroy", *options, str(spec)).code == 0
     names = [tag["Value"] for each in _addresses(server) for tag in each["Tags"] if tag["Key"] == "Name"]
     assert sorted(names) == ["a", "c"]
-    assert "has nothing of this name" in command("plan", *options, str(spec)).stdout
+    assert "has no resource of this name" in command("plan", *options, str(spec)).stdout
 
 
 def _addresses(server: EC2Server) -> list[dict[str, list[dict[str, str]]]]:
