@@ -19,7 +19,7 @@ FORMAT_VERSION = "1.0"
 
 
 class Impact(StrEnum):
-    """What a step may do to traffic and to what exists. The order of severity is that of definition."""
+    """What a step may do to traffic and to existing resources, in the order of severity."""
 
     SAFE = "safe"
     DISRUPTIVE = "disruptive"
@@ -72,7 +72,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Secret:
-    """A parameter that must reach EC2 and nothing else; shown as its hash everywhere."""
+    """A parameter that only EC2 may see; shown as its hash everywhere."""
 
     value: str
 
@@ -115,7 +115,8 @@ class Expect:
     maps JMESPath expressions inside it to the values that fulfil the condition (``None`` stands for absent).
     ``never`` maps expressions to values that make it unattainable; the wait then fails at once instead of
     running into its timeout. With ``gone`` an object that is no longer listed fulfils the condition.
-    ``timeout`` is in seconds; 0 means that it must hold at the first look. ``advice`` is for who waited in vain.
+    ``timeout`` is in seconds; 0 means that it must hold at the first look. ``advice`` is for the error of a failed
+    wait.
     """
 
     describe: str
@@ -150,11 +151,11 @@ class Step:
     runs after the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the object that
     fulfils ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought;
     ``rather`` names conditions, too, but gives way where that would be circular.
-    Slots (a device index, an address's target, a name) are claimed and freed: who ``claims`` one runs after
-    whoever ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
+    Slots (a device index, a private address) are claimed and freed: a step that ``claims`` one runs after the step
+    that ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
 
-    Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if what ``unless`` says
-    comes by itself in its time, which counts from when any run first waited for it. ``token`` says that the call
+    Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if ``unless`` comes true
+    within its timeout, which counts from when any run first waited for it. ``token`` says that the call
     takes a ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call
     that must run ``once`` is repeated after a lost answer only if ``until`` has not shown in time that EC2 has
     acted; without an ``until`` the world is read again and planned for.
@@ -290,7 +291,7 @@ _EXIT_CODES = {"converged": 0, "unchanged": 0, "failed": 1, "refused": 3, "locke
 
 @dataclass(frozen=True)
 class Trace:
-    """Who made an attribute what it is, when, and by which call."""
+    """Who last changed an attribute, when, and by which call."""
 
     user: str
     time: datetime
@@ -299,7 +300,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Traces:
-    """Who is behind what differs, by address and field; ``note`` says why it is not known of more."""
+    """Who changed what differs, by address and field; ``note`` says why it is not known for more."""
 
     found: Mapping[tuple[str, str], Trace] = field(default_factory=dict)
     note: str | None = None

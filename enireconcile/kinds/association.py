@@ -1,7 +1,8 @@
-"""The relation between an Elastic IP and the private address that it leads to.
+"""The association of an Elastic IP with a private address.
 
 A move is one AssociateAddress. EC2 reassociates silently unless told not to (EC2: "Reassociation is automatic"),
-so AllowReassociation is true only when the plan names whom it displaces, and only if that one still holds it.
+so AllowReassociation is true only when the plan names the Elastic IP that it displaces, and only while that one is
+still there.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Associations(Kind):
         return {"association": _normal(world.name_of(live.network_interface_id), live.private_ip, world)}
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
-        """The interface that it stands for."""
+        """The interface that it is associated with."""
         want = item.want.get("association")
         return [f"{_INTERFACES}.{want['network_interface']}"] if want else ()
 
@@ -79,14 +80,14 @@ class Associations(Kind):
 
 
 def _normal(interface: str, private_ip: str | None, world: World) -> dict[str, str]:
-    """One spelling for one private address: the primary one goes without saying."""
+    """One spelling for one private address: the primary one is left out."""
     live, row = world.interface(interface), world.document.network_interfaces.get(interface)
     primary = (None, row.private_ip if row else None, live.private_ip if live else None)
     return {"network_interface": interface} | ({} if private_ip in primary else {"private_ip": str(private_ip)})
 
 
 def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
-    """Does the private address itself move to the wanted interface? EC2 takes its Elastic IP along."""
+    """Does the private address itself move to the wanted interface? Then EC2 moves its Elastic IP with it."""
     want = item.want["association"]
     private_ip = want.get("private_ip")
     if live is None or private_ip is None or live.private_ip != private_ip:
@@ -97,11 +98,11 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """The private address that an Elastic IP shall lead to, and the Elastic IP that will be there by then.
+    """The private address that an Elastic IP is to be associated with, and the Elastic IP that it has by then.
 
-    ``address`` is that which the interface has in the spec, or would have. ``private_ip`` is None for the primary
-    address. ``slots`` is empty while there is nothing that others could be in. What comes over from another
-    interface brings its slot and its Elastic IP along.
+    ``address`` is the interface's address in the spec, or would be. ``private_ip`` is None for the primary
+    address. ``slots`` is empty for an interface that does not exist. A private address that moves here from
+    another interface brings its slot and its Elastic IP along.
     """
 
     address: str
@@ -129,7 +130,7 @@ def _place(association: Mapping[str, Any], world: World) -> _Place:
 
 
 def _holder(live: LiveNetworkInterface, spot: tuple[str, str], world: World) -> str | None:
-    """Who leads to a private address: two reads tell, and either may be a moment behind."""
+    """The Elastic IP of a private address. Two reads show it, and either of them may lag."""
     if spot[1] in live.addresses:
         return live.addresses[spot[1]]
     for record in world.owned.values():
@@ -160,7 +161,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         },
         address=item.address,
         impact=Impact.DISRUPTIVE if moving or displaced or automatic else Impact.SAFE,
-        # A fresh address is there before the instance boots; one in use moves when its new place can answer.
+        # A new Elastic IP is associated before the instance boots, one in use once its interface is attached.
         after=frozenset(there | ({Fact.ATTACHED.of(place.address)} if moving else set())),
         brings=frozenset(() if moving else {Fact.ELASTIC_IP_ASSOCIATED.of(place.address)}),
         claims=place.slots,
@@ -172,7 +173,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
 
 
 def _note(displaced: str | None, automatic: str | None, world: World) -> str | None:
-    """Whom it takes the place of, unless that is one of ours, which has steps of its own."""
+    """The Elastic IP that it displaces, unless that is one of the stack, which has its own steps."""
     if displaced is not None:
         stays = left_open(SECTION, displaced, "association", world)
         return f"displaces {stays}" if stays else None
@@ -182,7 +183,7 @@ def _note(displaced: str | None, automatic: str | None, world: World) -> str | N
 
 
 def _still_held(moving: LiveElasticIp | None) -> tuple[Expect, ...]:
-    """Compare and set: the address is where the plan saw it, or free by now."""
+    """Compare and set: the Elastic IP is where the plan saw it, or free by now."""
     if moving is None:
         return ()
     here = (("AssociationId", (moving.association_id, None)),)
@@ -190,9 +191,9 @@ def _still_held(moving: LiveElasticIp | None) -> tuple[Expect, ...]:
 
 
 def _still_as_seen(place: _Place) -> tuple[Expect, ...]:
-    """Compare and set: the place has the Elastic IP that the plan saw there, or none.
+    """Compare and set: the private address has the Elastic IP that the plan saw there, or none.
 
-    EC2 would displace any other one, whatever AllowReassociation says: that is about the address that moves.
+    EC2 displaces any other one, whatever AllowReassociation says, which is about the Elastic IP that moves.
     """
     if place.live is None and place.holder is None:
         return ()

@@ -1,8 +1,8 @@
-"""The relation between a network interface and a device slot of an instance.
+"""The attachment of a network interface to a device slot of an instance.
 
-EC2 has no atomic move: detach, wait until the interface is available, attach. An instance that this plan
-launches gets its interfaces handed to RunInstances, so only interfaces for instances that live are attached
-here. The primary interface (card 0, index 0) can never be detached.
+EC2 has no atomic move: detach, wait until the interface is available, attach. RunInstances attaches the interfaces
+of an instance that the plan launches, so here are only those of instances that exist. EC2 cannot detach the
+primary interface (card 0, index 0).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Attachments(Kind):
                 steps = [replace(step, note=step.note or reason) for step in steps]
                 waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
                 attach = self._attach(item, live, world, waiting=waiting)
-                # Who comes off by itself has no call of its own that could say why.
+                # An interface that detaches by itself has no step that could say why.
                 steps += attach if steps else [replace(step, note=step.note or reason) for step in attach]
         if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
             steps.append(_set_flag(item, live if not moves else None, world))
@@ -196,7 +196,7 @@ class Attachments(Kind):
 
 
 def _as_found(name: str, place: Placement, world: World) -> dict[str, Any]:
-    """What the attachment of an adopted interface does not say is left, too, as long as it stays where it is."""
+    """What the row of an adopted interface leaves out of its attachment, as long as that stays where it is."""
     row, live = world.document.network_interfaces[name], world.record(f"{SECTION}.{name}", LiveNetworkInterface)
     standing = world.standing(live) if live is not None else None
     if row.adopt is None or row.attachment is None or standing is None:
@@ -208,9 +208,9 @@ def _as_found(name: str, place: Placement, world: World) -> dict[str, Any]:
 
 
 def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world: World) -> list[Step]:
-    """Come off the present instance, or see that the interface outlives it where the plan ends that itself.
+    """Detach from the present instance; if the plan terminates that, see that the interface is not deleted.
 
-    What comes off by itself needs no call, unless it may be forced.
+    An interface that detaches by itself needs no call, unless the spec lets it be forced.
     """
     patience = _patience(item, place, world)
     if world.ends(place):
@@ -221,7 +221,7 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
         if not place.delete_on_termination:
             return []
         step = _flag_step(item.address, live.id, place.id, False)
-        # Under a name of its own: the new attachment may want the flag that the old one loses.
+        # Its own id: another step may set the flag on the new attachment.
         return [
             replace(
                 step, id=f"{step.id}/Keep", brings=frozenset({Fact.INTERFACES_PRESERVED.of(place.instance_id)})
@@ -237,13 +237,13 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
 
 
 def _patience(item: Item, place: LiveAttachment, world: World) -> int | None:
-    """Seconds after which the interface is taken from its present instance by force, if it ever is."""
+    """Seconds after which the interface is detached from its present instance by force; None: never."""
     belongs = world.placements.get(item.name)
     return None if belongs is None or world.is_ending(place.instance_id) else belongs.patience
 
 
 def _force(step: Step, interface_id: str, patience: int) -> Step:
-    """A detach for when the one that asked still hangs. The last resort, says EC2."""
+    """A forced detach, if the first one still hangs. EC2 calls it a last resort."""
     return replace(
         step,
         id=f"{step.id}/Force",
@@ -261,9 +261,9 @@ def _clear(
     live: LiveNetworkInterface | None,
     world: World,
 ) -> tuple[list[Step], tuple[Expect, ...]]:
-    """Make room in our slot: a Detach for a stranger, or a wait for who is leaving already.
+    """Free the device slot: detach a foreign interface, or wait for one that is detaching already.
 
-    One of ours that stands there moves by its own steps, unless where it stands is other people's business.
+    An interface of the stack has its own steps, unless the spec leaves its attachment open.
     """
     index, card = want["device_index"], want["network_card_index"]
     occupant = instance.occupant(card, index)
@@ -283,7 +283,7 @@ def _clear(
 
 
 def _flag_after(have: Mapping[str, Any] | None, moves: bool) -> bool:
-    """The flag lives on the attachment: lost on detach, false on a new one until it is modified."""
+    """The flag belongs to the attachment: a new one has it false until it is modified."""
     return False if moves or have is None else bool(have["delete_on_termination"])
 
 

@@ -66,11 +66,11 @@ class Kind(ABC):
         """The calls that lead from ``have`` to ``want``."""
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
-        """The calls that take a resource of ours away; kinds that are relations go with their owners."""
+        """The calls that remove a resource of the stack. Relations end with the resources that they relate."""
         return ()
 
     def blocked_removals(self, world: World) -> Mapping[str, str]:
-        """Addresses of what would be removed, and EC2 would not let go; and for whose sake, in words."""
+        """Addresses of resources that EC2 would refuse to delete, with what still uses them, in words."""
         return {}
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
@@ -90,13 +90,13 @@ class Kind(ABC):
         return ()
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
-        """Addresses without which this one cannot be as the spec says; strange ones among them do no harm."""
+        """Addresses that this resource depends on; those that the spec does not have are ignored."""
         return ()
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
-        """What is on its way by itself to where the spec wants it."""
+        """Changes under way that need no call, only time."""
         return ()
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
-        """What a person should know that is no difference."""
+        """What a user should know although nothing differs."""
         return ()

@@ -32,26 +32,26 @@ _HELD = "a guest may hold on to it: stop its instance, or let a failover force i
 
 
 def left(occupant: Occupant) -> Expect:
-    """To wait for before taking the place of who is leaving. Not "available": by then it may stand elsewhere."""
+    """The wait for an interface to leave a device slot. Not "available": by then it may be attached elsewhere."""
     elsewhere = ((f"Attachment.AttachmentId != '{occupant.attachment_id}'", (True,)),)
     return Expect(INTERFACES, occupant.network_interface_id, has=elsewhere, gone=True)
 
 
 def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
-    """To wait for before attaching: an interface on its way out of an instance becomes available by itself.
+    """The wait before attaching an interface that is detaching already.
 
-    One that is deleted with its instance goes instead; then the call says so, and a new plan makes it anew.
+    If EC2 deletes it together with its instance, the attach call fails, and a new plan creates another one.
     """
     if live is None or live.status == "available":
         return ()
     if live.attachment is None:
-        # It is young, and another host may be quicker to attach it.
+        # It is new, and another host may have attached it meanwhile.
         return (Expect(INTERFACES, live.id, has=(("Status", _AT_REST),)),)
     return (replace(vacated(live.id, live.attachment.id), gone=live.attachment.delete_on_termination),)
 
 
 def detach(address: str, live: LiveNetworkInterface, attachment: LiveAttachment, world: World) -> Step:
-    """Take an interface of ours off its instance."""
+    """Detach an interface of the stack."""
     instance_id, card, index = attachment.instance_id, attachment.network_card_index, attachment.device_index
     refuse_primary(address, "it", index, card, instance_id)
     step = _detach(address, live.id, live.interface_type, attachment.id, instance_id, world)
@@ -63,7 +63,7 @@ def detach(address: str, live: LiveNetworkInterface, attachment: LiveAttachment,
 
 
 def evict(address: str, occupant: Occupant, who: str, instance_id: str, world: World) -> Step:
-    """Take another interface, ``who`` in words, out of a device slot that the one at ``address`` shall have."""
+    """Detach another interface, ``who`` in words, from the device slot of the interface at ``address``."""
     interface_id, card, index = occupant.network_interface_id, occupant.network_card_index, occupant.device_index
     step = _detach(address, interface_id, occupant.interface_type, occupant.attachment_id, instance_id, world)
     slots = frozenset({device_slot(instance_id, card, index)})
@@ -90,15 +90,15 @@ def _detach(
 def while_stopped(
     address: str, interface_type: str, instance: str, world: World
 ) -> tuple[frozenset[Condition], tuple[Expect, ...]]:
-    """What to run after and to wait for before an interface may come or go: adapters move on stopped instances.
+    """What an attach or detach comes after and waits for. EC2 moves adapters (EFA) on stopped instances only.
 
-    To stop an instance that is to run is more than the spec has asked for. Raises UnsupportedError.
+    Raises UnsupportedError if the instance runs and the spec gives no reason to stop it.
     """
     live = world.record(f"instances.{instance}", LiveInstance)
     if interface_type not in EFA_TYPES or (live is not None and live.state == "stopped"):
         return frozenset(), ()
     if live is not None and live.state == "stopping":
-        # When somebody starts it meanwhile, it is too late.
+        # If another user starts it meanwhile, the wait fails at once.
         never = (("State.Name", ("shutting-down", "terminated", "pending", "running")),)
         has = (("State.Name", ("stopped",)),)
         return frozenset(), (Expect("DescribeInstances", live.id, has=has, never=never),)
@@ -121,10 +121,10 @@ def refuse_primary(address: str, who: str, index: int, card: int, instance_id: s
 
 
 def vacated(interface_id: str, attachment_id: str | None = None) -> Expect:
-    """To wait for after detaching and before deleting: the interface is attached to nothing, or gone.
+    """The wait after detaching and before deleting: the interface is attached to nothing, or deleted.
 
-    Where it is only one attachment that must have ended, another will do: being available is a moment that passes
-    unseen if another host attaches the interface at once.
+    With an ``attachment_id``, only that attachment must have ended: another host may attach the interface at once,
+    so that it is never seen as available.
     """
     has: tuple[tuple[str, tuple[str | bool, ...]], ...] = (("Status", ("available",)),)
     if attachment_id is not None:

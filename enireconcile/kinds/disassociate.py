@@ -1,4 +1,4 @@
-"""Taking Elastic IPs off addresses, and what that does to the Elastic IPs of others. Pure."""
+"""Disassociating Elastic IPs, and what that does to Elastic IPs outside the spec. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from enireconcile.model import (
 
 
 def left_open(section: str, aws_id: str, attribute: str, world: World) -> str | None:
-    """Who may be in the way and stay there, in words: a stranger, or one of ours that may be anywhere.
+    """What is in the way and is not moved by this plan, in words.
 
-    None for one of ours that this plan moves or takes away.
+    That is a foreign resource, or one of the stack whose ``attribute`` the spec leaves open. None for a resource
+    that the plan moves or removes.
     """
     address = f"{section}.{world.name_of(aws_id)}"
     if world.leaves(address, attribute):
@@ -30,14 +31,14 @@ def left_open(section: str, aws_id: str, attribute: str, world: World) -> str | 
 
 
 def dropped(live: LiveNetworkInterface, private_ips: Iterable[str], world: World) -> str | None:
-    """A note on the Elastic IPs of private addresses that go: EC2 takes them off, we put them nowhere else."""
+    """A note on Elastic IPs of these private addresses that EC2 disassociates and the plan does not move."""
     holders = (live.addresses[private] for private in private_ips if private in live.addresses)
     lost = [words for holder in holders if (words := left_open("elastic_ips", holder, "association", world))]
     return f"takes off {' and '.join(lost)}" if lost else None
 
 
 def disassociate(address: str, live: LiveElasticIp, world: World) -> Step:
-    """Take an Elastic IP off whatever it leads to."""
+    """Disassociate an Elastic IP."""
     refuse_managed_holder(address, live, world)
     return Step(
         id=f"{address}/DisassociateAddress",
@@ -51,7 +52,7 @@ def disassociate(address: str, live: LiveElasticIp, world: World) -> Step:
 
 
 def refuse_managed_holder(address: str, live: LiveElasticIp, world: World) -> None:
-    """EC2 takes no address off an interface that a service manages. Raises UnsupportedError."""
+    """Raises UnsupportedError if a service manages the interface: EC2 disassociates nothing from it."""
     holder = world.foreign_interfaces.get(live.network_interface_id or "")
     if holder is not None and holder.manager is not None:
         raise UnsupportedError(

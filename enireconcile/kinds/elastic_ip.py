@@ -1,8 +1,7 @@
-"""Elastic IPs, without their association (which is a relation with a module of its own).
+"""Elastic IPs, without their association, which has a module of its own.
 
-An address is somebody's face on the internet: what EC2 decides at its allocation is never changed by letting it
-go and taking another one. Reverse DNS is EC2's own slow business: a change is pending for a while, and an address
-that has any cannot be released.
+DNS records and firewalls of others name an Elastic IP, so it is never released to get one with other attributes.
+Reverse DNS changes slowly: a change is pending for a while, and an Elastic IP with a record cannot be released.
 """
 
 from __future__ import annotations
@@ -137,7 +136,7 @@ def _reverse_dns(live: LiveElasticIp) -> ReverseDns:
 
 
 def _rename(item: Item, world: World) -> Step:
-    """Set, change or remove the name. A first one harms nobody."""
+    """Set, change or remove the name. A first name disturbs nothing."""
     live = world.record(item.address, LiveElasticIp)
     dns = _reverse_dns(live) if live else ReverseDns()
     if not item.want["reverse_dns"]:
@@ -167,14 +166,14 @@ def _reset(address: str, allocation_id: str | Ref, dns: ReverseDns) -> Step:
 
 
 def _quiet(allocation_id: str | Ref, dns: ReverseDns) -> tuple[Expect, ...]:
-    """To wait for before a change: that no other one is under way."""
+    """The wait before a change, until no other one is pending."""
     if dns.pending is None:
         return ()
     return (Expect(_ATTRIBUTES, allocation_id, has=(_QUIET,), gone=True, advice=_ADVICE),)
 
 
 def _named(allocation_id: str | Ref, name: str) -> Expect:
-    """To wait for after a change. EC2 writes names with the dot of the root, and lists no address without one."""
+    """The wait after a change. EC2 writes names with a trailing dot, and lists no address without a name."""
     values = (f"{name}.", name) if name else ("", None)
     has: tuple[tuple[str, tuple[str | bool | None, ...]], ...] = (("PtrRecord", values),)
     if not name:

@@ -1,9 +1,9 @@
 """Instances.
 
-The interfaces are made first and handed to RunInstances, so that the instance boots into its final network and
-the primary address outlives it. Image and user_data are read at launch: a newer image is no drift, and user_data
-that has changed since is told as a warning, since it would run at a first boot only. Who writes ``on_change:
-replace`` gets a new instance for either, on the same interfaces.
+The interfaces are created first and passed to RunInstances, so that the instance boots into its final network and
+its primary address outlives it. Image and user_data are read at launch: a newer image is no drift, and user_data
+that has changed since is a warning, because it runs at the first boot only. With ``on_change: replace`` either
+takes a new instance, on the same interfaces.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Instances(Kind):
         return world.document.own_instances[item.name].on_change == "replace"
 
     def follows(self, replaced: Collection[str], world: World) -> Sequence[str]:
-        """An instance cannot go on without its primary interface."""
+        """An instance is replaced together with its primary interface."""
         return [
             f"{SECTION}.{name}"
             for name, row in world.document.own_instances.items()
@@ -263,7 +263,7 @@ class Instances(Kind):
                 _DESCRIBE,
                 Ref(item.address),
                 has=(
-                    # Whoever has stopped it meanwhile, the launch is over.
+                    # Another user may have stopped it meanwhile: the launch is complete.
                     ("State.Name", ("running", "stopping", "stopped")),
                     ("length(NetworkInterfaces[?Attachment.Status=='attached'])", (len(interfaces),)),
                 ),
@@ -282,7 +282,7 @@ _ATTACHMENT = (
 def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
     """(logical name, network card, device index) of the interfaces that the spec puts on an instance.
 
-    Those that another tool has put elsewhere, and may, are not among them.
+    Those whose attachment the spec leaves open are not among them.
     """
     return [
         (name, place.network_card_index, place.device_index)
@@ -292,7 +292,7 @@ def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
 
 
 def _no_primary(instance: str, world: World) -> UnsupportedError:
-    """The one interface that it cannot do without is somebody else's at present."""
+    """The error for an instance whose primary interface is attached elsewhere."""
     name, aws_id, holder = next(
         (name, live.id, live.attachment.instance_id)
         for name, place in world.placements.items()
@@ -308,9 +308,9 @@ def _no_primary(instance: str, world: World) -> UnsupportedError:
 
 
 def _released(address: str, world: World) -> tuple[Expect, ...]:
-    """To wait for before launching: interfaces that the former instance still holds.
+    """The wait before a launch, for an interface that the former instance still has.
 
-    Once that is terminated there is nothing left to wait for but the call's own success.
+    Once that instance is terminated, RunInstances itself is retried until the interface is free.
     """
     live = world.record(address, LiveNetworkInterface)
     if live and live.attachment and world.terminating.get(live.attachment.instance_id) == "terminated":
@@ -358,14 +358,14 @@ _OPTIONS = {
 
 
 def _wanted_options(row: Instance) -> dict[str, Any]:
-    """The options to keep: of an adopted instance those that are written, of any other the defaults, too."""
+    """The options to keep: for an adopted instance those that the row has, for any other also the defaults."""
     options = row.metadata_options
     names = _OPTIONS if row.adopt is None else options.model_fields_set
     return {name: value for name in _OPTIONS if name in names and (value := getattr(options, name)) is not None}
 
 
 def _known_options(live: LiveInstance, want: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of the live options those that we keep. One that EC2 does not tell is taken for what it should be."""
+    """The live values of the options that the spec keeps. EC2 is taken to agree on one that it does not show."""
     return {name: live.metadata_options.get(_OPTIONS[name], value) for name, value in want.items()}
 
 
@@ -375,7 +375,7 @@ def _options_params(want: Mapping[str, Any]) -> dict[str, Any]:
 
 def _modify_options(item: Item, world: World) -> Step:
     was = (item.have or {})["metadata_options"]
-    # To open a way disturbs nobody; whoever still uses the one that is closed is cut off.
+    # To open an access disturbs nothing; to close one cuts off its users.
     opens = all(
         was[name] == value or value in ("optional", "enabled")
         for name, value in item.want["metadata_options"].items()
@@ -424,7 +424,7 @@ def _profile(live_arn: str | None, wanted: str | None) -> str | None:
 
 
 def _power(item: Item, world: World) -> list[Step]:
-    """On or off, if it is not as it should be."""
+    """Start or stop the instance, if its state differs."""
     if not item.differs("state"):
         return []
     return [_start(item, world) if item.want["state"] == "running" else _stop(item, world)]
@@ -477,7 +477,7 @@ def _start(item: Item, world: World) -> Step:
         after=frozenset(
             {Fact.MODIFIED.of(item.address), Fact.ADAPTERS_DETACHED.of(str(world.id_of(item.address)))}
         ),
-        # What changes on its interfaces changes while it sleeps.
+        # Its interfaces change while it is stopped.
         rather=frozenset(
             fact.of(address)
             for address in addresses
@@ -502,9 +502,9 @@ def _stop(item: Item, world: World) -> Step:
 
 
 def _terminate(address: str, instance_id: str, world: World) -> Step:
-    """End an instance once none of the interfaces that we keep goes down with it.
+    """Terminate an instance, once EC2 deletes none of the interfaces that the stack keeps together with it.
 
-    Where another one takes its place, what that boots with had better be there before.
+    If another instance replaces it, the interfaces for that should exist before.
     """
     boots = _interfaces_of(address.partition(".")[2], world)
     held = [

@@ -1,9 +1,10 @@
 """What an interface has beyond its primary address: more IPv4 addresses, IPv6 addresses, prefixes of both. Pure.
 
-Each of these pools is listed in the spec, or counted, or left alone. What is listed for an interface and held by
-another of ours moves: EC2 reassigns IPv4 addresses in one call, with the Elastic IPs on them; everything else has
-to be unassigned first. Whoever takes makes the calls; whoever gives makes none for what is taken. A number is
-asked for once, as the difference from what was read, since EC2 adds it every time that it is asked.
+The spec lists each of these, or says how many, or leaves them alone. An address that the spec lists for one
+interface, and that another interface of the stack has, moves: EC2 reassigns IPv4 addresses in one call, with the
+Elastic IPs on them; IPv6 addresses and prefixes have to be unassigned first. The steps of the interface that gets
+the address make these calls. A number is requested once, as the difference from what was read, because EC2 adds
+as many at each request.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ from enireconcile.spec import NetworkInterface
 
 
 @dataclass(frozen=True)
-class Pool:
-    """One sort. ``many`` and ``count`` are the keys of the spec, ``held`` is the field of the live record.
+class AddressList:
+    """One list of addresses or prefixes of an interface.
 
-    ``listed`` and ``counted`` are EC2's parameters, and ``shown`` the list in its description, which has
-    ``besides`` entries more. ``moves`` says that EC2 reassigns in one call.
+    ``many`` and ``count`` are the keys of the spec, ``held`` is the field of the live record. ``listed`` and
+    ``counted`` are EC2's parameters, and ``shown`` is the list in DescribeNetworkInterfaces, which has ``besides``
+    entries more. ``moves`` says that EC2 reassigns its addresses in one call.
     """
 
     many: str
@@ -56,54 +58,54 @@ class Pool:
     besides: int = 0
 
 
-ADDRESSES4 = Pool(
+ADDRESSES4 = AddressList(
     "secondary_private_ips", "secondary_private_ip_count", "secondary_ips",
     "PrivateIpAddresses", "SecondaryPrivateIpAddressCount", "PrivateIpAddresses",
     assign_call="AssignPrivateIpAddresses", unassign_call="UnassignPrivateIpAddresses",
     moves=True, besides=1,
 )  # fmt: skip
-ADDRESSES6 = Pool(
+ADDRESSES6 = AddressList(
     "ipv6_addresses", "ipv6_address_count", "ipv6_addresses", "Ipv6Addresses", "Ipv6AddressCount", "Ipv6Addresses",
     assign_call="AssignIpv6Addresses", unassign_call="UnassignIpv6Addresses",
 )  # fmt: skip
-PREFIXES4 = Pool(
+PREFIXES4 = AddressList(
     "ipv4_prefixes", "ipv4_prefix_count", "ipv4_prefixes", "Ipv4Prefixes", "Ipv4PrefixCount", "Ipv4Prefixes",
     assign_call="AssignPrivateIpAddresses", unassign_call="UnassignPrivateIpAddresses",
 )  # fmt: skip
-PREFIXES6 = Pool(
+PREFIXES6 = AddressList(
     "ipv6_prefixes", "ipv6_prefix_count", "ipv6_prefixes", "Ipv6Prefixes", "Ipv6PrefixCount", "Ipv6Prefixes",
     assign_call="AssignIpv6Addresses", unassign_call="UnassignIpv6Addresses",
 )  # fmt: skip
-POOLS = (ADDRESSES4, ADDRESSES6, PREFIXES4, PREFIXES6)
+ADDRESS_LISTS = (ADDRESSES4, ADDRESSES6, PREFIXES4, PREFIXES6)
 ATTRIBUTES = tuple(
-    Attribute(key, calls=(pool.assign_call, pool.unassign_call))
-    for pool in POOLS
-    for key in (pool.many, pool.count)
+    Attribute(key, calls=(addresses.assign_call, addresses.unassign_call))
+    for addresses in ADDRESS_LISTS
+    for key in (addresses.many, addresses.count)
 )
 
 
 def wanted(row: NetworkInterface) -> dict[str, Any]:
-    """What a row of the spec says of its pools, in normal form."""
-    keys = [key for pool in POOLS for key in (pool.many, pool.count)]
+    """The addresses and prefixes that a row of the spec asks for, in normal form."""
+    keys = [key for addresses in ADDRESS_LISTS for key in (addresses.many, addresses.count)]
     said = {key: getattr(row, key) for key in keys if getattr(row, key) is not None}
     return {key: sorted(value) if isinstance(value, tuple) else value for key, value in said.items()}
 
 
 def found(live: LiveNetworkInterface, world: World) -> dict[str, Any]:
-    """The pools of a live interface, in the same form. What others take does not count any more."""
+    """Those of a live interface, in the same form. A number leaves out what moves to another interface."""
     have: dict[str, Any] = {}
-    for pool in POOLS:
-        have[pool.many] = list(getattr(live, pool.held))
-        have[pool.count] = len(_kept(pool, live, world))
+    for addresses in ADDRESS_LISTS:
+        have[addresses.many] = list(getattr(live, addresses.held))
+        have[addresses.count] = len(_kept(addresses, live, world))
     return have
 
 
-def at_birth(item: Item, world: World) -> dict[str, Any]:
-    """Addresses in CreateNetworkInterface.
+def creation_params(item: Item, world: World) -> dict[str, Any]:
+    """The parameters of CreateNetworkInterface for addresses.
 
-    EC2 takes IPv4 addresses there only as a whole list, the primary one included, or as a number; it takes no
-    addresses beside prefixes, and has been seen to fail at prefixes that are named beside tags, so prefixes come
-    after. What others of ours still hold does, too.
+    EC2 takes IPv4 addresses there as one list that includes the primary address, or as a number. It takes no
+    addresses together with prefixes, and has failed for prefixes together with tags, so prefixes are assigned
+    later. So are addresses that other interfaces of the stack still have.
     """
     want, later = item.want, givers(item.name, world)
     params: dict[str, Any] = {}
@@ -125,40 +127,40 @@ def at_birth(item: Item, world: World) -> dict[str, Any]:
     return params
 
 
-def after_birth(item: Item, world: World) -> list[Step]:
-    """The calls for what CreateNetworkInterface does not bring along."""
+def creation_steps(item: Item, world: World) -> list[Step]:
+    """The steps that assign what CreateNetworkInterface does not."""
     want, later = item.want, givers(item.name, world)
     alone = "private_ip" not in want
     steps = _take(
         ADDRESSES4, [each for each in want.get(ADDRESSES4.many, ()) if alone or each in later], item, world
     )
     steps += _take(ADDRESSES6, [each for each in want.get(ADDRESSES6.many, ()) if each in later], item, world)
-    for pool in (PREFIXES4, PREFIXES6):
-        steps += _take(pool, want.get(pool.many, ()), item, world)
-        steps += _add(pool, want.get(pool.count, 0), item, world, present=0)
+    for addresses in (PREFIXES4, PREFIXES6):
+        steps += _take(addresses, want.get(addresses.many, ()), item, world)
+        steps += _add(addresses, want.get(addresses.count, 0), item, world, present=0)
     return steps
 
 
 def change(item: Item, world: World) -> list[Step]:
-    """The calls that lead from the pools of a live interface to the wanted ones."""
+    """The steps that lead from the addresses of a live interface to those of the spec."""
     live = world.record(item.address, LiveNetworkInterface)
     if live is None:
         return []
     steps: list[Step] = []
-    for pool in POOLS:
-        held, kept = getattr(live, pool.held), _kept(pool, live, world)
-        if item.differs(pool.many):
-            wanted = item.want[pool.many]
-            steps += _take(pool, [each for each in wanted if each not in held], item, world)
-            steps += _give(pool, [each for each in kept if each not in wanted], item, live, world)
-        if item.differs(pool.count):
-            missing = item.want[pool.count] - len(kept)
-            # Those with an Elastic IP are the last to go.
+    for addresses in ADDRESS_LISTS:
+        held, kept = getattr(live, addresses.held), _kept(addresses, live, world)
+        if item.differs(addresses.many):
+            wanted = item.want[addresses.many]
+            steps += _take(addresses, [each for each in wanted if each not in held], item, world)
+            steps += _give(addresses, [each for each in kept if each not in wanted], item, live, world)
+        if item.differs(addresses.count):
+            missing = item.want[addresses.count] - len(kept)
+            # Addresses with an Elastic IP are unassigned last.
             order = sorted(kept, key=lambda each: (each in live.addresses, each))
-            steps += _give(pool, order[: max(0, -missing)], item, live, world)
-            # While others take from it, the number that will be there is not to be told.
+            steps += _give(addresses, order[: max(0, -missing)], item, live, world)
+            # While others take addresses over, the final number is not known.
             present = len(kept) if len(kept) == len(held) else None
-            steps += _add(pool, max(0, missing), item, world, present=present)
+            steps += _add(addresses, max(0, missing), item, world, present=present)
     return steps
 
 
@@ -175,7 +177,7 @@ def leaves_some_to_ec2(want: Mapping[str, Any]) -> bool:
 
 
 def named_first(want: Mapping[str, Any]) -> set[Condition]:
-    """What a call that lets EC2 choose addresses had better wait for, lest EC2 choose one that the spec names."""
+    """What a call that lets EC2 choose addresses should wait for: else EC2 may choose one that the spec names."""
     if not leaves_some_to_ec2(want):
         return set()
     early, late = named_addresses_taken(want["subnet"]), named_addresses_taken(want["subnet"], late=True)
@@ -184,16 +186,16 @@ def named_first(want: Mapping[str, Any]) -> set[Condition]:
 
 
 def stuck(item: Item, world: World) -> bool:
-    """Is its primary address one that it shall have beside the primary one? EC2 can have chosen it so."""
+    """Is the primary address, which EC2 may have chosen, listed among the secondary ones?"""
     live = world.record(item.address, LiveNetworkInterface)
     return live is not None and live.private_ip in item.want.get(ADDRESSES4.many, ())
 
 
 def primary_ip_conflict_warning(item: Item, world: World) -> str | None:
-    """A warning, if EC2 may well choose a primary address that the spec has another use for.
+    """A warning, if EC2 may choose a primary address that the spec lists as a secondary one.
 
-    Those who name only further addresses ask for these when they are there; until then EC2 may give them to any
-    interface that leaves its primary one to EC2. In a subnet with room for many that is no matter.
+    An interface without ``private_ip`` gets its secondary addresses after it is created. Until then EC2 may choose
+    them as primary addresses. In a subnet with many free addresses that is unlikely.
     """
     if item.have is not None or "private_ip" in item.want or not item.want.get(ADDRESSES4.many):
         return None
@@ -214,7 +216,7 @@ def primary_ip_conflict_warning(item: Item, world: World) -> str | None:
 
 
 _UNLIKELY = 100
-"""A chance of one in so many is not worth a word."""
+"""A chance of one in so many needs no warning."""
 
 
 def _gives_ipv6(subnet_id: str, world: World) -> bool:
@@ -223,30 +225,30 @@ def _gives_ipv6(subnet_id: str, world: World) -> bool:
     return subnet is not None and subnet.gives_ipv6
 
 
-def _kept(pool: Pool, live: LiveNetworkInterface, world: World) -> list[str]:
-    """What an interface holds and no other one is to have."""
+def _kept(addresses: AddressList, live: LiveNetworkInterface, world: World) -> list[str]:
+    """What an interface has and keeps, or gives back: what no other interface takes over."""
     moving_on = taken_over(live, world)
-    return [each for each in getattr(live, pool.held) if each not in moving_on]
+    return [each for each in getattr(live, addresses.held) if each not in moving_on]
 
 
-def _take(pool: Pool, items: Sequence[str], item: Item, world: World) -> list[Step]:
-    """Take these, all in one call; what another interface of ours gives up moves."""
+def _take(addresses: AddressList, items: Sequence[str], item: Item, world: World) -> list[Step]:
+    """Assign these in one call. Those that another interface of the stack has move."""
     if not items:
         return []
     from_whom = {live.id: live for each, live in givers(item.name, world).items() if each in items}
-    # What comes over from the one that this one replaces comes when the new one can answer.
+    # Addresses of the interface that this one replaces move when the new one is attached.
     late = any(_is_former(live, item, world) for live in from_whom.values())
     subnet = world.subnets[item.name]
     there = named_addresses_taken(subnet, late=item.have is None)
     brought = {Fact.CONFIGURED.of(item.address), there} if not late else set()
-    moving = pool.moves and bool(from_whom)
+    moving = addresses.moves and bool(from_whom)
     step = Step(
-        id=f"{item.address}/{pool.assign_call}/{pool.listed}",
-        call=pool.assign_call,
+        id=f"{item.address}/{addresses.assign_call}/{addresses.listed}",
+        call=addresses.assign_call,
         params={
             "NetworkInterfaceId": world.id_of(item.address),
-            pool.listed: list(items),
-            **({"AllowReassignment": moving} if pool.moves else {}),
+            addresses.listed: list(items),
+            **({"AllowReassignment": moving} if addresses.moves else {}),
         },
         address=item.address,
         impact=Impact.DISRUPTIVE if moving else Impact.SAFE,
@@ -254,39 +256,41 @@ def _take(pool: Pool, items: Sequence[str], item: Item, world: World) -> list[St
         claims=frozenset(private_slot(subnet, each) for each in items),
         brings=frozenset(
             brought
-            | ({Fact.SECONDARY_IPS_ASSIGNED.of(item.address)} if pool is ADDRESSES4 else set())
+            | ({Fact.SECONDARY_IPS_ASSIGNED.of(item.address)} if addresses is ADDRESSES4 else set())
             | ({*map(Fact.ADDRESSES_HANDED_OVER.of, from_whom)} if moving else set())
         ),
-        note=_taking(pool, from_whom.values(), world) if moving else None,
+        note=_taking(addresses, from_whom.values(), world) if moving else None,
     )
-    return [step] if pool.moves else [*_set_free(pool, items, item, world), step]
+    return [step] if addresses.moves else [*_set_free(addresses, items, item, world), step]
 
 
-def _set_free(pool: Pool, items: Sequence[str], item: Item, world: World) -> list[Step]:
-    """Unassign from other interfaces of ours what this one is to have."""
+def _set_free(addresses: AddressList, items: Sequence[str], item: Item, world: World) -> list[Step]:
+    """Unassign from other interfaces of the stack what this one takes over."""
     from_whom: dict[str, tuple[LiveNetworkInterface, list[str]]] = {}
     for each, live in givers(item.name, world).items():
         if each in items:
             from_whom.setdefault(live.id, (live, []))[1].append(each)
     return [
         Step(
-            id=f"{item.address}/{pool.unassign_call}/{pool.listed}/{live.id}",
-            call=pool.unassign_call,
-            params={"NetworkInterfaceId": live.id, pool.listed: held},
+            id=f"{item.address}/{addresses.unassign_call}/{addresses.listed}/{live.id}",
+            call=addresses.unassign_call,
+            params={"NetworkInterfaceId": live.id, addresses.listed: held},
             address=item.address,
             impact=Impact.DISRUPTIVE,
             after=frozenset({Fact.ATTACHED.of(item.address)} if _is_former(live, item, world) else ()),
             brings=frozenset({Fact.ADDRESSES_HANDED_OVER.of(live.id)}),
             frees=frozenset(private_slot(live.subnet_id, each) for each in held),
-            note=_taking(pool, [live], world),
+            note=_taking(addresses, [live], world),
         )
         for live, held in from_whom.values()
     ]
 
 
-def _taking(pool: Pool, from_whom: Iterable[LiveNetworkInterface], world: World) -> str | None:
-    """A note on those of which the spec does not say that they give anything."""
-    left = [words for live in from_whom if (words := left_open("network_interfaces", live.id, pool.many, world))]
+def _taking(addresses: AddressList, from_whom: Iterable[LiveNetworkInterface], world: World) -> str | None:
+    """A note on interfaces for which the spec leaves open which addresses they have."""
+    left = [
+        words for live in from_whom if (words := left_open("network_interfaces", live.id, addresses.many, world))
+    ]
     return f"takes from {' and '.join(left)}" if left else None
 
 
@@ -294,18 +298,20 @@ def _is_former(live: LiveNetworkInterface, item: Item, world: World) -> bool:
     return live in world.replaced.get(item.address, ())
 
 
-def _give(pool: Pool, items: Sequence[str], item: Item, live: LiveNetworkInterface, world: World) -> list[Step]:
-    """Give these back to the subnet."""
+def _give(
+    addresses: AddressList, items: Sequence[str], item: Item, live: LiveNetworkInterface, world: World
+) -> list[Step]:
+    """Unassign these."""
     if not items:
         return []
     return [
         Step(
-            id=f"{item.address}/{pool.unassign_call}/{pool.listed}",
-            call=pool.unassign_call,
-            params={"NetworkInterfaceId": live.id, pool.listed: list(items)},
+            id=f"{item.address}/{addresses.unassign_call}/{addresses.listed}",
+            call=addresses.unassign_call,
+            params={"NetworkInterfaceId": live.id, addresses.listed: list(items)},
             address=item.address,
             impact=Impact.DISRUPTIVE,
-            # Elastic IPs that move elsewhere leave first; EC2 would drop them.
+            # Elastic IPs that move elsewhere move first: EC2 would disassociate them.
             claims=frozenset(target_slot(live.id, each) for each in items),
             frees=frozenset(private_slot(live.subnet_id, each) for each in items),
             brings=frozenset({Fact.CONFIGURED.of(item.address)}),
@@ -314,20 +320,22 @@ def _give(pool: Pool, items: Sequence[str], item: Item, live: LiveNetworkInterfa
     ]
 
 
-def _add(pool: Pool, number: int, item: Item, world: World, *, present: int | None) -> list[Step]:
-    """So many more, of EC2's choice; done when they are to be seen, lest a late read asks for them again."""
+def _add(addresses: AddressList, number: int, item: Item, world: World, *, present: int | None) -> list[Step]:
+    """Assign so many more, of EC2's choice. The step waits until they are visible, so that no later read requests
+    them again.
+    """
     if not number:
         return []
     interface_id, subnet = world.id_of(item.address), world.subnets[item.name]
     until = None
     if present is not None:
-        there = (f"length({pool.shown} || `[]`) >= `{present + number + pool.besides}`", (True,))
+        there = (f"length({addresses.shown} || `[]`) >= `{present + number + addresses.besides}`", (True,))
         until = Expect(INTERFACES, interface_id, has=(there,), timeout=60)
     return [
         Step(
-            id=f"{item.address}/{pool.assign_call}/{pool.counted}",
-            call=pool.assign_call,
-            params={"NetworkInterfaceId": interface_id, pool.counted: number},
+            id=f"{item.address}/{addresses.assign_call}/{addresses.counted}",
+            call=addresses.assign_call,
+            params={"NetworkInterfaceId": interface_id, addresses.counted: number},
             address=item.address,
             brings=frozenset({Fact.CONFIGURED.of(item.address)}),
             rather=frozenset({named_addresses_taken(subnet), named_addresses_taken(subnet, late=True)}),

@@ -1,4 +1,4 @@
-"""Network interfaces, without their attachment (which is a relation with a module of its own)."""
+"""Network interfaces, without their attachment, which has a module of its own."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class NetworkInterfaces(Kind):
         _MODIFY: Call(changes=("network-interface", "security-group", "instance"), uses=("security-group",)),
         **{
             call: Call(changes=("network-interface",))
-            for each in interface_addresses.POOLS
+            for each in interface_addresses.ADDRESS_LISTS
             for call in (each.assign_call, each.unassign_call)
         },
         "DeleteNetworkInterface": Call(removes(SECTION), changes=("network-interface",)),
@@ -153,7 +153,7 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
-            return steps + interface_addresses.after_birth(item, world)
+            return steps + interface_addresses.creation_steps(item, world)
         return [*self._updates(item, world), *interface_addresses.change(item, world), *tag_steps(item, world)]
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
@@ -161,7 +161,7 @@ class NetworkInterfaces(Kind):
         return [f"security_groups.{name}" for name in item.want.get("security_groups", ())]
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
-        """A primary address never becomes a further one."""
+        """A primary address never becomes a secondary one."""
         return (
             *super().fixed(item, world),
             *(("secondary_private_ips",) if interface_addresses.stuck(item, world) else ()),
@@ -178,7 +178,7 @@ class NetworkInterfaces(Kind):
         if not isinstance(live, LiveNetworkInterface):
             return ()
         early = in_the_way(live, world)
-        # Not before its successor is there, or it would have been taken off for nothing.
+        # Not before its successor exists, or it would have been detached for nothing.
         made = frozenset(() if early else {Fact.CONFIGURED.of(address)})
         attachment = live.attachment
         steps: list[Step] = []
@@ -188,8 +188,8 @@ class NetworkInterfaces(Kind):
             leaves = detach(address, live, attachment, world)
             steps.append(replace(leaves, after=leaves.after | made))
         moving_on = taken_over(live, world)
-        # Elastic IPs and addresses that stay with us leave it first; EC2 would only drop them. Where the successor
-        # can only be made once it is gone, they have nowhere to go until then.
+        # Elastic IPs and addresses that the stack keeps move first: EC2 would drop them. If the successor can only
+        # be created afterwards, there is nowhere to move them yet.
         targets = set() if early else {target_slot(live.id, private) for private in live.addresses}
         return [
             *steps,
@@ -226,7 +226,7 @@ class NetworkInterfaces(Kind):
             params["InterfaceType"] = want["interface_type"]
         if "connection_tracking" in want:
             params["ConnectionTrackingSpecification"] = _timeout_params(want["connection_tracking"])
-        params |= interface_addresses.at_birth(item, world)
+        params |= interface_addresses.creation_params(item, world)
         named = "private_ip" in want
         there = named_addresses_taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
         return Step(
@@ -238,7 +238,7 @@ class NetworkInterfaces(Kind):
             brings=frozenset({Fact.CONFIGURED.of(item.address), *({there} if named else ())}),
             rather=frozenset(interface_addresses.named_first(want)),
             yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
-            # Another host may have made it with the same token, and attached it meanwhile.
+            # Another host may have created it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
             token=True,
         )
@@ -255,19 +255,19 @@ class NetworkInterfaces(Kind):
             steps.append(_modify(item, world, "Description", {"Value": want["description"]}, Impact.SAFE))
         if item.differs("source_dest_check"):
             checking = want["source_dest_check"]
-            # Checking drops what a router forwards; no longer checking drops nothing.
+            # The check drops what a router forwards. Without it nothing is dropped.
             impact = Impact.DISRUPTIVE if checking else Impact.SAFE
             steps.append(_modify(item, world, "SourceDestCheck", {"Value": checking}, impact))
         if item.differs("connection_tracking"):
             live = world.record(item.address, LiveNetworkInterface)
-            # EC2 does not say what becomes of timeouts that a call leaves out, so none is left out.
+            # EC2 does not document what happens to timeouts that a call leaves out, so none is left out.
             timeouts = {**(live.timeouts if live else {}), **_timeout_params(want["connection_tracking"])}
             steps.append(_modify(item, world, "ConnectionTrackingSpecification", timeouts, Impact.SAFE))
         return steps
 
 
 def _groups_of(name: str, world: World) -> Sequence[str]:
-    """Names or ids of the groups that the spec gives an interface; of none if it leaves those that it has."""
+    """Names or ids of the groups that the spec gives an interface; none if it leaves them as they are."""
     row = world.document.network_interfaces[name]
     if row.security_groups is None and world.leaves(f"{SECTION}.{name}", "security_groups"):
         return ()
@@ -291,7 +291,7 @@ def _group_ids(groups: Sequence[str], world: World) -> list[Id]:
 
 
 def _replacing(item: Item, world: World) -> dict[str, str]:
-    """The tag that tells, from birth, in whose place an interface is made."""
+    """The tag that names the interface which a new one replaces."""
     former = world.replaced.get(item.address)
     return {REPLACES_TAG: former[-1].id} if former else {}
 
@@ -315,6 +315,6 @@ def _timeout_params(timeouts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _known_timeouts(live: LiveNetworkInterface, names: Iterable[str]) -> dict[str, int | None]:
-    """Of the live timeouts those that the spec names."""
+    """The live values of the timeouts that the spec names."""
     known = {**_DEFAULT_TIMEOUTS, **live.timeouts}
     return {name: known.get(_TIMEOUTS[name]) for name in names}

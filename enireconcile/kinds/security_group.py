@@ -108,7 +108,7 @@ class SecurityGroups(Kind):
         live = world.record(f"{SECTION}.{name}", LiveSecurityGroup)
         if live is None:
             return None
-        # Names of groups are case-insensitive to EC2; the spelling of birth is no difference.
+        # Group names are case-insensitive to EC2, so another case is no difference.
         same_name = live.name.casefold() == str(want["group_name"]).casefold()
         return {
             "group_name": want["group_name"] if same_name else live.name,
@@ -163,7 +163,7 @@ class SecurityGroups(Kind):
         ]
 
     def blocked_removals(self, world: World) -> Mapping[str, str]:
-        """EC2 deletes no group that is named in a rule or that an interface is in, however long one asks."""
+        """EC2 deletes no group that a rule names or that an interface is in."""
         held: dict[str, str] = {}
         terminating = {
             live.id: address for address, live in world.removed.items() if isinstance(live, LiveSecurityGroup)
@@ -173,7 +173,7 @@ class SecurityGroups(Kind):
             for group_id, address in terminating.items()
             if (
                 holders := sorted(
-                    {*_foreign_interfaces(group_id, world), *_kin(group_id, set(terminating), world)}
+                    {*_foreign_users(group_id, world), *_kept_users(group_id, set(terminating), world)}
                 )
             )
         }:
@@ -203,8 +203,8 @@ class SecurityGroups(Kind):
         )
 
 
-def _foreign_interfaces(group_id: str, world: World) -> Iterator[str]:
-    """Other people's groups that name a group, and interfaces in it that do not end with their instances."""
+def _foreign_users(group_id: str, world: World) -> Iterator[str]:
+    """Foreign groups that name a group, and interfaces in it that are not deleted with their instances."""
     ours = {record.id for _, record in world.ours}
     for user in world.dependents:
         if user.id in ours:
@@ -215,8 +215,8 @@ def _foreign_interfaces(group_id: str, world: World) -> Iterator[str]:
             yield f"{user.id} on {user.attachment.instance_id}" if user.attachment else user.id
 
 
-def _kin(group_id: str, terminating: Collection[str], world: World) -> Iterator[str]:
-    """What this stack keeps and has the group in its rules, or is in it, and shall be."""
+def _kept_users(group_id: str, terminating: Collection[str], world: World) -> Iterator[str]:
+    """Resources that the stack keeps and that will still name the group, or be in it."""
     for address, live in world.removed.items():
         if isinstance(live, LiveSecurityGroup) and live.id not in terminating and group_id in _named(live):
             yield f"the rules of {address}"
@@ -256,20 +256,20 @@ def _named(live: LiveSecurityGroup, *directions: str) -> set[str]:
 
 
 def _goes_along(live: LiveNetworkInterface, world: World) -> bool:
-    """Is the interface deleted with its instance, which goes?"""
+    """Is the interface deleted together with its instance, which is terminated?"""
     attachment = live.attachment
     return attachment is not None and attachment.delete_on_termination and world.is_ending(attachment.instance_id)
 
 
 def _hosts(group_id: str, world: World) -> Iterator[str]:
-    """The instances of other people's interfaces that are in a group."""
+    """The instances of foreign interfaces that are in a group."""
     for user in world.dependents:
         if isinstance(user, LiveNetworkInterface) and group_id in user.groups and user.attachment is not None:
             yield user.attachment.instance_id
 
 
 def _cut(address: str, live: LiveSecurityGroup, world: World) -> list[Step]:
-    """Revoke what refers to other groups that go: EC2 deletes none that is referred to."""
+    """Revoke rules that name other groups to be deleted: EC2 deletes no group that a rule names."""
     terminating = {record.id for name, record in world.removed.items() if name != address}
     steps = []
     for direction, permissions in (("Ingress", live.ingress), ("Egress", live.egress)):
@@ -348,7 +348,7 @@ def _observed(direction: str, live: LiveSecurityGroup, world: World) -> list[Rul
 def _live_ports(permission: Mapping[str, Any]) -> str | None:
     protocol, first, last = permission["IpProtocol"], permission.get("FromPort"), permission.get("ToPort")
     if first is None or protocol not in _ALL_PORTS | _ICMP:
-        # To EC2 all other protocols are open or closed as a whole, whatever ports it tells.
+        # EC2 opens or closes all other protocols as a whole, whatever ports it shows.
         return None
     if protocol in _ICMP:
         # FromPort is the ICMP type and ToPort the code; -1 stands for any.
@@ -375,7 +375,7 @@ def _ends(
 def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:
     if direction not in item.want:
         return []
-    before = {_key(rule): rule for rule in (item.have or _born(item, world))[direction]}
+    before = {_key(rule): rule for rule in (item.have or _rules_of_new_group(item, world))[direction]}
     after = {_key(rule): rule for rule in item.want[direction]}
     added = [rule for key, rule in after.items() if key not in before]
     removed = [rule for key, rule in before.items() if key not in after]
@@ -385,22 +385,22 @@ def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:
     word = direction.capitalize()
     add = _rule_step(f"AuthorizeSecurityGroup{word}", added, item, world, Impact.SAFE)
     tell = _rule_step(f"UpdateSecurityGroupRuleDescriptions{word}", reworded, item, world, Impact.SAFE)
-    # Only when the new ways are open are the old ones closed.
+    # Revoke only when the new rules are in place.
     done = Fact.RULES_ADDED.of(f"{item.address}/{direction}")
     add = [replace(step, brings=step.brings | {done}) for step in add]
     remove = _rule_step(f"RevokeSecurityGroup{word}", removed, item, world, _revoke_impact(item))
     return add + tell + [replace(step, after=step.after | {done}) for step in remove]
 
 
-def _born(item: Item, world: World) -> dict[str, list[Rule]]:
-    """The rules that EC2 makes with a group: all may go out, in a VPC with IPv6 by that, too."""
+def _rules_of_new_group(item: Item, world: World) -> dict[str, list[Rule]]:
+    """The rules that EC2 gives a new group: all egress is allowed, in a VPC with IPv6 also by IPv6."""
     vpc = world.vpcs_by_id.get(item.want["vpc"])
     ipv6 = [{**_ALLOW_ALL, "destination": "::/0"}] if vpc is not None and vpc.ipv6 else []
     return {"ingress": [], "egress": [_ALLOW_ALL, *ipv6]}
 
 
 def _revoke_impact(item: Item) -> Impact:
-    """Closing the egress of a group that nobody uses yet disturbs nobody."""
+    """To close the egress of a new group disturbs nothing."""
     return Impact.SAFE if item.have is None else Impact.DISRUPTIVE
 
 

@@ -10,16 +10,16 @@ from enireconcile.spec import ADDRESS_KEYS
 
 
 def further_ips(name: str, world: World) -> tuple[str, ...]:
-    """The private addresses beside the primary one that the spec gives an interface, unless others may."""
+    """The secondary private addresses that the spec lists for an interface, unless it ignores them."""
     if world.leaves(f"network_interfaces.{name}", "secondary_private_ips"):
         return ()
     return world.document.network_interfaces[name].secondary_private_ips or ()
 
 
 def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
-    """Of one that goes: must it be gone before another one can be made, or can have its addresses?
+    """Must an interface be deleted before another one can be created, or can have its addresses?
 
-    What is a further address before and after moves by itself; a primary one never leaves its interface.
+    A secondary address can move to another interface. A primary address never leaves its interface.
     """
     return any(
         live.private_ip in (row.private_ip, *further_ips(name, world))
@@ -30,7 +30,7 @@ def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
 
 
 def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
-    """Further addresses and prefixes of an interface of ours that another one shall have: to the name of that one.
+    """Addresses and prefixes of an interface of the stack that move to another one, with the name of that one.
 
     IPv4 addresses move in one call, with their Elastic IPs.
     """
@@ -45,7 +45,7 @@ def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
 
 
 def givers(name: str, world: World) -> dict[str, LiveNetworkInterface]:
-    """Addresses and prefixes that an interface takes over from others of ours, and who has them now."""
+    """Addresses and prefixes that an interface takes over from others of the stack, with those that have them."""
     row, subnet = world.document.network_interfaces[name], world.subnets[name]
     listed = [each for many, _ in ADDRESS_KEYS for each in getattr(row, many) or ()]
     holders = {each: world.holders[subnet, each] for each in listed if (subnet, each) in world.holders}

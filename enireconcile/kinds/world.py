@@ -29,10 +29,10 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an interface belongs: an instance by its name in the spec, or by its id if it is not in there.
+    """Where an interface is to be attached: an instance by its name in the spec, or by its id if it has none.
 
-    ``reason`` says why that is not where it is, when a failover decided so. ``patience`` is how many seconds to
-    wait for it to come off its former instance before it is taken by force; None is for ever.
+    ``reason`` says why a failover moves it. ``patience`` is how many seconds to wait for it to leave its former
+    instance before it is detached by force; None: for ever.
     """
 
     instance: str
@@ -45,7 +45,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Destination:
-    """What an Elastic IP shall lead to: an interface by its name in the spec, or by its id if it is not in there.
+    """What an Elastic IP is to be associated with: an interface by its name in the spec, or by its id.
 
     ``private_ip`` is one of its addresses as the spec has it; None is the primary one.
     """
@@ -108,21 +108,21 @@ class World:
         return self.externals.get(name) if section == "instances" else None
 
     def interface(self, named: str) -> LiveNetworkInterface | None:
-        """The live interface of a name in the spec, or a stranger's by its id."""
+        """The live interface of a name in the spec, or a foreign one by its id."""
         return self.record(f"network_interfaces.{named}", LiveNetworkInterface) or self.foreign_interfaces.get(
             named
         )
 
     def name_of(self, aws_id: str) -> str:
-        """The logical name of one of our resources; somebody else's keeps its id."""
+        """The logical name of a resource of the stack, or of an external instance; the id of any other."""
         return self._names.get(aws_id, aws_id)
 
     def leaves(self, address: str, attribute: str) -> bool:
         """Does this plan leave an attribute of a live resource as it is found?
 
-        That is what a row ignores, once it was set, and what the row of an adopted resource does not say. A
-        relation is set again with its other end: where the plan takes that away, or launches the instance that
-        shall have an interface which nobody has.
+        That is what a row ignores, once it was set, and what the row of an adopted resource leaves out. A relation
+        is set again together with its other end: if the plan removes that, or launches the instance for an
+        interface that is attached to nothing.
         """
         record = self.owned.get(address)
         if record is None:
@@ -146,11 +146,11 @@ class World:
         return instance in self.document.own_instances and f"instances.{instance}" not in self.owned
 
     def ends(self, place: LiveAttachment) -> bool:
-        """Is the attachment ending, by itself or with its instance?"""
+        """Is the interface detaching, or its instance terminating?"""
         return place.status == "detaching" or place.instance_id in self.terminating
 
     def standing(self, live: LiveNetworkInterface) -> LiveAttachment | None:
-        """The attachment that counts: not one that is ending."""
+        """The attachment of an interface, unless it is ending."""
         return None if live.attachment is None or self.ends(live.attachment) else live.attachment
 
     @cached_property
@@ -160,13 +160,13 @@ class World:
 
     @cached_property
     def leaving(self) -> tuple[tuple[str, Record], ...]:
-        """All that this plan takes away, with its address."""
+        """All resources that this plan removes, with their addresses."""
         former = ((address, record) for address, records in self.replaced.items() for record in records)
         return (*self.removed.items(), *former)
 
     @cached_property
     def ours(self) -> tuple[tuple[str, Record], ...]:
-        """All that the stack owns, whether it stays or goes, with its address."""
+        """All resources of the stack, removed ones included, with their addresses."""
         return (*self.owned.items(), *self.leaving)
 
     @cached_property
@@ -176,7 +176,7 @@ class World:
 
     @cached_property
     def named(self) -> Mapping[tuple[str, str], str]:
-        """Who is to have a further address or a prefix that the spec lists, by subnet id and that: names."""
+        """Names of interfaces by what the spec lists for them: subnet id and address, or prefix."""
         return {
             (self.subnets[name], each): name
             for name, row in self.document.network_interfaces.items()
@@ -187,7 +187,7 @@ class World:
 
     @cached_property
     def holders(self) -> Mapping[tuple[str, str], LiveNetworkInterface]:
-        """Who of ours has a further address or a prefix, by subnet id and that."""
+        """The stack's interfaces that have an address or prefix beyond the primary one, by the same keys."""
         return {
             (live.subnet_id, each): live
             for _, live in self.ours
@@ -196,7 +196,7 @@ class World:
         }
 
     def is_ending(self, instance_id: str) -> bool:
-        """Does the instance let go of its interfaces by itself: on its way out, or sent there by this plan?"""
+        """Is the instance terminating, or does the plan terminate it? Then its interfaces detach by themselves."""
         return instance_id in self.terminating or instance_id in self.to_terminate
 
     @cached_property

@@ -43,7 +43,7 @@ class LiveSecurityGroup:
     ingress: tuple[Mapping[str, Any], ...]
     egress: tuple[Mapping[str, Any], ...]
     manager: None = None
-    """EC2 does not tell of groups who manages them."""
+    """EC2 does not show which service manages a group."""
 
 
 def security_group(described: Mapping[str, Any]) -> LiveSecurityGroup:
@@ -151,7 +151,7 @@ def _listed(described: Mapping[str, Any], key: str, inner: str) -> tuple[str, ..
 
 
 _TYPES = ("interface", "efa", "efa-only", "trunk", "branch")
-"""Of interfaces that people make; all others are of services."""
+"""Types of interfaces that users create; all others belong to services."""
 
 
 def _manager_of_interface(described: Mapping[str, Any]) -> str | None:
@@ -204,7 +204,7 @@ def _addresses(described: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ReverseDns:
-    """The name that an address leads back to, and the one that it is about to; empty for none.
+    """The reverse DNS name of an address, and the one that it is about to get; empty for none.
 
     Names are in the spec's normal form. ``pending`` is None while nothing changes.
     """
@@ -233,7 +233,7 @@ def _normal_name(name: str | None) -> str:
 class LiveElasticIp:
     """A described address that was allocated. ``association_id`` and what follows are None when it is free.
 
-    ``manager`` is the service that manages it; ``reverse_dns`` is None if nobody has asked.
+    ``manager`` is the service that manages it; ``reverse_dns`` is None if it was not read.
     """
 
     id: str
@@ -249,7 +249,7 @@ class LiveElasticIp:
 
     @property
     def counts(self) -> bool:
-        """Does it count against the account's quota? Those of pools of one's own and of services do not."""
+        """Does it count against the account's quota? Those of your own pools and of services do not."""
         return self.pool == "amazon" and self.manager is None
 
 
@@ -270,7 +270,7 @@ def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
 
 @dataclass(frozen=True)
 class Occupant:
-    """An interface that stands in a device slot of an instance, ours or anybody's."""
+    """An interface in a device slot of an instance, of the stack or foreign."""
 
     network_interface_id: str
     device_index: int
@@ -284,7 +284,7 @@ class Occupant:
 class LiveInstance:
     """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its profile.
 
-    ``protected`` says whether EC2 refuses to terminate it; None if nobody has asked: that takes a call for each.
+    ``protected`` says whether EC2 refuses to terminate it; None if it was not read: that takes a call for each.
     """
 
     id: str
@@ -302,11 +302,11 @@ class LiveInstance:
 
     @property
     def terminating(self) -> bool:
-        """On its way out: it still holds its interfaces, but it is no longer the instance that we want."""
+        """Shutting down or terminated: it may still have its interfaces, but the spec means another one."""
         return self.state in ("shutting-down", "terminated")
 
     def occupant(self, card: int, index: int) -> Occupant | None:
-        """Who stands in a device slot, if anybody does."""
+        """The interface in a device slot; None if it is free."""
         for occupant in self.occupants:
             if (occupant.network_card_index, occupant.device_index) == (card, index):
                 return occupant
@@ -478,7 +478,7 @@ class Questions:
 
 @dataclass(frozen=True)
 class ElasticIpLimit:
-    """The Elastic IPs of the account, and how many it may have; None if nobody says.
+    """The Elastic IPs of the account, and how many it may have; None if it is not known.
 
     ``kept`` says whether the number is one that EC2 keeps to.
     """
@@ -509,7 +509,8 @@ class Limits:
 class Live:
     """The world as far as one spec can see it.
 
-    ``dependents`` are, of any owner, groups whose rules name groups of ours that go, and interfaces in these.
+    ``dependents`` are, of any owner, groups whose rules name groups that the stack removes, and interfaces in
+    those.
     ``adoptable`` are the resources that the spec adopts by their ids, if they exist and are not owned yet.
     ``images`` has a row for every instance that is missing, ``name_conflicts`` are groups of any owner with the
     name of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by

@@ -1,6 +1,6 @@
-"""Plans as JSON and back, without loss but for secrets, of which only the hash is written. Pure.
+"""Plans as JSON and back, without loss except for secrets, of which only the hash is written. Pure.
 
-What JSON has no word for is an object whose first key begins with ``$``: ``{"$": "Step", …}`` is one of the words
+What JSON cannot express is an object whose first key begins with ``$``: ``{"$": "Step", …}`` is one of the classes
 of ``model``, ``{"$tuple": […]}`` a tuple, ``{"$set": […]}`` a frozenset, ``{"$map": [[key, value], …]}`` a mapping
 whose keys are not plain text.
 """
@@ -45,7 +45,7 @@ _WORDS: dict[str, type[Enum]] = {kind.__name__: kind for kind in (Action, Impact
 
 
 def encode(value: Any) -> Any:
-    """The value in JSON's words. Raises TypeError for what no plan has in it."""
+    """The value as JSON. Raises TypeError for a type that no plan contains."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, Secret):
@@ -75,9 +75,9 @@ def _encoded_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def decode(words: Any) -> Any:
-    """The way back. Of words that ``encode`` does not write some raise ValueError, KeyError or TypeError.
+    """The value that ``encode`` has written so. Anything else may raise ValueError, KeyError or TypeError.
 
-    The others come back as something that is encoded otherwise.
+    If it does not, ``encode`` writes the value that comes back otherwise.
     """
     if isinstance(words, list):
         return [decode(item) for item in words]

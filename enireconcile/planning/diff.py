@@ -1,4 +1,4 @@
-"""Wish and world side by side: what differs, by resource, in words that a person reads. Pure.
+"""What differs between spec and live state, by resource and attribute. Pure.
 
 Relations count as attributes of their owner: an attachment that changes is an update of its interface, an
 association an update of its address.
@@ -33,7 +33,7 @@ class Difference:
 def diff(world: World) -> tuple[World, tuple[Difference, ...]]:
     """Every resource of the spec, in the order of its sections and names, and the World to plan in.
 
-    In that World, what has to be replaced is no longer there under its name.
+    In that World, a resource that has to be replaced no longer exists under its name.
     """
     seen = _differences(world)
     replacing = _to_replace(seen, world)
@@ -60,7 +60,7 @@ def _differences(world: World) -> tuple[Difference, ...]:
 
 
 def _to_replace(differences: tuple[Difference, ...], world: World) -> set[str]:
-    """Addresses whose resource cannot become what the spec says, and those that go with them."""
+    """Addresses of resources that have to be replaced, and of those that are replaced together with them."""
     replacing = {
         difference.address
         for difference in differences
@@ -103,7 +103,7 @@ def _fields(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> tuple[Fi
 
 
 def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, Field]]:
-    """What differs and cannot be changed on the resource that is there."""
+    """What differs and cannot be changed on the existing resource."""
     for kind, item in difference.items:
         if item.have is not None:
             fixed = kind.fixed(item, world)
@@ -111,17 +111,17 @@ def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, F
 
 
 def _replaceable(kind: Kind, item: Item, world: World) -> bool:
-    """May a new one take its place? Never that of a resource that was found and not made."""
+    """May a new resource replace it? An adopted one is never replaced."""
     return not world.rows[item.address].adopt and kind.replaces(item, world)
 
 
 def _why(kind: Kind, address: str, world: World) -> str:
-    """Why that stays so, where the kind knows, or the resource was found and not made."""
+    """Why it cannot be replaced either, if that is worth saying."""
     return "; the resource is adopted: remove this attribute" if world.rows[address].adopt else kind.precious
 
 
 def immutable(difference: Difference, world: World) -> list[str]:
-    """What differs that EC2 changes at birth only, where the spec asks for no replacement, in words."""
+    """What differs, cannot be changed on the existing resource, and asks for no replacement: one line each."""
     return [
         f"{difference.address} ({world.owned[difference.address].id}): "
         f"{field.field} is {field.before}, the spec says {field.after}{_why(kind, difference.address, world)}"
@@ -131,7 +131,7 @@ def immutable(difference: Difference, world: World) -> list[str]:
 
 
 def refuse_immutable(differences: Iterable[Difference], world: World) -> None:
-    """Raises UnsupportedError with all that is immutable."""
+    """Raises UnsupportedError with all these lines."""
     lines = [line for difference in differences for line in immutable(difference, world)]
     if lines:
         raise UnsupportedError(

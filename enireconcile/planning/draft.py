@@ -1,10 +1,6 @@
-"""Differences become a Plan: the EC2 calls that mend them, in an order that works. Pure.
+"""Differences become a Draft, the steps that a plan needs, and a Draft becomes a Plan within EC2's limits. Pure.
 
-Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
-conditions that it names, and after the steps that free the slots that it claims. Only a ring of addresses that
-change places can be circular; there, the first by name displaces its neighbour, which EC2 does in the same call.
-What a step only would rather run after gives way, too.
-Ties are settled by address, so equal input gives the same plan to the letter.
+``planning.order`` arranges the steps, ``planning.limits`` judges them.
 """
 
 from __future__ import annotations
@@ -44,10 +40,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Draft:
-    """A plan short of its limits: what differs and the calls that mend it, not yet in order.
+    """A plan before EC2's limits are checked: what differs, and the steps for it, not yet in order.
 
-    With ``targets``, which are addresses, only these are planned for, and what they need. ``kept`` is what nobody
-    names any more and stays for the sake of others, with the reason.
+    With ``targets``, which are addresses, it is about these and what they need. ``kept`` are resources that the
+    spec no longer names and that EC2 cannot delete, with the reason.
     """
 
     spec: Spec
@@ -61,11 +57,11 @@ class Draft:
 
     @property
     def questions(self) -> Questions:
-        """What has to be read of EC2's limits before the plan can be made; nothing if it takes nothing."""
+        """The limits to read before the plan can be made; none for a plan that uses nothing more."""
         return limits.questions(self._case(self.steps, Limits()))
 
     def plan(self, known: Limits) -> Plan:
-        """The plan. Raises SpecErrors for what EC2 would refuse half way."""
+        """The plan. Raises SpecErrors for what would exceed a limit."""
         world = self.world
         steps = arrange(limits.make_room(self._case(self.steps, known)))
         judgement = limits.judge(self._case(steps, known))
@@ -106,7 +102,7 @@ def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ())
     addresses, only these are planned for, and what they need.
     """
     resolved = resolve(spec, live, prune=prune)
-    kept = _held(resolved.world)
+    kept = _undeletable(resolved.world)
     world, differences = diff(_keeping(kept, resolved.world))
     world = replace(world, stopping=_stopping(differences, world))
     work = _work(differences, world)
@@ -132,24 +128,24 @@ def make_plan(
     return draft(spec, live, prune=prune, targets=targets).plan(known or Limits())
 
 
-def _held(world: World) -> dict[Leftover, str]:
-    """What nobody names any more and EC2 would not let go, and why. Raises UnsupportedError if all is to go."""
-    held = {
+def _undeletable(world: World) -> dict[Leftover, str]:
+    """Resources to remove that EC2 cannot delete, and why. Raises UnsupportedError if the whole stack goes."""
+    blocked = {
         Leftover(address, world.removed[address].id): f"EC2 would not delete it because of {who}"
         for kind in KINDS
         for address, who in sorted(kind.blocked_removals(world).items())
     }
-    if held and not world.document.resources:
-        lines = (f"\n  {left.address} ({left.id}): {who}" for left, who in held.items())
+    if blocked and not world.document.resources:
+        lines = (f"\n  {left.address} ({left.id}): {who}" for left, who in blocked.items())
         raise UnsupportedError(
             "EC2 cannot delete these while others use them:" + "".join(lines),
             hint="remove these uses first",
         )
-    return held
+    return blocked
 
 
 def _left(kept: Mapping[Leftover, str]) -> Iterator[str]:
-    """Warnings of what should go and stays."""
+    """Warnings of resources that should be removed and are not."""
     for left, who in kept.items():
         yield f"{left.address} ({left.id}) is left: {who}"
 
@@ -161,7 +157,7 @@ def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
 
 
 def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
-    """Warnings of what no apply will do."""
+    """Warnings of steps that apply refuses."""
     for step in steps:
         if step.impact is Impact.DESTRUCTIVE and step.address in spec.protected:
             yield f"{step.address} has prevent_destroy: apply refuses this plan for {step.id} {step.call}"
@@ -188,7 +184,7 @@ def _steps_for(difference: Difference, world: World) -> Sequence[Step]:
 
 
 def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
-    """What a plan takes over becomes ours before anything else is done to it, or with it."""
+    """A resource to adopt gets its ownership tags before any other step changes it or refers to it."""
     adopting = {world.owned[address].id: address for address in world.adopting}
 
     def after(step: Step) -> frozenset[Condition]:
@@ -234,7 +230,7 @@ def _work(differences: Iterable[Difference], world: World) -> _Work:
 def _part(
     targets: Collection[str], world: World, differences: Sequence[Difference], work: _Work
 ) -> tuple[World, tuple[Difference, ...], _Work]:
-    """Only the targets and what they need; what is only rather done first is no need."""
+    """Only the targets and what they need. A preference (``rather``) is no need."""
     flat = [replace(step, rather=frozenset()) for each in work.steps.values() for step in each]
     hard, soft = needs_of(flat)
     part = targeted_part(targets, differences, world, flat, {step: hard[step] | soft[step] for step in hard})
@@ -295,7 +291,7 @@ def _summed(
     fields: tuple[Field, ...] = (),
     notes: Sequence[str] = (),
 ) -> Change:
-    """What the steps for a resource amount to."""
+    """The change of a resource, with the worst impact of its steps and their notes."""
     told = [*notes, *(step.note for step in steps if step.note)]
     impact = Impact.worst([step.impact for step in steps])
     return Change(address, action, impact, aws_id, fields, "; ".join(told) or None)
@@ -312,7 +308,7 @@ def _action(difference: Difference, world: World) -> Action:
 
 
 def _fingerprint(differences: Iterable[Difference], world: World, steps: Sequence[Step]) -> str:
-    """Of the live state as the plan saw it: ids, compared attributes, and whatever else made a step what it is."""
+    """A hash of the live state as the plan saw it: ids, compared attributes, and the steps."""
     compared = {
         difference.address: [
             world.owned[difference.address].id if difference.exists else None,
