@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.cloudtrail import MOST, who
-from enireconcile.model import Plan, Traces
+from enireconcile.model import Action, Change, Field, Impact, Plan, Traces
 from tests.ec2 import EC2Server, Fail, Policy
 from tests.harness import ENVIRONMENT, STORY, Harness, boto
 from tests.planning.worlds import plan_of
@@ -97,6 +98,29 @@ def test_one_attribute_is_not_anothers(slow_harness: Harness) -> None:
     description = traces["network_interfaces.web-eth1", "description"].time
     assert (description - check).total_seconds() == 600
     assert slow_harness.strict.world.date(first) == check
+
+
+def test_a_launch_by_another_user_attaches_the_interface(slow_harness: Harness) -> None:
+    """RunInstances has parameters of many attributes, and changes no attribute of an interface but this one."""
+    slow_harness.apply()
+    plan = slow_harness.plan()
+    slow_harness.loop.now += 60
+    account = Account(slow_harness)
+    eth1, image = account.interface("web-eth1"), account.instance()["ImageId"]
+    account.ec2.detach_network_interface(AttachmentId=eth1["Attachment"]["AttachmentId"])
+    slow_harness.loop.now += 60
+    account.ec2.run_instances(
+        ImageId=image,
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        NetworkInterfaces=[{"NetworkInterfaceId": eth1["NetworkInterfaceId"], "DeviceIndex": 0}],
+    )
+    slow_harness.loop.now += 60
+    address, moved = "network_interfaces.web-eth1", Field("attachment", {}, {})
+    change = Change(address, Action.UPDATE, Impact.DISRUPTIVE, eth1["NetworkInterfaceId"], (moved,))
+    traces = traced(slow_harness, replace(plan, changes=(change,)))
+    assert traces.found[address, "attachment"].event == "RunInstances"
 
 
 def test_the_spec_itself_was_changed(slow_harness: Harness) -> None:
