@@ -42,8 +42,7 @@ class Kind(ABC):
 
     ``section`` is the section of the spec whose rows it reads, ``resource_type`` EC2's name in ARNs and
     TagSpecifications for what they describe; relations have none. ``attributes`` are all keys of the rows that
-    this kind compares, ``calls`` and ``reads`` its EC2 calls and what IAM must allow for them. ``precious`` adds
-    to a refusal why resources of this kind are not replaced.
+    this kind compares, ``calls`` and ``reads`` its EC2 calls and what IAM must allow for them.
     """
 
     section: ClassVar[str]
@@ -51,7 +50,6 @@ class Kind(ABC):
     attributes: ClassVar[tuple[Attribute, ...]] = ()
     calls: ClassVar[Mapping[str, Call]] = {}
     reads: ClassVar[Mapping[str, Read]] = {}
-    precious: ClassVar[str] = ""
 
     @abstractmethod
     def want(self, name: str, world: World) -> dict[str, Any]:
@@ -76,6 +74,10 @@ class Kind(ABC):
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
         """Names of the attributes that EC2 cannot change on the existing resource."""
         return tuple(each.name for each in self.attributes if each.changes is not Changes.IN_PLACE)
+
+    def advice(self, attribute: Attribute) -> str:
+        """What to say of a refusal to change an attribute, if anything."""
+        return ""
 
     def stops(self, item: Item, world: World) -> bool:
         """Does the plan stop the resource, if only for a while?"""

@@ -64,7 +64,6 @@ class ElasticIps(Kind):
         "DescribeAddressesAttribute": Read(_reads_reverse_dns),
         "DescribeAccountAttributes": Read(has(SECTION)),
     }
-    precious = "; an Elastic IP is never released to allocate another"
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.elastic_ips[name]
@@ -86,6 +85,9 @@ class ElasticIps(Kind):
         if item.want.get("reverse_dns") if item.have is None else item.differs("reverse_dns"):
             steps.append(_rename(item, world))
         return steps
+
+    def advice(self, attribute: Attribute) -> str:
+        return "an Elastic IP is never released to allocate another"
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveElasticIp)

@@ -171,6 +171,11 @@ class Instances(Kind):
             return super().fixed(item, world)
         return tuple(each.name for each in ATTRIBUTES if each.changes is Changes.AT_CREATION)
 
+    def advice(self, attribute: Attribute) -> str:
+        if attribute.changes is Changes.WHILE_STOPPED:
+            return "on_change: restart stops the instance to change it"
+        return "on_change: replace launches a new instance for it"
+
     def stops(self, item: Item, world: World) -> bool:
         live = world.record(item.address, LiveInstance)
         if live is None or live.state in _AT_REST:

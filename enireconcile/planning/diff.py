@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
-from enireconcile.kinds import KINDS, Item, Kind, World
+from enireconcile.kinds import KINDS, Item, Kind, World, attribute_at
 from enireconcile.model import Field
 from enireconcile.spec import SECTIONS
 
@@ -115,19 +115,30 @@ def _replaceable(kind: Kind, item: Item, world: World) -> bool:
     return not world.rows[item.address].adopt and kind.replaces(item, world)
 
 
-def _why(kind: Kind, address: str, world: World) -> str:
-    """Why it cannot be replaced either, if that is worth saying."""
-    return "; the resource is adopted: remove this attribute" if world.rows[address].adopt else kind.precious
-
-
 def immutable(difference: Difference, world: World) -> list[str]:
     """What differs, cannot be changed on the existing resource, and asks for no replacement: one line each."""
     return [
-        f"{difference.address} ({world.owned[difference.address].id}): "
-        f"{field.field} is {field.before}, the spec says {field.after}{_why(kind, difference.address, world)}"
+        f"{difference.address} ({world.owned[difference.address].id}): {field.field} is {_said(field.before)}, "
+        f"the spec says {_said(field.after)}{_advice(kind, difference.address, field.field, world)}"
         for kind, item, field in _fixed(difference, world)
         if not _replaceable(kind, item, world)
     ]
+
+
+def _said(value: Any) -> str:
+    """A value in the spelling of the spec."""
+    if value is None:
+        return "not set"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _advice(kind: Kind, address: str, name: str, world: World) -> str:
+    """What to do about an attribute that cannot be changed, if the hint for all of them is not enough."""
+    if world.rows[address].adopt:
+        return "; the resource is adopted: remove this attribute"
+    attribute = attribute_at(address, name)
+    words = kind.advice(attribute) if attribute is not None else ""
+    return f"; {words}" if words else ""
 
 
 def refuse_immutable(differences: Iterable[Difference], world: World) -> None:

@@ -164,7 +164,7 @@ def test_all_problems_are_told_at_once() -> None:
             {"instance_type": "t2.micro", "on_change": "replace"},
             "instance_type is t3.micro, the spec says t2.micro",
         ),
-        ("instances", {}, {"key_name": "ops"}, "key_name is None, the spec says ops"),
+        ("instances", {}, {"key_name": "ops"}, "key_name is not set, the spec says ops"),
         ("instances", {}, {"image": "ami-00000001"}, "image is ami-12345678, the spec says ami-00000001"),
         (
             "network_interfaces",

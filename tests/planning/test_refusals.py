@@ -244,13 +244,15 @@ IMMUTABLE = [
         "another instance type",
         web(eth0=at(0)),
         {"instances": {"web": {"instance_type": "m5.large"}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
-        "instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
+        "instances.web (i-web): instance_type is m5.large, the spec says t3.micro"
+        "; on_change: restart stops the instance to change it",
     ),
     Case(
         "a key pair where there was none",
         web({**WEB, "key_name": "ops"}, eth0=at(0)),
         {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
-        "instances.web (i-web): key_name is None, the spec says ops",
+        "instances.web (i-web): key_name is not set, the spec says ops"
+        "; on_change: replace launches a new instance for it",
     ),
     Case(
         "another instance profile, told by its name",
@@ -259,7 +261,8 @@ IMMUTABLE = [
             "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
-        "instances.web (i-web): iam_instance_profile is shop, the spec says web",
+        "instances.web (i-web): iam_instance_profile is shop, the spec says web"
+        "; on_change: replace launches a new instance for it",
     ),
     Case(
         "another instance profile, told by its ARN",
@@ -269,7 +272,8 @@ IMMUTABLE = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         "instances.web (i-web): iam_instance_profile is arn:aws:iam::123456789012:instance-profile/shop, "
-        "the spec says arn:aws:iam::123456789012:instance-profile/web",
+        "the spec says arn:aws:iam::123456789012:instance-profile/web"
+        "; on_change: replace launches a new instance for it",
     ),
 ]
 
@@ -302,9 +306,12 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
         "  security_groups.web (sg-web): group_name is shop, the spec says web",
         "  security_groups.web (sg-web): description is Managed by enireconcile, the spec says Web",
         "  security_groups.web (sg-web): vpc is vpc-default, the spec says vpc-lab",
-        "  instances.web (i-web): instance_type is m5.large, the spec says t3.micro",
-        "  instances.web (i-web): key_name is None, the spec says ops",
-        "  instances.web (i-web): iam_instance_profile is None, the spec says web",
+        "  instances.web (i-web): instance_type is m5.large, the spec says t3.micro"
+        "; on_change: restart stops the instance to change it",
+        "  instances.web (i-web): key_name is not set, the spec says ops"
+        "; on_change: replace launches a new instance for it",
+        "  instances.web (i-web): iam_instance_profile is not set, the spec says web"
+        "; on_change: replace launches a new instance for it",
     ]
 
 
