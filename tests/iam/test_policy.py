@@ -676,7 +676,7 @@ def test_the_command(command: Run, tmp_path: Path) -> None:
     )
     ran = command("iam-policy", str(many))
     assert ran.code == 0
-    assert "warning: IAM takes 6144 characters in a managed policy, and this has" in ran.stderr
+    assert "characters, and IAM allows 6144 in a managed policy: split it into several" in ran.stderr
 
 
 # The evaluator itself
