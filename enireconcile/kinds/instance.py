@@ -83,6 +83,7 @@ ATTRIBUTES = (
         ),
     ),
     Attribute("termination_protection", calls=(_MODIFY,), parameter="DisableApiTermination", record="protected"),
+    _while_stopped("ebs_optimized", "EbsOptimized"),
     Attribute("image", Changes.AT_CREATION),
     Attribute("user_data", Changes.AT_CREATION, secret=True),
 )

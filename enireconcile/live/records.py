@@ -298,6 +298,7 @@ class LiveInstance:
     occupants: tuple[Occupant, ...] = ()
     metadata_options: Mapping[str, Any] = field(default_factory=dict)
     protected: bool | None = None
+    ebs_optimized: bool = False
     manager: str | None = None
 
     @property
@@ -328,6 +329,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         metadata_options={
             name: value for name, value in (described.get("MetadataOptions") or {}).items() if name != "State"
         },
+        ebs_optimized=described.get("EbsOptimized", False),
         manager=_operator(described),
     )
 

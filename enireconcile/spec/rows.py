@@ -408,6 +408,9 @@ class Instance(Resource):
     termination_protection: Boolean | None = Field(
         None, description="Whether EC2 refuses to terminate the instance; default: off at launch, then not managed"
     )
+    ebs_optimized: Boolean | None = Field(
+        None, description="Whether it has dedicated bandwidth to EBS; absent: EC2's default, not compared"
+    )
     metadata_options: MetadataOptions = Field(
         default_factory=MetadataOptions, description="The instance metadata service (IMDS)"
     )

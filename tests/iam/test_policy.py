@@ -151,6 +151,7 @@ def rich(**changes: Any) -> str:
 
 EDITS: dict[str, dict[str, Any]] = {
     "another type, by a restart": {"instances__front__instance_type": "t3.large"},
+    "EBS optimization, by a restart": {"instances__front__ebs_optimized": True},
     "another image, by a replacement": {
         "instances__front__image": {"name": "ubuntu/images/hvm-ssd-gp3/*", "owner": "099720109477"},
         "instances__front__on_change": "replace",

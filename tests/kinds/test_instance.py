@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from enireconcile.errors import UnsupportedError
 from enireconcile.model import Plan
 from tests.planning.worlds import Words, plan_of
 
@@ -30,3 +31,65 @@ def test_an_adopted_instance_is_restarted_as_it_was_found(state: str, expected: 
     row: Words = {"adopt": "i-00000001", "on_change": "restart", "instance_type": "m5.large"}
     plan = plan_of({"instances": {"web": row}}, {"instances": {"web": {"id": "i-00000001", "state": state}}})
     assert calls(plan) == expected
+
+
+def web(**row: object) -> Words:
+    return {
+        "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.micro", **row}},
+        "network_interfaces": {"eth0": {**SUBNET, "attachment": {"instance": "web", "device_index": 0}}},
+    }
+
+
+LIVE: Words = {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}}
+
+
+def live(**more: object) -> Words:
+    return {**LIVE, "instances": {"web": more}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "order"),
+    [(False, True, ["InstanceType", "EbsOptimized"]), (True, False, ["EbsOptimized", "InstanceType"])],
+)
+def test_one_restart_changes_type_and_ebs_optimization(before: bool, after: bool, order: list[str]) -> None:
+    """Either type may not be EBS-optimizable: it is switched off before the type changes, and on after."""
+    row = web(instance_type="m5.large", ebs_optimized=after, on_change="restart")
+    plan = plan_of(row, live(ebs_optimized=before))
+    modified = [f"ModifyInstanceAttribute {parameter}" for parameter in order]
+    assert calls(plan) == ["StopInstances", *modified, "StartInstances"]
+    stop, *changes, start = plan.steps
+    assert [step.needs for step in changes] == [{stop.id}, {stop.id, changes[0].id}]
+    assert start.needs == {step.id for step in changes}
+
+
+def test_ebs_optimization_is_refused_a_restart_that_the_spec_does_not_allow() -> None:
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(web(ebs_optimized=True), live(ebs_optimized=False))
+    assert raised.value.message.splitlines()[1:] == [
+        "  instances.web (i-web): ebs_optimized is false, the spec says true; "
+        "on_change: restart stops the instance to change it"
+    ]
+
+
+def test_ebs_optimization_that_is_left_out_is_not_compared() -> None:
+    assert plan_of(web(), live(ebs_optimized=True)).empty
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"), [({}, None), ({"ebs_optimized": False}, None), ({"ebs_optimized": True}, True)]
+)
+def test_a_launch_asks_for_ebs_optimization_only_where_it_is_on(written: Words, sent: bool | None) -> None:
+    """Off is EC2's default."""
+    [launch] = [step for step in plan_of(web(**written)).steps if step.call == "RunInstances"]
+    assert launch.params.get("EbsOptimized") is sent
+
+
+def test_an_adapter_leaves_while_its_instance_restarts_for_ebs_optimization() -> None:
+    words = {"instance_type": "c6in.32xlarge"}
+    spec, now = web(ebs_optimized=True, on_change="restart", **words), live(**words)
+    adapter = {"interface_type": "efa"}
+    more = {"network_interfaces": {**spec["network_interfaces"], "efa": {**SUBNET, **adapter}}}
+    there = {"network_interfaces": {**now["network_interfaces"], "efa": {**adapter, "at": "web 1"}}}
+    stop, *others = plan_of({**spec, **more}, {**now, **there}).steps
+    [detach] = [step for step in others if step.call == "DetachNetworkInterface"]
+    assert (stop.call, list(detach.needs)) == ("StopInstances", [stop.id])

@@ -275,6 +275,7 @@ def _instance(
         key_name=row.get("key_name"),
         metadata_options=row.get("metadata_options", {}),
         protected=row.get("protected"),
+        ebs_optimized=row.get("ebs_optimized", False),
         profile=row.get("profile"),
         zone=row.get("zone", "us-east-1a"),
         manager=row.get("manager"),

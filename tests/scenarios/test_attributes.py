@@ -227,6 +227,8 @@ def instances() -> Iterator[Case]:
     yield case("iam_instance_profile", "web", "db", profile, ANEW, other_profile, ANEW, **again)
     kind, restart = shown("InstanceType"), {"on_change": "restart"}
     yield case("instance_type", "t3.micro", "t3.small", kind, ASLEEP, other_type, ASLEEP, **restart)
+    optimized = shown("EbsOptimized")
+    yield case("ebs_optimized", True, False, optimized, ASLEEP, slow_disks, ASLEEP, **restart)
     yield case("state", "running", "stopped", shown("State", "Name"), STOP, stop, START)
     yield case("termination_protection", True, False, protected, SET, unprotect, SET)
     yield metadata("http_tokens", "HttpTokens", "required", "optional", "optional")
@@ -264,6 +266,12 @@ def other_profile(lab: Lab) -> None:
 def other_type(lab: Lab) -> None:
     stop(lab)
     lab.ec2.modify_instance_attribute(InstanceId=lab.id, InstanceType={"Value": "t3.medium"})
+    lab.ec2.start_instances(InstanceIds=[lab.id])
+
+
+def slow_disks(lab: Lab) -> None:
+    stop(lab)
+    lab.ec2.modify_instance_attribute(InstanceId=lab.id, EbsOptimized={"Value": False})
     lab.ec2.start_instances(InstanceIds=[lab.id])
 
 

@@ -260,6 +260,7 @@ def documents(draw: st.DrawFn) -> Document:
                     user_data=st.none() | user_data,
                     state=st.sampled_from(["running", "stopped"]),
                     termination_protection=st.none() | st.booleans(),
+                    ebs_optimized=st.none() | st.booleans(),
                     metadata_options=metadata_options,
                     on_change=st.sampled_from(["refuse", "restart", "replace"]),
                     tags=tags,
