@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +28,7 @@ from enireconcile.iam.statements import (
 )
 from tests.ec2 import Policy, Quotas
 from tests.harness import ENVIRONMENT, SLOW, STORY, Harness, open_harness
+from tests.iam.lint import lint, listed
 from tests.planning.test_golden import GOLDEN
 from tests.planning.worlds import plan_of, spec_of
 from tests.processes.test_cli import Run, command, server
@@ -49,11 +48,6 @@ every_spec = pytest.mark.parametrize("name", TEXTS)
 
 def policy_of(*texts: str, **asked: Any) -> dict[str, Any]:
     return policy_for([spec_of(text).document for text in texts], Asked(**asked))[0]
-
-
-def listed(value: str | list[str]) -> list[str]:
-    """IAM writes a list of one without its brackets."""
-    return [value] if isinstance(value, str) else value
 
 
 def allowing(policy: Mapping[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
@@ -578,44 +572,8 @@ def test_it_fits(name: str) -> None:
     assert size(policy_of(TEXTS[name])) <= LIMIT
 
 
-def parliament(policy: Mapping[str, Any]) -> list[Any]:
-    """What parliament finds, in a process of its own: it warns of its own imports."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "parliament.cli", "--json"],
-        input=json.dumps(policy),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not ran.stderr, ran.stderr
-    return [json.loads(line) for line in ran.stdout.splitlines()]
-
-
-def split(finding: Mapping[str, Any], policy: Mapping[str, Any]) -> bool:
-    """Parliament wants all that a call needs in one statement. Ours are apart, each under its own condition: the
-    call is granted if every resource that it needs is in some statement.
-
-    A parameter of AWS has an ARN without an account, which parliament does not know.
-    """
-    if finding["issue"] != "RESOURCE_MISMATCH":
-        return False
-    return all(
-        any(
-            wanted["action"] in names and kind_of(wanted["required_format"]) in map(kind_of, arns)
-            for names, arns in allowing(policy)
-        )
-        for wanted in finding["detail"]
-    )
-
-
-def kind_of(arn: str) -> tuple[str, str]:
-    """Service and type of an ARN."""
-    _, _, service, _, _, name = arn.split(":", 5)
-    return service, name.partition("/")[0]
-
-
-def test_parliament_has_no_complaint() -> None:
-    """An independent reader with AWS's own lists of actions, resources and condition keys."""
+def test_the_linter_finds_nothing() -> None:
+    """Every action, ARN and condition key is one that AWS lists, and each fits the others of its statement."""
     account = "123456789012"
     also = (
         f"arn:aws:ec2:us-east-1:{account}:instance/i-0123456789abcdef0",
@@ -628,16 +586,7 @@ def test_parliament_has_no_complaint() -> None:
         policy_of(RICH.read_text(), read_only=True),
         policy_of("version: 1\nstack: lab\nelastic_ips: {one: {adopt: eipalloc-0123456789abcdef0}}\n"),
     ]
-    found = [
-        (finding["issue"], finding["detail"])
-        for policy in policies
-        for finding in parliament(policy)
-        if not split(finding, policy)
-    ]
-    assert found == []
-    assert parliament(
-        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ec2:Nope", "Resource": "*"}]}
-    )
+    assert [finding for policy in policies for finding in lint(policy)] == []
 
 
 def test_several_specs_share_a_policy(harness: Harness) -> None:
