@@ -3,21 +3,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
+# The tests of every day. The proofs take long, and the peers need tools that are not Python's.
+TESTS := tests --ignore=tests/proofs --ignore=tests/peers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers bench mutants peers clean
+.PHONY: help demo test check format lint types layers coverage prove peers bench mutants wheel clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and mending, in a sandbox
+demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and repair, in a sandbox
 	@$(BIN)/enireconcile sandbox -- $(BIN)/python docs/demo.py
 
-test: $(VENV)/dev.stamp ## Run all tests
-	@$(BIN)/pytest -n auto
+test: $(VENV)/dev.stamp ## Run the tests (all but the proofs and the peers)
+	@$(BIN)/pytest -n auto $(TESTS)
 
-check: format lint types layers test ## All that must be green before a commit
+check: format lint types layers coverage ## Run all that must be green before a commit
 
 format: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check $(CODE)
@@ -31,16 +33,31 @@ types: $(VENV)/dev.stamp
 layers: $(VENV)/dev.stamp
 	@$(BIN)/lint-imports --no-cache
 
+coverage: $(VENV)/dev.stamp ## Run the tests and require a minimum of line coverage
+	@$(BIN)/pytest -n auto $(TESTS) --cov
+
+prove: $(VENV)/dev.stamp ## Run the exhaustive proofs (tests/proofs) and print what they covered
+	@$(BIN)/pytest -n auto tests/proofs
+
+peers: $(VENV)/peers.stamp ## Run Ansible, and Terraform if it is on the PATH, against the tests' EC2
+	@$(BIN)/pytest -n auto tests/peers
+
 bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 	@$(BIN)/python -m tests.bench
 
-mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways, see which changes no test minds (long)
+mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways and list the changes that no test fails on (long)
 	@$(BIN)/python -m tests.mutants
 
-peers: $(VENV)/peers.stamp ## Install a real Ansible, for make test to try on the tests' EC2 (as it does a Terraform on the PATH)
+wheel: $(VENV)/bin/python ## Build the wheel into dist/, install it into an empty environment and try it
+	@rm -rf dist build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@$(BIN)/python -m venv build/empty
+	@build/empty/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	@build/empty/bin/enireconcile --version
+	@build/empty/bin/enireconcile validate specs/two-enis.yaml
 
-clean: ## Remove what make has made
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants
+clean: ## Remove everything that make has made
+	@rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache mutants dist build
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

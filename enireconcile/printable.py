@@ -5,7 +5,9 @@ from __future__ import annotations
 
 def printable(text: str | None) -> str:
     """Text with every unprintable character (escape, line break, bidirectional override …) spelled out."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text or "")
+    if not text or text.isprintable():
+        return text or ""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def printable_lines(text: str | None) -> str:
