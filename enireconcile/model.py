@@ -193,12 +193,27 @@ class Leftover:
 
 
 @dataclass(frozen=True)
+class PathBreak:
+    """A path that a plan cannot keep open, or shut, from the step ``begins`` until the step ``ends`` is done.
+
+    ``what`` is the path of the resource at ``address``: ``ingress tcp 443 from 0.0.0.0/0``, ``running`` …
+    """
+
+    address: str
+    what: str
+    begins: str
+    ends: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What differs and the calls that mend it, in the order in which they may run.
 
     ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
     launch that an interrupted run did not wait for, say. With ``targets`` it is a plan for these addresses and
-    what they need, and not for the whole stack.
+    what they need, and not for the whole stack. ``interruptions`` are paths that are open before and after the
+    plan and not throughout, ``exposures`` doors that are shut before and after and not throughout.
     """
 
     stack: str
@@ -212,6 +227,8 @@ class Plan:
     protected: frozenset[str] = frozenset()
     waits: tuple[Expect, ...] = ()
     targets: tuple[str, ...] = ()
+    interruptions: tuple[PathBreak, ...] = ()
+    exposures: tuple[PathBreak, ...] = ()
 
     @property
     def impact(self) -> Impact:

@@ -12,6 +12,7 @@ from enireconcile.model import (
     Action,
     Change,
     Outcome,
+    PathBreak,
     Plan,
     Report,
     Step,
@@ -35,6 +36,8 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = 
         "steps": [_step_json(step) for step in plan.steps],
         "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
         "warnings": list(plan.warnings),
+        "interruptions": [_break_json(broken) for broken in plan.interruptions],
+        "exposures": [_break_json(broken) for broken in plan.exposures],
         "api_calls": dict(sorted(api_calls.items())),
         **_scope(plan),
     }
@@ -69,6 +72,16 @@ def _change_json(change: Change, traces: Traces | None) -> dict[str, Any]:
             }
             for field in change.fields
         ],
+    }
+
+
+def _break_json(broken: PathBreak) -> dict[str, Any]:
+    return {
+        "address": broken.address,
+        "what": broken.what,
+        "from": broken.begins,
+        "to": broken.ends,
+        "why": broken.why,
     }
 
 

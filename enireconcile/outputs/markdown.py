@@ -15,7 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Status, Step, Traces, canonical
-from enireconcile.outputs.words import change_lines, ec2_calls, report_lines, summary_lines, verb
+from enireconcile.outputs.words import (
+    change_lines,
+    ec2_calls,
+    path_lines,
+    report_lines,
+    summary_lines,
+    unchanged_path_lines,
+    verb,
+)
 from enireconcile.printable import printable
 
 LIMIT = 65_536
@@ -128,6 +136,7 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
         yield from _calls([_planned(step, detail) for step in plan.steps], detail)
     else:
         yield from _calls([_done(outcome) for outcome in section.report.outcomes], detail)
+    yield from _list("While the plan runs", [line.strip() for line in unchanged_path_lines(plan)], detail)
     yield from _list("Warnings", list(plan.warnings), detail)
     leftovers = [f"{left.address}  {left.id}" for left in plan.leftovers]
     yield from _list(
@@ -147,20 +156,21 @@ def _table(plan: Plan, traces: Traces, detail: _Detail) -> Iterator[str]:
     if not changes:
         return
     differing = "<th>What differs</th>" if detail.fields else ""
-    rows = [_row(change, traces, detail) for change in changes[: detail.most]]
+    rows = [_row(change, plan, traces, detail) for change in changes[: detail.most]]
     if len(changes) > detail.most:
         rows.append(f"<tr><td></td><td>and {len(changes) - detail.most} more</td></tr>")
     head = f"<tr><th></th><th>Resource</th><th>Action</th><th>Impact</th>{differing}</tr>"
     yield "\n".join(["<table>", head, *rows, "</table>"])
 
 
-def _row(change: Change, traces: Traces, detail: _Detail) -> str:
+def _row(change: Change, plan: Plan, traces: Traces, detail: _Detail) -> str:
     impact = str(change.impact)
     shown = impact if change.impact is Impact.SAFE else f"<b>{impact}</b>"
     name = _code(change.address) + (f"<br><sub>{_code(change.id)}</sub>" if change.id else "")
     cells = [_SIGNS[change.action], name, verb(change), shown]
     if detail.fields:
-        cells.append("<br>".join(_code(line.strip()) for line in change_lines(change, traces)))
+        lines = (*change_lines(change, traces), *path_lines(plan, change.address))
+        cells.append("<br>".join(_code(line.strip()) for line in lines))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

@@ -9,10 +9,12 @@ from enireconcile.outputs.words import (
     Style,
     change_head,
     change_lines,
+    path_lines,
     plain,
     report_lines,
     scope_lines,
     summary_lines,
+    unchanged_path_lines,
 )
 from enireconcile.printable import printable
 
@@ -27,6 +29,9 @@ def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain) ->
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
             lines += ["", change_head(change, style), *change_lines(change, traces, style)]
+            lines += path_lines(plan, change.address, style)
+    if others := list(unchanged_path_lines(plan, style)):
+        lines += ["", "While the plan runs:", *others]
     return "\n".join([*lines, *_notes(plan, style), "", *summary_lines(plan, style)])
 
 

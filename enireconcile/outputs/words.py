@@ -78,6 +78,26 @@ def change_lines(change: Change, traces: Traces | None = None, style: Style = pl
         yield f"    {printable(change.reason)}"
 
 
+def path_lines(plan: Plan, address: str, style: Style = plain) -> Iterator[str]:
+    """What of a resource is interrupted, or exposed, while the plan runs: from which call to which, and why."""
+    calls = {step.id: f"{step.id} {step.call}" for step in plan.steps}
+    for word, breaks in (("interrupted", plan.interruptions), ("exposed", plan.exposures)):
+        for broken in breaks:
+            if broken.address == address:
+                span = f"from {calls[broken.begins]} to {calls[broken.ends]}"
+                yield f"    {style(word, fg='yellow')}: {printable(f'{broken.what}, {span}')}"
+                yield f"      {printable(broken.why)}"
+
+
+def unchanged_path_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
+    """The same for resources that do not change themselves, each after its address."""
+    changed = {change.address for change in plan.changes if change.action is not Action.UNCHANGED}
+    addresses = {broken.address for broken in (*plan.interruptions, *plan.exposures)} - changed
+    for address in sorted(addresses):
+        yield f"  {style(printable(address), bold=True)}"
+        yield from path_lines(plan, address, style)
+
+
 def _trace_words(trace: Trace, style: Style) -> str:
     when = trace.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return style(f"by {printable(trace.user)}, {when} ({printable(trace.event)})", dim=True)

@@ -21,6 +21,7 @@ from enireconcile.model import (
     Impact,
     Leftover,
     Look,
+    PathBreak,
     Plan,
     Ref,
     Secret,
@@ -37,7 +38,8 @@ class Sealed:
 
 
 _CLASSES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Change, Condition, Expect, Field, Leftover, Look, Plan, Ref, Sealed, Step)
+    kind.__name__: kind
+    for kind in (Change, Condition, Expect, Field, Leftover, Look, PathBreak, Plan, Ref, Sealed, Step)
 }
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}
 _PLAIN = frozenset({str, int, float, bool, type(None)})

@@ -31,6 +31,7 @@ from enireconcile.planning import limits
 from enireconcile.planning.codec import encode
 from enireconcile.planning.diff import Difference, diff, immutable, refuse_immutable
 from enireconcile.planning.order import arrange, needs_of
+from enireconcile.planning.paths import breaks, preferences
 from enireconcile.planning.resolve import resolve
 from enireconcile.planning.targeting import targeted_part
 from enireconcile.spec import Spec
@@ -63,10 +64,12 @@ class Draft:
     def plan(self, known: Limits) -> Plan:
         """The plan. Raises SpecErrors for what would exceed a limit."""
         world = self.world
-        steps = arrange(limits.make_room(self._case(self.steps, known)))
+        drafted = limits.make_room(self._case(self.steps, known))
+        steps = arrange(drafted, preferences(drafted, world))
         judgement = limits.judge(self._case(steps, known))
         if judgement.problems:
             raise SpecErrors(judgement.problems)
+        interruptions, exposures = breaks(steps, world)
         warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
         return Plan(
             stack=self.spec.document.stack,
@@ -83,6 +86,8 @@ class Draft:
             protected=self.spec.protected,
             waits=_collected(self.differences, lambda kind, item: kind.waits(item, world)),
             targets=self.targets,
+            interruptions=interruptions,
+            exposures=exposures,
         )
 
     def _unknown(self) -> list[str]:

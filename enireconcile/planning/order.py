@@ -23,13 +23,18 @@ Needs = dict[str, set[str]]
 K = TypeVar("K", bound=Hashable)
 
 
-def arrange(steps: Sequence[Step]) -> tuple[Step, ...]:
+def arrange(steps: Sequence[Step], preferences: Iterable[tuple[str, str]] = ()) -> tuple[Step, ...]:
     """The steps in an order in which they can run, numbered s1, s2 …, with their needs filled in.
 
-    Raises ValueError when no order exists, which is a bug.
+    ``preferences`` are pairs of ids, (first, then), most important first; each becomes a need unless it would
+    close a cycle. Raises ValueError when no order exists, which is a bug.
     """
     by_id = {step.id: step for step in steps}
     hard, soft = needs_of(steps)
+    _acyclic(hard, soft)
+    for first, then in preferences:
+        if not _needs(first, then, hard, soft):
+            soft[then].add(first)
     order = _ordered(hard, soft)
     number = {step_id: f"s{position}" for position, step_id in enumerate(order, start=1)}
     return tuple(
@@ -60,6 +65,19 @@ def needs_of(steps: Sequence[Step]) -> tuple[Needs, Needs]:
         clearing = {step_id for slot in step.claims for step_id in freeing.get(slot, ())} - {step.id}
         (soft if step.displaces else hard)[step.id].update(clearing)
     return hard, soft
+
+
+def _needs(step: str, other: str, hard: Needs, soft: Needs) -> bool:
+    """Must ``other`` run before ``step``, or is it the same?"""
+    seen: set[str] = set()
+    todo = [step]
+    while todo:
+        if (each := todo.pop()) == other:
+            return True
+        if each not in seen:
+            seen.add(each)
+            todo += hard[each] | soft[each]
+    return False
 
 
 def _index(steps: Sequence[Step], keys: Callable[[Step], Iterable[K]]) -> dict[K, list[str]]:

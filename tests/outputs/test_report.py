@@ -14,8 +14,9 @@ from typing import Any
 import click
 import pytest
 
-from enireconcile.model import Action, Outcome, Plan, Report, Status, Trace, Traces
+from enireconcile.model import Action, Outcome, PathBreak, Plan, Report, Status, Trace, Traces
 from enireconcile.outputs.json import dumps, plan_json, report_json
+from enireconcile.outputs.markdown import plans_markdown
 from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import change_lines
 from enireconcile.printable import printable
@@ -98,6 +99,8 @@ lab  (account 123456789012, us-east-1)
     tags               Project: (none) → blog
     attachment         web, index 2 → web, index 1
     evicts eni-stranger
+    interrupted: attached, from s7 DetachNetworkInterface to s11 AttachNetworkInterface
+      EC2 moves an interface by detaching and attaching it
 
 ~ elastic_ips.web  eipalloc-web  move  [disruptive]
     association  float → web0
@@ -397,11 +400,46 @@ PLAN_KEYS = [
     "steps",
     "leftovers",
     "warnings",
+    "interruptions",
+    "exposures",
     "api_calls",
 ]
 SUMMARY_KEYS = ["create", "update", "replace", "delete", "adopt", "unchanged", "leftover"]
 CHANGE_KEYS = {"address", "action", "impact", "id", "fields", "reason"}
 STEP_KEYS = {"id", "call", "address", "params", "needs", "impact"}
+
+
+def test_what_a_plan_interrupts_and_exposes_is_shown_with_the_calls(mixed: Plan) -> None:
+    """Beside the change, or below all changes where the resource itself does not change; in JSON by step."""
+    opened = PathBreak("network_interfaces.db0", "ingress tcp 22 from 0.0.0.0/0", "s1", "s2", "no other order")
+    still = PathBreak("network_interfaces.web0", "ingress tcp 80 from 0.0.0.0/0", "s1", "s2", "no other order")
+    plan = replace(mixed, exposures=(opened,), interruptions=(still,))
+    text = piped(plan_text(plan)).splitlines()
+    calls = f"from s1 {plan.steps[0].call} to s2 {plan.steps[1].call}"
+    at = text.index(f"    exposed: ingress tcp 22 from 0.0.0.0/0, {calls}")
+    assert text[at + 1 : at + 3] == ["      no other order", ""]
+    assert max(number for number, line in enumerate(text[:at]) if line.startswith("+")) == text.index(
+        "+ network_interfaces.db0  create  [safe]"
+    )
+    below = text.index("While the plan runs:")
+    assert text[below : below + 4] == [
+        "While the plan runs:",
+        "  network_interfaces.web0",
+        f"    interrupted: ingress tcp 80 from 0.0.0.0/0, {calls}",
+        "      no other order",
+    ]
+    assert plan_json(plan, {})["exposures"] == [
+        {
+            "address": "network_interfaces.db0",
+            "what": "ingress tcp 22 from 0.0.0.0/0",
+            "from": "s1",
+            "to": "s2",
+            "why": "no other order",
+        }
+    ]
+    comment = plans_markdown([plan], [Traces()])
+    for words in ("exposed: ingress tcp 22", "While the plan runs", "interrupted: ingress tcp 80"):
+        assert words in comment
 
 
 def test_the_json_of_a_plan_has_the_keys_that_programs_rely_on(mixed: Plan) -> None:

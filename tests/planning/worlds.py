@@ -35,6 +35,7 @@ from enireconcile.model import (
     Change,
     Expect,
     Field,
+    PathBreak,
     Plan,
     Step,
     plain,
@@ -389,8 +390,14 @@ def brief(plan: Plan) -> dict[str, Any]:
         "leftovers": [f"{left.address} {left.id}" for left in plan.leftovers],
         "warnings": list(plan.warnings),
         "waits": [_expectation(expect) for expect in plan.waits],
+        "interruptions": [_break(broken) for broken in plan.interruptions],
+        "exposures": [_break(broken) for broken in plan.exposures],
     }
     return {key: value for key, value in told.items() if value}
+
+
+def _break(broken: PathBreak) -> str:
+    return f"{broken.address} {broken.what} {broken.begins}-{broken.ends}: {broken.why}"
 
 
 _OPTIONS = {"HttpTokens": "required", "HttpEndpoint": "enabled", "InstanceMetadataTags": "disabled"}

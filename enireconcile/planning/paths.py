@@ -1,0 +1,349 @@
+"""Paths through the resources of a plan: in which order it may run so that traffic keeps flowing. Pure.
+
+A path is a *door* (see ``doors``), or one of the relations "this instance runs", "this interface is attached",
+"this Elastic IP leads to this interface". What is open before and after the plan stays open at every moment in
+between, in every order that the plan's needs allow, and also if the run ends after any of its calls. What is
+shut before and after stays shut. Where both cannot be had, the open path wins.
+
+``preferences`` tells ``order`` what follows from that; ``breaks`` tells what it could not keep:
+``interruptions`` of paths that should be open and ``exposures`` of doors that should be shut. Empty lists are a
+promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from enireconcile.kinds import World
+from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface, LiveSecurityGroup
+from enireconcile.model import PathBreak, Ref, Step
+from enireconcile.planning.doors import (
+    GroupChange,
+    InterfaceChange,
+    Point,
+    Provider,
+    Rule,
+    points,
+    providers,
+    rules_in,
+)
+
+_DIRECTIONS = {"ingress": "Ingress", "egress": "Egress"}
+_ATTACHING = ("AttachNetworkInterface", "RunInstances")
+
+
+@dataclass(frozen=True)
+class Door:
+    """A door whose providers change: ``open`` before and after the plan, or neither."""
+
+    address: str
+    rule: Rule
+    open: bool
+    providers: tuple[Provider, ...]
+
+
+def preferences(steps: Sequence[Step], world: World) -> list[tuple[str, str]]:
+    """Pairs of step ids, (first, then), most important first: what keeps doors open, then what keeps them shut."""
+    keep: dict[tuple[str, str], None] = {}
+    shut: dict[tuple[str, str], None] = {}
+    for door in doors(steps, world):
+        if door.open:
+            keep.update(dict.fromkeys(_kept_open(door)))
+        else:
+            shut.update(dict.fromkeys(_kept_shut(door)))
+    return [*sorted(keep), *sorted(shut.keys() - keep.keys())]
+
+
+def _kept_open(door: Door) -> Iterator[tuple[str, str]]:
+    """One group that opens it at the end begins before one that opened it at the start ends."""
+    first = next(each for each in door.providers if not each.starts)
+    last = next(each for each in door.providers if not each.ends)
+    yield from ((start, end) for start in last.starts for end in first.ends if start != end)
+
+
+def _kept_shut(door: Door) -> Iterator[tuple[str, str]]:
+    """A group that would open it for a while ends before it begins."""
+    for each in door.providers:
+        yield from ((end, start) for end in each.ends for start in each.starts)
+
+
+def doors(steps: Sequence[Step], world: World) -> Iterator[Door]:
+    """The doors that are open before and after, or shut before and after, but not of themselves throughout."""
+    groups = _groups(steps, world)
+    known: dict[Any, list[_DoorOfAny]] = {}
+    for interface in _interfaces(steps, world):
+        # Interfaces that change the same groups for the same others have the same doors, but for the call.
+        alike = replace(interface, address="", enter=interface.enter and _ENTER)
+        if alike not in known:
+            known[alike] = list(_doors_of(alike, groups))
+        for rule, opened, found in known[alike]:
+            yield Door(interface.address, rule, opened, tuple(_entering(each, interface.enter) for each in found))
+
+
+_ENTER = "enter"
+_DoorOfAny = tuple[Rule, bool, tuple[Provider, ...]]
+
+
+def _entering(provider: Provider, enter: str | None) -> Provider:
+    def named(steps: frozenset[str]) -> frozenset[str]:
+        return (steps - {_ENTER}) | {enter} if enter and _ENTER in steps else steps
+
+    return Provider(provider.group, named(provider.starts), named(provider.ends))
+
+
+def _doors_of(interface: InterfaceChange, groups: Mapping[str, GroupChange]) -> Iterator[_DoorOfAny]:
+    rules: set[Rule] = set()
+    changing: set[Rule] = set()
+    for name in (interface.before | interface.after) & groups.keys():
+        group = groups[name]
+        stays = name in interface.before and name in interface.after
+        rules |= group.before | group.after
+        changing |= group.before ^ group.after if stays else group.before | group.after
+    told: set[_DoorOfAny] = set()
+    for point in points(sorted(changing), sorted(rules)):
+        found = tuple(providers(point, interface, groups))
+        opened, ended = any(not each.starts for each in found), any(not each.ends for each in found)
+        if opened != ended or any(not (each.starts or each.ends) for each in found):
+            continue
+        door = (_name(point, rules), opened, found)
+        if door not in told:
+            told.add(door)
+            yield door
+
+
+def _name(point: Point, rules: Iterable[Rule]) -> Rule:
+    """The narrowest rule for a door."""
+    return min((rule for rule in rules if rule.covers(point)), key=lambda rule: (rule.size, rule))
+
+
+def _groups(steps: Iterable[Step], world: World) -> dict[str, GroupChange]:
+    """The rules of the stack's groups, by id or, of those that are yet to be made, by the text of their Ref."""
+    by_group: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.call.startswith(("AuthorizeSecurityGroup", "RevokeSecurityGroup")):
+            by_group.setdefault(str(step.params["GroupId"]), []).append(step)
+
+    def name(end: Any) -> str:
+        return end.address.partition(".")[2] if isinstance(end, Ref) else world.name_of(str(end))
+
+    def rules(direction: str, permissions: Iterable[Mapping[str, Any]]) -> frozenset[Rule]:
+        return frozenset(rules_in(direction, permissions, name))
+
+    before: dict[str, frozenset[Rule]] = {}
+    for _, record in world.ours:
+        if isinstance(record, LiveSecurityGroup):
+            before[record.id] = rules("ingress", record.ingress) | rules("egress", record.egress)
+    for step in steps:
+        if step.call == "CreateSecurityGroup":
+            vpc = world.vpcs_by_id.get(str(step.params["VpcId"]))
+            before[str(Ref(step.address))] = rules("egress", _born_with(ipv6=vpc is not None and vpc.ipv6))
+    return {group: _group_change(had, by_group.get(group, ()), rules) for group, had in before.items()}
+
+
+def _born_with(*, ipv6: bool) -> list[Mapping[str, Any]]:
+    """What EC2 lets out of a new group."""
+    everywhere: dict[str, Any] = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    return [everywhere | ({"Ipv6Ranges": [{"CidrIpv6": "::/0"}]} if ipv6 else {})]
+
+
+def _group_change(before: frozenset[Rule], steps: Sequence[Step], rules: Any) -> GroupChange:
+    after = before
+    authorize: dict[str, str] = {}
+    revoke: dict[str, str] = {}
+    for step in sorted(steps, key=lambda step: step.call):
+        for direction, word in _DIRECTIONS.items():
+            if step.call == f"AuthorizeSecurityGroup{word}":
+                after |= rules(direction, step.params["IpPermissions"])
+                authorize[direction] = step.id
+            if step.call == f"RevokeSecurityGroup{word}":
+                after -= rules(direction, step.params["IpPermissions"])
+                revoke[direction] = step.id
+    return GroupChange(before, after, authorize, revoke)
+
+
+def _interfaces(steps: Sequence[Step], world: World) -> Iterator[InterfaceChange]:
+    """The interfaces that are there before and after, under their names."""
+    modified = {step.address: step for step in steps if step.call == _MODIFY and "Groups" in step.params}
+    created = {step.address: step for step in steps if step.call == "CreateNetworkInterface"}
+    entering = {address: step.id for step in steps if step.call in _ATTACHING for address in _attached_by(step)}
+    for name in world.document.network_interfaces:
+        address = f"network_interfaces.{name}"
+        live = world.record(address, LiveNetworkInterface)
+        former = [record for record in world.replaced.get(address, ()) if isinstance(record, LiveNetworkInterface)]
+        if live is not None:
+            before, step = live.groups, modified.get(address)
+            enter = step.id if step else None
+        elif former and address in created and address in entering:
+            before, step, enter = former[-1].groups, created[address], entering[address]
+        else:
+            continue
+        after = before if step is None else step.params["Groups"]
+        yield InterfaceChange(address, frozenset(map(str, before)), frozenset(map(str, after)), enter)
+
+
+_MODIFY = "ModifyNetworkInterfaceAttribute"
+
+
+def _attached_by(step: Step) -> Iterator[str]:
+    """The addresses of the interfaces that a step attaches."""
+    if step.call == "AttachNetworkInterface":
+        yield step.address
+    else:
+        yield from (ref.address for ref in step.sees if ref.attribute == "attachment_id")
+
+
+# ---- what could not be kept
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Which steps come before which: ``position`` by id, and all ancestors of each."""
+
+    position: Mapping[str, int]
+    before: Mapping[str, frozenset[str]]
+
+    @staticmethod
+    def of(steps: Sequence[Step], relevant: Collection[str]) -> _Order:
+        """Steps in an order that works. Only ancestors that are ``relevant`` are kept."""
+        before: dict[str, frozenset[str]] = {}
+        for step in steps:
+            near = frozenset(need for need in step.needs if need in relevant)
+            before[step.id] = near.union(*(before[need] for need in step.needs))
+        return _Order({step.id: number for number, step in enumerate(steps)}, before)
+
+    def closed(self, steps: Iterable[str]) -> frozenset[str]:
+        """The steps and all that must have run by then."""
+        steps = frozenset(steps)
+        return steps.union(*(self.before[step] for step in steps))
+
+
+def breaks(steps: Sequence[Step], world: World) -> tuple[tuple[PathBreak, ...], tuple[PathBreak, ...]]:
+    """``interruptions`` and ``exposures`` of a plan in order."""
+    found = list(doors(steps, world))
+    relevant = {step for door in found for each in door.providers for step in (*each.starts, *each.ends)}
+    order = _Order.of(steps, relevant)
+    interruptions: dict[PathBreak, None] = {}
+    exposures: dict[PathBreak, None] = {}
+    for door in found:
+        if door.open and (done := _shut_by(door.providers, order)) is not None:
+            interruptions[_interruption(door, done, order)] = None
+        if not door.open:
+            exposures.update(dict.fromkeys(_exposures(door, order)))
+    relations = (*_stopped(steps), *_detached(steps, world), *_led_astray(steps, world))
+    return tuple(sorted({*interruptions, *relations}, key=order_of(steps))), tuple(
+        sorted(exposures, key=order_of(steps))
+    )
+
+
+def order_of(steps: Sequence[Step]) -> Any:
+    """Sorts breaks as the plan runs."""
+    position = {step.id: number for number, step in enumerate(steps)}
+    return lambda broken: (position[broken.begins], position[broken.ends], broken.address, broken.what)
+
+
+def _shut_by(found: Sequence[Provider], order: _Order) -> frozenset[str] | None:
+    """Steps after which, if no others ran, no group opens the door; None if there are none such.
+
+    Every group has either not begun, for one of its starts has not run, or has ended. Of these choices one is
+    looked for in which nothing has run before what it needs.
+    """
+
+    def choose(rest: Sequence[Provider], done: frozenset[str], undone: frozenset[str]) -> frozenset[str] | None:
+        if not rest:
+            return done
+        for end in sorted(rest[0].ends, key=order.position.__getitem__):
+            ran = done | order.closed([end])
+            if not ran & undone and (chosen := choose(rest[1:], ran, undone)) is not None:
+                return chosen
+        for start in sorted(rest[0].starts, key=order.position.__getitem__):
+            if start not in done and (chosen := choose(rest[1:], done, undone | {start})) is not None:
+                return chosen
+        return None
+
+    # Those that cannot but have ended come first: they leave the least to choose from.
+    return choose(sorted(found, key=lambda each: (len(each.starts), len(each.ends))), frozenset(), frozenset())
+
+
+def _interruption(door: Door, done: frozenset[str], order: _Order) -> PathBreak:
+    moments = sorted(done, key=order.position.__getitem__)
+    involved = {step for each in door.providers for step in (*each.starts, *each.ends)}
+    moments += sorted(involved - done, key=order.position.__getitem__)
+    open_at = [_is_open(door, frozenset(moments[:number])) for number in range(len(moments) + 1)]
+    shut = open_at.index(False)
+    begins, ends = moments[shut - 1], moments[open_at.index(True, shut) - 1]
+    return PathBreak(door.address, door.rule.words, begins, ends, "no order of these calls keeps it open")
+
+
+def _is_open(door: Door, done: frozenset[str]) -> bool:
+    return any(each.starts <= done and not each.ends & done for each in door.providers)
+
+
+def _exposures(door: Door, order: _Order) -> Iterator[PathBreak]:
+    for each in door.providers:
+        (end,), last = each.ends, max(each.starts, key=order.position.__getitem__)
+        if end not in order.closed(each.starts):
+            why = "no order of these calls keeps it closed"
+            yield PathBreak(door.address, door.rule.words, last, end, why)
+
+
+def _stopped(steps: Sequence[Step]) -> Iterator[PathBreak]:
+    """Instances that run before and after, and not in between."""
+    starts = {step.address: step for step in steps if step.call in ("StartInstances", "RunInstances")}
+    for step in steps:
+        again = starts.get(step.address)
+        if again is None or step.call not in ("StopInstances", "TerminateInstances"):
+            continue
+        replaced = step.call == "TerminateInstances"
+        if not replaced and again.call == "RunInstances":
+            continue
+        why = "the instance is replaced" if replaced else "EC2 changes this only while the instance is stopped"
+        yield PathBreak(step.address, "running", step.id, again.id, why)
+
+
+def _detached(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:
+    """Interfaces that are attached before and after, and not in between."""
+    entering = {address: step for step in steps if step.call in _ATTACHING for address in _attached_by(step)}
+    terminated = {
+        each: step for step in steps if step.call == "TerminateInstances" for each in step.params["InstanceIds"]
+    }
+    ending = {step.params["AttachmentId"]: step for step in steps if step.call == "DetachNetworkInterface"}
+    for address, record in world.ours:
+        if not isinstance(record, LiveNetworkInterface) or record.attachment is None or address not in entering:
+            continue
+        leaves = ending.get(record.attachment.id) or terminated.get(record.attachment.instance_id)
+        if leaves is not None:
+            why = "EC2 moves an interface by detaching and attaching it"
+            if leaves.call == "TerminateInstances":
+                why = "its instance is replaced"
+            yield PathBreak(address, "attached", leaves.id, entering[address].id, why)
+
+
+def _led_astray(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:
+    """Elastic IPs that lead to one interface of the spec before and after, and to none in between."""
+    associates = {step.address: step for step in steps if step.call == "AssociateAddress"}
+    takes_off = {step.address: step for step in steps if step.call == "DisassociateAddress"}
+    formers = {
+        record.id: (address, record)
+        for address, records in world.replaced.items()
+        for record in records
+        if isinstance(record, LiveNetworkInterface)
+    }
+    ending = {step.params["AttachmentId"]: step for step in steps if step.call == "DetachNetworkInterface"}
+    deleted = {step.params["NetworkInterfaceId"]: step for step in steps if step.call == "DeleteNetworkInterface"}
+    for address, record in world.owned.items():
+        if not isinstance(record, LiveElasticIp) or address not in associates:
+            continue
+        interface, former = formers.get(record.network_interface_id or "", ("", None))
+        destination = world.destinations.get(address.partition(".")[2])
+        if former is None or destination is None or f"network_interfaces.{destination.interface}" != interface:
+            continue
+        leaves = (
+            takes_off.get(address)
+            or (former.attachment and ending.get(former.attachment.id))
+            or deleted.get(former.id)
+        )
+        if leaves is not None:
+            what = f"association with {destination.interface}"
+            yield PathBreak(address, what, leaves.id, associates[address].id, f"{interface} is replaced")
