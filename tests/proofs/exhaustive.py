@@ -93,6 +93,10 @@ class SmallWorld(ABC, Generic[S]):
         """How everything is that the spec has a wish about."""
 
     @abstractmethod
+    def attached(self, state: S) -> frozenset[str]:
+        """The addresses of the interfaces that are attached."""
+
+    @abstractmethod
     def harmless(self, live: S, desired: S) -> bool:
         """Whether nothing that may be in use is taken away or moved."""
 
@@ -149,8 +153,12 @@ class SmallWorld(ABC, Generic[S]):
             assert made.empty or made.impact is (
                 Impact.SAFE if self.harmless(live, desired) else Impact.DISRUPTIVE
             ), live
+            told = {broken.address for broken in made.interruptions}
             for steps in (made.steps, latest_first(made.steps)):
                 passed = [live, *self.stages(live, steps)]
+                assert told == (self.attached(live) & self.attached(desired)).difference(
+                    frozenset.intersection(*map(self.attached, passed))
+                ), live
                 assert passed[-1] == desired, live
                 for number, (before, after) in enumerate(pairwise(passed), start=1):
                     assert after in known, live

@@ -182,6 +182,9 @@ class Floats(SmallWorld[Floating]):
     def things(self, state: Floating) -> Placing:
         return state.places + state.targets
 
+    def attached(self, state: Floating) -> frozenset[str]:
+        return frozenset()
+
     def harmless(self, live: Floating, desired: Floating) -> bool:
         """All that has to change is nowhere yet."""
         both = zip(self.things(live), self.things(desired), strict=True)
@@ -289,6 +292,9 @@ class Pools(SmallWorld[Pooled]):
 
     def things(self, state: Pooled) -> Placing:
         return state.places
+
+    def attached(self, state: Pooled) -> frozenset[str]:
+        return frozenset()
 
     def harmless(self, live: Pooled, desired: Pooled) -> bool:
         return all(have in (want, NOWHERE) for have, want in zip(live.places, desired.places, strict=True))
@@ -399,6 +405,10 @@ class Flags(SmallWorld[Flagged]):
     def things(self, state: Flagged) -> list[Any]:
         return [*zip(state.places, state.dies, strict=True), *state.checks]
 
+    def attached(self, state: Flagged) -> frozenset[str]:
+        both = zip(FLAGGED, state.places, strict=True)
+        return frozenset(f"network_interfaces.{name}" for name, place in both if place != NOWHERE)
+
     def harmless(self, live: Flagged, desired: Flagged) -> bool:
         """Nothing leaves its place, and what forwards goes on forwarding."""
         stays = all(have in (want, NOWHERE) for have, want in zip(live.places, desired.places, strict=True))
@@ -505,6 +515,9 @@ class Pointers(SmallWorld[Pointing]):
 
     def things(self, state: Pointing) -> Placing:
         return state.targets + state.names
+
+    def attached(self, state: Pointing) -> frozenset[str]:
+        return frozenset()
 
     def harmless(self, live: Pointing, desired: Pointing) -> bool:
         both = zip(self.things(live), self.things(desired), strict=True)

@@ -143,6 +143,10 @@ class Places(SmallWorld[State]):
     def things(self, state: State) -> Placing:
         return state.slots + state.targets
 
+    def attached(self, state: State) -> frozenset[str]:
+        both = zip(INTERFACES, state.slots, strict=True)
+        return frozenset(f"network_interfaces.{name}" for name, slot in both if slot != NOWHERE)
+
     def harmless(self, live: State, desired: State) -> bool:
         """All that has to change is nowhere yet."""
         both = zip(self.things(live), self.things(desired), strict=True)
