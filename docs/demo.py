@@ -19,7 +19,7 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = "specs/two-enis.yaml"
 STACK = "two-enis"
-SCENES = 6
+SCENES = 7
 
 
 class EndedOtherwiseError(Exception):
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def tour(report: Path) -> None:
-    """Spec, plan, apply, nothing to do, drift, repair. Raises EndedOtherwiseError."""
+    """Spec, plan, apply, nothing to do, drift, repair, destroy. Raises EndedOtherwiseError."""
     heading(1, "The spec", "One instance with two interfaces, each with its own Elastic IP. From " + SPEC + ":")
     click.echo(excerpt())
 
@@ -69,6 +69,9 @@ def tour(report: Path) -> None:
     check(len(repaired["steps"]) == 3, f"it took {len(repaired['steps'])} calls to repair three differences")
     check(made["account_id"] == repaired["account_id"], "the account changed during the tour")
     plan(changes=False)
+
+    heading(7, "Destroy", "Everything that the stack owns is removed, in order, and nothing else.")
+    destroy(report)
 
     farewell()
 
@@ -97,6 +100,21 @@ def apply(report: Path, outcome: str) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     check(told["outcome"] == outcome, f"apply says {told['outcome']}, not {outcome}")
     return told
+
+
+def destroy(report: Path) -> None:
+    """Remove the stack, and check that nothing of it is left."""
+    flags = ["-y", "--allow-destroy"]
+    done = command(
+        "destroy", *flags, SPEC, "--report", str(report), show=f"destroy {' '.join(flags)} {SPEC}", keep=True
+    )
+    check(done.returncode == 0, f"destroy ended with code {done.returncode}\n{done.stdout}")
+    click.echo(click.style(done.stdout.strip().split("\n\n")[-1], fg="green"))
+    import boto3
+
+    ours = [{"Name": "tag:enireconcile:stack", "Values": [STACK]}]
+    left = boto3.client("ec2").describe_addresses(Filters=ours)["Addresses"]
+    check(not left, f"{len(left)} Elastic IPs are left")
 
 
 def drift() -> None:

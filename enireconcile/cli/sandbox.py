@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import socket
@@ -38,6 +39,7 @@ def run(port: int, command: Sequence[str]) -> int:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     _check_free(port)
+    _free_interfaces_of_terminated_instances()
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
     server.start()
     host, chosen = server.get_host_and_port()
@@ -46,6 +48,25 @@ def run(port: int, command: Sequence[str]) -> int:
         return _with(variables, command) if command else _serve(variables)
     finally:
         server.stop()
+
+
+def _free_interfaces_of_terminated_instances() -> None:
+    """moto leaves interfaces attached to a terminated instance for ever; EC2 detaches them."""
+    from moto.ec2.models.instances import Instance, InstanceState
+
+    terminate = Instance.terminate
+
+    def terminate_and_detach(instance: Instance) -> InstanceState:
+        previous = terminate(instance)
+        for index, interface in tuple(instance.nics.items()):
+            if not interface.delete_on_termination:
+                # moto still looks up the addresses of a terminated instance on its interfaces.
+                seen_last = copy.copy(interface)
+                instance.detach_eni(interface)
+                instance.nics[index] = seen_last
+        return previous
+
+    Instance.terminate = terminate_and_detach  # type: ignore[assignment,method-assign]
 
 
 def _check_free(port: int) -> None:

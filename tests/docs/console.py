@@ -196,11 +196,8 @@ def tutorial(directory: Path) -> Iterator[str]:
             shell.script(script)
         yield shell.block(f"enireconcile plan {STORY}")
         yield shell.block(f"enireconcile apply {STORY}", "Apply this plan", "Converged", answer="y")
-    # moto's interfaces stay attached to an instance that is terminated, so destroy cannot end in the sandbox.
-    with open_harness(directory / "before") as harness:
-        harness.apply()
-        shown = "- ", "Plan", r"\d+ EC2 calls", "Apply this plan", "Converged"
-        yield _on(harness, ROOT, directory).block(f"enireconcile destroy {STORY}", *shown, answer="y")
+        removed = "- ", "Plan", r"\d+ EC2 calls", "Apply this plan", "Converged"
+        yield shell.block(f"enireconcile destroy {STORY}", *removed, answer="y")
 
 
 def _on(harness: Harness, cwd: Path, state: Path) -> Shell:

@@ -12,21 +12,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "docs" / "demo.py"
 MILESTONES = (
-    "== 1/6  The spec",
+    "== 1/7  The spec",
     "network_interfaces:",
-    "== 2/6  The plan",
+    "== 2/7  The plan",
     "Plan: 7 to create",
-    "== 3/6  The apply",
+    "== 3/7  The apply",
     "Converged: 10 of 10 calls",
-    "== 4/6  Apply again",
+    "== 4/7  Apply again",
     "Unchanged",
     "all of them were reads",
-    "== 5/6  Drift",
+    "== 5/7  Drift",
     "- tcp 22 from 0.0.0.0/0",
     "Plan: 3 to update, 4 unchanged",
-    "== 6/6  Repair",
+    "== 6/7  Repair",
     "Converged: 3 of 3 calls",
     "No changes: all 7 resources",
+    "== 7/7  Destroy",
+    "Converged: ",
     "== End of the tour",
 )
 
