@@ -93,7 +93,7 @@ async def who(reader: Reads, plan: Plan) -> Traces:
         for traces in await asyncio.gather(*(_traces(trail, change) for change in changed[1:MOST])):
             found |= traces
     except AwsError as error:
-        return Traces(found, f"CloudTrail cannot tell who it was: {error}")
+        return Traces(found, f"cannot ask CloudTrail who made the changes: {error}")
     if len(changed) > MOST:
         return Traces(found, f"CloudTrail was queried for the first {MOST} of {len(changed)} resources only")
     return Traces(found)

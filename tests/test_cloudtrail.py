@@ -167,7 +167,9 @@ def test_without_permission(slow_harness: Harness) -> None:
     assert found == {}
     assert not plan.empty
     assert traces.note is not None
-    assert traces.note.startswith("CloudTrail cannot tell who it was: LookupEvents: AccessDeniedException")
+    assert traces.note.startswith(
+        "cannot ask CloudTrail who made the changes: LookupEvents: AccessDeniedException"
+    )
     assert slow_harness.strict.actions().count("LookupEvents") == 1
 
 
@@ -233,7 +235,7 @@ def test_the_command_goes_on_without_permission(drifted: EC2Server, command: Run
     ran = command("plan", "--who", "--detailed-exitcode", "--output", "json", SPEC)
     assert ran.code == 2
     assert ran.json["changes"][0]["fields"][0]["who"] is None
-    assert "warning: CloudTrail cannot tell who it was: LookupEvents: AccessDeniedException" in ran.stderr
+    assert "warning: cannot ask CloudTrail who made the changes: LookupEvents: AccessDeniedException" in ran.stderr
 
 
 def test_a_name_from_the_trail_steers_nothing(drifted: EC2Server, command: Run) -> None:

@@ -112,7 +112,7 @@ def test_all_that_surprises_is_told_of_a_change() -> None:
     }
     reasons = {change.address: change.reason for change in plan_of(spec, live).changes if _moves(change)}
     assert reasons == {
-        "network_interfaces.eth1": "evicts eni-stranger",
+        "network_interfaces.eth1": "detaches eni-stranger",
         "elastic_ips.web": "displaces eipalloc-stranger",
     }
 

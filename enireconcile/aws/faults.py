@@ -36,7 +36,7 @@ class Meaning(Enum):
     OUTCOME_UNKNOWN = "no answer: EC2 may have executed the call"
     WAIT = "not executed: a resource is not ready yet, call again later"
     DONE = "nothing to do: the resource is already as the call would make it"
-    ALREADY_EXISTS = "already so: made by an earlier attempt of ours that got no answer, else by another tool"
+    ALREADY_EXISTS = "already exists: made by an earlier attempt that got no answer, or by another tool"
     REPLAN = "the live state differs from what the plan was made for: make a new plan"
     DENIED_OR_GONE = "denied, or the resource is gone: a tag-based policy denies both, so describe the resource"
     TOKEN_CONFLICT = "the ClientToken was used before: call again with a new one"  # noqa: S105 (no password)

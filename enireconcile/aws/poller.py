@@ -149,7 +149,7 @@ class Poller:
             try:
                 wait.judge(found.get(str(wait.expect.id)), now)
             except Exception as error:  # noqa: BLE001 (JMESPath raises, e.g., for length() of an absent list)
-                wait.end(_unreadable(describe, f"it does not tell the state of {wait.expect.id}: {error}"))
+                wait.end(_unreadable(describe, f"it does not show the state of {wait.expect.id}: {error}"))
 
     async def _look(self, describe: str, ids: list[str]) -> dict[str, Mapping[str, Any]]:
         """The live objects with these ids, by id. Raises AwsError."""

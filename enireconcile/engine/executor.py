@@ -24,6 +24,7 @@ from typing import Any, Protocol, TypeVar
 
 import jmespath
 
+from enireconcile.aws.actions import listing_of
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
@@ -121,7 +122,7 @@ class Executor:
             return Outcome(step, Status.SKIPPED, error="stopped before it began")
         if not state.attempts:
             return Outcome(step, Status.FAILED, error="stopped while waiting")
-        error = "called, but the run exited before it ended"
+        error = "called; the run exited before the result was known"
         return Outcome(step, Status.FAILED, state.attempts, result_id=state.result_id, error=error, acted=True)
 
     async def _run_one(self, step: Step) -> Outcome:
@@ -303,9 +304,10 @@ class Executor:
             response = await self.reader.read(look.describe, {"Filters": list(look.filters)})
             found = objects_in(look.describe, response)
             if len(found) > 1:
+                ids = sorted(str(each.get(listing_of(look.describe).id_key)) for each in found)
                 raise AmbiguityError(
-                    f"{len(found)} live resources match {list(look.filters)}",
-                    hint=f"delete all but one of them, or their ownership tags, and run again ({look.describe})",
+                    f"several live resources of this stack have the address {address}: {', '.join(ids)}",
+                    hint="keep one of them: delete the others, or remove their ownership tags, and run again",
                 )
             if found:
                 return _picked(look.yields, found[0], look.describe, address)
@@ -389,7 +391,7 @@ def _told(error: Exception, step: Step, *, acted: bool) -> str:
     if isinstance(error, Fault):
         return str(error.error(step.address))
     if isinstance(error, Stopped):
-        return "called, but stopped before it took effect" if acted else "stopped while waiting"
+        return "called; the run stopped before the result was known" if acted else "stopped while waiting"
     if isinstance(error, (WaitFailed, EnireconcileError)):
         return str(error)
     log.debug("step %s", step.id, exc_info=error)

@@ -25,7 +25,7 @@ MAX_ROUNDS = 3
 _ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
-_CHANGED = "the live state changed while the plan was applied, so its steps are not enough: make a new plan"
+_CHANGED = "the live state changed while the plan was applied, and more changes are needed: make a new plan"
 
 
 class Stop(asyncio.Event):

@@ -210,8 +210,9 @@ def _targets(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) ->
         elif instance is not None and purpose.document.primary_interface(instance) is None:
             if not others.by_type["network-interface"]:
                 policy.note(
-                    f"{purpose.document.stack}: elastic_ips.{name} leads to the primary interface of {instance}, "
-                    "whose id is not in the spec, so the policy allows any interface; --also ARN narrows it"
+                    f"{purpose.document.stack}: elastic_ips.{name} is associated with the primary interface of "
+                    f"{instance}, whose id is not in the spec, so the policy allows any interface; give the "
+                    "interface with --also ARN to narrow it"
                 )
                 found.add(scope.arn("network-interface"))
             found.update(others.by_type["network-interface"])
@@ -246,8 +247,8 @@ def _add_pass_role(purpose: Purpose, scope: Scope, policy: Policy, others: _Othe
         account = profile.split(":")[4] if profile.startswith("arn:") else scope.account
         roles.add(f"arn:{scope.partition}:iam::{account}:role/{profile.rpartition('/')[2]}")
         policy.note(
-            f"{purpose.document.stack}: the role of the instance profile {profile} is taken to have the same "
-            "name; if it has another, give its ARN with --also"
+            f"{purpose.document.stack}: the role of the instance profile {profile} is assumed to have the same "
+            "name; if it has another one, give its ARN with --also"
         )
     service = "ec2.amazonaws.com.cn" if scope.partition == "aws-cn" else "ec2.amazonaws.com"
     policy.grant("PassRole", ["iam:PassRole"], roles, {"StringEquals": {"iam:PassedToService": service}})

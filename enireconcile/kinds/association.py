@@ -178,7 +178,7 @@ def _note(displaced: str | None, automatic: str | None, world: World) -> str | N
         stays = left_open(SECTION, displaced, "association", world)
         return f"displaces {stays}" if stays else None
     return (
-        f"takes the place of {automatic}, which EC2 gave by itself and will not give again" if automatic else None
+        f"replaces the automatic public address {automatic}, which EC2 does not give back" if automatic else None
     )
 
 

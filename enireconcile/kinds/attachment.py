@@ -131,9 +131,9 @@ class Attachments(Kind):
             return ()
         holder = world.name_of(place.instance_id)
         return (
-            f"{item.address}: if {holder} has not let go of it after {patience} s, it is taken by force; EC2 may "
-            f"then refuse device index {place.device_index} of {holder} until that was stopped and started, and "
-            "its guest may go on believing that it has the interface",
+            f"{item.address}: if {holder} has not released it after {patience} s, the plan forces the detach; "
+            f"EC2 may then reject device index {place.device_index} of {holder} until that instance is stopped "
+            "and started, and its guest may continue to use the interface",
         )
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
@@ -250,7 +250,7 @@ def _force(step: Step, interface_id: str, patience: int) -> Step:
         params={**step.params, "Force": True},
         after=frozenset({Fact.DETACH_REQUESTED.of(step.address)}),
         unless=replace(vacated(interface_id, step.params["AttachmentId"]), timeout=patience),
-        note=f"by force if it still hangs after {patience} s",
+        note=f"forces the detach if it is not done after {patience} s",
     )
 
 

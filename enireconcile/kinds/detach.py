@@ -28,7 +28,7 @@ INTERFACES = "DescribeNetworkInterfaces"
 _AT_REST = ("available", "in-use")
 
 
-_HELD = "a guest may hold on to it: stop its instance, or let a failover force it (force_detach_after)"
+_HELD = "the guest may be hanging: stop its instance, or allow a forced detach (force_detach_after)"
 
 
 def left(occupant: Occupant) -> Expect:
@@ -67,7 +67,7 @@ def evict(address: str, occupant: Occupant, who: str, instance_id: str, world: W
     interface_id, card, index = occupant.network_interface_id, occupant.network_card_index, occupant.device_index
     step = _detach(address, interface_id, occupant.interface_type, occupant.attachment_id, instance_id, world)
     slots = frozenset({device_slot(instance_id, card, index)})
-    return replace(step, frees=slots, note=f"evicts {who}")
+    return replace(step, frees=slots, note=f"detaches {who}")
 
 
 def _detach(

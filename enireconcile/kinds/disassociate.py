@@ -26,7 +26,7 @@ def left_open(section: str, aws_id: str, attribute: str, world: World) -> str | 
     """
     address = f"{section}.{world.name_of(aws_id)}"
     if world.leaves(address, attribute):
-        return f"{address} ({aws_id}), whose {attribute} the spec leaves open"
+        return f"{address} ({aws_id}, whose {attribute} the spec does not manage)"
     return None if any(record.id == aws_id for _, record in world.ours) else aws_id
 
 
@@ -34,7 +34,7 @@ def dropped(live: LiveNetworkInterface, private_ips: Iterable[str], world: World
     """A note on Elastic IPs of these private addresses that EC2 disassociates and the plan does not move."""
     holders = (live.addresses[private] for private in private_ips if private in live.addresses)
     lost = [words for holder in holders if (words := left_open("elastic_ips", holder, "association", world))]
-    return f"takes off {' and '.join(lost)}" if lost else None
+    return f"disassociates {' and '.join(lost)}" if lost else None
 
 
 def disassociate(address: str, live: LiveElasticIp, world: World) -> Step:
@@ -56,6 +56,7 @@ def refuse_managed_holder(address: str, live: LiveElasticIp, world: World) -> No
     holder = world.foreign_interfaces.get(live.network_interface_id or "")
     if holder is not None and holder.manager is not None:
         raise UnsupportedError(
-            f"{address}: {live.id} is on {holder.id}, managed by {holder.manager}, and cannot be disassociated",
+            f"{address}: {live.id} is associated with {holder.id}, which is managed by {holder.manager}, and "
+            "cannot be disassociated",
             hint="release it through that service first (for a NAT gateway: delete the gateway)",
         )

@@ -237,7 +237,7 @@ class Instances(Kind):
             return ()
         return (
             f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
-            "only, so nothing is done about it",
+            "only, so the instance stays as it is; on_change: replace launches a new one",
         )
 
     def _launch(self, item: Item, world: World) -> Step:
@@ -307,7 +307,7 @@ def _no_primary(instance: str, world: World) -> UnsupportedError:
     )
     which = f"network_interfaces.{name} ({aws_id})"
     return UnsupportedError(
-        f"{SECTION}.{instance} cannot be launched: its primary interface {which} is on {holder}, "
+        f"{SECTION}.{instance} cannot be launched: its primary interface {which} is attached to {holder}, "
         "and the spec ignores its attachment",
         hint=f"detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.{name}",
     )

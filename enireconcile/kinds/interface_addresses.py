@@ -210,8 +210,9 @@ def primary_ip_conflict_warning(item: Item, world: World) -> str | None:
     if subnet is None or subnet.free is None or len(named) * _UNLIKELY < subnet.free:
         return None
     return (
-        f"{item.address}: EC2 chooses its primary address among {subnet.free}, and may choose one of the "
-        f"{len(named)} that the spec names as secondary_private_ips; write a private_ip, too"
+        f"{item.address}: EC2 chooses its primary address from the {subnet.free} free addresses of the subnet, "
+        f"and may choose one of the {len(named)} that the spec lists as secondary_private_ips; write "
+        "private_ip, too"
     )
 
 
@@ -291,7 +292,8 @@ def _taking(addresses: AddressList, from_whom: Iterable[LiveNetworkInterface], w
     left = [
         words for live in from_whom if (words := left_open("network_interfaces", live.id, addresses.many, world))
     ]
-    return f"takes from {' and '.join(left)}" if left else None
+    what = "prefixes" if addresses.many.endswith("prefixes") else "addresses"
+    return f"takes {what} from {' and '.join(left)}" if left else None
 
 
 def _is_former(live: LiveNetworkInterface, item: Item, world: World) -> bool:

@@ -161,7 +161,7 @@ def _manager_of_interface(described: Mapping[str, Any]) -> str | None:
     if described.get("RequesterManaged"):
         return str(described.get("RequesterId") or "an AWS service")
     if described.get("InterfaceType", "interface") not in _TYPES:
-        return f"a service, as its type {described['InterfaceType']} says"
+        return f"an AWS service (interface type {described['InterfaceType']})"
     if place.get("AttachmentId", "").startswith("ela-attach-") or (holder and not holder.isdigit()):
         return holder or "an AWS service"
     return _operator(described)

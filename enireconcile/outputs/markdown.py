@@ -139,9 +139,7 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
     yield from _list("While the plan runs", [line.strip() for line in unchanged_path_lines(plan)], detail)
     yield from _list("Warnings", list(plan.warnings), detail)
     leftovers = [f"{left.address}  {left.id}" for left in plan.leftovers]
-    yield from _list(
-        "The stack owns these, and the spec no longer names them (they are left alone)", leftovers, detail
-    )
+    yield from _list("The stack owns these, but the spec no longer names them (they are kept)", leftovers, detail)
 
 
 def _report_blocks(report: Report) -> Iterator[str]:

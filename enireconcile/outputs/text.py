@@ -42,7 +42,7 @@ def notes_text(plan: Plan, style: Style = plain) -> str:
 
 def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.leftovers:
-        yield from ("", "The stack owns these, and the spec no longer names them (they are left alone):")
+        yield from ("", "The stack owns these, but the spec no longer names them (they are kept):")
         yield from (f"  {printable(left.address)}  {printable(left.id)}" for left in plan.leftovers)
     if plan.warnings:
         yield ""

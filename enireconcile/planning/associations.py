@@ -98,7 +98,7 @@ class Associations:
             words = f"{live.id} has no private IPv4 address", "choose another interface"
         elif any(record.id == live.id for record in self.world.removed.values()):
             words = (
-                f"{live.id} is of this stack, and this plan deletes it because the spec does not name it",
+                f"{live.id} belongs to this stack, and this plan deletes it because the spec does not name it",
                 "choose another interface, or add this one to the spec",
             )
         else:

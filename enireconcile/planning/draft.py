@@ -136,14 +136,14 @@ def make_plan(
 def _undeletable(world: World) -> dict[Leftover, str]:
     """Resources to remove that EC2 cannot delete, and why. Raises UnsupportedError if the whole stack goes."""
     blocked = {
-        Leftover(address, world.removed[address].id): f"EC2 would not delete it because of {who}"
+        Leftover(address, world.removed[address].id): f"it is still used by {who}"
         for kind in KINDS
         for address, who in sorted(kind.blocked_removals(world).items())
     }
     if blocked and not world.document.resources:
         lines = (f"\n  {left.address} ({left.id}): {who}" for left, who in blocked.items())
         raise UnsupportedError(
-            "EC2 cannot delete these while others use them:" + "".join(lines),
+            "EC2 cannot delete these while other resources use them:" + "".join(lines),
             hint="remove these uses first",
         )
     return blocked
@@ -152,7 +152,7 @@ def _undeletable(world: World) -> dict[Leftover, str]:
 def _left(kept: Mapping[Leftover, str]) -> Iterator[str]:
     """Warnings of resources that should be removed and are not."""
     for left, who in kept.items():
-        yield f"{left.address} ({left.id}) is left: {who}"
+        yield f"{left.address} ({left.id}) cannot be deleted and is kept: {who}"
 
 
 def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
@@ -165,7 +165,7 @@ def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
     """Warnings of steps that apply refuses."""
     for step in steps:
         if step.impact is Impact.DESTRUCTIVE and step.address in spec.protected:
-            yield f"{step.address} has prevent_destroy: apply refuses this plan for {step.id} {step.call}"
+            yield f"{step.address} has prevent_destroy: apply refuses this plan because of {step.id} {step.call}"
 
 
 def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Sequence[T]]) -> tuple[T, ...]:
@@ -269,7 +269,13 @@ def _changes(
         for address, record in world.removed.items()
     ]
     moved = [
-        _summed(left.address, Action.UPDATE, by_address[left.address], left.id, notes=["stays, but makes room"])
+        _summed(
+            left.address,
+            Action.UPDATE,
+            by_address[left.address],
+            left.id,
+            notes=["kept, but in the way of another resource"],
+        )
         for left in leftovers
         if left.address in by_address
     ]
@@ -284,7 +290,7 @@ def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Chan
         steps,
         record.id if record else next(reversed(difference.former), None),
         difference.fields,
-        [f"takes the place of {' and '.join(difference.former)}"] if difference.former else (),
+        [f"replaces {' and '.join(difference.former)}"] if difference.former else (),
     )
 
 

@@ -381,7 +381,7 @@ def _default_groups(
             problems.append(
                 spec.problem(
                     ("network_interfaces", name),
-                    f"{vpc_id} shows no default security group to these credentials",
+                    f"{vpc_id} has no default security group that these credentials can see",
                     "list the interface's security_groups",
                 )
             )

@@ -382,7 +382,7 @@ def _adapters(document: Document) -> Iterator[Violation]:
                 f"the Elastic Fabric Adapter network_interfaces.{first}"
             )
             path: Path = ("network_interfaces", name, "attachment")
-            yield Violation(path, message, "a network card takes one; choose another network_card_index")
+            yield Violation(path, message, "a network card supports one; choose another network_card_index")
 
 
 # ---- Elastic IPs
@@ -420,7 +420,7 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             which = private_ip or "the primary address"
             message = f"{which} of {shown(holder[1])} is already associated with elastic_ips.{first}"
             key = "private_ip" if private_ip else "instance" if target.instance else "network_interface"
-            yield Violation((*base, key), message, "a private address takes one Elastic IP; choose another")
+            yield Violation((*base, key), message, "a private address has at most one Elastic IP; choose another")
 
 
 def _holder(target: Association, document: Document) -> tuple[str, str] | None:

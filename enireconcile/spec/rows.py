@@ -409,7 +409,7 @@ class Instance(Resource):
         None, description="Whether EC2 refuses to terminate the instance; default: off at launch, then not managed"
     )
     ebs_optimized: Boolean | None = Field(
-        None, description="Whether it has dedicated bandwidth to EBS; absent: EC2's default, not compared"
+        None, description="Whether it has dedicated bandwidth to EBS; default: EC2's, not managed"
     )
     metadata_options: MetadataOptions = Field(
         default_factory=MetadataOptions, description="The instance metadata service (IMDS)"
@@ -687,7 +687,9 @@ class Association(Row):
     network_interface: Text | None = Field(None, description="The name of an interface in this spec, or eni-…")
     instance: Text | None = Field(
         None,
-        description="Instead: the name of an instance in this spec; the Elastic IP goes to its primary interface",
+        description=(
+            "Instead of network_interface: the name of an instance in this spec, for its primary interface"
+        ),
     )
     private_ip: Ipv4 | None = Field(
         None, description="One of the interface's private addresses; default: the primary one"

@@ -79,7 +79,7 @@ class Directory(Store):
             except Timeout:
                 raise LockedError(
                     f"{scope} is locked by {lock}",
-                    hint="the lock ends with that process: wait for it, or stop it if it hangs",
+                    hint="the lock is released when that process ends: wait for it, or stop it if it hangs",
                 ) from None
             try:
                 (folder / "holder.json").unlink(missing_ok=True)

@@ -35,7 +35,7 @@ _GRACE = 2.0
 """Seconds by which S3's times, which are whole seconds, may be wrong."""
 _POLL = 2.0
 _ATTEMPTS = 5
-_LOST = "no new call is made; run it again"
+_LOST = "no new calls are made; run the command again"
 
 
 def boot_time() -> float:

@@ -770,8 +770,8 @@ def test_who_waits_for_nothing_knows_what_was_under_way(harness: Harness) -> Non
     assert ends(outcomes) == ["done 1x", "failed 1x", "failed 1x", "failed 0x", "skipped 0x"]
     assert [outcome.error for outcome in outcomes] == [
         None,
-        "called, but the run exited before it ended",
-        "called, but the run exited before it ended",
+        "called; the run exited before the result was known",
+        "called; the run exited before the result was known",
         "stopped while waiting",
         "stopped before it began",
     ]

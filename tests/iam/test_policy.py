@@ -612,7 +612,7 @@ def test_the_command(command: Run, tmp_path: Path) -> None:
     assert "us-east-1" not in ran.stdout
     assert "arn:aws:s3:::state/pre/*" in ran.stdout
     assert "two-enis: write account_id into the spec" in ran.stderr
-    assert "the role of the instance profile web is taken to have the same name" in ran.stderr
+    assert "the role of the instance profile web is assumed to have the same name" in ran.stderr
     assert command("iam-policy", "--also", "arn:aws:s3:::bucket", str(STORY)).code == 1
     many = tmp_path / "many.yaml"
     instances = "\n".join(

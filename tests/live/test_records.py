@@ -530,7 +530,9 @@ def test_an_instance_is_terminating_in_its_last_two_states(state: str, terminati
         pytest.param({"RequesterManaged": True, "RequesterId": "amazon-elb"}, "amazon-elb", id="its requester"),
         pytest.param({"RequesterManaged": True}, "an AWS service", id="a requester without a name"),
         pytest.param(
-            {"InterfaceType": "nat_gateway"}, "a service, as its type nat_gateway says", id="a type of a service"
+            {"InterfaceType": "nat_gateway"},
+            "an AWS service (interface type nat_gateway)",
+            id="a type of a service",
         ),
         pytest.param({"Attachment": {"InstanceOwnerId": "amazon-aws"}}, "amazon-aws", id="its holder"),
         pytest.param(

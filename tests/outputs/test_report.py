@@ -98,18 +98,18 @@ lab  (account 123456789012, us-east-1)
     source_dest_check  false → true
     tags               Project: (none) → blog
     attachment         web, index 2 → web, index 1
-    evicts eni-stranger
+    detaches eni-stranger
     interrupted: attached, from s7 DetachNetworkInterface to s11 AttachNetworkInterface
       EC2 moves an interface by detaching and attaching it
 
 ~ elastic_ips.web  eipalloc-web  move  [disruptive]
     association  float → web0
 
-The stack owns these, and the spec no longer names them (they are left alone):
+The stack owns these, but the spec no longer names them (they are kept):
   elastic_ips.old  eipalloc-old
 
 warning: instances.web: user_data has changed since the instance was launched; it runs at the first boot only, \
-so nothing is done about it
+so the instance stays as it is; on_change: replace launches a new one
 
 Plan: 3 to create, 4 to update, 2 unchanged.
 15 EC2 calls: 10 safe, 5 disruptive."""
@@ -267,7 +267,7 @@ def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
 
 def test_what_is_left_over_is_told_even_if_nothing_is_to_be_done() -> None:
     assert piped(notes_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
-        "The stack owns these, and the spec no longer names them (they are left alone):",
+        "The stack owns these, but the spec no longer names them (they are kept):",
         "  elastic_ips.old  eipalloc-old",
     ]
 
@@ -485,7 +485,7 @@ def test_a_change_in_json(mixed: Plan) -> None:
         "update",
         "disruptive",
         "eni-float",
-        "evicts eni-stranger",
+        "detaches eni-stranger",
     )
     assert moved["fields"][-1] == {
         "field": "attachment",

@@ -215,7 +215,7 @@ def test_an_instance_is_not_launched_without_its_primary_interface() -> None:
         plan_of(spec, {"network_interfaces": {"eth0": {"at": "i-stranger 1"}}})
     assert raised.value.message == (
         "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) "
-        "is on i-stranger, and the spec ignores its attachment"
+        "is attached to i-stranger, and the spec ignores its attachment"
     )
     assert (
         raised.value.hint == "detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.eth0"

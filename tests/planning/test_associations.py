@@ -136,7 +136,8 @@ REFUSED = [
         {"network_interfaces": {"old": {"id": "eni-22222222"}}},
         at(
             "one",
-            "eni-22222222 is of this stack, and this plan deletes it because the spec does not name it | choose "
+            "eni-22222222 belongs to this stack, and this plan deletes it because the spec does not name it | "
+            "choose "
             "another interface, or add this one to the spec",
         ),
         prune=True,
@@ -355,7 +356,8 @@ def test_an_address_that_a_service_uses_stays_with_it(spec: Words, prune: bool) 
     with pytest.raises(UnsupportedError) as raised:
         plan_of(spec, live, prune=prune)
     assert str(raised.value) == (
-        "elastic_ips.one: eipalloc-one is on eni-33333333, managed by amazon-nat, and cannot be disassociated\n"
+        "elastic_ips.one: eipalloc-one is associated with eni-33333333, which is managed by amazon-nat, and "
+        "cannot be disassociated\n"
         "  hint: release it through that service first (for a NAT gateway: delete the gateway)"
     )
 

@@ -199,16 +199,16 @@ GOING = [
         "an instance is to be launched, and its primary interface is on another one and may stay there",
         web(eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}, eth1=at(1)),
         {"network_interfaces": {"eth0": {"at": "i-other 1"}, "eth1": {}}},
-        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) is on "
-        "i-other, and the spec ignores its attachment",
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) is attached "
+        "to i-other, and the spec ignores its attachment",
         "detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.eth0",
     ),
     Case(
         "an instance is to be launched, and both its interfaces are elsewhere",
         web(aux=at(1), eth0={**at(0), "lifecycle": {"ignore": ["attachment"]}}),
         {"network_interfaces": {"aux": {"at": "i-third 1"}, "eth0": {"at": "i-other 1"}}},
-        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) is on "
-        "i-other, and the spec ignores its attachment",
+        "instances.web cannot be launched: its primary interface network_interfaces.eth0 (eni-eth0) is attached "
+        "to i-other, and the spec ignores its attachment",
         "detach it, or remove `attachment` from lifecycle.ignore of network_interfaces.eth0",
     ),
 ]
@@ -518,7 +518,7 @@ PLACES = [
     Place(
         "an interface without groups is in a VPC whose default group cannot be seen",
         "network_interfaces:\n  eth1: {subnet: {tags: {Name: old}}}",
-        "5:9: network_interfaces.eth1: vpc-old shows no default security group to these credentials",
+        "5:9: network_interfaces.eth1: vpc-old has no default security group that these credentials can see",
         "list the interface's security_groups",
     ),
 ]
@@ -681,9 +681,9 @@ def test_all_is_to_go_and_others_use_some_of_it() -> None:
     }
     with pytest.raises(UnsupportedError) as raised:
         plan_of({}, live, prune=True)
-    because = "EC2 would not delete it because of the rules of sg-other (other)"
+    because = "it is still used by the rules of sg-other (other)"
     assert raised.value.message.splitlines() == [
-        "EC2 cannot delete these while others use them:",
+        "EC2 cannot delete these while other resources use them:",
         f"  security_groups.a (sg-a): {because}",
         f"  security_groups.b (sg-b): {because}",
     ]

@@ -237,7 +237,7 @@ def test_what_must_go_first_comes_along() -> None:
     assert [(change.address, change.id, change.action, change.reason) for change in plan.changes] == [
         ("network_interfaces.old", "eni-old", Action.DELETE, None),
         ("security_groups.left", "sg-left", Action.DELETE, None),
-        ("security_groups.right", "sg-right", Action.UPDATE, "stays, but makes room"),
+        ("security_groups.right", "sg-right", Action.UPDATE, "kept, but in the way of another resource"),
     ]
     assert [left.address for left in plan.leftovers] == [
         "network_interfaces.older",

@@ -136,7 +136,7 @@ def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate:
     assert (launch["status"], launch["attempts"], launch["error"]) == (
         "failed",
         1,
-        "called, but the run exited before it ended",
+        "called; the run exited before the result was known",
     )
     assert "instances.web" in told["remaining"]
     assert "Stopped before converging" in stdout

@@ -116,8 +116,8 @@ def test_a_primary_address_that_ec2_may_take_from_the_spec(harness: Harness) -> 
     harness.strict.world.add_subnet(vpc.id, "172.31.255.0/28")
     small = FURTHER % ("172.31.255.0/28", "[172.31.255.5, 172.31.255.9]")
     assert harness.plan(small).warnings == (
-        "network_interfaces.a: EC2 chooses its primary address among 11, and may choose one of the 2 that the "
-        "spec names as secondary_private_ips; write a private_ip, too",
+        "network_interfaces.a: EC2 chooses its primary address from the 11 free addresses of the subnet, and "
+        "may choose one of the 2 that the spec lists as secondary_private_ips; write private_ip, too",
     )
     assert harness.plan(small.replace("}, sec", "}, private_ip: 172.31.255.4, sec")).warnings == ()
     large = FURTHER % ("172.31.0.0/20", "[172.31.0.5]")

@@ -41,7 +41,7 @@ def test_stuck_in_detaching(slow_harness: Harness) -> None:
     assert slow_harness.loop.now - began < 650
     [error] = [outcome.error or "" for outcome in report.outcomes if outcome.status == "failed"]
     assert "after 600 s Status is in-use" in error
-    assert "stop its instance, or let a failover force it (force_detach_after)" in error
+    assert "stop its instance, or allow a forced detach (force_detach_after)" in error
     # A run that may goes on from there.
     assert slow_harness.apply(spec).outcome == "converged"
     assert lab.holder() == "fw-b"
@@ -114,7 +114,7 @@ def test_device_slots_and_limits_found_out_half_way(slow_harness: Harness) -> No
     slow_harness.loop.now += 5
     slow_harness.strict.clear()
     told = (
-        "network_interfaces.service.attachment: t3.micro takes 2 interfaces, the spec attaches 1 to fw-a, "
+        "network_interfaces.service.attachment: t3.micro supports 2 interfaces, the spec attaches 1 to fw-a, "
         "where 2 others are attached"
     )
     with pytest.raises(SpecErrors, match=re.escape(told)):
@@ -128,7 +128,7 @@ def test_device_slots_and_limits_found_out_half_way(slow_harness: Harness) -> No
     slow_harness.loop.now += 5
     plan = slow_harness.plan(SPEC)
     [change] = [change for change in plan.changes if change.address == "network_interfaces.service"]
-    assert change.reason == f"evicts {stranger}"
+    assert change.reason == f"detaches {stranger}"
     assert slow_harness.apply(SPEC).outcome == "converged"
     assert lab.holder() == "fw-a"
 

@@ -298,7 +298,7 @@ def test_an_automatic_public_address_gives_way_as_the_plan_says(harness: Harness
     text = spec("ip: {association: {instance: fw}}\n", f"instances: {{fw: {{external: {strangers.instance}}}}}\n")
     [change] = harness.plan(text).changes
     assert change.impact is Impact.DISRUPTIVE
-    assert change.reason == f"takes the place of {automatic}, which EC2 gave by itself and will not give again"
+    assert change.reason == f"replaces the automatic public address {automatic}, which EC2 does not give back"
     converged(harness.apply(text))
     at_rest(harness, text)
 
@@ -328,7 +328,7 @@ def test_an_address_that_a_nat_gateway_uses_is_left_to_it(harness: Harness) -> N
     harness.strict.world.hand_over(address(harness, "nat")["AllocationId"], gateway)
     harness.strict.clear()
     for text, prune in ((spare, False), (spec(""), True)):
-        with pytest.raises(UnsupportedError, match=f"{gateway}, managed by amazon-elb, and cannot be"):
+        with pytest.raises(UnsupportedError, match=f"{gateway}, which is managed by amazon-elb, and cannot be"):
             harness.apply(text, prune=prune)
     assert harness.strict.mutating() == []
     ignoring = spec("nat: {lifecycle: {ignore: [association]}}\nspare: {}\n")

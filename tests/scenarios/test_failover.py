@@ -246,11 +246,11 @@ def test_force_is_a_step_of_its_own_and_warned_of(lab: Firewalls) -> None:
         ("AttachNetworkInterface", False, Impact.SAFE),
     ]
     [warning] = plan.warnings
-    assert "if fw-a has not let go of it after 60 s, it is taken by force" in warning
+    assert "if fw-a has not released it after 60 s, the plan forces the detach" in warning
     assert "device index 1 of fw-a" in warning
     [change] = [change for change in plan.changes if change.fields]
     assert change.reason == (
-        "fails over from fw-a (status checks impaired) to fw-b; by force if it still hangs after 60 s"
+        "fails over from fw-a (status checks impaired) to fw-b; forces the detach if it is not done after 60 s"
     )
 
 

@@ -55,7 +55,7 @@ def test_what_is_protected_is_not_destroyed(slow_harness: Harness) -> None:
         step for step in plan.steps if step.address == "elastic_ips.web-1" and step.call == "ReleaseAddress"
     ]
     assert plan.warnings == (
-        f"elastic_ips.web-1 has prevent_destroy: apply refuses this plan for {release.id} ReleaseAddress",
+        f"elastic_ips.web-1 has prevent_destroy: apply refuses this plan because of {release.id} ReleaseAddress",
     )
     with pytest.raises(GuardError) as refused:
         slow_harness.apply(PROTECTED, destroy=True, approve=_allow_all)
@@ -248,7 +248,7 @@ def test_a_slot_that_the_spec_gives_to_another_is_cleared_by_name(slow_harness: 
     plan = slow_harness.plan(spec)
     service = standby.firewalls.interface()["NetworkInterfaceId"]
     [reason] = [change.reason for change in plan.changes if change.reason]
-    assert reason == f"evicts network_interfaces.service ({service}), whose attachment the spec leaves open"
+    assert reason == f"detaches network_interfaces.service ({service}, whose attachment the spec does not manage)"
     assert plan.impact is Impact.DISRUPTIVE
     assert slow_harness.apply(spec).outcome == "converged"
     assert standby.firewalls.holder() is None
@@ -324,7 +324,7 @@ def test_without_its_primary_interface_no_instance_is_launched(slow_harness: Har
     _move(slow_harness, "web-eth0", stranger)
     slow_harness.strict.clear()
     eth0 = Account(slow_harness).interface("web-eth0")["NetworkInterfaceId"]
-    words = rf"its primary interface network_interfaces.web-eth0 \({eth0}\) is on {stranger}"
+    words = rf"its primary interface network_interfaces.web-eth0 \({eth0}\) is attached to {stranger}"
     with pytest.raises(UnsupportedError, match=words):
         slow_harness.apply(ETH0)
     assert slow_harness.strict.mutating() == []
@@ -364,7 +364,7 @@ def test_an_ignored_address_is_not_displaced_in_silence(slow_harness: Harness) -
     [change] = [change for change in plan.changes if change.fields]
     assert change.address == "elastic_ips.web-2"
     assert change.impact is Impact.DISRUPTIVE
-    assert change.reason == f"displaces elastic_ips.web-1 ({web_1}), whose association the spec leaves open"
+    assert change.reason == f"displaces elastic_ips.web-1 ({web_1}, whose association the spec does not manage)"
     assert slow_harness.apply(text).outcome == "converged"
     assert "AssociationId" not in account.address("web-1")
     assert slow_harness.plan(text).empty

@@ -86,7 +86,7 @@ LAUNCHES = [
         "interfaces",
         spec(eth0=at(0), eth1=at(1)),
         spec(eth0=at(0), eth1=at(1), eth2=at(2)),
-        "network_interfaces.eth2.attachment: t2.micro takes 2 interfaces, the spec attaches 3 to web",
+        "network_interfaces.eth2.attachment: t2.micro supports 2 interfaces, the spec attaches 3 to web",
         "AttachmentLimitExceeded",
     ),
     Launch(
@@ -100,49 +100,49 @@ LAUNCHES = [
         "interfaces of a card",
         spec("c6in.32xlarge", **{f"eth{index}": at(index) for index in range(8)}),
         spec("c6in.32xlarge", **{f"eth{index}": at(index) for index in range(9)}),
-        "card 0 of c6in.32xlarge takes 8 interfaces, the spec attaches 9 to web",
+        "card 0 of c6in.32xlarge supports 8 interfaces, the spec attaches 9 to web",
         "AttachmentLimitExceeded",
     ),
     Launch(
         "addresses by list",
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50"])),
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50", "172.31.0.51"])),
-        "t2.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web",
+        "t2.micro supports 2 IPv4 addresses per interface, this one would have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "addresses by count",
         spec(eth0=at(0, secondary_private_ip_count=1)),
         spec(eth0=at(0, secondary_private_ip_count=2)),
-        "t2.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web",
+        "t2.micro supports 2 IPv4 addresses per interface, this one would have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "IPv6 addresses",
         spec(eth0=at(0, ipv6_address_count=2)),
         spec(eth0=at(0, ipv6_address_count=3)),
-        "t2.micro takes 2 IPv6 addresses on an interface, this one would have 3 on web",
+        "t2.micro supports 2 IPv6 addresses per interface, this one would have 3 on web",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "prefixes are counted",
         spec("t3.micro", eth0=at(0, ipv4_prefix_count=1, ipv6_address_count=1, ipv6_prefix_count=1)),
         spec("t3.micro", eth0=at(0, ipv4_prefix_count=2)),
-        "2 IPv4 addresses on an interface, this one would have 3 on web (each prefix counts as one)",
+        "2 IPv4 addresses per interface, this one would have 3 on web (each prefix counts as one)",
         "InvalidInterface.IpAddressLimitExceeded",
     ),
     Launch(
         "prefixes",
         spec("t3.micro", eth0=at(0, ipv6_prefix_count=1)),
         spec("t2.micro", eth0=at(0, ipv6_prefix_count=1)),
-        "network_interfaces.eth0.ipv6_prefix_count: t2.micro takes no prefixes",
+        "network_interfaces.eth0.ipv6_prefix_count: t2.micro does not support prefixes",
         "UnsupportedOperation",
     ),
     Launch(
         "adapters",
         spec("c6in.32xlarge", eth0=at(0), eth1=at(1, card=1, interface_type="efa")),
         spec("t3.micro", eth0=at(0), eth1=at(1, interface_type="efa")),
-        "network_interfaces.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters",
+        "network_interfaces.eth1.interface_type: t3.micro does not support Elastic Fabric Adapters",
         "UnsupportedOperation",
     ),
     Launch(
@@ -184,21 +184,21 @@ LATER = [
     pytest.param(
         spec(eth0=at(0), eth1=at(1)),
         spec(eth0=at(0), eth1=at(1), eth2=at(2)),
-        "t2.micro takes 2 interfaces, the spec attaches 3 to web",
+        "t2.micro supports 2 interfaces, the spec attaches 3 to web",
         "AttachmentLimitExceeded",
         id="an interface more",
     ),
     pytest.param(
         spec(eth0=at(0), eth1={"secondary_private_ip_count": 2}),
         spec(eth0=at(0), eth1=at(1, secondary_private_ip_count=2)),
-        "network_interfaces.eth1.secondary_private_ip_count: t2.micro takes 2 IPv4 addresses on an interface",
+        "network_interfaces.eth1.secondary_private_ip_count: t2.micro supports 2 IPv4 addresses per interface",
         "PrivateIpAddressLimitExceeded",
         id="an interface with too many addresses",
     ),
     pytest.param(
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50"])),
         spec(eth0=at(0, secondary_private_ips=["172.31.0.50", "172.31.0.51"])),
-        "t2.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web",
+        "t2.micro supports 2 IPv4 addresses per interface, this one would have 3 on web",
         "PrivateIpAddressLimitExceeded",
         id="an address more",
     ),
@@ -230,7 +230,7 @@ def test_foreign_interfaces_on_an_external_instance_count(harness: Harness) -> N
     harness.loop.now += 5
     lab.ec2.attach_network_interface(NetworkInterfaceId=stranger, InstanceId=lab.ids["fw-a"], DeviceIndex=2)
     harness.loop.now += 5
-    told = "t3.micro takes 2 interfaces, the spec attaches 1 to fw-a, where 2 others are attached (eni-"
+    told = "t3.micro supports 2 interfaces, the spec attaches 1 to fw-a, where 2 others are attached (eni-"
     assert_refused(harness, SPEC, told, stranger)
 
 
@@ -244,10 +244,12 @@ def test_a_candidate_that_is_full_is_refused_at_birth_and_warned_of_later(harnes
     lab.ec2.detach_network_interface(AttachmentId=lab.interface()["Attachment"]["AttachmentId"])
     harness.loop.now += 5
     [warning] = harness.plan(SPEC).warnings
-    assert warning.startswith("network_interfaces.service cannot fail over to fw-b: t3.micro takes 2 interfaces")
+    assert warning.startswith(
+        "network_interfaces.service cannot fail over to fw-b: t3.micro supports 2 interfaces"
+    )
     assert harness.apply(SPEC).outcome == "converged"
     assert lab.holder() == "fw-a"
-    told = "network_interfaces.service.attachment.instances: t3.micro takes 2 interfaces"
+    told = "network_interfaces.service.attachment.instances: t3.micro supports 2 interfaces"
     another = SPEC.replace("stack: ha-failover", "stack: another").replace("10.0.1.100", "10.0.1.101")
     another = another.replace("vpc: {tags", "group_name: another\n    vpc: {tags")
     assert_refused(harness, another, told)
@@ -281,7 +283,7 @@ def test_free_addresses_of_a_subnet(harness: Harness) -> None:
         return json.dumps(document)
 
     assert_refused(
-        harness, rows(12), f"network_interfaces.a.subnet: {subnet} has 11 free addresses, the plan takes 12"
+        harness, rows(12), f"network_interfaces.a.subnet: {subnet} has 11 free addresses, the plan needs 12"
     )
     assert harness.apply(rows(11)).outcome == "converged"
     assert world.data.subnets[subnet].free == 0
@@ -339,7 +341,9 @@ def test_a_type_that_is_too_small_is_refused(harness: Harness) -> None:
     harness.apply(spec("t3.medium", **rows))
     document = json.loads(spec("t3.micro", eth0=at(0)))
     document["instances"]["web"]["on_change"] = "restart"
-    told = "network_interfaces.eth0: t3.micro takes 2 IPv4 addresses on an interface, this one would have 3 on web"
+    told = (
+        "network_interfaces.eth0: t3.micro supports 2 IPv4 addresses per interface, this one would have 3 on web"
+    )
     assert_refused(harness, json.dumps(document), told)
 
 
@@ -477,7 +481,7 @@ def test_a_full_instance_that_stays_full_is_refused_after_the_second_look(harnes
     text = spec(eth0=at(0), eth1=at(1), eth2=at(2))
     before = harness.loop.now
     harness.strict.clear()
-    with pytest.raises(SpecErrors, match=r"t2\.micro takes 2 interfaces"):
+    with pytest.raises(SpecErrors, match=r"t2\.micro supports 2 interfaces"):
         harness.plan(text)
     assert harness.loop.now - before == pytest.approx(2.0)
     assert harness.strict.actions().count("DescribeSubnets") == 2

@@ -169,7 +169,7 @@ def test_a_group_that_a_stranger_names_is_told_before_anything_goes(slow_harness
     slow_harness.strict.clear()
     with pytest.raises(UnsupportedError) as raised:
         slow_harness.apply(KNOT, destroy=True)
-    because = f"EC2 would not delete it because of {card} and the rules of {stranger} (db)"
+    because = f"it is still used by {card} and the rules of {stranger} (db)"
     assert str(raised.value).splitlines()[1] == f"  security_groups.left ({left}): {because}"
     assert slow_harness.strict.mutating() == []
     ec2.revoke_security_group_ingress(GroupId=stranger, IpPermissions=[rule])
@@ -212,7 +212,7 @@ def test_a_group_that_a_stranger_names_keeps_nothing_else_waiting(slow_harness: 
     spec = "version: 1\nstack: knot\nregion: us-east-1\nelastic_ips: {new: {}}\n"
     plan = slow_harness.plan(spec, prune=True)
     assert [each.address for each in plan.leftovers] == ["security_groups.left", "security_groups.right"]
-    because = "is left: EC2 would not delete it because of the rules of"
+    because = "cannot be deleted and is kept: it is still used by the rules of"
     assert plan.warnings == (
         f"security_groups.left ({left}) {because} {stranger} (db)",
         f"security_groups.right ({right}) {because} security_groups.left",

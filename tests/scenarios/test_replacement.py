@@ -217,7 +217,7 @@ def test_a_half_done_replacement_is_told_and_pruned(lab: Lab) -> None:
     lab.harness.loop.now += 60
     [change] = [each for each in lab.plan(wanted).changes if each.action is Action.REPLACE]
     assert change.reason is not None
-    assert change.reason.startswith("takes the place of eni-")
+    assert change.reason.startswith("replaces eni-")
     without = spec(elastic_ips={})
     del without["network_interfaces"]["eth1"]
     assert len(lab.harness.plan(json.dumps(without)).leftovers) == 4

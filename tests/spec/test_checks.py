@@ -400,7 +400,7 @@ elastic_ips:
 """,
         "6:42 elastic_ips.two.association.network_interface",
         "the primary address of 'a' is already associated with elastic_ips.one",
-        "a private address takes one Elastic IP",
+        "a private address has at most one Elastic IP",
     ),
     Case(
         "two addresses on one secondary private address",
@@ -412,7 +412,7 @@ elastic_ips:
 """,
         "6:57 elastic_ips.two.association.private_ip",
         "10.0.0.9 of 'a' is already associated with elastic_ips.one",
-        "a private address takes one Elastic IP",
+        "a private address has at most one Elastic IP",
     ),
     Case(
         "two addresses on the primary address, once by its number",
@@ -424,7 +424,7 @@ elastic_ips:
 """,
         "6:42 elastic_ips.two.association.network_interface",
         "the primary address of 'a' is already associated with elastic_ips.one",
-        "a private address takes one Elastic IP",
+        "a private address has at most one Elastic IP",
     ),
     Case(
         "two addresses on one interface, once by its instance",
@@ -437,7 +437,7 @@ elastic_ips:
 """.lstrip(),
         "7:33 elastic_ips.two.association.instance",
         "the primary address of 'a' is already associated with elastic_ips.one",
-        "a private address takes one Elastic IP",
+        "a private address has at most one Elastic IP",
     ),
     Case(
         "two addresses on one external instance",
@@ -449,7 +449,7 @@ elastic_ips:
 """,
         "6:33 elastic_ips.two.association.instance",
         "the primary address of 'fw' is already associated with elastic_ips.one",
-        "a private address takes one Elastic IP",
+        "a private address has at most one Elastic IP",
     ),
     Case(
         "two addresses on one private address of a foreign interface",
@@ -460,7 +460,7 @@ elastic_ips:
 """,
         "5:68 elastic_ips.two.association.private_ip",
         "10.0.0.9 of 'eni-12345678' is already associated with elastic_ips.one",
-        "a private address takes one Elastic IP",
+        "a private address has at most one Elastic IP",
     ),
     Case(
         "an address for a private IP that the instance's primary interface does not have",

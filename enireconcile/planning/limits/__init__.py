@@ -80,5 +80,5 @@ def judge(case: Case) -> Judgement:
 _CHECKS = {
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types support",
     "DescribeAccountAttributes": "how many groups per interface and how many Elastic IPs the account allows",
-    "DescribeManagedPrefixLists": "as how many rules the prefix lists count",
+    "DescribeManagedPrefixLists": "how many rules each prefix list counts as",
 }

@@ -119,14 +119,14 @@ def _within_limit(
     slot: DeviceSlot, family: str, instance: PlannedInstance, kind: LiveInstanceType, case: Case
 ) -> Iterator[Issue]:
     room, wanted = kind.addresses(family), final_count(slot.interface, family, case)
-    takes = f"{kind.name} takes {room or 'no'} {family} addresses" + (" on an interface" if room else "")
+    supported = f"{kind.name} supports {room or 'no'} {family} addresses" + (" per interface" if room else "")
     if wanted > room:
         prefixes = " (each prefix counts as one)" if _has_prefixes(slot.interface, case) else ""
-        message = f"{takes}, this one would have {wanted} on {instance.name}{prefixes}"
-        hint = "assign fewer, or choose an instance type that takes more"
+        message = f"{supported}, this one would have {wanted} on {instance.name}{prefixes}"
+        hint = "assign fewer, or choose an instance type that supports more"
         yield instance.issue(slot, _key_path(slot.interface, _KEYS[family], case), message, hint, case)
     elif slot in instance.staying and (peak := peak_count(slot.interface, family, case, room)) > room:
-        message = f"{takes}, this one would have {peak} while the plan runs"
+        message = f"{supported}, this one would have {peak} while the plan runs"
         hint = "remove the old addresses with one apply, and add the new ones with the next"
         yield instance.issue(slot, _key_path(slot.interface, _KEYS[family], case), message, hint, case)
 
@@ -136,7 +136,7 @@ def _prefixes(slot: DeviceSlot, instance: PlannedInstance, kind: LiveInstanceTyp
         keys = (*_KEYS["IPv4"][2:], *_KEYS["IPv6"][2:])
         hint = "EC2 assigns prefixes on Nitro instance types only"
         path = _key_path(slot.interface, keys, case)
-        yield instance.issue(slot, path, f"{kind.name} takes no prefixes", hint, case)
+        yield instance.issue(slot, path, f"{kind.name} does not support prefixes", hint, case)
 
 
 def _has_prefixes(interface: str, case: Case) -> bool:
@@ -170,7 +170,7 @@ def in_subnets(case: Case) -> Iterator[Issue]:
         wanted = _wanted(subnet_id, subnet.free, case)
         if wanted > subnet.free:
             free = f"{subnet.free} free address{'es' if subnet.free != 1 else ''}"
-            message = f"{subnet_id} has {free}, the plan takes {wanted}"
+            message = f"{subnet_id} has {free}, the plan needs {wanted}"
             yield case.problem(first, ("subnet",), message, "choose another subnet, or free addresses in this one")
 
 

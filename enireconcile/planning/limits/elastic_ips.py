@@ -126,4 +126,4 @@ def _owner(live: LiveElasticIp, name: str | None) -> tuple[str, str]:
         return f"{name} of this stack", "choose another address, or leave it out"
     if stack := live.tags.get(STACK_TAG):
         return f"of the stack {stack}", "choose another address, or leave it out"
-    return "not of this stack", f"`adopt: {live.id}` takes it over; or choose another address"
+    return "not of this stack", f"write `adopt: {live.id}` to manage it, or choose another address"

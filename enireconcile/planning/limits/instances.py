@@ -16,7 +16,7 @@ from enireconcile.planning.limits.case import ASSIGN_CALLS, INTERFACES, UNASSIGN
 from enireconcile.spec import EFA_TYPES, Path
 from enireconcile.spec.suggest import Nearest
 
-_FEWER = "attach fewer interfaces, or choose an instance type that takes more"
+_FEWER = "attach fewer interfaces, or choose an instance type that supports more"
 
 
 @dataclass(frozen=True, order=True)
@@ -248,11 +248,11 @@ def _capacity(
         for slots in (instance.coming, instance.occupied, instance.failing_over)
     )
     if len(occupied) > most and (coming or instance.changes_type):
-        message = f"{what} takes {most} interfaces, {_attached_text(occupied, instance)}"
+        message = f"{what} supports {most} interfaces, {_attached_text(occupied, instance)}"
         yield instance.issue((coming or occupied)[-1], ("attachment",), message, _FEWER, case)
     elif failing_over and len(occupied) + len(failing_over) > most:
         attached = _attached_text((*occupied, *failing_over), instance)
-        message = f"{what} takes {most} interfaces, {attached}, counting those that can fail over to it"
+        message = f"{what} supports {most} interfaces, {attached}, counting those that can fail over to it"
         yield instance.issue(failing_over[-1], ("attachment", "instances"), message, _FEWER, case)
 
 
@@ -264,13 +264,13 @@ def adapters(instance: PlannedInstance, kind: LiveInstanceType, case: Case) -> I
         if slot in instance.staying and not instance.changes_type:
             continue
         if not kind.adapters:
-            message = f"{kind.name} takes no Elastic Fabric Adapters"
+            message = f"{kind.name} does not support Elastic Fabric Adapters"
             yield instance.issue(
                 slot, ("interface_type",), message, "choose an instance type that supports EFA", case
             )
         elif len(there) > kind.adapters:
             most = f"{kind.adapters} Elastic Fabric Adapter{'s' if kind.adapters > 1 else ''}"
-            message = f"{kind.name} takes {most}, {_attached_text(tuple(there), instance)}"
+            message = f"{kind.name} supports {most}, {_attached_text(tuple(there), instance)}"
             yield instance.issue(slot, ("interface_type",), message, _FEWER, case)
         elif (first := taken.setdefault(slot.card, slot)) != slot:
             message = (

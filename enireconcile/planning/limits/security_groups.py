@@ -82,8 +82,8 @@ def rules(case: Case) -> Iterator[Issue]:
     told = "DescribeManagedPrefixLists" in case.limits.read
     for unknown in sorted(prefix_lists_of_rules(case) - set(case.limits.prefix_lists)) if told else ():
         yield (
-            f"{unknown} counts as one rule for each entry that it may have; EC2 does not show how many that are, "
-            "so it was counted as one rule"
+            f"{unknown} counts as one rule for each entry that it may have; EC2 does not show its maximum "
+            "number of entries, so it was counted as one rule"
         )
 
 

@@ -65,7 +65,7 @@ def calls(plan: Plan) -> list[str]:
     return [" ".join([step.id, step.call, *sorted(step.needs)]) for step in plan.steps]
 
 
-FEWER = "attach fewer interfaces, or choose an instance type that takes more"
+FEWER = "attach fewer interfaces, or choose an instance type that supports more"
 SAME_ZONE = "an instance and its interfaces must be in one Availability Zone"
 OTHER_SUBNET = "choose another subnet, or free addresses in this one"
 
@@ -73,15 +73,16 @@ OTHER_SUBNET = "choose another subnet, or free addresses in this one"
 def too_many(where: str, count: int, instance: str = "web") -> str:
     """Addresses on an interface of a t3.micro."""
     return (
-        f"{NETWORK}.{where}: t3.micro takes 2 IPv4 addresses on an interface, this one would have {count} on "
-        f"{instance} | assign fewer, or choose an instance type that takes more"
+        f"{NETWORK}.{where}: t3.micro supports 2 IPv4 addresses per interface, this one would have {count} on "
+        f"{instance} | assign fewer, or choose an instance type that supports more"
     )
 
 
 def crowded(name: str) -> str:
     """Addresses on an interface of a t3.micro, while they change."""
     return (
-        f"{NETWORK}.{name}.secondary_private_ips: t3.micro takes 2 IPv4 addresses on an interface, this one would "
+        f"{NETWORK}.{name}.secondary_private_ips: t3.micro supports 2 IPv4 addresses per interface, this one "
+        "would "
         "have 3 while the plan runs | remove the old addresses with one apply, and add the new ones with the next"
     )
 
@@ -89,7 +90,7 @@ def crowded(name: str) -> str:
 def no_room(name: str, free: int, taken: int) -> str:
     """In subnet-a."""
     words = f"{free} free address{'es' if free != 1 else ''}"
-    return f"{NETWORK}.{name}.subnet: subnet-a has {words}, the plan takes {taken} | {OTHER_SUBNET}"
+    return f"{NETWORK}.{name}.subnet: subnet-a has {words}, the plan needs {taken} | {OTHER_SUBNET}"
 
 
 NETWORK = "network_interfaces"

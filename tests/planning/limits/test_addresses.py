@@ -166,12 +166,12 @@ ADDRESSES = [
 def too_many_of(where: str, kind: str, most: str, count: int, prefixes: bool = False) -> str:
     slots = " (each prefix counts as one)" if prefixes else ""
     return (
-        f"{NETWORK}.{where}: {kind} takes {most}, this one would have {count} on web{slots} | assign fewer, or "
-        f"choose an instance type that takes more"
+        f"{NETWORK}.{where}: {kind} supports {most}, this one would have {count} on web{slots} | assign fewer, or "
+        f"choose an instance type that supports more"
     )
 
 
-TWO4, TWO6 = "2 IPv4 addresses on an interface", "2 IPv6 addresses on an interface"
+TWO4, TWO6 = "2 IPv4 addresses per interface", "2 IPv6 addresses per interface"
 FURTHER = [
     Situation(
         "as many of each as the type takes",
@@ -224,7 +224,8 @@ FURTHER = [
         spec("t2.micro", **dual(eth0=at(0, ipv4_prefix_count=1), eth1=at(1, ipv6_prefix_count=1))),
         {},
         [
-            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 assigns prefixes on Nitro instance types only"
+            f"{NETWORK}.{where}: t2.micro does not support prefixes | EC2 assigns prefixes on Nitro instance "
+            "types only"
             for where in ("eth0.ipv4_prefix_count", "eth1.ipv6_prefix_count")
         ],
     ),
@@ -238,7 +239,8 @@ FURTHER = [
         ),
         {},
         [
-            f"{NETWORK}.{where}: t2.micro takes no prefixes | EC2 assigns prefixes on Nitro instance types only"
+            f"{NETWORK}.{where}: t2.micro does not support prefixes | EC2 assigns prefixes on Nitro instance "
+            "types only"
             for where in ("eth0.ipv4_prefixes", "eth1.ipv6_prefixes")
         ],
     ),
@@ -253,7 +255,11 @@ FURTHER = [
                     "eth1": {"subnet": "subnet-dual", key: [prefix]},
                 },
             },
-            [f"{NETWORK}.eth1: t2.micro takes no prefixes | EC2 assigns prefixes on Nitro instance types only"],
+            [
+                f"{NETWORK}.eth1: t2.micro does not support prefixes | EC2 assigns prefixes on Nitro instance "
+                "types "
+                "only"
+            ],
         )
         for key, prefix in (("ipv4_prefixes", "10.3.0.16/28"), ("ipv6_prefixes", "2001:db8:0:0:1::/80"))
     ),
@@ -288,7 +294,7 @@ FURTHER = [
         spec(**dual(eth0=at(0, ipv4_prefix_count=1))),
         {"free": {"subnet-dual": 16}},
         [
-            f"{NETWORK}.eth0.subnet: subnet-dual has 16 free addresses, the plan takes 17 | {OTHER_SUBNET}",
+            f"{NETWORK}.eth0.subnet: subnet-dual has 16 free addresses, the plan needs 17 | {OTHER_SUBNET}",
         ],
     ),
     Situation(
@@ -336,7 +342,7 @@ SUBNETS = [
         "of one subnet nothing is known, and another one is full",
         spec(eth0=at(0), spare={"subnet": {"default_for_az": "us-east-1b"}}),
         {"free": {"subnet-b": 0}},
-        [f"{NETWORK}.spare.subnet: subnet-b has 0 free addresses, the plan takes 1 | {OTHER_SUBNET}"],
+        [f"{NETWORK}.spare.subnet: subnet-b has 0 free addresses, the plan needs 1 | {OTHER_SUBNET}"],
     ),
     Situation(
         "an address that floats is not a free one",
@@ -375,7 +381,7 @@ SUBNETS = [
             },
             "free": {"subnet-generous": 0},
         },
-        [f"{NETWORK}.eth1.subnet: subnet-generous has 0 free addresses, the plan takes 1 | {OTHER_SUBNET}"],
+        [f"{NETWORK}.eth1.subnet: subnet-generous has 0 free addresses, the plan needs 1 | {OTHER_SUBNET}"],
     ),
     *(
         Situation(
@@ -444,7 +450,7 @@ def test_addresses_that_do_not_fit_a_candidate_are_a_warning() -> None:
         },
     }  # fmt: skip
     assert plan_of(words, live, known=KNOWN).warnings == (
-        f"{NETWORK}.vip cannot fail over to c: t3.micro takes 2 IPv4 addresses on an interface, this one would "
+        f"{NETWORK}.vip cannot fail over to c: t3.micro supports 2 IPv4 addresses per interface, this one would "
         f"have 3 on c",
     )
 
@@ -557,7 +563,7 @@ def test_an_address_that_ec2_may_well_take_from_the_spec(
     rows = {name: {"subnet": ZONE_A, **row} for name, row in interfaces.items()}
     plan = plan_of({NETWORK: rows}, {NETWORK: live, "free": {"subnet-a": free}})
     words = (
-        f"{NETWORK}.a: EC2 chooses its primary address among {free}, and may choose one of the {named} that the "
-        "spec names as secondary_private_ips; write a private_ip, too"
+        f"{NETWORK}.a: EC2 chooses its primary address from the {free} free addresses of the subnet, and may "
+        f"choose one of the {named} that the spec lists as secondary_private_ips; write private_ip, too"
     )
     assert plan.warnings == ((words,) if named else ())

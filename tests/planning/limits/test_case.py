@@ -56,7 +56,7 @@ network_interfaces:
         plan_of(text, known=KNOWN)
     [problem] = raised.value.problems
     assert (problem.file, problem.line, problem.column) == ("-", 9, 60)
-    assert problem.message == "t2.micro takes 2 interfaces, the spec attaches 3 to web"
+    assert problem.message == "t2.micro supports 2 interfaces, the spec attaches 3 to web"
 
 
 def test_what_is_not_known_is_not_refused() -> None:

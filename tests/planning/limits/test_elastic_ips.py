@@ -172,7 +172,7 @@ def test_a_quota_that_the_endpoint_does_not_enforce_is_a_warning(most: int, warn
 
 
 OTHER_ADDRESS = "choose another address, or leave it out"
-ADOPT = "`adopt: eipalloc-s1` takes it over; or choose another address"
+ADOPT = "write `adopt: eipalloc-s1` to manage it, or choose another address"
 
 
 @pytest.mark.parametrize(

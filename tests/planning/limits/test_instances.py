@@ -26,13 +26,13 @@ INTERFACES = [
         "one more than the type takes, at launch",
         spec("t2.micro", eth0=at(0), eth1=at(1), eth2=at(2)),
         {},
-        [f"{NETWORK}.eth2.attachment: t2.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
+        [f"{NETWORK}.eth2.attachment: t2.micro supports 2 interfaces, the spec attaches 3 to web | {FEWER}"],
     ),
     Situation(
         "one more than the type takes, at launch, of interfaces that exist",
         spec("t2.micro", eth0=at(0), eth1=at(1), eth2=at(2)),
         {"network_interfaces": {"eth0": {}, "eth1": {}, "eth2": {}}},
-        [f"{NETWORK}.eth2.attachment: t2.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
+        [f"{NETWORK}.eth2.attachment: t2.micro supports 2 interfaces, the spec attaches 3 to web | {FEWER}"],
     ),
     Situation(
         "one more on an existing instance with a foreign interface",
@@ -42,7 +42,8 @@ INTERFACES = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
-            f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 2 to web, where 1 other "
+            f"{NETWORK}.eth2.attachment: t3.micro supports 2 interfaces, the spec attaches 2 to web, where 1 "
+            "other "
             f"is attached (eni-stranger) | {FEWER}"
         ],
     ),
@@ -93,7 +94,7 @@ INTERFACES = [
             "instances": {"web": {"strangers": {1: "eni-eth1"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
         },
-        [f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 3 to web | {FEWER}"],
+        [f"{NETWORK}.eth2.attachment: t3.micro supports 2 interfaces, the spec attaches 3 to web | {FEWER}"],
     ),
     Situation(
         "nothing is put on a full instance that has more than it takes",
@@ -108,7 +109,7 @@ INTERFACES = [
         spec(others={"fw": {"external": "i-0123456789abcdef0"}}, eth0=at(0), eth1=at(1, "fw"), eth2=at(2, "fw")),
         {**LIVE_WEB, "externals": {"fw": {"strangers": {0: "eni-primary"}}}},
         [
-            f"{NETWORK}.eth2.attachment: t3.micro takes 2 interfaces, the spec attaches 2 to fw, where 1 other "
+            f"{NETWORK}.eth2.attachment: t3.micro supports 2 interfaces, the spec attaches 2 to fw, where 1 other "
             f"is attached (eni-primary) | {FEWER}"
         ],
     ),
@@ -143,7 +144,7 @@ INTERFACES = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
-            "instances.web: t3.micro takes 2 interfaces, the spec attaches 1 to web, where 2 others are "
+            "instances.web: t3.micro supports 2 interfaces, the spec attaches 1 to web, where 2 others are "
             f"attached (eni-stranger, eni-stronger) | {FEWER}"
         ],
     ),
@@ -157,7 +158,7 @@ INTERFACES = [
         spec("c6in.32xlarge", a=at(0), b=at(1), c=at(2), d=at(2, card=1)),
         {},
         [
-            f"{NETWORK}.c.attachment: card 0 of c6in.32xlarge takes 2 interfaces, the spec attaches 3 to web | "
+            f"{NETWORK}.c.attachment: card 0 of c6in.32xlarge supports 2 interfaces, the spec attaches 3 to web | "
             + FEWER
         ],
     ),
@@ -169,7 +170,7 @@ INTERFACES = [
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
-            f"{NETWORK}.c.attachment: card 1 of c6in.32xlarge takes 3 interfaces, the spec attaches 3 to web, "
+            f"{NETWORK}.c.attachment: card 1 of c6in.32xlarge supports 3 interfaces, the spec attaches 3 to web, "
             f"where 1 other is attached (eni-stranger) | {FEWER}"
         ],
     ),
@@ -211,7 +212,7 @@ FAILOVERS = [
         spec(others=PAIR, eth0=at(0), b0=at(0, "b"), b2=at(2, "b"), vip=over("web", "b")),
         {},
         [
-            f"{NETWORK}.vip.attachment.instances: t3.micro takes 2 interfaces, the spec attaches 3 to b, "
+            f"{NETWORK}.vip.attachment.instances: t3.micro supports 2 interfaces, the spec attaches 3 to b, "
             f"counting those that can fail over to it | {FEWER}"
         ],
     ),
@@ -223,7 +224,8 @@ FAILOVERS = [
         ),
         {},
         [
-            f"{NETWORK}.vip.attachment.instances: card 0 of c6in.32xlarge takes 2 interfaces, the spec attaches "
+            f"{NETWORK}.vip.attachment.instances: card 0 of c6in.32xlarge supports 2 interfaces, the spec "
+            "attaches "
             f"3 to b, counting those that can fail over to it | {FEWER}"
         ],
     ),
@@ -234,7 +236,8 @@ ADAPTERS = [
         spec(eth0=at(0), eth1=at(1, interface_type="efa")),
         {},
         [
-            f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose an instance "
+            f"{NETWORK}.eth1.interface_type: t3.micro does not support Elastic Fabric Adapters | choose an "
+            "instance "
             f"type that supports EFA",
         ],
     ),
@@ -245,8 +248,11 @@ ADAPTERS = [
             "instances": {"web": {"state": "stopped"}},
             NETWORK: {"eth0": {"at": "web 0"}, "eth1": {"interface_type": "efa"}},
         },
-        [f"{NETWORK}.eth1.interface_type: t3.micro takes no Elastic Fabric Adapters | choose an instance type "
-        f"that supports EFA"],
+        [
+            f"{NETWORK}.eth1.interface_type: t3.micro does not support Elastic Fabric Adapters | choose an "
+            "instance "
+            "type that supports EFA"
+        ],
     ),
     Situation(
         "an adapter on each card",
@@ -301,8 +307,11 @@ ADAPTERS = [
             "instances": {"web": {"instance_type": "m9.large", "state": "stopped"}},
             NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
         },
-        [f"{NETWORK}.eth0.interface_type: t3.micro takes no Elastic Fabric Adapters | choose an instance type "
-        f"that supports EFA"],
+        [
+            f"{NETWORK}.eth0.interface_type: t3.micro does not support Elastic Fabric Adapters | choose an "
+            "instance "
+            "type that supports EFA"
+        ],
     ),
     Situation(
         "one adapter more than the type takes, beside our own",
@@ -312,7 +321,8 @@ ADAPTERS = [
             NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
         },
         [
-            f"{NETWORK}.eth1.interface_type: m9.large takes 1 Elastic Fabric Adapter, the spec attaches 2 to web "
+            f"{NETWORK}.eth1.interface_type: m9.large supports 1 Elastic Fabric Adapter, the spec attaches 2 "
+            "to web "
             f"| {FEWER}"
         ],
     ),
@@ -326,7 +336,8 @@ ADAPTERS = [
         ),
         {},
         [
-            f"{NETWORK}.{name}.interface_type: p9.large takes 2 Elastic Fabric Adapters, the spec attaches 3 to "
+            f"{NETWORK}.{name}.interface_type: p9.large supports 2 Elastic Fabric Adapters, the spec attaches "
+            "3 to "
             f"web | {FEWER}"
             for name in ("eth0", "eth1", "eth2")
         ],
@@ -385,7 +396,7 @@ def test_a_full_candidate_is_a_warning_and_the_interface_fails_over_to_another()
     plan = plan_of(words, live, known=KNOWN)
     assert "AttachNetworkInterface" in [step.call for step in plan.steps]
     assert plan.warnings == (
-        f"{NETWORK}.vip cannot fail over to b: t3.micro takes 2 interfaces, the spec attaches 3 to b, counting "
+        f"{NETWORK}.vip cannot fail over to b: t3.micro supports 2 interfaces, the spec attaches 3 to b, counting "
         f"those that can fail over to it",
     )
 

@@ -122,8 +122,8 @@ def test_rules_that_go_do_not_multiply() -> None:
         (
             {},
             [
-                "pl-12345678 counts as one rule for each entry that it may have; EC2 does not show how many "
-                "that are, so it was counted as one rule"
+                "pl-12345678 counts as one rule for each entry that it may have; EC2 does not show its "
+                "maximum number of entries, so it was counted as one rule"
             ],
         ),
     ],
