@@ -36,7 +36,8 @@ EXIT_CHANGES = 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="enireconcile")
 def cli() -> None:
-    """Keep EC2 instances, network interfaces, Elastic IPs and security groups as a YAML file describes them.
+    """Keep EC2 instances, network interfaces, Elastic IPs and security groups in the state that a YAML file
+    describes.
 
     SPEC is a file, a directory of *.yaml files, or - for standard input.
     """
@@ -94,9 +95,9 @@ def schema() -> int:
 def iam_policy(
     specs: Sequence[str], no_destroy: bool, state: str | None, also: tuple[str, ...], **asked: Any
 ) -> int:
-    """Print the least IAM policy that apply needs for these specs.
+    """Print the least-privilege IAM policy for these specs.
 
-    With --read-only, the least policy that plan needs. Does not call AWS.
+    With --read-only, the policy covers plan only. Does not call AWS.
     """
     from enireconcile.iam.policy import policy_for
     from enireconcile.iam.statements import LIMIT, Asked, size
@@ -250,7 +251,7 @@ def unlock(
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 def sandbox(port: int, command: Sequence[str]) -> int:
-    """Simulate EC2 on this machine, to try specs on.
+    """Run a simulated EC2 on this machine, for trying specs.
 
     Needs no AWS account and costs nothing. Prints the variables to export and serves until Ctrl-C. With COMMAND,
     runs it against a fresh endpoint and exits with its exit code.
