@@ -2,8 +2,8 @@
 
 CloudTrail keeps management events for 90 days and shows an event some minutes after it happened. A lookup is by
 the resource's id. A detach and a disassociation name only the id of the relation that they end; they are looked up
-by event name, and the ids of the resource's relations tell which of them is the right one. CloudTrail answers two
-lookups a second for an account and Region, so there are few, and none for resources that do not differ.
+by event name, and the ids of the resource's relations identify the right one. CloudTrail answers two lookups a
+second for an account and Region, so there are few, and none for resources that do not differ.
 
 The kinds declare which events change an attribute. Calls of enireconcile itself do not count: they set what the
 spec said before.
@@ -30,11 +30,11 @@ _RELATION = re.compile(r"\b(?:eni-attach|eipassoc)-[0-9a-f]{8,17}\b")
 _OTHER_PARAMETERS: Mapping[str, frozenset[str]] = {
     "ModifyNetworkInterfaceAttribute": frozenset({"enaSrdSpecification", "enablePrimaryIpv6"}),
 }
-"""Parameters of these calls that set what no attribute of a spec stands for."""
+"""Parameters of these calls that correspond to no attribute of a spec."""
 
 
 def _telling_parameters() -> dict[str, frozenset[str]]:
-    """By event, the request parameters that tell apart the attributes that it changes, one at a time."""
+    """By event: the request parameters that show which attribute it changed; it changes one at a time."""
     found = dict(_OTHER_PARAMETERS)
     for attribute in (each for kind in KINDS for each in kind.attributes):
         for event in attribute.changed_by:

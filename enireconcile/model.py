@@ -1,4 +1,4 @@
-"""The words that all stages share: Ref, Change, Step, Plan, Outcome, Report. Pure data, no I/O.
+"""The data that all stages share: Ref, Change, Step, Plan, Outcome, Report. Pure data, no I/O.
 
 A *resource address* is ``<section>.<logical name>``, e.g. ``network_interfaces.web-eth1``. An *id* is EC2's own
 (``eni-…``, ``eipalloc-…``). A ``Ref`` stands for an id (or another attribute) that is known only once a step has
@@ -97,7 +97,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Change:
-    """What a plan does to one resource. ``id`` is None until it exists; ``reason`` explains a surprising move."""
+    """What a plan does to one resource. ``id`` is None until it exists; ``reason`` explains it if unexpected."""
 
     address: str
     action: Action
@@ -147,18 +147,18 @@ class Look:
 class Step:
     """One EC2 call of a plan.
 
-    Order: ``needs`` are step ids, worked out by the planner from what the other words say. A Ref in ``params``
-    runs after the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the object that
-    fulfils ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought;
-    ``rather`` names conditions, too, but gives way where that would be circular.
-    Slots (a device index, a private address) are claimed and freed: a step that ``claims`` one runs after the step
-    that ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
+    Order: ``needs`` are step ids, worked out by the planner from the other fields. A Ref in ``params`` runs after
+    the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the object that fulfils
+    ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought; ``rather``
+    names conditions, too, but gives way where that would be circular. Slots (a device index, a private address)
+    are claimed and freed: a step that ``claims`` one runs after the step that ``frees`` it; a step that
+    ``displaces`` can also take a slot that is not free yet.
 
     Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if ``unless`` comes true
-    within its timeout, which counts from when any run first waited for it. ``token`` says that the call
-    takes a ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call
-    that must run ``once`` is repeated after a lost answer only if ``until`` has not shown in time that EC2 has
-    acted; without an ``until`` the world is read again and planned for.
+    within its timeout, which counts from when any run first waited for it. ``token`` says that the call takes a
+    ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call that must
+    run ``once`` is repeated after a lost answer only if ``until`` has not shown in time that EC2 has acted;
+    without an ``until`` the live state is read again for a new plan.
     """
 
     id: str
@@ -208,7 +208,7 @@ class PathBreak:
 
 @dataclass(frozen=True)
 class Plan:
-    """What differs and the calls that mend it, in the order in which they may run.
+    """What differs and the calls that correct it, in the order in which they may run.
 
     ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
     launch that an interrupted run did not wait for, say. With ``targets`` it is a plan for these addresses and
@@ -240,11 +240,11 @@ class Plan:
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """Addresses of what is not as the spec says."""
+        """Addresses of the resources that differ from the spec."""
         return tuple(change.address for change in self.changes if change.action is not Action.UNCHANGED)
 
     def summary(self) -> dict[str, int]:
-        """Counts of changes by action, in the order of the contract, and of leftovers."""
+        """Counts of changes by action, in the order of the JSON summary, and of leftovers."""
         counts = {action.value: 0 for action in Action}
         for change in self.changes:
             counts[change.action.value] += 1
@@ -263,8 +263,8 @@ class Status(StrEnum):
 class Outcome:
     """What became of one step.
 
-    ``replan`` says that the world had moved, so that a fresh plan may succeed; ``acted`` that EC2 may have changed
-    something, whatever came after.
+    ``replan`` says that the live state had changed, so that a new plan may succeed; ``acted`` that EC2 may have
+    changed something, whatever came after.
     """
 
     step: Step
@@ -279,7 +279,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """How an apply went, in the words of the contract.
+    """The result of an apply.
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far.
     """

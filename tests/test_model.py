@@ -106,7 +106,7 @@ def test_all_that_surprises_is_told_of_a_change() -> None:
         "elastic_ips": {"web": {"association": {"network_interface": "eth1"}}},
     }
     live: Words = {
-        "instances": {"web": {"strangers": {1: "eni-stranger"}}},
+        "instances": {"web": {"foreign": {1: "eni-stranger"}}},
         "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {"holds": "eipalloc-stranger"}},
         "elastic_ips": {"web": {}},
     }

@@ -43,7 +43,7 @@ def objects_in(describe: str, response: Mapping[str, Any]) -> list[Mapping[str, 
     path = listing_of(describe).objects
     objects = jmespath.search(path, response)
     if not isinstance(objects, list):
-        # To go on as if the list were empty could mean to create a resource twice, or to take one for deleted.
+        # Treating the answer as an empty list could create a resource twice, or take one for deleted.
         raise _unreadable(describe, f"it lacks {path}")
     return objects
 
@@ -128,7 +128,7 @@ class Poller:
                     # A new wait may be due earlier than those that have waited long.
                     await asyncio.sleep(min(soonest - loop.time(), _FIRST_PAUSE))
                     continue
-                # All waits of this describe use the look, also those that are not due yet.
+                # All waits for this describe call use its answer, also those that are not due yet.
                 await self._tick(describe, [*waits])
                 waits[:] = [wait for wait in waits if not wait.done.done()]
         finally:
@@ -137,7 +137,7 @@ class Poller:
                 wait.done.cancel()
 
     async def _tick(self, describe: str, waits: list[_Wait]) -> None:
-        """One look. Whatever goes wrong ends the waits that it concerns; the task that polls goes on."""
+        """One describe call. An error ends the waits that need its answer; the polling task continues."""
         try:
             found = await self._look(describe, sorted({str(wait.expect.id) for wait in waits}))
         except Exception as error:  # noqa: BLE001 (an unforeseen error, too, must end the waits)
@@ -160,13 +160,13 @@ class Poller:
             try:
                 found |= {_id_of(item, listing.id_key): item for item in objects}
             except (KeyError, TypeError) as error:
-                # The object may be any of those waited for, so none of them may be taken for deleted.
+                # It may be any of the objects that steps wait for, so none of them may count as deleted.
                 raise _unreadable(describe, f"an object lacks {listing.id_key}") from error
         return found
 
 
 def _result(expect: Expect, found: Mapping[str, Any] | None) -> Mapping[str, Any] | WaitFailed | None:
-    """What ends the wait, or None to go on waiting."""
+    """What ends the wait, or None to continue."""
     if found is None:
         return {} if expect.gone else None
     if fulfilled(expect.has, found) and (expect.has or not expect.gone):

@@ -282,7 +282,7 @@ class Executor:
         return True
 
     async def _is_gone(self, step: Step) -> bool:
-        """Whether the resource that the call was to remove is gone, as far as ``until`` can tell."""
+        """Whether the resource that the call was to remove is gone, as far as ``until`` shows."""
         if step.until is None or not step.until.gone:
             return False
         try:
@@ -358,7 +358,7 @@ def _is_repeated(error: BaseException) -> bool:
 
 
 def final_meaning(fault: Fault, step: Step, *, unanswered: bool, new_ids: AbstractSet[str]) -> Meaning:
-    """The meaning of a fault for this step, where the table of faults cannot tell.
+    """The meaning of a fault for this step, where the table of faults cannot decide it.
 
     ``unanswered`` says that an earlier attempt got no answer, ``new_ids`` are the ids in the step's parameters
     that this run made.
@@ -367,7 +367,7 @@ def final_meaning(fault: Fault, step: Step, *, unanswered: bool, new_ids: Abstra
         # The resource is still there, or an earlier attempt of ours may have removed it.
         return Meaning.REPLAN if unanswered else Meaning.REFUSED
     if fault.meaning is Meaning.OUTCOME_UNKNOWN and step.once and step.until is None:
-        # The call must not be repeated, and nothing that can be described tells whether it acted.
+        # The call must not be repeated, and no describe call shows whether EC2 executed it.
         return Meaning.REPLAN
     if fault.meaning is Meaning.WAIT and fault.code.endswith(".NotFound"):
         # Only a resource that this run made can be too new to be found; any other is gone.

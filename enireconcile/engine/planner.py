@@ -13,11 +13,11 @@ from enireconcile.planning.draft import draft
 from enireconcile.spec import Spec
 
 STALE_READS_CAN_CAUSE = (UnsupportedError, AmbiguityError, SpecErrors)
-"""Errors of planning that are believed only when a second look, seconds later, raises them again.
+"""Planning errors that stop the run only if a second read, seconds later, raises them again.
 
-EC2's reads are eventually consistent: one answer can be older than another, and together they look like a limit
-that is exceeded, a selector that matches nothing, or two resources of one name. The errors of the file itself are
-raised when it is loaded, before any look.
+EC2's reads are eventually consistent: one answer can be older than another, and the combination can look like an
+exceeded limit, a selector that matches nothing, or two resources with one name. The errors of the file itself are
+raised when it is loaded, before any read.
 """
 _SECOND_LOOK = 2.0
 """Seconds."""

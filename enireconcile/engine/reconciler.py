@@ -162,7 +162,8 @@ class Apply:
                 # Only a resource that is visible can be pruned.
                 unseen |= self.journal.unseen_addresses(self.settle)
             wait = max(unseen.values(), default=0.0)
-            # A read that misses a resource that existed before may be stale: only a second one is believed.
+            # A read that misses a resource that existed before may be stale: only a second read that misses it,
+            # too, counts.
             missing = {address for address in unseen if self.journal.was_created(address)}
             if self.stop.is_set() or (wait <= 0 and missing <= missing_before):
                 if made.empty and await self._waited(made):

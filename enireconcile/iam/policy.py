@@ -222,7 +222,7 @@ def _targets(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) ->
 def _add_external(
     purpose: Purpose, scope: Scope, calls: Mapping[str, Call], policy: Policy, others: _Others
 ) -> None:
-    """Other people's instances that hold our interfaces, and interfaces that are in our way."""
+    """Instances outside the stack to which its interfaces are attached, and interfaces that are in the way."""
     moving = [call for call, each in calls.items() if "external" in each.uses]
     holding = [*moving, *(call for call in ("ModifyNetworkInterfaceAttribute",) if call in calls)]
     for row in purpose.document.external_instances.values():

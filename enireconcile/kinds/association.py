@@ -100,9 +100,9 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
 class _Place:
     """The private address that an Elastic IP is to be associated with, and the Elastic IP that it has by then.
 
-    ``address`` is the interface's address in the spec, or would be. ``private_ip`` is None for the primary
-    address. ``slots`` is empty for an interface that does not exist. A private address that moves here from
-    another interface brings its slot and its Elastic IP along.
+    ``address`` is the interface's address, in the same form for an interface outside the spec. ``private_ip`` is
+    None for the primary address. ``slots`` is empty for an interface that does not exist. The slot and the Elastic
+    IP of a private address that moves here are those at its former interface.
     """
 
     address: str
@@ -183,7 +183,7 @@ def _note(displaced: str | None, automatic: str | None, world: World) -> str | N
 
 
 def _still_held(moving: LiveElasticIp | None) -> tuple[Expect, ...]:
-    """Compare and set: the Elastic IP is where the plan saw it, or free by now."""
+    """Compare and set: the Elastic IP is where the plan saw it, or by now associated with nothing."""
     if moving is None:
         return ()
     here = (("AssociationId", (moving.association_id, None)),)

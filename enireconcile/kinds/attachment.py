@@ -1,8 +1,8 @@
 """The attachment of a network interface to a device slot of an instance.
 
 EC2 has no atomic move: detach, wait until the interface is available, attach. RunInstances attaches the interfaces
-of an instance that the plan launches, so here are only those of instances that exist. EC2 cannot detach the
-primary interface (card 0, index 0).
+of an instance that the plan launches; this module attaches to instances that exist. EC2 cannot detach the primary
+interface (card 0, index 0).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Attachments(Kind):
                 steps = [replace(step, note=step.note or reason) for step in steps]
                 waiting = not any(step.call == "DetachNetworkInterface" for step in steps)
                 attach = self._attach(item, live, world, waiting=waiting)
-                # An interface that detaches by itself has no step that could say why.
+                # An interface that is detaching already has no step that could show the reason.
                 steps += attach if steps else [replace(step, note=step.note or reason) for step in attach]
         if want is not None and want["delete_on_termination"] != _flag_after(have, moves):
             steps.append(_set_flag(item, live if not moves else None, world))
@@ -163,7 +163,7 @@ class Attachments(Kind):
                     "NetworkInterfaceId": world.id_of(item.address),
                     "InstanceId": instance.id,
                     "DeviceIndex": want["device_index"],
-                    # Left out, EC2 has been seen to check the wrong card and to call the index busy.
+                    # Without it, EC2 has been seen to check the wrong card and to report the index as in use.
                     "NetworkCardIndex": want["network_card_index"],
                 },
                 address=item.address,
@@ -196,7 +196,7 @@ class Attachments(Kind):
 
 
 def _as_found(name: str, place: Placement, world: World) -> dict[str, Any]:
-    """What the row of an adopted interface leaves out of its attachment, as long as that stays where it is."""
+    """The live values of what the row of an adopted interface leaves out, while it stays where it is."""
     row, live = world.document.network_interfaces[name], world.record(f"{SECTION}.{name}", LiveNetworkInterface)
     standing = world.standing(live) if live is not None else None
     if row.adopt is None or row.attachment is None or standing is None:
@@ -208,9 +208,10 @@ def _as_found(name: str, place: Placement, world: World) -> dict[str, Any]:
 
 
 def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world: World) -> list[Step]:
-    """Detach from the present instance; if the plan terminates that, see that the interface is not deleted.
+    """Detach from the present instance. If the plan terminates that instance, keep EC2 from deleting the
+    interface.
 
-    An interface that detaches by itself needs no call, unless the spec lets it be forced.
+    An interface that is detaching already needs no call, unless the spec allows a forced detach.
     """
     patience = _patience(item, place, world)
     if world.ends(place):
@@ -237,7 +238,7 @@ def _leave(item: Item, live: LiveNetworkInterface, place: LiveAttachment, world:
 
 
 def _patience(item: Item, place: LiveAttachment, world: World) -> int | None:
-    """Seconds after which the interface is detached from its present instance by force; None: never."""
+    """Seconds after which the detach from the present instance is forced; None: never."""
     belongs = world.placements.get(item.name)
     return None if belongs is None or world.is_ending(place.instance_id) else belongs.patience
 

@@ -1,4 +1,4 @@
-"""Attributes: what the program knows of each key of a kind's rows, declared once, in the module of the kind. Pure.
+"""What enireconcile knows about each key of a kind's rows, declared once, in the module of the kind. Pure.
 
 From these declarations come the permissions of the IAM policy (``calls``), the questions to CloudTrail (``calls``,
 ``events``, ``request_parameters``, ``ended_by``), what a plan shows of a new resource (``default``), and what it
@@ -25,7 +25,7 @@ class Changes(Enum):
     IN_PLACE = "in place"
     WHILE_STOPPED = "while stopped"
     AT_CREATION = "at creation"
-    """Never: another value takes another resource."""
+    """Never: another value needs a new resource."""
 
 
 def _is_written(name: str) -> Callable[[Resource], bool]:
@@ -38,14 +38,14 @@ class Attribute:
 
     ``calls`` are the EC2 calls with which a plan changes it on an existing resource, ``events`` other calls that
     change it, as CloudTrail names them. ``parameter`` is EC2's name for it in calls that create or modify, where
-    it is passed as it is written. ``logged`` are the request parameters by which CloudTrail tells it apart from
+    it is passed as it is written. ``logged`` are the request parameters that distinguish it in CloudTrail from
     other attributes that the same events change, if these are not the ``parameter``. ``ended_by`` is an event that
     names neither end of the relation that it ends, only the relation's id.
 
-    ``default`` is the value that a new resource has unasked and that a plan does not show; so are empty values,
+    ``default`` is the value that a new resource has by default, which a plan does not show; so are empty values,
     unless ``shows_empty``. ``record`` is the field of the live record, where it has another name. ``secret``
-    values are shown as their hash. ``may_change`` says whether a plan changes the attribute for a row at all;
-    by default it does if the row has a value.
+    values are shown as their hash. ``may_change`` says whether a plan changes the attribute for a row at all; by
+    default it does if the row has a value.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Attribute:
 
     @property
     def request_parameters(self) -> frozenset[str]:
-        """The request parameters in these events that speak of it. CloudTrail writes them in lower camel case."""
+        """The request parameters in these events that set it. CloudTrail writes them in lower camel case."""
         if self.logged or not self.parameter:
             return self.logged
         return frozenset({self.parameter[0].lower() + self.parameter[1:]})
@@ -87,7 +87,7 @@ class Attribute:
         return getattr(live, self.record or self.name)
 
     def is_implied(self, logical_name: str, value: Any) -> bool:
-        """Does a new resource of that name have this value without a word about it?"""
+        """Does a new resource of that name have this value by default?"""
         if self.default is LOGICAL_NAME and value == logical_name:
             return True
         if value in (None, "", [], {}):

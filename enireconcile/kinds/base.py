@@ -64,7 +64,7 @@ class Kind(ABC):
         """The calls that lead from ``have`` to ``want``."""
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
-        """The calls that remove a resource of the stack. Relations end with the resources that they relate."""
+        """The calls that remove a resource of the stack. A relation ends when one of its resources is removed."""
         return ()
 
     def blocked_removals(self, world: World) -> Mapping[str, str]:
@@ -76,11 +76,11 @@ class Kind(ABC):
         return tuple(each.name for each in self.attributes if each.changes is not Changes.IN_PLACE)
 
     def advice(self, attribute: Attribute) -> str:
-        """What to say of a refusal to change an attribute, if anything."""
+        """The hint for an attribute that cannot be changed in place, if there is one."""
         return ""
 
     def stops(self, item: Item, world: World) -> bool:
-        """Does the plan stop the resource, if only for a while?"""
+        """Does the plan stop the resource, even temporarily?"""
         return False
 
     def replaces(self, item: Item, world: World) -> bool:
@@ -96,9 +96,9 @@ class Kind(ABC):
         return ()
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
-        """Changes under way that need no call, only time."""
+        """Changes in progress that need no call: the run only waits for them."""
         return ()
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
-        """What a user should know although nothing differs."""
+        """Warnings for the user, also if nothing differs."""
         return ()

@@ -53,7 +53,7 @@ class Fact(StrEnum):
     """EC2 deletes no interface of the stack together with the instance. Subject: instance id."""
 
     ROOM_MADE = "room-made"
-    """Addresses have left an interface that takes others, or whose instance changes its type. Subject: which."""
+    """Addresses were unassigned, so that others fit, or another instance type does. Subject: any text."""
 
     # Elastic IPs.
     DISASSOCIATED = "disassociated"

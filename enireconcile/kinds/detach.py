@@ -90,9 +90,9 @@ def _detach(
 def while_stopped(
     address: str, interface_type: str, instance: str, world: World
 ) -> tuple[frozenset[Condition], tuple[Expect, ...]]:
-    """What an attach or detach comes after and waits for. EC2 moves adapters (EFA) on stopped instances only.
+    """The conditions and waits before an attach or detach. EC2 moves adapters (EFA) on stopped instances only.
 
-    Raises UnsupportedError if the instance runs and the spec gives no reason to stop it.
+    Raises UnsupportedError if the instance runs and the plan does not stop it.
     """
     live = world.record(f"instances.{instance}", LiveInstance)
     if interface_type not in EFA_TYPES or (live is not None and live.state == "stopped"):

@@ -19,10 +19,9 @@ from enireconcile.model import (
 
 
 def left_open(section: str, aws_id: str, attribute: str, world: World) -> str | None:
-    """What is in the way and is not moved by this plan, in words.
+    """A resource in the way, in words; None if this plan moves or removes it.
 
-    That is a foreign resource, or one of the stack whose ``attribute`` the spec leaves open. None for a resource
-    that the plan moves or removes.
+    It is a foreign resource, or one of the stack whose ``attribute`` the spec does not manage.
     """
     address = f"{section}.{world.name_of(aws_id)}"
     if world.leaves(address, attribute):

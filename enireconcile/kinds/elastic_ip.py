@@ -1,6 +1,6 @@
 """Elastic IPs, without their association, which has a module of its own.
 
-DNS records and firewalls of others name an Elastic IP, so it is never released to get one with other attributes.
+DNS records and firewalls outside the stack name an Elastic IP, so it is never released to allocate another one.
 Reverse DNS changes slowly: a change is pending for a while, and an Elastic IP with a record cannot be released.
 """
 

@@ -132,12 +132,12 @@ class Instances(Kind):
         }
         launched = world.record(f"{SECTION}.{name}", LiveInstance) is not None
         if row.adopt is not None:
-            # It was not launched from this row: only an image that the row names by id says something about it.
+            # It was not launched from this row, so its image is compared only if the row names an id.
             want["image"] = row.image.id if row.image is not None else None
         elif not launched or row.on_change == "replace":
             want["image"] = world.images[name]
         if row.adopt is not None or (launched and row.on_change != "replace"):
-            # EC2 runs it at the first boot only, so on this instance it can make no difference any more.
+            # EC2 runs user data at the first boot only, so a change has no effect on this instance.
             del want["user_data"]
         return {key: value for key, value in want.items() if value is not None}
 
@@ -286,9 +286,9 @@ _ATTACHMENT = (
 
 
 def _interfaces_of(instance: str, world: World) -> list[tuple[str, int, int]]:
-    """(logical name, network card, device index) of the interfaces that the spec puts on an instance.
+    """(logical name, network card, device index) of the interfaces that the spec attaches to an instance.
 
-    Those whose attachment the spec leaves open are not among them.
+    Those whose attachment the spec does not manage are not among them.
     """
     return [
         (name, place.network_card_index, place.device_index)
@@ -345,7 +345,7 @@ def _launch_params(
         "MetadataOptions": _options_params(want),
         "TagSpecifications": tag_specifications(Instances.resource_type, tags),
     }
-    # EC2's default of a switch is off, and needs no word.
+    # These default to false in EC2, so only true is passed.
     params |= {each.parameter: want[each.name] for each in PLAIN if want.get(each.name)}
     if "iam_instance_profile" in want:
         profile = want["iam_instance_profile"]
@@ -371,7 +371,7 @@ def _wanted_options(row: Instance) -> dict[str, Any]:
 
 
 def _known_options(live: LiveInstance, want: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The live values of the options that the spec keeps. EC2 is taken to agree on one that it does not show."""
+    """The live values of the options that the spec manages. An option that EC2 does not return counts as equal."""
     return {name: live.metadata_options.get(_OPTIONS[name], value) for name, value in want.items()}
 
 
@@ -381,7 +381,7 @@ def _options_params(want: Mapping[str, Any]) -> dict[str, Any]:
 
 def _modify_options(item: Item, world: World) -> Step:
     was = (item.have or {})["metadata_options"]
-    # To open an access disturbs nothing; to close one cuts off its users.
+    # Enabling access interrupts nothing; disabling it interrupts its users.
     opens = all(
         was[name] == value or value in ("optional", "enabled")
         for name, value in item.want["metadata_options"].items()
@@ -417,7 +417,7 @@ def _modify(attribute: Attribute, item: Item, world: World) -> Step:
 
 
 def _launched_with(live: LiveInstance, wanted: Secret | None) -> Secret | str | None:
-    """The user data of the launch, as far as its hash tells."""
+    """The user data of the launch: ``wanted`` if the hash in the tag is equal, else that hash."""
     digest = live.tags.get(USER_DATA_TAG)
     return wanted if wanted is not None and wanted.digest == digest else digest
 
@@ -442,7 +442,7 @@ def _restart(attributes: Sequence[Attribute], item: Item, world: World) -> list[
     if live is None or item.have is None:
         return []
     before = [] if live.state in _AT_REST else [_stop(item, world)]
-    # The old or the new type may not take a feature: what is switched off goes first, what is switched on last.
+    # The old or the new type may not support a feature: turn it off before the type changes, or on afterwards.
     ordered = sorted(attributes, key=lambda each: {False: 0, True: 2}.get(item.want[each.name], 1))
     changes = [
         _modify_stopped(each, ordered[:position], item, live, world) for position, each in enumerate(ordered)
@@ -489,7 +489,7 @@ def _start(item: Item, world: World) -> Step:
             for address in addresses
             for fact in (Fact.CONFIGURED, Fact.ATTACHED, Fact.ELASTIC_IP_ASSOCIATED)
         ),
-        # No longer stopping, that is: another host may have started it by then.
+        # Any state but stopping: another host may have started it by then.
         when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),
         until=_reached(("running",), item, world),
     )
@@ -508,9 +508,9 @@ def _stop(item: Item, world: World) -> Step:
 
 
 def _terminate(address: str, instance_id: str, world: World) -> Step:
-    """Terminate an instance, once EC2 deletes none of the interfaces that the stack keeps together with it.
+    """Terminate an instance, once EC2 will not delete any interface that the stack keeps together with it.
 
-    If another instance replaces it, the interfaces for that should exist before.
+    If a new instance replaces it, the interfaces of the new one should exist before.
     """
     boots = _interfaces_of(address.partition(".")[2], world)
     held = [

@@ -1,10 +1,10 @@
 """What an interface has beyond its primary address: more IPv4 addresses, IPv6 addresses, prefixes of both. Pure.
 
-The spec lists each of these, or says how many, or leaves them alone. An address that the spec lists for one
-interface, and that another interface of the stack has, moves: EC2 reassigns IPv4 addresses in one call, with the
-Elastic IPs on them; IPv6 addresses and prefixes have to be unassigned first. The steps of the interface that gets
-the address make these calls. A number is requested once, as the difference from what was read, because EC2 adds
-as many at each request.
+The spec lists each of these, or says how many, or leaves them alone. An address moves if the spec lists it for one
+interface and another interface of the stack has it: EC2 reassigns IPv4 addresses in one call, with the Elastic IPs
+on them; IPv6 addresses and prefixes have to be unassigned first. The steps of the interface that gets the address
+make these calls. A number is requested once, as the difference from what was read, because EC2 adds as many at
+each request.
 """
 
 from __future__ import annotations
@@ -172,12 +172,12 @@ def named_in(params: Mapping[str, Any]) -> list[str]:
 
 
 def leaves_some_to_ec2(want: Mapping[str, Any]) -> bool:
-    """Does EC2 choose any of the IPv4 addresses that an interface is made with?"""
+    """Does EC2 choose any of the IPv4 addresses with which an interface is created?"""
     return "private_ip" not in want or bool(want.get(ADDRESSES4.count))
 
 
 def named_first(want: Mapping[str, Any]) -> set[Condition]:
-    """What a call that lets EC2 choose addresses should wait for: else EC2 may choose one that the spec names."""
+    """The condition for a call that lets EC2 choose addresses: earlier, EC2 may choose one that the spec names."""
     if not leaves_some_to_ec2(want):
         return set()
     early, late = named_addresses_taken(want["subnet"]), named_addresses_taken(want["subnet"], late=True)
@@ -217,17 +217,17 @@ def primary_ip_conflict_warning(item: Item, world: World) -> str | None:
 
 
 _UNLIKELY = 100
-"""A chance of one in so many needs no warning."""
+"""A conflict that is less likely than one in this many needs no warning."""
 
 
 def _gives_ipv6(subnet_id: str, world: World) -> bool:
-    """Does the subnet give an address to every interface that does not say how many it wants?"""
+    """Does the subnet assign an IPv6 address to every new interface that does not set a number?"""
     subnet = world.subnets_by_id.get(subnet_id)
     return subnet is not None and subnet.gives_ipv6
 
 
 def _kept(addresses: AddressList, live: LiveNetworkInterface, world: World) -> list[str]:
-    """What an interface has and keeps, or gives back: what no other interface takes over."""
+    """The addresses of a live interface that no other interface takes over."""
     moving_on = taken_over(live, world)
     return [each for each in getattr(live, addresses.held) if each not in moving_on]
 
@@ -288,7 +288,7 @@ def _set_free(addresses: AddressList, items: Sequence[str], item: Item, world: W
 
 
 def _taking(addresses: AddressList, from_whom: Iterable[LiveNetworkInterface], world: World) -> str | None:
-    """A note on interfaces for which the spec leaves open which addresses they have."""
+    """A note on interfaces whose addresses the spec does not manage."""
     left = [
         words for live in from_whom if (words := left_open("network_interfaces", live.id, addresses.many, world))
     ]
@@ -323,8 +323,8 @@ def _give(
 
 
 def _add(addresses: AddressList, number: int, item: Item, world: World, *, present: int | None) -> list[Step]:
-    """Assign so many more, of EC2's choice. The step waits until they are visible, so that no later read requests
-    them again.
+    """Let EC2 assign ``number`` more. The step waits until they are visible, so that no later read requests them
+    again.
     """
     if not number:
         return []

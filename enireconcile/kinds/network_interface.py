@@ -54,7 +54,7 @@ _TIMEOUTS = {
     "udp_stream_timeout": "UdpStreamTimeout",
     "udp_timeout": "UdpTimeout",
 }
-# That of established TCP depends on the instance type, so it is not known where EC2 does not tell it.
+# The default for established TCP depends on the instance type, so it is unknown if EC2 does not return it.
 _DEFAULT_TIMEOUTS = {"UdpStreamTimeout": 180, "UdpTimeout": 30}
 
 
@@ -178,7 +178,7 @@ class NetworkInterfaces(Kind):
         if not isinstance(live, LiveNetworkInterface):
             return ()
         early = in_the_way(live, world)
-        # Not before its successor exists, or it would have been detached for nothing.
+        # Not before the new interface exists: if its creation fails, this one stays attached.
         made = frozenset(() if early else {Fact.CONFIGURED.of(address)})
         attachment = live.attachment
         steps: list[Step] = []
@@ -188,8 +188,8 @@ class NetworkInterfaces(Kind):
             leaves = detach(address, live, attachment, world)
             steps.append(replace(leaves, after=leaves.after | made))
         moving_on = taken_over(live, world)
-        # Elastic IPs and addresses that the stack keeps move first: EC2 would drop them. If the successor can only
-        # be created afterwards, there is nowhere to move them yet.
+        # Elastic IPs and addresses that the stack keeps move first: EC2 would drop them. If the new interface can
+        # only be created afterwards, there is no interface yet to which they can move.
         targets = set() if early else {target_slot(live.id, private) for private in live.addresses}
         return [
             *steps,

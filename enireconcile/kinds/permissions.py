@@ -1,4 +1,4 @@
-"""What IAM must allow for the EC2 calls of a kind, in the words in which kinds declare it. Pure.
+"""What IAM must allow for the EC2 calls of a kind, as the kinds declare it. Pure.
 
 Every call that a plan may make or a read may ask is in the ``calls`` or ``reads`` of a kind.
 """
@@ -64,7 +64,7 @@ def keeps_or_removes(section: str) -> When:
 
 @dataclass(frozen=True)
 class Read:
-    """A read. IAM narrows it to nothing, unless it is ``owned``: to resources with the stack's tag."""
+    """A read. IAM cannot restrict it, unless it is ``owned``: then to resources with the stack's tag."""
 
     when: When = always
     owned: bool = False

@@ -69,7 +69,7 @@ class SecurityGroups(Kind):
         Attribute("description", Changes.AT_CREATION),
         Attribute("vpc", Changes.AT_CREATION),
         _rules("ingress"),
-        # A new group lets everything out, so an empty list is worth a word.
+        # A new group allows all egress, so a plan shows an empty list.
         replace(_rules("egress"), shows_empty=True),
         TAGS,
     )
@@ -232,7 +232,7 @@ def _kept_users(group_id: str, terminating: Collection[str], world: World) -> It
 
 
 def _named_then(name: str, world: World) -> set[str]:
-    """The groups and other ends that the rules of a group of the spec name, once the plan has run."""
+    """The groups and other peers in the rules of a group of the spec after the plan."""
     row, address = world.document.security_groups[name], f"{SECTION}.{name}"
     live = world.record(address, LiveSecurityGroup)
     ends = {end for rule in row.ingress for end in rule.sources}
@@ -299,7 +299,7 @@ def _pairs(permission: Mapping[str, Any]) -> list[str]:
 
 
 def _narrowed(permission: Mapping[str, Any]) -> dict[str, Any]:
-    """Protocol and ports of an IpPermission, without its ends."""
+    """Protocol and ports of an IpPermission, without its peers."""
     return {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
 
 
@@ -400,7 +400,7 @@ def _rules_of_new_group(item: Item, world: World) -> dict[str, list[Rule]]:
 
 
 def _revoke_impact(item: Item) -> Impact:
-    """To close the egress of a new group disturbs nothing."""
+    """Removing the egress rule of a new group interrupts nothing."""
     return Impact.SAFE if item.have is None else Impact.DISRUPTIVE
 
 

@@ -32,7 +32,7 @@ class Placement:
     """Where an interface is to be attached: an instance by its name in the spec, or by its id if it has none.
 
     ``reason`` says why a failover moves it. ``patience`` is how many seconds to wait for it to leave its former
-    instance before it is detached by force; None: for ever.
+    instance before the detach is forced; None: without end.
     """
 
     instance: str
@@ -56,21 +56,22 @@ class Destination:
 
 @dataclass(frozen=True)
 class World:
-    """The spec and the live state, brought together: selectors are ids, and ids are names where they are ours.
+    """The spec and the live state, brought together: selectors are resolved to ids, and ids of the stack's
+    resources to their names.
 
     ``owned`` maps addresses to live records of this stack, ``adopting`` names those among them that become its own
-    by this plan; ``terminating`` maps the ids of its instances that are on
-    their way out, and no longer what the spec means, to their state. ``subnets``, ``vpcs`` and ``images`` map
-    logical names of interfaces, groups and instances to what their selectors chose; ``subnets_by_id`` and
-    ``vpcs_by_id`` tell more of it, and ``default_groups`` maps subnet ids to the default group of their VPC.
-    ``removed`` are resources of the stack that the spec no longer names and that this plan takes away;
-    ``replaced`` are the former holders of names of the spec, whose successor this plan makes, or an interrupted
-    run has made. ``externals`` are external instances by their names in the spec; ``placements`` says to which
-    instance each interface belongs, failover included; ``stranded`` warns of those that no healthy instance can
-    hold. ``destinations`` says which interface each Elastic IP belongs to; ``foreign_interfaces`` are interfaces
-    outside the spec, by id, that Elastic IPs lead to or shall lead to. ``dependents`` are the groups and
-    interfaces, of any owner, that still use groups of the stack which the spec no longer names. ``stopping`` are
-    the addresses of running instances that the plan stops, if only for a while.
+    by this plan; ``terminating`` maps the ids of its instances that are terminating, and no longer belong to a
+    row, to their state. ``subnets``, ``vpcs`` and ``images`` map logical names of interfaces, groups and instances
+    to what their selectors chose; ``subnets_by_id`` and ``vpcs_by_id`` have their records, and ``default_groups``
+    maps subnet ids to the default group of their VPC. ``removed`` are resources of the stack that the spec no
+    longer names and that this plan takes away; ``replaced`` are the former holders of names of the spec, whose
+    successor this plan makes, or an interrupted run has made. ``externals`` are external instances by their names
+    in the spec; ``placements`` says to which instance each interface belongs, failover included; ``stranded``
+    warns of those that no healthy instance can hold. ``destinations`` says which interface each Elastic IP belongs
+    to; ``foreign_interfaces`` are interfaces outside the spec, by id, with which Elastic IPs are or will be
+    associated. ``dependents`` are the groups and interfaces, of any owner, that still use groups of the stack
+    which the spec no longer names. ``stopping`` are the addresses of running instances that the plan stops, even
+    temporarily.
     """
 
     document: Document
@@ -118,11 +119,11 @@ class World:
         return self._names.get(aws_id, aws_id)
 
     def leaves(self, address: str, attribute: str) -> bool:
-        """Does this plan leave an attribute of a live resource as it is found?
+        """Does this plan leave an attribute of a live resource as it is?
 
-        That is what a row ignores, once it was set, and what the row of an adopted resource leaves out. A relation
-        is set again together with its other end: if the plan removes that, or launches the instance for an
-        interface that is attached to nothing.
+        It does if the row ignores the attribute and it was set once, or if the row of an adopted resource leaves
+        it out. A relation is set again nevertheless if the plan removes its other end, or launches the instance of
+        an interface that is attached to nothing.
         """
         record = self.owned.get(address)
         if record is None:
@@ -155,7 +156,7 @@ class World:
 
     @cached_property
     def rows(self) -> Mapping[str, Resource]:
-        """The rows of what the stack keeps, by address."""
+        """The rows of the resources that the stack keeps, by address."""
         return self.document.resources
 
     @cached_property

@@ -93,7 +93,7 @@ async def _groups_per_interface(answers: _Answers) -> int | None:
 
 
 async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
-    """The maximum number of entries of prefix lists; EC2 does not tell those of AWS-managed lists."""
+    """The maximum number of entries of prefix lists; EC2 does not return it for AWS-managed lists."""
     found = await asyncio.gather(
         *(
             answers.ask("DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists")
@@ -118,7 +118,7 @@ async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
     return ElasticIpLimit(
         # Without an allocation id it would be an address of EC2-Classic.
         present=tuple(records.elastic_ip(item) for item in listed if item.get("AllocationId")),
-        most=int(quotas[_ADDRESSES]) if _ADDRESSES in quotas else None,
+        quota=int(quotas[_ADDRESSES]) if _ADDRESSES in quotas else None,
         # EC2 answers only what was asked. Emulators answer more, and do not enforce the quota.
-        kept=set(quotas) == {_ADDRESSES},
+        enforced=set(quotas) == {_ADDRESSES},
     )

@@ -77,8 +77,8 @@ class LiveNetworkInterface:
 
     ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
     are sorted. ``private_ip`` is empty where there is no address at all. ``timeouts`` are those of connection
-    tracking that EC2 tells, by its names, in seconds. ``automatic_ip`` is the public address that EC2 has given
-    the primary one by itself, if it has. ``manager`` is the service that manages it.
+    tracking that EC2 returns, by its names, in seconds. ``automatic_ip`` is the automatic public address of the
+    primary address, if it has one. ``manager`` is the service that manages it.
     """
 
     id: str
@@ -303,7 +303,9 @@ class LiveInstance:
 
     @property
     def terminating(self) -> bool:
-        """Shutting down or terminated: it may still have its interfaces, but the spec means another one."""
+        """Shutting down or terminated: it may still have its interfaces, but no longer belongs to a row of the
+        spec.
+        """
         return self.state in ("shutting-down", "terminated")
 
     def occupant(self, card: int, index: int) -> Occupant | None:
@@ -354,8 +356,8 @@ def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
 class LiveSubnet:
     """A described subnet. ``free`` is how many addresses it has left, None if EC2 does not say.
 
-    ``cidr`` is empty in a subnet for IPv6 alone; ``gives_ipv6`` says that it gives every new interface an IPv6
-    address unasked.
+    ``cidr`` is empty in a subnet for IPv6 alone; ``gives_ipv6`` says that it assigns an IPv6 address to every new
+    interface.
     """
 
     id: str
@@ -431,10 +433,10 @@ AnyRecord = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasti
 
 @dataclass(frozen=True)
 class LiveInstanceType:
-    """What an instance type takes. ``cards`` has the most interfaces of each network card.
+    """What an instance type supports. ``cards`` has the most interfaces of each network card.
 
     ``interfaces`` is the most of them together, ``ipv4`` and ``ipv6`` the addresses on each; ``adapters`` is the
-    number of Elastic Fabric Adapters; ``prefixes`` says whether it takes prefixes.
+    number of Elastic Fabric Adapters; ``prefixes`` says whether it supports prefixes.
     """
 
     name: str
@@ -451,7 +453,7 @@ class LiveInstanceType:
 
 
 def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
-    """An item of DescribeInstanceTypes. Some cards take further interfaces, if their queues are divided so."""
+    """An item of DescribeInstanceTypes. Some cards support more interfaces with flexible queues."""
     network = described["NetworkInfo"]
     cards = sorted(network.get("NetworkCards") or (), key=lambda card: int(card["NetworkCardIndex"]))
     more = [card.get("AdditionalFlexibleNetworkInterfaces", 0) for card in cards]
@@ -480,26 +482,26 @@ class Questions:
 
 @dataclass(frozen=True)
 class ElasticIpLimit:
-    """The Elastic IPs of the account, and how many it may have; None if it is not known.
+    """The Elastic IPs of the account, and its quota; None if that is not known.
 
-    ``kept`` says whether the number is one that EC2 keeps to.
+    ``enforced`` says whether EC2 enforces the quota.
     """
 
     present: tuple[LiveElasticIp, ...] = ()
-    most: int | None = None
-    kept: bool = True
+    quota: int | None = None
+    enforced: bool = True
 
 
 @dataclass(frozen=True)
 class Limits:
     """The answers. ``read`` has the calls that were answered, ``denied`` those that the credentials may not make.
 
-    ``alike`` maps names that are no instance type to some that are and look like them; ``prefix_lists`` maps ids
-    to the most entries that each may have.
+    ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
+    the most entries that each may have.
     """
 
     types: Mapping[str, LiveInstanceType] = field(default_factory=dict)
-    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    similar_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups_per_interface: int | None = None
     prefix_lists: Mapping[str, int] = field(default_factory=dict)
     elastic_ips: ElasticIpLimit | None = None
@@ -509,16 +511,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Live:
-    """The world as far as one spec can see it.
+    """The live state that one spec needs.
 
     ``dependents`` are, of any owner, groups whose rules name groups that the stack removes, and interfaces in
-    those.
-    ``adoptable`` are the resources that the spec adopts by their ids, if they exist and are not owned yet.
+    those. ``adoptable`` are the resources that the spec adopts by their ids, if they exist and are not owned yet.
     ``images`` has a row for every instance that is missing, ``name_conflicts`` are groups of any owner with the
     name of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by
     their names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of
-    their two status checks. ``foreign_interfaces`` are interfaces of others that Elastic IPs of the stack lead
-    to, or shall lead to.
+    their two status checks. ``foreign_interfaces`` are interfaces outside the stack with which Elastic IPs of the
+    stack are or will be associated.
     """
 
     account_id: str

@@ -114,7 +114,7 @@ def verb(change: Change) -> str:
 
 
 def _slot_of(relation: Mapping[str, Any]) -> dict[str, Any]:
-    """An attachment or association without the flag that does not say where it is."""
+    """An attachment or association without the flag that is not part of its place."""
     return {key: value for key, value in relation.items() if key != "delete_on_termination"}
 
 

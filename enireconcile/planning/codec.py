@@ -77,9 +77,9 @@ def _encoded_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def decode(words: Any) -> Any:
-    """The value that ``encode`` has written so. Anything else may raise ValueError, KeyError or TypeError.
+    """The value of JSON that ``encode`` has made. Other JSON may raise ValueError, KeyError or TypeError.
 
-    If it does not, ``encode`` writes the value that comes back otherwise.
+    If it does not, encoding the result again gives other JSON.
     """
     if isinstance(words, list):
         return [decode(item) for item in words]

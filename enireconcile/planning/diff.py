@@ -20,7 +20,7 @@ from enireconcile.spec import SECTIONS
 class Difference:
     """One resource: whether it exists, what of it differs, and the kinds' Items to plan from.
 
-    ``former`` are the ids of those that it replaces; ``fields`` then tell what differs from the last of them.
+    ``former`` are the ids of those that it replaces; ``fields`` then show what differs from the last of them.
     """
 
     address: str
@@ -72,7 +72,7 @@ def _to_replace(differences: tuple[Difference, ...], world: World) -> set[str]:
 
 
 def _without(addresses: set[str], world: World) -> World:
-    """The World after the resources at these addresses have lost their names."""
+    """The World in which the resources at these addresses no longer belong to their rows."""
     former = {address: (*world.replaced.get(address, ()), world.owned[address]) for address in sorted(addresses)}
     return replace(
         world,

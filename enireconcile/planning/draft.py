@@ -134,7 +134,9 @@ def make_plan(
 
 
 def _undeletable(world: World) -> dict[Leftover, str]:
-    """Resources to remove that EC2 cannot delete, and why. Raises UnsupportedError if the whole stack goes."""
+    """Resources to remove that EC2 cannot delete, and why. Raises UnsupportedError if the whole stack is
+    destroyed.
+    """
     blocked = {
         Leftover(address, world.removed[address].id): f"it is still used by {who}"
         for kind in KINDS

@@ -2,9 +2,9 @@
 
 Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
 conditions that it names, and after the steps that free the slots that it claims. Only Elastic IPs that change
-places can form a cycle; there, the first step by id displaces its neighbour, which EC2 does in the same call.
-A preference (``rather``) gives way where it would close a cycle. Ties are settled by id, which begins with the
-address, so equal input gives the same plan to the letter.
+places can form a cycle; there, the first step by id displaces its neighbour, which EC2 does in the same call. A
+preference (``rather``) gives way where it would close a cycle. Ties are settled by id, which begins with the
+address, so equal input gives exactly the same plan.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from enireconcile.spec.suggest import Hint
 from enireconcile.spec.yamltree import Plain
 
 VALUE_ERROR = "spec"
-"""The type of the errors from ``value_error``, to tell them from pydantic's own."""
+"""The type of the errors from ``value_error``, to distinguish them from pydantic's own."""
 
 GROUP_TEXT = r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*"
 """The characters that EC2 allows in names and descriptions of security groups and their rules."""

@@ -26,7 +26,7 @@ class Holder:
     """The process that holds or held a lock. ``since`` is an ISO time.
 
     ``where`` identifies the boot and the pid namespace of the machine, ``started`` is the process's start time in
-    ticks since that boot: together they tell whether a pid still means this process. Both are empty where the
+    ticks since that boot: together they show whether a pid still belongs to this process. Both are empty where the
     operating system does not provide them.
     """
 

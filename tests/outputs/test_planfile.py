@@ -315,7 +315,7 @@ def test_a_file_that_shows_less_than_it_does_is_no_plan_of_this_spec() -> None:
 
 
 MEANWHILE = [
-    pytest.param({"web": {"strangers": {1: "eni-other"}}}, {}, id="a foreign interface in the slot"),
+    pytest.param({"web": {"foreign": {1: "eni-other"}}}, {}, id="a foreign interface in the slot"),
     pytest.param({"web": {}}, {"eth1": {"at": "web 2"}}, id="an interface in another slot"),
     pytest.param({"web": {}}, {"eth1": {"holds": "eipalloc-other"}}, id="a foreign address on the interface"),
     pytest.param({"web": {"id": "i-other"}}, {}, id="another instance of the same name"),

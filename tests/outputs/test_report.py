@@ -57,7 +57,7 @@ WORLD: Words = {
     "security_groups": {"web": {"ingress": ["tcp 22 0.0.0.0/0 ssh"], **BLOG}},
     "instances": {
         "web": {
-            "strangers": {1: "eni-stranger"},
+            "foreign": {1: "eni-stranger"},
             "tags": {"enireconcile:user-data": "sha256:0", "Project": "shop"},
         }
     },

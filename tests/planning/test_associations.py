@@ -31,8 +31,8 @@ def to(interface: str, private_ip: str | None = None) -> Words:
 OWN: Words = {"instances": {"web": WEB}, "network_interfaces": {"eth0": ETH0}}
 FW: Words = {"instances": {"fw": {"external": "i-12345678"}}}
 FW_LIVE: Words = {
-    "externals": {"fw": {"id": "i-12345678", "strangers": {0: STRANGER}}},
-    "strangers": {STRANGER: {"private_ip": "172.31.0.70", "secondary": ["172.31.0.80"]}},
+    "externals": {"fw": {"id": "i-12345678", "foreign": {0: STRANGER}}},
+    "foreign": {STRANGER: {"private_ip": "172.31.0.70", "secondary": ["172.31.0.80"]}},
 }
 OWN_LIVE: Words = {
     "instances": {"web": {}},
@@ -42,7 +42,7 @@ VIP: Words = {"secondary_private_ips": ["172.31.0.11"]}
 IGNORING: Words = {"ignore": ["secondary_private_ips"]}
 ADOPTED: Words = {"adopt": "eni-22222222", "subnet": ZONE_A}
 ADOPTED_LIVE: Words = {"network_interfaces": {"eth0": {"id": "eni-22222222", "private_ip": "172.31.0.10"}}}
-SERVICE: Words = {"strangers": {STRANGER: {"manager": "amazon-elb"}}}
+SERVICE: Words = {"foreign": {STRANGER: {"manager": "amazon-elb"}}}
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ REFUSED = [
     Case(
         "it has no private IPv4 address, as an efa-only one",
         leading(one=to(STRANGER)),
-        {"strangers": {STRANGER: {"private_ip": ""}}},
+        {"foreign": {STRANGER: {"private_ip": ""}}},
         at("one", f"{STRANGER} has no private IPv4 address | choose another interface"),
     ),
     Case(
@@ -267,11 +267,11 @@ def test_an_instance_that_is_not_there_is_told_once() -> None:
 FINE: dict[str, tuple[Words, Words]] = {
     "a stranger's interface that has no zone of the Region": (
         {"elastic_ips": {"one": {"association": to(STRANGER), "network_border_group": "us-east-1-bos-1"}}},
-        {"strangers": {STRANGER: {"zone": "us-east-1-bos-1a"}}},
+        {"foreign": {STRANGER: {"zone": "us-east-1-bos-1a"}}},
     ),
     "an address of the Region for an interface in a Local Zone, which EC2 has to judge": (
         leading(one=to(STRANGER)),
-        {"strangers": {STRANGER: {"zone": "us-east-1-bos-1a"}}},
+        {"foreign": {STRANGER: {"zone": "us-east-1-bos-1a"}}},
     ),
     "one of ours that the spec no longer keeps, and that stays": (
         leading(one=to("eni-22222222")),
@@ -327,8 +327,8 @@ def test_an_adopted_instance_boots_with_an_interface_of_its_own() -> None:
     """The spec does not keep the primary interface of an instance that it adopts; the live one counts."""
     spec = {"instances": {"web": {**WEB, "adopt": "i-12345678"}}}
     live: Words = {
-        "instances": {"web": {"id": "i-12345678", "strangers": {0: STRANGER}}},
-        "strangers": {STRANGER: {"private_ip": "172.31.0.70"}},
+        "instances": {"web": {"id": "i-12345678", "foreign": {0: STRANGER}}},
+        "foreign": {STRANGER: {"private_ip": "172.31.0.70"}},
         "elastic_ips": {"one": {"at": STRANGER, "private_ip": "172.31.0.70"}},
     }
     plan = plan_of(leading(spec, one={"instance": "web"}), live)
@@ -337,7 +337,7 @@ def test_an_adopted_instance_boots_with_an_interface_of_its_own() -> None:
     assert (step.call, step.params["NetworkInterfaceId"]) == ("AssociateAddress", STRANGER)
 
 
-HELD: Words = {"strangers": {"eni-33333333": {"manager": "amazon-nat", "private_ip": "172.31.0.99"}}}
+HELD: Words = {"foreign": {"eni-33333333": {"manager": "amazon-nat", "private_ip": "172.31.0.99"}}}
 
 
 @pytest.mark.parametrize(

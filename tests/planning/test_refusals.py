@@ -68,7 +68,7 @@ PRIMARIES = [
     Case(
         "the instance that lives has a stranger's interface at index 0, where ours belongs",
         web(eth0=at(0)),
-        {"instances": {"web": {"strangers": {0: "eni-stranger"}}}, "network_interfaces": {"eth0": {}}},
+        {"instances": {"web": {"foreign": {0: "eni-stranger"}}}, "network_interfaces": {"eth0": {}}},
         "network_interfaces.eth0: eni-stranger is the primary interface of i-web, which EC2 cannot detach",
         "keep it there, or terminate i-web first",
     ),
@@ -118,7 +118,7 @@ ADAPTERS = [
         "a stranger's adapter is in the way on an instance that runs",
         web(eth0=at(0), eth1=at(1)),
         {
-            "instances": {"web": {"strangers": {1: "eni-stranger attached efa"}}},
+            "instances": {"web": {"foreign": {1: "eni-stranger attached efa"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
         },
         f"network_interfaces.eth1: {AT_REST} web is running",
@@ -626,7 +626,7 @@ def test_the_zone_of_an_adopted_instance_counts_even_where_no_limit_is_known() -
     """An interface in another zone can never be attached to it."""
     words = web({**WEB, "adopt": "i-12345678"}, eth0=at(1))
     live: Words = {
-        "instances": {"web": {"id": "i-12345678", "found": True, "zone": "us-east-1b", "strangers": {0: "eni-1"}}}
+        "instances": {"web": {"id": "i-12345678", "found": True, "zone": "us-east-1b", "foreign": {0: "eni-1"}}}
     }
     with pytest.raises(SpecErrors) as raised:
         draft(spec_of(words), live_of(live, spec_of(words)), prune=False)

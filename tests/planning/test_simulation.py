@@ -45,7 +45,7 @@ def told(ec2: Ec2) -> Words:
             if place and place.instance == instance and interface not in ec2.names
         }
         key = f"old-{name}" if state == "shutting-down" else name
-        instances[key] = {"id": instance, "named": name, "state": state, "strangers": foreign_interfaces}
+        instances[key] = {"id": instance, "named": name, "state": state, "foreign": foreign_interfaces}
     interfaces = {
         ec2.names[interface]: _interface(interface, ec2) for interface in ec2.interfaces if interface in ec2.names
     }

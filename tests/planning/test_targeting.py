@@ -305,7 +305,7 @@ def test_what_cannot_be_done_elsewhere_is_no_obstacle() -> None:
 
 def test_a_step_that_ec2_never_takes_elsewhere_is_no_obstacle() -> None:
     """The primary interface of an instance stands in for another: that one can never be detached."""
-    live: Words = {"instances": {"web": {"strangers": {0: "eni-stranger"}}}, "network_interfaces": {"web0": {}}}
+    live: Words = {"instances": {"web": {"foreign": {0: "eni-stranger"}}}, "network_interfaces": {"web0": {}}}
     assert [step.call for step in plan_of(BROKEN, live, targets=["elastic_ips.free"]).steps] == ["AllocateAddress"]
     with pytest.raises(UnsupportedError, match="primary interface"):
         plan_of(BROKEN, live)

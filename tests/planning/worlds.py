@@ -182,7 +182,7 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             _interface(
                 name, {"id": name, **(row or {})}, "", None, (row or {}).get("private_ip", "172.31.0.99"), None
             )
-            for name, row in (words.get("strangers") or {}).items()
+            for name, row in (words.get("foreign") or {}).items()
         ),
         images={
             name: (LiveImage("ami-12345678" if name in running else f"ami-of-{name}", ""),)
@@ -260,7 +260,7 @@ def _instance(
     instance_id = _id(row, f"i-{name}")
     ours = [occupant for place, occupant in places if place.instance_id == instance_id]
     foreign_interfaces = []
-    for place, words in row.get("strangers", {}).items():
+    for place, words in row.get("foreign", {}).items():
         index, *card = str(place).split()
         interface, *status = words.split()
         attachment_id = f"eni-attach-{interface.removeprefix('eni-')}"

@@ -30,7 +30,7 @@ def allocates(case: Case) -> bool:
 def release_first(case: Case) -> list[Step]:
     """The steps, ordered such that releases run before allocations if the quota has no room for all."""
     limit = case.limits.elastic_ips
-    if limit is None or limit.most is None or _wanted(case) <= limit.most - len(_held(limit, case)):
+    if limit is None or limit.quota is None or _wanted(case) <= limit.quota - len(_held(limit, case)):
         return list(case.steps)
     room = frozenset({"room:elastic_ips"})
 
@@ -50,19 +50,19 @@ def quota(case: Case) -> Iterator[Issue]:
     yield from _taken(limit, case)
     held = len(_held(limit, case))
     wanted = _wanted(case)
-    if limit.most is None or not wanted:
+    if limit.quota is None or not wanted:
         return
     takes = {step.id: _takes(step) for step in case.steps}
     gives = {step.id: _gives(step, case) for step in case.steps}
-    if case.peak_usage(takes, gives, limit.most - held) + held <= limit.most:
+    if case.peak_usage(takes, gives, limit.quota - held) + held <= limit.quota:
         return
-    message = f"the account has {held} of {limit.most} Elastic IPs, the spec allocates {wanted}"
+    message = f"the account has {held} of {limit.quota} Elastic IPs, the spec allocates {wanted}"
     if given := sum(gives.values()):
         message += f" and releases {given}"
-    if not limit.kept:
+    if not limit.enforced:
         yield f"{message}; this endpoint does not seem to enforce that quota"
         return
-    over = max(1, held + wanted - given - limit.most)
+    over = max(1, held + wanted - given - limit.quota)
     hint = f"release {over}, or request a higher quota ({_QUOTA}, Elastic IPs per Region){_leftovers(case)}"
     last = [step.address for step in case.calls("AllocateAddress") if _takes(step)][-over:]
     yield case.problem(last[0], (), message, hint)

@@ -207,8 +207,8 @@ def resize_between(instance: PlannedInstance, case: Case) -> list[Step]:
 def unknown_type(instance: PlannedInstance, case: Case) -> Iterator[Issue]:
     """An instance type that does not exist in the region."""
     if instance.name in case.world.document.own_instances:
-        alike = case.limits.alike.get(instance.type, ())
-        hint = Nearest(instance.type, alike, "see `aws ec2 describe-instance-types`").text()
+        similar = case.limits.similar_types.get(instance.type, ())
+        hint = Nearest(instance.type, similar, "see `aws ec2 describe-instance-types`").text()
         message = f"there is no instance type {instance.type} in this region"
         yield case.problem(instance.address, ("instance_type",), message, hint)
 

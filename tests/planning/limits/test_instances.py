@@ -38,7 +38,7 @@ INTERFACES = [
         "one more on an existing instance with a foreign interface",
         spec(eth0=at(0), eth2=at(2)),
         {
-            "instances": {"web": {"strangers": {1: "eni-stranger"}}},
+            "instances": {"web": {"foreign": {1: "eni-stranger"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
@@ -51,7 +51,7 @@ INTERFACES = [
         "a foreign interface is in the slot of the spec, and is detached",
         spec(eth0=at(0), eth1=at(1)),
         {
-            "instances": {"web": {"strangers": {1: "eni-stranger"}}},
+            "instances": {"web": {"foreign": {1: "eni-stranger"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
     ),
@@ -59,7 +59,7 @@ INTERFACES = [
         "the foreign interface is detaching",
         spec(eth0=at(0), eth2=at(2)),
         {
-            "instances": {"web": {"strangers": {1: "eni-stranger detaching"}}},
+            "instances": {"web": {"foreign": {1: "eni-stranger detaching"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
     ),
@@ -75,7 +75,7 @@ INTERFACES = [
         "the instance shows an interface that its own record does not show as attached yet",
         spec(eth0=at(0), eth1=at(1)),
         {
-            "instances": {"web": {"strangers": {1: "eni-eth1"}}},
+            "instances": {"web": {"foreign": {1: "eni-eth1"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
         },
     ),
@@ -83,7 +83,7 @@ INTERFACES = [
         "the instance shows such an interface in another slot than the spec's",
         spec(eth0=at(0), eth1=at(2)),
         {
-            "instances": {"web": {"strangers": {1: "eni-eth1"}}},
+            "instances": {"web": {"foreign": {1: "eni-eth1"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
         },
     ),
@@ -91,7 +91,7 @@ INTERFACES = [
         "one more than the type takes, beside such an interface",
         spec(eth0=at(0), eth1=at(1), eth2=at(2)),
         {
-            "instances": {"web": {"strangers": {1: "eni-eth1"}}},
+            "instances": {"web": {"foreign": {1: "eni-eth1"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
         },
         [f"{NETWORK}.eth2.attachment: t3.micro supports 2 interfaces, the spec attaches 3 to web | {FEWER}"],
@@ -107,7 +107,7 @@ INTERFACES = [
     Situation(
         "an external instance that is full",
         spec(others={"fw": {"external": "i-0123456789abcdef0"}}, eth0=at(0), eth1=at(1, "fw"), eth2=at(2, "fw")),
-        {**LIVE_WEB, "externals": {"fw": {"strangers": {0: "eni-primary"}}}},
+        {**LIVE_WEB, "externals": {"fw": {"foreign": {0: "eni-primary"}}}},
         [
             f"{NETWORK}.eth2.attachment: t3.micro supports 2 interfaces, the spec attaches 2 to fw, where 1 other "
             f"is attached (eni-primary) | {FEWER}"
@@ -139,7 +139,7 @@ INTERFACES = [
         ),
         {
             "instances": {
-                "web": {"instance_type": "t3.medium", "strangers": {1: "eni-stranger", 2: "eni-stronger"}}
+                "web": {"instance_type": "t3.medium", "foreign": {1: "eni-stranger", 2: "eni-stronger"}}
             },
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
@@ -166,7 +166,7 @@ INTERFACES = [
         "a foreign interface on the second card counts there",
         spec("c6in.32xlarge", eth0=at(0), a=at(1, card=1), b=at(2, card=1), c=at(3, card=1)),
         {
-            "instances": {"web": {"instance_type": "c6in.32xlarge", "strangers": {"4 card 1": "eni-stranger"}}},
+            "instances": {"web": {"instance_type": "c6in.32xlarge", "foreign": {"4 card 1": "eni-stranger"}}},
             "network_interfaces": {"eth0": {"at": "web 0"}},
         },
         [
@@ -266,7 +266,7 @@ ADAPTERS = [
             "instances": {
                 "web": {
                     "instance_type": "c6in.32xlarge", "state": "stopped",
-                    "strangers": {"1 card 1": "eni-stranger attached efa"},
+                    "foreign": {"1 card 1": "eni-stranger attached efa"},
                 }
             },
             NETWORK: {"eth0": {"at": "web 0"}},
@@ -283,7 +283,7 @@ ADAPTERS = [
             "instances": {
                 "web": {
                     "instance_type": "m9.large", "state": "stopped",
-                    "strangers": {"1 card 1": "eni-eth1 attached efa"},
+                    "foreign": {"1 card 1": "eni-eth1 attached efa"},
                 }
             },
             NETWORK: {"eth0": {"at": "web 0"}, "eth1": {"interface_type": "efa"}},
@@ -293,7 +293,7 @@ ADAPTERS = [
         "a plain interface beside more adapters than the type takes",
         spec("m9.large", eth0=at(0, interface_type="efa"), eth1=at(1)),
         {
-            "instances": {"web": {"instance_type": "m9.large", "strangers": {"2": "eni-stranger attached efa"}}},
+            "instances": {"web": {"instance_type": "m9.large", "foreign": {"2": "eni-stranger attached efa"}}},
             NETWORK: {"eth0": {"at": "web 0", "interface_type": "efa"}},
         },
     ),
@@ -365,7 +365,7 @@ TYPE_NAMES = [
     Situation(
         "the type of an external instance is what it is",
         spec(others={"fw": {"external": "i-0123456789abcdef0"}}, eth0=at(0), eth1=at(1, "fw")),
-        {**LIVE_WEB, "externals": {"fw": {"instance_type": "x99.new", "strangers": {0: "eni-primary"}}}},
+        {**LIVE_WEB, "externals": {"fw": {"instance_type": "x99.new", "foreign": {0: "eni-primary"}}}},
     ),
 ]
 
@@ -429,7 +429,7 @@ def test_where_the_instance_has_room_no_step_waits() -> None:
 def test_on_a_full_instance_the_attach_waits_for_a_detaching_foreign_interface() -> None:
     """With room on the instance the attach does not wait."""
     live: Words = {
-        "instances": {"web": {"strangers": {1: "eni-stranger detaching"}}},
+        "instances": {"web": {"foreign": {1: "eni-stranger detaching"}}},
         "network_interfaces": {"eth0": {"at": "web 0"}, "eth2": {}},
     }
     [step] = plan_of(spec(eth0=at(0), eth2=at(2)), live, known=KNOWN).steps
@@ -442,7 +442,7 @@ def test_on_a_full_instance_the_attach_waits_for_a_detaching_foreign_interface()
 def test_the_attach_waits_once_for_a_foreign_interface_that_leaves_its_slot() -> None:
     """Both the slot and the full instance ask for it."""
     live: Words = {
-        "instances": {"web": {"strangers": {1: "eni-stranger detaching"}}},
+        "instances": {"web": {"foreign": {1: "eni-stranger detaching"}}},
         "network_interfaces": {"eth0": {"at": "web 0"}, "eth1": {}},
     }
     [step] = plan_of(spec(eth0=at(0), eth1=at(1)), live, known=KNOWN).steps
