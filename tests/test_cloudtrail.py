@@ -133,7 +133,7 @@ def test_the_spec_itself_was_changed(slow_harness: Harness) -> None:
     assert traced(slow_harness, plan) == Traces()
 
 
-def test_who_only_tried_is_nobody(slow_harness: Harness) -> None:
+def test_denied_calls_are_no_changes(slow_harness: Harness) -> None:
     """A call that EC2 refused has changed nothing."""
     slow_harness.apply()
     slow_harness.loop.now += 60
@@ -147,7 +147,7 @@ def test_who_only_tried_is_nobody(slow_harness: Harness) -> None:
     assert told(slow_harness)[0] == {("instances.web", "state"): ("user/alice", "StopInstances")}
 
 
-def test_nothing_differs_nobody_is_asked(harness: Harness) -> None:
+def test_nothing_differs_nothing_is_asked(harness: Harness) -> None:
     harness.apply()
     harness.strict.clear()
     assert told(harness)[2] == Traces()
@@ -238,7 +238,7 @@ def test_the_command_goes_on_without_permission(drifted: EC2Server, command: Run
     assert "warning: cannot ask CloudTrail who made the changes: LookupEvents: AccessDeniedException" in ran.stderr
 
 
-def test_a_name_from_the_trail_steers_nothing(drifted: EC2Server, command: Run) -> None:
+def test_a_name_from_cloudtrail_is_escaped(drifted: EC2Server, command: Run) -> None:
     """Session names are chosen by whoever assumes a role."""
     drifted.people[next(iter(drifted.people))] = "\x1b[31m</code>@everyone"
     assert "\x1b" not in command("plan", "--who", SPEC).stdout

@@ -80,7 +80,7 @@ def seen(prune: bool = False, **row: Any) -> str:
     return plan_of(SPEC, live, prune=prune).fingerprint
 
 
-def test_a_fingerprint_tells_what_the_plan_was_made_from() -> None:
+def test_a_fingerprint_covers_what_the_plan_was_made_from() -> None:
     """Another id, another attribute that is compared, or something more to remove is another world."""
     prints = {seen(), seen(id="eni-other"), seen(description="web"), seen(prune=True)}
     assert len(prints) == 4
@@ -95,7 +95,7 @@ def test_nothing_is_removed_unless_it_is_asked_for() -> None:
     assert ([left.id for left in plan.leftovers], plan.summary()["delete"]) == (["eipalloc-old"], 0)
 
 
-def test_all_that_surprises_is_told_of_a_change() -> None:
+def test_a_change_gives_all_its_reasons() -> None:
     """An interface may be evicted and an address displaced for one change each; one may have two reasons."""
     spec: Words = {
         "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.micro"}},

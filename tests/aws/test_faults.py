@@ -344,7 +344,7 @@ class Broken:
         pytest.param(ResponseParserError("no XML"), "NoAnswer", id="an answer that is no answer of EC2"),
     ],
 )
-def test_an_answer_that_tells_nothing_is_a_lost_answer(error: Exception, code: str, loop: VirtualLoop) -> None:
+def test_an_empty_answer_is_a_lost_answer(error: Exception, code: str, loop: VirtualLoop) -> None:
     session: Any = Broken(error)
     channel = Channel(session)
     try:

@@ -144,14 +144,14 @@ def test_interfaces_and_instances_are_asked_for_apart(loop: VirtualLoop) -> None
     assert reader.ticks == [0.1, 0.1]
 
 
-def test_who_has_what_it_waits_for_is_not_asked_about_again(loop: VirtualLoop) -> None:
+def test_a_fulfilled_wait_is_not_described_again(loop: VirtualLoop) -> None:
     reader = Reader(loop, eni_1=[(0, "available")], eni_2=[(0, "pending"), (1, "available")])
     wait_for(reader, loop, available("eni-1"), available("eni-2"))
     asked = [params["Filters"][0]["Values"] for _, _, params in reader.asked]
     assert (asked[0], asked[1]) == (["eni-1", "eni-2"], ["eni-2"])
 
 
-def test_nothing_is_asked_when_nobody_waits(loop: VirtualLoop) -> None:
+def test_nothing_is_described_without_waits(loop: VirtualLoop) -> None:
     reader = Reader(loop, eni_1=[(0, "available")])
     wait_for(reader, loop, available("eni-1"))
     run(asyncio.sleep(3600), loop)
@@ -198,7 +198,7 @@ def test_what_can_never_come_fails_at_once_and_says_why(loop: VirtualLoop) -> No
     assert 1 <= reader.ticks[-1] < 2
 
 
-def test_when_the_time_is_over_the_last_state_is_told(loop: VirtualLoop) -> None:
+def test_when_the_time_is_over_the_last_state_is_reported(loop: VirtualLoop) -> None:
     reader = Reader(loop, eni_1=[(0, "in-use")])
     (result,) = wait_for(reader, loop, available("eni-1", timeout=30))
     assert missed(result) == "eni-1: after 30 s Status is in-use"
@@ -245,13 +245,13 @@ def test_what_may_be_gone(expect: Expect, changes: Changes, answer: dict[str, st
     assert wait_for(Reader(loop, eni_1=changes), loop, expect) == [answer]
 
 
-def test_an_error_of_the_describe_reaches_all_who_wait_for_it(loop: VirtualLoop) -> None:
+def test_an_error_of_the_describe_reaches_all_waits_for_it(loop: VirtualLoop) -> None:
     reader = Reader(loop)
     reader.error = AwsError(INTERFACES, "UnauthorizedOperation", "no")
     assert wait_for(reader, loop, available("eni-1"), available("eni-2")) == [reader.error, reader.error]
 
 
-def test_not_even_an_error_that_nobody_foresaw_leaves_anybody_waiting(loop: VirtualLoop) -> None:
+def test_an_unforeseen_error_ends_all_waits(loop: VirtualLoop) -> None:
     reader = Reader(loop)
     reader.error = ZeroDivisionError("a bug")
     assert wait_for(reader, loop, available("eni-1"), available("eni-2")) == [reader.error, reader.error]
@@ -398,7 +398,7 @@ def test_after_an_error_others_can_wait_again(loop: VirtualLoop) -> None:
     assert run(waits(), loop)["Status"] == "available"
 
 
-def test_who_gives_up_no_longer_holds_the_others(loop: VirtualLoop) -> None:
+def test_a_run_that_gives_up_no_longer_blocks_others(loop: VirtualLoop) -> None:
     reader = Reader(loop, eni_1=[(0, "in-use")], eni_2=[(0, "pending"), (1, "available")])
 
     async def waits() -> Mapping[str, Any]:

@@ -69,7 +69,7 @@ def test_flags_are_there(name: str) -> None:
         assert [option for option in named if option not in options] == []
 
 
-def test_every_file_is_told_of() -> None:
+def test_every_file_is_reported() -> None:
     """The page links to each file and shows the crontab line verbatim."""
     page = HOW_TO.read_text(encoding="utf-8")
     assert [name for name in FILES if f"../deploy/{name})" not in page] == []
@@ -167,7 +167,7 @@ CRON_NEEDS = [
     any(needed for needed, _ in CRON_NEEDS), reason="; ".join(why for needed, why in CRON_NEEDS if needed)
 )
 @pytest.mark.timeout(240)
-def test_cron_mends_drift_and_runs_do_not_overlap(moto_harness: Harness, tmp_path: Path) -> None:
+def test_cron_corrects_drift_and_runs_do_not_overlap(moto_harness: Harness, tmp_path: Path) -> None:
     """A real cron runs the crontab line twice in one minute: one run repairs, the other finds nothing to do."""
     assert moto_harness.apply().outcome == "converged"
     account = Account(moto_harness)

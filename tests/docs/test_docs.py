@@ -123,7 +123,7 @@ def test_every_claim_about_security_names_its_test() -> None:
     assert [point for point in points if not any(name for _, name in NAMED_TEST.findall(point))] == []
 
 
-def test_reference_tells_of_every_permission() -> None:
+def test_reference_lists_every_permission() -> None:
     """The permissions table has each call that the package may make."""
     text = section(DOCS / "reference" / "cli.md", "Permissions")
     assert [call for call in iam_policy.calls() if f"`ec2:{call}`" not in text] == []

@@ -88,7 +88,7 @@ def test_botocore_repeats_a_lost_allocate(lab: Lab) -> None:
     assert count(lab) == 2
 
 
-def test_a_hook_sees_the_call_and_may_change_the_world(lab: Lab) -> None:
+def test_a_hook_sees_the_call_and_may_change_the_live_state(lab: Lab) -> None:
     """A hook runs before or after the nth call, for instance to act behind the client's back."""
     seen: list[Call] = []
     lab.server.faults.add(Hook("AllocateAddress", callback=seen.append))

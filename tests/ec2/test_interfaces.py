@@ -635,7 +635,7 @@ def test_device_index_0_recurs_on_each_card(lab: Lab) -> None:
     lab.ec2.detach_network_interface(AttachmentId=attachment)
 
 
-def test_who_made_an_interface(lab: Lab) -> None:
+def test_the_creator_of_an_interface(lab: Lab) -> None:
     """Observed on AWS: RequesterId is the caller of CreateNetworkInterface; a launch leaves none."""
     assert lab.show_eni(lab.eni())["RequesterId"] == lab.server.client("sts").get_caller_identity()["UserId"]
     launched = lab.show_instance(lab.instance())["NetworkInterfaces"][0]["NetworkInterfaceId"]

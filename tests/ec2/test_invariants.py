@@ -233,7 +233,7 @@ def check_groups(world: World) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_history_leaves_a_whole_world(seed: int) -> None:
+def test_any_history_leaves_a_consistent_state(seed: int) -> None:
     """600 random calls: addresses, seats, associations and rules agree throughout; a refusal changes nothing."""
     chaos = Chaos(seed)
     world = chaos.world

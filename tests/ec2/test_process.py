@@ -16,7 +16,7 @@ from tests.ec2.lab import refused
 ROOT = Path(__file__).parents[2]
 
 
-def test_it_serves_until_it_is_told_to_stop() -> None:
+def test_it_serves_until_it_is_stopped() -> None:
     """`python -m tests.ec2` prints its URL first, obeys its options, and ends well on SIGTERM."""
     command = [sys.executable, "-m", "tests.ec2", "--pending-delay", "600", "--account-id", "999999999999"]
     command += ["--quota", "addresses=1"]

@@ -125,7 +125,7 @@ def test_ssm_parameters_name_the_newest_image(lab: Lab) -> None:
         ssm.get_parameter(Name="/no/such")
 
 
-def test_the_call_log_tells_what_reached_the_server(lab: Lab) -> None:
+def test_the_call_log_shows_what_reached_the_server(lab: Lab) -> None:
     """Each request is logged with its parameters, its error and the client's user agent."""
     lab.eip()
     with refused("InvalidAllocationID.NotFound"):
@@ -142,7 +142,7 @@ def test_the_call_log_tells_what_reached_the_server(lab: Lab) -> None:
     assert lab.server.calls == []
 
 
-def test_every_operation_of_the_world_is_in_the_model() -> None:
+def test_every_operation_of_ec2_is_in_the_model() -> None:
     """Each operation that the world offers has its name, and every one the lead needs is offered."""
     world = World()
     offered = {name for name in wire.service_model("ec2").operation_names if world.supports(name)}

@@ -253,7 +253,7 @@ def test_a_holder_that_is_not_the_planned_one_stops_the_call(harness: Harness) -
 # ---- failures and those who depend on them
 
 
-def test_who_needs_a_failed_step_is_skipped_and_says_why(harness: Harness) -> None:
+def test_a_step_that_needs_a_failed_one_is_skipped_and_says_why(harness: Harness) -> None:
     harness.answers[ALLOCATE] = [no(ALLOCATE, "AddressLimitExceeded", "too many")]
     outcomes = harness.run(allocate(), step(2, "CreateTags", 1), step(3, "CreateTags", 2), step(4))
     assert ends(outcomes) == ["failed 1x", "skipped 0x", "skipped 0x", "done 1x"]
@@ -265,13 +265,13 @@ def test_who_needs_a_failed_step_is_skipped_and_says_why(harness: Harness) -> No
     ]
 
 
-def test_who_is_skipped_for_a_world_that_moved_hopes_for_the_next_plan(harness: Harness) -> None:
+def test_a_step_skipped_for_a_changed_state_asks_for_a_new_plan(harness: Harness) -> None:
     harness.answers["AssociateAddress"] = [no("AssociateAddress", "Resource.AlreadyAssociated")]
     outcomes = harness.run(step(1, "AssociateAddress"), step(2, "CreateTags", 1))
     assert ends(outcomes) == ["failed 1x replan", "skipped 0x replan"]
 
 
-def test_who_is_skipped_for_a_refusal_too_does_not(harness: Harness) -> None:
+def test_a_step_skipped_for_a_refusal_too_asks_for_no_plan(harness: Harness) -> None:
     harness.answers["AssociateAddress"] = [no("AssociateAddress", "Resource.AlreadyAssociated")]
     harness.answers[ATTACH] = [no(ATTACH, "AttachmentLimitExceeded")]
     outcomes = harness.run(step(1, "AssociateAddress"), step(2, ATTACH), step(3, "CreateTags", 1, 2))
@@ -285,7 +285,7 @@ def test_a_refusal_is_not_repeated_and_nothing_was_changed(harness: Harness) -> 
     assert [note.split()[0] for note in harness.notes] == ["intend", "failed"]
 
 
-def test_what_ec2_gave_up_is_told_and_not_tried_over_and_over(harness: Harness) -> None:
+def test_what_ec2_gave_up_is_reported_and_not_repeated(harness: Harness) -> None:
     ended = (("State.Name", ("terminated",)),)
     until = Expect("DescribeInstances", "i-1", has=(("State.Name", ("running",)),), never=ended)
     instance = {"InstanceId": "i-1", "State": {"Name": "terminated"}, "StateReason": {"Message": "no volume"}}
@@ -439,7 +439,7 @@ def test_busy_after_a_lost_attachment_is_our_own_doing(harness: Harness) -> None
     assert ends(harness.run(step(1, ATTACH))) == ["done 2x"]
 
 
-def test_busy_at_the_first_attempt_is_somebody_elses(harness: Harness) -> None:
+def test_busy_at_the_first_attempt_is_foreign(harness: Harness) -> None:
     busy = no(
         ATTACH, "InvalidParameterValue", "Instance 'i-1' already has an interface attached at device index '1'"
     )
@@ -447,14 +447,14 @@ def test_busy_at_the_first_attempt_is_somebody_elses(harness: Harness) -> None:
     assert ends(harness.run(step(1, ATTACH))) == ["failed 1x replan"]
 
 
-def test_a_duplicate_group_after_a_lost_answer_is_ours(harness: Harness) -> None:
+def test_a_duplicate_group_after_a_lost_answer_is_owned(harness: Harness) -> None:
     harness.answers[GROUP] = [lost(GROUP), no(GROUP, "InvalidGroup.Duplicate")]
     harness.listed["DescribeSecurityGroups"] = [(10.0, GROUPS)]
     (outcome,) = harness.run(create_group())
     assert (ends([outcome]), outcome.result_id) == (["done 2x"], "sg-1")
 
 
-def test_a_duplicate_group_after_a_crash_is_ours(harness: Harness) -> None:
+def test_a_duplicate_group_after_a_crash_is_owned(harness: Harness) -> None:
     """The journal has a create of an earlier run whose outcome is unknown."""
     harness.open = {"security_groups.g"}
     harness.answers[GROUP] = [no(GROUP, "InvalidGroup.Duplicate")]
@@ -463,14 +463,14 @@ def test_a_duplicate_group_after_a_crash_is_ours(harness: Harness) -> None:
     assert (ends([outcome]), outcome.result_id) == (["done 1x"], "sg-1")
 
 
-def test_a_duplicate_group_at_the_first_attempt_is_somebody_elses(harness: Harness) -> None:
+def test_a_duplicate_group_at_the_first_attempt_is_foreign(harness: Harness) -> None:
     harness.answers[GROUP] = [no(GROUP, "InvalidGroup.Duplicate")]
     harness.listed["DescribeSecurityGroups"] = [(0.0, GROUPS)]
     assert ends(harness.run(create_group())) == ["failed 1x replan"]
     assert harness.reads == []
 
 
-def test_a_duplicate_group_that_does_not_carry_our_tags_is_somebody_elses(harness: Harness) -> None:
+def test_a_duplicate_group_without_the_stacks_tags_is_foreign(harness: Harness) -> None:
     harness.answers[GROUP] = [lost(GROUP), no(GROUP, "InvalidGroup.Duplicate")]
     assert ends(harness.run(create_group())) == ["failed 2x replan"]
     assert harness.now >= SETTLE
@@ -538,14 +538,14 @@ def test_a_throttled_call_was_not_executed_so_it_may_be_repeated(harness: Harnes
 
 
 @pytest.mark.parametrize("code", ["IdempotentInstanceTerminated", "IdempotentParameterMismatch"])
-def test_a_spent_token_is_replaced_once(code: str, harness: Harness) -> None:
+def test_a_token_conflict_is_answered_once(code: str, harness: Harness) -> None:
     harness.answers[RUN] = [no(RUN, code), LAUNCHED]
     (outcome,) = harness.run(launch())
     assert (ends([outcome]), outcome.result_id) == (["done 2x"], "i-1")
     assert [str(params["ClientToken"])[-5:] for _, _, params in harness.calls] == ["first", "fresh"]
 
 
-def test_a_second_spent_token_is_for_the_next_plan(harness: Harness) -> None:
+def test_a_second_token_conflict_is_left_to_the_next_plan(harness: Harness) -> None:
     harness.answers[RUN] = [no(RUN, "IdempotentInstanceTerminated")]
     assert ends(harness.run(launch())) == ["failed 2x replan"]
 
@@ -601,7 +601,7 @@ def test_a_secret_reaches_ec2_and_neither_the_journal_nor_the_events(harness: Ha
     assert "hunter2" not in f"{harness.notes} {harness.events}"
 
 
-def test_the_start_the_wait_and_the_end_of_a_step_are_told(harness: Harness) -> None:
+def test_the_start_the_wait_and_the_end_of_a_step_are_reported(harness: Harness) -> None:
     harness.answers[ALLOCATE] = [ADDRESS]
     harness.run(replace(allocate(), until=Expect("DescribeAddresses", "eipalloc-1", gone=True)))
     common = {"type": "step", "id": "s1", "call": ALLOCATE, "address": "elastic_ips.e1"}
@@ -707,7 +707,7 @@ def test_what_cannot_come_any_more_is_an_error(harness: Harness) -> None:
     assert harness.called == []
 
 
-def test_who_stops_while_something_may_still_come_by_itself_calls_nothing(harness: Harness) -> None:
+def test_a_stop_while_a_create_is_unsettled_makes_no_call(harness: Harness) -> None:
     """Ctrl-C in the minute of grace: no force."""
     harness.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use"))]
     harness.loop.call_later(5, harness.stop.set)
@@ -754,7 +754,7 @@ def cancelled(harness: Harness, seconds: float, *steps: Step) -> list[Outcome]:
     return run(go(), harness.loop)
 
 
-def test_who_waits_for_nothing_knows_what_was_under_way(harness: Harness) -> None:
+def test_an_immediate_exit_reports_the_calls_in_flight(harness: Harness) -> None:
     """Done, in flight, waiting for EC2 before and after its call, and not begun."""
     harness.takes = 5.0
     until = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),))

@@ -71,7 +71,7 @@ def nothing_of(text: str) -> str:
 
 
 @every_spec
-def test_a_whole_life_under_the_policy(tmp_path: Path, name: str) -> None:
+def test_create_change_and_destroy_under_the_policy(tmp_path: Path, name: str) -> None:
     """Planned, built, found at rest, destroyed: each spec with its own policy and nothing more."""
     text = TEXTS[name].replace("termination_protection: true", "termination_protection: false")
     with open_harness(tmp_path / "state", replace(SLOW, quotas=Quotas(addresses=20))) as harness:
@@ -94,7 +94,7 @@ def refused(harness: Harness) -> set[str]:
     return {action for action, code in answered if code == "UnauthorizedOperation"}
 
 
-def test_every_drift_is_mended_under_the_policy(slow_harness: Harness) -> None:
+def test_every_drift_is_corrected_under_the_policy(slow_harness: Harness) -> None:
     """All that strangers do to the story, one after another."""
     policy = slow_harness.obey(None)
     assert slow_harness.apply().outcome == "converged"
@@ -202,7 +202,7 @@ def test_adoption_under_the_policy(slow_harness: Harness) -> None:
             ours.create_tags(Resources=[other], Tags=tags)
 
 
-def test_what_leaves_the_spec_goes_with_prune(slow_harness: Harness) -> None:
+def test_what_leaves_the_spec_is_deleted_with_prune(slow_harness: Harness) -> None:
     """A policy for a spec of one section does not remove another's leftovers; with --prune it does."""
     text = "version: 1\nstack: lab\nregion: us-east-1\nsecurity_groups: {one: {}}\n"
     emptied = "version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: {one: {}}\n"
@@ -215,7 +215,7 @@ def test_what_leaves_the_spec_goes_with_prune(slow_harness: Harness) -> None:
     assert slow_harness.apply(emptied, prune=True).outcome == "converged"
 
 
-def test_addresses_that_lead_to_strangers_under_the_policy(slow_harness: Harness) -> None:
+def test_addresses_on_foreign_interfaces_under_the_policy(slow_harness: Harness) -> None:
     """To interfaces that the spec names, and to the primary ones of instances, whose ids are known only later."""
     foreign_interfaces = Strangers(slow_harness)
     text = foreign_interfaces.leading
@@ -261,7 +261,7 @@ def test_pools_under_the_policy(slow_harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_stranger_in_the_way_has_to_be_named(slow_harness: Harness, named: bool) -> None:
+def test_a_foreign_resource_in_the_way_has_to_be_named(slow_harness: Harness, named: bool) -> None:
     """Somebody else's interface in our slot is not ours to detach, unless its ARN was named."""
     slow_harness.apply()
     slow_harness.loop.now += 60

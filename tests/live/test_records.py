@@ -547,7 +547,7 @@ def test_an_instance_is_terminating_in_its_last_two_states(state: str, terminati
         pytest.param({"Operator": {"Principal": "ecs"}}, None, id="an operator who does not manage it"),
     ],
 )
-def test_who_manages_an_interface(described: dict[str, Any], manager: str | None) -> None:
+def test_the_service_that_manages_an_interface(described: dict[str, Any], manager: str | None) -> None:
     """Services leave their name in one of four places, or only the signs of it."""
     assert records.network_interface({"NetworkInterfaceId": "eni-1", **described}).manager == manager
 

@@ -179,7 +179,7 @@ def hostile(text: str) -> tuple[Plan, Report]:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_nothing_from_the_world_is_markup(text: str) -> None:
+def test_text_from_aws_is_not_markup(text: str) -> None:
     """Text from AWS is in code only, and escaped: no mention, no link, no heading, no end of a block."""
     plan, told = hostile(text)
     for markdown in (plans_markdown([plan]), reports_markdown([told])):
@@ -193,7 +193,7 @@ def test_nothing_from_the_world_is_markup(text: str) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.text(min_size=1, max_size=60))
-def test_nothing_at_all_is_markup(text: str) -> None:
+def test_random_text_is_not_markup(text: str) -> None:
     """Likewise for any other text."""
     harmless = unquoted(plans_markdown([hostile("x")[0]]))
     plan, told = hostile(text)

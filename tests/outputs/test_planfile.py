@@ -237,7 +237,7 @@ def against(saved: Plan, fresh: Plan, *, digest: str = "sha256:0") -> list[str]:
     return reasons_against(SavedPlan("lab.yaml", "sha256:0", saved), digest, fresh)
 
 
-def test_in_a_world_that_stands_still_it_is() -> None:
+def test_without_changes_of_the_live_state_it_is() -> None:
     for situation, triple in GOLDEN.items():
         assert against(again(planned(triple)), planned(triple)) == [], situation
 
@@ -247,12 +247,12 @@ def test_with_its_secrets_it_is() -> None:
     assert against(again(plan_of(STORY)), plan_of(STORY)) == []
 
 
-def test_another_spec_is_told_as_such() -> None:
+def test_another_spec_is_reported_as_such() -> None:
     [reason] = against(plan_of(STORY), plan_of(STORY), digest="sha256:1")
     assert reason == "lab.yaml has changed since the plan was saved (make a new plan with plan --out)"
 
 
-def test_another_account_is_told_as_such() -> None:
+def test_another_account_is_reported_as_such() -> None:
     elsewhere = replace(plan_of(STORY), account_id="210987654321")
     [reason] = against(plan_of(STORY), elsewhere)
     assert reason == (
@@ -260,7 +260,7 @@ def test_another_account_is_told_as_such() -> None:
     )
 
 
-def test_what_moved_is_told() -> None:
+def test_what_moved_is_reported() -> None:
     """By resource, with what was to happen to it then and now."""
     spec: Words = {"elastic_ips": {"a": {"tags": {"Role": "a"}}, "b": {}, "c": {}}}
     then = plan_of(spec, {"elastic_ips": {"a": {"tags": {"Role": "z"}}, "b": {}}})
@@ -273,14 +273,14 @@ def test_what_moved_is_told() -> None:
     ]
 
 
-def test_what_was_not_there_is_told() -> None:
+def test_what_was_missing_is_reported() -> None:
     """What is left over has a row in a plan that removes it only."""
     then = plan_of({}, {"elastic_ips": {"a": {}}}, prune=True)
     [reason] = against(again(then), plan_of({}, prune=True))
     assert reason.splitlines()[1:] == ["    elastic_ips.a: delete eipalloc-a then, not there now"]
 
 
-def test_a_call_that_would_be_another_is_told() -> None:
+def test_a_call_that_would_differ_is_reported() -> None:
     """Nothing that is compared has moved, but another image is the newest by now."""
     then = plan_of(STORY)
     launch = next(step for step in then.steps if step.call == "RunInstances")

@@ -216,7 +216,7 @@ def test_a_replacement_would_be_counted_as_one(mixed: Plan) -> None:
     assert (lines[2][:2], lines[-2]) == ("± ", "Plan: 1 to replace, 0 unchanged.")
 
 
-def test_colours_tell_what_is_made_changed_and_removed() -> None:
+def test_colours_show_what_is_created_changed_and_removed() -> None:
     """Green is harmless, yellow is to be looked at, red takes something away."""
     text = plan_text(plan_of(OTHER, OTHER_WORLD, prune=True), style=click.style)
     colours = {"32": "green", "33": "yellow", "31": "red"}
@@ -265,7 +265,7 @@ def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
     assert " 2 resources " in piped(plan_text(plan))
 
 
-def test_what_is_left_over_is_told_even_if_nothing_is_to_be_done() -> None:
+def test_leftovers_are_listed_even_without_changes() -> None:
     assert piped(notes_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
         "The stack owns these, but the spec no longer names them (they are kept):",
         "  elastic_ips.old  eipalloc-old",
@@ -288,7 +288,7 @@ def in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("in_tokyo")
-def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
+def test_the_user_is_shown_below_the_field(mixed: Plan) -> None:
     """In UTC, in a dim line below the last one of the field; of all others nothing is known."""
     nasty = printable(NASTY)
     words = f"by bob{nasty}, 2026-01-02 03:04:05 UTC (Authorize{nasty})"
@@ -305,7 +305,7 @@ def test_who_it_was_stands_below_what_differs(mixed: Plan) -> None:
 
 
 @pytest.mark.usefixtures("in_tokyo")
-def test_who_it_was_in_json(mixed: Plan) -> None:
+def test_the_user_in_json(mixed: Plan) -> None:
     """Each field has `who`, which is null if it is not known; without traces there is no such key."""
     found = {
         (change["address"], field["field"]): field["who"]
@@ -317,7 +317,7 @@ def test_who_it_was_in_json(mixed: Plan) -> None:
     assert set(found.values()) == {None}
 
 
-def test_a_part_of_a_stack_is_told_as_one(mixed: Plan) -> None:
+def test_a_part_of_a_stack_is_reported_as_a_part(mixed: Plan) -> None:
     """By the words of --target, in text and in JSON, for plans and reports; a whole stack says nothing of it."""
     part = plan_of(
         {"elastic_ips": {"one": {}, "two": {}}}, {"elastic_ips": {"one": {}}}, targets=["elastic_ips.one"]
@@ -357,7 +357,7 @@ def test_a_flag_that_changes_is_no_move() -> None:
     ]
 
 
-def test_control_characters_of_the_world_are_never_printed_raw() -> None:
+def test_control_characters_from_aws_are_never_printed_raw() -> None:
     spec = {
         "tags": {"Project": "blog"},
         "security_groups": {"web": {}},
@@ -616,7 +616,7 @@ def test_the_closing_words_of_an_apply(outcome: str, words: str, mixed: Plan) ->
     assert piped(report_text(report(outcome, done, skipped))).splitlines()[0] == words
 
 
-def test_who_stopped_before_anything_was_done_is_told_so(mixed: Plan) -> None:
+def test_a_stop_before_any_change_is_reported_so(mixed: Plan) -> None:
     skipped = Outcome(mixed.steps[0], Status.SKIPPED, error="stopped before it began")
     text = piped(report_text(report("partial", skipped, error="stopped by SIGTERM", remaining=("instances.web",))))
     assert text.split("\n") == [
@@ -650,7 +650,7 @@ def test_the_closing_words_line_by_line(mixed: Plan) -> None:
     ]
 
 
-def test_a_failure_without_words_is_told_without_words(mixed: Plan) -> None:
+def test_a_failure_without_a_message_is_reported_without_one(mixed: Plan) -> None:
     """The line ends after the colon."""
     text = piped(report_text(report("partial", Outcome(mixed.steps[0], Status.FAILED))))
     assert text.split("\n")[1:] == [f"  {mixed.steps[0].id} {mixed.steps[0].call}: "]

@@ -138,7 +138,7 @@ def test_an_error_with_its_place(case: Case) -> None:
     assert (f"{problem.path}: {problem.message}", problem.hint) == (case.problem, case.hint)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """What cannot be adopted and what selectors choose, each with its line."""
     spec = {
         **SPEC,

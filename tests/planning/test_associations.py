@@ -249,7 +249,7 @@ def test_what_is_refused(case: Case) -> None:
     assert refusals(case.spec, case.live, prune=case.prune) == case.refused
 
 
-def test_an_instance_that_is_not_there_is_told_once() -> None:
+def test_a_missing_instance_is_reported_once() -> None:
     """Its selector chooses nothing, which says it all."""
     spec = spec_of(leading(FW, one={"instance": "fw"}))
     live = live_of({"externals": {"fw": {}}}, spec)

@@ -50,6 +50,6 @@ def test_nothing_to_do_exactly_when_nothing_differs() -> None:
         assert plan.empty == all(change.action is Action.UNCHANGED for change in plan.changes), situation
 
 
-def test_a_situation_is_told_in_one_sentence() -> None:
+def test_a_situation_is_one_sentence() -> None:
     for situation, triple in GOLDEN.items():
         assert (triple["situation"].count("."), triple["situation"][-1]) == (1, "."), situation

@@ -81,7 +81,7 @@ def test_a_long_list_ends_with_a_number() -> None:
     assert reason.splitlines()[-2:] == ["    s20 ReleaseAddress for elastic_ips.ip-19", "    and 3 more"]
 
 
-def test_a_name_from_the_world_cannot_steer_the_terminal() -> None:
+def test_a_name_from_aws_cannot_control_the_terminal() -> None:
     """A tag that somebody else has edited says anything."""
     plan = plan_of({}, {"elastic_ips": {"a\x1b[2J\nnothing to see": {}}}, prune=True)
     [reason] = objections(plan, UNATTENDED)

@@ -102,7 +102,7 @@ def test_a_word_makes_this_order(first: Step, second: Step, needs: list[str]) ->
     assert needs_of(arrange([first, second]))["a"] == set(needs)
 
 
-def test_all_who_bring_a_condition_come_first() -> None:
+def test_all_steps_that_bring_a_condition_come_first() -> None:
     bringing = [draft(number, brings=frozenset({READY})) for number in (1, 2, 3)]
     assert named(arrange([draft(0, after=frozenset({READY})), *bringing])) == ["b", "c", "d", "a"]
 
@@ -163,7 +163,7 @@ def test_order_is_a_permutation_in_which_every_need_comes_earlier(drafts: list[S
 
 @settings(deadline=None)
 @given(orderly())
-def test_whoever_gives_what_a_step_asks_for_is_among_its_needs(drafts: list[Step]) -> None:
+def test_needs_include_every_provider(drafts: list[Step]) -> None:
     asked = {
         step.address[-1]: {
             *(NAMES[int(word[-1])][-1] for word in (*(ref.address for ref in step.params["Ids"]), *step.claims)),
@@ -208,13 +208,13 @@ def test_a_ring_of_moves_opens_at_the_first_by_name(length: int) -> None:
 
 
 @pytest.mark.parametrize("length", range(2, 7))
-def test_one_who_can_displace_is_enough(length: int) -> None:
+def test_one_step_that_can_displace_is_enough(length: int) -> None:
     last = length - 1
     assert named(arrange(ring(length, {last})))[0] == NAMES[last][-1]
 
 
 @pytest.mark.parametrize("length", range(2, 7))
-def test_a_ring_in_which_nobody_can_displace_has_no_order(length: int) -> None:
+def test_a_ring_in_which_no_step_can_displace_has_no_order(length: int) -> None:
     with pytest.raises(ValueError, match="no order for"):
         arrange(ring(length, set()))
 
@@ -235,7 +235,7 @@ def test_two_rings_open_one_by_one() -> None:
 
 @settings(deadline=None)
 @given(st.integers(2, 6), st.data())
-def test_a_ring_has_an_order_exactly_when_somebody_can_displace(length: int, data: st.DataObject) -> None:
+def test_a_ring_has_an_order_exactly_when_one_step_can_displace(length: int, data: st.DataObject) -> None:
     displacing = data.draw(st.sets(st.sampled_from(range(length)), min_size=1))
     steps = arrange(ring(length, displacing))
     assert sorted(named(steps)) == list("abcdefgh"[:length])

@@ -215,7 +215,7 @@ GOING = [
 
 
 @pytest.mark.parametrize("case", GOING, ids=lambda case: case.situation)
-def test_what_cannot_go_stays(case: Case) -> None:
+def test_what_cannot_be_removed_is_refused(case: Case) -> None:
     with pytest.raises(UnsupportedError) as raised:
         plan_of(case.spec, case.live, prune=True)
     assert (raised.value.message, raised.value.hint, raised.value.exit_code) == (case.message, case.hint, 1)
@@ -336,7 +336,7 @@ def test_two_live_resources_of_one_name_are_never_chosen_from(section: str, line
     )
 
 
-def test_all_twins_are_told_of_at_once() -> None:
+def test_all_name_conflicts_are_reported_at_once() -> None:
     rows: Words = {"web": {}, "twin": {"named": "web"}}
     with pytest.raises(AmbiguityError) as raised:
         plan_of({}, {"network_interfaces": rows, "elastic_ips": rows})
@@ -346,7 +346,7 @@ def test_all_twins_are_told_of_at_once() -> None:
     ]
 
 
-def test_an_instance_that_is_going_is_no_twin_of_the_new_one() -> None:
+def test_a_terminating_instance_does_not_conflict_with_the_new_one() -> None:
     live = {"instances": {"web": {}, "old": {"named": "web", "state": "shutting-down"}}}
     assert plan_of(web(eth0=at(0)), {**live, "network_interfaces": {"eth0": {"at": "web 0"}}}).empty
 
@@ -525,7 +525,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.situation)
-def test_a_selector_or_address_that_does_not_fit_is_told_with_its_place(place: Place) -> None:
+def test_a_selector_or_address_that_does_not_fit_is_reported_with_its_place(place: Place) -> None:
     text = "\n".join(f"{key}: {value}" for key, value in HEAD.items()) + f"\n{place.rows}\n"
     with pytest.raises(SpecErrors) as raised:
         plan_of(text)
@@ -538,7 +538,7 @@ def test_the_first_address_that_may_be_had_is_the_fifth() -> None:
     assert [step.params["PrivateIpAddress"] for step in plan_of(spec).steps] == ["10.0.0.4"]
 
 
-def test_all_selectors_that_choose_wrong_are_told_of_at_once() -> None:
+def test_all_wrong_selectors_are_reported_at_once() -> None:
     spec = {
         "security_groups": {"web": {"vpc": "vpc-12345678"}},
         "network_interfaces": {
@@ -592,7 +592,7 @@ def namesake(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGr
     ("row", "name"), [({}, "web"), ({"group_name": "Web"}, "Web")], ids=["by its row", "by group_name"]
 )
 @pytest.mark.parametrize("other", ["web", "WEB"])
-def test_a_group_of_somebody_else_may_have_our_name(row: Words, name: str, other: str) -> None:
+def test_a_foreign_group_may_have_the_same_name(row: Words, name: str, other: str) -> None:
     """EC2 has a name once in a VPC, whatever the case of its letters, and would refuse ours half way."""
     assert refusal({"security_groups": {"web": row}}, name_conflicts=(namesake(other),)) == [
         f"security_groups.web: sg-other already has the name {name!r} in vpc-default, and is not of this stack; "
@@ -615,7 +615,7 @@ def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:
     assert step.call == "CreateSecurityGroup"
 
 
-def test_an_account_without_a_default_vpc_is_told_what_was_looked_for() -> None:
+def test_an_account_without_a_default_vpc_is_reported() -> None:
     """A group without a VPC means the default one."""
     assert refusal({"security_groups": {"web": {}}}, vpcs=()) == [
         "security_groups.web.vpc: no VPC in us-east-1 matches default; see `aws ec2 describe-vpcs`"

@@ -231,7 +231,7 @@ def test_a_safe_plan_takes_nothing_away(story: Story, random: Random) -> None:
 
 @examples(60)
 @given(stories(), any_order)
-def test_strangers_are_left_alone_but_for_what_the_plan_names(story: Story, random: Random) -> None:
+def test_foreign_resources_are_kept_except_those_that_the_plan_names(story: Story, random: Random) -> None:
     """A stranger's interface or address moves only when a change says that it is evicted or displaced."""
     ec2 = story.ec2
     before = {

@@ -264,7 +264,7 @@ def test_a_leftover_in_our_slot_makes_room_and_stays() -> None:
     assert [left.address for left in plan.leftovers] == ["network_interfaces.old"]
 
 
-def test_no_interface_that_stays_goes_down_with_an_instance() -> None:
+def test_no_interface_that_stays_is_deleted_with_an_instance() -> None:
     """The old instance would take web0 with it: that is kept first, although only the instance was asked for."""
     spec: Words = {"network_interfaces": {"web0": eni()}}
     live: Words = {

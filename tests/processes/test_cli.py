@@ -185,7 +185,7 @@ def test_two_specs_make_two_plans(server: EC2Server, command: Run, tmp_path: Pat
     assert len(server.client().describe_addresses()["Addresses"]) == 2
 
 
-def test_nobody_to_ask(server: EC2Server, command: Run, tmp_path: Path) -> None:
+def test_no_terminal_to_ask(server: EC2Server, command: Run, tmp_path: Path) -> None:
     """Without -y and without a terminal nothing is done: refused, code 3, and the report says so."""
     report = tmp_path / "report.json"
     ran = command("apply", "--report", str(report), SPEC)
@@ -266,7 +266,7 @@ def test_half_way_is_five(server: EC2Server, command: Run, tmp_path: Path) -> No
     assert len(server.client().describe_addresses()["Addresses"]) == 2
 
 
-def test_group_name_of_a_stranger_is_found_before_anything_changes(server: EC2Server, command: Run) -> None:
+def test_group_name_of_a_foreign_group_is_found_before_anything_changes(server: EC2Server, command: Run) -> None:
     """The VPC has a foreign group of that name: an error with its place in the file, and nothing is created."""
     server.client().create_security_group(GroupName="my-sg-1", Description="not yours")
     server.clear()

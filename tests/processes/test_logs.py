@@ -150,7 +150,7 @@ HOSTILE = "elastic_ips.\x1b]0;owned\x07[/red]\u202e\r\n"
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_nothing_from_the_world_steers_the_terminal(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+def test_text_from_aws_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
     """The address of a leftover comes from its tag, which can contain anything: in steps, waits and errors."""
     logs.begin()
     logs.be_verbose(2)

@@ -311,7 +311,7 @@ def test_a_bad_spec_is_posted(
     ],
 )
 @pytest.mark.usefixtures("server")
-def test_a_message_that_fails_is_told_and_no_more(
+def test_a_failed_notification_is_only_a_warning(
     command: Run, hook: Hook, status: int, location: str, words: str
 ) -> None:
     """The exit code is that of the run. No redirect is followed: one request, and no more."""
@@ -323,7 +323,7 @@ def test_a_message_that_fails_is_told_and_no_more(
     assert len(hook.posts) == 1
 
 
-def test_nobody_listens() -> None:
+def test_no_listener() -> None:
     with listening() as hook:
         pass
     with pytest.raises(EnireconcileError, match=r"^cannot notify localhost: .*refused") as refused:
@@ -331,7 +331,7 @@ def test_nobody_listens() -> None:
     assert SECRET not in str(refused.value)
 
 
-def test_nobody_answers() -> None:
+def test_no_answer() -> None:
     """A run does not wait longer for a server that sends a byte now and then."""
     with listening() as hook:
         hook.silent = threading.Event()
@@ -389,7 +389,7 @@ def test_the_url_is_in_no_lock(server: EC2Server, tmp_path: Path, hook: Hook) ->
     assert [text for text in said if SECRET in text] == []
 
 
-def test_what_stays_broken_is_told_once(server: EC2Server, hook: Hook, tmp_path: Path) -> None:
+def test_a_failure_that_persists_is_reported_once(server: EC2Server, hook: Hook, tmp_path: Path) -> None:
     """A watch goes round every few seconds: the same failure is one message, until it changes."""
     server.faults.add(Fail("DescribeAddresses", code="UnauthorizedOperation", message="no", times=3))
     spec = tmp_path / "one.yaml"

@@ -115,7 +115,7 @@ def _take_its_place(server: EC2Server) -> None:
         (_take_its_place, "elastic_ips.web-1: unchanged eipalloc-"),
     ],
 )
-def test_the_world_has_moved(
+def test_the_live_state_has_changed(
     server: EC2Server, command: Run, plan: Path, move: Callable[[EC2Server], None], told: str
 ) -> None:
     """The live state changed between plan and apply: refused, naming the resource; a new plan is applied."""
@@ -133,7 +133,9 @@ def _instance(server: EC2Server) -> str:
     return str(reservation["Instances"][0]["InstanceId"])
 
 
-def test_what_strangers_do_elsewhere_is_no_reason(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
+def test_changes_of_other_tools_elsewhere_are_no_reason(
+    server: EC2Server, command: Run, plan: Path, spec: Path
+) -> None:
     command("plan", "--out", str(plan), str(spec))
     server.client().allocate_address(Domain="vpc")
     assert command("apply", "-y", "--plan", str(plan)).code == 0
@@ -211,7 +213,7 @@ def test_another_account(server: EC2Server, command: Run, plan: Path, spec: Path
     assert "210987654321" in told
 
 
-def test_nobody_to_ask(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
+def test_no_terminal_to_ask(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
     command("plan", "--out", str(plan), str(spec))
     server.clear()
     ran = command("apply", "--plan", str(plan))
@@ -333,7 +335,7 @@ def test_if_one_is_not_allowed_none_is_done(server: EC2Server, command: Run, pla
     )
 
 
-def test_the_world_of_the_second_moves_while_the_first_is_done(
+def test_the_live_state_of_the_second_changes_during_the_first(
     server: EC2Server, command: Run, plan: Path, two: Path
 ) -> None:
     """Checked once more under its own lock: the first is done, the second refused."""

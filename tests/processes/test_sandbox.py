@@ -29,7 +29,7 @@ def test_exit_code_is_that_of_the_command() -> None:
     assert subprocess.run(failing, check=False).returncode == 7
 
 
-def test_unknown_command_is_told() -> None:
+def test_unknown_command_is_reported() -> None:
     """A command that does not exist is an error, and no traceback."""
     ran = subprocess.run([*TOOL, "--", "no-such-command-here"], capture_output=True, text=True, check=False)
     assert (ran.returncode, "Traceback" in ran.stderr) == (1, False)

@@ -191,7 +191,7 @@ def unhurried() -> Iterator[None]:
 
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.timeout(30)
-def test_a_signal_that_wakes_nobody_is_heard() -> None:
+def test_a_signal_that_does_not_wake_the_loop_is_handled() -> None:
     """Another thread is given the signal while the loop sleeps, with nothing else that could wake it."""
     asleep = threading.Event()
 

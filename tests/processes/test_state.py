@@ -65,7 +65,7 @@ def test_a_run_leaves_its_report_and_its_trail(server: EC2Server, command: Run, 
     assert json.loads((directory / "report.json").read_text())["outcome"] == "refused"
 
 
-def test_nobody_else_can_read_it(server: EC2Server, command: Run, directory: Path) -> None:
+def test_other_users_cannot_read_it(server: EC2Server, command: Run, directory: Path) -> None:
     before = os.umask(0)
     try:
         assert command("apply", "-y", SPEC).code == 0
@@ -104,7 +104,7 @@ def test_no_bucket_at_all_is_wrong_usage(command: Run, place: str) -> None:
     assert (ran.code, "s3://bucket/prefix" in ran.stderr) == (64, True)
 
 
-def test_what_it_says_makes_nothing_ours(server: EC2Server, command: Run, s3: S3Server) -> None:
+def test_what_it_says_gives_no_ownership(server: EC2Server, command: Run, s3: S3Server) -> None:
     """A forged journal can delay a run, and no more: the tags decide what the stack owns."""
     stranger = server.client().allocate_address(Domain="vpc")["AllocationId"]
     now = time.time()
@@ -137,7 +137,7 @@ def test_what_it_says_makes_nothing_ours(server: EC2Server, command: Run, s3: S3
 
 
 @pytest.mark.parametrize("which", ["root", "scope"])
-def test_a_directory_that_anybody_can_write_to(
+def test_a_directory_that_other_users_can_write_to(
     server: EC2Server, command: Run, directory: Path, which: str
 ) -> None:
     """Another user could delete the journal: refused before anything is changed, with a hint."""
@@ -163,7 +163,7 @@ def test_a_shared_directory_that_protects_its_entries_will_do(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
 @pytest.mark.parametrize("which", ["root", "scope"])
-def test_a_directory_of_somebody_else(server: EC2Server, command: Run, directory: Path, which: str) -> None:
+def test_a_directory_of_another_user(server: EC2Server, command: Run, directory: Path, which: str) -> None:
     directory.mkdir(parents=True)
     os.chown(directory if which == "scope" else directory.parent, 12345, -1)
     ran = command("apply", "-y", SPEC)
@@ -246,7 +246,7 @@ def test_a_person_is_asked(clock: Clock, answer: bytes, code: int) -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_the_wrong_account_is_told(command: Run, tmp_path: Path) -> None:
+def test_the_wrong_account_is_reported(command: Run, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text('version: 1\nstack: x\nregion: us-east-1\naccount_id: "210987654321"\n')
     assert command("unlock", str(spec)).code == 3

@@ -119,7 +119,7 @@ def nothing() -> None:
     """A deed that is none."""
 
 
-def test_drift_is_mended_round_by_round(
+def test_drift_is_corrected_round_by_round(
     server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Created in round 1, released by a user, created again in round 2; the report is that of the last round."""

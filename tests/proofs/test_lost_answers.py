@@ -483,7 +483,7 @@ def test_building_survives_a_lost_call(
 
 
 @pytest.mark.parametrize(("scene", "action", "nth", "late", "times"), _cases(REPAIRS, "the answer", "the call"))
-def test_mending_survives_a_lost_call(
+def test_a_correction_survives_a_lost_call(
     scene: Scene, action: str, nth: int, late: bool, times: int, tmp_path: Path, proofs: Proofs
 ) -> None:
     """While a drift is mended, one call loses its answer, or is lost before it acts."""
@@ -542,7 +542,7 @@ def test_a_longer_settle_time_holds_for_longer(harness: Harness, proofs: Proofs)
     proofs.count("lost answers")
 
 
-def test_beyond_the_settle_time_a_second_address_is_made_and_told(harness: Harness) -> None:
+def test_beyond_the_settle_time_a_second_address_is_allocated_and_reported(harness: Harness) -> None:
     """An address that shows up after a minute comes too late for 30 seconds: nobody guesses between the two."""
     _hidden(harness, "AllocateAddress", "elastic_ips.web-1", 60)
     report = harness.apply()

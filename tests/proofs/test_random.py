@@ -316,7 +316,7 @@ def _orphaned(harness: Harness) -> dict[str, str]:
 
 @profile
 @given(st.lists(st.sampled_from(sorted(DRIFTS)), min_size=2, max_size=5, unique=True))
-def test_any_mixture_of_drifts_is_mended(names: list[str]) -> None:
+def test_any_mixture_of_drifts_is_corrected(names: list[str]) -> None:
     """Several hands at the console, one after another; what EC2 refuses them is left out."""
     with tempfile.TemporaryDirectory() as place, open_harness(Path(place), WORLD) as harness:
         harness.apply()
@@ -479,7 +479,7 @@ def _outspoken(text: str) -> str:
 
 @profile
 @given(specs(), st.lists(st.tuples(st.sampled_from(sorted(HANDS)), st.integers(0, 99)), min_size=1, max_size=6))
-def test_any_drift_of_any_spec_is_mended(text: str, deeds: list[tuple[str, int]]) -> None:
+def test_any_drift_of_any_spec_is_corrected(text: str, deeds: list[tuple[str, int]]) -> None:
     """Names, flags, options, pools, and Elastic IPs between us and strangers: all is as the spec says again."""
     with _dual_stack() as harness:
         text = _outspoken(text)

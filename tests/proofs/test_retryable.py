@@ -244,7 +244,7 @@ def test_a_young_attachment_may_be_unknown(tmp_path: Path, proofs: Proofs) -> No
         ("a rule reworded", "UpdateSecurityGroupRuleDescriptionsIngress", "InvalidPermission.NotFound", ""),
     ],
 )
-def test_a_world_that_has_moved_is_looked_at_again(
+def test_a_changed_live_state_is_read_again(
     place: str, call: str, code: str, message: str, times: int, tmp_path: Path, proofs: Proofs
 ) -> None:
     """What is not young and not found, or held by somebody, is no reason to insist: a new plan, three at most."""

@@ -142,7 +142,7 @@ def test_reads_go_back_after_a_deletion(name: str, age: float, tmp_path: Path, p
 
 
 @pytest.mark.parametrize("age", AGES)
-def test_mending_with_stale_reads(age: float, tmp_path: Path, proofs: Proofs) -> None:
+def test_correction_with_stale_reads(age: float, tmp_path: Path, proofs: Proofs) -> None:
     """Everything was changed a moment ago, and every read is stale: mended, and nothing is made."""
     with at(ALL_AT_ONCE, tmp_path) as harness:
         strangers = strangers_in(harness)

@@ -75,9 +75,7 @@ def test_the_second_waits_for_the_first(world: World, tmp_path: Path, proofs: Pr
     proofs.count("interleavings")
 
 
-def test_who_does_not_want_to_wait_is_told_who_holds_the_lock(
-    world: World, tmp_path: Path, proofs: Proofs
-) -> None:
+def test_without_waiting_the_error_names_the_holder(world: World, tmp_path: Path, proofs: Proofs) -> None:
     """With --lock-timeout 0s the second ends with 4 and has read nothing; the first is not disturbed."""
     first, second = Host(world, tmp_path), Host(world, tmp_path)
     second_has_ended = threading.Event()
@@ -187,7 +185,7 @@ def _assert_told_and_mended_by_hand(hosts: tuple[Host, Host]) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_an_address_that_two_hosts_allocate_is_told(
+def test_an_address_that_two_hosts_allocate_is_reported(
     world: World, order: str, tmp_path: Path, proofs: Proofs
 ) -> None:
     """Both have planned to allocate web-1, and EC2 has no token for that: there are two, and nobody guesses."""
@@ -203,7 +201,9 @@ def test_an_address_that_two_hosts_allocate_is_told(
     proofs.count("interleavings")
 
 
-def test_an_address_allocated_long_after_the_plan_is_told(world: World, tmp_path: Path, proofs: Proofs) -> None:
+def test_an_address_allocated_long_after_the_plan_is_reported(
+    world: World, tmp_path: Path, proofs: Proofs
+) -> None:
     """One host's request hangs on the wire until the other has built everything: two addresses, both named."""
     late, quick = Host(world, tmp_path / "late"), Host(world, tmp_path / "quick")
     quick_has_ended = threading.Event()

@@ -159,7 +159,7 @@ def test_a_host_with_ten_elastic_ips(harness: Harness) -> None:
     assert harness.strict.mutating() == []
 
 
-def test_drift_of_a_list_is_mended_exactly(harness: Harness) -> None:
+def test_drift_of_a_list_is_corrected_exactly(harness: Harness) -> None:
     """Somebody took an address away and added another: one call each, and the list is as it was."""
     spec = _pair("secondary_private_ips: [172.31.0.51, 172.31.0.52]", "secondary_private_ips: []")
     harness.apply(spec)

@@ -110,7 +110,7 @@ def _picture(harness: Harness, ids: Ids) -> object:
     return sorted(found, key=repr)
 
 
-def test_what_is_written_is_mended_in_the_same_plan(slow_harness: Harness) -> None:
+def test_written_keys_are_corrected_in_the_same_plan(slow_harness: Harness) -> None:
     """The whole spec against drift: each resource is tagged first, then mended; the plan names both."""
     ids = orphan(slow_harness)
     _unusual(slow_harness, ids)
@@ -163,7 +163,7 @@ def test_an_image_that_fits_is_no_difference(slow_harness: Harness) -> None:
     assert "DescribeImages" not in slow_harness.strict.actions()
 
 
-def test_a_resource_alone_is_adopted_with_strangers_around_it(slow_harness: Harness) -> None:
+def test_a_resource_alone_is_adopted_among_foreign_ones(slow_harness: Harness) -> None:
     """Only the instance: its interfaces stay somebody else's, and one of ours is attached to it."""
     ids = orphan(slow_harness)
     spec = bare({"instances.web": ids["instances.web"]}) + (

@@ -458,7 +458,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.section}-{case.attribute}")
-def test_made_kept_mended_changed(case: Case, harness: Harness) -> None:
+def test_created_kept_corrected_changed(case: Case, harness: Harness) -> None:
     """After each apply another one calls nothing; drift and change are told by the attribute's name."""
     lab, name = Lab(harness, case.section), case.attribute.partition(".")[0]
     # A new instance is attached to by the interface that stays.

@@ -122,7 +122,7 @@ def test_addresses_lead_to_other_peoples_interfaces(harness: Harness) -> None:
     at_rest(harness, strangers.leading)
 
 
-def test_reading_strangers_takes_one_call(harness: Harness) -> None:
+def test_reading_foreign_interfaces_takes_one_call(harness: Harness) -> None:
     """However many of them; and none where no address leads to any."""
     strangers = Strangers(harness)
     harness.plan(spec("one: {association: {network_interface: eth0}}\n", WEB))
@@ -136,7 +136,7 @@ def test_reading_strangers_takes_one_call(harness: Harness) -> None:
     assert (reads.count("DescribeAddresses"), reads.count("DescribeAccountAttributes")) == (1, 0)
 
 
-def test_drift_of_addresses_on_strangers_is_mended(harness: Harness) -> None:
+def test_drift_of_addresses_on_foreign_interfaces_is_corrected(harness: Harness) -> None:
     """One was taken off, one was moved to where another belongs, which was displaced: one call each."""
     strangers = Strangers(harness)
     harness.apply(strangers.leading)
@@ -156,7 +156,7 @@ def test_drift_of_addresses_on_strangers_is_mended(harness: Harness) -> None:
     at_rest(harness, strangers.leading)
 
 
-def test_an_address_changes_places_on_a_stranger_and_leaves_it(harness: Harness) -> None:
+def test_an_address_moves_on_a_foreign_interface_and_leaves_it(harness: Harness) -> None:
     """To another private address in one call; then off it, with nothing else of the stranger touched."""
     strangers = Strangers(harness)
     primary = spec(f"ip: {{association: {{network_interface: {strangers.lone}}}}}\n")
@@ -177,7 +177,7 @@ def test_an_address_changes_places_on_a_stranger_and_leaves_it(harness: Harness)
     assert strangers.show(strangers.lone) == before
 
 
-def test_an_address_moves_from_ours_to_a_stranger_and_back(harness: Harness) -> None:
+def test_an_address_moves_to_a_foreign_interface_and_back(harness: Harness) -> None:
     """Each move is one AssociateAddress; the address is never without a place."""
     strangers = Strangers(harness)
     there = spec(f"ip: {{association: {{network_interface: {strangers.lone}}}}}\n", WEB)
@@ -213,7 +213,7 @@ def test_addresses_follow_what_is_replaced(harness: Harness) -> None:
     assert (after["PublicIp"], after["PrivateIpAddress"]) == (before["PublicIp"], "172.31.5.5")
 
 
-def test_an_address_leaves_for_a_stranger_as_its_interface_is_replaced(harness: Harness) -> None:
+def test_an_address_moves_to_a_foreign_interface_as_its_own_is_replaced(harness: Harness) -> None:
     """The other one comes to the new interface; neither is without a place for longer than a call."""
     strangers = Strangers(harness)
     renewed = WEB.replace("t3.medium}", "t3.medium, on_change: replace}")
@@ -359,7 +359,7 @@ def ptr(harness: Harness, name: str) -> str | None:
     return rows[0].get("PtrRecord") if rows else None
 
 
-def test_a_name_is_set_changed_mended_and_taken_away(named: Harness) -> None:
+def test_a_name_is_set_changed_corrected_and_removed(named: Harness) -> None:
     """Create, change, drift, no-op, none."""
     converged(named.apply(spec("ip: {}\n")))
     pointed(named, "ip", "one.example.com", "two.example.com")
@@ -443,7 +443,7 @@ def test_reverse_dns_is_read_only_where_the_spec_speaks_of_it(named: Harness) ->
         assert named.strict.actions().count("DescribeAddressesAttribute") == reads
 
 
-def test_a_name_that_leads_elsewhere_is_told_and_harms_nothing_else(named: Harness) -> None:
+def test_a_name_that_resolves_elsewhere_is_reported_and_affects_nothing_else(named: Harness) -> None:
     """A new address has no forward DNS yet: all else is done, and the next run finishes it."""
     text = spec("ip: {association: {instance: web}, reverse_dns: www.example.com}\n", WEB)
     report = named.apply(text)
@@ -486,7 +486,7 @@ def test_a_lost_answer_sets_a_name_once(named: Harness) -> None:
     at_rest(named, text)
 
 
-def test_a_name_goes_before_its_address(named: Harness) -> None:
+def test_a_name_is_removed_before_its_address(named: Harness) -> None:
     """Reset, waited for, and released once EC2 lets go: minutes after the record is gone."""
     converged(named.apply(spec("ip: {}\nfree: {}\n")))
     pointed(named, "ip", "www.example.com")
@@ -555,7 +555,7 @@ def test_an_address_that_ec2_no_longer_has(harness: Harness) -> None:
     assert (failed.attempts, "leave `address` out" in str(failed.error)) == (1, True)
 
 
-def test_an_address_that_somebody_has_is_refused_before_anything_changes(harness: Harness) -> None:
+def test_an_address_that_is_taken_is_refused_before_anything_changes(harness: Harness) -> None:
     """It is allocated, but not ours."""
     theirs = harness.client().allocate_address()
     harness.loop.now += 5
@@ -641,7 +641,7 @@ def test_the_quota_is_read_only_to_allocate(harness: Harness) -> None:
     assert (reads.count("DescribeAccountAttributes"), reads.count("DescribeAddresses")) == (0, 1)
 
 
-def test_who_may_not_read_the_quota_goes_on_without(harness: Harness) -> None:
+def test_without_permission_to_read_the_quota_the_plan_continues(harness: Harness) -> None:
     """A warning, and EC2's own no if it comes to that."""
     harness.strict.faults.add(Fail(action="DescribeAccountAttributes", code="UnauthorizedOperation", times=9))
     [warning] = harness.plan(spec("a: {}\n")).warnings

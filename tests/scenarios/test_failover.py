@@ -50,7 +50,7 @@ def test_it_fails_over_with_everything_on_it(lab: Firewalls) -> None:
 
 
 @pytest.mark.parametrize(("preempt", "holder"), [("false", "fw-b"), ("true", "fw-a")])
-def test_going_back_is_by_request(lab: Firewalls, preempt: str, holder: str) -> None:
+def test_failing_back_is_optional(lab: Firewalls, preempt: str, holder: str) -> None:
     """fw-a recovers: without preempt the interface stays where it is, with it it goes back."""
     spec = SPEC.replace("preempt: false", f"preempt: {preempt}")
     lab.sicken("fw-a")
@@ -102,7 +102,7 @@ def test_what_makes_a_holder_healthy(lab: Firewalls, health: str, deed: str, hol
     assert (report.error, lab.holder()) == (None, holder)
 
 
-def test_a_stranger_does_not_keep_it(lab: Firewalls) -> None:
+def test_a_foreign_resource_does_not_keep_it(lab: Firewalls) -> None:
     """Somebody attached it to an instance that is not in the list: it comes back to the first healthy one."""
     lab.harness.apply(SPEC)
     stranger = lab.launch("other", lab.subnet)
@@ -317,7 +317,7 @@ def test_found_hanging_it_counts_from_the_first_sight(lab: Firewalls, tmp_path: 
     assert 60 <= lab.harness.loop.now - began < 75
 
 
-def test_going_back_to_an_index_that_force_has_spoiled(lab: Firewalls) -> None:
+def test_failing_back_to_an_index_that_force_has_blocked(lab: Firewalls) -> None:
     """EC2 refuses the index of fw-a after a forced detach: the interface is not lost, and a stop mends it."""
     spec = FORCE.replace("preempt: false", "preempt: true")
     _stuck(lab, spec)

@@ -189,7 +189,7 @@ security_groups:
 
 
 @pytest.mark.parametrize("comes", [True, False], ids=["comes", "goes"])
-def test_ipv6_comes_or_goes_between_plan_and_group(account: Account, comes: bool) -> None:
+def test_ipv6_is_added_or_removed_between_plan_and_group(account: Account, comes: bool) -> None:
     """The plan was wrong about what the group is born with; the next read tells, and a new plan mends it."""
     world, block = account.harness.strict.world, "2001:db8::/56"
     vpc = world.add_vpc("10.0.0.0/16", ipv6_cidr=None if comes else block)
@@ -234,7 +234,7 @@ network_interfaces:
     assert sorted(names) == ["default", "theirs"]
 
 
-def test_one_of_a_ring_goes(account: Account) -> None:
+def test_one_of_a_ring_is_removed(account: Account) -> None:
     """Who stays forgets it first."""
     ring = """
 version: 1

@@ -116,7 +116,7 @@ def test_a_list_is_made_with_the_interface(harness: Harness, sort: Sort) -> None
 
 
 @sorts
-def test_drift_of_a_list_is_mended_exactly(harness: Harness, sort: Sort) -> None:
+def test_drift_of_a_list_is_corrected_exactly(harness: Harness, sort: Sort) -> None:
     """Somebody took one away and added another: one call each."""
     spec = _spec(a=_listed(sort, sort.one, sort.two))
     _converge(harness, spec)
@@ -165,7 +165,7 @@ def test_counts_go_up_and_down(harness: Harness, sort: Sort, before: int, after:
 
 
 @sorts
-def test_drift_of_a_count_is_mended(harness: Harness, sort: Sort) -> None:
+def test_drift_of_a_count_is_corrected(harness: Harness, sort: Sort) -> None:
     """One more than wanted goes, one less is asked for; which ones they are is EC2's affair."""
     spec = _spec(a=f"{sort.count}: 1")
     _converge(harness, spec)
@@ -245,7 +245,7 @@ def test_none_means_none_where_a_subnet_gives_addresses_out(harness: Harness, ro
     assert len(_held(harness, "b", SORTS[0])) == 1
 
 
-def test_a_subnet_without_ipv6_is_told_with_its_place(harness: Harness) -> None:
+def test_a_subnet_without_ipv6_is_reported_with_its_place(harness: Harness) -> None:
     """Before anything changes, for each key that wants what the subnet does not have."""
     harness.strict.world.add_subnet(
         harness.strict.world.add_vpc("10.9.0.0/16"), "10.9.0.0/24", tags={"Name": "old"}
@@ -263,7 +263,7 @@ def test_a_subnet_without_ipv6_is_told_with_its_place(harness: Harness) -> None:
     assert all("has no IPv6 CIDR block" in problem.message for problem in raised.value.problems)
 
 
-def test_an_ipv6_address_outside_of_its_subnet_is_told_with_its_place(harness: Harness) -> None:
+def test_an_ipv6_address_outside_of_its_subnet_is_reported_with_its_place(harness: Harness) -> None:
     with pytest.raises(SpecErrors) as raised:
         harness.plan(_spec(a="ipv6_addresses: ['2001:db8::9', '2001:db9::9', '2001:db8::3']"))
     assert [problem.path for problem in raised.value.problems] == [

@@ -68,7 +68,7 @@ def _named(calls: list[dict[str, Any]]) -> list[str]:
 MODIFY = "ModifyNetworkInterfaceAttribute"
 
 
-def test_a_description_comes_and_goes(slow_harness: Harness) -> None:
+def test_a_description_is_added_and_removed(slow_harness: Harness) -> None:
     """Made with none, given one, changed by somebody, taken away: empty is a value like any other."""
     harness = slow_harness
     assert _named(_converge(harness, _alone(""))) == ["CreateNetworkInterface"]
@@ -215,7 +215,7 @@ def test_an_adapter_is_not_attached_to_an_instance_that_runs(slow_harness: Harne
         harness.plan(_spec(), prune=True)
 
 
-def test_an_adapter_comes_and_goes_before_the_instance_starts(slow_harness: Harness) -> None:
+def test_an_adapter_is_attached_and_detached_before_the_instance_starts(slow_harness: Harness) -> None:
     """Somebody has stopped the instance: what changes on it changes first, also while it is still stopping."""
     harness = slow_harness
     row = f"interface_type: efa, {_at(1)}"

@@ -127,7 +127,7 @@ def test_ignored_tags_are_all_but_those_that_say_whose_it_is(harness: Harness) -
     assert calls(harness.plan()) == ["CreateTags network_interfaces.web-eth0"]
 
 
-def test_what_is_no_longer_ignored_is_mended(harness: Harness) -> None:
+def test_what_is_no_longer_ignored_is_corrected(harness: Harness) -> None:
     """The word leaves the spec: the attribute is compared again."""
     harness.apply(ignoring("web-2", "association"))
     DRIFTS["an address disassociated"][0](Account(harness))
@@ -370,7 +370,7 @@ def test_an_ignored_address_is_not_displaced_in_silence(slow_harness: Harness) -
     assert slow_harness.plan(text).empty
 
 
-def test_an_ignored_address_on_what_is_removed_goes_where_its_row_says(slow_harness: Harness) -> None:
+def test_an_ignored_address_on_a_removed_interface_moves_where_its_row_says(slow_harness: Harness) -> None:
     """The interface under it leaves the spec: the address is set again, as at its creation, before it goes."""
     text = ignoring("web-1", "association")
     slow_harness.apply(text)

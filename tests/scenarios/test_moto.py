@@ -42,7 +42,7 @@ def test_apply_converges_and_the_second_changes_nothing(harness: Harness) -> Non
         if name not in ("the instance going down", "the instance stopping")
     ],
 )
-def test_drift_is_seen_and_mended(harness: Harness, name: str) -> None:
+def test_drift_is_seen_and_corrected(harness: Harness, name: str) -> None:
     """What is done behind its back is in the plan, and mended with exactly the calls that it takes."""
     harness.apply()
     deed, calls, impact = DRIFTS[name]

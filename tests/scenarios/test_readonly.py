@@ -79,7 +79,7 @@ def test_reader_refuses_every_mutating_call(harness: Harness) -> None:
         ("ReleaseAddress", {"AllocationId": "eipalloc-0123456789abcdef0"}),
     ],
 )
-def test_client_of_a_plan_lets_no_write_out(harness: Harness, call: str, params: dict[str, Any]) -> None:
+def test_client_of_a_plan_rejects_writes(harness: Harness, call: str, params: dict[str, Any]) -> None:
     """Even with the bare client of a plan's session in hand, a mutating request does not leave it."""
     session = _read_only()
     with pytest.raises(PermissionError, match=call):

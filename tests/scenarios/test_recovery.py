@@ -21,7 +21,7 @@ def _spec(body: str) -> str:
     return f"version: 1\nstack: two-enis\nregion: us-east-1\n{body}"
 
 
-def test_failed_launch_is_told_and_not_repeated(slow_harness: Harness) -> None:
+def test_failed_launch_is_reported_and_not_repeated(slow_harness: Harness) -> None:
     """EC2 takes the launch and gives it up: one launch, the reason in the report, the interfaces kept."""
     world = slow_harness.strict.world
 

@@ -64,7 +64,7 @@ def test_leftovers_are_listed_and_left(slow_harness: Harness) -> None:
     assert slow_harness.apply(_without("web-2")).outcome == "unchanged"
 
 
-def test_prune_releases_the_address_that_nobody_names(slow_harness: Harness) -> None:
+def test_prune_releases_the_address_that_the_spec_does_not_name(slow_harness: Harness) -> None:
     """With --prune the address leaves its interface and is released; the rest stays as it is."""
     slow_harness.apply()
     plan = slow_harness.plan(_without("web-2"), prune=True)
@@ -155,7 +155,7 @@ def _group(harness: Harness, name: str) -> str:
     return str(found["GroupId"])
 
 
-def test_a_group_that_a_stranger_names_is_told_before_anything_goes(slow_harness: Harness) -> None:
+def test_a_group_that_a_foreign_rule_names_is_reported_before_any_deletion(slow_harness: Harness) -> None:
     """EC2 would refuse for ever: destroy says whose rules and interfaces they are, and changes nothing."""
     slow_harness.apply(KNOT)
     ec2, left = slow_harness.client(), _group(slow_harness, "left")
@@ -178,7 +178,7 @@ def test_a_group_that_a_stranger_names_is_told_before_anything_goes(slow_harness
     assert _owned(slow_harness, "knot") == NONE
 
 
-def test_a_group_that_a_stranger_names_meanwhile_is_given_up_in_time(slow_harness: Harness) -> None:
+def test_a_group_that_a_foreign_rule_names_meanwhile_fails_in_time(slow_harness: Harness) -> None:
     """Somebody refers to it after the plan was made: the run waits for minutes, not for ever, and says why."""
     slow_harness.apply(KNOT)
     ec2, left = slow_harness.client(), _group(slow_harness, "left")
@@ -200,7 +200,7 @@ def test_a_group_that_a_stranger_names_meanwhile_is_given_up_in_time(slow_harnes
         slow_harness.apply(KNOT, destroy=True)
 
 
-def test_a_group_that_a_stranger_names_keeps_nothing_else_waiting(slow_harness: Harness) -> None:
+def test_a_group_that_a_foreign_rule_names_delays_nothing_else(slow_harness: Harness) -> None:
     """Two groups leave the spec, and a stranger's egress names one: that is left, with what it names in turn."""
     slow_harness.apply(KNOT)
     ec2, left, right = slow_harness.client(), _group(slow_harness, "left"), _group(slow_harness, "right")
@@ -249,7 +249,7 @@ def test_an_instance_is_gone_before_the_group_of_its_own_interface(slow_harness:
     assert _owned(slow_harness, "s") == NONE
 
 
-def test_reading_who_uses_groups_is_for_those_who_remove_some(slow_harness: Harness) -> None:
+def test_users_of_groups_are_read_only_if_groups_are_removed(slow_harness: Harness) -> None:
     """Three more calls, whatever the number of groups; none if no group goes."""
     slow_harness.apply(KNOT)
     slow_harness.strict.clear()

@@ -171,7 +171,7 @@ def test_another_subnet_makes_a_new_interface(slow_harness: Harness) -> None:
     ],
     ids=["a further address becomes the primary one", "the primary address becomes a further one"],
 )
-def test_the_old_one_goes_first_where_addresses_leave_no_other_way(lab: Lab, changes: Spec) -> None:
+def test_the_old_one_is_deleted_first_if_addresses_require_it(lab: Lab, changes: Spec) -> None:
     """A primary address never leaves its interface, and an address is there once."""
     wanted = eth1(**changes)
     wanted["elastic_ips"]["two"]["association"]["private_ip"] = changes["secondary_private_ips"][0]
@@ -209,7 +209,7 @@ def test_an_interrupted_replacement_is_finished(lab: Lab, call: str, lost: bool)
     lab.rests(wanted)
 
 
-def test_a_half_done_replacement_is_told_and_pruned(lab: Lab) -> None:
+def test_a_half_done_replacement_is_reported_and_pruned(lab: Lab) -> None:
     """Both interfaces are there: the plan says that one takes the other's place; without the row both go."""
     wanted = eth1(private_ip="172.31.0.30")
     lab.harness.strict.faults.add(Fail(action="DetachNetworkInterface", code="OperationNotPermitted"))
@@ -375,7 +375,7 @@ def test_an_interrupted_replacement_of_an_instance_is_finished(lab: Lab, call: s
 # ---- attributes of instances
 
 
-def test_imds_wants_tokens_unless_told_otherwise(lab: Lab) -> None:
+def test_imds_requires_tokens_by_default(lab: Lab) -> None:
     """IMDSv2 from birth; somebody opens it again: drift, mended in place; written otherwise, kept otherwise."""
     options = lab.instance()["MetadataOptions"]
     assert (options["HttpTokens"], options["InstanceMetadataTags"]) == ("required", "disabled")

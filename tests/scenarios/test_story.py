@@ -69,7 +69,7 @@ def test_noop_plan_reads_six_times(built: Harness) -> None:
 
 
 @pytest.mark.parametrize("name", DRIFTS)
-def test_drift_is_seen_and_mended(built: Harness, name: str) -> None:
+def test_drift_is_seen_and_corrected(built: Harness, name: str) -> None:
     """What is done behind its back is in the plan, and mended with exactly the calls that it takes."""
     deed, calls, impact = DRIFTS[name]
     account = Account(built)

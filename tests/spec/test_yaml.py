@@ -109,7 +109,7 @@ def test_the_account_id_keeps_its_leading_zero() -> None:
     assert document(HEAD + "account_id: 012345678901\n").account_id == "012345678901"
 
 
-def test_quoted_and_plain_scalars_are_told_apart() -> None:
+def test_quoted_and_plain_scalars_are_distinguished() -> None:
     """The models refuse `"80"` where a number is expected."""
     tree = read_tree("a: x\nb: 'x'\nc: |\n  x\n", "f")
     assert {key: type(value) for key, value in tree.data.items()} == {"a": Plain, "b": str, "c": str}

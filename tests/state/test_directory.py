@@ -121,7 +121,7 @@ def test_a_refusal_leaves_the_chain_where_it_was(host: Host) -> None:
     assert host.begin() == second
 
 
-def test_a_spent_token_is_followed_by_a_fresh_one_that_lasts(host: Host) -> None:
+def test_a_token_conflict_is_followed_by_a_new_token_that_lasts(host: Host) -> None:
     spent = host.begin()
     fresh = host.begin(fresh=True)
     host.next_run()
@@ -255,7 +255,7 @@ def test_a_repeat_with_the_same_token_needs_no_doubt(host: Host) -> None:
     assert (host.journal.unseen_for(WEB, DIGEST, 30.0), host.journal.unseen_for(WEB, OTHER, 30.0)) == (0.0, 30.0)
 
 
-def test_who_does_not_know_the_parameters_yet_doubts(host: Host) -> None:
+def test_unknown_parameters_mean_waiting(host: Host) -> None:
     host.begin()
     assert host.journal.unseen_for(WEB, None, 30.0) == 30.0
 
@@ -286,7 +286,7 @@ def test_an_intent_is_on_the_disk_before_the_call(host: Host) -> None:
 
 
 @pytest.mark.parametrize("left", [1, 10, 40, 80])
-def test_a_torn_last_line_tells_of_nothing(left: int, host: Host) -> None:
+def test_a_torn_last_line_is_ignored(left: int, host: Host) -> None:
     host.begin()
     host.journal.made(WEB, "i-1")
     whole = host.path.read_text()
@@ -307,7 +307,7 @@ def test_what_is_written_after_a_torn_line_is_a_line_of_its_own(host: Host) -> N
 @pytest.mark.parametrize(
     "text", ["", "\n\n", "garbage\n", "[]\n", "{}\n", '{"address": "x"}\n', "\x00\xff\n", "7\n"]
 )
-def test_a_file_that_somebody_else_wrote_is_no_obstacle(text: str, host: Host) -> None:
+def test_a_file_that_another_user_wrote_is_no_obstacle(text: str, host: Host) -> None:
     host.path.write_text(text, encoding="latin-1")
     host.next_run()
     token = host.begin()
@@ -386,7 +386,7 @@ def hold(store: Store, scope: str = SCOPE) -> Any:
     return store.locked(scope, timeout=0, now=lambda: 1_700_000_000.0)
 
 
-def test_the_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_the_second_run_sees_the_holder(tmp_path: Path) -> None:
     with hold(Directory(tmp_path)), pytest.raises(LockedError) as raised, hold(Directory(tmp_path)):
         raise AssertionError("two hold one lock")
     assert raised.value.exit_code == 4
@@ -415,7 +415,7 @@ def test_stacks_do_not_lock_each_other(tmp_path: Path) -> None:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
-def test_a_lock_that_a_crash_left_behind_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_lock_that_a_crash_left_behind_does_not_block(tmp_path: Path) -> None:
     (tmp_path / SCOPE).mkdir()
     (tmp_path / SCOPE / "lock").touch()
     (tmp_path / SCOPE / "holder.json").write_text("{}")

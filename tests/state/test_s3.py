@@ -113,7 +113,7 @@ def test_the_lock_says_whose_it_is(s3: S3Server, clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("s3")
-def test_the_second_is_told_who_the_first_is(clock: Clock) -> None:
+def test_the_second_sees_the_holder(clock: Clock) -> None:
     with hold(host(clock)):
         clock.now += 7
         with pytest.raises(LockedError) as raised, hold(host(clock)):
@@ -158,7 +158,7 @@ def test_the_second_waits_for_its_turn(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("s3")
-def test_who_does_not_want_to_wait_any_longer(clock: Clock) -> None:
+def test_a_stop_ends_the_wait(clock: Clock) -> None:
     with hold(host(clock)), pytest.raises(StoppedError), hold(host(clock), timeout=30, idle=lambda _: False):
         raise AssertionError("two hold one lock")
 
@@ -167,7 +167,7 @@ def test_who_does_not_want_to_wait_any_longer(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("before", ["nothing", "a lock that was given back", "a lock that is out of date"])
-def test_of_two_who_see_it_free_one_gets_it(s3: S3Server, clock: Clock, before: str) -> None:
+def test_of_two_runs_that_see_it_free_one_gets_it(s3: S3Server, clock: Clock, before: str) -> None:
     """Another host writes between our read and our write: it has the lock, and we see that."""
     if before != "nothing":
         if before == "a lock that is out of date":
@@ -208,7 +208,7 @@ def test_many_at_once(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_a_conflict_that_nobody_won_is_tried_again(s3: S3Server, clock: Clock, status: int) -> None:
+def test_a_conflict_without_a_winner_is_tried_again(s3: S3Server, clock: Clock, status: int) -> None:
     code = {409: "ConditionalRequestConflict", 412: "PreconditionFailed"}[status]
     s3.before = once(lambda request: at(request, "PUT", LOCK), refuse(code, status))
     with hold(host(clock)) as held:
@@ -280,7 +280,7 @@ def test_the_lease_is_renewed_while_the_run_goes_on(s3: S3Server, clock: Clock) 
         assert s3.changed.wait_for(lambda: len(s3.puts("lock.json")) >= 4, PATIENCE)
 
 
-def test_who_was_taken_over_learns_it_at_the_next_renewal(s3: S3Server, clock: Clock) -> None:
+def test_a_lost_lease_is_noticed_at_the_next_renewal(s3: S3Server, clock: Clock) -> None:
     """Stopped for longer than the lease, and another has it: told at once, and nothing may be changed any more."""
     with _Lease(clock) as lease:
         clock.now += LEASE + 3
@@ -296,7 +296,7 @@ def test_who_was_taken_over_learns_it_at_the_next_renewal(s3: S3Server, clock: C
 
 
 @pytest.mark.usefixtures("s3")
-def test_who_was_asleep_asks_before_he_goes_on(clock: Clock) -> None:
+def test_a_run_that_slept_renews_before_it_continues(clock: Clock) -> None:
     """The machine slept, so the lease was not renewed. If no run took the lock, the run renews it and goes on."""
     with _Lease(clock) as lease:
         clock.now += LEASE * 10
@@ -356,7 +356,7 @@ def _ended() -> int:
         pytest.param({}, False, id="this very process"),
     ],
 )
-def test_a_dead_holder_on_this_machine_holds_nobody_up(
+def test_a_dead_holder_on_this_machine_does_not_block(
     clock: Clock, words: dict[str, Callable[[], Any]], is_free: bool
 ) -> None:
     if not this_process(clock).where:
@@ -372,7 +372,7 @@ def test_a_dead_holder_on_this_machine_holds_nobody_up(
 @pytest.mark.parametrize(
     "body", [b"", b"torn {", b"[]", b"{}", b'{"lease": "long", "pid": "x"}', b'{"lease": 1e99}', b"\xff\x00"]
 )
-def test_a_lock_that_somebody_else_wrote_is_kept_for_a_lease(clock: Clock, body: bytes) -> None:
+def test_a_lock_that_another_program_wrote_is_kept_for_a_lease(clock: Clock, body: bytes) -> None:
     bucket().put(f"{SCOPE}/lock.json", body, replaces=None)
     with pytest.raises(LockedError, match="another run"), hold(host(clock)):
         raise AssertionError("it is not ours")
@@ -382,7 +382,7 @@ def test_a_lock_that_somebody_else_wrote_is_kept_for_a_lease(clock: Clock, body:
 
 
 @pytest.mark.usefixtures("s3")
-def test_what_a_lock_says_cannot_steer_a_terminal(clock: Clock) -> None:
+def test_text_in_a_lock_cannot_control_a_terminal(clock: Clock) -> None:
     words = {**this_process(clock).fields, "who": "\x1b[2Jnobody\n", "lease": LEASE, "where": ""}
     bucket().put(f"{SCOPE}/lock.json", json.dumps(words).encode(), replaces=None)
     with pytest.raises(LockedError, match=r"locked by \[2Jnobody on"), hold(host(clock)):
@@ -425,7 +425,7 @@ def test_a_journal_is_trimmed(s3: S3Server, clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("s3")
-def test_a_torn_journal_tells_of_its_whole_lines(clock: Clock) -> None:
+def test_a_torn_journal_keeps_its_whole_lines(clock: Clock) -> None:
     with hold(host(clock)) as held:
         held.journal.intend("elastic_ips.web", "AllocateAddress", "sha256:1", None)
     store, stored = bucket(), bucket().get(f"{SCOPE}/journal.jsonl")
@@ -438,7 +438,7 @@ def test_a_torn_journal_tells_of_its_whole_lines(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("s3")
-def test_who_lost_the_lock_cannot_write_the_journal(clock: Clock) -> None:
+def test_a_run_without_the_lock_cannot_write_the_journal(clock: Clock) -> None:
     """Even a run that does not know of the loss: its write fails, so its call is not sent."""
     with _Lease(clock) as lease:
         clock.now += LEASE + 3
@@ -455,7 +455,7 @@ def test_who_lost_the_lock_cannot_write_the_journal(clock: Clock) -> None:
         assert memory.digest == "sha256:2"
 
 
-def test_a_former_holder_who_writes_while_we_begin(s3: S3Server, clock: Clock) -> None:
+def test_a_former_holder_that_writes_while_a_run_begins(s3: S3Server, clock: Clock) -> None:
     """What it wrote at the last moment is read."""
     with _Lease(clock) as lease:
         clock.now += LEASE + 3
@@ -491,7 +491,7 @@ def test_the_last_report_is_kept(s3: S3Server, clock: Clock) -> None:
         ("NotImplemented", 501, "conditional writes"),
     ],
 )
-def test_what_s3_refuses_is_told(s3: S3Server, clock: Clock, code: str, status: int, hint: str) -> None:
+def test_errors_of_s3_are_reported(s3: S3Server, clock: Clock, code: str, status: int, hint: str) -> None:
     s3.before = lambda request: refuse(code, status)() if request.method == "PUT" else None
     with pytest.raises(AwsError) as raised, hold(host(clock)):
         raise AssertionError("it is not ours")

@@ -200,7 +200,7 @@ def test_addresses_are_looked_at_one_by_one() -> None:
     assert refused.startswith(start)
 
 
-def test_an_address_that_is_ours_and_young() -> None:
+def test_an_address_of_the_stack_that_is_new() -> None:
     """The count shows it under the very name: the read of the stack was a moment behind."""
     words: Words = {"elastic_ips": {"a": {"address": "198.51.100.7"}}}
     assert refusals(words, known=quota(5, stranger(1, "198.51.100.7", STACK, "elastic_ips.a"))) == []
