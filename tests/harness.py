@@ -100,7 +100,7 @@ class Harness:
         return self.server
 
     def client(self) -> Any:
-        """Somebody else's hands on the account."""
+        """The account as other tools change it."""
         return self.server.client("ec2")
 
     def spec(self, text: str | None = None) -> Spec:
@@ -110,7 +110,7 @@ class Harness:
         return load(["-"], stdin=lambda: text)[0]
 
     def obey(self, *texts: str | None, **asked: Any) -> Policy:
-        """From now on we may only what iam-policy grants for these specs; strangers may everything."""
+        """From now on a run may only do what iam-policy grants for these specs; others may do everything."""
         documents = [self.spec(text).document for text in texts]
         policy = Policy(policy_for(documents, Asked(**asked))[0])
         self.strict.policies[ENVIRONMENT["AWS_ACCESS_KEY_ID"]] = policy

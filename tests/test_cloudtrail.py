@@ -66,7 +66,7 @@ CULPRITS: dict[str, dict[tuple[str, str], str]] = {
 
 @pytest.mark.parametrize("name", CULPRITS)
 def test_the_culprit_is_named(slow_harness: Harness, name: str) -> None:
-    """A drift of the story by somebody's hand: each field that differs leads to him, and to nobody else."""
+    """A drift of the story by one user: each field that differs shows that user and no other."""
     slow_harness.apply()
     slow_harness.loop.now += 60
     DRIFTS[name][0](Account(slow_harness))
@@ -200,7 +200,7 @@ def test_questions_are_few_and_paced(harness: Harness) -> None:
 
 @pytest.fixture
 def drifted(server: EC2Server, command: Run) -> EC2Server:
-    """The story, with a security group that somebody has opened."""
+    """The story, with a security group that another tool has opened."""
     assert command("apply", "-y", SPEC).code == 0
     ec2 = server.client()
     filters = [{"Name": "tag:enireconcile:name", "Values": ["security_groups.my-sg-2"]}]

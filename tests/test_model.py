@@ -75,7 +75,7 @@ SPEC: Words = {"network_interfaces": {"eth1": {"subnet": ZONE_A, "description": 
 
 
 def seen(prune: bool = False, **row: Any) -> str:
-    """The fingerprint of a plan for an interface, and for an address that nobody names."""
+    """The fingerprint of a plan for an interface, and for an address that the spec does not name."""
     live: Words = {"network_interfaces": {"eth1": row}, "elastic_ips": {"old": {}}}
     return plan_of(SPEC, live, prune=prune).fingerprint
 
@@ -96,7 +96,7 @@ def test_nothing_is_removed_unless_it_is_asked_for() -> None:
 
 
 def test_a_change_gives_all_its_reasons() -> None:
-    """An interface may be evicted and an address displaced for one change each; one may have two reasons."""
+    """An interface may be detached and an address displaced for one change each; one may have two reasons."""
     spec: Words = {
         "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.micro"}},
         "network_interfaces": {

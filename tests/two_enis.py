@@ -1,4 +1,4 @@
-"""The story's account as a stranger sees it, and what strangers do to it behind the reconciler's back."""
+"""The story's account as other tools see it, and what they do to it behind the reconciler's back."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def refused(harness: Harness) -> set[str]:
 
 
 def test_every_drift_is_corrected_under_the_policy(slow_harness: Harness) -> None:
-    """All that strangers do to the story, one after another."""
+    """All that other tools do to the story, one after another."""
     policy = slow_harness.obey(None)
     assert slow_harness.apply().outcome == "converged"
     for name, (deed, _, _) in DRIFTS.items():
@@ -262,7 +262,7 @@ def test_pools_under_the_policy(slow_harness: Harness) -> None:
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_foreign_resource_in_the_way_has_to_be_named(slow_harness: Harness, named: bool) -> None:
-    """Somebody else's interface in our slot is not ours to detach, unless its ARN was named."""
+    """Another owner's interface in our slot is not ours to detach, unless its ARN was named."""
     slow_harness.apply()
     slow_harness.loop.now += 60
     account = Account(slow_harness)

@@ -82,7 +82,7 @@ def test_a_long_list_ends_with_a_number() -> None:
 
 
 def test_a_name_from_aws_cannot_control_the_terminal() -> None:
-    """A tag that somebody else has edited says anything."""
+    """A tag that another user has edited says anything."""
     plan = plan_of({}, {"elastic_ips": {"a\x1b[2J\nnothing to see": {}}}, prune=True)
     [reason] = objections(plan, UNATTENDED)
     assert reason.splitlines()[1:] == ["    s1 ReleaseAddress for elastic_ips.a\\x1b[2J\\nnothing to see"]

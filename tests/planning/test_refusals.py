@@ -609,7 +609,7 @@ def test_a_foreign_group_may_have_the_same_name(row: Words, name: str, other: st
     ],
 )
 def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:
-    """A group of another name or VPC hinders nobody, and one of ours is not somebody else's."""
+    """A group of another name or VPC does not conflict, nor does one of the stack."""
     loaded = spec_of({"security_groups": {"web": {}}})
     (step,) = make_plan(loaded, replace(live_of({}, loaded), name_conflicts=(other,))).steps
     assert step.call == "CreateSecurityGroup"
@@ -674,7 +674,7 @@ def test_a_selector_is_looked_at_beside_one_that_is_wrong_otherwise() -> None:
 
 
 def test_all_is_to_go_and_others_use_some_of_it() -> None:
-    """Groups of ours are named in strangers' rules, and the spec is empty: nothing goes."""
+    """Groups of ours are named in foreign rules, and the spec is empty: nothing goes."""
     live: Words = {
         "security_groups": {"a": {}, "b": {}, "c": {}},
         "users": {"security_groups": {"other": {"ingress": ["tcp 22 sg-a", "tcp 22 sg-b"]}}},

@@ -2,7 +2,7 @@
 
 Worlds have up to two instances with their primary interfaces, three more interfaces on two further slots each,
 and three addresses, all of them wherever they like: on each other's places, on a stranger's, or not there at all.
-Strangers' interfaces stand in our slots, and strangers' addresses on our interfaces.
+Foreign interfaces stand in our slots, and foreign addresses on our interfaces.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def test_a_safe_plan_takes_nothing_away(story: Story, random: Random) -> None:
 @examples(60)
 @given(stories(), any_order)
 def test_foreign_resources_are_kept_except_those_that_the_plan_names(story: Story, random: Random) -> None:
-    """A stranger's interface or address moves only when a change says that it is evicted or displaced."""
+    """A foreign interface or address moves only when a change says that it is detached or displaced."""
     ec2 = story.ec2
     before = {
         name: place

@@ -4,7 +4,7 @@ The fixed world: the default VPC ``vpc-default`` with the subnets ``subnet-a`` (
 ``subnet-b`` (172.31.16.0/20, us-east-1b), and its default group ``sg-default``; beside it others, of which
 ``vpc-dual`` has IPv6. A live resource called ``web`` has
 the id ``i-web``, ``eni-web``, ``eipalloc-web`` or ``sg-web``; all about it that is not said is what the spec
-gets by default. Ids that no name of ours stands behind (``eni-stranger``) are somebody else's.
+gets by default. Ids that no name of ours stands behind (``eni-stranger``) are another owner's.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _tags(section: str, name: str, row: Words, stack: str) -> dict[str, str]:
 
 
 def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, Occupant] | None:
-    """``at: web 1`` or ``at: web 1 card 2``; an id that starts with i- is a stranger's instance."""
+    """``at: web 1`` or ``at: web 1 card 2``; an id that starts with i- is a foreign instance."""
     if "at" not in row:
         return None
     instance, index, *card = str(row["at"]).split()
@@ -252,7 +252,7 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, Occ
 def _instance(
     name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, Occupant]]
 ) -> LiveInstance:
-    """``foreign_interfaces`` maps device indexes to interfaces of somebody else.
+    """``foreign_interfaces`` maps device indexes to interfaces of another user.
 
     ``eni-1``, or ``eni-1 detaching``, or with its type ``eni-1 attached efa``; a card other than 0 is told with
     the index: ``1 card 2``. ``checks`` is the worse of its status checks.
@@ -294,7 +294,7 @@ def _interface(
     private_ip: str,
     holder: str | None,
 ) -> LiveNetworkInterface:
-    """``holds`` is the allocation id of a stranger's address on the primary private address.
+    """``holds`` is the allocation id of a foreign address on the primary private address.
 
     ``addresses`` maps further private addresses to allocation ids; the keys of pools are those of the spec, the
     first of them ``secondary`` for short.
@@ -327,7 +327,7 @@ def _interface(
 def _address(
     name: str, row: Words, stack: str, private_ips: Mapping[str | None, str], interfaces: Mapping[str | None, Any]
 ) -> LiveElasticIp:
-    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` somebody else's.
+    """``at: eth0`` is our interface's primary address, ``at: eni-stranger`` another owner's.
 
     ``reverse_dns`` has a ``name`` and what is ``pending``.
     """

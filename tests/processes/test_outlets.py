@@ -50,7 +50,7 @@ def metric(path: Path, name: str, **labels: str) -> float | None:
 
 
 def test_metrics_of_a_schedule(server: EC2Server, command: Run, tmp_path: Path) -> None:
-    """Built, left alone, mended: each run says so, and the file is readable by another user and whole."""
+    """Built, left alone, corrected: each run says so, and the file is readable by another user and whole."""
     prom = tmp_path / "enireconcile.prom"
     apply = ("apply", "-y", "--metrics", str(prom), SPEC)
     assert command(*apply).code == 0

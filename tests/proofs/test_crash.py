@@ -82,7 +82,7 @@ def test_killed_while_building(name: str, point: str, tmp_path: Path, proofs: Pr
 
 @pytest.mark.parametrize(("drift", "nth"), DRIFTED)
 def test_killed_while_correcting(drift: str, nth: int, tmp_path: Path, proofs: Proofs) -> None:
-    """Somebody changed what the stack had; the apply that mends it is killed at one of its calls."""
+    """Another tool changed what the stack had; the apply that corrects it is killed at one of its calls."""
     deed, calls, _ = DRIFTS[drift]
     with open_harness(tmp_path / "built") as harness:
         assert harness.apply().outcome == "converged"

@@ -159,7 +159,7 @@ def test_a_refused_connection_was_never_sent() -> None:
 
 
 def test_an_answer_that_does_not_come_leaves_it_open() -> None:
-    """Somebody listens and never answers: the time is up, and EC2 may have acted."""
+    """The server never answers: the time is up, and EC2 may have acted."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         assert _fault(url, "AllocateAddress", patience=0.3).meaning is Meaning.OUTCOME_UNKNOWN

@@ -1,6 +1,6 @@
 """EC2 acts and its answer is lost, or the call is lost on its way: one run still makes everything exactly once.
 
-The scenes of this module (two specs, built from nothing and mended after every kind of drift) and its way of
+The scenes of this module (two specs, built from nothing and corrected after every kind of drift) and its way of
 counting the account serve the other proofs too.
 """
 
@@ -119,7 +119,7 @@ def _id(harness: Harness, address: str) -> str:
 
 
 def _call(harness: Harness, action: str, **params: Any) -> None:
-    """Somebody else's call, and the time that it needs to take effect."""
+    """Another owner's call, and the time that it needs to take effect."""
     harness.strict.world.call(action, **params)
     harness.loop.now += 30
 
@@ -349,7 +349,7 @@ def assert_settled(harness: Harness, text: str | None, strangers: Sequence[str] 
     harness.loop.now += 30
     harness.strict.world.settle()
     for interface in harness.strict.world.data.interfaces.values():
-        # One of the story's strangers leaves a tag of their own, which stays theirs.
+        # Another tool in the story sets a tag of its own, which stays.
         interface.tags.pop("Owner", None)
     assert_exact(harness.strict.world, harness.spec(text), strangers)
     harness.strict.clear()
@@ -486,7 +486,7 @@ def test_building_survives_a_lost_call(
 def test_a_correction_survives_a_lost_call(
     scene: Scene, action: str, nth: int, late: bool, times: int, tmp_path: Path, proofs: Proofs
 ) -> None:
-    """While a drift is mended, one call loses its answer, or is lost before it acts."""
+    """While a drift is corrected, one call loses its answer, or is lost before it acts."""
     report = _converges(scene, Lose(action, nth, times, late), tmp_path)
     if action == "AllocateAddress" and not late:
         # Whether it acted nobody knows: it is looked for as long as it may stay invisible, and only then made.

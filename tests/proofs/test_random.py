@@ -266,7 +266,7 @@ def test_any_spec_converges_and_stays(text: str) -> None:
 @profile
 @given(specs(), specs())
 def test_any_spec_becomes_any_other(before: str, after: str) -> None:
-    """One spec is edited into another one of the same stack: what has to go goes, the rest is mended."""
+    """One spec is edited into another one of the same stack: what has to go goes, the rest is corrected."""
     with _dual_stack() as harness:
         assert harness.apply(before).outcome == "converged"
         harness.loop.now += 60
@@ -480,7 +480,7 @@ def _outspoken(text: str) -> str:
 @profile
 @given(specs(), st.lists(st.tuples(st.sampled_from(sorted(HANDS)), st.integers(0, 99)), min_size=1, max_size=6))
 def test_any_drift_of_any_spec_is_corrected(text: str, deeds: list[tuple[str, int]]) -> None:
-    """Names, flags, options, pools, and Elastic IPs between us and strangers: all is as the spec says again."""
+    """Names, flags, options, pools, and Elastic IPs on foreign interfaces: all matches the spec again."""
     with _dual_stack() as harness:
         text = _outspoken(text)
         assert harness.apply(text).outcome == "converged"

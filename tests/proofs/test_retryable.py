@@ -102,7 +102,7 @@ BROAD = [("the story", STORY), ("the rich one", RICH_BUILD), ("everything change
 
 @pytest.mark.parametrize(("code", "status"), ANYWHERE.items())
 def test_every_call_meets_an_error_that_passes(code: str, status: int, tmp_path: Path, proofs: Proofs) -> None:
-    """Every mutating call of a run gets the error three times before it works: in building and in mending."""
+    """Every mutating call of a run gets the error three times before it works: in building and in correcting."""
     for number, (name, scene) in enumerate(BROAD):
         random.seed(number)
         with at(scene, tmp_path / name) as harness:
@@ -191,7 +191,7 @@ PASSING = [
     # The old instance holds on to its interfaces for a moment.
     ("the instance terminated", "RunInstances", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use."),
     ("the instance terminated", "RunInstances", "InvalidParameterValue", "Interface eni-1 is currently in use."),
-    # Somebody else tags, too.
+    # Another user tags, too.
     ("tags changed", "CreateTags", "ConcurrentTagAccess", ""),
     (EVERYTHING, "CreateTags", "ConcurrentTagAccess", ""),
 ]
@@ -247,7 +247,7 @@ def test_a_young_attachment_may_be_unknown(tmp_path: Path, proofs: Proofs) -> No
 def test_a_changed_live_state_is_read_again(
     place: str, call: str, code: str, message: str, times: int, tmp_path: Path, proofs: Proofs
 ) -> None:
-    """What is not young and not found, or held by somebody, is no reason to insist: a new plan, three at most."""
+    """Ids that are old and not found, or held by another tool, are not retried: a new plan, three at most."""
     scene = PLACES[place]
     with at(scene, tmp_path) as harness:
         _converges(harness, scene, Passing(call, code, message, times))
@@ -315,7 +315,7 @@ def test_an_error_that_stays_is_a_refusal_at_any_call() -> None:
 def test_an_error_that_stays_ends_what_needs_the_call(
     place: str, call: str, code: str, status: int, message: str, tmp_path: Path, proofs: Proofs
 ) -> None:
-    """Calls of a kind are refused for good: each called once, dependants skipped, the rest done; then mended."""
+    """Calls of a kind are refused: each called once, dependants skipped, the rest done; then corrected."""
     scene = PLACES[place]
     with at(scene, tmp_path) as harness:
         strangers, launched = strangers_in(harness), ever_launched(harness)

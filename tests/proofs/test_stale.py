@@ -115,8 +115,9 @@ GONE = ["eth1 deleted", "an address released", "the instance terminated"]
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("name", GONE)
 def test_reads_go_back_after_a_deletion(name: str, age: float, tmp_path: Path, proofs: Proofs) -> None:
-    """Somebody deletes a resource on purpose, and reads still show it; then it is made anew, once, and reads do
-    not show that either."""
+    """Another tool deletes a resource on purpose, and reads still show it; then it is made anew, once, and reads
+    do not show that either.
+    """
     deed, calls, _ = DRIFTS[name]
     with at(Scene(None, lambda _: None, {}), tmp_path) as harness:
         stale = _memory(harness, age)
@@ -143,7 +144,7 @@ def test_reads_go_back_after_a_deletion(name: str, age: float, tmp_path: Path, p
 
 @pytest.mark.parametrize("age", AGES)
 def test_correction_with_stale_reads(age: float, tmp_path: Path, proofs: Proofs) -> None:
-    """Everything was changed a moment ago, and every read is stale: mended, and nothing is made."""
+    """Everything was changed a moment ago, and every read is stale: corrected, and nothing is created."""
     with at(ALL_AT_ONCE, tmp_path) as harness:
         strangers = strangers_in(harness)
         harness.strict.faults.add(StaleReads(age, fixed=True))

@@ -1,4 +1,4 @@
-"""The account of specs/ha-failover.yaml: a VPC with two firewalls that are somebody else's."""
+"""The account of specs/ha-failover.yaml: a VPC with two firewalls that are another owner's."""
 
 from __future__ import annotations
 

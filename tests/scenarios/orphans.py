@@ -1,4 +1,4 @@
-"""The story's setup as somebody else might have made it, and specs that take it over."""
+"""The story's setup as another user might have made it, and specs that take it over."""
 
 from __future__ import annotations
 

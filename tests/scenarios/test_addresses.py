@@ -160,7 +160,7 @@ def test_a_host_with_ten_elastic_ips(harness: Harness) -> None:
 
 
 def test_drift_of_a_list_is_corrected_exactly(harness: Harness) -> None:
-    """Somebody took an address away and added another: one call each, and the list is as it was."""
+    """Another tool took an address away and added another: one call each, and the list is as it was."""
     spec = _pair("secondary_private_ips: [172.31.0.51, 172.31.0.52]", "secondary_private_ips: []")
     harness.apply(spec)
     ec2, a = harness.client(), _interface(harness, "a")["NetworkInterfaceId"]

@@ -111,7 +111,7 @@ def _picture(harness: Harness, ids: Ids) -> object:
 
 
 def test_written_keys_are_corrected_in_the_same_plan(slow_harness: Harness) -> None:
-    """The whole spec against drift: each resource is tagged first, then mended; the plan names both."""
+    """The whole spec against drift: each resource is tagged first, then corrected; the plan names both."""
     ids = orphan(slow_harness)
     _unusual(slow_harness, ids)
     group = ids["security_groups.my-sg-2"]
@@ -164,7 +164,7 @@ def test_an_image_that_fits_is_no_difference(slow_harness: Harness) -> None:
 
 
 def test_a_resource_alone_is_adopted_among_foreign_ones(slow_harness: Harness) -> None:
-    """Only the instance: its interfaces stay somebody else's, and one of ours is attached to it."""
+    """Only the instance: its interfaces stay another owner's, and one of ours is attached to it."""
     ids = orphan(slow_harness)
     spec = bare({"instances.web": ids["instances.web"]}) + (
         "\nnetwork_interfaces:\n  more:\n    subnet: {default_for_az: us-east-1a}\n"

@@ -1,4 +1,4 @@
-"""Every attribute of groups, instances and interfaces, one row each: made, kept, mended, changed."""
+"""Every attribute of groups, instances and interfaces, one row each: made, kept, corrected, changed."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Lab:
         return str(self.found()[key])
 
     def wait(self) -> None:
-        """Until whatever somebody has begun is done."""
+        """Until whatever another tool has begun is done."""
         self.harness.loop.now += 5
 
 
@@ -160,8 +160,8 @@ def named(records: str, key: str) -> Look:
 class Case:
     """One attribute: two rows, what is seen of it with each, and the calls that lead from one to the other.
 
-    ``drift`` is somebody else's deed, and ``mends`` are the calls that undo it; None where EC2 lets nobody change
-    the attribute, or where what they did is not looked at. Without ``changes`` the plan is refused.
+    ``drift`` is a change by another tool, and ``mends`` are the calls that correct it; None where EC2 does not
+    allow the change, or where it is not compared. Without ``changes`` the plan is refused.
     """
 
     section: str
@@ -191,7 +191,7 @@ def groups() -> Iterator[Case]:
 
 
 def rules(direction: str, ends: str, key: str) -> Case:
-    """One rule; somebody takes it away and adds another one."""
+    """One rule; another tool takes it away and adds another one."""
 
     def look(lab: Lab) -> object:
         return [found["FromPort"] for found in lab.found()[key]]

@@ -107,7 +107,7 @@ network_interfaces:
 def test_device_slots_and_limits_found_out_half_way(slow_harness: Harness) -> None:
     """Device slots and limits found out half way."""
     lab = Firewalls(slow_harness)
-    # fw-a, a t3.micro, has its own interface and somebody's at index 2: there is no room for ours at index 1.
+    # fw-a, a t3.micro, has its own interface and another tool's at index 2: there is no room for ours at index 1.
     stranger = lab.ec2.create_network_interface(SubnetId=lab.subnet)["NetworkInterface"]["NetworkInterfaceId"]
     slow_harness.loop.now += 5
     lab.ec2.attach_network_interface(NetworkInterfaceId=stranger, InstanceId=lab.ids["fw-a"], DeviceIndex=2)
@@ -167,7 +167,7 @@ def test_an_address_will_not_move_or_is_stolen(built: Harness) -> None:
     assert built.apply(swapped).outcome == "converged"
     assert _acted(built) == ["AssociateAddress", "AssociateAddress"]
     assert account.interface("web-eth1")["Association"]["PublicIp"] == before["web-1"]
-    # Between the plan and the call somebody moves it: it is not taken from there unseen.
+    # Between the plan and the call another tool moves it: it is not taken from there unseen.
     stranger = built.strict.world.call(
         "CreateNetworkInterface", SubnetId=account.interface("web-eth0")["SubnetId"]
     )

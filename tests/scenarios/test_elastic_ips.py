@@ -36,7 +36,7 @@ def spec(rows: str, others: str = "") -> str:
 
 
 class Strangers:
-    """Somebody else's instance with two interfaces, and a lone interface with two private addresses."""
+    """Another owner's instance with two interfaces, and a lone interface with two private addresses."""
 
     def __init__(self, harness: Harness) -> None:
         self.ec2 = harness.client()
@@ -131,7 +131,7 @@ def test_reading_foreign_interfaces_takes_one_call(harness: Harness) -> None:
     harness.strict.clear()
     harness.plan(strangers.leading)
     reads = harness.strict.actions()
-    # The stack's own, and the strangers by their ids; the external instance takes a DescribeInstances.
+    # The stack's own, and the foreign resources by their ids; the external instance takes a DescribeInstances.
     assert (reads.count("DescribeNetworkInterfaces"), reads.count("DescribeInstances")) == (2, 2)
     assert (reads.count("DescribeAddresses"), reads.count("DescribeAccountAttributes")) == (1, 0)
 
@@ -272,7 +272,7 @@ def test_a_free_place_that_is_taken_meanwhile_is_not_taken_away(harness: Harness
         harness.strict.world.call("AssociateAddress", AllocationId=theirs, NetworkInterfaceId=strangers.lone)
 
     harness.strict.faults.add(Hook("AllocateAddress", callback=come))
-    # Only safe steps are allowed: displacing somebody is none.
+    # Only safe steps are allowed: displacing another Elastic IP is not.
     report = harness.apply(text, approve=lambda _: Impact.SAFE)
     assert (report.outcome, "disruptive" in str(report.error)) == ("partial", True)
     assert strangers.show(strangers.lone)["Association"]["AllocationId"] == theirs
@@ -458,7 +458,7 @@ def test_a_name_that_resolves_elsewhere_is_reported_and_affects_nothing_else(nam
 
 
 def test_a_change_under_way_is_waited_for_and_not_asked_for_again(named: Harness) -> None:
-    """Somebody, or a run that was cut short, has asked already."""
+    """Another tool, or a run that was cut short, has asked already."""
     converged(named.apply(spec("ip: {}\n")))
     pointed(named, "ip", "www.example.com", "other.example.com")
     allocation = address(named, "ip")["AllocationId"]
@@ -588,7 +588,7 @@ def test_an_address_of_another_border_group(tmp_path: Path) -> None:
 
 
 def test_tags_of_an_address(harness: Harness) -> None:
-    """From birth, mended, changed; those of others stay, and so does the address."""
+    """From birth, corrected, changed; those of others stay, and so does the address."""
     text = spec("ip: {tags: {Role: mail}}\n")
     converged(harness.apply(text))
     assert acted(harness) == ["AllocateAddress"]

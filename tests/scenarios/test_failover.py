@@ -1,4 +1,4 @@
-"""The interface that lives on the first healthy holder, and instances that are somebody else's."""
+"""The interface that lives on the first healthy holder, and instances that are another owner's."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_makes_a_holder_healthy(lab: Firewalls, health: str, deed: str, hol
 
 
 def test_a_foreign_resource_does_not_keep_it(lab: Firewalls) -> None:
-    """Somebody attached it to an instance that is not in the list: it comes back to the first healthy one."""
+    """Another tool attached it to an instance that is not in the list: it comes back to the first healthy one."""
     lab.harness.apply(SPEC)
     stranger = lab.launch("other", lab.subnet)
     lab.harness.loop.now += 60
@@ -301,7 +301,7 @@ def test_a_crash_does_not_start_the_minute_anew(lab: Firewalls) -> None:
 
 
 def test_found_hanging_it_counts_from_the_first_sight(lab: Firewalls, tmp_path: Path) -> None:
-    """Somebody else asked it to come off long ago, and EC2 does not say when: a minute from now, then by force."""
+    """Another user asked it to come off long ago, and EC2 does not say when: a minute from now, then by force."""
     _stuck(lab, FORCE)
     lab.ec2.detach_network_interface(AttachmentId=lab.interface()["Attachment"]["AttachmentId"])
     lab.harness.loop.now += 3600
@@ -318,7 +318,7 @@ def test_found_hanging_it_counts_from_the_first_sight(lab: Firewalls, tmp_path: 
 
 
 def test_failing_back_to_an_index_that_force_has_blocked(lab: Firewalls) -> None:
-    """EC2 refuses the index of fw-a after a forced detach: the interface is not lost, and a stop mends it."""
+    """EC2 refuses the index of fw-a after a forced detach: the interface is not lost, and a stop corrects it."""
     spec = FORCE.replace("preempt: false", "preempt: true")
     _stuck(lab, spec)
     assert lab.harness.apply(spec).outcome == "converged"

@@ -1,4 +1,4 @@
-"""Security groups: rules of every sort made, kept, mended and changed; egress; names; rings of groups."""
+"""Security groups: rules of every sort made, kept, corrected and changed; egress; names; rings of groups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RULES = [
 
 
 class Account:
-    """The default VPC with a group and a prefix list that are somebody else's."""
+    """The default VPC with a group and a prefix list that are another owner's."""
 
     def __init__(self, harness: Harness) -> None:
         self.harness, self.ec2 = harness, harness.client()
@@ -90,7 +90,7 @@ def test_rules_of_every_sort_are_made_and_kept(account: Account, direction: str)
     created, authorized = ["CreateSecurityGroup"] * 2, [f"AuthorizeSecurityGroup{word}"]
     closed = ["RevokeSecurityGroupEgress"] if direction == "egress" else []
     assert account.converge(spec) == created + authorized + closed
-    # Somebody takes one away, each in its turn: that one is to come back, and nothing else is touched.
+    # Another tool takes one away, each in its turn: that one is to come back, and nothing else is touched.
     revoke = getattr(account.ec2, f"revoke_security_group_{direction}")
     authorize = getattr(account.ec2, f"authorize_security_group_{direction}")
     group = account.group()["GroupId"]
@@ -121,7 +121,7 @@ def test_rules_of_every_sort_come_and_go(account: Account, parity: int) -> None:
 
 
 def test_another_description_is_no_new_rule(account: Account) -> None:
-    """In the spec, and by somebody's hand; the rules keep their ids, so no connection is cut."""
+    """In the spec, and by another tool's hand; the rules keep their ids, so no connection is cut."""
     ingress = ["{protocol: tcp, ports: 80, ENDS: [0.0.0.0/0, self], description: WORDS}"]
     egress = ["{protocol: icmp, ports: 8, ENDS: [LIST], description: WORDS}"]
     spec = account.spec(ingress, egress)
@@ -190,7 +190,7 @@ security_groups:
 
 @pytest.mark.parametrize("comes", [True, False], ids=["comes", "goes"])
 def test_ipv6_is_added_or_removed_between_plan_and_group(account: Account, comes: bool) -> None:
-    """The plan was wrong about what the group is born with; the next read tells, and a new plan mends it."""
+    """The plan was wrong about what the group is born with; the next read tells, and a new plan corrects it."""
     world, block = account.harness.strict.world, "2001:db8::/56"
     vpc = world.add_vpc("10.0.0.0/16", ipv6_cidr=None if comes else block)
     spec = f"version: 1\nstack: one\nregion: us-east-1\nsecurity_groups:\n  web: {{vpc: {vpc}, egress: []}}\n"

@@ -89,7 +89,7 @@ def _held(harness: Harness, name: str, sort: Sort) -> list[str]:
 
 
 def _call(harness: Harness, name: str, call: str, **params: Any) -> None:
-    """Somebody else's hands on an interface."""
+    """Another owner's hands on an interface."""
     method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in call).strip("_")
     getattr(harness.client(), method)(NetworkInterfaceId=_interface(harness, name)["NetworkInterfaceId"], **params)
 
@@ -117,7 +117,7 @@ def test_a_list_is_made_with_the_interface(harness: Harness, sort: Sort) -> None
 
 @sorts
 def test_drift_of_a_list_is_corrected_exactly(harness: Harness, sort: Sort) -> None:
-    """Somebody took one away and added another: one call each."""
+    """Another tool took one away and added another: one call each."""
     spec = _spec(a=_listed(sort, sort.one, sort.two))
     _converge(harness, spec)
     _call(harness, "a", sort.unassign, **{sort.param: [sort.one]})

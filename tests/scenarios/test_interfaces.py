@@ -43,7 +43,7 @@ def _interface(harness: Harness, name: str = "a") -> Any:
 
 
 def _modify(harness: Harness, **attribute: Any) -> None:
-    """Somebody else's hands on the interface ``a``."""
+    """Another owner's hands on the interface ``a``."""
     harness.client().modify_network_interface_attribute(
         NetworkInterfaceId=_interface(harness)["NetworkInterfaceId"], **attribute
     )
@@ -69,7 +69,7 @@ MODIFY = "ModifyNetworkInterfaceAttribute"
 
 
 def test_a_description_is_added_and_removed(slow_harness: Harness) -> None:
-    """Made with none, given one, changed by somebody, taken away: empty is a value like any other."""
+    """Made with none, given one, changed by another tool, taken away: empty is a value like any other."""
     harness = slow_harness
     assert _named(_converge(harness, _alone(""))) == ["CreateNetworkInterface"]
     (call,) = _converge(harness, _alone(", description: to the lab"))
@@ -139,7 +139,7 @@ TIMEOUTS = ", connection_tracking: {tcp_established_timeout: 3600, udp_timeout: 
 
 
 def test_timeouts_are_set_at_birth_and_kept(slow_harness: Harness) -> None:
-    """Those that are written; another one, which somebody else has set, stays when one of ours is mended."""
+    """Those that are written; another one, which another user has set, stays when one of ours is corrected."""
     harness = slow_harness
     (call,) = _converge(harness, _alone(TIMEOUTS))
     ours = {"TcpEstablishedTimeout": 3600, "UdpTimeout": 60}
@@ -216,7 +216,7 @@ def test_an_adapter_is_not_attached_to_an_instance_that_runs(slow_harness: Harne
 
 
 def test_an_adapter_is_attached_and_detached_before_the_instance_starts(slow_harness: Harness) -> None:
-    """Somebody has stopped the instance: what changes on it changes first, also while it is still stopping."""
+    """Another tool has stopped the instance: what changes on it changes first, also while it is still stopping."""
     harness = slow_harness
     row = f"interface_type: efa, {_at(1)}"
     _converge(harness, _spec(a=row))

@@ -69,7 +69,7 @@ def test_what_is_protected_is_not_destroyed(slow_harness: Harness) -> None:
 
 
 def test_protection_forbids_nothing_else(slow_harness: Harness) -> None:
-    """What is mended, moved or removed beside it goes on."""
+    """What is corrected, moved or removed beside it goes on."""
     slow_harness.apply(PROTECTED)
     DRIFTS["an address moved to another interface"][0](Account(slow_harness))
     report = slow_harness.apply(PROTECTED, approve=_allow_all)
@@ -105,7 +105,7 @@ def test_prune_cannot_know_what_a_row_that_is_gone_had_said(slow_harness: Harnes
     ],
 )
 def test_an_ignored_attribute_is_never_compared(harness: Harness, drift: str, name: str, attribute: str) -> None:
-    """Set at creation; then somebody changes it, and that is no difference. Without the word it is."""
+    """Set at creation; then another tool changes it, and that is no difference. Without the word it is."""
     spec = ignoring(name, attribute)
     assert harness.apply(spec).outcome == "converged"
     assert_is_the_story(harness)
@@ -117,7 +117,7 @@ def test_an_ignored_attribute_is_never_compared(harness: Harness, drift: str, na
 
 
 def test_ignored_tags_are_all_but_those_that_say_whose_it_is(harness: Harness) -> None:
-    """Somebody renames the interface and takes the project's tag off: their business."""
+    """Another tool renames the interface and takes the project's tag off: their business."""
     spec = ignoring("web-eth0", "tags")
     harness.apply(spec)
     eth0 = Account(harness).interface("web-eth0")["NetworkInterfaceId"]
@@ -239,7 +239,7 @@ def test_anothers_failover_is_not_undone(slow_harness: Harness) -> None:
 
 
 def test_a_slot_that_the_spec_gives_to_another_is_cleared_by_name(slow_harness: Harness) -> None:
-    """The other tool has put the interface where the spec wants another one: it is evicted, as the plan says."""
+    """The other tool has put the interface where the spec wants another one: it is detached, as the plan says."""
     standby = Standby(slow_harness)
     slow_harness.apply(standby.spec)
     standby.move(standby.firewalls.ids["fw-b"])
@@ -317,7 +317,7 @@ def test_an_instance_launched_anew_takes_nothing_from_others(slow_harness: Harne
 
 
 def test_without_its_primary_interface_no_instance_is_launched(slow_harness: Harness) -> None:
-    """Somebody uses the interface that it would boot with: an error that says where, before anything changes."""
+    """Another tool uses its primary interface: an error that says where, before anything changes."""
     slow_harness.apply(ETH0)
     stranger = _stranger(slow_harness)
     _terminate(slow_harness)

@@ -43,7 +43,7 @@ def test_apply_converges_and_the_second_changes_nothing(harness: Harness) -> Non
     ],
 )
 def test_drift_is_seen_and_corrected(harness: Harness, name: str) -> None:
-    """What is done behind its back is in the plan, and mended with exactly the calls that it takes."""
+    """What is done behind its back is in the plan, and corrected with exactly the calls that it takes."""
     harness.apply()
     deed, calls, impact = DRIFTS[name]
     deed(Account(harness))

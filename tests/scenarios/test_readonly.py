@@ -90,7 +90,7 @@ def test_client_of_a_plan_rejects_writes(harness: Harness, call: str, params: di
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_planning_any_drift_sends_reads_only(slow_harness: Harness, name: str) -> None:
-    """Whatever there is to mend, looking at it changes nothing."""
+    """Whatever there is to correct, looking at it changes nothing."""
     slow_harness.apply()
     DRIFTS[name][0](Account(slow_harness))
     slow_harness.strict.clear()

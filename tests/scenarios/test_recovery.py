@@ -41,7 +41,7 @@ def test_failed_launch_is_reported_and_not_repeated(slow_harness: Harness) -> No
 
 
 def test_interface_is_made_anew_by_a_host_without_memory(slow_harness: Harness, tmp_path: Path) -> None:
-    """eth1 was deleted, and another host mends it: its token stands for what is gone, so it takes a new one."""
+    """eth1 was deleted, and another host corrects it: its token stands for what is gone, so it takes a new one."""
     slow_harness.apply()
     account = Account(slow_harness)
     account.ec2.detach_network_interface(AttachmentId=account.interface("web-eth1")["Attachment"]["AttachmentId"])
@@ -52,7 +52,7 @@ def test_interface_is_made_anew_by_a_host_without_memory(slow_harness: Harness, 
 
 
 def test_instance_is_made_anew_by_a_host_without_memory(slow_harness: Harness, tmp_path: Path) -> None:
-    """The instance was terminated, and another host mends it: the old token belongs to the dead."""
+    """The instance was terminated, and another host corrects it: the old token belongs to the dead."""
     slow_harness.apply()
     account = Account(slow_harness)
     account.ec2.terminate_instances(InstanceIds=[account.instance()["InstanceId"]])
@@ -61,7 +61,7 @@ def test_instance_is_made_anew_by_a_host_without_memory(slow_harness: Harness, t
 
 
 def test_pending_instance_is_waited_for(tmp_path: Path) -> None:
-    """Somebody has just started the instance: apply waits, and does not call it done before it runs."""
+    """Another tool has just started the instance: apply waits, and does not call it done before it runs."""
     with open_harness(tmp_path, replace(SLOW, pending_delay=20.0)) as harness:
         harness.apply()
         account = Account(harness)
@@ -75,7 +75,7 @@ def test_pending_instance_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_two_of_one_name_are_reported_never_guessed_at(slow_harness: Harness) -> None:
-    """Somebody copied all tags to a second address: both ids are told, nothing is changed."""
+    """Another tool copied all tags to a second address: both ids are told, nothing is changed."""
     slow_harness.apply()
     account = Account(slow_harness)
     mine = account.address("web-1")
@@ -215,7 +215,7 @@ def test_what_another_host_does_first_is_not_waited_for(
 
 
 def test_what_is_stopped_while_it_is_launched_is_started(slow_harness: Harness) -> None:
-    """The launch is over then, whatever the spec wants; the next plan mends what it finds."""
+    """The launch is over then, whatever the spec wants; the next plan corrects what it finds."""
     hook = _quicker(slow_harness, "DescribeInstances", _stop)
     report = slow_harness.apply()
     assert hook.times == 0

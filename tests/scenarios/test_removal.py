@@ -122,7 +122,7 @@ def test_destroy_removes_all_and_touches_nothing_else(slow_harness: Harness) -> 
 
 
 def test_destroy_while_the_instance_goes_down(slow_harness: Harness) -> None:
-    """Somebody terminated the instance a moment ago: its interfaces are waited for, then deleted."""
+    """Another tool terminated the instance a moment ago: its interfaces are waited for, then deleted."""
     slow_harness.apply()
     account = Account(slow_harness)
     account.ec2.terminate_instances(InstanceIds=[account.instance()["InstanceId"]])
@@ -179,7 +179,7 @@ def test_a_group_that_a_foreign_rule_names_is_reported_before_any_deletion(slow_
 
 
 def test_a_group_that_a_foreign_rule_names_meanwhile_fails_in_time(slow_harness: Harness) -> None:
-    """Somebody refers to it after the plan was made: the run waits for minutes, not for ever, and says why."""
+    """Another tool refers to it after the plan was made: the run waits for minutes, not for ever, and says why."""
     slow_harness.apply(KNOT)
     ec2, left = slow_harness.client(), _group(slow_harness, "left")
     stranger = ec2.create_security_group(GroupName="db", Description="db")["GroupId"]

@@ -376,7 +376,9 @@ def test_an_interrupted_replacement_of_an_instance_is_finished(lab: Lab, call: s
 
 
 def test_imds_requires_tokens_by_default(lab: Lab) -> None:
-    """IMDSv2 from birth; somebody opens it again: drift, mended in place; written otherwise, kept otherwise."""
+    """IMDSv2 from birth; another tool opens it again: drift, corrected in place; written otherwise, kept
+    otherwise.
+    """
     options = lab.instance()["MetadataOptions"]
     assert (options["HttpTokens"], options["InstanceMetadataTags"]) == ("required", "disabled")
     lab.ec2.modify_instance_metadata_options(InstanceId=lab.instance()["InstanceId"], HttpTokens="optional")
@@ -405,7 +407,7 @@ def test_the_hop_limit_is_kept_only_where_it_is_written(lab: Lab) -> None:
 
 
 def test_termination_protection_is_kept_where_it_is_written(lab: Lab) -> None:
-    """Set, drifted, mended, taken away; unwritten it is neither asked for nor touched."""
+    """Set, drifted, corrected, taken away; unwritten it is neither asked for nor touched."""
 
     def protected() -> bool:
         answer = lab.ec2.describe_instance_attribute(

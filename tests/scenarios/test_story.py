@@ -1,4 +1,4 @@
-"""The story the project began with: built, kept, and mended whatever is done behind its back."""
+"""The story the project began with: built, kept, and corrected whatever is done behind its back."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_noop_plan_reads_six_times(built: Harness) -> None:
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_drift_is_seen_and_corrected(built: Harness, name: str) -> None:
-    """What is done behind its back is in the plan, and mended with exactly the calls that it takes."""
+    """What is done behind its back is in the plan, and corrected with exactly the calls that it takes."""
     deed, calls, impact = DRIFTS[name]
     account = Account(built)
     deed(account)
@@ -102,7 +102,7 @@ def test_terminated_instance_leaves_its_interface_and_addresses(built: Harness) 
 
 
 def test_tags_of_others_stay(built: Harness) -> None:
-    """A tag that the spec does not name is somebody else's: no drift, and never removed."""
+    """A tag that the spec does not name is another owner's: no drift, and never removed."""
     account = Account(built)
     interface = account.interface("web-eth0")["NetworkInterfaceId"]
     account.ec2.create_tags(Resources=[interface], Tags=[{"Key": "CostCenter", "Value": "42"}])

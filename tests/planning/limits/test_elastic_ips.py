@@ -191,7 +191,7 @@ def test_an_address_that_is_allocated_already(present: LiveElasticIp, owner: str
 
 
 def test_addresses_are_looked_at_one_by_one() -> None:
-    """One is not allocated yet, one is ours by the same name, and the last is somebody else's."""
+    """One is not allocated yet, one is ours by the same name, and the last is another owner's."""
     ips = {"a": "198.51.100.7", "b": "198.51.100.8", "c": "198.51.100.9"}
     words: Words = {"elastic_ips": {name: {"address": ip} for name, ip in ips.items()}}
     present = [stranger(1, ips["b"], STACK, "elastic_ips.b"), stranger(2, ips["c"])]
