@@ -211,7 +211,11 @@ def _foreign_users(group_id: str, world: World) -> Iterator[str]:
             continue
         if isinstance(user, LiveSecurityGroup) and group_id in _named(user):
             yield f"the rules of {user.id} ({user.name})"
-        if isinstance(user, LiveNetworkInterface) and group_id in user.groups and not _goes_along(user, world):
+        if (
+            isinstance(user, LiveNetworkInterface)
+            and group_id in user.groups
+            and not _deleted_with_instance(user, world)
+        ):
             yield f"{user.id} on {user.attachment.instance_id}" if user.attachment else user.id
 
 
@@ -255,7 +259,7 @@ def _named(live: LiveSecurityGroup, *directions: str) -> set[str]:
     }
 
 
-def _goes_along(live: LiveNetworkInterface, world: World) -> bool:
+def _deleted_with_instance(live: LiveNetworkInterface, world: World) -> bool:
     """Is the interface deleted together with its instance, which is terminated?"""
     attachment = live.attachment
     return attachment is not None and attachment.delete_on_termination and world.is_ending(attachment.instance_id)

@@ -196,7 +196,7 @@ class InstanceViews(Addresses):
             "SourceDestCheck": primary.source_dest_check,
             "SecurityGroups": self.show_groups(primary),
             "PrivateDnsNameOptions": options,
-            "NetworkInterfaces": self.shuffled(self._show_seat(eni) for eni in self.interfaces_of(instance)),
+            "NetworkInterfaces": self.shuffled(self._show_slot(eni) for eni in self.interfaces_of(instance)),
         }
         if shown:
             answer["PublicIpAddress"] = shown["PublicIp"]
@@ -205,7 +205,7 @@ class InstanceViews(Addresses):
             answer["Ipv6Address"] = primary.ipv6[0]
         return answer
 
-    def _show_seat(self, eni: Interface) -> Result:
+    def _show_slot(self, eni: Interface) -> Result:
         """An interface as DescribeInstances shows it: no tags, no allocation ids."""
         full = self.show_interface(eni)
         names = (

@@ -174,9 +174,9 @@ class Instances(Launches):
         if instance is None:
             return
         for eni in self.interfaces_of(instance):
-            doomed = eni.attachment is not None and eni.attachment.delete_on_termination
+            deleted = eni.attachment is not None and eni.attachment.delete_on_termination
             self.unfasten(eni)
-            if doomed:
+            if deleted:
                 self.remove_interface(eni)
 
     def on_forgotten(self, instance_id: str, when: float) -> None:

@@ -60,10 +60,10 @@ class Lab:
 
     def instance(self, *interfaces: str, kind: str = "t3.medium", **more: Any) -> str:
         """A launched instance; with interfaces, they take the indexes from 0 on."""
-        seats = [{"DeviceIndex": i, "NetworkInterfaceId": eni} for i, eni in enumerate(interfaces)]
+        slots = [{"DeviceIndex": i, "NetworkInterfaceId": eni} for i, eni in enumerate(interfaces)]
         params: dict[str, Any] = {"ImageId": self.image, "InstanceType": kind, "MinCount": 1, "MaxCount": 1}
-        if seats:
-            params["NetworkInterfaces"] = seats
+        if slots:
+            params["NetworkInterfaces"] = slots
         answer = self.ec2.run_instances(**{**params, **more})
         return str(answer["Instances"][0]["InstanceId"])
 

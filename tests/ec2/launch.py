@@ -234,10 +234,10 @@ class Launches(InstanceViews):
         return _Place(index, card, True, eni, self.data.subnets[eni.subnet_id], eni.group_ids, spec)
 
     def _check_places(self, places: list[_Place], p: Params, kind: InstanceType, count: int) -> None:
-        seats = [(place.card, place.index) for place in places]
-        if len(set(seats)) < len(seats):
+        slots = [(place.card, place.index) for place in places]
+        if len(set(slots)) < len(slots):
             raise bad_combination("Each network interface requires a unique device index.")
-        if (0, 0) not in seats:
+        if (0, 0) not in slots:
             raise invalid_value("A primary network interface at device index 0 is required")
         named = [place.existing.id for place in places if place.existing]
         if len(set(named)) < len(named):
@@ -315,12 +315,12 @@ class Launches(InstanceViews):
         )
         self.data.instances[instance.id] = instance
         for place in places:
-            self._seat(instance, place, tags["network-interface"], alone=len(places) == 1)
+            self._attach_at_launch(instance, place, tags["network-interface"], alone=len(places) == 1)
         self._make_volumes(p, instance, tags["volume"])
         self.later(self.settings.pending_delay, "running", instance.id)
         return instance
 
-    def _seat(self, instance: Instance, place: _Place, tags: dict[str, str], *, alone: bool) -> None:
+    def _attach_at_launch(self, instance: Instance, place: _Place, tags: dict[str, str], *, alone: bool) -> None:
         """Puts one interface on a new instance.
 
         EC2 docs: a public address of EC2's own comes only to a new, single interface at index 0.

@@ -337,8 +337,8 @@ def test_an_automatic_public_address_comes_to_a_single_new_interface(lab: Lab) -
     full = lab.show_eni(shown["NetworkInterfaceId"])["Association"]
     assert "AllocationId" not in full
     assert own_address(lab, lab.instance(lab.eni())) is None
-    seat = {"DeviceIndex": 0, "SubnetId": lab.subnet(), "AssociatePublicIpAddress": False}
-    assert own_address(lab, lab.instance(NetworkInterfaces=[seat])) is None
+    slot = {"DeviceIndex": 0, "SubnetId": lab.subnet(), "AssociatePublicIpAddress": False}
+    assert own_address(lab, lab.instance(NetworkInterfaces=[slot])) is None
     assert lab.ec2.describe_addresses()["Addresses"] == []
 
 

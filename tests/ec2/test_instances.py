@@ -48,9 +48,9 @@ def test_a_launch_takes_time_and_shows_everything() -> None:
         assert shown["Tags"] == [{"Key": "Name", "Value": "web"}]
         volume = shown["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
         assert lab.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["State"] == "in-use"
-        seat = shown["NetworkInterfaces"][0]
-        assert seat["Attachment"]["DeviceIndex"] == 0
-        assert seat["Attachment"]["DeleteOnTermination"] is False
+        slot = shown["NetworkInterfaces"][0]
+        assert slot["Attachment"]["DeviceIndex"] == 0
+        assert slot["Attachment"]["DeleteOnTermination"] is False
         lab.clock.advance(10)
         assert lab.state(instance) == "running"
 
@@ -131,12 +131,12 @@ def test_what_does_not_go_with_interfaces(lab: Lab, params: dict[str, Any], word
 )
 def test_what_an_existing_interface_may_not_bring(lab: Lab, spec: dict[str, Any], code: str, words: str) -> None:
     """EC2 docs: an existing interface is taken as it is, outlives the instance, and index 0 is required."""
-    seat = {"DeviceIndex": 0, "NetworkInterfaceId": lab.eni(), **spec}
+    slot = {"DeviceIndex": 0, "NetworkInterfaceId": lab.eni(), **spec}
     with refused(code, words):
-        lab.instance(NetworkInterfaces=[seat])
+        lab.instance(NetworkInterfaces=[slot])
 
 
-def test_seats_must_differ(lab: Lab) -> None:
+def test_device_slots_must_differ(lab: Lab) -> None:
     """EC2 docs: each interface of a launch has an index of its own and is named once."""
     one, two = lab.eni(), lab.eni()
     same = [{"DeviceIndex": 0, "NetworkInterfaceId": each} for each in (one, two)]
@@ -158,12 +158,12 @@ def test_an_interface_in_use_cannot_be_launched_with(lab: Lab) -> None:
 
 def test_a_public_address_needs_a_single_interface(lab: Lab) -> None:
     """EC2 docs: AssociatePublicIpAddress does not go with several interfaces."""
-    seats = [
+    slots = [
         {"DeviceIndex": 0, "SubnetId": lab.subnet(), "AssociatePublicIpAddress": True},
         {"DeviceIndex": 1, "SubnetId": lab.subnet()},
     ]
     with refused("InvalidParameterCombination", "multiple network interfaces"):
-        lab.instance(NetworkInterfaces=seats)
+        lab.instance(NetworkInterfaces=slots)
 
 
 def test_interfaces_made_by_a_launch(lab: Lab) -> None:
@@ -359,11 +359,11 @@ def test_termination_and_the_interfaces() -> None:
         kept, also_kept, address = lab.eni(), lab.eni(), lab.eip()
         instance = lab.instance(kept)
         born = lab.instance(SubnetId=lab.subnet())
-        doomed = lab.show_instance(born)["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        deleted = lab.show_instance(born)["NetworkInterfaces"][0]["NetworkInterfaceId"]
         lab.attach(also_kept, instance)
         lab.associate(address, kept)
         lab.ec2.terminate_instances(InstanceIds=[instance, born])
-        for eni in (kept, also_kept, doomed):
+        for eni in (kept, also_kept, deleted):
             assert lab.show_eni(eni)["Status"] == "in-use"
         with refused("InvalidParameterValue", "currently in use"):
             lab.ec2.delete_network_interface(NetworkInterfaceId=kept)
@@ -372,7 +372,7 @@ def test_termination_and_the_interfaces() -> None:
         for eni in (kept, also_kept):
             assert lab.show_eni(eni)["Status"] == "available"
         with refused("InvalidNetworkInterfaceID.NotFound"):
-            lab.show_eni(doomed)
+            lab.show_eni(deleted)
         assert lab.show_address(address)["NetworkInterfaceId"] == kept
         assert "VpcId" not in lab.show_instance(instance)
         assert lab.ec2.describe_volumes()["Volumes"] == []

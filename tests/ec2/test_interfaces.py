@@ -257,8 +257,8 @@ def test_a_group_of_another_vpc_is_refused(lab: Lab) -> None:
     with refused("InvalidGroup.NotFound", "different networks"):
         lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=lab.eni(), Groups=[far])
     subnet = lab.subnet()
-    seat = {"DeviceIndex": 0, "SubnetId": subnet, "Groups": [far]}
-    for launch in ({"SubnetId": subnet, "SecurityGroupIds": [far]}, {"NetworkInterfaces": [seat]}):
+    slot = {"DeviceIndex": 0, "SubnetId": subnet, "Groups": [far]}
+    for launch in ({"SubnetId": subnet, "SecurityGroupIds": [far]}, {"NetworkInterfaces": [slot]}):
         words = f"Security group {far} and subnet {subnet} belong to different networks."
         with refused("InvalidParameter", words):
             lab.instance(**launch)
@@ -485,12 +485,12 @@ def test_efa_interfaces_need_a_stopped_instance_that_has_them(lab: Lab) -> None:
 def test_efa_interfaces_come_off_a_stopped_instance(lab: Lab) -> None:
     """EC2 docs: an EFA cannot be detached from an instance that runs."""
     instance = lab.instance(lab.eni(), lab.eni(InterfaceType="efa-only"), kind="p4d.24xlarge")
-    (seat,) = [row for row in lab.show_instance(instance)["NetworkInterfaces"] if row["Attachment"]["DeviceIndex"]]
-    assert seat["InterfaceType"] == "efa-only"
+    (slot,) = [row for row in lab.show_instance(instance)["NetworkInterfaces"] if row["Attachment"]["DeviceIndex"]]
+    assert slot["InterfaceType"] == "efa-only"
     with refused("IncorrectInstanceState", "stopped"):
-        lab.ec2.detach_network_interface(AttachmentId=seat["Attachment"]["AttachmentId"])
+        lab.ec2.detach_network_interface(AttachmentId=slot["Attachment"]["AttachmentId"])
     lab.ec2.stop_instances(InstanceIds=[instance])
-    lab.ec2.detach_network_interface(AttachmentId=seat["Attachment"]["AttachmentId"])
+    lab.ec2.detach_network_interface(AttachmentId=slot["Attachment"]["AttachmentId"])
 
 
 # -- detach and delete ---------------------------------------------------------------------------------
@@ -627,8 +627,8 @@ def test_old_attachments_show_no_card(lab: Lab) -> None:
 def test_device_index_0_recurs_on_each_card(lab: Lab) -> None:
     """Observed on AWS: the first interface of every card has index 0; one on a later card can be detached."""
     eni = lab.eni()
-    seats = [{"DeviceIndex": 0, "NetworkCardIndex": card, "SubnetId": lab.subnet()} for card in (0, 1)]
-    instance = lab.instance(kind="p4d.24xlarge", NetworkInterfaces=seats)
+    slots = [{"DeviceIndex": 0, "NetworkCardIndex": card, "SubnetId": lab.subnet()} for card in (0, 1)]
+    instance = lab.instance(kind="p4d.24xlarge", NetworkInterfaces=slots)
     attachment = lab.attach(eni, instance, 0, NetworkCardIndex=2)
     shown = [each["Attachment"] for each in lab.show_instance(instance)["NetworkInterfaces"]]
     assert {(each["NetworkCardIndex"], each["DeviceIndex"]) for each in shown} == {(0, 0), (1, 0), (2, 0)}

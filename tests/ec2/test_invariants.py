@@ -67,7 +67,7 @@ class Chaos:
         )
         return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **source}
 
-    def seats(self) -> list[dict[str, Any]]:
+    def slots(self) -> list[dict[str, Any]]:
         return [
             {"DeviceIndex": index, "NetworkInterfaceId": self.eni()}
             if self.rng.random() < 0.6
@@ -158,7 +158,7 @@ class Chaos:
                     "MinCount": 1,
                     "MaxCount": rng.choice([1, 1, 1, 3]),
                     "ClientToken": token,
-                    "NetworkInterfaces": self.seats(),
+                    "NetworkInterfaces": self.slots(),
                 },
             ),
             lambda: ("StartInstances", {"InstanceIds": [self.instance()]}),
@@ -200,15 +200,15 @@ def check_instances(world: World) -> None:
     data = world.data
     for instance in data.instances.values():
         enis = world.interfaces_of(instance)
-        seats = [(e.attachment.card, e.attachment.device_index) for e in enis if e.attachment]
-        assert len(seats) == len(enis) == len(set(seats))
+        slots = [(e.attachment.card, e.attachment.device_index) for e in enis if e.attachment]
+        assert len(slots) == len(enis) == len(set(slots))
         assert all(e.attachment and e.attachment.instance_id == instance.id for e in enis)
         assert all(e.zone == instance.zone for e in enis)
         kind = TYPES[instance.instance_type]
         assert len(enis) <= kind.interfaces
         assert all(e.slots4 <= kind.addresses for e in enis)
         if instance.state != "terminated":
-            assert (0, 0) in seats
+            assert (0, 0) in slots
     assert all(v.instance_id in data.instances for v in data.volumes.values())
 
 
@@ -234,7 +234,7 @@ def check_groups(world: World) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_any_history_leaves_a_consistent_state(seed: int) -> None:
-    """600 random calls: addresses, seats, associations and rules agree throughout; a refusal changes nothing."""
+    """600 random calls: addresses, slots, associations and rules agree throughout; a refusal changes nothing."""
     chaos = Chaos(seed)
     world = chaos.world
     done: Counter[str] = Counter()

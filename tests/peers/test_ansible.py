@@ -245,19 +245,19 @@ def assert_is_the_story(world: World) -> None:
     world.settle()
     [instance] = world.data.instances.values()
     assert (instance.state, instance.tags) == ("running", {"Name": "web", "Project": "testing-eni"})
-    seats = {eni.attachment.device_index: eni for eni in world.interfaces_of(instance) if eni.attachment}
-    assert seats[0].ips == ["172.31.0.10"]
-    assert {(eni.id, eni.ips[0]) for eni in seats.values()} == set(world.data.by_target)
+    slots = {eni.attachment.device_index: eni for eni in world.interfaces_of(instance) if eni.attachment}
+    assert slots[0].ips == ["172.31.0.10"]
+    assert {(eni.id, eni.ips[0]) for eni in slots.values()} == set(world.data.by_target)
     for index, number in ((0, 1), (1, 2)):
-        eni = seats[index]
+        eni = slots[index]
         assert eni.tags == {"Name": f"web-eth{index}", "Project": "testing-eni"}
         assert [world.data.groups[each].name for each in eni.group_ids] == [f"my-sg-{number}"]
         [address] = world.elastic_ips_of(eni)
         assert address.tags == {"Name": f"web-{number}", "Project": "testing-eni"}
-    web = seats[0].group_ids[0]
+    web = slots[0].group_ids[0]
     identities = {
-        number: {rule.identity for rule in world.data.groups[seats[number].group_ids[0]].rules.values()}
-        for number in seats
+        number: {rule.identity for rule in world.data.groups[slots[number].group_ids[0]].rules.values()}
+        for number in slots
     }
     assert identities == {
         0: {(False, "tcp", 80, 80, "v4", "0.0.0.0/0"), (True, "-1", None, None, "v4", "0.0.0.0/0")},

@@ -190,10 +190,10 @@ def test_terraform_builds_plans_nothing_more_and_destroys(terraform: Callable[..
         outputs: dict[str, Any] = json.loads(terraform("output", "-json"))
         assert outputs["same_image"]["value"] is True
         instance = next(iter(world.data.instances.values()))
-        seats = {eni.attachment.device_index: eni for eni in world.interfaces_of(instance) if eni.attachment}
-        assert seats[0].ips == ["172.31.0.10"]
-        assert seats[1].source_dest_check is False
-        assert {(eni.id, eni.ips[0]) for eni in seats.values()} == set(world.data.by_target)
+        slots = {eni.attachment.device_index: eni for eni in world.interfaces_of(instance) if eni.attachment}
+        assert slots[0].ips == ["172.31.0.10"]
+        assert slots[1].source_dest_check is False
+        assert {(eni.id, eni.ips[0]) for eni in slots.values()} == set(world.data.by_target)
 
         server.clear()
         terraform("plan", "-detailed-exitcode", *common)

@@ -584,7 +584,7 @@ def refusal(spec: Words, **account: object) -> list[str]:
     return [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems]
 
 
-def namesake(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGroup:
+def name_conflict(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGroup:
     return LiveSecurityGroup("sg-other", tags, name, "", vpc, (), ())
 
 
@@ -594,7 +594,7 @@ def namesake(name: str, vpc: str = "vpc-default", **tags: str) -> LiveSecurityGr
 @pytest.mark.parametrize("other", ["web", "WEB"])
 def test_a_foreign_group_may_have_the_same_name(row: Words, name: str, other: str) -> None:
     """EC2 has a name once in a VPC, whatever the case of its letters, and would refuse ours half way."""
-    assert refusal({"security_groups": {"web": row}}, name_conflicts=(namesake(other),)) == [
+    assert refusal({"security_groups": {"web": row}}, name_conflicts=(name_conflict(other),)) == [
         f"security_groups.web: sg-other already has the name {name!r} in vpc-default, and is not of this stack; "
         "write another group_name, or `adopt: sg-other`, or delete sg-other"
     ]
@@ -603,9 +603,9 @@ def test_a_foreign_group_may_have_the_same_name(row: Words, name: str, other: st
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(namesake("shop"), id="another name"),
-        pytest.param(namesake("web", "vpc-lab"), id="another VPC"),
-        pytest.param(namesake("web", **{STACK_TAG: STACK}), id="one of ours"),
+        pytest.param(name_conflict("shop"), id="another name"),
+        pytest.param(name_conflict("web", "vpc-lab"), id="another VPC"),
+        pytest.param(name_conflict("web", **{STACK_TAG: STACK}), id="one of ours"),
     ],
 )
 def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:

@@ -105,7 +105,7 @@ def test_the_network_card_is_always_named(slow_harness: Harness) -> None:
     """Left out, EC2 has been seen to check the wrong card: at launch, on attaching, and on a card of its own."""
     harness = slow_harness
     launch = next(call for call in _converge(harness, _spec(a=_at(1))) if call["call"] == "RunInstances")
-    assert [(seat["DeviceIndex"], seat["NetworkCardIndex"]) for seat in launch["NetworkInterfaces"]] == [
+    assert [(slot["DeviceIndex"], slot["NetworkCardIndex"]) for slot in launch["NetworkInterfaces"]] == [
         (0, 0),
         (1, 0),
     ]
