@@ -317,7 +317,7 @@ def _detached(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:
             why = "EC2 moves an interface by detaching and attaching it"
             if leaves.call == "TerminateInstances":
                 why = "its instance is replaced"
-            yield PathBreak(address, "attached", leaves.id, entering[address].id, why)
+            yield PathBreak(address, "attachment", leaves.id, entering[address].id, why)
 
 
 def _led_astray(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:

@@ -99,7 +99,7 @@ lab  (account 123456789012, us-east-1)
     tags               Project: (none) → blog
     attachment         web, index 2 → web, index 1
     detaches eni-stranger
-    interrupted: attached, from s7 DetachNetworkInterface to s11 AttachNetworkInterface
+    interrupted: attachment, from s7 DetachNetworkInterface to s11 AttachNetworkInterface
       EC2 moves an interface by detaching and attaching it
 
 ~ elastic_ips.web  eipalloc-web  move  [disruptive]

@@ -188,7 +188,7 @@ def test_a_door_that_must_open_on_the_way_is_told() -> None:
             {"instances": {"web": {"key_name": "old"}}},
             [
                 ("instances.web", "running", "TerminateInstances", "RunInstances"),
-                ("network_interfaces.eth0", "attached", "TerminateInstances", "RunInstances"),
+                ("network_interfaces.eth0", "attachment", "TerminateInstances", "RunInstances"),
             ],
             id="an instance is replaced",
         ),
@@ -231,7 +231,7 @@ def test_an_interface_that_moves_is_detached_for_a_while() -> None:
         },
     )
     assert [_words(each, plan) for each in plan.interruptions] == [
-        ("network_interfaces.x", "attached", "DetachNetworkInterface", "AttachNetworkInterface")
+        ("network_interfaces.x", "attachment", "DetachNetworkInterface", "AttachNetworkInterface")
     ]
 
 
