@@ -146,6 +146,14 @@ class Gateway(Resource):
 
 
 @dataclass
+class RouteTable(Resource):
+    vpc_id: str
+    main: bool = False
+    interfaces: dict[str, str] = field(default_factory=dict)
+    """Destination to the interface that the route leads to."""
+
+
+@dataclass
 class Rule(Resource):
     """One rule: one direction, one protocol, one port range, exactly one source or destination."""
 
@@ -331,6 +339,7 @@ class Data:
     vpcs: dict[str, Vpc] = field(default_factory=dict)
     subnets: dict[str, Subnet] = field(default_factory=dict)
     gateways: dict[str, Gateway] = field(default_factory=dict)
+    route_tables: dict[str, RouteTable] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     interfaces: dict[str, Interface] = field(default_factory=dict)
     addresses: dict[str, Address] = field(default_factory=dict)

@@ -81,6 +81,7 @@ KINDS: dict[str, Kind] = {
         "InvalidInternetGatewayID",
         "The internetGateway ID '{}' does not exist",
     ),
+    "rtb": Kind("route-table", "route_tables", "InvalidRouteTableID", "The routeTable ID '{}' does not exist"),
     "ami": Kind("image", "images", "InvalidAMIID", "The image id '[{}]' does not exist"),
     "vol": Kind("volume", "volumes", "InvalidVolume", "The volume '{}' does not exist."),
     "eni-attach": Kind("", "attachments", "InvalidAttachmentID", "The attachment ID '{}' does not exist"),

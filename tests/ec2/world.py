@@ -9,7 +9,7 @@ from . import filters
 from .errors import EC2Error, missing
 from .instances import Instances
 from .launch import check_imds_tags
-from .records import Data, Params, Resource, Result, Settings, Vpc
+from .records import Data, Params, Resource, Result, RouteTable, Settings, Vpc
 from .state import KINDS, operation
 
 __all__ = ["Data", "Settings", "World"]
@@ -78,6 +78,8 @@ class World(Instances):
                 created=self.now,
             )
             self.data.vpcs[vpc.id] = vpc
+            main = RouteTable(vpc.id.replace("vpc-", "rtb-"), vpc.id, main=True, created=self.now)
+            self.data.route_tables[main.id] = main
             default = self.make_group("default", "default VPC security group", vpc.id, {})
             default.visible_at = self.now
             for rule in self._wanted(
