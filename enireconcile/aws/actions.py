@@ -100,6 +100,7 @@ _ROWS = (
         page_size=1000,
         listing=Listing("NetworkInterfaces[]", "NetworkInterfaceId", "network-interface-id"),
     ),
+    _read("DescribeRouteTables", page_size=100),
     _read("DescribeSecurityGroups", page_size=1000, listing=Listing("SecurityGroups[]", "GroupId", "group-id")),
     _read("DescribeSubnets", page_size=1000),
     _read("DescribeVpcs", page_size=1000),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact
@@ -24,7 +25,9 @@ from enireconcile.kinds.slots import (
     target_slot,
 )
 from enireconcile.kinds.takeover import (
+    active_holder,
     givers,
+    taking,
 )
 from enireconcile.kinds.world import Id, World
 from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface
@@ -32,6 +35,7 @@ from enireconcile.model import Expect, Impact, Step
 
 SECTION = "elastic_ips"
 _INTERFACES = "network_interfaces"
+_INTERFACE = "network_interface"
 
 
 class Associations(Kind):
@@ -55,7 +59,10 @@ class Associations(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         destination = world.destinations.get(name)
-        return {"association": destination and _normal(destination.interface, destination.private_ip, world)}
+        if destination is None:
+            # Only an ignored association may name a destination that does not exist; there is nothing to compare.
+            return {} if world.document.elastic_ips[name].association is not None else {"association": None}
+        return {"association": _normal(destination.interface, destination.private_ip, world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)
@@ -69,6 +76,18 @@ class Associations(Kind):
         """The interface that it is associated with."""
         want = item.want.get("association")
         return [f"{_INTERFACES}.{want['network_interface']}"] if want else ()
+
+    def warnings(self, item: Item, world: World) -> Sequence[str]:
+        """The interface in use that loses the Elastic IP. One that moves with its address is told with that."""
+        live = world.record(item.address, LiveElasticIp)
+        want = item.want.get("association")
+        if not want or live is None or live.network_interface_id is None or not item.differs("association"):
+            return ()
+        holder = world.interface(world.name_of(live.network_interface_id))
+        if holder is None or _rides_along(item, live, world) or holder is world.interface(want[_INTERFACE]):
+            return ()
+        active = active_holder(holder, want[_INTERFACE], world)
+        return () if active is None else (taking(item.address, live.public_ip, active, "association"),)
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         if not item.differs("association"):
@@ -143,6 +162,7 @@ def _holder(live: LiveNetworkInterface, spot: tuple[str, str], world: World) -> 
 
 def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
     place = _place(item.want["association"], world)
+    _refuse_lost_address(item.address, place, world)
     moving = live if live is not None and live.association_id is not None else None
     if moving is not None:
         refuse_managed_holder(item.address, moving, world)
@@ -170,6 +190,19 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
         when=(*_still_held(moving), *_still_as_seen(place)),
         note=_note(displaced, automatic, world),
     )
+
+
+def _refuse_lost_address(address: str, place: _Place, world: World) -> None:
+    """Raises UnsupportedError for an address that EC2 chose for an interface which this plan replaces."""
+    if place.private_ip is None or place.slots:
+        return
+    row = world.rows[place.address]
+    if place.private_ip not in getattr(row, "private_ips", ()):
+        raise UnsupportedError(
+            f"{address}: {place.address} is replaced, and the new interface will not have {place.private_ip}, "
+            "which EC2 chose for the present one",
+            hint=f"add it to the secondary_private_ips of {place.address}, or associate another address",
+        )
 
 
 def _note(displaced: str | None, automatic: str | None, world: World) -> str | None:

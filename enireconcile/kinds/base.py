@@ -22,12 +22,18 @@ from enireconcile.model import Expect, Field, Step
 
 @dataclass(frozen=True)
 class Item:
-    """One name of the spec as one kind sees it. ``have`` is None when the resource does not exist."""
+    """One name of the spec as one kind sees it.
+
+    ``have`` is None when the resource does not exist. If it exists, ``want`` lacks every attribute that its row
+    ignores or leaves open, so steps read ``want`` only for attributes in ``fields``. ``ignored`` has what differs
+    in attributes that the row both says and ignores.
+    """
 
     address: str
     want: Mapping[str, Any]
     have: Mapping[str, Any] | None
     fields: tuple[Field, ...]
+    ignored: tuple[Field, ...] = ()
 
     @property
     def name(self) -> str:

@@ -225,19 +225,13 @@ class Instances(Kind):
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
         row = world.document.own_instances[item.name]
-        launched_with = live.tags.get(USER_DATA_TAG) if live else None
-        if (
-            row.on_change == "replace"
-            or launched_with is None
-            or row.user_data is None
-            or launched_with == Secret(row.user_data).digest
-        ):
+        if live is None or row.user_data is None or item.differs("user_data"):
             return ()
-        if world.leaves(item.address, "user_data"):
+        if live.tags.get(USER_DATA_TAG) == Secret(row.user_data).digest:
             return ()
         return (
             f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
-            "only, so the instance stays as it is; on_change: replace launches a new one",
+            f"only, so the instance stays as it is; {_new_launch(row)}",
         )
 
     def _launch(self, item: Item, world: World) -> Step:
@@ -420,6 +414,15 @@ def _launched_with(live: LiveInstance, wanted: Secret | None) -> Secret | str | 
     """The user data of the launch: ``wanted`` if the hash in the tag is equal, else that hash."""
     digest = live.tags.get(USER_DATA_TAG)
     return wanted if wanted is not None and wanted.digest == digest else digest
+
+
+def _new_launch(row: Instance) -> str:
+    """How to get an instance that runs the user data of the row."""
+    if row.adopt is not None:
+        return "an adopted instance is never replaced: run it there yourself, or remove user_data from the row"
+    if "user_data" in row.lifecycle.ignore:
+        return "remove it from lifecycle.ignore, and on_change: replace launches a new one"
+    return "on_change: replace launches a new one"
 
 
 def _profile(live_arn: str | None, wanted: str | None) -> str | None:

@@ -28,8 +28,10 @@ from enireconcile.kinds.slots import (
     target_slot,
 )
 from enireconcile.kinds.takeover import (
+    active_holder,
     givers,
     taken_over,
+    taking,
 )
 from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveNetworkInterface
@@ -155,8 +157,9 @@ def change(item: Item, world: World) -> list[Step]:
             steps += _give(addresses, [each for each in kept if each not in wanted], item, live, world)
         if item.differs(addresses.count):
             missing = item.want[addresses.count] - len(kept)
-            # Addresses with an Elastic IP are unassigned last.
-            order = sorted(kept, key=lambda each: (each in live.addresses, each))
+            # Addresses with an Elastic IP are unassigned last, those that the spec gives one after all others.
+            named = {each.private_ip for each in world.destinations.values() if each.interface == item.name}
+            order = sorted(kept, key=lambda each: (each in named, each in live.addresses, each))
             steps += _give(addresses, order[: max(0, -missing)], item, live, world)
             # While others take addresses over, the final number is not known.
             present = len(kept) if len(kept) == len(held) else None
@@ -189,6 +192,23 @@ def stuck(item: Item, world: World) -> bool:
     """Is the primary address, which EC2 may have chosen, listed among the secondary ones?"""
     live = world.record(item.address, LiveNetworkInterface)
     return live is not None and live.private_ip in item.want.get(ADDRESSES4.many, ())
+
+
+def takeover_warnings(item: Item, world: World) -> list[str]:
+    """A warning for each interface in use from which this plan takes addresses or prefixes.
+
+    Another tool may have moved them there, because its node is the active one.
+    """
+    found = givers(item.name, world)
+    warnings = []
+    for addresses in ADDRESS_LISTS:
+        listed = [each for each in item.want.get(addresses.many, ()) if each in found]
+        for live in {found[each].id: found[each] for each in listed}.values():
+            holder = active_holder(live, item.name, world)
+            if holder is not None:
+                moving = ", ".join(each for each in listed if found[each] is live)
+                warnings.append(taking(item.address, moving, holder, addresses.many))
+    return warnings
 
 
 def primary_ip_conflict_warning(item: Item, world: World) -> str | None:

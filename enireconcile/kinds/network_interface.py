@@ -35,7 +35,7 @@ from enireconcile.kinds.takeover import (
     in_the_way,
     taken_over,
 )
-from enireconcile.kinds.world import Id, World
+from enireconcile.kinds.world import Id, World, chosen
 from enireconcile.live.records import LiveAttachment, LiveNetworkInterface, Record
 from enireconcile.model import (
     Expect,
@@ -113,12 +113,13 @@ class NetworkInterfaces(Kind):
         "DescribeSubnets": Read(has(SECTION)),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeAccountAttributes": Read(_exceeds_default_groups),
+        "DescribeRouteTables": Read(removes(SECTION)),
     }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.network_interfaces[name]
         want: dict[str, Any] = {
-            "subnet": world.subnets[name],
+            "subnet": chosen(row.subnet, world.subnets[name], world.subnets_by_id),
             "security_groups": sorted(world.name_of(group) for group in _groups_of(name, world)),
             "description": row.description,
             "source_dest_check": row.source_dest_check,
@@ -172,7 +173,7 @@ class NetworkInterfaces(Kind):
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         words = interface_addresses.primary_ip_conflict_warning(item, world)
-        return (words,) if words else ()
+        return [*([words] if words else ()), *interface_addresses.takeover_warnings(item, world)]
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):

@@ -21,7 +21,7 @@ from enireconcile.kinds.tags import (
     tag_steps,
     wanted_tags,
 )
-from enireconcile.kinds.world import Id, World
+from enireconcile.kinds.world import Id, World, chosen
 from enireconcile.live.records import LiveNetworkInterface, LiveSecurityGroup, Record
 from enireconcile.model import Impact, Look, Ref, Step, canonical
 from enireconcile.ownership import (
@@ -96,7 +96,7 @@ class SecurityGroups(Kind):
         want: dict[str, Any] = {
             "group_name": row.group_name or name,
             "description": row.description,
-            "vpc": world.vpcs[name],
+            "vpc": chosen(row.vpc, world.vpcs[name], world.vpcs_by_id),
             "ingress": _sorted(rule for row_rule in row.ingress for rule in _wanted(name, row_rule, world)),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }

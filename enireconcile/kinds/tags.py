@@ -42,6 +42,12 @@ def wanted_tags(address: str, own: Mapping[str, str], world: World) -> dict[str,
     return {**name, **world.document.tags, **own, **ownership}
 
 
+def spec_tags(address: str, world: World) -> dict[str, str]:
+    """The tags that the spec itself gives a resource: those of the file and those of its row."""
+    own: Mapping[str, str] = getattr(world.rows[address], "tags", {})
+    return {**world.document.tags, **own}
+
+
 def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
     """Of the live tags those that the spec names, and the mark of a resource that is not complete.
 

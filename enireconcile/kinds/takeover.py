@@ -1,9 +1,10 @@
-"""Addresses and prefixes that move from one interface of the stack to another one. Pure."""
+"""Addresses and prefixes that move from one interface to another one, and warnings of such moves. Pure."""
 
 from __future__ import annotations
 
 from enireconcile.kinds.world import World
 from enireconcile.live.records import (
+    LiveInstance,
     LiveNetworkInterface,
 )
 from enireconcile.spec import ADDRESS_KEYS
@@ -50,3 +51,38 @@ def givers(name: str, world: World) -> dict[str, LiveNetworkInterface]:
     listed = [each for many, _ in ADDRESS_KEYS for each in getattr(row, many) or ()]
     holders = {each: world.holders[subnet, each] for each in listed if (subnet, each) in world.holders}
     return {each: live for each, live in holders.items() if taken_over(live, world).get(each) == name}
+
+
+def active_holder(live: LiveNetworkInterface, taker: str, world: World) -> str | None:
+    """An interface that is in use, and its instance, in words, if ``taker`` belongs to another instance.
+
+    ``taker`` is an interface by its name in the spec, or by its id. None also if the plan deletes the interface,
+    or if its instance is known not to run.
+    """
+    place = world.standing(live)
+    leaving = any(record.id == live.id for _, record in world.leaving)
+    if place is None or leaving or world.is_ending(place.instance_id):
+        return None
+    host = world.name_of(place.instance_id)
+    instance = world.record(f"instances.{host}", LiveInstance)
+    if host == _host_of(taker, world) or (instance is not None and instance.state != "running"):
+        return None
+    name = world.name_of(live.id)
+    interface = live.id if name == live.id else f"network_interfaces.{name} ({live.id})"
+    return f"{interface} on {'the running instance ' if instance else ''}{host}"
+
+
+def _host_of(interface: str, world: World) -> str | None:
+    """The instance that an interface belongs to, by its name, or by its id if it has none."""
+    if interface in world.placements:
+        return world.placements[interface].instance
+    live = world.interface(interface)
+    return world.name_of(live.attachment.instance_id) if live and live.attachment else None
+
+
+def taking(address: str, what: str, holder: str, attribute: str) -> str:
+    """The warning that a resource takes over what an interface in use has now."""
+    return (
+        f"{address}: takes {what} from {holder}; if another tool has moved it there, write "
+        f"lifecycle: {{ignore: [{attribute}]}}"
+    )

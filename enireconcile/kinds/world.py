@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from enireconcile.live.matching import selects
 from enireconcile.live.records import (
     LiveAttachment,
     LiveElasticIp,
@@ -21,10 +22,19 @@ from enireconcile.live.records import (
 )
 from enireconcile.model import Ref
 from enireconcile.ownership import NEW_TAG
-from enireconcile.spec import ADDRESS_KEYS, Document, Resource
+from enireconcile.spec import ADDRESS_KEYS, Document, Resource, Selector
 
 Id = str | Ref
 R = TypeVar("R", bound=Record)
+
+
+def chosen(selector: Selector | None, selected: str, known: Mapping[str, LiveSubnet | LiveVpc]) -> str:
+    """The id of the ``selected`` subnet or VPC, or the selector's text if that does not match it.
+
+    That is so only where the row ignores the selector, and its resource keeps what it has.
+    """
+    record = known.get(selected)
+    return selected if selector is None or record is None or selects(selector, record) else selector.text
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Read the limits that a plan depends on: instance types, quotas, sizes of prefix lists."""
+"""Read what a plan is judged by: instance types, quotas, sizes of prefix lists, routes to what it deletes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from enireconcile.live.records import (
     ElasticIpLimit,
     Limits,
     LiveInstanceType,
+    LiveRoute,
     Questions,
 )
 from enireconcile.model import Reads
@@ -27,13 +28,16 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
     Raises AwsError.
     """
     answers = _Answers(reader)
-    (types, similar), groups, lists, addresses = await asyncio.gather(
+    (types, similar), groups, lists, addresses, routes = await asyncio.gather(
         _types(answers, sorted(asked.types)),
         _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
         _entries(answers, sorted(asked.prefix_lists)),
         _elastic_ips(answers) if asked.elastic_ips else _nothing(),
+        _routes(answers, sorted(asked.routed_vpcs)),
     )
-    return Limits(types, similar, groups, lists, addresses, frozenset(answers.read), frozenset(answers.denied))
+    return Limits(
+        types, similar, groups, lists, addresses, routes, frozenset(answers.read), frozenset(answers.denied)
+    )
 
 
 class _Answers:
@@ -122,3 +126,14 @@ async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
         # EC2 answers only what was asked. Emulators answer more, and do not enforce the quota.
         enforced=set(quotas) == {_ADDRESSES},
     )
+
+
+async def _routes(answers: _Answers, vpcs: Sequence[str]) -> tuple[LiveRoute, ...]:
+    """The routes to interfaces in these VPCs. EC2 has no filter for routes to one interface."""
+    found = await asyncio.gather(
+        *(
+            answers.ask("DescribeRouteTables", {"Filters": filters}, "RouteTables")
+            for filters in filters_for("vpc-id", vpcs)
+        )
+    )
+    return tuple(route for chunk in found for table in chunk for route in records.routes(table))

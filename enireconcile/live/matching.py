@@ -15,9 +15,11 @@ from enireconcile.live.records import (
     LiveInstance,
     LiveNetworkInterface,
     LiveSecurityGroup,
+    LiveSubnet,
+    LiveVpc,
 )
 from enireconcile.ownership import NAME_TAG
-from enireconcile.spec import Document, Resource
+from enireconcile.spec import Document, Resource, Selector
 
 R = TypeVar("R", LiveSecurityGroup, LiveInstance, LiveNetworkInterface, LiveElasticIp)
 
@@ -27,6 +29,19 @@ _SECTIONS: Mapping[type, str] = {
     LiveNetworkInterface: "network_interfaces",
     LiveElasticIp: "elastic_ips",
 }
+
+
+def selects(selector: Selector, record: LiveSubnet | LiveVpc) -> bool:
+    """Does the selector match a subnet or a VPC?"""
+    if selector.id is not None:
+        return record.id == selector.id
+    if selector.tags is not None:
+        return selector.tags.items() <= record.tags.items()
+    if isinstance(record, LiveVpc):
+        return selector.cidr in record.cidrs if selector.cidr is not None else record.is_default
+    if selector.cidr is not None:
+        return record.cidr == selector.cidr
+    return record.default_for_az and record.zone == selector.default_for_az
 
 
 def unnamed_address(record: AnyRecord) -> str:

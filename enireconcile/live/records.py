@@ -98,6 +98,7 @@ class LiveNetworkInterface:
     interface_type: str = "interface"
     timeouts: Mapping[str, int] = field(default_factory=dict)
     zone: str = ""
+    vpc_id: str = ""
     automatic_ip: str | None = None
     manager: str | None = None
 
@@ -138,6 +139,7 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         interface_type=described.get("InterfaceType", "interface"),
         timeouts=dict(described.get("ConnectionTrackingConfiguration") or {}),
         zone=described.get("AvailabilityZone", ""),
+        vpc_id=described.get("VpcId", ""),
         automatic_ip=_automatic_ip(described.get("Association") or {}),
         manager=_manager_of_interface(described),
     )
@@ -421,6 +423,38 @@ def vpc(described: Mapping[str, Any]) -> LiveVpc:
 
 
 @dataclass(frozen=True)
+class LiveRoute:
+    """A route to an interface. ``table`` is the id of its route table, with the name of that if it has one.
+
+    ``active`` is False for a black hole: a route whose interface is attached to no running instance.
+    """
+
+    table: str
+    destination: str
+    network_interface_id: str
+    active: bool
+
+
+_DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+
+
+def routes(described: Mapping[str, Any]) -> tuple[LiveRoute, ...]:
+    """The routes to interfaces in an item of DescribeRouteTables."""
+    name = tags_in(described).get("Name")
+    table = described["RouteTableId"]
+    return tuple(
+        LiveRoute(
+            table=f"{table} ({name})" if name else table,
+            destination=next((route[key] for key in _DESTINATIONS if route.get(key)), ""),
+            network_interface_id=route["NetworkInterfaceId"],
+            active=route.get("State") != "blackhole",
+        )
+        for route in described.get("Routes") or ()
+        if route.get("NetworkInterfaceId")
+    )
+
+
+@dataclass(frozen=True)
 class LiveImage:
     """A candidate that an image selector by name found. ``created`` is EC2's ISO time, which sorts."""
 
@@ -472,12 +506,13 @@ def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
 
 @dataclass(frozen=True)
 class Questions:
-    """What has to be read to judge a plan."""
+    """What has to be read to judge a plan. ``routed_vpcs`` are the VPCs whose routes matter."""
 
     types: frozenset[str] = frozenset()
     groups_per_interface: bool = False
     prefix_lists: frozenset[str] = frozenset()
     elastic_ips: bool = False
+    routed_vpcs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -494,7 +529,8 @@ class ElasticIpLimit:
 
 @dataclass(frozen=True)
 class Limits:
-    """The answers. ``read`` has the calls that were answered, ``denied`` those that the credentials may not make.
+    """The answers, and the ``routes`` to interfaces. ``read`` has the calls that were answered, ``denied`` those
+    that the credentials may not make.
 
     ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
     the most entries that each may have.
@@ -505,6 +541,7 @@ class Limits:
     groups_per_interface: int | None = None
     prefix_lists: Mapping[str, int] = field(default_factory=dict)
     elastic_ips: ElasticIpLimit | None = None
+    routes: tuple[LiveRoute, ...] = ()
     read: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
 

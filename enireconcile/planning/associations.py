@@ -19,6 +19,7 @@ from enireconcile.spec import Association, Path, Spec
 
 _INTERFACES = "network_interfaces"
 _ADDRESSES = "elastic_ips"
+_COUNT = "secondary_private_ip_count"
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Associations:
                 # The row ignores it: other tools may have changed it.
                 del self.problems[before:]
         self._refuse_duplicates(found)
+        self._refuse_too_few(found)
         return found
 
     def _destination(self, path: Path, row: Association) -> Destination | None:
@@ -134,7 +136,7 @@ class Associations:
         return True
 
     def _has(self, destination: Destination, path: Path) -> bool:
-        """Will the interface have the private address? Where the spec lists none, the live ones count."""
+        """Will the interface have the private address? Where the spec lists none, those that EC2 chose count."""
         address = f"{_INTERFACES}.{destination.interface}"
         row, live = (
             self.spec.document.network_interfaces.get(destination.interface),
@@ -144,6 +146,11 @@ class Associations:
         hint = f"add it to the secondary_private_ips of {address}"
         if live and (row is None or not row.specifies("private_ip")):
             has = (live.private_ip, *has)
+        if row and row.secondary_private_ip_count:
+            present = () if live is None else live.secondary_ips if row.private_ip else live.private_ips
+            has = tuple(dict.fromkeys((*has, *present)))
+            chosen = f"it has {', '.join(has)}" if has else "EC2 chooses its further addresses"
+            hint = f"{chosen}; to choose one yourself, write secondary_private_ips"
         if live and (row is None or self.world.leaves(address, "secondary_private_ips")):
             has = live.private_ips
             hint = f"it has {', '.join(has)}"
@@ -173,6 +180,23 @@ class Associations:
                 message = f"{which} of {destination.interface} is associated with {_ADDRESSES}.{first} already"
                 hint = "EC2 associates one Elastic IP with each private IP; choose another private_ip"
                 self.problems.append(self.spec.problem((_ADDRESSES, name, "association"), message, hint))
+
+    def _refuse_too_few(self, destinations: Mapping[str, Destination]) -> None:
+        """A number of further addresses below that of those with Elastic IPs: EC2 would disassociate one."""
+        for name, row in self.spec.document.network_interfaces.items():
+            count, live = row.secondary_private_ip_count, self._live(name)
+            if count is None or live is None or self.world.leaves(f"{_INTERFACES}.{name}", _COUNT):
+                continue
+            named = {
+                each.private_ip or ""
+                for address, each in destinations.items()
+                if each.interface == name and not self.world.leaves(f"{_ADDRESSES}.{address}", "association")
+            }
+            used = sorted(named & set(live.secondary_ips), key=live.secondary_ips.index)
+            if len(used) > count:
+                words = f"Elastic IPs are associated with {len(used)} of its further addresses: {', '.join(used)}"
+                hint = f"write at least {len(used)}, or associate them with other addresses"
+                self.problems.append(self.spec.problem((_INTERFACES, name, _COUNT), words, hint))
 
     def _primary_of(self, interface: str) -> str | None:
         """The primary address of an interface: the one in the spec, else the one that EC2 chose."""

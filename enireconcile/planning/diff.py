@@ -6,13 +6,15 @@ association an update of its address.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World, attribute_at
-from enireconcile.model import Field
+from enireconcile.kinds.tags import spec_tags
+from enireconcile.model import Field, Secret, plain
 from enireconcile.spec import SECTIONS
 
 
@@ -89,9 +91,11 @@ def _difference(section: str, name: str, world: World) -> Difference:
             continue
         want = kind.want(name, world)
         have = kind.have(name, world, want)
+        ignored: tuple[Field, ...] = ()
         if have is not None:
+            ignored = _ignored(address, want, have, world)
             want = {key: value for key, value in want.items() if key == "tags" or not world.leaves(address, key)}
-        items.append((kind, Item(address, want, have, _fields(want, have))))
+        items.append((kind, Item(address, want, have, _fields(want, have), ignored)))
     fields = tuple(field for _, item in items for field in item.fields)
     return Difference(address, address in world.owned, fields, tuple(items))
 
@@ -100,6 +104,51 @@ def _fields(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> tuple[Fi
     if have is None:
         return tuple(Field(name, None, value) for name, value in want.items())
     return tuple(Field(name, have.get(name), value) for name, value in want.items() if have.get(name) != value)
+
+
+def _ignored(address: str, want: Mapping[str, Any], have: Mapping[str, Any], world: World) -> tuple[Field, ...]:
+    """What the row says otherwise than the live resource, in attributes that it ignores and that were set once.
+
+    Of tags only those that differ. A secret cannot be compared after a launch; its kind warns of it.
+    """
+    row, tags = world.rows[address], spec_tags(address, world)
+    live = world.owned[address].tags
+    other = {key: value for key, value in tags.items() if live.get(key) != value}
+    said = {**want, "tags": other} if "tags" in want else want
+    found = {**have, "tags": {key: live[key] for key in other if key in live}}
+    written = {key for key in row.lifecycle.ignore if key == "tags" or key in row.model_fields_set}
+    left = {key: said[key] for key in sorted(written) if key in said and world.leaves(address, key)}
+    return tuple(field for field in _fields(left, found) if not isinstance(field.after, Secret))
+
+
+def ignored_warnings(differences: Iterable[Difference]) -> Iterator[str]:
+    """A warning for each attribute whose value in the spec has no effect because the row ignores it."""
+    for difference in differences:
+        for field in (field for _, item in difference.items for field in item.ignored):
+            before, after = _differing(field)
+            values = f"live {_brief(before)}, spec {_brief(after)}"
+            # Long values, such as lists of rules, would hide the message.
+            shown = f" ({values})" if len(values) <= _LONGEST else ""
+            yield (
+                f"{difference.address}: {field.field} differs{shown} and is ignored; to apply the spec's value, "
+                f"remove {field.field} from lifecycle.ignore"
+            )
+
+
+_LONGEST = 160
+
+
+def _differing(field: Field) -> tuple[Any, Any]:
+    """Both values of a field; of two mappings only the keys that differ."""
+    before, after = field.before, field.after
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return before, after
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return {key: before[key] for key in keys if key in before}, {key: after[key] for key in keys if key in after}
+
+
+def _brief(value: Any) -> str:
+    return "none" if value is None else json.dumps(plain(value), ensure_ascii=False)
 
 
 def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, Field]]:

@@ -29,7 +29,7 @@ from enireconcile.model import (
 )
 from enireconcile.planning import limits
 from enireconcile.planning.codec import encode
-from enireconcile.planning.diff import Difference, diff, immutable, refuse_immutable
+from enireconcile.planning.diff import Difference, diff, ignored_warnings, immutable, refuse_immutable
 from enireconcile.planning.order import arrange, needs_of
 from enireconcile.planning.paths import breaks, preferences
 from enireconcile.planning.resolve import resolve
@@ -80,7 +80,12 @@ class Draft:
             steps=steps,
             leftovers=self.leftovers,
             warnings=(
-                *(*warnings, *_left(self.kept), *_forbidden(steps, self.spec)),
+                *(
+                    *warnings,
+                    *ignored_warnings(self.differences),
+                    *_left(self.kept),
+                    *_forbidden(steps, self.spec),
+                ),
                 *(*judgement.warnings, *self._unknown()),
             ),
             protected=self.spec.protected,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from enireconcile.errors import AmbiguityError, Problem, SpecErrors
 from enireconcile.kinds.world import World
-from enireconcile.live.matching import by_address, tagged_address, unnamed_address
+from enireconcile.live.matching import by_address, selects, tagged_address, unnamed_address
 from enireconcile.live.records import (
     AnyRecord,
     Live,
@@ -34,7 +34,6 @@ from enireconcile.planning.failover import choose_placements
 from enireconcile.spec import ADDRESS_KEYS, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
-T = TypeVar("T", LiveSubnet, LiveVpc)
 R = TypeVar("R", bound=Record)
 
 
@@ -164,15 +163,7 @@ def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem
         if selector is None:
             # What the row adopts has a problem already.
             continue
-        if selector.id is not None:
-            found = [subnet for subnet in live.subnets if subnet.id == selector.id]
-        elif selector.default_for_az is not None:
-            zone = selector.default_for_az
-            found = [subnet for subnet in live.subnets if subnet.default_for_az and subnet.zone == zone]
-        elif selector.cidr is not None:
-            found = [subnet for subnet in live.subnets if subnet.cidr == selector.cidr]
-        else:
-            found = _tagged(live.subnets, selector.tags or {})
+        found = [subnet for subnet in live.subnets if selects(selector, subnet)]
         _select_one(found, name, "subnet", spec, path, selector, selected, problems, live.region)
     return selected
 
@@ -186,20 +177,9 @@ def _select_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) 
         if present and world.leaves(f"security_groups.{name}", "vpc"):
             selected[name] = present.vpc_id
             continue
-        if selector.id is not None:
-            found = [vpc for vpc in live.vpcs if vpc.id == selector.id]
-        elif selector.cidr is not None:
-            found = [vpc for vpc in live.vpcs if selector.cidr in vpc.cidrs]
-        elif selector.tags is not None:
-            found = _tagged(live.vpcs, selector.tags)
-        else:
-            found = [vpc for vpc in live.vpcs if vpc.is_default]
+        found = [vpc for vpc in live.vpcs if selects(selector, vpc)]
         _select_one(found, name, "VPC", spec, path, selector, selected, problems, live.region)
     return selected
-
-
-def _tagged(candidates: Iterable[T], tags: Mapping[str, str]) -> list[T]:
-    return [candidate for candidate in candidates if tags.items() <= candidate.tags.items()]
 
 
 def _select_one(
@@ -219,7 +199,7 @@ def _select_one(
         problems.append(
             spec.problem(
                 path,
-                f"no {noun} in {region} matches {_selector_text(selector)}",
+                f"no {noun} in {region} matches {selector.text}",
                 f"see `aws ec2 describe-{noun.lower()}s`",
             )
         )
@@ -228,17 +208,10 @@ def _select_one(
         problems.append(
             spec.problem(
                 path,
-                f"{len(found)} {noun}s match {_selector_text(selector)}: {ids}",
+                f"{len(found)} {noun}s match {selector.text}: {ids}",
                 "select one of them by its id",
             )
         )
-
-
-def _selector_text(selector: Selector) -> str:
-    """A selector as text."""
-    if selector.tags is not None:
-        return ", ".join(f"{key}={value}" for key, value in sorted(selector.tags.items()))
-    return selector.id or selector.cidr or selector.default_for_az or "default"
 
 
 def _select_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:

@@ -410,6 +410,8 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             interface is not None
             and interface.specifies("secondary_private_ips")
             and interface.specifies("private_ip")
+            # EC2 chooses as many addresses, which only planning knows.
+            and not interface.secondary_private_ip_count
         )
         if interface and known and private_ip not in (None, *(interface.secondary_private_ips or ())):
             whose = ".".join(holder)

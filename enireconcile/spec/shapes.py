@@ -68,6 +68,13 @@ class Selector(Shape):
         return "default" if self.default else "default_for_az"
 
     @property
+    def text(self) -> str:
+        """The selector in a message."""
+        if self.tags is not None:
+            return ", ".join(f"{key}={value}" for key, value in sorted(self.tags.items()))
+        return self.id or self.cidr or self.default_for_az or "default"
+
+    @property
     def key(self) -> tuple[object, ...]:
         """The selector in hashable form; equal for equal selectors."""
         tags = tuple(sorted(self.tags.items())) if self.tags is not None else None

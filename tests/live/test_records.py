@@ -13,6 +13,7 @@ from enireconcile.live.records import (
     LiveInstance,
     LiveInstanceType,
     LiveNetworkInterface,
+    LiveRoute,
     LiveSecurityGroup,
     LiveSubnet,
     LiveVpc,
@@ -64,6 +65,7 @@ ROWS = [
         {
             "NetworkInterfaceId": "eni-1",
             "SubnetId": "subnet-1",
+            "VpcId": "vpc-1",
             "Groups": [{"GroupId": "sg-2"}, {"GroupId": "sg-1"}],
             "PrivateIpAddress": "10.0.0.5",
             "Description": "Web",
@@ -98,9 +100,30 @@ ROWS = [
             attachment=LiveAttachment("eni-attach-1", "i-1", 1, 2, True, "attaching"),
             addresses={"10.0.0.5": "eipalloc-1", "10.0.0.6": "eipalloc-2"},
             secondary_ips=("10.0.0.6", "10.0.0.7", "10.0.0.8"),
+            vpc_id="vpc-1",
         ),
         id="an interface with all that EC2 tells, one of its public addresses being no Elastic IP",
     ),
+    pytest.param(
+        records.routes,
+        {
+            "RouteTableId": "rtb-1",
+            "Tags": TAGS,
+            "Routes": [
+                {"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local", "State": "active"},
+                {"DestinationCidrBlock": "0.0.0.0/0", "NetworkInterfaceId": "eni-1", "State": "active"},
+                {"DestinationIpv6CidrBlock": "::/0", "NetworkInterfaceId": "eni-2", "State": "blackhole"},
+                {"DestinationPrefixListId": "pl-1", "NetworkInterfaceId": "eni-1"},
+            ],
+        },
+        (
+            LiveRoute(f"rtb-1 ({NAMED['Name']})", "0.0.0.0/0", "eni-1", True),
+            LiveRoute(f"rtb-1 ({NAMED['Name']})", "::/0", "eni-2", False),
+            LiveRoute(f"rtb-1 ({NAMED['Name']})", "pl-1", "eni-1", True),
+        ),
+        id="routes to interfaces, with every kind of destination",
+    ),
+    pytest.param(records.routes, {"RouteTableId": "rtb-1"}, (), id="a route table without routes"),
     pytest.param(
         records.network_interface,
         {"NetworkInterfaceId": "eni-1"},

@@ -42,6 +42,13 @@ VIP: Words = {"secondary_private_ips": ["172.31.0.11"]}
 IGNORING: Words = {"ignore": ["secondary_private_ips"]}
 ADOPTED: Words = {"adopt": "eni-22222222", "subnet": ZONE_A}
 ADOPTED_LIVE: Words = {"network_interfaces": {"eth0": {"id": "eni-22222222", "private_ip": "172.31.0.10"}}}
+COUNTED: Words = {"network_interfaces": {"eth0": {"subnet": ZONE_A, "secondary_private_ip_count": 1}}}
+COUNTED_LIVE: Words = {
+    "network_interfaces": {
+        "eth0": {"id": "eni-22222222", "private_ip": "172.31.0.10", "secondary": ["172.31.0.11", "172.31.0.12"]}
+    }
+}
+CHOOSE = "to choose one yourself, write secondary_private_ips"
 SERVICE: Words = {"foreign": {STRANGER: {"manager": "amazon-elb"}}}
 
 
@@ -179,6 +186,37 @@ REFUSED = [
         ),
     ),
     Case(
+        "EC2 has chosen other further addresses",
+        leading(COUNTED, one=to("eth0", "172.31.0.13")),
+        COUNTED_LIVE,
+        at(
+            "one",
+            "172.31.0.13 is not a private IP of eni-22222222 | it has 172.31.0.10, 172.31.0.11, 172.31.0.12; "
+            f"{CHOOSE}",
+            ".private_ip",
+        ),
+    ),
+    Case(
+        "EC2 has not chosen the further addresses yet",
+        leading(COUNTED, one=to("eth0", "172.31.0.13")),
+        {},
+        at(
+            "one",
+            "172.31.0.13 is not a private IP of network_interfaces.eth0 | EC2 chooses its further addresses; "
+            f"{CHOOSE}",
+            ".private_ip",
+        ),
+    ),
+    Case(
+        "more addresses have Elastic IPs than the interface shall have",
+        leading(COUNTED, one=to("eth0", "172.31.0.11"), two=to("eth0", "172.31.0.12")),
+        COUNTED_LIVE,
+        (
+            "network_interfaces.eth0.secondary_private_ip_count: Elastic IPs are associated with 2 of its further "
+            "addresses: 172.31.0.11, 172.31.0.12 | write at least 2, or associate them with other addresses",
+        ),
+    ),
+    Case(
         "two on the primary address of a stranger's interface, once by its number",
         leading(one=to(STRANGER), two=to(STRANGER, "172.31.0.70")),
         FW_LIVE,
@@ -247,6 +285,26 @@ def refusals(words: Words, live: Words, *, prune: bool = False) -> tuple[str, ..
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.situation.replace(" ", "-"))
 def test_what_is_refused(case: Case) -> None:
     assert refusals(case.spec, case.live, prune=case.prune) == case.refused
+
+
+def test_an_address_of_ec2s_choice_does_not_outlive_its_interface() -> None:
+    """The interface is replaced, and EC2 will choose another address for the new one."""
+    moved: Words = {"eth0": {"subnet": {"default_for_az": "us-east-1b"}, "secondary_private_ip_count": 1}}
+    spec = leading({"network_interfaces": moved}, one=to("eth0", "172.31.0.11"))
+    live: Words = {"eth0": {"private_ip": "172.31.0.10", "secondary": ["172.31.0.11"]}}
+    with pytest.raises(UnsupportedError) as raised:
+        plan_of(spec, {"network_interfaces": live, "elastic_ips": {"one": {}}})
+    assert raised.value.message == (
+        "elastic_ips.one: network_interfaces.eth0 is replaced, and the new interface will not have 172.31.0.11, "
+        "which EC2 chose for the present one"
+    )
+
+
+def test_an_ignored_association_may_lead_nowhere() -> None:
+    """The interface in the row is gone: there is nothing to compare, and nothing to warn of."""
+    row = {"association": to(STRANGER), "lifecycle": {"ignore": ["association"]}}
+    plan = plan_of({**OWN, "elastic_ips": {"one": row}}, {**OWN_LIVE, "elastic_ips": {"one": {"at": "eth0"}}})
+    assert (plan.steps, plan.warnings) == ((), ())
 
 
 def test_a_missing_instance_is_reported_once() -> None:

@@ -319,6 +319,7 @@ def _interface(
         interface_type=row.get("interface_type", "interface"),
         timeouts=row.get("timeouts", {}),
         zone=row.get("zone", "us-east-1a"),
+        vpc_id=next((each.vpc_id for each in SUBNETS if each.id == row.get("subnet", "subnet-a")), ""),
         automatic_ip=row.get("automatic_ip"),
         manager=row.get("manager"),
     )

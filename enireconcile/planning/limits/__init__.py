@@ -17,6 +17,7 @@ from enireconcile.planning.limits import (
     addresses,
     elastic_ips,
     instances,
+    routes,
     security_groups,
 )
 from enireconcile.planning.limits.case import Case, Issue
@@ -39,6 +40,7 @@ def questions(case: Case) -> Questions:
         groups_per_interface=bool(security_groups.above_default_quota(case)),
         prefix_lists=frozenset(security_groups.prefix_lists_of_rules(case)),
         elastic_ips=elastic_ips.allocates(case),
+        routed_vpcs=frozenset(routes.vpcs_of_deleted(case)),
     )
 
 
@@ -67,7 +69,7 @@ def judge(case: Case) -> Judgement:
         elif "DescribeInstanceTypes" in case.limits.read:
             issues += instances.unknown_type(instance, case)
     issues += [*addresses.in_subnets(case), *security_groups.on_interfaces(case), *security_groups.rules(case)]
-    issues += elastic_ips.quota(case)
+    issues += [*elastic_ips.quota(case), *routes.black_holes(case)]
     warnings = [issue for issue in issues if isinstance(issue, str)]
     warnings += [
         f"not checked: {_CHECKS[call]}; these credentials are not allowed to call {call}"
@@ -81,4 +83,5 @@ _CHECKS = {
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types support",
     "DescribeAccountAttributes": "how many groups per interface and how many Elastic IPs the account allows",
     "DescribeManagedPrefixLists": "how many rules each prefix list counts as",
+    "DescribeRouteTables": "which routes lead to the interfaces that this plan deletes",
 }

@@ -1,0 +1,48 @@
+"""Routes that lead to interfaces which a plan deletes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from enireconcile.live.records import Limits, LiveRoute
+from enireconcile.planning.draft import draft
+from tests.planning.limits.situations import ZONE_A
+from tests.planning.worlds import Words, live_of, plan_of, spec_of
+
+NAT = LiveRoute("rtb-1 (private-a)", "0.0.0.0/0", "eni-nat", active=True)
+BROKEN = replace(NAT, destination="::/0", active=False)
+OTHER = LiveRoute("rtb-2", "10.0.0.0/8", "eni-stranger", active=True)
+KNOWN = Limits(routes=(OTHER, BROKEN, NAT), read=frozenset({"DescribeRouteTables"}))
+LIVE: Words = {"network_interfaces": {"nat": {}}}
+STAYS: Words = {"network_interfaces": {"nat": {"subnet": ZONE_A}}}
+MOVES: Words = {"network_interfaces": {"nat": {"subnet": {"default_for_az": "us-east-1b"}}}}
+ENDS = "leads to eni-nat, which this plan deletes, and"
+
+
+@pytest.mark.parametrize(("spec", "what"), [({}, "change it first"), (MOVES, "change it to the new interface")])
+def test_a_route_to_an_interface_that_is_deleted_is_told(spec: Words, what: str) -> None:
+    """One that is a black hole already, too; others are not."""
+    assert plan_of(spec, LIVE, prune=True, known=KNOWN).warnings == (
+        f"network_interfaces.nat: route 0.0.0.0/0 of rtb-1 (private-a) {ENDS} becomes a black hole: {what}",
+        f"network_interfaces.nat: route ::/0 of rtb-1 (private-a) {ENDS} stays a black hole: {what}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "prune", "vpcs"),
+    [({}, True, {"vpc-default"}), (MOVES, False, {"vpc-default"}), ({}, False, set()), (STAYS, True, set())],
+    ids=["pruned", "replaced", "a leftover", "it stays"],
+)
+def test_routes_are_read_only_where_an_interface_is_deleted(spec: Words, prune: bool, vpcs: set[str]) -> None:
+    loaded = spec_of(spec)
+    assert draft(loaded, live_of(LIVE, loaded), prune=prune).questions.routed_vpcs == vpcs
+
+
+def test_routes_that_cannot_be_read_are_a_note() -> None:
+    denied = Limits(denied=frozenset({"DescribeRouteTables"}))
+    assert plan_of({}, LIVE, prune=True, known=denied).warnings == (
+        "not checked: which routes lead to the interfaces that this plan deletes; these credentials are not "
+        "allowed to call DescribeRouteTables",
+    )
