@@ -15,6 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from enireconcile.errors import Problem
+
 FORMAT_VERSION = "1.0"
 
 
@@ -207,13 +209,33 @@ class PathBreak:
 
 
 @dataclass(frozen=True)
+class PlanError:
+    """A mistake in the spec that only live state shows, and what the plan leaves out because of it.
+
+    ``address`` is the row with the mistake; ``left_out`` are sorted addresses. ``reasons`` are pairs of address
+    and reason for those of them that are left out because of other rows.
+    """
+
+    address: str
+    problem: Problem
+    left_out: tuple[str, ...]
+    reasons: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies the error in later plans. The message may contain counts that change."""
+        return (self.address, self.problem.path)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What differs and the calls that correct it, in the order in which they may run.
 
     ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
     launch that an interrupted run did not wait for, say. With ``targets`` it is a plan for these addresses and
     what they need, and not for the whole stack. ``interruptions`` are paths that are open before and after the
-    plan and not throughout, ``exposures`` doors that are shut before and after and not throughout.
+    plan and not throughout, ``exposures`` doors that are shut before and after and not throughout. ``errors`` are
+    mistakes that only live state shows; the plan has no steps for the rows that they leave out.
     """
 
     stack: str
@@ -229,6 +251,7 @@ class Plan:
     targets: tuple[str, ...] = ()
     interruptions: tuple[PathBreak, ...] = ()
     exposures: tuple[PathBreak, ...] = ()
+    errors: tuple[PlanError, ...] = ()
 
     @property
     def impact(self) -> Impact:
@@ -242,6 +265,11 @@ class Plan:
     def differing(self) -> tuple[str, ...]:
         """Addresses of the resources that differ from the spec."""
         return tuple(change.address for change in self.changes if change.action is not Action.UNCHANGED)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Addresses of the rows that are left out because of errors, sorted."""
+        return tuple(sorted({address for error in self.errors for address in error.left_out}))
 
     def summary(self) -> dict[str, int]:
         """Counts of changes by action, in the order of the JSON summary, and of leftovers."""
@@ -276,12 +304,18 @@ class Outcome:
     replan: bool = False
     acted: bool = False
 
+    @property
+    def refused(self) -> bool:
+        """Did the step itself fail for good? A new plan would fail the same way."""
+        return self.status is Status.FAILED and not self.replan
+
 
 @dataclass(frozen=True)
 class Report:
     """The result of an apply.
 
-    ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far.
+    ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
+    those of its last plan.
     """
 
     stack: str | None
@@ -297,6 +331,7 @@ class Report:
     throttled: int = 0
     plan: Plan | None = None
     targets: tuple[str, ...] = ()
+    errors: tuple[PlanError, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -16,6 +16,7 @@ from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.engine.planner import account_of, read_and_plan
 from enireconcile.engine.reconciler import Apply, Stop
+from enireconcile.errors import SpecErrors
 from enireconcile.iam.policy import (
     policy_for,
 )
@@ -116,11 +117,17 @@ class Harness:
         self.strict.policies[ENVIRONMENT["AWS_ACCESS_KEY_ID"]] = policy
         return policy
 
-    def plan(self, text: str | None = None, *, prune: bool = False, destroy: bool = False) -> Plan:
-        """What ``plan`` plans, or what ``destroy`` would do."""
+    def plan(
+        self, text: str | None = None, *, prune: bool = False, destroy: bool = False, partly: bool = False
+    ) -> Plan:
+        """What ``plan`` plans, or what ``destroy`` would do.
+
+        Raises SpecErrors with the errors of the plan, unless ``partly``: then it is the plan for the rest.
+        """
         spec = self.spec(text).emptied() if destroy else self.spec(text)
         with self._channel(spec, read_only=True) as channel:
-            return run(read_and_plan(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop)
+            made = run(read_and_plan(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop)
+        return made if partly else _whole(made)
 
     def apply(
         self,
@@ -130,18 +137,21 @@ class Harness:
         state: Path | None = None,
         destroy: bool = False,
         timeout: float | None = None,
+        partly: bool = False,
         **more: Any,
     ) -> Report:
         """An apply under the lock, or with ``destroy`` that command.
 
-        ``state`` is another host's state directory, ``timeout`` is --timeout, ``more`` is for Apply.
+        ``state`` is another host's state directory, ``timeout`` is --timeout, ``more`` is for Apply. Raises
+        SpecErrors before anything changes if the plan has errors, unless ``partly``: then the rest is applied.
         """
+        approved = approve if partly else lambda plan: approve(_whole(plan))
         spec, more = (self.spec(text).emptied(), {**more, "prune": True}) if destroy else (self.spec(text), more)
         with self._channel(spec) as channel:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
             with Directory(state or self.state).locked(scope, timeout=0, now=self.loop.time) as held:
-                applying = self._applying(channel, spec, account, held.journal, timeout, approve=approve, **more)
+                applying = self._applying(channel, spec, account, held.journal, timeout, approve=approved, **more)
                 return run(applying, self.loop)
 
     async def _applying(
@@ -169,6 +179,13 @@ class Harness:
             yield channel
         finally:
             channel.close()
+
+
+def _whole(plan: Plan) -> Plan:
+    """The plan. Raises SpecErrors if it leaves anything out."""
+    if plan.errors:
+        raise SpecErrors([error.problem for error in plan.errors])
+    return plan
 
 
 @contextmanager

@@ -133,8 +133,10 @@ def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, 
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
 
-    changes = plan_specs(loaded, connection, PlanOptions(**options))
-    return EXIT_CHANGES if changes and detailed_exitcode else 0
+    planned = plan_specs(loaded, connection, PlanOptions(**options))
+    if planned.has_errors:
+        return 1
+    return EXIT_CHANGES if planned.has_changes and detailed_exitcode else 0
 
 
 @cli.command()

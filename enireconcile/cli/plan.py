@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from enireconcile.aws.api import Channel, Reader
-from enireconcile.cli.publish import failure, write_metrics
+from enireconcile.cli.publish import complain_of_errors, failure, write_metrics
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.signals import run_async
 from enireconcile.engine.planner import read_and_plan
@@ -39,8 +39,16 @@ class _Planned:
     api_calls: Mapping[str, int]
 
 
-def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> bool:
-    """Print a plan for each spec, and save them all. Returns whether any of them has changes.
+@dataclass(frozen=True)
+class Result:
+    """Whether any of the plans has changes, and whether any has errors."""
+
+    has_changes: bool
+    has_errors: bool
+
+
+def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> Result:
+    """Print a plan for each spec, and save them all.
 
     With targets, only specs that have some of them are planned. Raises TargetError for a target that none has.
     """
@@ -55,7 +63,10 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     if options.out is not None:
         path = printable(str(options.out))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
-    return any(not each.plan.empty for each in planned)
+    for each in planned:
+        with logs.about(each.plan.stack):
+            complain_of_errors(each.plan, options.output)
+    return Result(any(not each.plan.empty for each in planned), any(each.plan.errors for each in planned))
 
 
 def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from enireconcile.cli.session import ApplyOptions
-from enireconcile.errors import EnireconcileError, GuardError, LockedError, LostLockError, StoppedError
-from enireconcile.model import Report
+from enireconcile.errors import (
+    EnireconcileError,
+    GuardError,
+    LockedError,
+    LostLockError,
+    SpecErrors,
+    StoppedError,
+)
+from enireconcile.model import Plan, Report
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.atomic import write_whole
 from enireconcile.outputs.json import report_json
+from enireconcile.outputs.words import without_request_ids
 
 
 def write_metrics(path: Path | None, run: metrics.Run) -> None:
@@ -36,6 +44,12 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions) -> None:
     except EnireconcileError as another:
         logs.complain(another)
     notify(report, options)
+
+
+def complain_of_errors(plan: Plan, output: str) -> None:
+    """Print the errors of a plan to stderr, unless the plan is printed as text to the same terminal."""
+    if plan.errors and not (output == "text" and sys.stdout.isatty()):
+        logs.complain(SpecErrors([error.problem for error in plan.errors]))
 
 
 def failure(stack: str | None, error: EnireconcileError, began: float | None = None, **more: Any) -> Report:
@@ -69,8 +83,9 @@ def notify(report: Report, options: ApplyOptions) -> None:
     from enireconcile.outputs import webhook
 
     # In a watch, a failure that persists is posted once; each round that changes something is posted.
-    why = re.sub(r" \(request [^)]*\)", "", report.error or "")
-    is_new = options.seen_messages.is_new(f"the notification of {report.stack}", f"{report.outcome} {why}")
+    why = without_request_ids(report.error or "")
+    keys = [error.key for error in report.errors]
+    is_new = options.seen_messages.is_new(f"the notification of {report.stack}", f"{report.outcome} {why} {keys}")
     if not webhook.wanted(report, everything=options.notify_all) or not (is_new or report.outcome == "converged"):
         return
     try:

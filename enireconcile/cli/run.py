@@ -14,7 +14,7 @@ import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.prompt import confirmed
-from enireconcile.cli.publish import failure, publish
+from enireconcile.cli.publish import complain_of_errors, failure, publish
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import account_of, guard_account
@@ -26,6 +26,7 @@ from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import Progress, json_lines, progress_for
 from enireconcile.outputs.text import notes_text, plan_text, report_text
+from enireconcile.outputs.words import without_request_ids
 from enireconcile.planning.guards import guard, objections
 from enireconcile.printable import printable_lines
 from enireconcile.spec import Spec
@@ -110,7 +111,8 @@ class StackRun:
     async def _reconcile(self, channel: Channel, lock: HeldLock) -> Report:
         """Plan, ask, execute and read back. Raises EnireconcileError as long as nothing was changed."""
         stop, loop = Stop(), asyncio.get_running_loop()
-        progress: Progress = json_lines() if self.options.output == "json" else progress_for(sys.stderr)
+        is_new = self.options.seen_messages.is_new if self.options.command == "watch" else None
+        progress: Progress = json_lines() if self.options.output == "json" else progress_for(sys.stderr, is_new)
         reconciler = Apply(
             channel=channel,
             spec=self.spec,
@@ -126,6 +128,7 @@ class StackRun:
             prune=self.options.prune,
             once=self.saved is not None,
             targets=self.targets,
+            believed=self.options.seen_errors.get(self.spec.document.stack, ()),
         )
         task = asyncio.ensure_future(reconciler.run())
         if self.options.timeout is not None:
@@ -136,6 +139,7 @@ class StackRun:
             progress,
         ):
             report = await task
+        self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._print_report(report)
         return replace(report, plan=self.plan)
 
@@ -150,6 +154,8 @@ class StackRun:
             guard(self.saved.plan, allowed, *reasons)
         if self.options.output == "text":
             self._print_plan(plan)
+        if self.options.seen_messages.is_new(f"the errors of {plan.stack}", repr(plan.errors)):
+            complain_of_errors(plan, self.options.output)
         guard(plan, allowed)
         if not (plan.empty or allowed.auto_approve):
             self._ask()
@@ -162,8 +168,12 @@ class StackRun:
             click.echo(text + "\n")
 
     def _print_report(self, report: Report) -> None:
-        is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", report.outcome)
-        if self.options.output == "text" and (is_new or report.outcome != "unchanged"):
+        # A watch reports what it refuses in each round once.
+        acted = any(outcome.acted for outcome in report.outcomes)
+        failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
+        text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
+        is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
+        if self.options.output == "text" and (is_new or acted):
             click.echo(report_text(report, click.style))
 
     def _ask(self) -> None:

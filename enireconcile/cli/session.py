@@ -78,7 +78,8 @@ class ApplyOptions:
     """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds.
 
     ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
-    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file.
+    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
+    are the keys of the errors in each stack's last plan, for the next round of a watch.
     """
 
     output: str
@@ -100,6 +101,7 @@ class ApplyOptions:
     targets_by_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     saved_plans: Mapping[str, SavedPlan] = field(default_factory=dict)
     seen_messages: SeenMessages = field(default_factory=SeenMessages)
+    seen_errors: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
 
     @property
     def allowed(self) -> Allowed:

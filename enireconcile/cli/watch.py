@@ -46,7 +46,8 @@ def watch_specs(
             cut_short.extend(report for report in reports if report.outcome == "partial" and report.outcomes)
         # Closed sessions leave many cycles, and the time until the next round is idle.
         gc.collect()
-        return not any(report.outcome in ("failed", "partial") for report in reports)
+        # A row that is left out or a step that EC2 refuses must not delay the failover of another one.
+        return not any(report.outcome == "failed" and report.plan is None for report in reports)
 
     with interrupt:
         # Random, so that watchers of one account do not call AWS at the same moment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 
 from enireconcile.errors import AmbiguityError, GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
@@ -13,7 +14,8 @@ from enireconcile.planning.draft import draft
 from enireconcile.spec import Spec
 
 STALE_READS_CAN_CAUSE = (UnsupportedError, AmbiguityError, SpecErrors)
-"""Planning errors that stop the run only if a second read, seconds later, raises them again.
+"""Planning errors that stop the run only if a second read, seconds later, raises them again. The errors of a plan
+count only then, too.
 
 EC2's reads are eventually consistent: one answer can be older than another, and the combination can look like an
 exceeded limit, a selector that matches nothing, or two resources with one name. The errors of the file itself are
@@ -31,17 +33,25 @@ async def read_and_plan(
     *,
     prune: bool = False,
     targets: Collection[str] = (),
+    believed: Collection[tuple[str, str]] = (),
 ) -> Plan:
     """The plan from a fresh read. GetCallerIdentity is called only if ``account_id`` is None.
 
-    Raises AwsError, GuardError if the credentials belong to another account than the spec's, and the errors of
-    planning: SpecErrors, AmbiguityError, UnsupportedError.
+    ``believed`` are the keys of errors that need no second look, because an earlier plan had them. Raises
+    AwsError, GuardError if the credentials belong to another account than the spec's, and the errors of planning:
+    AmbiguityError, UnsupportedError.
     """
-    try:
-        return await _look(reader, spec, region, account_id, prune, targets)
-    except STALE_READS_CAN_CAUSE:
-        await asyncio.sleep(_SECOND_LOOK)
-        return await _look(reader, spec, region, account_id, prune, targets)
+    with suppress(*STALE_READS_CAN_CAUSE):
+        plan = await _look(reader, spec, region, account_id, prune, targets)
+        if not unbelieved(plan, believed):
+            return plan
+    await asyncio.sleep(_SECOND_LOOK)
+    return await _look(reader, spec, region, account_id, prune, targets)
+
+
+def unbelieved(plan: Plan, believed: Collection[tuple[str, str]]) -> bool:
+    """Does a plan have errors that stale reads can cause, and that no earlier plan had?"""
+    return any(error.key not in believed for error in plan.errors)
 
 
 async def _look(

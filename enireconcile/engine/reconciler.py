@@ -7,7 +7,7 @@ there are differences after that, another tool is probably changing the same res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
 from enireconcile.engine.executor import Executor
-from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan
+from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan, unbelieved
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
@@ -46,7 +46,8 @@ class Apply:
     rounds may have. ``objections`` returns reasons against the plan of a later round, which is not shown before it
     runs; with ``once`` there is no later round. ``check`` runs before each change and raises LostLockError once
     the lock is lost. ``now`` is the wall clock, for the report only; ``settle`` is how many seconds describes may
-    miss a new resource. Cancelling the task ends the run at once, with a report.
+    miss a new resource. ``believed`` are the keys of errors of earlier plans of this spec. Cancelling the task
+    ends the run at once, with a report.
     """
 
     channel: Channel
@@ -61,10 +62,12 @@ class Apply:
     prune: bool = False
     once: bool = False
     targets: tuple[str, ...] = ()
+    believed: Collection[tuple[str, str]] = ()
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     check: Callable[[], None] = lambda: None
     _plan: Plan | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
+    _refused: set[tuple[str, str]] = field(default_factory=set)
 
     async def run(self) -> Report:
         """Run to the report. Raises EnireconcileError only as long as nothing has been changed."""
@@ -80,18 +83,21 @@ class Apply:
         if plan is None:
             return self._report("partial")
         self._plan = plan
+        self.believed = {*self.believed, *(error.key for error in plan.errors)}
         approved = self.approve(plan)
         # A signal that came during approval is handled before the first step begins.
         await asyncio.sleep(0)
         if plan.empty:
-            return self._report("unchanged")
+            return self._report(self._broken() if plan.errors else "unchanged")
         for turn in range(1, (1 if self.once else MAX_ROUNDS) + 1):
             if self.stop.is_set():
                 break
             if objection := self._objection(plan, approved, first=turn == 1):
                 return self._report(self._broken(), objection)
-            failed = [outcome for outcome in await self._execute(plan, turn) if outcome.status is not Status.DONE]
-            changed = bool(failed) and all(outcome.replan for outcome in failed)
+            outcomes = await self._execute(_without(self._refused, plan.steps), turn)
+            failed = [outcome for outcome in outcomes if outcome.status is not Status.DONE]
+            self._refused |= {_kind_of(outcome.step) for outcome in failed if outcome.refused}
+            changed = any(outcome.replan for outcome in failed)
             again = (not failed or (changed and not self.once)) and not self.stop.is_set()
             try:
                 plan = self._plan = await self._look_back(turn, failed, again)
@@ -102,7 +108,9 @@ class Apply:
             if not again and not ended:
                 return self._report(self._broken(), _CHANGED if changed and self.once else None)
             if plan.empty:
-                return self._report("converged")
+                return self._report(self._broken() if plan.errors else "converged")
+            if not _without(self._refused, plan.steps):
+                return self._report(self._broken())
         if self.stop.is_set():
             return self._report(self._broken())
         rounds = f"the live state still differs from the spec after {MAX_ROUNDS} rounds"
@@ -140,7 +148,13 @@ class Apply:
     async def _fresh_plan(self) -> Plan:
         region = self.channel.session.region
         made = await read_and_plan(
-            self._reader, self.spec, region, self.account_id, prune=self.prune, targets=self.targets
+            self._reader,
+            self.spec,
+            region,
+            self.account_id,
+            prune=self.prune,
+            targets=self.targets,
+            believed=self.believed,
         )
         present = {change.address: change.id for change in made.changes if change.id}
         self.journal.observed(present | {left.address: left.id for left in made.leftovers})
@@ -177,9 +191,10 @@ class Apply:
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     async def _plan_unless_contradictory(self, late: bool) -> Plan | None:
-        """The plan; None for an error that stale reads can cause, unless it is ``late``: then it is raised."""
+        """The plan; None for an error that stale reads can cause, unless it is ``late``: then it is believed."""
         try:
-            return await self._fresh_plan()
+            made = await self._fresh_plan()
+            return None if unbelieved(made, self.believed) and not late else made
         except STALE_READS_CAN_CAUSE:
             if late:
                 raise
@@ -193,13 +208,14 @@ class Apply:
         return self.journal.unseen_for(step.address, known, self.settle)
 
     async def _read_back(self) -> Plan:
-        """The plan after a round: empty, or what still differs after the settle time."""
+        """The plan after a round: with nothing left to do, or what still differs after the settle time."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + self.settle, _FIRST_PAUSE
         while True:
             late = loop.time() >= deadline or self.stop.is_set()
             made = await self._plan_unless_contradictory(late)
-            if made is not None and (made.empty or late):
+            done = made is not None and not _without(self._refused, made.steps)
+            if made is not None and (done or late):
                 if made.empty and await self._waited(made):
                     continue
                 return made
@@ -233,8 +249,8 @@ class Apply:
         await asyncio.wait({stopping}, timeout=seconds)
         stopping.cancel()
 
-    async def _execute(self, plan: Plan, turn: int) -> Sequence[Outcome]:
-        steps = plan.steps if turn == 1 else _renumbered(plan.steps, turn)
+    async def _execute(self, steps: Sequence[Step], turn: int) -> Sequence[Outcome]:
+        steps = steps if turn == 1 else _renumbered(steps, turn)
         executor = Executor(
             reader=self._reader,
             writer=Writer(self.channel, self.check),
@@ -270,10 +286,25 @@ class Apply:
             api_calls=dict(sorted(self.channel.calls.items())),
             throttled=self.channel.throttled,
             targets=self.targets,
+            errors=self._plan.errors if self._plan else (),
         )
 
     def _remaining(self) -> tuple[str, ...]:
-        return self._plan.differing if self._plan else ()
+        return tuple(dict.fromkeys((*self._plan.differing, *self._plan.left_out))) if self._plan else ()
+
+
+def _kind_of(step: Step) -> tuple[str, str]:
+    """What identifies a step in the plan of a later round: its address and its call."""
+    return step.address, step.call
+
+
+def _without(refused: Collection[tuple[str, str]], steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps, without those that EC2 has refused in an earlier round, and without those that need these."""
+    dropped: set[str] = set()
+    for step in steps:
+        if _kind_of(step) in refused or not dropped.isdisjoint(step.needs):
+            dropped.add(step.id)
+    return tuple(step for step in steps if step.id not in dropped)
 
 
 def _renumbered(steps: Sequence[Step], turn: int) -> tuple[Step, ...]:

@@ -2,7 +2,7 @@
 
 A round begins one interval after the previous one began, or shortly after that one ended if it took longer: rounds
 never overlap. Each pause varies at random, so that watchers of one account do not all call EC2 at the same time.
-While rounds fail because of AWS, pauses double, up to five minutes.
+While rounds fail before they have a plan, pauses double, up to five minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def watch(
     clock: Callable[[], float],
     jitter: Callable[[], float],
 ) -> None:
-    """``turn`` runs one round and returns False if AWS made it fail; ``idle`` sleeps and returns whether to go on.
+    """``turn`` runs one round and returns False if it failed before it had a plan. ``idle`` sleeps and returns
+    whether to go on.
 
     ``interval`` and ``clock`` are in seconds; ``jitter`` returns a number from 0 to 1.
     """

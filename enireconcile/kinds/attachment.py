@@ -171,7 +171,8 @@ class Attachments(Kind):
                     {
                         Fact.CONFIGURED.of(item.address),
                         Fact.MODIFIED.of(instance_address),
-                        *groups_configured(item.name, world),
+                        # A failover must not wait for rules of groups that the interface is in already.
+                        *(groups_configured(item.name, world) if live is None else ()),
                     }
                     | stopping
                 ),

@@ -81,7 +81,8 @@ class World:
     to; ``foreign_interfaces`` are interfaces outside the spec, by id, with which Elastic IPs are or will be
     associated. ``dependents`` are the groups and interfaces, of any owner, that still use groups of the stack
     which the spec no longer names. ``stopping`` are the addresses of running instances that the plan stops, even
-    temporarily.
+    temporarily. ``left_out`` are addresses of existing resources that this plan leaves as they are because of a
+    mistake: other rows can refer to them.
     """
 
     document: Document
@@ -103,6 +104,7 @@ class World:
     foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
     dependents: tuple[Record, ...] = ()
     stopping: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
 
     def record(self, address: str, kind: type[R]) -> R | None:
         """The live record at an address, if there is one."""
@@ -131,13 +133,15 @@ class World:
     def leaves(self, address: str, attribute: str) -> bool:
         """Does this plan leave an attribute of a live resource as it is?
 
-        It does if the row ignores the attribute and it was set once, or if the row of an adopted resource leaves
-        it out. A relation is set again nevertheless if the plan removes its other end, or launches the instance of
-        an interface that is attached to nothing.
+        It does if the resource is left out, if the row ignores the attribute and it was set once, or if the row
+        of an adopted resource leaves it out. A relation is set again nevertheless if the plan removes its other
+        end, or launches the instance of an interface that is attached to nothing.
         """
         record = self.owned.get(address)
         if record is None:
             return False
+        if address in self.left_out:
+            return True
         row = self.rows[address]
         ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
         return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)

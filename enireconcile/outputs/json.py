@@ -14,6 +14,7 @@ from enireconcile.model import (
     Outcome,
     PathBreak,
     Plan,
+    PlanError,
     Report,
     Step,
     Traces,
@@ -38,6 +39,7 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = 
         "warnings": list(plan.warnings),
         "interruptions": [_break_json(broken) for broken in plan.interruptions],
         "exposures": [_break_json(broken) for broken in plan.exposures],
+        "errors": [_error_json(error) for error in plan.errors],
         "api_calls": dict(sorted(api_calls.items())),
         **_scope(plan),
     }
@@ -85,6 +87,20 @@ def _break_json(broken: PathBreak) -> dict[str, Any]:
     }
 
 
+def _error_json(error: PlanError) -> dict[str, Any]:
+    problem = error.problem
+    return {
+        "address": error.address,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "path": problem.path,
+        "message": problem.message,
+        "hint": problem.hint,
+        "left_out": list(error.left_out),
+    }
+
+
 def _step_json(step: Step) -> dict[str, Any]:
     return {
         "id": step.id,
@@ -117,6 +133,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "throttled": report.throttled,
         "remaining": list(report.remaining),
         "error": report.error,
+        "errors": [_error_json(error) for error in report.errors],
         **_scope(report),
     }
 

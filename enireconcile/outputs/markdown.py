@@ -18,6 +18,7 @@ from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, St
 from enireconcile.outputs.words import (
     change_lines,
     ec2_calls,
+    error_lines,
     path_lines,
     report_lines,
     summary_lines,
@@ -131,6 +132,9 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
         whose = "its" if len(plan.targets) == 1 else "their"
         yield f"<p>Only {', '.join(map(_code, plan.targets[:_FEW]))} and {whose} dependencies.</p>"
     yield from (f"<p>{html.escape(line)}</p>" for line in summary_lines(plan))
+    if section.report is None:
+        # The lines of a report contain its errors.
+        yield from _list("Errors", [" ".join(error_lines(error)) for error in plan.errors], detail)
     yield from _table(plan, section.traces, detail)
     if section.report is None:
         yield from _calls([_planned(step, detail) for step in plan.steps], detail)

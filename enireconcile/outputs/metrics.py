@@ -100,11 +100,11 @@ def of_plan(plan: Plan, ended: float, seconds: float, api_calls: Mapping[str, in
         account=plan.account_id,
         region=plan.region,
         command="plan",
-        outcome="planned",
+        outcome="failed" if plan.errors else "planned",
         ended=ended,
         seconds=seconds,
         found=found,
-        remaining=sum(count for word, count in found.items() if word not in ("unchanged", "leftover")),
+        remaining=len({*plan.differing, *plan.left_out}),
         api_calls=api_calls,
         throttled=throttled,
     )

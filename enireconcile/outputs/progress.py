@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -11,8 +11,10 @@ import click
 from enireconcile.model import Plan
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
+from enireconcile.outputs.words import without_request_ids
 from enireconcile.printable import printable, printable_lines
 
+IsNew = Callable[[str, str], bool]
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("·", "yellow")}
 
 
@@ -44,11 +46,24 @@ class _JsonLines(Progress):
 class _Plain(Progress):
     """A line for each step that ends, for logs and pipes."""
 
+    def __init__(self, is_new: IsNew) -> None:
+        self._is_new = is_new
+
     def tell(self, event: Mapping[str, Any]) -> None:
         if event["type"] != "step":
             logs.say(_waiting(event), **event)
-        elif event["status"] in _MARKS:
+        elif event["status"] in _MARKS and _is_told(event, self._is_new):
             logs.say(_ended(event), **event)
+
+
+def _always_new(subject: str, message: str) -> bool:  # noqa: ARG001
+    return True
+
+
+def _is_told(event: Mapping[str, Any], is_new: IsNew) -> bool:
+    """A step that fails as it did in the last round of a watch is not reported again."""
+    subject = f"the step {event['call']} for {event['address']}"
+    return is_new(subject, without_request_ids(f"{event['status']} {event['error']}")) or not event["error"]
 
 
 def _words(event: Mapping[str, Any]) -> str:
@@ -76,7 +91,7 @@ def _waiting(event: Mapping[str, Any]) -> str:
 class _Live(Progress):
     """On a terminal: finished steps scroll by, running ones have a spinner below them."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, is_new: IsNew) -> None:
         from rich.console import Console
         from rich.progress import Progress as Bars
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -88,6 +103,7 @@ class _Live(Progress):
             console=Console(file=stream),
             transient=True,
         )
+        self._is_new = is_new
         self._running: dict[str, Any] = {}
         self._started = False
 
@@ -120,7 +136,8 @@ class _Live(Progress):
         else:
             if event["id"] in self._running:
                 self._bars.remove_task(self._running.pop(event["id"]))
-            self._bars.console.print(Text.from_ansi(_ended(event)), soft_wrap=True)
+            if _is_told(event, self._is_new):
+                self._bars.console.print(Text.from_ansi(_ended(event)), soft_wrap=True)
 
 
 def json_lines() -> Progress:
@@ -128,6 +145,10 @@ def json_lines() -> Progress:
     return _JsonLines()
 
 
-def progress_for(stream: TextIO) -> Progress:
-    """Live on a terminal without logs or JSON, else a line for each step that ends."""
-    return _Live(stream) if stream.isatty() and logs.undisturbed() else _Plain()
+def progress_for(stream: TextIO, is_new: IsNew | None = None) -> Progress:
+    """Live on a terminal without logs or JSON, else a line for each step that ends.
+
+    ``is_new`` says whether a message about a subject differs from the last one.
+    """
+    told = is_new or _always_new
+    return _Live(stream, told) if stream.isatty() and logs.undisturbed() else _Plain(told)

@@ -9,6 +9,7 @@ from enireconcile.outputs.words import (
     Style,
     change_head,
     change_lines,
+    error_lines,
     path_lines,
     plain,
     report_lines,
@@ -20,7 +21,7 @@ from enireconcile.printable import printable
 
 
 def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain) -> str:
-    """A plan: each resource with what changes, then leftovers and warnings, then the summary.
+    """A plan: each resource with what changes, then leftovers, warnings and errors, then the summary.
 
     With ``traces`` it also says who changed what differs.
     """
@@ -36,7 +37,7 @@ def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain) ->
 
 
 def notes_text(plan: Plan, style: Style = plain) -> str:
-    """Leftovers and warnings of a plan, which a user should know even if there is nothing to do."""
+    """Leftovers, warnings and errors of a plan, which a user should know even if there is nothing to do."""
     return "\n".join(_notes(plan, style)).lstrip("\n")
 
 
@@ -47,6 +48,9 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.warnings:
         yield ""
         yield from (style(f"warning: {printable(warning)}", fg="yellow") for warning in plan.warnings)
+    for error in plan.errors:
+        first, *others = error_lines(error)
+        yield from ("", style(f"error: {first}", fg="red"), *others)
 
 
 def report_text(report: Report, style: Style = plain) -> str:

@@ -5,12 +5,26 @@ Every function takes a ``style`` that decorates words. The default, ``plain``, l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from typing import Any, Protocol
 
 from enireconcile.kinds import Attribute, attribute_at
-from enireconcile.model import Action, Change, Field, Impact, Plan, Ref, Report, Secret, Status, Trace, Traces
+from enireconcile.model import (
+    Action,
+    Change,
+    Field,
+    Impact,
+    Plan,
+    PlanError,
+    Ref,
+    Report,
+    Secret,
+    Status,
+    Trace,
+    Traces,
+)
 from enireconcile.ownership import NAME_TAG, STACK_TAG
 from enireconcile.printable import printable, printable_lines
 
@@ -22,6 +36,7 @@ _SIGNS = {
     Action.ADOPT: ("»", "cyan"),
 }
 _IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIVE: "red"}
+_REQUEST = re.compile(r" \(request [^)]*\)")
 _RELATIONS = {"attachment", "association"}
 _ACTIONS = {
     "create": "to create",
@@ -49,6 +64,11 @@ def plain(
 ) -> str:
     """The style of files, comments and messages: none."""
     return text
+
+
+def without_request_ids(text: str) -> str:
+    """An error without the request ids that differ each time."""
+    return _REQUEST.sub("", text)
 
 
 def scope_lines(subject: Plan | Report) -> list[str]:
@@ -200,12 +220,33 @@ def _impact(impact: Impact, style: Style) -> str:
     return style(str(impact), fg=_IMPACTS[impact])
 
 
+def error_lines(error: PlanError) -> list[str]:
+    """An error of a plan with its place, its hint, and what is left out because of it."""
+    reasons = dict(error.reasons)
+    left_out = (f"{each} ({reasons[each]})" if each in reasons else each for each in error.left_out)
+    return [*printable_lines(str(error.problem)).split("\n"), f"  left out: {printable('; '.join(left_out))}"]
+
+
 def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
-    """The closing lines of a plan: resources by action, calls by impact."""
+    """The closing lines of a plan: resources by action, calls by impact, and what errors leave out."""
     counts = plan.summary()
-    if plan.empty:
-        yield f"No changes: {_matching(counts['unchanged'], targeted=bool(plan.targets))} the spec."
-        return
+    if not plan.empty:
+        yield from _work_lines(plan, style)
+    elif counts["unchanged"] or not plan.errors:
+        matching = _matching(counts["unchanged"], targeted=bool(plan.targets), others=bool(plan.errors))
+        yield f"No changes: {matching} the spec."
+    if plan.errors:
+        yield style(_left_out_words(plan.errors), fg="red") + "."
+
+
+def _left_out_words(errors: Sequence[PlanError]) -> str:
+    count = len({address for error in errors for address in error.left_out})
+    resources = "1 resource" if count == 1 else f"{count} resources"
+    return f"1 error leaves out {resources}" if len(errors) == 1 else f"{len(errors)} errors leave out {resources}"
+
+
+def _work_lines(plan: Plan, style: Style) -> Iterator[str]:
+    counts = plan.summary()
     by_action = [f"{counts[action]} {words}" for action, words in _ACTIONS.items() if counts[action]]
     yield style("Plan: ", bold=True) + ", ".join([*by_action, f"{counts['unchanged']} unchanged"]) + "."
     by_impact = [
@@ -216,8 +257,8 @@ def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
     yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}."
 
 
-def _matching(count: int, *, targeted: bool) -> str:
-    which = "targeted resource" if targeted else "resource"
+def _matching(count: int, *, targeted: bool, others: bool) -> str:
+    which = ("other " if others else "") + ("targeted resource" if targeted else "resource")
     return f"the {which} matches" if count == 1 else f"all {count} {which}s match"
 
 
@@ -232,6 +273,7 @@ def report_lines(report: Report, style: Style = plain) -> list[str]:
     lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]
     if report.error:
         lines.append(f"  {printable_lines(report.error)}")
+    lines += [f"  {line}" for error in report.errors for line in error_lines(error)]
     if report.remaining:
         lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
     return "\n".join(lines).split("\n")
@@ -247,10 +289,12 @@ def _ending(report: Report, style: Style) -> str:
         "partial": ("Stopped before converging", f"{calls}. Running it again is safe.")
         if acted
         else ("Stopped", "nothing was changed. Running it again is safe."),
+        "in part": ("Applied in part", f"{calls}; {_left_out_words(report.errors)}."),
         "failed": ("Failed", "nothing was changed."),
         "refused": ("Refused", "nothing was changed."),
         "locked": ("Locked", "another run holds the lock of this stack."),
     }
-    ending, detail = endings[report.outcome]
+    in_part = report.outcome == "partial" and report.errors and not report.error and done == len(report.outcomes)
+    ending, detail = endings["in part" if in_part else report.outcome]
     colour = "green" if report.outcome in ("converged", "unchanged") else "red"
     return style(ending, fg=colour, bold=True) + f": {detail}"

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from enireconcile.errors import Problem
 from enireconcile.live.records import Live, LiveInstance, LiveSecurityGroup, Record
 from enireconcile.ownership import (
     NAME_TAG,
     STACK_TAG,
 )
+from enireconcile.planning.mistakes import Mistakes
 from enireconcile.spec import Spec
 
 _Words = tuple[str, str]
 
 
-def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record]) -> tuple[dict[str, Record], list[Problem]]:
-    """The records to adopt, by address, and a problem for each row whose resource cannot be adopted.
+def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record], mistakes: Mistakes) -> dict[str, Record]:
+    """The records to adopt, by address. A row whose resource cannot be adopted is a mistake.
 
     A resource that was adopted a moment ago can be among the records: the read of what the stack owns may not show
     its tags yet.
@@ -28,7 +28,6 @@ def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record]) -> tuple[dict
     there = {record.id: record for record in live.adoptable}
     names = {record.id: address for address, record in owned.items()}
     found: dict[str, Record] = {}
-    problems: list[Problem] = []
     for address, adopted in spec.document.adopted.items():
         if names.get(adopted) == address:
             continue
@@ -36,10 +35,10 @@ def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record]) -> tuple[dict
         words = _owned_otherwise(address, adopted, owned, names) or _objection(spec, address, record, live.region)
         if words:
             section, _, name = address.partition(".")
-            problems.append(spec.problem((section, name, "adopt"), *words))
+            mistakes.add((section, name, "adopt"), *words)
         elif record is not None:
             found[address] = record
-    return found, problems
+    return found
 
 
 def _owned_otherwise(

@@ -1,7 +1,7 @@
 """The interface and private IP that each Elastic IP belongs to, however the spec names them. Pure.
 
 Each ``association`` becomes a ``Destination``: an interface of the spec by its name, or another one by its id.
-What EC2 would refuse is a problem here: an interface that an AWS service manages, a private IP that the interface
+What EC2 would refuse is a mistake here: an interface that an AWS service manages, a private IP that the interface
 does not have, two Elastic IPs on one private IP, another network border group than the interface's.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from enireconcile.errors import Problem
 from enireconcile.kinds.world import Destination, World
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface
+from enireconcile.planning.mistakes import Mistakes
 from enireconcile.spec import Association, Path, Spec
 
 _INTERFACES = "network_interfaces"
@@ -24,7 +24,8 @@ _COUNT = "secondary_private_ip_count"
 
 @dataclass
 class Associations:
-    """The associations of one spec. ``zones`` maps its interfaces to their zones; problems go to ``problems``.
+    """The associations of one spec. ``zones`` maps its interfaces to their zones; what EC2 would refuse goes to
+    ``mistakes``.
 
     ``foreign_interfaces`` is complete after ``destinations()``.
     """
@@ -34,7 +35,7 @@ class Associations:
     world: World
     externals: Mapping[str, LiveInstance]
     zones: Mapping[str, str]
-    problems: list[Problem]
+    mistakes: Mistakes
     foreign_interfaces: dict[str, LiveNetworkInterface] = field(default_factory=dict)
 
     def destinations(self) -> dict[str, Destination]:
@@ -45,13 +46,13 @@ class Associations:
             if row.association is None:
                 continue
             path = (_ADDRESSES, name, "association")
-            before = len(self.problems)
+            before = len(self.mistakes.found)
             destination = self._destination(path, row.association)
             if destination is not None and self._fits(name, destination, path):
                 found[name] = destination
             if self.world.leaves(f"{_ADDRESSES}.{name}", "association"):
                 # The row ignores it: other tools may have changed it.
-                del self.problems[before:]
+                del self.mistakes.found[before:]
         self._refuse_duplicates(found)
         self._refuse_too_few(found)
         return found
@@ -106,7 +107,7 @@ class Associations:
         else:
             self.foreign_interfaces[live.id] = live
             return True
-        self.problems.append(self.spec.problem(path, *words))
+        self.mistakes.add(path, *words)
         return False
 
     @cached_property
@@ -120,7 +121,7 @@ class Associations:
         row = self.spec.document.network_interfaces.get(destination.interface)
         if row and row.interface_type == "efa-only":
             words = f"{address} is efa-only and has no IP address"
-            self.problems.append(self.spec.problem(path, words, "choose an interface of another type"))
+            self.mistakes.add(path, words, "choose an interface of another type")
             return False
         if not self._has(destination, path):
             return False
@@ -131,7 +132,7 @@ class Associations:
         if re.fullmatch(f"{self.live.region}[a-z]", zone) and group != self.live.region:
             hint = "EC2 associates an Elastic IP only within its network border group"
             words = f"the Elastic IP is in the network border group {group}, the interface in {zone}"
-            self.problems.append(self.spec.problem(path, words, hint))
+            self.mistakes.add(path, words, hint)
             return False
         return True
 
@@ -157,7 +158,7 @@ class Associations:
         if destination.private_ip in (None, *has):
             return True
         words = f"{destination.private_ip} is not a private IP of {live.id if live else address}"
-        self.problems.append(self.spec.problem((*path, "private_ip"), words, hint))
+        self.mistakes.add((*path, "private_ip"), words, hint)
         return False
 
     def _border_group(self, name: str) -> str:
@@ -179,7 +180,9 @@ class Associations:
                 which = private_ip or "the primary address"
                 message = f"{which} of {destination.interface} is associated with {_ADDRESSES}.{first} already"
                 hint = "EC2 associates one Elastic IP with each private IP; choose another private_ip"
-                self.problems.append(self.spec.problem((_ADDRESSES, name, "association"), message, hint))
+                self.mistakes.add(
+                    (_ADDRESSES, name, "association"), message, hint, touches=[f"{_ADDRESSES}.{first}"]
+                )
 
     def _refuse_too_few(self, destinations: Mapping[str, Destination]) -> None:
         """A number of further addresses below that of those with Elastic IPs: EC2 would disassociate one."""
@@ -196,7 +199,7 @@ class Associations:
             if len(used) > count:
                 words = f"Elastic IPs are associated with {len(used)} of its further addresses: {', '.join(used)}"
                 hint = f"write at least {len(used)}, or associate them with other addresses"
-                self.problems.append(self.spec.problem((_INTERFACES, name, _COUNT), words, hint))
+                self.mistakes.add((_INTERFACES, name, _COUNT), words, hint)
 
     def _primary_of(self, interface: str) -> str | None:
         """The primary address of an interface: the one in the spec, else the one that EC2 chose."""

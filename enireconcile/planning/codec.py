@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
+from enireconcile.errors import Problem
 from enireconcile.model import (
     Action,
     Change,
@@ -23,6 +24,7 @@ from enireconcile.model import (
     Look,
     PathBreak,
     Plan,
+    PlanError,
     Ref,
     Secret,
     Step,
@@ -39,7 +41,10 @@ class Sealed:
 
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (Change, Condition, Expect, Field, Leftover, Look, PathBreak, Plan, Ref, Sealed, Step)
+    for kind in (
+        *(Change, Condition, Expect, Field, Leftover, Look, PathBreak, Plan, PlanError, Problem, Ref),
+        *(Sealed, Step),
+    )
 }
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}
 _PLAIN = frozenset({str, int, float, bool, type(None)})

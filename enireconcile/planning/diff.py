@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World, attribute_at
 from enireconcile.kinds.tags import spec_tags
 from enireconcile.model import Field, Secret, plain
@@ -57,20 +56,43 @@ def diff(world: World) -> tuple[World, tuple[Difference, ...]]:
 
 def _differences(world: World) -> tuple[Difference, ...]:
     return tuple(
-        _difference(section, name, world) for section in SECTIONS for name in world.document.own_names(section)
+        _difference(section, name, world)
+        for section in SECTIONS
+        for name in world.document.own_names(section)
+        if f"{section}.{name}" not in world.left_out
     )
 
 
 def _to_replace(differences: tuple[Difference, ...], world: World) -> set[str]:
     """Addresses of resources that have to be replaced, and of those that are replaced together with them."""
-    replacing = {
+    return _replaced_with(_replaceable_ones(differences, world), world)
+
+
+def _replaceable_ones(differences: Iterable[Difference], world: World) -> set[str]:
+    return {
         difference.address
         for difference in differences
         if any(_replaceable(kind, item, world) for kind, item, _ in _fixed(difference, world))
     }
+
+
+def _replaced_with(addresses: set[str], world: World) -> set[str]:
+    """These addresses, and those of the resources that are replaced together with them."""
+    replacing = set(addresses)
     while more := {each for kind in KINDS for each in kind.follows(replacing, world)} - replacing:
         replacing |= more
     return replacing
+
+
+def replacing_left_out(world: World) -> dict[str, str]:
+    """Resources whose replacement would also replace one that is left out: its address by theirs."""
+    if not world.left_out:
+        return {}
+    together = {
+        address: _replaced_with({address}, world) & world.left_out
+        for address in _replaceable_ones(_differences(world), world)
+    }
+    return {address: min(each) for address, each in together.items() if each}
 
 
 def _without(addresses: set[str], world: World) -> World:
@@ -164,14 +186,21 @@ def _replaceable(kind: Kind, item: Item, world: World) -> bool:
     return not world.rows[item.address].adopt and kind.replaces(item, world)
 
 
-def immutable(difference: Difference, world: World) -> list[str]:
-    """What differs, cannot be changed on the existing resource, and asks for no replacement: one line each."""
+def immutable(difference: Difference, world: World) -> list[tuple[str, str]]:
+    """What differs, cannot be changed on the existing resource, and asks for no replacement: field and message."""
     return [
-        f"{difference.address} ({world.owned[difference.address].id}): {field.field} is {_said(field.before)}, "
-        f"the spec says {_said(field.after)}{_advice(kind, difference.address, field.field, world)}"
+        (
+            field.field,
+            f"{world.owned[difference.address].id}: {field.field} is {_said(field.before)}, the spec says "
+            f"{_said(field.after)}, and it cannot be changed in place"
+            f"{_advice(kind, difference.address, field.field, world)}",
+        )
         for kind, item, field in _fixed(difference, world)
         if not _replaceable(kind, item, world)
     ]
+
+
+IMMUTABLE_HINT = "revert the change, rename the resource in the spec, or delete the live resource by hand"
 
 
 def _said(value: Any) -> str:
@@ -188,13 +217,3 @@ def _advice(kind: Kind, address: str, name: str, world: World) -> str:
     attribute = attribute_at(address, name)
     words = kind.advice(attribute) if attribute is not None else ""
     return f"; {words}" if words else ""
-
-
-def refuse_immutable(differences: Iterable[Difference], world: World) -> None:
-    """Raises UnsupportedError with all these lines."""
-    lines = [line for difference in differences for line in immutable(difference, world)]
-    if lines:
-        raise UnsupportedError(
-            "this cannot be changed in place:\n  " + "\n  ".join(lines),
-            hint="revert the change, rename the resource in the spec, or delete the live resource by hand",
-        )

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from enireconcile.errors import SpecErrors, UnsupportedError
+from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.tags import marked_until_complete
@@ -29,7 +29,16 @@ from enireconcile.model import (
 )
 from enireconcile.planning import limits
 from enireconcile.planning.codec import encode
-from enireconcile.planning.diff import Difference, diff, ignored_warnings, immutable, refuse_immutable
+from enireconcile.planning.diff import (
+    IMMUTABLE_HINT,
+    Difference,
+    diff,
+    ignored_warnings,
+    immutable,
+    replacing_left_out,
+)
+from enireconcile.planning.left_out import Exclusions, disturbed
+from enireconcile.planning.mistakes import Mistake, mistake
 from enireconcile.planning.order import arrange, needs_of
 from enireconcile.planning.paths import breaks, preferences
 from enireconcile.planning.resolve import resolve
@@ -44,7 +53,9 @@ class Draft:
     """A plan before EC2's limits are checked: what differs, and the steps for it, not yet in order.
 
     With ``targets``, which are addresses, it is about these and what they need. ``kept`` are resources that the
-    spec no longer names and that EC2 cannot delete, with the reason.
+    spec no longer names and that EC2 cannot delete, with the reason. ``exclusions`` are the rows that it leaves
+    out because of mistakes. ``named`` are the addresses that it is about, those left out included; None without
+    targets: all.
     """
 
     spec: Spec
@@ -54,7 +65,10 @@ class Draft:
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...]
     kept: Mapping[Leftover, str]
+    prune: bool
+    exclusions: Exclusions
     targets: tuple[str, ...] = ()
+    named: Set[str] | None = None
 
     @property
     def questions(self) -> Questions:
@@ -62,13 +76,14 @@ class Draft:
         return limits.questions(self._case(self.steps, Limits()))
 
     def plan(self, known: Limits) -> Plan:
-        """The plan. Raises SpecErrors for what would exceed a limit."""
+        """The plan, without the rows that would exceed a limit."""
         world = self.world
         drafted = limits.make_room(self._case(self.steps, known))
         steps = arrange(drafted, preferences(drafted, world))
         judgement = limits.judge(self._case(steps, known))
-        if judgement.problems:
-            raise SpecErrors(judgement.problems)
+        if judgement.mistakes:
+            exclusions = self.exclusions.with_mistakes(judgement.mistakes)
+            return _draft(self.spec, self.live, self.prune, self.targets, exclusions).plan(known)
         interruptions, exposures = breaks(steps, world)
         warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
         return Plan(
@@ -93,10 +108,12 @@ class Draft:
             targets=self.targets,
             interruptions=interruptions,
             exposures=exposures,
+            errors=self.exclusions.errors(self.named),
         )
 
     def _unknown(self) -> list[str]:
         known = {difference.address for difference in self.differences} | set(self.world.removed)
+        known |= self.exclusions.left_out.addresses
         return [
             f"{target}: the stack has no resource of this name" for target in self.targets if target not in known
         ]
@@ -106,24 +123,68 @@ class Draft:
 
 
 def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ()) -> Draft:
-    """Resolve and diff. Raises what they raise.
+    """Resolve and diff, and leave out the rows with mistakes that only live state shows.
 
     With ``prune``, what the stack owns and the spec no longer names is removed. With ``targets``, which are
-    addresses, only these are planned for, and what they need.
+    addresses, only these are planned for, and what they need. Raises AmbiguityError if several live resources have
+    one address, UnsupportedError if the whole stack is to be removed and EC2 cannot remove it.
     """
-    resolved = resolve(spec, live, prune=prune)
-    kept = _undeletable(resolved.world)
-    world, differences = diff(_keeping(kept, resolved.world))
-    world = replace(world, stopping=_stopping(differences, world))
-    work = _work(differences, world)
-    if targets:
-        world, differences, work = _part(targets, world, differences, work)
-    refuse_immutable(differences, world)
-    for error in work.errors.values():
-        raise error
-    steps = tuple(step for each in work.steps.values() for step in each)
-    leftovers = (*resolved.leftovers, *kept, *work.left)
-    return Draft(spec, live, world, differences, steps, leftovers, kept, tuple(sorted(targets)))
+    return _draft(spec, live, prune, tuple(sorted(targets)), Exclusions())
+
+
+def _draft(spec: Spec, live: Live, prune: bool, targets: tuple[str, ...], exclusions: Exclusions) -> Draft:
+    """The draft without the rows to exclude. Each round excludes more, until the rest can be planned."""
+    while True:
+        resolved = resolve(spec, live, prune=prune, left_out=exclusions.start)
+        exclusions = replace(exclusions, left_out=resolved.left_out)
+        if resolved.mistakes:
+            exclusions = exclusions.with_mistakes(resolved.mistakes)
+            continue
+        kept = _undeletable(resolved.world)
+        world = _keeping(kept, resolved.world)
+        if replacing := replacing_left_out(world):
+            causes = {address: (other, f"would replace {other}") for address, other in replacing.items()}
+            exclusions = exclusions.with_causes(causes)
+            continue
+        world, differences = diff(world)
+        world = replace(world, stopping=_stopping(differences, world))
+        work = _work(differences, world)
+        if found := _mistakes(spec, differences, world, work):
+            exclusions = exclusions.with_mistakes(found)
+            continue
+        flat = [step for each in work.steps.values() for step in each]
+        if causes := disturbed(flat, world):
+            exclusions = exclusions.with_causes(causes)
+            continue
+        named = None
+        if targets:
+            world, differences, work, named = _part(targets, world, differences, work)
+        steps = tuple(step for each in work.steps.values() for step in each)
+        leftovers = (*resolved.leftovers, *kept, *work.left)
+        return Draft(spec, live, world, differences, steps, leftovers, kept, prune, exclusions, targets, named)
+
+
+def _mistakes(spec: Spec, differences: Iterable[Difference], world: World, work: _Work) -> list[Mistake]:
+    """What EC2 cannot change in place, and what the kinds found that EC2 cannot carry out.
+
+    Raises UnsupportedError if the spec has no rows, for then the whole stack is to be removed.
+    """
+    found = [
+        mistake(spec, (*_path(difference.address), name), message, IMMUTABLE_HINT)
+        for difference in differences
+        for name, message in immutable(difference, world)
+    ]
+    for address, error in work.errors.items():
+        if not spec.document.resources:
+            raise error
+        message = error.message.removeprefix(f"{address}: ")
+        found.append(mistake(spec, _path(address), message, error.hint))
+    return found
+
+
+def _path(address: str) -> tuple[str, str]:
+    section, _, name = address.partition(".")
+    return section, name
 
 
 def make_plan(
@@ -134,7 +195,7 @@ def make_plan(
     targets: Collection[str] = (),
     known: Limits | None = None,
 ) -> Plan:
-    """The whole pure core: resolve, diff, order, limits as far as they are known. Raises what they raise."""
+    """The whole pure core: resolve, diff, order, limits as far as they are known. Raises as ``draft``."""
     return draft(spec, live, prune=prune, targets=targets).plan(known or Limits())
 
 
@@ -241,7 +302,7 @@ def _work(differences: Iterable[Difference], world: World) -> _Work:
 
 def _part(
     targets: Collection[str], world: World, differences: Sequence[Difference], work: _Work
-) -> tuple[World, tuple[Difference, ...], _Work]:
+) -> tuple[World, tuple[Difference, ...], _Work, Set[str]]:
     """Only the targets and what they need. A preference (``rather``) is no need."""
     flat = [replace(step, rather=frozenset()) for each in work.steps.values() for step in each]
     hard, soft = needs_of(flat)
@@ -254,13 +315,14 @@ def _part(
         tuple(difference for difference in differences if difference.address in part.addresses),
         _Work(
             {address: each for address, each in steps.items() if each},
-            {address: error for address, error in work.errors.items() if address in part.addresses},
+            {},
             tuple(
                 Leftover(address, record.id)
                 for address, record in world.removed.items()
                 if address not in part.addresses
             ),
         ),
+        part.named,
     )
 
 

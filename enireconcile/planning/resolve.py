@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from enireconcile.errors import AmbiguityError, Problem, SpecErrors
+from enireconcile.errors import AmbiguityError
 from enireconcile.kinds.world import World
 from enireconcile.live.matching import by_address, selects, tagged_address, unnamed_address
 from enireconcile.live.records import (
@@ -31,6 +31,8 @@ from enireconcile.ownership import (
 from enireconcile.planning.adoption import adoptions
 from enireconcile.planning.associations import Associations
 from enireconcile.planning.failover import choose_placements
+from enireconcile.planning.left_out import LeftOut, without
+from enireconcile.planning.mistakes import Mistake, Mistakes
 from enireconcile.spec import ADDRESS_KEYS, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
@@ -39,24 +41,31 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Resolved:
-    """The World, and the leftovers: what the stack owns and the spec no longer names."""
+    """The World without the rows that are left out, and the leftovers: what the stack owns and no row names.
+
+    While there are ``mistakes``, the World is incomplete: the rows that they touch must be left out first.
+    """
 
     world: World
     leftovers: tuple[Leftover, ...]
+    left_out: LeftOut
+    mistakes: tuple[Mistake, ...]
 
 
-def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
+def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = ()) -> Resolved:
     """The World of a spec. With ``prune`` there are no leftovers: the plan removes them.
 
-    Raises SpecErrors if selectors match nothing or several resources, AmbiguityError if several live resources
-    have one address.
+    ``left_out`` are addresses to leave out; the rows that need them are left out, too. A row that is left out
+    keeps its live record, so that others can refer to it. Raises AmbiguityError if several live resources have one
+    address.
     """
     owned, replaced = _owned(live)
     named = set(spec.document.resources)
     for address in sorted(set(replaced) - named):
         # The spec names neither the former resource nor its replacement any more.
         owned |= {unnamed_address(record): record for record in replaced.pop(address)}
-    adopted, problems = adoptions(spec, live, owned)
+    mistakes = Mistakes(spec, left_out)
+    adopted = adoptions(spec, live, owned, mistakes)
     world = World(
         document=spec.document,
         owned={address: record for address, record in owned.items() if address in named} | adopted,
@@ -66,20 +75,22 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
         replaced=dict(sorted(replaced.items())),
         dependents=live.dependents,
     )
-    subnets = _select_subnets(spec, live, world, problems)
-    vpcs = _select_vpcs(spec, live, world, problems)
-    images = _select_images(spec, live, problems)
+    leaving_out = LeftOut.of(left_out, world, live)
+    world = without(leaving_out, world)
+    mistakes.left_out = leaving_out.addresses
+    spec = replace(spec, document=world.document)
+    subnets = _select_subnets(spec, live, world, mistakes)
+    vpcs = _select_vpcs(spec, live, world, mistakes)
+    images = _select_images(live, mistakes)
     selected = {subnet.id: subnet for subnet in live.subnets}
-    externals = _select_externals(spec, live, problems)
-    _check_zones(spec, subnets, selected, _zones(world, externals), problems)
-    _check_addresses(spec, subnets, selected, world, problems)
-    _check_group_names(spec, vpcs, live, problems)
-    default_groups = _default_groups(spec, subnets, selected, live, world, problems)
+    externals = _select_externals(spec, live, mistakes)
+    _check_zones(spec, subnets, selected, _zones(world, externals), world, mistakes)
+    _check_addresses(spec, subnets, selected, world, mistakes)
+    _check_group_names(spec, vpcs, live, mistakes)
+    default_groups = _default_groups(spec, subnets, selected, live, world, mistakes)
     zones = {name: selected[subnet].zone for name, subnet in subnets.items()}
-    associations = Associations(spec, live, world, externals, zones, problems)
+    associations = Associations(spec, live, world, externals, zones, mistakes)
     destinations = associations.destinations()
-    if problems:
-        raise SpecErrors(problems)
     placed = choose_placements(
         spec.document,
         _by_name("network_interfaces", LiveNetworkInterface, world.owned),
@@ -101,9 +112,9 @@ def resolve(spec: Spec, live: Live, *, prune: bool) -> Resolved:
         destinations=destinations,
         foreign_interfaces=associations.foreign_interfaces,
     )
-    unnamed = () if prune else sorted(set(owned) - named)
+    unnamed = sorted(set(owned) - named - set(world.removed))
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
-    return Resolved(world, leftovers)
+    return Resolved(world, leftovers, leaving_out, tuple(mistakes.found))
 
 
 def _terminating(spec: Spec, live: Live) -> dict[str, str]:
@@ -151,7 +162,7 @@ def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:
     return tuple(sorted((record for record in records if record.id in superseded), key=lambda record: record.id))
 
 
-def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+def _select_subnets(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> dict[str, str]:
     """The subnet ids by interface. An interface whose subnet the spec does not manage keeps the one it has."""
     selected: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
@@ -164,11 +175,11 @@ def _select_subnets(spec: Spec, live: Live, world: World, problems: list[Problem
             # What the row adopts has a problem already.
             continue
         found = [subnet for subnet in live.subnets if selects(selector, subnet)]
-        _select_one(found, name, "subnet", spec, path, selector, selected, problems, live.region)
+        _select_one(found, name, "subnet", path, selector, selected, mistakes, live.region)
     return selected
 
 
-def _select_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) -> dict[str, str]:
+def _select_vpcs(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> dict[str, str]:
     """The VPC ids by group, likewise."""
     selected: dict[str, str] = {}
     for name, row in spec.document.security_groups.items():
@@ -178,7 +189,7 @@ def _select_vpcs(spec: Spec, live: Live, world: World, problems: list[Problem]) 
             selected[name] = present.vpc_id
             continue
         found = [vpc for vpc in live.vpcs if selects(selector, vpc)]
-        _select_one(found, name, "VPC", spec, path, selector, selected, problems, live.region)
+        _select_one(found, name, "VPC", path, selector, selected, mistakes, live.region)
     return selected
 
 
@@ -186,35 +197,30 @@ def _select_one(
     found: Sequence[LiveSubnet | LiveVpc],
     name: str,
     noun: str,
-    spec: Spec,
     path: tuple[str, ...],
     selector: Selector,
     selected: dict[str, str],
-    problems: list[Problem],
+    mistakes: Mistakes,
     region: str,
 ) -> None:
     if len(found) == 1:
         selected[name] = found[0].id
     elif not found:
-        problems.append(
-            spec.problem(
-                path,
-                f"no {noun} in {region} matches {selector.text}",
-                f"see `aws ec2 describe-{noun.lower()}s`",
-            )
+        mistakes.add(
+            path,
+            f"no {noun} in {region} matches {selector.text}",
+            f"see `aws ec2 describe-{noun.lower()}s`",
         )
     else:
         ids = ", ".join(sorted(candidate.id for candidate in found))
-        problems.append(
-            spec.problem(
-                path,
-                f"{len(found)} {noun}s match {selector.text}: {ids}",
-                "select one of them by its id",
-            )
+        mistakes.add(
+            path,
+            f"{len(found)} {noun}s match {selector.text}: {ids}",
+            "select one of them by its id",
         )
 
 
-def _select_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, LiveInstance]:
+def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, LiveInstance]:
     """One instance for each selector. Only a candidate of a failover can be missing."""
     needed = {
         row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
@@ -226,26 +232,22 @@ def _select_externals(spec: Spec, live: Live, problems: list[Problem]) -> dict[s
             selected[name] = found[0]
         elif found:
             ids = ", ".join(sorted(instance.id for instance in found))
-            problems.append(
-                spec.problem(path, f"{len(found)} instances match: {ids}", "select one of them by its id")
-            )
+            mistakes.add(path, f"{len(found)} instances match: {ids}", "select one of them by its id")
         elif name in needed:
             hint = "see `aws ec2 describe-instances`; terminated instances do not match"
-            problems.append(spec.problem(path, f"no instance in {live.region} matches", hint))
+            mistakes.add(path, f"no instance in {live.region} matches", hint)
     return selected
 
 
-def _select_images(spec: Spec, live: Live, problems: list[Problem]) -> dict[str, str]:
+def _select_images(live: Live, mistakes: Mistakes) -> dict[str, str]:
     selected: dict[str, str] = {}
     for name, candidates in live.images.items():
         if candidates:
             # The newest; by id among those of one time, so that every run selects the same.
             selected[name] = max(candidates, key=lambda image: (image.created, image.id)).id
         else:
-            problems.append(
-                spec.problem(
-                    ("instances", name, "image"), "no available image matches", "check the name and the owner"
-                )
+            mistakes.add(
+                ("instances", name, "image"), "no available image matches", "check the name and the owner"
             )
     return selected
 
@@ -265,29 +267,30 @@ def _check_zones(
     subnets: Mapping[str, str],
     known: Mapping[str, LiveSubnet],
     zones: Mapping[str, str],
-    problems: list[Problem],
+    world: World,
+    mistakes: Mistakes,
 ) -> None:
     """An instance and its interfaces must be in one zone; ``zones`` are those of existing instances by name."""
-    first = {name: (f"the instance {name}", zone) for name, zone in zones.items()}
+    first = {name: (f"the instance {name}", zone, "") for name, zone in zones.items()}
     for name, row in spec.document.network_interfaces.items():
         if row.attachment is None or name not in subnets:
             continue
         zone = known[subnets[name]].zone
         for instance in row.attachment.candidates:
             itself = f"the subnet of {name}, also attached to {instance},"
-            other, other_zone = first.setdefault(instance, (itself, zone))
+            other, other_zone, address = first.setdefault(instance, (itself, zone, f"network_interfaces.{name}"))
             if zone != other_zone:
-                problems.append(
-                    spec.problem(
-                        ("network_interfaces", name, "subnet"),
-                        f"the subnet is in {zone}, but {other} is in {other_zone}",
-                        "an instance and its interfaces must be in one Availability Zone",
-                    )
+                mistakes.add(
+                    ("network_interfaces", name, "subnet"),
+                    f"the subnet is in {zone}, but {other} is in {other_zone}",
+                    "an instance and its interfaces must be in one Availability Zone",
+                    # Neither is more right than the other, unless one exists.
+                    touches={address} - {"", *world.owned},
                 )
 
 
 def _check_addresses(
-    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, problems: list[Problem]
+    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, mistakes: Mistakes
 ) -> None:
     """Addresses and prefixes must be in their subnet, and not among those that EC2 reserves."""
     for name, row in spec.document.network_interfaces.items():
@@ -298,13 +301,14 @@ def _check_addresses(
             networks = [ipaddress.ip_network(cidr) for cidr in _blocks(subnet, block.version)]
             if networks and not world.leaves(address, str(path[2])):
                 fitting = next((network for network in networks if block[0] in network), networks[0])
-                problems += [spec.problem(path, *words) for words in misplaced(block, fitting, subnet.id)]
+                for words in misplaced(block, fitting, subnet.id):
+                    mistakes.add(path, *words)
         for key in ("private_ip", *(key for pair in ADDRESS_KEYS for key in pair)):
             version = 6 if key.startswith("ipv6") else 4
             if getattr(row, key) and not _blocks(subnet, version) and not world.leaves(address, key):
                 hint = "associate a CIDR block with it, or choose another subnet"
                 path = ("network_interfaces", name, key)
-                problems.append(spec.problem(path, f"{subnet.id} has no IPv{version} CIDR block", hint))
+                mistakes.add(path, f"{subnet.id} has no IPv{version} CIDR block", hint)
 
 
 def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
@@ -314,7 +318,7 @@ def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
     return (subnet.cidr,) if subnet.cidr else ()
 
 
-def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems: list[Problem]) -> None:
+def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, mistakes: Mistakes) -> None:
     """Group names are unique in a VPC, ignoring case: a group outside the stack can have the name already."""
     taken = {
         (group.vpc_id, group.name.casefold()): group.id
@@ -324,12 +328,10 @@ def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, problems
     for name, row in spec.document.security_groups.items():
         group_name = row.group_name or name
         if row.adopt is None and (holder := taken.get((vpcs.get(name, ""), group_name.casefold()))):
-            problems.append(
-                spec.problem(
-                    ("security_groups", name),
-                    f"{holder} already has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
-                    f"write another group_name, or `adopt: {holder}`, or delete {holder}",
-                )
+            mistakes.add(
+                ("security_groups", name),
+                f"{holder} already has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
+                f"write another group_name, or `adopt: {holder}`, or delete {holder}",
             )
 
 
@@ -339,7 +341,7 @@ def _default_groups(
     known: Mapping[str, LiveSubnet],
     live: Live,
     world: World,
-    problems: list[Problem],
+    mistakes: Mistakes,
 ) -> dict[str, str]:
     """The default group of the VPC by subnet id, for interfaces that name no groups."""
     groups: dict[str, str] = {}
@@ -351,11 +353,9 @@ def _default_groups(
         if vpc_id in live.default_groups:
             groups[subnets[name]] = live.default_groups[vpc_id]
         else:
-            problems.append(
-                spec.problem(
-                    ("network_interfaces", name),
-                    f"{vpc_id} has no default security group that these credentials can see",
-                    "list the interface's security_groups",
-                )
+            mistakes.add(
+                ("network_interfaces", name),
+                f"{vpc_id} has no default security group that these credentials can see",
+                "list the interface's security_groups",
             )
     return groups

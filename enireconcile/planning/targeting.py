@@ -21,9 +21,13 @@ from enireconcile.spec.suggest import Nearest
 
 @dataclass(frozen=True)
 class Part:
-    """``addresses`` are the resources that are included whole, ``steps`` the ids of all included steps."""
+    """``addresses`` are the resources that are included whole, ``steps`` the ids of all included steps.
+
+    ``named`` also has what the plan leaves out, or what no row describes.
+    """
 
     addresses: Set[str]
+    named: Set[str]
     steps: Set[str]
 
 
@@ -61,7 +65,7 @@ def targeted_part(
                 todo.append(at[step])
     leaving = {address for address, _ in world.leaving}
     gone = {address for address in leaving if address in steps and chosen.issuperset(steps[address])}
-    return Part((whole & (set(refers) | leaving)) | gone, chosen)
+    return Part((whole & (set(refers) | leaving)) | gone, whole, chosen)
 
 
 def targets_by_file(specs: Sequence[Spec], targets: Iterable[str], *, prune: bool) -> dict[str, tuple[str, ...]]:

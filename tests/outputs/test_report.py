@@ -402,6 +402,7 @@ PLAN_KEYS = [
     "warnings",
     "interruptions",
     "exposures",
+    "errors",
     "api_calls",
 ]
 SUMMARY_KEYS = ["create", "update", "replace", "delete", "adopt", "unchanged", "leftover"]
@@ -588,6 +589,7 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "throttled": 3,
         "remaining": ["instances.web"],
         "error": "stopped",
+        "errors": [],
     }
     assert list(told["api_calls"]) == ["CreateTags", "RunInstances"]
 

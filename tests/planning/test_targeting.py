@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enireconcile.errors import TargetError, UnsupportedError
+from enireconcile.errors import SpecErrors, TargetError
 from enireconcile.model import Action, Plan
 from enireconcile.planning.draft import make_plan
 from enireconcile.planning.targeting import targets_by_file
@@ -299,7 +299,7 @@ def test_what_cannot_be_done_elsewhere_is_no_obstacle() -> None:
     }
     assert [step.call for step in plan_of(BROKEN, live, targets=["elastic_ips.free"]).steps] == ["AllocateAddress"]
     for targets in ([], ["instances.web"], ["network_interfaces.web0"]):
-        with pytest.raises(UnsupportedError, match="cannot be changed in place"):
+        with pytest.raises(SpecErrors, match="cannot be changed in place"):
             plan_of(BROKEN, live, targets=targets)
 
 
@@ -307,7 +307,7 @@ def test_a_step_that_ec2_never_takes_elsewhere_is_no_obstacle() -> None:
     """The primary interface of an instance stands in for another: that one can never be detached."""
     live: Words = {"instances": {"web": {"foreign": {0: "eni-stranger"}}}, "network_interfaces": {"web0": {}}}
     assert [step.call for step in plan_of(BROKEN, live, targets=["elastic_ips.free"]).steps] == ["AllocateAddress"]
-    with pytest.raises(UnsupportedError, match="primary interface"):
+    with pytest.raises(SpecErrors, match="primary interface"):
         plan_of(BROKEN, live)
 
 

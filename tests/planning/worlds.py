@@ -16,6 +16,7 @@ from typing import Any
 
 from hypothesis import settings
 
+from enireconcile.errors import Problem, SpecErrors
 from enireconcile.live.records import (
     Limits,
     Live,
@@ -37,6 +38,7 @@ from enireconcile.model import (
     Field,
     PathBreak,
     Plan,
+    PlanError,
     Step,
     plain,
 )
@@ -105,10 +107,31 @@ def plan_of(
     prune: bool = False,
     targets: Sequence[str] = (),
     known: Limits | None = None,
+    partly: bool = False,
 ) -> Plan:
-    """The plan for a spec in a world that is told in a few words, with the limits that are known."""
+    """The plan for a spec in a world that is told in a few words, with the limits that are known.
+
+    Raises SpecErrors with the errors of the plan, unless ``partly``: then it is the plan for the rest.
+    """
     loaded = spec_of(spec)
-    return make_plan(loaded, live_of(live or {}, loaded), prune=prune, targets=targets, known=known)
+    made = make_plan(loaded, live_of(live or {}, loaded), prune=prune, targets=targets, known=known)
+    return made if partly else whole(made)
+
+
+def whole(plan: Plan) -> Plan:
+    """The plan. Raises SpecErrors if it leaves anything out."""
+    if plan.errors:
+        raise SpecErrors([error.problem for error in plan.errors])
+    return plan
+
+
+def immutable(problem: Problem) -> str:
+    """What a problem says of an attribute that cannot be changed in place: ``instances.web (i-web): …``."""
+    aws_id, _, words = problem.message.partition(": ")
+    section, name, _ = problem.path.split(".")
+    said, found, advice = words.partition(", and it cannot be changed in place")
+    assert found
+    return f"{section}.{name} ({aws_id}): {said}{advice}"
 
 
 def examples(count: int) -> settings:
@@ -393,12 +416,22 @@ def brief(plan: Plan) -> dict[str, Any]:
         "waits": [_expectation(expect) for expect in plan.waits],
         "interruptions": [_break(broken) for broken in plan.interruptions],
         "exposures": [_break(broken) for broken in plan.exposures],
+        "errors": [_error(error) for error in plan.errors],
     }
     return {key: value for key, value in told.items() if value}
 
 
 def _break(broken: PathBreak) -> str:
     return f"{broken.address} {broken.what} {broken.begins}-{broken.ends}: {broken.why}"
+
+
+def _error(error: PlanError) -> dict[str, Any]:
+    """The rows that are left out, with the reasons that lie in other rows."""
+    reasons = dict(error.reasons)
+    return {
+        "error": f"{error.problem.path}: {error.problem.message}",
+        "left_out": [f"{each}: {reasons[each]}" if each in reasons else each for each in error.left_out],
+    }
 
 
 _OPTIONS = {"HttpTokens": "required", "HttpEndpoint": "enabled", "InstanceMetadataTags": "disabled"}

@@ -132,6 +132,9 @@ def test_plan_and_apply_as_json(server: EC2Server, command: Run) -> None:
         "steps",
         "leftovers",
         "warnings",
+        "interruptions",
+        "exposures",
+        "errors",
         "api_calls",
     }
     assert plan.json["summary"]["create"] == 7
@@ -266,15 +269,16 @@ def test_half_way_is_five(server: EC2Server, command: Run, tmp_path: Path) -> No
     assert len(server.client().describe_addresses()["Addresses"]) == 2
 
 
-def test_group_name_of_a_foreign_group_is_found_before_anything_changes(server: EC2Server, command: Run) -> None:
-    """The VPC has a foreign group of that name: an error with its place in the file, and nothing is created."""
+def test_a_row_whose_group_name_is_taken_is_left_out(server: EC2Server, command: Run) -> None:
+    """The VPC has a foreign group of that name: an error with its place, and no interface that needs the group."""
     server.client().create_security_group(GroupName="my-sg-1", Description="not yours")
     server.clear()
     ran = command("apply", "-y", SPEC)
-    assert ran.code == 1
+    assert ran.code == 5
     assert "two-enis.yaml:" in ran.stderr
     assert "security_groups.my-sg-1" in ran.stderr
-    assert server.mutating() == []
+    assert {call.action for call in server.mutating()} == {"CreateSecurityGroup"}
+    assert [call.params["GroupName"] for call in server.mutating()] == ["my-sg-2"]
 
 
 @pytest.mark.usefixtures("server")
@@ -411,3 +415,90 @@ def test_prune_is_asked_for(server: EC2Server, command: Run, tmp_path: Path) -> 
     assert command("apply", "-y", "--prune", str(spec)).code == 3
     assert command("apply", "-y", "--prune", "--allow-destroy", str(spec)).code == 0
     assert len(server.client().describe_addresses()["Addresses"]) == 1
+
+
+# A mistake that only live state shows
+
+NO_VPC = """\
+version: 1
+stack: lab
+region: us-east-1
+security_groups:
+  web: {vpc: {cidr: 10.99.0.0/16}}
+elastic_ips: {ip: {}}
+"""
+MESSAGE = "no VPC in us-east-1 matches 10.99.0.0/16"
+
+
+@pytest.fixture
+def no_vpc(tmp_path: Path) -> str:
+    path = tmp_path / "no-vpc.yaml"
+    path.write_text(NO_VPC)
+    return str(path)
+
+
+@pytest.fixture
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look follows at once."""
+    monkeypatch.setattr("enireconcile.engine.planner._SECOND_LOOK", 0.0)
+
+
+@pytest.mark.usefixtures("server", "one_look")
+def test_plan_prints_the_rest_and_the_errors(command: Run, no_vpc: str) -> None:
+    """In every format, with the place; the exit code is 1, and 0 for a target elsewhere."""
+    told = command("plan", "--output", "json", no_vpc)
+    assert (told.code, [change["address"] for change in told.json["changes"]]) == (1, ["elastic_ips.ip"])
+    assert told.json["errors"] == [
+        {
+            "address": "security_groups.web",
+            "file": no_vpc,
+            "line": 5,
+            "column": 14,
+            "path": "security_groups.web.vpc",
+            "message": MESSAGE,
+            "hint": "see `aws ec2 describe-vpcs`",
+            "left_out": ["security_groups.web"],
+        }
+    ]
+    place = f"{no_vpc}:5:14: security_groups.web.vpc: {MESSAGE}"
+    assert place in told.stderr
+    for output in ("text", "markdown"):
+        ran = command("plan", "--output", output, no_vpc)
+        assert (ran.code, place in ran.stdout, "left out: security_groups.web" in ran.stdout) == (1, True, True)
+    assert "1 error leaves out 1 resource." in ran.stdout
+    assert command("plan", "--detailed-exitcode", no_vpc).code == 1
+    assert command("plan", "--detailed-exitcode", "--target", "elastic_ips.ip", no_vpc).code == 2
+
+
+@pytest.mark.usefixtures("one_look")
+def test_apply_applies_the_rest(server: EC2Server, command: Run, no_vpc: str, tmp_path: Path) -> None:
+    """It exits with 5 if it changed something, else with 1, and the report has the errors."""
+    ran = command("apply", "-y", "--settle-timeout", "1", "--report", str(tmp_path / "report.json"), no_vpc)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (ran.code, report["outcome"], report["remaining"]) == (5, "partial", ["security_groups.web"])
+    assert [error["path"] for error in report["errors"]] == ["security_groups.web.vpc"]
+    assert "Applied in part: 1 of 1 calls" in ran.stdout
+    assert len(server.mutating()) == 1
+    again = command("apply", "-y", "--output", "json", no_vpc)
+    assert (again.code, again.lines[-1]["outcome"], len(again.lines[-1]["errors"])) == (1, "failed", 1)
+    assert len(server.mutating()) == 1
+
+
+@pytest.mark.usefixtures("one_look")
+def test_a_saved_plan_with_errors_applies_the_rest(
+    server: EC2Server, command: Run, no_vpc: str, tmp_path: Path
+) -> None:
+    saved = str(tmp_path / "saved.plan")
+    assert command("plan", "--out", saved, no_vpc).code == 1
+    assert command("apply", "-y", "--settle-timeout", "1", "--plan", saved).code == 5
+    assert len(server.mutating()) == 1
+
+
+@pytest.mark.usefixtures("server", "one_look")
+def test_plan_metrics_count_what_is_left_out(command: Run, no_vpc: str, tmp_path: Path) -> None:
+    path = tmp_path / "e.prom"
+    assert command("plan", "--metrics", str(path), no_vpc).code == 1
+    text = path.read_text()
+    assert 'command="plan",outcome="failed"} 1' in text
+    remaining = [line for line in text.splitlines() if line.startswith("enireconcile_remaining_resources{")]
+    assert [line.rpartition(" ")[2] for line in remaining] == ["2"]

@@ -32,11 +32,12 @@ from tests.virtual import VirtualLoop
 class Between(Interrupt):
     """Does a deed after each round instead of sleeping, and stops when there is none left."""
 
-    def __init__(self, *deeds: Callable[[], object]) -> None:
+    def __init__(self, *deeds: Callable[[], object], pauses: list[float]) -> None:
         super().__init__()
-        self.deeds = list(deeds)
+        self.deeds, self.pauses = list(deeds), pauses
 
     def sleep(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
         if self.deeds:
             self.deeds.pop(0)()
             return not self.stopped_by
@@ -62,7 +63,13 @@ def watching(tmp_path: Path) -> Watching:
 def watch_of(tmp_path: Path) -> Watching:
     """The command with deeds between its rounds."""
 
-    def run(sources: Sequence[Path], *deeds: Callable[[], object], output: str = "json", **more: Any) -> int:
+    def run(
+        sources: Sequence[Path],
+        *deeds: Callable[[], object],
+        output: str = "json",
+        pauses: list[float] | None = None,
+        **more: Any,
+    ) -> int:
         options = ApplyOptions(
             **{
                 "output": output,
@@ -77,7 +84,14 @@ def watch_of(tmp_path: Path) -> Watching:
         )
         names = [str(source) for source in sources]
         connection = Connection("us-east-1", None, 10)
-        return watch_specs(names, lambda source: load([source]), connection, options, 30.0, Between(*deeds))
+        return watch_specs(
+            names,
+            lambda source: load([source]),
+            connection,
+            options,
+            30.0,
+            Between(*deeds, pauses=[] if pauses is None else pauses),
+        )
 
     return run
 
@@ -241,6 +255,48 @@ def test_what_was_said_is_not_said_again(
     said = capsys.readouterr().out
     assert (said.count("Converged"), said.count("Unchanged"), said.count("+ elastic_ips.ip")) == (1, 1, 1)
     assert len(server.mutating()) == 1
+
+
+NO_VPC = """\
+version: 1
+stack: one
+region: us-east-1
+security_groups: {web: {vpc: {cidr: 10.99.0.0/16}}}
+elastic_ips: {ip: {}}
+"""
+
+
+def test_an_error_of_a_row_is_reported_once_and_delays_no_round(
+    server: EC2Server, watching: Watching, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A selector that matches nothing: the rest is kept as the spec says, without longer pauses."""
+    spec = tmp_path / "one.yaml"
+    spec.write_text(NO_VPC)
+    pauses: list[float] = []
+
+    def release() -> None:
+        [address] = server.client().describe_addresses()["Addresses"]
+        server.client().release_address(AllocationId=address["AllocationId"])
+
+    watching([spec], nothing, nothing, release, nothing, output="text", pauses=pauses)
+    said = capsys.readouterr()
+    assert said.err.count("no VPC in us-east-1 matches 10.99.0.0/16") == 1
+    assert (said.out.count("Applied in part"), said.out.count("Failed")) == (2, 2)
+    assert addresses(server) == ["ip"]
+    assert max(pauses) <= 33.0
+
+
+def test_a_refused_step_is_reported_once_and_delays_no_round(
+    server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """EC2 refuses a call in each round; the request ids differ."""
+    server.faults.add(Fail(action="AllocateAddress", code="UnauthorizedOperation", times=9))
+    pauses: list[float] = []
+    watching([spec], nothing, nothing, nothing, output="text", pauses=pauses)
+    said = capsys.readouterr()
+    assert len(server.mutating()) == 4
+    assert (said.err.count("UnauthorizedOperation"), said.out.count("Failed")) == (1, 1)
+    assert max(pauses) <= 33.0
 
 
 def test_a_report_that_cannot_be_written_is_found_at_once(

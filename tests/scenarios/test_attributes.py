@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from enireconcile.errors import UnsupportedError
+from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact, Plan
 from enireconcile.spec.rows import (
     Attachment,
@@ -473,7 +473,7 @@ def test_created_kept_corrected_changed(case: Case, harness: Harness) -> None:
         assert lab.converge(case.before) == (differs, sorted(case.mends))
         assert case.look(lab) == case.made
     if not case.changes:
-        with pytest.raises(UnsupportedError, match=f"{case.section}.a .*: {name} is "):
+        with pytest.raises(SpecErrors, match=f"{case.section}.a.{name}: .*: {name} is "):
             lab.converge(case.after)
         assert lab.harness.strict.mutating() == []
         return

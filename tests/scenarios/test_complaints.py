@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
+from enireconcile.errors import GuardError, SpecErrors
 from enireconcile.planning.guards import Allowed, guard
 from tests.ec2 import Call, Fail, Hook
 from tests.harness import SLOW, STORY, Harness, open_harness
@@ -74,9 +74,9 @@ def test_adoption_replaces(slow_harness: Harness) -> None:
     # Not even where a row asks for something else, and would let anything else be replaced.
     slow_harness.strict.clear()
     for keys in ("instance_type: t3.large, on_change: replace", "image: ami-12345678, on_change: replace"):
-        with pytest.raises(UnsupportedError, match="the resource is adopted"):
+        with pytest.raises(SpecErrors, match="the resource is adopted"):
             slow_harness.apply(bare(ids, web=keys))
-    with pytest.raises(UnsupportedError, match="the resource is adopted"):
+    with pytest.raises(SpecErrors, match="the resource is adopted"):
         slow_harness.apply(bare(ids, web_eth1="subnet: {default_for_az: us-east-1a}, private_ip: 172.31.0.99"))
     assert slow_harness.strict.mutating() == []
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from enireconcile.errors import UnsupportedError
+from enireconcile.errors import SpecErrors
 from enireconcile.model import Action, Impact
 from tests.harness import Harness
 
@@ -198,20 +198,21 @@ def test_an_adapter_is_not_attached_to_an_instance_that_runs(slow_harness: Harne
     harness = slow_harness
     row = f"interface_type: efa, {_at(1)}"
     _converge(harness, _spec())
-    with pytest.raises(UnsupportedError) as raised:
+    with pytest.raises(SpecErrors) as raised:
         harness.plan(_spec(a=row))
-    assert raised.value.message == (
+    (problem,) = raised.value.problems
+    assert f"{problem.path}: {problem.message}" == (
         "network_interfaces.a: EC2 attaches and detaches efa interfaces on stopped instances only, "
         "and web is running"
     )
-    assert raised.value.hint == "set `state: stopped` for instances.web, apply, and set it back"
+    assert problem.hint == "set `state: stopped` for instances.web, apply, and set it back"
     calls = _named(_converge(harness, _spec(state="stopped", a=row)))
     assert sorted(calls) == ["AttachNetworkInterface", "CreateNetworkInterface", "StopInstances"]
     assert calls.index("StopInstances") < calls.index("AttachNetworkInterface")
     assert _named(_converge(harness, _spec(a=row))) == ["StartInstances"]
-    with pytest.raises(UnsupportedError, match="and web is running"):
+    with pytest.raises(SpecErrors, match="and web is running"):
         harness.plan(_spec(a="interface_type: efa"))
-    with pytest.raises(UnsupportedError, match="and web is running"):
+    with pytest.raises(SpecErrors, match="and web is running"):
         harness.plan(_spec(), prune=True)
 
 
@@ -246,9 +247,9 @@ network_interfaces:
     interface_type: efa
     attachment: {{instance: theirs, device_index: 1}}
 """
-    with pytest.raises(UnsupportedError) as raised:
+    with pytest.raises(SpecErrors) as raised:
         harness.plan(spec)
-    assert raised.value.hint == "stop theirs, apply, and start it again"
+    assert [problem.hint for problem in raised.value.problems] == ["stop theirs, apply, and start it again"]
     harness.client().stop_instances(InstanceIds=[web])
     harness.loop.now += 5
     assert _named(_converge(harness, spec)) == ["CreateNetworkInterface", "AttachNetworkInterface"]

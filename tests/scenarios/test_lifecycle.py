@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enireconcile.errors import GuardError, UnsupportedError
+from enireconcile.errors import GuardError, SpecErrors
 from enireconcile.model import (
     Impact,
     Plan,
@@ -325,7 +325,7 @@ def test_without_its_primary_interface_no_instance_is_launched(slow_harness: Har
     slow_harness.strict.clear()
     eth0 = Account(slow_harness).interface("web-eth0")["NetworkInterfaceId"]
     words = rf"its primary interface network_interfaces.web-eth0 \({eth0}\) is attached to {stranger}"
-    with pytest.raises(UnsupportedError, match=words):
+    with pytest.raises(SpecErrors, match=words):
         slow_harness.apply(ETH0)
     assert slow_harness.strict.mutating() == []
 

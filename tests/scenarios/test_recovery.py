@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.errors import AmbiguityError, LostLockError, UnsupportedError
+from enireconcile.errors import AmbiguityError, LostLockError, SpecErrors
 from enireconcile.model import Impact, Plan, Status
 from enireconcile.planning.guards import Allowed, objections
 from tests.ec2 import Call, Hook, World
@@ -246,7 +246,7 @@ def test_immutable_change_is_refused_with_both_values(slow_harness: Harness) -> 
     """Another instance type in the spec: refused before anything changes, saying what is and what was asked."""
     slow_harness.apply(_spec(_ONE.format(type="t3.micro")))
     slow_harness.strict.clear()
-    with pytest.raises(UnsupportedError, match=r"instance_type is t3\.micro, the spec says t3\.medium"):
+    with pytest.raises(SpecErrors, match=r"instance_type is t3\.micro, the spec says t3\.medium"):
         slow_harness.apply(_spec(_ONE.format(type="t3.medium")))
     assert slow_harness.strict.mutating() == []
 

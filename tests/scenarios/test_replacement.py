@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from enireconcile.errors import UnsupportedError
+from enireconcile.errors import SpecErrors, UnsupportedError
 from enireconcile.model import Action, Impact, Plan
 from tests.ec2 import Fail
 from tests.harness import Harness
@@ -229,7 +229,7 @@ def test_a_half_done_replacement_is_reported_and_pruned(lab: Lab) -> None:
 def test_a_primary_interface_is_replaced_with_its_instance_only(lab: Lab) -> None:
     """EC2 never detaches it: refused, unless the instance may be replaced too."""
     wanted = spec(network_interfaces__eth0__private_ip="172.31.0.9")
-    with pytest.raises(UnsupportedError, match="on_change: replace for the instance"):
+    with pytest.raises(SpecErrors, match="on_change: replace for the instance"):
         lab.plan(wanted)
     old = lab.instance()["InstanceId"]
     wanted["instances"]["web"]["on_change"] = "replace"
@@ -308,7 +308,7 @@ def test_restart_to_a_smaller_type_detaches_first(slow_harness: Harness) -> None
 
 def test_restart_does_not_change_what_a_restart_cannot(lab: Lab) -> None:
     """A key pair is given at launch: still refused."""
-    with pytest.raises(UnsupportedError, match="key_name"):
+    with pytest.raises(SpecErrors, match="key_name"):
         lab.plan(web(key_name="ops", on_change="restart"))
 
 
@@ -433,7 +433,7 @@ def test_termination_protection_is_kept_where_it_is_written(lab: Lab) -> None:
 def test_a_protected_instance_is_born_so_and_is_not_ended(slow_harness: Harness) -> None:
     """Neither replaced nor destroyed: refused before anything is touched."""
     lab = Lab(slow_harness, web(termination_protection=True))
-    with pytest.raises(UnsupportedError, match="protected against termination"):
+    with pytest.raises(SpecErrors, match="protected against termination"):
         lab.plan(web(termination_protection=True, key_name="ops", on_change="replace"))
     with pytest.raises(UnsupportedError, match="protected against termination"):
         lab.harness.plan("version: 1\nstack: lab\nregion: us-east-1\n", prune=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from enireconcile.errors import Problem
 from enireconcile.live.records import Questions
 from enireconcile.model import Step
 from enireconcile.planning.limits import (
@@ -21,15 +20,16 @@ from enireconcile.planning.limits import (
     security_groups,
 )
 from enireconcile.planning.limits.case import Case, Issue
+from enireconcile.planning.mistakes import Mistake
 
 __all__ = ["Case", "Judgement", "judge", "make_room", "questions"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``problems`` stop the plan; ``warnings`` name what may go wrong, or could not be checked."""
+    """``mistakes`` exceed a limit; ``warnings`` name what may go wrong, or could not be checked."""
 
-    problems: tuple[Problem, ...]
+    mistakes: tuple[Mistake, ...]
     warnings: tuple[str, ...]
 
 
@@ -58,7 +58,7 @@ def make_room(case: Case) -> list[Step]:
 
 
 def judge(case: Case) -> Judgement:
-    """All problems and warnings of a plan, and a warning for each limit that could not be read."""
+    """All mistakes and warnings of a plan, and a warning for each limit that could not be read."""
     issues: list[Issue] = []
     for instance in instances.planned_instances(case):
         issues += instances.zone(instance, case)
@@ -75,8 +75,8 @@ def judge(case: Case) -> Judgement:
         f"not checked: {_CHECKS[call]}; these credentials are not allowed to call {call}"
         for call in sorted(case.limits.denied)
     ]
-    problems = tuple(issue for issue in issues if isinstance(issue, Problem))
-    return Judgement(problems, tuple(dict.fromkeys(warnings)))
+    mistakes = tuple(issue for issue in issues if isinstance(issue, Mistake))
+    return Judgement(mistakes, tuple(dict.fromkeys(warnings)))
 
 
 _CHECKS = {

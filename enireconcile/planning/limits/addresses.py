@@ -159,11 +159,11 @@ def _key_path(interface: str, keys: tuple[str, ...], case: Case) -> Path:
 
 def in_subnets(case: Case) -> Iterator[Issue]:
     """The free addresses of the subnets from which the plan takes some."""
-    first_step: dict[str, str] = {}
+    taking: dict[str, list[str]] = {}
     for step in case.steps:
         if _taken(step, case):
-            first_step.setdefault(_subnet(step, case), step.address)
-    for subnet_id, first in first_step.items():
+            taking.setdefault(_subnet(step, case), []).append(step.address)
+    for subnet_id, addresses in taking.items():
         subnet = case.subnets.get(subnet_id)
         if subnet is None or subnet.free is None:
             continue
@@ -171,7 +171,8 @@ def in_subnets(case: Case) -> Iterator[Issue]:
         if wanted > subnet.free:
             free = f"{subnet.free} free address{'es' if subnet.free != 1 else ''}"
             message = f"{subnet_id} has {free}, the plan needs {wanted}"
-            yield case.problem(first, ("subnet",), message, "choose another subnet, or free addresses in this one")
+            hint = "choose another subnet, or free addresses in this one"
+            yield case.mistake(addresses[0], ("subnet",), message, hint, touches=addresses)
 
 
 def _wanted(subnet: str, free: int, case: Case) -> int:

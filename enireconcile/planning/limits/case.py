@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from enireconcile.errors import Problem
 from enireconcile.kinds.world import World
 from enireconcile.live.records import Limits, Live, LiveNetworkInterface, LiveSubnet
 from enireconcile.model import Ref, Step
+from enireconcile.planning.mistakes import Mistake, mistake
 from enireconcile.spec import EFA_TYPES, Path, Spec
 
 INTERFACES = "network_interfaces"
 ASSIGN_CALLS = ("AssignPrivateIpAddresses", "AssignIpv6Addresses")
 UNASSIGN_CALLS = ("UnassignPrivateIpAddresses", "UnassignIpv6Addresses")
 
-Issue: TypeAlias = Problem | str
-"""A problem, which stops the plan and has its place in the spec; or a warning."""
+Issue: TypeAlias = Mistake | str
+"""A mistake, which leaves out the rows that it touches; or a warning."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,12 @@ class Case:
         """By id."""
         return {subnet.id: subnet for subnet in self.live.subnets}
 
-    def problem(self, address: str, path: Path, message: str, hint: str | None = None) -> Problem:
-        """A problem at a path below a resource."""
+    def mistake(
+        self, address: str, path: Path, message: str, hint: str | None = None, *, touches: Iterable[str] = ()
+    ) -> Mistake:
+        """A mistake at a path below a resource. ``touches`` are all other rows that take from the same limit."""
         section, _, name = address.partition(".")
-        return self.spec.problem((section, name, *path), message, hint)
+        return mistake(self.spec, (section, name, *path), message, hint, touches=touches)
 
     def peak_usage(self, taken: Mapping[str, int], returned: Mapping[str, int], capacity: int) -> int:
         """The most that can be in use at once, in the worst order that the needs of the steps allow.

@@ -64,8 +64,8 @@ def quota(case: Case) -> Iterator[Issue]:
         return
     over = max(1, held + wanted - given - limit.quota)
     hint = f"release {over}, or request a higher quota ({_QUOTA}, Elastic IPs per Region){_leftovers(case)}"
-    last = [step.address for step in case.calls("AllocateAddress") if _takes(step)][-over:]
-    yield case.problem(last[0], (), message, hint)
+    allocating = [step.address for step in case.calls("AllocateAddress") if _takes(step)]
+    yield case.mistake(allocating[-over:][0], (), message, hint, touches=allocating)
 
 
 def _wanted(case: Case) -> int:
@@ -117,7 +117,7 @@ def _taken(limit: ElasticIpLimit, case: Case) -> Iterator[Issue]:
         if name != step.address:
             owner, hint = _owner(live, name)
             message = f"{live.public_ip} is allocated already: {live.id}, {owner}"
-            yield case.problem(step.address, ("address",), message, hint)
+            yield case.mistake(step.address, ("address",), message, hint)
 
 
 def _owner(live: LiveElasticIp, name: str | None) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,17 +63,29 @@ class PlannedInstance:
         """The interfaces that are attached after the plan."""
         return tuple(sorted((*self.staying, *self.coming)))
 
-    def issue(self, slot: DeviceSlot, path: Path, message: str, hint: str | None, case: Case) -> Issue:
-        """A problem of an interface on this instance.
+    def issue(
+        self,
+        slot: DeviceSlot,
+        path: Path,
+        message: str,
+        hint: str | None,
+        case: Case,
+        sharing: Iterable[DeviceSlot] = (),
+    ) -> Issue:
+        """A mistake of an interface on this instance; ``sharing`` are those that take from the same limit.
 
         It is only a warning if the interface exists and would come by a later failover: that must not stop a
         failover to another instance now.
         """
+        touches = {each.interface for each in sharing if each.in_spec}
+        if self.changes_type:
+            # The present type may take them.
+            touches.add(self.address)
         if not slot.in_spec:
-            return case.problem(self.address, (), message, hint)
+            return case.mistake(self.address, (), message, hint, touches=touches)
         if slot in self.failing_over and case.record(slot.interface) is not None:
             return f"{slot.interface} cannot fail over to {self.name}: {message}"
-        return case.problem(slot.interface, path, message, hint)
+        return case.mistake(slot.interface, path, message, hint, touches=touches)
 
 
 def planned_instances(case: Case) -> list[PlannedInstance]:
@@ -210,7 +222,7 @@ def unknown_type(instance: PlannedInstance, case: Case) -> Iterator[Issue]:
         similar = case.limits.similar_types.get(instance.type, ())
         hint = Nearest(instance.type, similar, "see `aws ec2 describe-instance-types`").text()
         message = f"there is no instance type {instance.type} in this region"
-        yield case.problem(instance.address, ("instance_type",), message, hint)
+        yield case.mistake(instance.address, ("instance_type",), message, hint)
 
 
 def zone(instance: PlannedInstance, case: Case) -> Iterator[Issue]:
@@ -220,7 +232,7 @@ def zone(instance: PlannedInstance, case: Case) -> Iterator[Issue]:
         if instance.zone and subnet is not None and subnet.zone != instance.zone:
             message = f"the subnet is in {subnet.zone}, but the instance {instance.name} is in {instance.zone}"
             hint = "an instance and its interfaces must be in one Availability Zone"
-            yield case.problem(slot.interface, ("subnet",), message, hint)
+            yield case.mistake(slot.interface, ("subnet",), message, hint)
 
 
 def interfaces(instance: PlannedInstance, kind: LiveInstanceType, case: Case) -> Iterator[Issue]:
@@ -249,11 +261,12 @@ def _capacity(
     )
     if len(occupied) > most and (coming or instance.changes_type):
         message = f"{what} supports {most} interfaces, {_attached_text(occupied, instance)}"
-        yield instance.issue((coming or occupied)[-1], ("attachment",), message, _FEWER, case)
+        yield instance.issue((coming or occupied)[-1], ("attachment",), message, _FEWER, case, coming)
     elif failing_over and len(occupied) + len(failing_over) > most:
         attached = _attached_text((*occupied, *failing_over), instance)
         message = f"{what} supports {most} interfaces, {attached}, counting those that can fail over to it"
-        yield instance.issue(failing_over[-1], ("attachment", "instances"), message, _FEWER, case)
+        new = [slot for slot in failing_over if slot.in_spec and case.record(slot.interface) is None]
+        yield instance.issue(failing_over[-1], ("attachment", "instances"), message, _FEWER, case, new)
 
 
 def adapters(instance: PlannedInstance, kind: LiveInstanceType, case: Case) -> Iterator[Issue]:
@@ -271,7 +284,8 @@ def adapters(instance: PlannedInstance, kind: LiveInstanceType, case: Case) -> I
         elif len(there) > kind.adapters:
             most = f"{kind.adapters} Elastic Fabric Adapter{'s' if kind.adapters > 1 else ''}"
             message = f"{kind.name} supports {most}, {_attached_text(tuple(there), instance)}"
-            yield instance.issue(slot, ("interface_type",), message, _FEWER, case)
+            arriving = [each for each in there if each not in instance.staying]
+            yield instance.issue(slot, ("interface_type",), message, _FEWER, case, arriving)
         elif (first := taken.setdefault(slot.card, slot)) != slot:
             message = (
                 f"card {slot.card} of {instance.name} has an Elastic Fabric Adapter already: {first.interface}"

@@ -63,7 +63,7 @@ def on_interfaces(case: Case) -> Iterator[Issue]:
         if quota is not None and count > quota:
             message = f"{count} security groups; this account allows {quota} per interface"
             hint = "list fewer, or request a higher quota (L-2AFB9258)"
-            yield case.problem(interface, ("security_groups",), message, hint)
+            yield case.mistake(interface, ("security_groups",), message, hint)
 
 
 def rules(case: Case) -> Iterator[Issue]:
@@ -74,7 +74,7 @@ def rules(case: Case) -> Iterator[Issue]:
         for (direction, family), count in sorted(most.items()):
             if count > MOST_RULES:
                 message = f"{count} rules for {family}; EC2 allows at most {MOST_RULES} in any account"
-                yield case.problem(address, (direction,), message, _RULES_HINT)
+                yield case.mistake(address, (direction,), message, _RULES_HINT)
             elif count > DEFAULT_RULES:
                 usual = f"EC2 allows {DEFAULT_RULES} unless the account has a higher quota ({_RULES_QUOTA})"
                 yield f"{address}: {count} {direction} rules for {family}; {usual}, which was not checked"
@@ -126,5 +126,6 @@ def _products(sizes: Mapping[str, tuple[Size, Size]], case: Case) -> Iterator[Is
             if count <= MOST_RULES < count * len(groups):
                 message = f"{len(groups)} security groups, of which {group} has {count} rules"
                 hint = f"groups per interface times rules per group is at most {MOST_RULES} in any account"
-                yield case.problem(f"{INTERFACES}.{name}", ("security_groups",), message, hint)
+                touches = [f"{GROUPS}.{group}"]
+                yield case.mistake(f"{INTERFACES}.{name}", ("security_groups",), message, hint, touches=touches)
                 break
