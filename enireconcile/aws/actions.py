@@ -85,6 +85,7 @@ _ROWS = (
         page_size=1000,
         listing=Listing("Addresses[]", "AllocationId", None, {"Attribute": "domain-name"}),
     ),
+    _read("DescribeIamInstanceProfileAssociations", page_size=1000),
     _read("DescribeImages", page_size=1000),
     _read("DescribeInstanceAttribute"),
     _read(
@@ -113,6 +114,7 @@ _ROWS = (
     _write("AssignIpv6Addresses", _LARGE),
     _write("AssignPrivateIpAddresses", _LARGE),
     _write("AssociateAddress"),
+    _write("AssociateIamInstanceProfile"),
     _write("AttachNetworkInterface"),
     _write("AuthorizeSecurityGroupEgress"),
     _write("AuthorizeSecurityGroupIngress"),
@@ -130,6 +132,7 @@ _ROWS = (
     _write("ModifyNetworkInterfaceAttribute", _LARGE),
     _write("PutObject", service="s3"),
     _write("ReleaseAddress"),
+    _write("ReplaceIamInstanceProfileAssociation"),
     _write("ResetAddressAttribute"),
     _write("RevokeSecurityGroupEgress"),
     _write("RevokeSecurityGroupIngress"),

@@ -52,6 +52,8 @@ _AT_REST = ("stopping", "stopped")
 
 
 _MODIFY = "ModifyInstanceAttribute"
+_ASSOCIATE = "AssociateIamInstanceProfile"
+_REPLACE = "ReplaceIamInstanceProfileAssociation"
 
 
 def _restarts(row: Instance) -> bool:
@@ -75,12 +77,8 @@ ATTRIBUTES = (
     Attribute("key_name", Changes.AT_CREATION, parameter="KeyName"),
     Attribute(
         "iam_instance_profile",
-        Changes.AT_CREATION,
-        events=(
-            "AssociateIamInstanceProfile",
-            "ReplaceIamInstanceProfileAssociation",
-            "DisassociateIamInstanceProfile",
-        ),
+        calls=(_ASSOCIATE, _REPLACE),
+        events=("DisassociateIamInstanceProfile",),
     ),
     Attribute("termination_protection", calls=(_MODIFY,), parameter="DisableApiTermination", record="protected"),
     _while_stopped("ebs_optimized", "EbsOptimized"),
@@ -94,6 +92,10 @@ PLAIN = tuple(each for each in ATTRIBUTES if each.parameter)
 
 def _finds_images_by_name(purpose: Purpose) -> bool:
     return any(row.image is not None and row.image.name is not None for row in purpose.rows(SECTION))
+
+
+def _sets_profiles(purpose: Purpose) -> bool:
+    return any(row.iam_instance_profile is not None for row in purpose.rows(SECTION))
 
 
 class Instances(Kind):
@@ -113,12 +115,15 @@ class Instances(Kind):
         "StopInstances": Call(changes=("instance",)),
         _MODIFY: Call(changes=("instance",)),
         "ModifyInstanceMetadataOptions": Call(changes=("instance",)),
+        _ASSOCIATE: Call(changes=("instance",)),
+        _REPLACE: Call(changes=("instance",)),
         "TerminateInstances": Call(removes(SECTION), changes=("instance",)),
     }
     reads: ClassVar[Mapping[str, Read]] = {
         "DescribeInstances": Read(),
         "DescribeImages": Read(_finds_images_by_name),
         "DescribeInstanceTypes": Read(has(SECTION)),
+        "DescribeIamInstanceProfileAssociations": Read(_sets_profiles),
         "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True),
     }
 
@@ -149,7 +154,7 @@ class Instances(Kind):
             **{each.name: each.observed(live) for each in PLAIN},
             "state": "stopped" if live.state in _AT_REST else "running",
             "tags": known_tags(live.tags, want),
-            "iam_instance_profile": _profile(live.profile, want.get("iam_instance_profile")),
+            "iam_instance_profile": live.profile_as(want.get("iam_instance_profile")),
             "metadata_options": _known_options(live, want["metadata_options"]),
             "image": live.image_id,
             "user_data": _launched_with(live, want.get("user_data")),
@@ -162,6 +167,8 @@ class Instances(Kind):
         steps = tag_steps(item, world)
         if item.differs("metadata_options"):
             steps.append(_modify_options(item, world))
+        if item.differs("iam_instance_profile"):
+            steps.append(_set_profile(item, world))
         changed = [each for each in PLAIN if item.differs(each.name)]
         steps += [_modify(each, item, world) for each in changed if each.changes is Changes.IN_PLACE]
         restarting = [each for each in changed if each.changes is Changes.WHILE_STOPPED]
@@ -342,8 +349,7 @@ def _launch_params(
     # These default to false in EC2, so only true is passed.
     params |= {each.parameter: want[each.name] for each in PLAIN if want.get(each.name)}
     if "iam_instance_profile" in want:
-        profile = want["iam_instance_profile"]
-        params["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
+        params["IamInstanceProfile"] = _profile_params(want["iam_instance_profile"])
     if "user_data" in want:
         params["UserData"] = want["user_data"]
     return params
@@ -425,11 +431,37 @@ def _new_launch(row: Instance) -> str:
     return "on_change: replace launches a new one"
 
 
-def _profile(live_arn: str | None, wanted: str | None) -> str | None:
-    """The live profile in the spelling of the spec: a name or an ARN."""
-    if live_arn is None or wanted is None or wanted.startswith("arn:"):
-        return live_arn
-    return live_arn.rpartition("/")[2]
+def _profile_params(profile: str) -> dict[str, str]:
+    return {"Arn" if profile.startswith("arn:") else "Name": profile}
+
+
+def _set_profile(item: Item, world: World) -> Step:
+    """Associate the instance profile, or replace the present one; the instance keeps running."""
+    live = world.record(item.address, LiveInstance)
+    associated = live.profile_association if live is not None else None
+    call = _ASSOCIATE if associated is None else _REPLACE
+    which = {"InstanceId": world.id_of(item.address)} if associated is None else {"AssociationId": associated}
+    return Step(
+        id=f"{item.address}/{call}",
+        call=call,
+        params={**which, "IamInstanceProfile": _profile_params(item.want["iam_instance_profile"])},
+        address=item.address,
+        # The software on the instance loses the permissions of the former role.
+        impact=Impact.SAFE if associated is None else Impact.DISRUPTIVE,
+        until=Expect(
+            _DESCRIBE,
+            world.id_of(item.address),
+            has=(_has_profile(item.want["iam_instance_profile"]),),
+            never=_ENDED,
+        ),
+    )
+
+
+def _has_profile(profile: str) -> tuple[str, tuple[str | bool]]:
+    """The condition that an instance has a profile, which the spec names by its name or ARN."""
+    if profile.startswith("arn:"):
+        return "IamInstanceProfile.Arn", (profile,)
+    return f"ends_with(not_null(IamInstanceProfile.Arn, ''), '/{profile}')", (True,)
 
 
 def _power(item: Item, world: World) -> list[Step]:

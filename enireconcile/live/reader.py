@@ -73,12 +73,16 @@ async def read(
     adoptable = await _adoptable(reader, document, Matches(document, owned))
     known: tuple[AnyRecord, ...] = (*owned, *adoptable)
     matches = Matches(document, known)
-    (images, name_conflicts, checks, protected), (foreign_interfaces, names, dependents) = await asyncio.gather(
+    (
+        (images, name_conflicts, checks, protected, profiles),
+        (foreign_interfaces, names, dependents),
+    ) = await asyncio.gather(
         asyncio.gather(
             _images(reader, document, matches),
             _name_conflicts(reader, document, matches),
             _checks(reader, document, matches, externals),
             _protections(reader, matches, _of(LiveInstance, known), prune),
+            _profile_associations(reader, matches, _of(LiveInstance, known)),
         ),
         asyncio.gather(
             _foreign_interfaces(reader, document, matches, known, externals),
@@ -86,12 +90,15 @@ async def read(
             _dependents(reader, matches, prune),
         ),
     )
-    completed: dict[str, AnyRecord] = {**protected, **names}
+    completed_instances = {
+        live.id: replace(live, profile_association=profiles.get(live.id)) for live in protected.values()
+    }
+    completed: dict[str, AnyRecord] = {**completed_instances, **names}
     return Live(
         account_id=account,
         region=region,
         security_groups=groups,
-        instances=tuple(protected[live.id] for live in instances),
+        instances=tuple(completed_instances[live.id] for live in instances),
         network_interfaces=interfaces,
         elastic_ips=tuple(names.get(live.id, live) for live in addresses),
         subnets=subnets,
@@ -326,6 +333,28 @@ async def _protections(
         return replace(live, protected=bool((answer.get("DisableApiTermination") or {}).get("Value", False)))
 
     return {live.id: live for live in await asyncio.gather(*(completed(live) for live in instances))}
+
+
+async def _profile_associations(
+    reader: Reads, matches: Matches, instances: Sequence[LiveInstance]
+) -> dict[str, str]:
+    """The ids of the profile associations, by instance id, of instances whose profile is not the row's."""
+    ids = sorted(
+        live.id
+        for live in instances
+        if isinstance(row := matches.row(live), Instance)
+        and row.iam_instance_profile is not None
+        and "iam_instance_profile" not in row.lifecycle.ignore
+        and live.profile_as(row.iam_instance_profile) not in (None, row.iam_instance_profile)
+    )
+    call, filters = "DescribeIamInstanceProfileAssociations", filters_for("instance-id", ids)
+    answers = await asyncio.gather(*(reader.read(call, {"Filters": each}) for each in filters))
+    return {
+        found["InstanceId"]: found["AssociationId"]
+        for answer in answers
+        for found in answer.get("IamInstanceProfileAssociations") or ()
+        if found.get("State") in ("associating", "associated")
+    }
 
 
 async def _images(reader: Reads, document: Document, matches: Matches) -> dict[str, tuple[LiveImage, ...]]:

@@ -284,7 +284,8 @@ class Occupant:
 
 @dataclass(frozen=True)
 class LiveInstance:
-    """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its profile.
+    """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its instance profile,
+    ``profile_association`` the id of the association, read only where the spec has another profile.
 
     ``protected`` says whether EC2 refuses to terminate it; None if it was not read: that takes a call for each.
     """
@@ -296,6 +297,7 @@ class LiveInstance:
     image_id: str
     key_name: str | None
     profile: str | None
+    profile_association: str | None = None
     zone: str = ""
     occupants: tuple[Occupant, ...] = ()
     metadata_options: Mapping[str, Any] = field(default_factory=dict)
@@ -309,6 +311,12 @@ class LiveInstance:
         spec.
         """
         return self.state in ("shutting-down", "terminated")
+
+    def profile_as(self, wanted: str | None) -> str | None:
+        """The instance profile in the spelling of ``wanted``: a name or an ARN."""
+        if self.profile is None or wanted is None or wanted.startswith("arn:"):
+            return self.profile
+        return self.profile.rpartition("/")[2]
 
     def occupant(self, card: int, index: int) -> Occupant | None:
         """The interface in a device slot; None if it is free."""

@@ -16,10 +16,8 @@ from enireconcile.aws.actions import ACTIONS, ApiAction, UnknownAction, action, 
 PACKAGE = Path(enireconcile.__file__).parent
 SERVICES = sorted({row.service for row in ACTIONS.values()})
 EVENTS_OF_OTHERS = {
-    "AssociateIamInstanceProfile",
     "DisassociateIamInstanceProfile",
     "ModifySecurityGroupRules",
-    "ReplaceIamInstanceProfileAssociation",
     "ResetNetworkInterfaceAttribute",
 }
 """Actions that the package only looks for in CloudTrail and never calls."""

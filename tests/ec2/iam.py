@@ -282,11 +282,25 @@ def _run(account: Account, action: str, params: Params) -> Iterator[Check]:
             yield account.existing(action, "subnet", existing.subnet_id)
             for group in existing.group_ids:
                 yield account.existing(action, "security-group", group)
-    profile = params.get("IamInstanceProfile")
-    if profile:
-        # The role of a profile has its name here, as it does when the console makes both.
-        role = account.role((profile.get("Name") or profile["Arn"]).rpartition("/")[2])
-        yield Check("iam:PassRole", role, account.context(**{"iam:PassedToService": ["ec2.amazonaws.com"]}))
+    if "IamInstanceProfile" in params:
+        yield _passes_role(account, params["IamInstanceProfile"])
+
+
+def _passes_role(account: Account, profile: Params) -> Check:
+    """The role of a profile has its name here, as it does when the console makes both."""
+    role = account.role((profile.get("Name") or profile["Arn"]).rpartition("/")[2])
+    return Check("iam:PassRole", role, account.context(**{"iam:PassedToService": ["ec2.amazonaws.com"]}))
+
+
+@_rule("AssociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation")
+def _set_profile(account: Account, action: str, params: Params) -> Iterator[Check]:
+    associated = [
+        instance.id
+        for instance in account.data.instances.values()
+        if instance.profile_association == params.get("AssociationId")
+    ]
+    yield account.existing(action, "instance", params.get("InstanceId") or next(iter(associated), "*"))
+    yield _passes_role(account, params["IamInstanceProfile"])
 
 
 @_rule("AllocateAddress")

@@ -46,6 +46,33 @@ class InstanceViews(Addresses):
         rows = [self._show_reservation(key, instances) for key, instances in reservations.items()]
         return self.answer("Reservations", rows, token)
 
+    @operation
+    def describe_iam_instance_profile_associations(self, p: Params) -> Result:
+        """EC2 docs: one association for each instance with a profile."""
+        wanted = p.get("AssociationIds")
+        records = [each for each in self.data.instances.values() if each.profile and each.state != "terminated"]
+        if wanted:
+            records = [each for each in records if each.profile_association in wanted]
+        extractors: filters.Extractors[Instance] = {
+            "instance-id": lambda i: [i.id],
+            "state": lambda _: ["associated"],
+        }
+        found = filters.select(records, p.get("Filters"), extractors)
+        shown, token = self.page("DescribeIamInstanceProfileAssociations", p, found, wanted)
+        rows = [self.show_profile_association(instance) for instance in shown]
+        return self.answer("IamInstanceProfileAssociations", rows, token)
+
+    def show_profile_association(self, instance: Instance, state: str = "associated") -> Result:
+        return {
+            "AssociationId": instance.profile_association,
+            "InstanceId": instance.id,
+            "IamInstanceProfile": self._show_profile(instance.profile or ""),
+            "State": state,
+        }
+
+    def _show_profile(self, name: str) -> Result:
+        return {"Arn": self.data.profiles[name], "Id": "AIPAIOSFODNN7EXAMPLE"}
+
     def _instance_filters(self) -> filters.Extractors[Instance]:
         def interfaces(extract: Any) -> Any:
             return lambda i: [value for eni in self.interfaces_of(i) for value in extract(eni)]
@@ -168,10 +195,7 @@ class InstanceViews(Addresses):
             code, message = instance.reason_code
             answer["StateReason"] = {"Code": code, "Message": message}
         if instance.profile:
-            answer["IamInstanceProfile"] = {
-                "Arn": self.data.profiles[instance.profile],
-                "Id": "AIPAIOSFODNN7EXAMPLE",
-            }
+            answer["IamInstanceProfile"] = self._show_profile(instance.profile)
         if instance.state != "terminated":
             answer |= self._show_network(instance)
         elif self.settings.terminated_in_subnet:

@@ -247,6 +247,47 @@ class Instances(Launches):
             "InstanceMetadataOptions": {"State": "pending", **instance.metadata},
         }
 
+    @operation
+    def associate_iam_instance_profile(self, p: Params) -> Result:
+        """EC2 docs: an instance has one profile at most, and takes one while it runs or is stopped."""
+        instance = self._all({"InstanceIds": [p["InstanceId"]]})[0]
+        self._must_take_a_profile(instance)
+        name = self.known_profile(p["IamInstanceProfile"])
+        if instance.profile:
+            raise EC2Error("IncorrectState", f"There is an existing association for instance {instance.id}")
+        return self._associate_profile(instance, name)
+
+    @operation
+    def replace_iam_instance_profile_association(self, p: Params) -> Result:
+        """EC2 docs: the instance need not lose its profile before; the association gets another id."""
+        instance = self._with_profile_association(p["AssociationId"])
+        self._must_take_a_profile(instance)
+        return self._associate_profile(instance, self.known_profile(p["IamInstanceProfile"]))
+
+    @operation
+    def disassociate_iam_instance_profile(self, p: Params) -> Result:
+        instance = self._with_profile_association(p["AssociationId"])
+        shown = self.show_profile_association(instance, "disassociating")
+        instance.profile = None
+        return {"IamInstanceProfileAssociation": shown}
+
+    def _with_profile_association(self, association_id: str) -> Instance:
+        for instance in self.data.instances.values():
+            if instance.profile and instance.profile_association == association_id:
+                return instance
+        raise EC2Error("InvalidAssociationID.NotFound", f"The association ID '{association_id}' does not exist")
+
+    def _must_take_a_profile(self, instance: Instance) -> None:
+        if instance.state not in ("running", "stopped"):
+            raise EC2Error(
+                "IncorrectInstanceState",
+                f"The instance '{instance.id}' is not in the 'running' or 'stopped' states.",
+            )
+
+    def _associate_profile(self, instance: Instance, name: str | None) -> Result:
+        instance.profile, instance.profile_association = name, self.new_id("iip-assoc")
+        return {"IamInstanceProfileAssociation": self.show_profile_association(instance, "associating")}
+
     def _must_be_stopped(self, instance: Instance) -> None:
         if instance.state != "stopped":
             raise EC2Error(

@@ -138,7 +138,7 @@ class Launches(InstanceViews):
             )
         if "KeyName" in p and p["KeyName"] not in self.data.key_pairs:
             raise EC2Error("InvalidKeyPair.NotFound", f"The key pair '{p['KeyName']}' does not exist")
-        self._profile(p.get("IamInstanceProfile", {}))
+        self.known_profile(p.get("IamInstanceProfile", {}))
         if "UserData" in p:
             check_user_data(p["UserData"])
         zone = p.get("Placement", {}).get("AvailabilityZone")
@@ -148,7 +148,7 @@ class Launches(InstanceViews):
             check_imds_tags(tags)
         return kind
 
-    def _profile(self, asked: dict[str, str]) -> str | None:
+    def known_profile(self, asked: dict[str, str]) -> str | None:
         """The profile's name. EC2 docs: EC2 may not know a new profile, or its role, for a moment."""
         if not asked:
             return None
@@ -295,7 +295,7 @@ class Launches(InstanceViews):
                 launch_index,
                 p.get("ClientToken", ""),
                 key_name=p.get("KeyName"),
-                profile=self._profile(p.get("IamInstanceProfile", {})),
+                profile=self.known_profile(p.get("IamInstanceProfile", {})),
                 profile_association=self.new_id("iip-assoc"),
                 user_data=p.get("UserData"),
                 no_termination=p.get("DisableApiTermination", False),

@@ -329,6 +329,41 @@ def test_a_new_profile_has_no_role_for_a_while(lab: Lab) -> None:
     lab.instance(IamInstanceProfile={"Name": "new"})
 
 
+def test_a_profile_changes_on_an_instance_that_runs(lab: Lab) -> None:
+    """EC2 docs: one profile at most; another takes its place in one call, under a new association id."""
+    lab.world.add_instance_profile("db")
+    instance = lab.instance()
+    lab.clock.advance(60)
+    associate, find = lab.ec2.associate_iam_instance_profile, lab.ec2.describe_iam_instance_profile_associations
+    made = associate(InstanceId=instance, IamInstanceProfile={"Name": "web"})["IamInstanceProfileAssociation"]
+    assert made["IamInstanceProfile"]["Arn"].endswith("/web")
+    with refused("IncorrectState", "There is an existing association for instance"):
+        associate(InstanceId=instance, IamInstanceProfile={"Name": "db"})
+    again = lab.ec2.replace_iam_instance_profile_association(
+        AssociationId=made["AssociationId"], IamInstanceProfile={"Name": "db"}
+    )["IamInstanceProfileAssociation"]
+    [shown] = find(Filters=[{"Name": "instance-id", "Values": [instance]}])["IamInstanceProfileAssociations"]
+    assert (shown["State"], shown["AssociationId"]) == ("associated", again["AssociationId"])
+    assert shown["IamInstanceProfile"]["Arn"].endswith("/db")
+    with refused("InvalidAssociationID.NotFound"):
+        lab.ec2.disassociate_iam_instance_profile(AssociationId=made["AssociationId"])
+    lab.ec2.disassociate_iam_instance_profile(AssociationId=again["AssociationId"])
+    assert find()["IamInstanceProfileAssociations"] == []
+
+
+def test_what_a_profile_is_refused_for(lab: Lab) -> None:
+    """A profile that EC2 does not know, and an instance that is terminated."""
+    instance = lab.instance()
+    lab.world.add_instance_profile("new", role_delay=10)
+    with refused("InvalidParameterValue", "Invalid IAM Instance Profile name"):
+        lab.ec2.associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": "x"})
+    with refused("InvalidParameterValue", "has no associated IAM Roles"):
+        lab.ec2.associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": "new"})
+    lab.ec2.terminate_instances(InstanceIds=[instance])
+    with refused("IncorrectInstanceState"):
+        lab.ec2.associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": "web"})
+
+
 def test_what_a_terminated_instance_shows(lab: Lab) -> None:
     """Observed on AWS: empty lists and names; no subnet, VPC or address; its tags and reason stay."""
     instance = lab.instance(lab.eni(), TagSpecifications=tagged(Name="web"))

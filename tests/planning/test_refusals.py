@@ -269,27 +269,6 @@ IMMUTABLE = [
         "instances.web (i-web): key_name is not set, the spec says ops"
         "; on_change: replace launches a new instance for it",
     ),
-    Case(
-        "another instance profile, told by its name",
-        web({**WEB, "iam_instance_profile": "web"}, eth0=at(0)),
-        {
-            "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
-            "network_interfaces": {"eth0": {"at": "web 0"}},
-        },
-        "instances.web (i-web): iam_instance_profile is shop, the spec says web"
-        "; on_change: replace launches a new instance for it",
-    ),
-    Case(
-        "another instance profile, told by its ARN",
-        web({**WEB, "iam_instance_profile": "arn:aws:iam::123456789012:instance-profile/web"}, eth0=at(0)),
-        {
-            "instances": {"web": {"profile": "arn:aws:iam::123456789012:instance-profile/shop"}},
-            "network_interfaces": {"eth0": {"at": "web 0"}},
-        },
-        "instances.web (i-web): iam_instance_profile is arn:aws:iam::123456789012:instance-profile/shop, "
-        "the spec says arn:aws:iam::123456789012:instance-profile/web"
-        "; on_change: replace launches a new instance for it",
-    ),
 ]
 
 
@@ -305,7 +284,7 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
     spec = {
         "security_groups": {"web": {"group_name": "web", "description": "Web", "vpc": {"cidr": "10.0.0.0/16"}}},
         **web(
-            {**WEB, "key_name": "ops", "iam_instance_profile": "web"},
+            {**WEB, "key_name": "ops"},
             eth0=at(0),
         ),
     }
@@ -324,8 +303,6 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
             "instances.web (i-web): instance_type is m5.large, the spec says t3.micro"
             "; on_change: restart stops the instance to change it",
             "instances.web (i-web): key_name is not set, the spec says ops"
-            "; on_change: replace launches a new instance for it",
-            "instances.web (i-web): iam_instance_profile is not set, the spec says web"
             "; on_change: replace launches a new instance for it",
         ]
     )

@@ -301,6 +301,7 @@ def _instance(
         protected=row.get("protected"),
         ebs_optimized=row.get("ebs_optimized", False),
         profile=row.get("profile"),
+        profile_association=f"iip-assoc-{name}" if row.get("profile") else None,
         zone=row.get("zone", "us-east-1a"),
         manager=row.get("manager"),
         occupants=tuple(

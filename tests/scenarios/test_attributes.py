@@ -213,6 +213,7 @@ ANEW = ("RunInstances", "TerminateInstances")
 ASLEEP = ("ModifyInstanceAttribute", "StartInstances", "StopInstances")
 START, STOP, SET = ("StartInstances",), ("StopInstances",), ("ModifyInstanceAttribute",)
 OPTIONS = ("ModifyInstanceMetadataOptions",)
+PROFILE, ASSOCIATED = ("ReplaceIamInstanceProfileAssociation",), ("AssociateIamInstanceProfile",)
 
 
 def instances() -> Iterator[Case]:
@@ -224,7 +225,8 @@ def instances() -> Iterator[Case]:
     yield case("image", OLD_IMAGE, NEW_IMAGE, shown("ImageId"), ANEW, **again)
     yield case("key_name", "ops", "dev", shown("KeyName"), ANEW, **again)
     yield case("user_data", "#!/bin/sh\n", "#!/bin/sh\nexit\n", user_data, ANEW, **again)
-    yield case("iam_instance_profile", "web", "db", profile, ANEW, other_profile, ANEW, **again)
+    yield case("iam_instance_profile", "web", "db", profile, PROFILE, other_profile, PROFILE)
+    yield case("iam_instance_profile", "web", "db", profile, PROFILE, no_profile, ASSOCIATED, **again)
     kind, restart = shown("InstanceType"), {"on_change": "restart"}
     yield case("instance_type", "t3.micro", "t3.small", kind, ASLEEP, other_type, ASLEEP, **restart)
     optimized = shown("EbsOptimized")
@@ -255,12 +257,23 @@ def user_data(lab: Lab) -> object:
 
 
 def profile(lab: Lab) -> object:
-    return lab.found()["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+    return lab.found().get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]
+
+
+def _profile_association(lab: Lab) -> str:
+    filters = [{"Name": "instance-id", "Values": [lab.id]}]
+    [found] = lab.ec2.describe_iam_instance_profile_associations(Filters=filters)["IamInstanceProfileAssociations"]
+    return str(found["AssociationId"])
 
 
 def other_profile(lab: Lab) -> None:
-    """By a call that the strict EC2 does not have."""
-    lab.harness.strict.world.data.instances[lab.id].profile = "db"
+    lab.ec2.replace_iam_instance_profile_association(
+        AssociationId=_profile_association(lab), IamInstanceProfile={"Name": "db"}
+    )
+
+
+def no_profile(lab: Lab) -> None:
+    lab.ec2.disassociate_iam_instance_profile(AssociationId=_profile_association(lab))
 
 
 def other_type(lab: Lab) -> None:

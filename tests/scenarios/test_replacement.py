@@ -317,7 +317,6 @@ def test_restart_does_not_change_what_a_restart_cannot(lab: Lab) -> None:
     [
         {"instance_type": "t3.medium"},
         {"key_name": "ops"},
-        {"iam_instance_profile": "web"},
         {"user_data": "#!/bin/sh\necho new\n"},
     ],
     ids=lambda changes: next(iter(changes)),
