@@ -38,6 +38,7 @@ class Meaning(Enum):
     DONE = "nothing to do: the resource is already as the call would make it"
     ALREADY_EXISTS = "already exists: made by an earlier attempt that got no answer, or by another tool"
     REPLAN = "the live state differs from what the plan was made for: make a new plan"
+    NOT_READY_OR_GONE = "not executed: the resource is not ready yet, or has ended: describe it"
     DENIED_OR_GONE = "denied, or the resource is gone: a tag-based policy denies both, so describe the resource"
     TOKEN_CONFLICT = "the ClientToken was used before: call again with a new one"  # noqa: S105 (no password)
     REFUSED = "refused: the request, a quota or a permission"
@@ -90,7 +91,7 @@ class Fault(Exception):
             self.message,
             request_id=self.request_id,
             address=address,
-            hint=_hint(self.call, self.code),
+            hint=_hint(self.call, self.code, self.message),
         )
 
 
@@ -102,19 +103,36 @@ TRANSIENT = 300.0
 
 @dataclass(frozen=True)
 class _Row:
-    """``codes``, ``calls`` and ``message`` are regular expressions; all must match. ``seconds`` as in Fault."""
+    """``codes``, ``calls`` and ``message`` are regular expressions; all must match. ``seconds`` as in Fault.
+
+    ``hint`` says what to do, where the code alone does not tell.
+    """
 
     codes: str
     meaning: Meaning
     calls: str = ".*"
     message: str = ""
     seconds: float = 0.0
+    hint: str | None = None
+
+    def matches(self, call: str, code: str, message: str) -> bool:
+        return bool(
+            re.fullmatch(self.codes, code)
+            and re.fullmatch(self.calls, call)
+            and re.search(self.message, message, re.IGNORECASE)
+        )
 
 
 _NOT_FOUND = (
     r"Invalid(InstanceID|NetworkInterfaceID|NetworkInterface|Group|SecurityGroupI[Dd]|AllocationID|AddressID"
     r"|Address|AttachmentID|AssociationID|Association)\.NotFound"
 )
+
+_ADDRESS_IN_USE = (
+    "another interface has this private address, or one of this prefix; a subnet CIDR reservation keeps room for "
+    "prefixes"
+)
+_CLOCK = "check this machine's clock"
 
 TABLE = (
     _Row(
@@ -134,6 +152,14 @@ TABLE = (
     ),
     # The call names no interface: its ClientToken belongs to one that was deleted.
     _Row(r"InvalidNetworkInterfaceID\.NotFound", Meaning.TOKEN_CONFLICT, calls=r"CreateNetworkInterface"),
+    # A group of another VPC. EC2 uses the code of a group that it does not know.
+    _Row(
+        r"InvalidGroup\.NotFound|InvalidParameter",
+        Meaning.REFUSED,
+        message=r"belong to different networks",
+        hint="a security group must be in the VPC of the interface's subnet, and a rule can name only groups of "
+        "its own VPC or of a peered one; a group of the spec without `vpc` is in the default VPC",
+    ),
     # The address that the call asks for; a new address cannot be meant.
     _Row(r"InvalidAddress\.NotFound", Meaning.REFUSED, calls=r"AllocateAddress"),
     # A tag-based policy denies calls on a deleted resource, since that has no tags.
@@ -143,6 +169,20 @@ TABLE = (
     # Deleted, detached or released already.
     _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Reset|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),
+    # The instance is between two states, or terminated.
+    _Row(
+        r"IncorrectInstanceState|InvalidInstanceState",
+        Meaning.NOT_READY_OR_GONE,
+        calls=r"(Start|Stop)Instances|(Associate|Replace)IamInstanceProfile(Association)?",
+        seconds=600.0,
+    ),
+    # The instance has got a profile since it was read.
+    _Row(
+        r"IncorrectState",
+        Meaning.ALREADY_EXISTS,
+        calls=r"AssociateIamInstanceProfile",
+        message=r"existing association",
+    ),
     _Row(
         r"IncorrectState|IncorrectInstanceState|InvalidState|InvalidInstanceState",
         Meaning.WAIT,
@@ -161,7 +201,30 @@ TABLE = (
         message=r"in use",
         seconds=600.0,
     ),
-    _Row(r"InvalidParameterValue", Meaning.WAIT, message=r"Invalid IAM Instance Profile", seconds=120.0),
+    # IAM tells EC2 of a new profile, and then of its role, with some delay.
+    _Row(
+        r"InvalidParameterValue",
+        Meaning.WAIT,
+        message=r"Invalid IAM Instance Profile",
+        seconds=120.0,
+        hint="create the instance profile, or correct iam_instance_profile: `aws iam list-instance-profiles`",
+    ),
+    _Row(
+        r"InvalidParameterValue",
+        Meaning.WAIT,
+        message=r"has no associated IAM Roles",
+        seconds=120.0,
+        hint="add a role to the instance profile: `aws iam add-role-to-instance-profile`",
+    ),
+    # The host does not know the new type yet; that has taken up to a minute.
+    _Row(
+        r"InvalidParameterValue",
+        Meaning.WAIT,
+        calls=r"StartInstances",
+        message=r"LaunchPlan instance type does not match",
+        seconds=90.0,
+        hint="EC2 has not applied the new instance type to the host yet; run again in a minute",
+    ),
     _Row(
         r"InvalidParameterValue|InvalidNetworkInterface\.InUse",
         Meaning.ALREADY_EXISTS,
@@ -180,19 +243,59 @@ TABLE = (
     _Row(r"InvalidParameterValue", Meaning.DONE, calls=r"Unassign.*", message=r"not assigned"),
     _Row(r"InvalidPermission\.Duplicate|InvalidGroup\.Duplicate", Meaning.ALREADY_EXISTS),
     _Row(r"InvalidPermission\.NotFound|InvalidSecurityGroupRuleId\.NotFound", Meaning.ALREADY_EXISTS),
+    _Row(
+        r"InvalidParameterValue",
+        Meaning.REPLAN,
+        calls=r"Assign.*",
+        message=r"assigned, but move is not allowed",
+        hint=_ADDRESS_IN_USE,
+    ),
     _Row(r"Resource\.AlreadyAssociated|Resource\.AlreadyAssigned|InvalidIPAddress\.InUse", Meaning.REPLAN),
     _Row(r"IdempotentParameterMismatch|IdempotentInstanceTerminated", Meaning.TOKEN_CONFLICT),
+    # AWS does not document the code for a name that does not resolve to the address.
+    _Row(
+        r"Invalid.*",
+        Meaning.REFUSED,
+        calls=r"ModifyAddressAttribute",
+        hint="reverse_dns needs an A record that resolves the name to this address; create it, then run again",
+    ),
+    _Row(
+        r"InvalidInstanceAttributeValue",
+        Meaning.REFUSED,
+        calls=r"ModifyInstanceAttribute",
+        message=r"instance type",
+        hint="EC2 cannot change this instance to that type; choose another, or launch a new instance with "
+        "on_change: replace",
+    ),
+    _Row(
+        r"AuthFailure",
+        Meaning.REFUSED,
+        calls=r"(Associate|Disassociate|Release)Address",
+        message=r"permission to access the specified resource",
+        hint="your account no longer has this Elastic IP, or an AWS service holds it: a NAT gateway, a load "
+        "balancer or a Fargate task",
+    ),
+    _Row(r"SignatureDoesNotMatch", Meaning.REFUSED, message=r"Signature expired|not yet current", hint=_CLOCK),
+    _Row(
+        r"InvalidParameterCombination",
+        Meaning.REFUSED,
+        calls=r"AllocateAddress",
+        message=r"PublicIpv4Pool",
+        hint="write either `address` or `public_ipv4_pool`",
+    ),
 )
 """Rows of (code, call, message) to Meaning. ``seconds`` are from measurements and reports of other tools."""
 
 
+_CREDENTIALS = "check the credentials, and that the Region is enabled in this account"
 _HINTS = {
-    "AuthFailure": "check the credentials; for an Elastic IP: your account may no longer have it",
+    "AuthFailure": _CREDENTIALS,
     "UnauthorizedOperation": "the IAM policy of these credentials does not allow this call; "
     "`enireconcile iam-policy` prints the policy that the spec needs",
-    "InvalidClientTokenId": "check the credentials",
+    "InvalidClientTokenId": _CREDENTIALS,
     "ExpiredToken": "the credentials have expired: sign in again",
-    "RequestExpired": "check this machine's clock, or sign in again",
+    "RequestExpired": f"{_CLOCK}, or sign in again",
+    "SignatureDoesNotMatch": "check the secret access key",
     "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use an instance profile",
     "NoAnswer": "check the network and AWS_ENDPOINT_URL",
     "NotSent": "check the network and AWS_ENDPOINT_URL",
@@ -206,8 +309,7 @@ _HINTS = {
     "InvalidAddress.PtrSet": "the address still has reverse DNS; run again in some minutes",
     "InvalidAddress.Locked": "the address has reverse DNS, or AWS Support has locked it: contact AWS Support",
     "InvalidPublicIpv4PoolID.NotFound": "`aws ec2 describe-public-ipv4-pools` lists the pools",
-    "InvalidIPAddress.InUse": "another interface has this private address, or one of this prefix; a subnet CIDR "
-    "reservation keeps room for prefixes",
+    "InvalidIPAddress.InUse": _ADDRESS_IN_USE,
     "InsufficientCidrBlocks": "the subnet has no free block for a prefix; a subnet CIDR reservation keeps blocks "
     "free",
     "InsufficientFreeAddressesInSubnet": "the subnet is full: delete interfaces, or choose another subnet",
@@ -216,26 +318,19 @@ _HINTS = {
 }
 
 
-_NO_FORWARD_DNS = "reverse_dns needs an A record that resolves the name to this address; create it, then run again"
+def _row_for(call: str, code: str, message: str) -> _Row | None:
+    return next((row for row in TABLE if row.matches(call, code, message)), None)
 
 
-def _hint(call: str, code: str) -> str | None:
-    # AWS does not document the code for a name that does not resolve to the address.
-    if call == "ModifyAddressAttribute" and code.startswith("Invalid"):
-        return _NO_FORWARD_DNS
-    return _HINTS.get(code)
+def _hint(call: str, code: str, message: str) -> str | None:
+    row = _row_for(call, code, message)
+    return row.hint if row is not None and row.hint else _HINTS.get(code)
 
 
 def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
     """The meaning of an error code of ``call``, and for how many seconds to repeat the call."""
-    for row in TABLE:
-        if (
-            re.fullmatch(row.codes, code)
-            and re.fullmatch(row.calls, call)
-            and re.search(row.message, message, re.IGNORECASE)
-        ):
-            return row.meaning, row.seconds
-    return Meaning.REFUSED, 0.0
+    row = _row_for(call, code, message)
+    return (row.meaning, row.seconds) if row is not None else (Meaning.REFUSED, 0.0)
 
 
 def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserError) -> Fault:

@@ -85,6 +85,7 @@ class _StepState:
 class Executor:
     """Runs the steps of a plan. ``settle`` is how many seconds describes may miss a new resource.
 
+    ``spec_ids`` are ids that the spec names, so that a new plan would name them again. This run did not make them.
     ``tell`` gets an event (a dict of plain values) when a step starts, waits and ends. When ``stop`` is set, the
     run ends after the calls in flight.
     """
@@ -95,6 +96,7 @@ class Executor:
     stop: asyncio.Event
     tell: Callable[[Mapping[str, Any]], None]
     settle: float
+    spec_ids: AbstractSet[str] = frozenset()
     _values: Values = field(default_factory=dict)
     _ended: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
     _states: dict[str, _StepState] = field(default_factory=dict)
@@ -257,8 +259,10 @@ class Executor:
                 return self._remember(step, found)
         if fault.meaning is Meaning.DENIED_OR_GONE and await self._is_gone(step):
             return {}
+        if fault.meaning is Meaning.NOT_READY_OR_GONE:
+            raise fault.meaning_as(Meaning.REPLAN if await self._has_ended(step) else Meaning.WAIT)
         new_ids = {self._values[ref] for ref in refs_in(step.params)}
-        meaning = final_meaning(fault, step, unanswered=state.unanswered, new_ids=new_ids)
+        meaning = final_meaning(fault, step, unanswered=state.unanswered, new_ids=new_ids, spec_ids=self.spec_ids)
         if fault.meaning is Meaning.OUTCOME_UNKNOWN:
             state.acted = True
             if step.once and await self._has_acted(step):
@@ -290,6 +294,16 @@ class Executor:
         except WaitFailed:
             return False
         return True
+
+    async def _has_ended(self, step: Step) -> bool:
+        """Whether the call can no longer succeed because the resource has ended, as far as ``until`` tells."""
+        if step.until is None:
+            return False
+        try:
+            await self._await(replace(step.until, timeout=0.0))
+        except WaitFailed as failure:
+            return not failure.late
+        return False
 
     def _remember(self, step: Step, made: Values) -> Values:
         if _creates(step) and Ref(step.address) in made:
@@ -357,11 +371,18 @@ def _is_repeated(error: BaseException) -> bool:
     return isinstance(error, Fault) and error.meaning in _REPEATED
 
 
-def final_meaning(fault: Fault, step: Step, *, unanswered: bool, new_ids: AbstractSet[str]) -> Meaning:
+def final_meaning(
+    fault: Fault,
+    step: Step,
+    *,
+    unanswered: bool,
+    new_ids: AbstractSet[str],
+    spec_ids: AbstractSet[str] = frozenset(),
+) -> Meaning:
     """The meaning of a fault for this step, where the table of faults cannot decide it.
 
     ``unanswered`` says that an earlier attempt got no answer, ``new_ids`` are the ids in the step's parameters
-    that this run made.
+    that this run made, ``spec_ids`` those that the spec names.
     """
     if fault.meaning is Meaning.DENIED_OR_GONE:
         # The resource is still there, or an earlier attempt of ours may have removed it.
@@ -371,10 +392,18 @@ def final_meaning(fault: Fault, step: Step, *, unanswered: bool, new_ids: Abstra
         return Meaning.REPLAN
     if fault.meaning is Meaning.WAIT and fault.code.endswith(".NotFound"):
         # Only a resource that this run made can be too new to be found; any other is gone.
-        named = set(_ID.findall(fault.message))
+        named = ids_in(fault.message)
+        if named & spec_ids:
+            # A new plan would name the same id.
+            return Meaning.REFUSED
         too_new = named & new_ids if named else new_ids
         return Meaning.WAIT if too_new else Meaning.REPLAN
     return fault.meaning
+
+
+def ids_in(text: str) -> frozenset[str]:
+    """The EC2 ids (``eni-…``, ``sg-…``) in a text."""
+    return frozenset(_ID.findall(text))
 
 
 def _may_replan(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
-from enireconcile.engine.executor import Executor
+from enireconcile.engine.executor import Executor, ids_in
 from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan, unbelieved
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
@@ -258,6 +258,7 @@ class Apply:
             stop=self.stop,
             tell=self.tell,
             settle=self.settle,
+            spec_ids=_group_ids(self.spec),
         )
         try:
             outcomes = await executor.run(steps)
@@ -305,6 +306,11 @@ def _without(refused: Collection[tuple[str, str]], steps: Sequence[Step]) -> tup
         if _kind_of(step) in refused or not dropped.isdisjoint(step.needs):
             dropped.add(step.id)
     return tuple(step for step in steps if step.id not in dropped)
+
+
+def _group_ids(spec: Spec) -> frozenset[str]:
+    """The ids of security groups in a spec. Any other id is looked up when planning, so a new plan may differ."""
+    return frozenset(each for each in ids_in(spec.document.model_dump_json()) if each.startswith("sg-"))
 
 
 def _renumbered(steps: Sequence[Step], turn: int) -> tuple[Step, ...]:

@@ -28,7 +28,8 @@ from tests.virtual import VirtualLoop, run
 ATTACH, RUN = "AttachNetworkInterface", "RunInstances"
 CREATE_INTERFACE, CREATE_GROUP = "CreateNetworkInterface", "CreateSecurityGroup"
 ALLOCATE, ASSOCIATE = "AllocateAddress", "AssociateAddress"
-DELETE = "DeleteNetworkInterface"
+DELETE, PROFILE = "DeleteNetworkInterface", "AssociateIamInstanceProfile"
+MODIFY = "ModifyInstanceAttribute"
 AUTHORIZE, REVOKE = "AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"
 
 THROTTLED = [
@@ -68,7 +69,6 @@ WAIT = [
     (ASSOCIATE, "IncorrectState", ""),
     (ASSOCIATE, "IncorrectInstanceState", "The instance 'i-1' is pending-instance-creation"),
     (ASSOCIATE, "InvalidState", ""),
-    ("StartInstances", "InvalidInstanceState", ""),
     (ASSOCIATE, "InvalidInstanceID", "The pending instance 'i-1' is not in a valid state for this operation."),
     ("DeleteSecurityGroup", "DependencyViolation", "resource sg-1 has a dependent object"),
     ("DeleteSecurityGroup", "InvalidGroup.InUse", ""),
@@ -78,6 +78,13 @@ WAIT = [
         RUN,
         "InvalidParameterValue",
         "Value (web) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+    ),
+    (RUN, "InvalidParameterValue", 'IAM Instance Profile "arn:x" has no associated IAM Roles'),
+    (PROFILE, "InvalidParameterValue", 'IAM Instance Profile "arn:x" has no associated IAM Roles'),
+    (
+        "StartInstances",
+        "InvalidParameterValue",
+        "Invalid value 'a' for instanceType. LaunchPlan instance type does not match attribute value b",
     ),
     (RUN, "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use."),
     ("ReleaseAddress", "InvalidAddress.PtrSet", "reverse DNS, or its shadow"),
@@ -104,6 +111,7 @@ DONE = [
     ),
 ]
 ALREADY_EXISTS = [
+    (PROFILE, "IncorrectState", "There is an existing association for instance i-1"),
     (ATTACH, "InvalidParameterValue", "Instance 'i-1' already has an interface attached at device index '1'."),
     (ATTACH, "InvalidParameterValue", "Interface: [eni-1] in use."),
     (ATTACH, "InvalidNetworkInterface.InUse", "Interface eni-1 is already attached to i-1"),
@@ -111,6 +119,17 @@ ALREADY_EXISTS = [
     (CREATE_GROUP, "InvalidGroup.Duplicate", "The security group 'web' already exists for VPC 'vpc-1'"),
     (REVOKE, "InvalidPermission.NotFound", "The specified rule does not exist in this security group."),
     (REVOKE, "InvalidSecurityGroupRuleId.NotFound", ""),
+]
+NOT_READY_OR_GONE = [
+    (PROFILE, "IncorrectInstanceState", "The instance 'i-1' is not in the 'running' or 'stopped' states."),
+    ("ReplaceIamInstanceProfileAssociation", "IncorrectInstanceState", "The instance 'i-1' is not in the …"),
+    (
+        "StartInstances",
+        "IncorrectInstanceState",
+        "The instance 'i-1' is not in a state from which it can be started.",
+    ),
+    ("StopInstances", "IncorrectInstanceState", "This instance 'i-1' is not in a state …"),
+    ("StartInstances", "InvalidInstanceState", ""),
 ]
 DENIED_OR_GONE = [
     (DELETE, "UnauthorizedOperation", "You are not authorized to perform this operation."),
@@ -121,6 +140,7 @@ DENIED_OR_GONE = [
 REPLAN = [
     (ASSOCIATE, "Resource.AlreadyAssociated", "resource eipalloc-1 is already associated with eipassoc-1"),
     ("AssignPrivateIpAddresses", "Resource.AlreadyAssigned", ""),
+    ("AssignPrivateIpAddresses", "InvalidParameterValue", "[10.0.0.5] assigned, but move is not allowed."),
     ("AssignIpv6Addresses", "InvalidIPAddress.InUse", "The specified address is already in use."),
     ("ModifyNetworkInterfaceAttribute", "InvalidNetworkInterface.InUse", ""),
 ]
@@ -129,7 +149,16 @@ TOKEN_CONFLICT = [
     (CREATE_INTERFACE, "IdempotentParameterMismatch", ""),
     (RUN, "IdempotentInstanceTerminated", "The instance was terminated"),
 ]
+OTHER_VPC = "You have specified two resources that belong to different networks."
 REFUSED = [
+    (AUTHORIZE, "InvalidGroup.NotFound", OTHER_VPC),
+    (CREATE_INTERFACE, "InvalidGroup.NotFound", OTHER_VPC),
+    ("ModifyNetworkInterfaceAttribute", "InvalidGroup.NotFound", OTHER_VPC),
+    (RUN, "InvalidParameter", "Security group sg-1 and subnet subnet-1 belong to different networks."),
+    (MODIFY, "InvalidInstanceAttributeValue", "Modifying the instance type from a to b is not allowed."),
+    (REVOKE, "InvalidGroupId.Malformed", ""),
+    ("DescribeVpcs", "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2"),
+    ("DescribeVpcs", "InvalidClientTokenId", ""),
     (RUN, "InsufficientInstanceCapacity", "We currently do not have sufficient t3.micro capacity"),
     (RUN, "InsufficientHostCapacity", ""),
     (RUN, "InsufficientCapacity", ""),
@@ -173,6 +202,7 @@ ROWS = [
         (Meaning.WAIT, WAIT),
         (Meaning.DONE, DONE),
         (Meaning.ALREADY_EXISTS, ALREADY_EXISTS),
+        (Meaning.NOT_READY_OR_GONE, NOT_READY_OR_GONE),
         (Meaning.DENIED_OR_GONE, DENIED_OR_GONE),
         (Meaning.REPLAN, REPLAN),
         (Meaning.TOKEN_CONFLICT, TOKEN_CONFLICT),
@@ -190,12 +220,75 @@ def test_an_error_of_a_call_means_this(call: str, code: str, message: str, meani
 @pytest.mark.parametrize(("call", "code", "message", "meaning"), ROWS)
 def test_what_is_repeated_is_bounded_in_time(call: str, code: str, message: str, meaning: Meaning) -> None:
     """Whatever the executor repeats has an end, and whatever it does not repeat needs none."""
-    repeated = meaning in {Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN, Meaning.WAIT}
+    repeated = meaning in {
+        Meaning.THROTTLED,
+        Meaning.RETRY,
+        Meaning.OUTCOME_UNKNOWN,
+        Meaning.WAIT,
+        Meaning.NOT_READY_OR_GONE,
+    }
     assert (classify(call, code, message)[1] > 0) == repeated
 
 
 def test_iam_is_given_two_minutes_to_spread_a_new_profile() -> None:
     assert classify(RUN, "InvalidParameterValue", "Invalid IAM Instance Profile name") == (Meaning.WAIT, 120.0)
+
+
+def test_iam_is_given_two_minutes_to_spread_the_role_of_a_profile() -> None:
+    message = 'IAM Instance Profile "arn:x" has no associated IAM Roles'
+    assert classify(RUN, "InvalidParameterValue", message) == (Meaning.WAIT, 120.0)
+
+
+def test_a_host_is_given_more_than_a_minute_to_learn_the_new_type() -> None:
+    """Right after ModifyInstanceAttribute, StartInstances has been refused for up to a minute."""
+    message = "Invalid value 'a' for instanceType. LaunchPlan instance type does not match attribute value b"
+    meaning, seconds = classify("StartInstances", "InvalidParameterValue", message)
+    assert (meaning, 60.0 < seconds <= 120.0) == (Meaning.WAIT, True)
+
+
+HINTS = [
+    (AUTHORIZE, "InvalidGroup.NotFound", OTHER_VPC, "in the VPC of the interface's subnet"),
+    (RUN, "InvalidParameter", "Security group a and subnet b belong to different networks.", "in the VPC of"),
+    (
+        "AssignPrivateIpAddresses",
+        "InvalidParameterValue",
+        "[10.0.0.5] assigned, but move is not allowed.",
+        "another interface has this private address",
+    ),
+    (RUN, "InvalidParameterValue", 'IAM Instance Profile "x" has no associated IAM Roles', "add a role"),
+    (RUN, "InvalidParameterValue", "Invalid IAM Instance Profile name", "aws iam list-instance-profiles"),
+    ("StartInstances", "InvalidParameterValue", "x. LaunchPlan instance type does not match y", "in a minute"),
+    (MODIFY, "InvalidInstanceAttributeValue", "Modifying the instance type from a to b", "on_change: replace"),
+    (
+        "ReleaseAddress",
+        "AuthFailure",
+        "You do not have permission to access the specified resource.",
+        "a NAT gateway, a load balancer or a Fargate task",
+    ),
+    (
+        ASSOCIATE,
+        "AuthFailure",
+        "AWS was not able to validate the provided access credentials",
+        "Region is enabled",
+    ),
+    ("DescribeVpcs", "AuthFailure", "", "Region is enabled"),
+    ("DescribeVpcs", "InvalidClientTokenId", "", "Region is enabled"),
+    ("DescribeVpcs", "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2", "machine's clock"),
+    ("DescribeVpcs", "SignatureDoesNotMatch", "The request signature we calculated", "secret access key"),
+    ("ModifyAddressAttribute", "InvalidParameterValue", "", "A record"),
+    (
+        ALLOCATE,
+        "InvalidParameterCombination",
+        "The parameter PublicIpv4Pool cannot be used with the parameter Address",
+        "either `address` or `public_ipv4_pool`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "code", "message", "hint"), HINTS)
+def test_an_error_says_what_to_do_next(call: str, code: str, message: str, hint: str) -> None:
+    fault = Fault(call, code, message, *classify(call, code, message))
+    assert hint in (fault.error().hint or "")
 
 
 def test_an_address_is_given_ten_minutes_to_lose_its_name() -> None:

@@ -22,6 +22,16 @@ ENI, INSTANCE, GROUP = "eni-0123456789abcdef0", "i-0123456789abcdef0", "sg-01234
 RULE = [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 CALLS: Mapping[str, dict[str, Any]] = {
     "AllocateAddress": {},
+    "AssignPrivateIpAddresses": {"NetworkInterfaceId": ENI, "PrivateIpAddresses": ["10.0.0.5"]},
+    "AssociateIamInstanceProfile": {"InstanceId": INSTANCE, "IamInstanceProfile": {"Name": "x"}},
+    "AuthorizeSecurityGroupEgress": {"GroupId": GROUP, "IpPermissions": RULE},
+    "ModifyInstanceAttribute": {"InstanceId": INSTANCE, "InstanceType": {"Value": "t3.micro"}},
+    "ModifyNetworkInterfaceAttribute": {"NetworkInterfaceId": ENI, "Groups": [GROUP]},
+    "ReplaceIamInstanceProfileAssociation": {
+        "AssociationId": "iip-assoc-0123456789abcdef0",
+        "IamInstanceProfile": {"Name": "x"},
+    },
+    "StopInstances": {"InstanceIds": [INSTANCE]},
     "AssignIpv6Addresses": {"NetworkInterfaceId": ENI, "Ipv6PrefixCount": 1},
     "AssociateAddress": {"AllocationId": "eipalloc-0123456789abcdef0", "NetworkInterfaceId": ENI},
     "AttachNetworkInterface": {"NetworkInterfaceId": ENI, "InstanceId": INSTANCE, "DeviceIndex": 1},
@@ -43,6 +53,15 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "UnassignIpv6Addresses": {"NetworkInterfaceId": ENI, "Ipv6Addresses": ["2001:db8::9"]},
     "UnassignPrivateIpAddresses": {"NetworkInterfaceId": ENI, "PrivateIpAddresses": ["10.0.0.9"]},
 }
+OTHER_VPC = "You have specified two resources that belong to different networks."
+IN_A_VPC = (
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "CreateNetworkInterface",
+    "ModifyNetworkInterfaceAttribute",
+)
+LAUNCH_PLAN = "LaunchPlan instance type does not match attribute value t2.micro"
+NO_ROLE = 'IAM Instance Profile "arn:aws:iam::123456789012:instance-profile/x" has no associated IAM Roles'
 ROWS = [
     ("RunInstances", "RequestLimitExceeded", "", Meaning.THROTTLED),
     ("DescribeInstances", "Throttling", "", Meaning.THROTTLED),
@@ -54,7 +73,8 @@ ROWS = [
     ("AttachNetworkInterface", "InvalidNetworkInterfaceID.NotFound", "", Meaning.WAIT),
     ("AuthorizeSecurityGroupIngress", "InvalidGroup.NotFound", "", Meaning.WAIT),
     ("AttachNetworkInterface", "IncorrectState", "", Meaning.WAIT),
-    ("StartInstances", "IncorrectInstanceState", "", Meaning.WAIT),
+    ("StartInstances", "IncorrectInstanceState", "", Meaning.NOT_READY_OR_GONE),
+    ("StopInstances", "IncorrectInstanceState", "", Meaning.NOT_READY_OR_GONE),
     ("AssociateAddress", "InvalidInstanceID", "The pending instance 'i-1' is not in a valid state", Meaning.WAIT),
     ("RunInstances", "InvalidParameterValue", "Invalid IAM Instance Profile name", Meaning.WAIT),
     ("RunInstances", "InvalidNetworkInterface.InUse", "Interface: [eni-1] in use.", Meaning.WAIT),
@@ -96,6 +116,21 @@ ROWS = [
     ("AttachNetworkInterface", "AttachmentLimitExceeded", "", Meaning.REFUSED),
     ("DetachNetworkInterface", "OperationNotPermitted", "", Meaning.REFUSED),
     ("CreateNetworkInterface", "InvalidSubnetID.NotFound", "", Meaning.REFUSED),
+    *((call, "InvalidGroup.NotFound", OTHER_VPC, Meaning.REFUSED) for call in IN_A_VPC),
+    ("RunInstances", "InvalidParameter", "sg-1 and subnet-1 belong to different networks.", Meaning.REFUSED),
+    ("CreateNetworkInterface", "InvalidSecurityGroupID.NotFound", "", Meaning.WAIT),
+    ("StartInstances", "InvalidParameterValue", f"Invalid value. {LAUNCH_PLAN}", Meaning.WAIT),
+    ("RunInstances", "InvalidParameterValue", NO_ROLE, Meaning.WAIT),
+    ("AssociateIamInstanceProfile", "InvalidParameterValue", NO_ROLE, Meaning.WAIT),
+    ("AssociateIamInstanceProfile", "IncorrectState", "There is an existing association", Meaning.ALREADY_EXISTS),
+    ("ReplaceIamInstanceProfileAssociation", "InvalidAssociationID.NotFound", "", Meaning.WAIT),
+    ("AssignPrivateIpAddresses", "InvalidParameterValue", "assigned, but move is not allowed.", Meaning.REPLAN),
+    ("ModifyInstanceAttribute", "InvalidInstanceAttributeValue", "is not allowed.", Meaning.REFUSED),
+    ("AllocateAddress", "InvalidParameterCombination", "PublicIpv4Pool", Meaning.REFUSED),
+    ("AssociateAddress", "AuthFailure", "You do not have permission", Meaning.REFUSED),
+    ("DescribeInstances", "InvalidClientTokenId", "", Meaning.REFUSED),
+    ("DescribeInstances", "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2", Meaning.REFUSED),
+    ("RevokeSecurityGroupIngress", "InvalidGroupId.Malformed", "", Meaning.REFUSED),
     ("RunInstances", "SomethingThatNobodyHasSeenYet", "", Meaning.REFUSED),
 ]
 
