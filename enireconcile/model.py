@@ -149,12 +149,14 @@ class Look:
 class Step:
     """One EC2 call of a plan.
 
-    Order: ``needs`` are step ids, worked out by the planner from the other fields. A Ref in ``params`` runs after
-    the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the object that fulfils
-    ``until``). ``after`` names conditions that all the steps that ``brings`` them must have brought; ``rather``
-    names conditions, too, but gives way where that would be circular. Slots (a device index, a private address)
-    are claimed and freed: a step that ``claims`` one runs after the step that ``frees`` it; a step that
-    ``displaces`` can also take a slot that is not free yet.
+    Order: ``needs`` are ids of steps that must be done first, ``ends_first`` ids of steps that must have ended
+    first, whether they were done, failed or were skipped. The planner works both out from the other fields. A Ref
+    in ``params`` runs after the step that ``yields`` (JMESPath in the response) or ``sees`` it (JMESPath in the
+    object that fulfils ``until``). ``after`` names conditions that all the steps that ``brings`` them must have
+    brought. ``rather`` does the same, but gives way where that would be circular. ``follows`` gives way as
+    ``rather`` does, and only orders: the step runs once the steps that bring the condition have ended.
+    Slots (a device index, a private address) are claimed and freed: a step that ``claims`` one runs after the step
+    that ``frees`` it; a step that ``displaces`` can also take a slot that is not free yet.
 
     Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if ``unless`` comes true
     within its timeout, which counts from when any run first waited for it. ``token`` says that the call takes a
@@ -169,8 +171,10 @@ class Step:
     address: str
     impact: Impact = Impact.SAFE
     needs: frozenset[str] = frozenset()
+    ends_first: frozenset[str] = frozenset()
     after: frozenset[Condition] = frozenset()
     rather: frozenset[Condition] = frozenset()
+    follows: frozenset[Condition] = frozenset()
     brings: frozenset[Condition] = frozenset()
     claims: frozenset[str] = frozenset()
     frees: frozenset[str] = frozenset()
@@ -184,6 +188,11 @@ class Step:
     look: Look | None = None
     once: bool = False
     note: str | None = None
+
+    @property
+    def predecessors(self) -> frozenset[str]:
+        """Ids of all steps that must have ended before this one runs."""
+        return self.needs | self.ends_first
 
 
 @dataclass(frozen=True)

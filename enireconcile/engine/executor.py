@@ -1,8 +1,8 @@
 """The only place that changes live resources: one generic loop over a plan's steps. It knows no kinds.
 
-A step runs as soon as the steps that it needs are done. If one of those fails, the step is skipped and its error
-names the one that failed. The executor alone repeats calls, by the meaning that the table of faults gives to an
-error:
+A step runs as soon as the steps that it needs are done and those that it only follows have ended. If a step that
+it needs fails, the step is skipped and its error names the one that failed. The executor alone repeats calls, by
+the meaning that the table of faults gives to an error:
 
 - not executed (throttled, not sent, a resource is not ready): it makes the same call again, after a pause;
 - no answer: if a repeat cannot create a second resource (a ClientToken, a natural key, a call that sets a value),
@@ -134,8 +134,8 @@ class Executor:
         return outcome
 
     async def _outcome(self, step: Step) -> Outcome:
-        needed = [await self._ended[need] for need in sorted(step.needs)]
-        broken = [outcome for outcome in needed if outcome.status is not Status.DONE]
+        ended = [await self._ended[each] for each in sorted(step.predecessors)]
+        broken = [each for each in ended if each.step.id in step.needs and each.status is not Status.DONE]
         if broken:
             first = broken[0].step
             verb = "failed" if broken[0].status is Status.FAILED else "was skipped"

@@ -315,7 +315,16 @@ def _group_ids(spec: Spec) -> frozenset[str]:
 
 def _renumbered(steps: Sequence[Step], turn: int) -> tuple[Step, ...]:
     """The steps with ids that differ from those of earlier rounds: r2.s1, r2.s2 …"""
+
+    def renumbered(ids: frozenset[str]) -> frozenset[str]:
+        return frozenset(f"r{turn}.{each}" for each in ids)
+
     return tuple(
-        replace(step, id=f"r{turn}.{step.id}", needs=frozenset(f"r{turn}.{need}" for need in step.needs))
+        replace(
+            step,
+            id=f"r{turn}.{step.id}",
+            needs=renumbered(step.needs),
+            ends_first=renumbered(step.ends_first),
+        )
         for step in steps
     )

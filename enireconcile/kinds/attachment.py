@@ -176,7 +176,7 @@ class Attachments(Kind):
                     }
                     | stopping
                 ),
-                rather=frozenset({Fact.ELASTIC_IP_ASSOCIATED.of(item.address)}),
+                follows=frozenset({Fact.ELASTIC_IP_ASSOCIATED.of(item.address)}),
                 brings=frozenset({Fact.ATTACHED.of(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
                 when=(*(free(live) if waiting else ()), *gone, *stopped),

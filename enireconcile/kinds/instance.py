@@ -257,12 +257,12 @@ class Instances(Kind):
                 for (interface, _, _), address in zip(interfaces, addresses, strict=True)
                 for condition in (Fact.CONFIGURED.of(address), *groups_configured(interface, world))
             ),
-            rather=frozenset(map(Fact.ELASTIC_IP_ASSOCIATED.of, addresses)),
+            follows=frozenset(map(Fact.ELASTIC_IP_ASSOCIATED.of, addresses)),
             brings=frozenset(Fact.ATTACHED.of(address) for address in addresses),
             claims=frozenset(interface_slot(address) for address in addresses),
             yields={Ref(item.address): "Instances[0].InstanceId"},
             sees={
-                Ref(address, "attachment_id"): _ATTACHMENT.format(index=index, card=card)
+                Ref(address, "attachment_id"): _ATTACHMENT.format(key="AttachmentId", index=index, card=card)
                 for address, (_, card, index) in zip(addresses, interfaces, strict=True)
             },
             when=tuple(expect for address in addresses for expect in _released(address, world)),
@@ -272,7 +272,11 @@ class Instances(Kind):
                 has=(
                     # Another user may have stopped it meanwhile: the launch is complete.
                     ("State.Name", ("running", "stopping", "stopped")),
-                    ("length(NetworkInterfaces[?Attachment.Status=='attached'])", (len(interfaces),)),
+                    # Other tools may attach interfaces of their own at once.
+                    *(
+                        (_ATTACHMENT.format(key="Status", index=index, card=card), ("attached",))
+                        for _, card, index in interfaces
+                    ),
                 ),
                 never=_ENDED,
             ),
@@ -282,7 +286,7 @@ class Instances(Kind):
 
 _ATTACHMENT = (
     "NetworkInterfaces[?Attachment.DeviceIndex==`{index}` && not_null(Attachment.NetworkCardIndex, `0`)==`{card}`]"
-    ".Attachment.AttachmentId | [0]"
+    ".Attachment.{key} | [0]"
 )
 
 
@@ -510,19 +514,24 @@ def _start(item: Item, world: World) -> Step:
     live = world.record(item.address, LiveInstance)
     stopping = live is not None and live.state == "stopping"
     addresses = [f"network_interfaces.{name}" for name, _, _ in _interfaces_of(item.name, world)]
+    instance_id = str(world.id_of(item.address))
     return Step(
         id=f"{item.address}/StartInstances",
         call="StartInstances",
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
-        after=frozenset(
-            {Fact.MODIFIED.of(item.address), Fact.ADAPTERS_DETACHED.of(str(world.id_of(item.address)))}
-        ),
-        # Its interfaces change while it is stopped.
-        rather=frozenset(
-            fact.of(address)
-            for address in addresses
-            for fact in (Fact.CONFIGURED, Fact.ATTACHED, Fact.ELASTIC_IP_ASSOCIATED)
+        after=frozenset({Fact.STOPPED.of(item.address)}),
+        # It and its interfaces change while it is stopped. If EC2 refuses a change, it is started nevertheless.
+        follows=frozenset(
+            {
+                Fact.MODIFIED.of(item.address),
+                Fact.ADAPTERS_DETACHED.of(instance_id),
+                *(
+                    fact.of(address)
+                    for address in addresses
+                    for fact in (Fact.CONFIGURED, Fact.ATTACHED, Fact.ELASTIC_IP_ASSOCIATED)
+                ),
+            }
         ),
         # Any state but stopping: another host may have started it by then.
         when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),

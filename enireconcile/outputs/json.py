@@ -107,7 +107,7 @@ def _step_json(step: Step) -> dict[str, Any]:
         "call": step.call,
         "address": step.address,
         "params": plain(step.params),
-        "needs": sorted(step.needs, key=_step_number),
+        "needs": sorted(step.predecessors, key=_step_number),
         "impact": str(step.impact),
     }
 

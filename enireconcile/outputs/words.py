@@ -16,6 +16,7 @@ from enireconcile.model import (
     Change,
     Field,
     Impact,
+    Outcome,
     Plan,
     PlanError,
     Ref,
@@ -274,9 +275,23 @@ def report_lines(report: Report, style: Style = plain) -> list[str]:
     if report.error:
         lines.append(f"  {printable_lines(report.error)}")
     lines += [f"  {line}" for error in report.errors for line in error_lines(error)]
+    if report.outcome == "partial":
+        lines += [f"  {printable(address)} is {state}" for address, state in _power(report.outcomes).items()]
     if report.remaining:
         lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
     return "\n".join(lines).split("\n")
+
+
+def _power(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """The states in which a run left the instances that it stopped, by address."""
+    states: dict[str, str] = {}
+    for outcome in outcomes:
+        done, address = outcome.status is Status.DONE, outcome.step.address
+        if outcome.step.call == "StopInstances" and outcome.acted:
+            states[address] = "stopped" if done else "stopping"
+        if outcome.step.call == "StartInstances" and outcome.acted and address in states:
+            states[address] = "running" if done else "starting"
+    return states
 
 
 def _ending(report: Report, style: Style) -> str:

@@ -2,9 +2,9 @@
 
 Order needs no knowledge of kinds. A step runs after the steps that yield its Refs, after the steps that bring the
 conditions that it names, and after the steps that free the slots that it claims. Only Elastic IPs that change
-places can form a cycle; there, the first step by id displaces its neighbour, which EC2 does in the same call. A
-preference (``rather``) gives way where it would close a cycle. Ties are settled by id, which begins with the
-address, so equal input gives exactly the same plan.
+places can form a cycle; there, the first step by id displaces its neighbour, which EC2 does in the same call.
+A preference (``rather``, ``follows``) gives way where it would close a cycle. Ties are settled by id, which begins
+with the address, so equal input gives exactly the same plan.
 """
 
 from __future__ import annotations
@@ -24,24 +24,29 @@ K = TypeVar("K", bound=Hashable)
 
 
 def arrange(steps: Sequence[Step], preferences: Iterable[tuple[str, str]] = ()) -> tuple[Step, ...]:
-    """The steps in an order in which they can run, numbered s1, s2 …, with their needs filled in.
+    """The steps in an order in which they can run, numbered s1, s2 …, with ``needs`` and ``ends_first`` filled in.
 
     ``preferences`` are pairs of ids, (first, then), most important first; each becomes a need unless it would
     close a cycle. Raises ValueError when no order exists, which is a bug.
     """
     by_id = {step.id: step for step in steps}
     hard, soft = needs_of(steps)
+    followed = _followed(steps)
+    ending = {step_id: followed[step_id] - hard[step_id] - soft[step_id] for step_id in hard}
+    soft = {step_id: soft[step_id] | ending[step_id] for step_id in hard}
     _acyclic(hard, soft)
     for first, then in preferences:
         if not _needs(first, then, hard, soft):
             soft[then].add(first)
+            ending[then].discard(first)
     order = _ordered(hard, soft)
     number = {step_id: f"s{position}" for position, step_id in enumerate(order, start=1)}
     return tuple(
         replace(
             by_id[step_id],
             id=number[step_id],
-            needs=frozenset(number[need] for need in hard[step_id] | soft[step_id]),
+            needs=frozenset(number[need] for need in hard[step_id] | (soft[step_id] - ending[step_id])),
+            ends_first=frozenset(number[each] for each in soft[step_id] & ending[step_id]),
         )
         for step_id in order
     )
@@ -78,6 +83,15 @@ def _needs(step: str, other: str, hard: Needs, soft: Needs) -> bool:
             seen.add(each)
             todo += hard[each] | soft[each]
     return False
+
+
+def _followed(steps: Sequence[Step]) -> Needs:
+    """For each step the ids of those that it prefers to run after, however they end."""
+    bringing = _index(steps, lambda step: step.brings)
+    return {
+        step.id: {step_id for each in step.follows for step_id in bringing.get(each, ())} - {step.id}
+        for step in steps
+    }
 
 
 def _index(steps: Sequence[Step], keys: Callable[[Step], Iterable[K]]) -> dict[K, list[str]]:

@@ -278,6 +278,36 @@ def test_a_step_skipped_for_a_refusal_too_asks_for_no_plan(harness: Harness) -> 
     assert ends(outcomes)[2] == "skipped 0x"
 
 
+def test_a_step_that_follows_a_failed_one_runs_once_it_has_ended(harness: Harness) -> None:
+    """A skipped step has ended, too; the order is kept."""
+    harness.answers[ALLOCATE] = [no(ALLOCATE, "AddressLimitExceeded", "too many")]
+    harness.takes = 1.0
+    follows = frozenset({"s2"})
+    outcomes = harness.run(allocate(), step(2, "CreateTags", 1), step(3, "StartInstances", ends_first=follows))
+    assert ends(outcomes) == ["failed 1x", "skipped 0x", "done 1x"]
+    assert [(when, call) for when, call, _ in harness.calls] == [(0.0, ALLOCATE), (1.0, "StartInstances")]
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [("terminated", "failed 1x replan"), ("stopping", "done 3x")],
+    ids=["gone", "not ready yet"],
+)
+def test_an_instance_that_cannot_be_started_now_is_looked_at(state: str, ended: str, harness: Harness) -> None:
+    """EC2 answers alike where the instance is terminated and where it is still stopping."""
+
+    def shown(state: str) -> Mapping[str, Any]:
+        return {"Reservations": [{"Instances": [{"InstanceId": "i-1", "State": {"Name": state}}]}]}
+
+    never = (("State.Name", ("shutting-down", "terminated")),)
+    until = Expect("DescribeInstances", "i-1", has=(("State.Name", ("running",)),), never=never)
+    harness.listed["DescribeInstances"] = [(0.0, shown(state)), (5.0, shown("running"))]
+    refusal = no("StartInstances", "IncorrectInstanceState", "The instance 'i-1' is not in a state from which …")
+    harness.answers["StartInstances"] = [refusal, refusal, {}]
+    (outcome,) = harness.run(step(1, "StartInstances", until=until))
+    assert ends([outcome]) == [ended]
+
+
 def test_a_refusal_is_not_repeated_and_nothing_was_changed(harness: Harness) -> None:
     harness.answers[RUN] = [no(RUN, "InsufficientInstanceCapacity")]
     (outcome,) = harness.run(launch())

@@ -59,7 +59,8 @@ def test_one_restart_changes_type_and_ebs_optimization(before: bool, after: bool
     assert calls(plan) == ["StopInstances", *modified, "StartInstances"]
     stop, *changes, start = plan.steps
     assert [step.needs for step in changes] == [{stop.id}, {stop.id, changes[0].id}]
-    assert start.needs == {step.id for step in changes}
+    assert start.needs == {stop.id}
+    assert start.ends_first == {step.id for step in changes}
 
 
 def test_ebs_optimization_is_refused_a_restart_that_the_spec_does_not_allow() -> None:
@@ -93,3 +94,47 @@ def test_an_adapter_leaves_while_its_instance_restarts_for_ebs_optimization() ->
     stop, *others = plan_of({**spec, **more}, {**now, **there}).steps
     [detach] = [step for step in others if step.call == "DetachNetworkInterface"]
     assert (stop.call, list(detach.needs)) == ("StopInstances", [stop.id])
+
+
+# ---- instance profiles
+
+ROLE = "arn:aws:iam::123456789012:instance-profile/path/role"
+
+
+def test_a_profile_is_associated_where_there_is_none() -> None:
+    [step] = plan_of(web(iam_instance_profile="role"), live()).steps
+    assert (step.call, step.params, step.impact) == (
+        "AssociateIamInstanceProfile",
+        {"InstanceId": "i-web", "IamInstanceProfile": {"Name": "role"}},
+        "safe",
+    )
+
+
+@pytest.mark.parametrize("on_change", ["refuse", "restart", "replace"])
+def test_another_profile_is_replaced_and_the_instance_runs_on(on_change: str) -> None:
+    plan = plan_of(web(iam_instance_profile=ROLE, on_change=on_change), live(profile=f"{ROLE}s"))
+    [step] = plan.steps
+    assert (step.call, step.params, step.impact) == (
+        "ReplaceIamInstanceProfileAssociation",
+        {"AssociationId": "iip-assoc-web", "IamInstanceProfile": {"Arn": ROLE}},
+        "disruptive",
+    )
+
+
+@pytest.mark.parametrize("written", [{}, {"iam_instance_profile": "role"}, {"iam_instance_profile": ROLE}])
+def test_a_profile_that_is_left_out_or_the_same_is_no_difference(written: Words) -> None:
+    assert plan_of(web(**written), live(profile=ROLE)).empty
+
+
+def test_a_profile_that_the_row_ignores_is_not_compared() -> None:
+    row = {"iam_instance_profile": "other", "lifecycle": {"ignore": ["iam_instance_profile"]}}
+    assert plan_of(web(**row), live(profile=ROLE)).empty
+
+
+# ---- restarts
+
+
+def test_a_start_without_a_stop_of_the_plan_needs_nothing() -> None:
+    """An earlier run has stopped it. It is started, whatever becomes of the change of the type."""
+    modify, start = plan_of(web(instance_type="m5.large", on_change="restart"), live(state="stopped")).steps
+    assert (start.call, sorted(start.needs), sorted(start.ends_first)) == ("StartInstances", [], [modify.id])

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import pytest
 
-from enireconcile.model import Action, Outcome, PathBreak, Plan, Report, Status, Trace, Traces
+from enireconcile.model import Action, Outcome, PathBreak, Plan, Report, Status, Step, Trace, Traces
 from enireconcile.outputs.json import dumps, plan_json, report_json
 from enireconcile.outputs.markdown import plans_markdown
 from enireconcile.outputs.text import notes_text, plan_text, report_text
@@ -650,6 +650,30 @@ def test_the_closing_words_line_by_line(mixed: Plan) -> None:
         "more",
         "  still to do: instances.db, instances.web",
     ]
+
+
+@pytest.mark.parametrize(
+    ("stop", "start", "state"),
+    [
+        (Status.DONE, Status.DONE, "running"),
+        (Status.DONE, Status.FAILED, "starting"),
+        (Status.DONE, Status.SKIPPED, "stopped"),
+        (Status.FAILED, Status.SKIPPED, "stopping"),
+        (Status.SKIPPED, Status.DONE, None),
+    ],
+)
+def test_the_closing_lines_state_what_became_of_stopped_instances(
+    stop: Status, start: Status, state: str | None
+) -> None:
+    ended = [
+        Outcome(Step(name, call, {}, "instances.web"), status, error="no", acted=status is not Status.SKIPPED)
+        for name, call, status in (("s1", "StopInstances", stop), ("s3", "StartInstances", start))
+    ]
+    lines = piped(report_text(report("partial", *ended))).split("\n")
+    assert [line for line in lines if " is " in line and "again" not in line] == (
+        [f"  instances.web is {state}"] if state else []
+    )
+    assert " is " not in "".join(piped(report_text(report("converged", *ended))).split("\n")[1:])
 
 
 def test_a_failure_without_a_message_is_reported_without_one(mixed: Plan) -> None:

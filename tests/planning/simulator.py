@@ -46,12 +46,15 @@ class Attached:
 class Ec2:
     """The world. Values that are None stand for free; ``names`` maps our ids to logical names.
 
+    ``instances`` maps ids to states, ``types`` those that are no t3.micro to their types.
+
     ``further`` has, by interface, its addresses and prefixes beyond the primary address, of all sorts. An Elastic
     IP that is on one of these, and not on the primary address, has it in ``spots``. ``checks`` are the interfaces'
     source_dest_check where it is not as EC2 makes them, ``pointers`` what Elastic IPs lead back to.
     """
 
     instances: dict[str, str] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
     interfaces: dict[str, Attached | None] = field(default_factory=dict)
     addresses: dict[str, str | None] = field(default_factory=dict)
     associations: dict[str, str] = field(default_factory=dict)
@@ -164,6 +167,7 @@ class Ec2:
     def _RunInstances(self, params: Described) -> Described:  # noqa: N802
         instance = self._new("i", params)
         self.instances[instance] = "pending"
+        self.types[instance] = params["InstanceType"]
         for row in params["NetworkInterfaces"]:
             self._attach(row["NetworkInterfaceId"], instance, row["DeviceIndex"])
         return {"Instances": [{"InstanceId": instance}]}
@@ -177,6 +181,11 @@ class Ec2:
         for instance in params["InstanceIds"]:
             self._require(self.instances[instance] == "running", f"{instance} can be stopped")
             self.instances[instance] = "stopping"
+
+    def _ModifyInstanceAttribute(self, params: Described) -> None:  # noqa: N802
+        instance = params["InstanceId"]
+        self._require(self.instances[instance] == "stopped", f"{instance} is stopped")
+        self.types[instance] = params["InstanceType"]["Value"]
 
     def _AttachNetworkInterface(self, params: Described) -> None:  # noqa: N802
         instance = params["InstanceId"]

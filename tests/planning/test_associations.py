@@ -294,7 +294,8 @@ def test_an_address_of_ec2s_choice_does_not_outlive_its_interface() -> None:
     live: Words = {"eth0": {"private_ip": "172.31.0.10", "secondary": ["172.31.0.11"]}}
     with pytest.raises(SpecErrors) as raised:
         plan_of(spec, {"network_interfaces": live, "elastic_ips": {"one": {}}})
-    assert raised.value.message == (
+    [problem] = raised.value.problems
+    assert f"{problem.path}: {problem.message}" == (
         "elastic_ips.one: network_interfaces.eth0 is replaced, and the new interface will not have 172.31.0.11, "
         "which EC2 chose for the present one"
     )

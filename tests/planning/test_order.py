@@ -102,6 +102,31 @@ def test_a_word_makes_this_order(first: Step, second: Step, needs: list[str]) ->
     assert needs_of(arrange([first, second]))["a"] == set(needs)
 
 
+def test_a_followed_condition_only_orders() -> None:
+    """The follower runs once the step that brings the condition has ended, whether that was done or failed."""
+    first, second = arrange([draft(0, follows=frozenset({READY})), draft(1, brings=frozenset({READY}))])
+    assert (first.address[-1], second.address[-1]) == ("b", "a")
+    assert (sorted(second.needs), sorted(second.ends_first), sorted(second.predecessors)) == ([], ["s1"], ["s1"])
+
+
+def test_a_step_that_is_also_needed_must_be_done() -> None:
+    for words in ({"after": frozenset({READY})}, {"rather": frozenset({READY})}):
+        _, second = arrange([draft(0, follows=frozenset({READY}), **words), draft(1, brings=frozenset({READY}))])
+        assert (sorted(second.needs), sorted(second.ends_first)) == (["s1"], [])
+
+
+def test_a_followed_condition_gives_way_in_a_cycle() -> None:
+    other = Condition("other", "x")
+    steps = [
+        draft(0, follows=frozenset({READY}), brings=frozenset({other})),
+        draft(1, after=frozenset({other}), brings=frozenset({READY})),
+    ]
+    assert [(step.address[-1], sorted(step.needs), step.ends_first) for step in arrange(steps)] == [
+        ("a", [], frozenset()),
+        ("b", ["s1"], frozenset()),
+    ]
+
+
 def test_all_steps_that_bring_a_condition_come_first() -> None:
     bringing = [draft(number, brings=frozenset({READY})) for number in (1, 2, 3)]
     assert named(arrange([draft(0, after=frozenset({READY})), *bringing])) == ["b", "c", "d", "a"]

@@ -7,6 +7,7 @@ Foreign interfaces stand in our slots, and foreign addresses on our interfaces.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -21,6 +22,11 @@ from tests.planning.worlds import Words, brief, examples, plan_of
 SECONDARY = ("x", "y", "z")
 ADDRESSES = ("e", "f", "g")
 SLOTS = (1, 2)
+RESIZED = (("t3.small", "running"),)
+ANY = tuple((kind, state) for kind in ("t3.micro", "t3.micro", "t3.small") for state in ("running", "stopped"))
+"""Types and states of instances in specs. In the world they are t3.micro."""
+RUNNING = ("running",)
+ANY_STATE = ("running", "running", "stopped", "shutting-down", "missing")
 
 
 @dataclass
@@ -45,7 +51,13 @@ def told(ec2: Ec2) -> Words:
             if place and place.instance == instance and interface not in ec2.names
         }
         key = f"old-{name}" if state == "shutting-down" else name
-        instances[key] = {"id": instance, "named": name, "state": state, "foreign": foreign_interfaces}
+        instances[key] = {
+            "id": instance,
+            "named": name,
+            "state": state,
+            "foreign": foreign_interfaces,
+            "instance_type": ec2.types.get(instance, "t3.micro"),
+        }
     interfaces = {
         ec2.names[interface]: _interface(interface, ec2) for interface in ec2.interfaces if interface in ec2.names
     }
@@ -77,13 +89,15 @@ def _interface(interface: str, ec2: Ec2) -> Words:
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> Story:
+def stories(draw: st.DrawFn, *, resized: bool = False) -> Story:
+    """With ``resized``, the instances run, and the spec gives them another type."""
     instances = draw(st.sampled_from((["a"], ["a", "b"])))
     secondary = SECONDARY[: draw(st.integers(0, 3))]
     addresses = ADDRESSES[: draw(st.integers(0, 3))]
     interfaces = [*(f"{name}0" for name in instances), *secondary]
     return Story(
-        _spec(draw, instances, secondary, interfaces, addresses), _world(draw, instances, interfaces, addresses)
+        _spec(draw, instances, secondary, interfaces, addresses, RESIZED if resized else ANY),
+        _world(draw, instances, interfaces, addresses, RUNNING if resized else ANY_STATE),
     )
 
 
@@ -93,8 +107,8 @@ def _spec(
     secondary: tuple[str, ...],
     interfaces: list[str],
     addresses: tuple[str, ...],
+    wanted: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    states = st.sampled_from(("running", "stopped"))
     rows: dict[str, Any] = {name: {"subnet": {"default_for_az": "us-east-1a"}} for name in interfaces}
     free: list[tuple[str, int] | None] = [None, *((instance, slot) for instance in instances for slot in SLOTS)]
     places = {f"{name}0": (name, 0) for name in instances}
@@ -112,20 +126,34 @@ def _spec(
         associations[name] = {} if target is None else {"association": {"network_interface": target}}
         if target is not None:
             targets.remove(target)
-    image = {"image": "ami-12345678", "instance_type": "t3.micro"}
+    rows_of_instances = {}
+    for name in instances:
+        kind, state = draw(st.sampled_from(wanted))
+        rows_of_instances[name] = {
+            "image": "ami-12345678",
+            "instance_type": kind,
+            "state": state,
+            "on_change": "restart",
+        }
     return {
-        "instances": {name: {**image, "state": draw(states)} for name in instances},
+        "instances": rows_of_instances,
         "network_interfaces": rows,
         "elastic_ips": associations,
     }
 
 
-def _world(draw: st.DrawFn, instances: list[str], interfaces: list[str], addresses: tuple[str, ...]) -> Ec2:
+def _world(
+    draw: st.DrawFn,
+    instances: list[str],
+    interfaces: list[str],
+    addresses: tuple[str, ...],
+    states: Sequence[str],
+) -> Ec2:
     ec2 = Ec2()
     free = [("i-stranger", 1), ("i-stranger", 2)]
     standing: set[str] = set()
     for name in instances:
-        state = draw(st.sampled_from(("running", "running", "stopped", "shutting-down", "missing")))
+        state = draw(st.sampled_from(states))
         if state == "missing":
             continue
         ec2.instances[f"i-{name}"], ec2.names[f"i-{name}"] = state, name
@@ -174,9 +202,22 @@ def run(plan: Plan, ec2: Ec2, random: Random, most: int | None = None) -> None:
     """Steps one after the other, always any of those whose needs are met; at most some of them."""
     done: set[str] = set()
     for _ in range(len(plan.steps) if most is None else min(most, len(plan.steps))):
-        step = random.choice([step for step in plan.steps if step.id not in done and step.needs <= done])
+        step = random.choice([step for step in plan.steps if step.id not in done and step.predecessors <= done])
         ec2.run(step)
         done.add(step.id)
+
+
+def run_with_a_refusal(plan: Plan, ec2: Ec2, random: Random, refused: str) -> None:
+    """As ``run``, but EC2 refuses one step, and what needs it is skipped."""
+    ended: set[str] = set()
+    broken: set[str] = set()
+    while len(ended) < len(plan.steps):
+        step = random.choice([step for step in plan.steps if step.id not in ended and step.predecessors <= ended])
+        ended.add(step.id)
+        if step.id == refused or step.needs & broken:
+            broken.add(step.id)
+        else:
+            ec2.run(step)
 
 
 any_order = st.randoms(use_true_random=False)
@@ -193,6 +234,23 @@ def test_a_plan_leads_to_an_empty_plan_in_any_order_that_it_allows(story: Story,
 @given(stories(), any_order, st.integers(0, 12))
 def test_stopping_after_any_step_and_planning_again_ends_the_same(story: Story, random: Random, most: int) -> None:
     run(story.plan(), story.ec2, random, most)
+    run(story.plan(), story.ec2, random)
+    assert brief(story.plan()) == {}
+
+
+@examples(150)
+@given(stories(resized=True), any_order)
+def test_a_refused_step_leaves_no_instance_stopped_that_the_plan_restarts(story: Story, random: Random) -> None:
+    """Whichever call EC2 refuses, except the start itself: the plan starts what it stopped for a change."""
+    plan = story.plan()
+    stopped = {step.address for step in plan.steps if step.call == "StopInstances"}
+    restarted = {step.address: step for step in plan.steps if step.call == "StartInstances"}
+    assert stopped == set(restarted) != set()
+    refused = random.choice(plan.steps)
+    run_with_a_refusal(plan, story.ec2, random, refused.id)
+    for address in stopped - {refused.address if refused.call == "StartInstances" else ""}:
+        [instance] = restarted[address].params["InstanceIds"]
+        assert story.ec2.instances[instance] == "running"
     run(story.plan(), story.ec2, random)
     assert brief(story.plan()) == {}
 

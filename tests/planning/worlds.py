@@ -481,11 +481,11 @@ def _step(step: Step) -> dict[str, Any]:
 
     One that displaces can take a place that is not free yet.
     """
-    needs = " ".join(sorted(step.needs, key=lambda need: int(need[1:])))
-    after = f", after {needs}" if needs else ""
+    after = f", after {_listed(step.needs)}" if step.needs else ""
+    ended = f", once {_listed(step.ends_first)} ended" if step.ends_first else ""
     displaces = ", displaces" if step.displaces else ""
     told: dict[str, Any] = {
-        "step": f"{step.id} {step.call} for {step.address}, {step.impact}{displaces}{after}",
+        "step": f"{step.id} {step.call} for {step.address}, {step.impact}{displaces}{after}{ended}",
         "params": {
             key: _param(key, value, step.address)
             for key, value in step.params.items()
@@ -499,6 +499,10 @@ def _step(step: Step) -> dict[str, Any]:
     if step.until:
         told["until"] = _expectation(step.until)
     return told
+
+
+def _listed(ids: frozenset[str]) -> str:
+    return " ".join(sorted(ids, key=lambda each: int(each[1:])))
 
 
 def _param(key: str, value: Any, address: str) -> Any:

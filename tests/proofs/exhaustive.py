@@ -190,10 +190,10 @@ def orbit(state: S, relabellings: Collection[Relabelling[S]]) -> frozenset[S]:
 
 
 def latest_first(steps: Sequence[Step]) -> list[Step]:
-    """Another order that ``needs`` allows: of the steps that could run, always the one that is planned last."""
+    """Another order that the plan allows: of the steps that could run, always the one that is planned last."""
     left, order = list(steps), list[Step]()
     while left:
         done = {step.id for step in order}
-        order.append(next(step for step in reversed(left) if step.needs <= done))
+        order.append(next(step for step in reversed(left) if step.predecessors <= done))
         left.remove(order[-1])
     return order

@@ -118,5 +118,5 @@ class Case:
         """All steps that must run before a step, directly or indirectly, by its id."""
         before: dict[str, frozenset[str]] = {}
         for step in self.steps:
-            before[step.id] = step.needs.union(*(before[need] for need in step.needs))
+            before[step.id] = step.predecessors.union(*(before[each] for each in step.predecessors))
         return before

@@ -514,7 +514,8 @@ def test_addresses_go_before_the_type_changes_and_come_after_it() -> None:
     )
     goes, comes = told["UnassignPrivateIpAddresses", "eth1"], told["AssignPrivateIpAddresses", "eth0"]
     assert [*map(sorted, (resize.needs, comes.needs, goes.needs))] == [sorted([stop.id, goes.id]), [resize.id], []]
-    assert start.needs >= {comes.id, resize.id}
+    assert start.needs == {stop.id}
+    assert start.ends_first >= {comes.id, resize.id}
     assert [step.needs for step in plan.steps if step.address.endswith(".spare")] == [frozenset()] * 2
 
 
