@@ -7,6 +7,7 @@ one mistake is reported once.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TypeAlias
@@ -58,6 +59,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _association_targets(document)
     yield from _public_addresses(document)
     yield from _tag_counts(document)
+    yield from _metadata_tags(document)
     yield from _accounts(document)
 
 
@@ -98,7 +100,7 @@ def _reference_hint(name: str, section: str, known: AbstractSet[str]) -> Hint:
 def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
     """Every reference: its path, the section that it points into, and the name."""
     for name, group in document.security_groups.items():
-        for path, peer in _peers(name, group):
+        for path, peer in peers_of(name, group):
             if not _is_literal(peer):
                 yield path, "security_groups", peer
     for name, interface in document.network_interfaces.items():
@@ -130,7 +132,7 @@ def _is_literal(peer: str) -> bool:
     return peer == "self" or "/" in peer or resource_id("(sg|pl)", peer)
 
 
-def _peers(name: str, group: SecurityGroup) -> Iterator[tuple[Path, str]]:
+def peers_of(name: str, group: SecurityGroup) -> Iterator[tuple[Path, str]]:
     for path, rule in _all_rules(name, group):
         key, peers = _ends(rule)
         for index, peer in enumerate(peers):
@@ -449,6 +451,10 @@ def _public_addresses(document: Document) -> Iterator[Violation]:
         if group and document.region and not f"{group}-".startswith(f"{document.region}-"):
             message = f"{shown(group)} is not in the Region {shown(document.region)}"
             yield Violation(("elastic_ips", name, "network_border_group"), message, "correct one of the two")
+        if row.adopt is None and row.address is not None and row.public_ipv4_pool is not None:
+            message = "cannot be combined with address"
+            hint = "keep `address` to allocate that address, or `public_ipv4_pool` for any address of the pool"
+            yield Violation(("elastic_ips", name, "public_ipv4_pool"), message, hint)
 
 
 # ---- all resources
@@ -465,6 +471,28 @@ def _tag_counts(document: Document) -> Iterator[Violation]:
             more = _conditional_tags(row)
             if too_many := _too_many_tags(common | set(getattr(row, "tags", ())) | more, _OWN_TAGS | more):
                 yield Violation((section, name, "tags"), *too_many)
+
+
+def _metadata_tags(document: Document) -> Iterator[Violation]:
+    """The instance metadata shows tags as paths, so EC2 refuses some keys while it shows tags."""
+    reported: set[str] = set()
+    for name, row in document.own_instances.items():
+        if row.metadata_options.instance_metadata_tags != "enabled":
+            continue
+        shared = set(unreadable_in_metadata(document.tags)) - set(row.tags)
+        places: list[tuple[Path, str]] = [(("tags", key), key) for key in sorted(shared - reported)]
+        places += [(("instances", name, "tags", key), key) for key in unreadable_in_metadata(row.tags)]
+        reported |= shared
+        for path, key in places:
+            message = f"the tag key {shown(key)} is not allowed, because {name} has instance_metadata_tags enabled"
+            hint = "use letters, digits and + - = . , _ : @ only, or disable instance_metadata_tags"
+            yield Violation(path, message, hint, on_key=True)
+
+
+def unreadable_in_metadata(keys: Iterable[str]) -> list[str]:
+    """Of tag keys those that the instance metadata cannot show, sorted."""
+    reserved = (".", "..", "_index")
+    return sorted(key for key in keys if key in reserved or not re.fullmatch("[0-9a-zA-Z+=.,_:@-]+", key))
 
 
 def _conditional_tags(row: object) -> set[str]:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from enireconcile.spec.places import Path, shown
-from enireconcile.spec.suggest import Hint
+from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.yamltree import Plain
 
 VALUE_ERROR = "spec"
@@ -181,11 +181,37 @@ def group_name_problem(name: str) -> str | None:
     return None
 
 
+REGION = (
+    "([a-z]{2}(-gov|-iso[a-z]?)?|eusc-[a-z]{2})"
+    "-(north|south|east|west|central|northeast|northwest|southeast|southwest)-[0-9]"
+)
+"""A pattern: AWS names every Region after an area, a direction and a number. New Regions match, typos do not."""
+_REGIONS = (
+    *("af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
+    *("ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4"),
+    *("ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "cn-north-1"),
+    *("cn-northwest-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1"),
+    *("eu-west-2", "eu-west-3", "eusc-de-east-1", "il-central-1", "me-central-1", "me-south-1", "mx-central-1"),
+    *("sa-east-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"),
+)
+"""For hints only: what does not match the pattern was probably meant to be one of these."""
+
+
 def _region(value: str) -> str:
-    if zone := re.fullmatch("([a-z]{2}(-[a-z]+)+-[0-9])[a-z]", value):
+    if zone := re.fullmatch(f"({REGION})[a-z]", value):
         raise value_error(f"must be a Region, but {shown(value)} is an Availability Zone", f"write {zone[1]}")
-    if not re.fullmatch("[a-z]{2}(-[a-z]+)+-[0-9]", value):
-        raise value_error(f"must be a Region, not {shown(value)}", "for example us-east-1")
+    if not re.fullmatch(REGION, value):
+        raise value_error(
+            f"must be a Region, not {shown(value)}", Nearest(value, _REGIONS, "for example us-east-1")
+        )
+    return value
+
+
+def _zone(value: str) -> str:
+    if not re.fullmatch(f"{REGION}[a-z]", value):
+        zones = [f"{region}{value[-1:]}" for region in _REGIONS if value[-1:].isalpha()]
+        hint = Nearest(value, zones, "for example us-east-1a")
+        raise value_error(f"must be the name of an Availability Zone, not {shown(value)}", hint)
     return value
 
 
@@ -382,7 +408,7 @@ StackName = Annotated[
 Region = Annotated[
     Text,
     AfterValidator(_region),
-    _json(type="string", pattern="^[a-z]{2}(-[a-z]+)+-[0-9]$", examples=["us-east-1"]),
+    _json(type="string", pattern=f"^{REGION}$", examples=["us-east-1"]),
 ]
 AccountId = Annotated[
     Text,
@@ -433,11 +459,11 @@ Ipv4Pool = Annotated[
 BorderGroup = Annotated[
     Text,
     matching(
-        "[a-z]{2}(-[a-z]+)+-[0-9](-[a-z0-9]+)*",
+        f"{REGION}(-[a-z0-9]+)*",
         "a network border group",
         "a Region such as us-east-1, or a group of Local Zones such as us-west-2-lax-1",
     ),
-    _json(type="string", pattern="^[a-z]{2}(-[a-z]+)+-[0-9](-[a-z0-9]+)*$"),
+    _json(type="string", pattern=f"^{REGION}(-[a-z0-9]+)*$"),
 ]
 Duration = Annotated[
     Text,
@@ -454,10 +480,7 @@ Ipv6Prefix = Annotated[
     Text, _delegated(6, 80, "2001:db8:0:0:1::/80"), _json(type="string", pattern=r"^[0-9a-fA-F:.]+/80$")
 ]
 VpcBlock = Annotated[Text, AfterValidator(ipv4_block), _json(type="string", pattern=r"^[0-9.]+/(1[6-9]|2[0-8])$")]
-Zone = Annotated[
-    Text,
-    matching("[a-z]{2}(-[a-z]+)+-[0-9][a-z]", "the name of an Availability Zone", "for example us-east-1a"),
-]
+Zone = Annotated[Text, AfterValidator(_zone)]
 LogicalName = Annotated[str, AfterValidator(_logical_name), _json(type="string", pattern=f"^{LOGICAL_NAME}$")]
 LogicalInterfaceName = Annotated[LogicalName, AfterValidator(_logical_interface_name)]
 LogicalGroupName = Annotated[LogicalName, AfterValidator(_logical_group_name)]

@@ -51,5 +51,7 @@ def _closest(word: str, known: list[str]) -> str | None:
         return None
     import difflib  # imported late: valid specs never need it, and it slows down the start
 
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return found[0] if found else None
+    found = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    # Swapped letters are the commonest slip.
+    swapped = [each for each in found if sorted(each) == sorted(word)]
+    return next(iter((*swapped, *found)), None)

@@ -23,6 +23,7 @@ from enireconcile.spec import (
     SecurityGroup,
     Selector,
 )
+from enireconcile.spec.checks import unreadable_in_metadata
 from enireconcile.spec.rows import ADDRESS_KEYS
 
 # Words and numbers that some YAML reader converts to another type, among ordinary text.
@@ -270,6 +271,12 @@ def documents(draw: st.DrawFn) -> Document:
             name = draw(names.filter(lambda name: name not in cards))
             subnet = draw(subnets | st.just(Selector(default_for_az=zone)))
             cards[name] = draw(interfaces(subnet, len(cards), list(groups), owner, index))
+    common = draw(tags)
+    for name, row in instances.items():
+        # What the instance metadata cannot show is refused while it shows tags.
+        if unreadable_in_metadata({**common, **row.tags}):
+            hidden = row.metadata_options.model_copy(update={"instance_metadata_tags": "disabled"})
+            instances[name] = row.model_copy(update={"metadata_options": hidden})
     addresses = draw(st.dictionaries(names, st.booleans(), max_size=4))
     targets = iter([Association(network_interface=name) for name in cards])
     if draw(st.booleans()):
@@ -280,7 +287,7 @@ def documents(draw: st.DrawFn) -> Document:
         region=draw(st.none() | st.just("us-east-1")),
         account_id=draw(st.none() | st.just("012345678901")),
         assume_role_arn=draw(st.none() | st.just("arn:aws:iam::012345678901:role/ops/admin")),
-        tags=draw(tags),
+        tags=common,
         security_groups=groups,
         instances=instances,
         network_interfaces=cards,

@@ -481,6 +481,32 @@ elastic_ips: {one: {association: {instance: web, private_ip: 10.0.0.9}}}
         "or remove it to let EC2 choose",
     ),
     Case(
+        "an address and a pool",
+        "elastic_ips: {one: {address: 198.51.100.7, public_ipv4_pool: amazon}}",
+        "3:62 elastic_ips.one.public_ipv4_pool",
+        "cannot be combined with address",
+        "keep `address` to allocate that address, or `public_ipv4_pool` for any address of the pool",
+    ),
+    Case(
+        "a tag of the file that the metadata of an instance cannot show",
+        """
+tags: {cost/center: '42'}
+instances:
+  a: {adopt: i-12345678, metadata_options: {instance_metadata_tags: enabled}}
+  b: {adopt: i-12345679, metadata_options: {instance_metadata_tags: enabled}}
+""",
+        "3:8 tags.cost/center",
+        "the tag key 'cost/center' is not allowed, because a has instance_metadata_tags enabled",
+        "use letters, digits and + - = . , _ : @ only, or disable instance_metadata_tags",
+    ),
+    Case(
+        "a tag of an instance that its metadata cannot show",
+        "instances: {a: {adopt: i-12345678, tags: {a b: c}, metadata_options: {instance_metadata_tags: enabled}}}",
+        "3:43 instances.a.tags.'a b'",
+        "the tag key 'a b' is not allowed, because a has instance_metadata_tags enabled",
+        "use letters, digits and + - = . , _ : @ only, or disable instance_metadata_tags",
+    ),
+    Case(
         "an address that is advertised in another region",
         "region: us-east-1\nelastic_ips: {one: {network_border_group: us-east-2}}",
         "4:43 elastic_ips.one.network_border_group",
@@ -584,6 +610,15 @@ elastic_ips:
     "addresses in the region and in a group of it": """
 region: us-east-1
 elastic_ips: {one: {network_border_group: us-east-1}, two: {network_border_group: us-east-1-bos-1}}
+""",
+    "an adopted address from a pool": """
+elastic_ips: {one: {adopt: eipalloc-12345678, address: 198.51.100.7, public_ipv4_pool: amazon}}
+""",
+    "tags that the metadata can show, and others of an instance that shows none": """
+tags: {Cost-Center_1: '42', 'team:net@a+b=c,d.e': x}
+instances:
+  a: {adopt: i-12345678, metadata_options: {instance_metadata_tags: enabled}}
+  b: {adopt: i-12345679, tags: {a b: c, a/b: c, _index: d}}
 """,
     "an address that is associated with nothing": "elastic_ips: {spare: {}}",
     "zones that differ where nothing holds them together": """
