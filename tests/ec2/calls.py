@@ -31,4 +31,9 @@ class Call:
 
     @property
     def mutates(self) -> bool:
-        return not is_read(self.action)
+        return not (is_read(self.action) or self.dry_run)
+
+    @property
+    def dry_run(self) -> bool:
+        """A question about permission only, with `DryRun`."""
+        return bool(self.params.get("DryRun"))

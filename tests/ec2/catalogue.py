@@ -43,6 +43,12 @@ class InstanceType:
         return ["x86_64"] if self.nitro else ["i386", "x86_64"]
 
     @property
+    def boot_modes(self) -> list[str]:
+        if self.arm:
+            return ["uefi"]
+        return ["legacy-bios", "uefi"] if self.nitro else ["legacy-bios"]
+
+    @property
     def burstable(self) -> bool:
         return self.name.startswith("t")
 
@@ -146,7 +152,7 @@ def describe(each: InstanceType) -> dict[str, Any]:
         "BurstablePerformanceSupported": each.burstable,
         "DedicatedHostsSupported": each.nitro,
         "AutoRecoverySupported": True,
-        "SupportedBootModes": ["uefi"] if each.arm else ["legacy-bios", "uefi"],
+        "SupportedBootModes": each.boot_modes,
         "NitroEnclavesSupport": "unsupported",
         "NitroTpmSupport": "unsupported",
     }

@@ -74,7 +74,7 @@ class Nth(Fault):
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def _hit(self, call: Call) -> bool:
-        wanted = call.mutates if self.action is None else call.action == self.action
+        wanted = call.mutates if self.action is None else call.action == self.action and not call.dry_run
         if not wanted or (self.when is not None and not self.when(call)):
             return False
         with self._lock:

@@ -411,7 +411,7 @@ class Groups(Places):
             source = _canonical(source, IPv6Network)
         elif kind == "group":
             other = self.group(source)
-            if other.vpc_id != group.vpc_id:
+            if other.vpc_id != group.vpc_id and not self._connected({other.vpc_id, group.vpc_id}):
                 raise different_networks()
             owner = self.settings.account_id
         elif source not in self.data.prefix_lists:
@@ -420,7 +420,37 @@ class Groups(Places):
             "", egress, protocol, from_port, to_port, kind, source, _checked_description(description), owner
         )
 
+    def _connected(self, vpcs: set[str]) -> bool:
+        """EC2 docs: rules can name groups of a peered VPC, and of one on the same transit gateway."""
+        peered = any(set(pair) == vpcs for pair in self.data.peerings)
+        return peered or any(vpcs <= set(attached) for attached in self.data.transit_gateways.values())
+
     # -- describes -----------------------------------------------------------------------------------
+
+    @operation
+    def describe_security_group_vpc_associations(self, p: Params) -> Result:
+        known: filters.Extractors[Resource] = {
+            "group-id": lambda r: [r.tags["group"]],
+            "vpc-id": lambda r: [r.tags["vpc"]],
+            "state": lambda _: ["associated"],
+        }
+        every = [
+            Resource(f"{group} {vpc}", tags={"group": group, "vpc": vpc})
+            for group, vpc in sorted(self.data.group_vpcs)
+        ]
+        shown, token = self.page(
+            "DescribeSecurityGroupVpcAssociations", p, filters.select(every, p.get("Filters"), known), None
+        )
+        rows = [
+            {
+                "GroupId": each.tags["group"],
+                "VpcId": each.tags["vpc"],
+                "VpcOwnerId": self.settings.account_id,
+                "State": "associated",
+            }
+            for each in shown
+        ]
+        return self.answer("SecurityGroupVpcAssociations", rows, token)
 
     @operation
     def describe_security_groups(self, p: Params) -> Result:

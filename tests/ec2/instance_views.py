@@ -143,6 +143,7 @@ class InstanceViews(Addresses):
 
     def _show_instance(self, instance: Instance) -> Result:
         kind = self.instance_type(instance.instance_type)
+        image = self.data.images.get(instance.image_id)
         answer: Result = {
             "InstanceId": instance.id,
             "ImageId": instance.image_id,
@@ -162,11 +163,11 @@ class InstanceViews(Addresses):
             "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
             "Architecture": self._architecture(instance),
             "RootDeviceName": "/dev/xvda",
-            "RootDeviceType": "ebs",
+            "RootDeviceType": image.root_device if image else "ebs",
             "VirtualizationType": "hvm",
             "Hypervisor": "xen",
             "EbsOptimized": instance.ebs_optimized,
-            "EnaSupport": True,
+            "EnaSupport": image.ena if image else True,
             "CpuOptions": {
                 "CoreCount": max(1, kind.vcpus // kind.threads),
                 "ThreadsPerCore": kind.threads,
@@ -177,7 +178,7 @@ class InstanceViews(Addresses):
             "MetadataOptions": {"State": "applied", **instance.metadata},
             "MaintenanceOptions": {"AutoRecovery": instance.auto_recovery, "RebootMigration": "default"},
             "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
-            "BootMode": "uefi-preferred",
+            "BootMode": image.boot_mode if image else "uefi-preferred",
             "CurrentInstanceBootMode": "uefi" if kind.nitro else "legacy-bios",
             "PlatformDetails": "Linux/UNIX",
             "ProductCodes": [],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .catalogue import InstanceType
 from .errors import EC2Error, bad_combination, invalid_value, missing
 from .instance_views import InstanceViews
-from .records import Instance, Interface, Params, Result, Subnet, Volume
+from .records import Image, Instance, Interface, Params, Result, Subnet, Volume
 from .state import operation
 
 MAX_USER_DATA = 16384
@@ -136,6 +136,7 @@ class Launches(InstanceViews):
                 f"The architecture '{','.join(kind.architectures)}' of the specified instance type does not "
                 f"match the architecture '{image.architecture}' of the specified AMI."
             )
+        check_platform(image, kind)
         if "KeyName" in p and p["KeyName"] not in self.data.key_pairs:
             raise EC2Error("InvalidKeyPair.NotFound", f"The key pair '{p['KeyName']}' does not exist")
         self.known_profile(p.get("IamInstanceProfile", {}))
@@ -248,6 +249,12 @@ class Launches(InstanceViews):
                 "A network interface ID or private IP address may be specified for one instance only"
             )
         zones = {place.subnet.zone for place in places}
+        if any((kind.name, zone) in self.data.unoffered for zone in zones):
+            raise EC2Error(
+                "Unsupported",
+                f"Your requested instance type ({kind.name}) is not supported in your requested Availability Zone "
+                f"({min(zones)}).",
+            )
         asked = p.get("Placement", {}).get("AvailabilityZone")
         if len(zones) > 1 or (asked and zones != {asked}):
             raise bad_combination("All network interfaces must be in the instance's availability zone")
@@ -368,6 +375,24 @@ def _spec_slots(spec: Params) -> int:
     """How many IPv4 addresses a new interface of a launch will have."""
     listed = len(spec.get("PrivateIpAddresses", [])) or 1
     return int(listed) + int(spec.get("SecondaryPrivateIpAddressCount", 0))
+
+
+def check_platform(image: Image, kind: InstanceType) -> None:
+    """EC2 docs: an image has to be available, and to boot as the type does."""
+    if image.state != "available":
+        raise EC2Error("InvalidAMIID.Unavailable", f"The image ID '{image.id}' is not available")
+    if image.boot_mode not in ("uefi-preferred", *kind.boot_modes):
+        raise invalid_value(
+            f"The boot mode '{image.boot_mode}' of the AMI is not supported by the instance type '{kind.name}'."
+        )
+    if kind.nitro and not image.ena:
+        raise EC2Error(
+            "InvalidParameterCombination",
+            f"Enhanced networking with the Elastic Network Adapter (ENA) is required for the '{kind.name}' "
+            "instance type. Ensure that you are using an AMI that is enabled for ENA.",
+        )
+    if image.root_device != "ebs":
+        raise invalid_value(f"The instance type '{kind.name}' does not support an AMI of instance store.")
 
 
 def check_user_data(text: str) -> None:

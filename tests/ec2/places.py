@@ -9,7 +9,7 @@ from zlib import crc32
 
 from . import catalogue, filters
 from .errors import EC2Error, bad_combination, invalid_value
-from .records import Gateway, Image, Params, Result, RouteTable, Subnet, Vpc
+from .records import Gateway, Image, Params, Resource, Result, RouteTable, Subnet, Vpc
 from .state import State, operation
 
 VPC_FILTERS: filters.Extractors[Vpc] = {
@@ -61,11 +61,11 @@ IMAGE_FILTERS: filters.Extractors[Image] = {
     "description": lambda i: [i.description],
     "is-public": lambda i: [i.public],
     "image-type": lambda _: ["machine"],
-    "root-device-type": lambda _: ["ebs"],
+    "root-device-type": lambda i: [i.root_device],
     "root-device-name": lambda _: ["/dev/xvda"],
     "virtualization-type": lambda _: ["hvm"],
     "hypervisor": lambda _: ["xen"],
-    "ena-support": lambda _: [True],
+    "ena-support": lambda i: [i.ena],
     "block-device-mapping.volume-type": lambda _: ["gp3"],
 }
 TYPE_FILTERS: dict[str, Callable[[catalogue.InstanceType], list[Any]]] = {
@@ -319,6 +319,8 @@ class Places(State):
     def describe_images(self, p: Params) -> Result:
         ids = p.get("ImageIds")
         found = self.listed("ami", self.data.images, ids)
+        if not p.get("IncludeDisabled"):
+            found = [image for image in found if image.state != "disabled"]
         if owners := p.get("Owners"):
             me = self.settings.account_id
             wanted = {me if owner == "self" else owner for owner in owners}
@@ -343,12 +345,12 @@ class Places(State):
             "PlatformDetails": "Linux/UNIX",
             "UsageOperation": "RunInstances",
             "RootDeviceName": "/dev/xvda",
-            "RootDeviceType": "ebs",
+            "RootDeviceType": image.root_device,
             "VirtualizationType": "hvm",
             "Hypervisor": "xen",
-            "EnaSupport": True,
+            "EnaSupport": image.ena,
             "SriovNetSupport": "simple",
-            "BootMode": "uefi-preferred",
+            "BootMode": image.boot_mode,
             "ImdsSupport": "v2.0",
             "BlockDeviceMappings": [
                 {
@@ -408,6 +410,76 @@ class Places(State):
         shown = found[start : start + size]
         following = str(start + size) if start + size < len(found) else None
         return self.answer("InstanceTypes", [catalogue.describe(kind) for kind in shown], following)
+
+    @operation
+    def describe_instance_type_offerings(self, p: Params) -> Result:
+        """EC2 docs: without a LocationType, those of the Region."""
+        by_zone = p.get("LocationType", "region") == "availability-zone"
+        places = self.zones if by_zone else [self.settings.region]
+        wanted = p.get("Filters") or []
+        filters.check(wanted)
+        rows = [
+            {"InstanceType": name, "LocationType": p.get("LocationType", "region"), "Location": place}
+            for name in catalogue.TYPES
+            for place in places
+            if (name, place) not in self.data.unoffered
+        ]
+        for each in wanted:
+            key = {"instance-type": "InstanceType", "location": "Location"}.get(each["Name"])
+            if key is None:
+                raise invalid_value(f"The filter '{each['Name']}' is invalid")
+            patterns = [filters.wildcard(value) for value in each["Values"]]
+            rows = [row for row in rows if any(pattern.fullmatch(row[key]) for pattern in patterns)]
+        return self.answer("InstanceTypeOfferings", self.shuffled(rows), None)
+
+    @operation
+    def describe_vpc_peering_connections(self, p: Params) -> Result:
+        known: filters.Extractors[Resource] = {
+            "requester-vpc-info.vpc-id": lambda r: [r.tags["requester"]],
+            "accepter-vpc-info.vpc-id": lambda r: [r.tags["accepter"]],
+            "status-code": lambda _: ["active"],
+        }
+        every = [
+            Resource(f"pcx-{number:017x}", tags={"requester": requester, "accepter": accepter})
+            for number, (requester, accepter) in enumerate(sorted(self.data.peerings))
+        ]
+        shown, token = self.page(
+            "DescribeVpcPeeringConnections", p, filters.select(every, p.get("Filters"), known), None
+        )
+        rows = [
+            {
+                "VpcPeeringConnectionId": each.id,
+                "RequesterVpcInfo": {"VpcId": each.tags["requester"], "OwnerId": self.settings.account_id},
+                "AccepterVpcInfo": {"VpcId": each.tags["accepter"], "OwnerId": self.settings.account_id},
+                "Status": {"Code": "active", "Message": "Active"},
+                "Tags": [],
+            }
+            for each in shown
+        ]
+        return self.answer("VpcPeeringConnections", rows, token)
+
+    @operation
+    def describe_transit_gateway_vpc_attachments(self, p: Params) -> Result:
+        known: filters.Extractors[Resource] = {"vpc-id": lambda r: [r.tags["vpc"]]}
+        every = [
+            Resource(f"tgw-attach-{vpc.removeprefix('vpc-')}", tags={"vpc": vpc, "gateway": gateway})
+            for gateway, vpcs in self.data.transit_gateways.items()
+            for vpc in vpcs
+        ]
+        shown, token = self.page(
+            "DescribeTransitGatewayVpcAttachments", p, filters.select(every, p.get("Filters"), known), None
+        )
+        rows = [
+            {
+                "TransitGatewayAttachmentId": each.id,
+                "TransitGatewayId": each.tags["gateway"],
+                "VpcId": each.tags["vpc"],
+                "State": "available",
+                "Options": {"DnsSupport": "enable", "SecurityGroupReferencingSupport": "enable"},
+            }
+            for each in shown
+        ]
+        return self.answer("TransitGatewayVpcAttachments", rows, token)
 
     @operation
     def describe_key_pairs(self, p: Params) -> Result:
@@ -600,6 +672,9 @@ class Places(State):
         owner_alias: str | None = "amazon",
         state: str = "available",
         parameter: str | None = None,
+        boot_mode: str = "uefi-preferred",
+        ena: bool = True,
+        root_device: str = "ebs",
     ) -> str:
         """A new image's id; `parameter` is the SSM name that points at it from now on."""
         with self.lock:
@@ -612,6 +687,9 @@ class Places(State):
                 owner_alias,
                 description=name,
                 state=state,
+                boot_mode=boot_mode,
+                ena=ena,
+                root_device=root_device,
                 snapshot_id=self.new_id("snap"),
                 created=self.now,
             )
@@ -620,6 +698,21 @@ class Places(State):
                 self.data.parameters[parameter] = image.id
             self._remember()
             return image.id
+
+    def withdraw_type(self, name: str, zone: str) -> None:
+        """The zone does not offer the type any more."""
+        with self.lock:
+            self.data.unoffered.add((name, zone))
+
+    def peer_vpcs(self, requester: str, accepter: str) -> None:
+        """An active peering connection."""
+        with self.lock:
+            self.data.peerings.add((requester, accepter))
+
+    def attach_to_gateway(self, *vpc_ids: str) -> None:
+        """A transit gateway between VPCs, which lets their groups name each other."""
+        with self.lock:
+            self.data.transit_gateways[self.new_id("tgw")] = list(vpc_ids)
 
     def add_key_pair(self, name: str) -> None:
         with self.lock:

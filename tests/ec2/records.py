@@ -320,6 +320,9 @@ class Image(Resource):
     state: str = "available"
     public: bool = True
     snapshot_id: str = ""
+    boot_mode: str = "uefi-preferred"
+    ena: bool = True
+    root_device: str = "ebs"
 
 
 @dataclass
@@ -356,6 +359,12 @@ class Data:
     """(interface, private address) to the allocation id of the Elastic IP on it."""
     group_vpcs: set[tuple[str, str]] = field(default_factory=set)
     """Groups associated with a VPC that is not their own."""
+    peerings: set[tuple[str, str]] = field(default_factory=set)
+    """VPCs with an active peering connection, by requester and accepter."""
+    transit_gateways: dict[str, list[str]] = field(default_factory=dict)
+    """The VPCs attached to a transit gateway that supports references to security groups."""
+    unoffered: set[tuple[str, str]] = field(default_factory=set)
+    """Instance types and the zones that do not offer them."""
     replays: dict[tuple[str, str, str | None], Replay] = field(default_factory=dict)
     due: list[tuple[float, int, str, str]] = field(default_factory=list)
     """A heap of what happens by itself: when, tie-breaker, what, to which id."""

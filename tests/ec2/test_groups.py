@@ -409,3 +409,29 @@ def test_groups_that_a_vpc_may_use(lab: Lab) -> None:
     lab.eni(SubnetId=subnet, Groups=[shared])
     with refused("InvalidGroup.NotFound"):
         lab.eni(SubnetId=subnet, Groups=[private])
+
+
+def test_associations_of_groups_are_listed(lab: Lab) -> None:
+    vpc, group = lab.world.add_vpc("10.0.0.0/16"), lab.group()
+    lab.world.associate_group(group, vpc)
+    filters = [{"Name": "group-id", "Values": [group]}]
+    [row] = lab.ec2.describe_security_group_vpc_associations(Filters=filters)["SecurityGroupVpcAssociations"]
+    assert (row["GroupId"], row["VpcId"], row["State"]) == (group, vpc, "associated")
+
+
+@pytest.mark.parametrize("how", ["peering", "transit gateway"])
+def test_a_reference_into_a_connected_vpc(lab: Lab, how: str) -> None:
+    """EC2 docs: a rule may name a group of a peered VPC, and of one on the same transit gateway."""
+    far = lab.world.add_vpc("10.0.0.0/16")
+    filters = [{"Name": "vpc-id", "Values": [far]}]
+    if how == "peering":
+        lab.world.peer_vpcs(far, lab.vpc)
+        filters[0]["Name"] = "requester-vpc-info.vpc-id"
+        [row] = lab.ec2.describe_vpc_peering_connections(Filters=filters)["VpcPeeringConnections"]
+        assert (row["AccepterVpcInfo"]["VpcId"], row["Status"]["Code"]) == (lab.vpc, "active")
+    else:
+        lab.world.attach_to_gateway(far, lab.vpc)
+        [row] = lab.ec2.describe_transit_gateway_vpc_attachments(Filters=filters)["TransitGatewayVpcAttachments"]
+        assert row["Options"]["SecurityGroupReferencingSupport"] == "enable"
+    group = lab.group("far", VpcId=far)
+    assert len(allow(lab, lab.group(), tcp(80, UserIdGroupPairs=[{"GroupId": group}]))) == 1

@@ -641,3 +641,39 @@ def test_instances_are_found_by_what_they_are(lab: Lab, name: str, value: str | 
         return
     rows = lab.ec2.describe_instances(Filters=[{"Name": name, "Values": [value]}])["Reservations"]
     assert [row["Instances"][0]["InstanceId"] for row in rows] == [instance]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind", "code", "words"),
+    [
+        ({"state": "pending"}, "t3.micro", "InvalidAMIID.Unavailable", ""),
+        ({"boot_mode": "uefi"}, "t2.micro", "InvalidParameterValue", "boot mode"),
+        ({"ena": False}, "t3.micro", "InvalidParameterCombination", "ENA"),
+        ({"root_device": "instance-store"}, "t3.micro", "InvalidParameterValue", "instance store"),
+    ],
+)
+def test_an_image_has_to_fit_the_type(
+    lab: Lab, attributes: dict[str, Any], kind: str, code: str, words: str
+) -> None:
+    image = lab.world.add_image("own", "2026-03-01T00:00:00.000Z", **attributes)
+    with refused(code, words):
+        lab.instance(kind=kind, ImageId=image)
+
+
+def test_a_zone_may_not_offer_a_type(lab: Lab) -> None:
+    """EC2 docs: DescribeInstanceTypeOfferings lists the zones that do."""
+    lab.world.withdraw_type("t3.micro", "us-east-1a")
+    filters = [{"Name": "instance-type", "Values": ["t3.micro"]}]
+    rows = lab.ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=filters)
+    assert {row["Location"] for row in rows["InstanceTypeOfferings"]} == {"us-east-1b", "us-east-1c"}
+    with refused("Unsupported", "us-east-1a"):
+        lab.instance(kind="t3.micro", SubnetId=lab.subnet("a"))
+    lab.instance(kind="t3.micro", SubnetId=lab.subnet("b"))
+
+
+def test_a_disabled_image_is_shown_on_request_only(lab: Lab) -> None:
+    image = lab.world.add_image("own", "2026-03-01T00:00:00.000Z", state="disabled")
+    filters = [{"Name": "image-id", "Values": [image]}]
+    assert lab.ec2.describe_images(Filters=filters)["Images"] == []
+    [row] = lab.ec2.describe_images(Filters=filters, IncludeDisabled=True)["Images"]
+    assert row["State"] == "disabled"
