@@ -50,6 +50,7 @@ class ApiAction:
 
     ``page_size`` is the MaxResults to ask for, None where the action is not paged. The answer of an action that is
     ``asked_once`` does not change during a run. ``listing`` is set for describes that the poller can wait with.
+    ``dry_run`` says whether a call takes DryRun, which asks for its permission and changes nothing.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ApiAction:
     page_size: int | None = None
     asked_once: bool = False
     listing: Listing | None = None
+    dry_run: bool = False
 
 
 def _read(
@@ -73,8 +75,8 @@ def _read(
     return ApiAction(name, True, bucket, service, page_size, asked_once, listing)
 
 
-def _write(name: str, bucket: BucketSize = _WRITE, *, service: str = "ec2") -> ApiAction:
-    return ApiAction(name, False, bucket, service)
+def _write(name: str, bucket: BucketSize = _WRITE, *, service: str = "ec2", dry_run: bool = True) -> ApiAction:
+    return ApiAction(name, False, bucket, service, dry_run=dry_run)
 
 
 _ROWS = (
@@ -95,6 +97,8 @@ _ROWS = (
     ),
     _read("DescribeInstanceStatus"),
     _read("DescribeInstanceTypes", page_size=100, asked_once=True),
+    _read("DescribeInstanceTypeOfferings", page_size=1000, asked_once=True),
+    _read("DescribeKeyPairs"),
     _read("DescribeManagedPrefixLists", page_size=100, asked_once=True),
     _read(
         "DescribeNetworkInterfaces",
@@ -103,7 +107,10 @@ _ROWS = (
     ),
     _read("DescribeRouteTables", page_size=100),
     _read("DescribeSecurityGroups", page_size=1000, listing=Listing("SecurityGroups[]", "GroupId", "group-id")),
+    _read("DescribeSecurityGroupVpcAssociations", page_size=1000),
     _read("DescribeSubnets", page_size=1000),
+    _read("DescribeTransitGatewayVpcAttachments", page_size=1000),
+    _read("DescribeVpcPeeringConnections", page_size=1000),
     _read("DescribeVpcs", page_size=1000),
     _read("GetCallerIdentity", service="sts"),
     _read("GetObject", service="s3"),
@@ -111,8 +118,8 @@ _ROWS = (
     # CloudTrail's limit holds for all callers in an account and Region together.
     _read("LookupEvents", service="cloudtrail", bucket=_CLOUDTRAIL),
     _write("AllocateAddress"),
-    _write("AssignIpv6Addresses", _LARGE),
-    _write("AssignPrivateIpAddresses", _LARGE),
+    _write("AssignIpv6Addresses", _LARGE, dry_run=False),
+    _write("AssignPrivateIpAddresses", _LARGE, dry_run=False),
     _write("AssociateAddress"),
     _write("AssociateIamInstanceProfile"),
     _write("AttachNetworkInterface"),
@@ -130,7 +137,7 @@ _ROWS = (
     _write("ModifyInstanceAttribute"),
     _write("ModifyInstanceMetadataOptions"),
     _write("ModifyNetworkInterfaceAttribute", _LARGE),
-    _write("PutObject", service="s3"),
+    _write("PutObject", service="s3", dry_run=False),
     _write("ReleaseAddress"),
     _write("ReplaceIamInstanceProfileAssociation"),
     _write("ResetAddressAttribute"),
@@ -140,8 +147,8 @@ _ROWS = (
     _write("StartInstances", _LAUNCH),
     _write("StopInstances"),
     _write("TerminateInstances", _LARGE),
-    _write("UnassignIpv6Addresses"),
-    _write("UnassignPrivateIpAddresses", _LARGE),
+    _write("UnassignIpv6Addresses", dry_run=False),
+    _write("UnassignPrivateIpAddresses", _LARGE, dry_run=False),
     _write("UpdateSecurityGroupRuleDescriptionsEgress"),
     _write("UpdateSecurityGroupRuleDescriptionsIngress"),
 )

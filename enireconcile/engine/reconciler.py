@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
+from enireconcile.engine import dry_run
 from enireconcile.engine.executor import Executor, ids_in
 from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan, unbelieved
 from enireconcile.errors import EnireconcileError
@@ -21,6 +22,7 @@ from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fing
 from enireconcile.spec import Spec
 from enireconcile.state.journal import Journal
 
+T = TypeVar("T")
 MAX_ROUNDS = 3
 _ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
@@ -94,6 +96,8 @@ class Apply:
                 break
             if objection := self._objection(plan, approved, first=turn == 1):
                 return self._report(self._broken(), objection)
+            if denied := await self._denied(plan):
+                return self._report(self._broken(), denied)
             outcomes = await self._execute(_without(self._refused, plan.steps), turn)
             failed = [outcome for outcome in outcomes if outcome.status is not Status.DONE]
             self._refused |= {_kind_of(outcome.step) for outcome in failed if outcome.refused}
@@ -116,9 +120,9 @@ class Apply:
         rounds = f"the live state still differs from the spec after {MAX_ROUNDS} rounds"
         return self._report(self._broken(), _CHANGED if self.once else rounds)
 
-    async def _unless_stopped(self, planning: Coroutine[Any, Any, Plan]) -> Plan | None:
-        """The plan, or None if the user stops before there is one; reads need not be finished."""
-        task, stopping = asyncio.ensure_future(planning), asyncio.ensure_future(self.stop.wait())
+    async def _unless_stopped(self, asking: Coroutine[Any, Any, T]) -> T | None:
+        """The answer, or None if the user stops before there is one; reads need not be finished."""
+        task, stopping = asyncio.ensure_future(asking), asyncio.ensure_future(self.stop.wait())
         try:
             await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return await task if task.done() else None
@@ -134,6 +138,14 @@ class Apply:
         return (
             "\n  ".join(["the live state changed, and the new plan was refused:", *reasons]) if reasons else None
         )
+
+    async def _denied(self, plan: Plan) -> str | None:
+        """Why the plan may not run: calls that have to follow a removal, and that IAM does not allow."""
+        try:
+            found = await self._unless_stopped(dry_run.denied(Writer(self.channel, self.check), plan.steps))
+        except EnireconcileError as error:
+            return str(error)
+        return "\n  ".join(["refused before the first change:", *found]) if found else None
 
     async def _look_back(self, turn: int, failed: Sequence[Outcome], again: bool) -> Plan:
         """The plan after a round, from reads that are not stale."""

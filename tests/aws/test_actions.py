@@ -103,6 +103,13 @@ def test_only_reads_are_paged_kept_or_polled(row: ApiAction) -> None:
     assert row.reads or (row.page_size, row.asked_once, row.listing) == (None, False, None)
 
 
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ACTIONS.values() if not row.reads])
+def test_dry_run_is_asked_where_the_call_takes_it(row: ApiAction) -> None:
+    shape = _model(row.service).operation_model(row.name).input_shape
+    assert shape is not None
+    assert row.dry_run == ("DryRun" in shape.members)
+
+
 def test_an_unknown_call_is_a_bug_and_no_read() -> None:
     assert not is_read("DescribeNothing")
     with pytest.raises(UnknownAction, match=r"DescribeNothing has no row in enireconcile/aws/actions\.py"):
