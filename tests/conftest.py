@@ -80,6 +80,9 @@ def moto() -> Iterator[str]:
     """moto's server: its URL. Loading moto takes long, and few tests want it."""
     from moto.server import ThreadedMotoServer
 
+    from enireconcile.cli.sandbox import correct_boot_modes
+
+    correct_boot_modes()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

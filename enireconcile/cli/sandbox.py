@@ -38,6 +38,7 @@ def run(port: int, command: Sequence[str]) -> int:
     import logging
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    correct_boot_modes()
     _check_free(port)
     _free_interfaces_of_terminated_instances()
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
@@ -67,6 +68,13 @@ def _free_interfaces_of_terminated_instances() -> None:
         return previous
 
     Instance.terminate = terminate_and_detach  # type: ignore[assignment,method-assign]
+
+
+def correct_boot_modes() -> None:
+    """Amazon's images boot in both modes. moto says ``uefi`` of all, which types such as t2.micro cannot boot."""
+    from moto.ec2.models.amis import Ami
+
+    Ami.boot_mode = property(lambda _: "uefi-preferred", lambda *_: None)  # type: ignore[assignment]
 
 
 def _check_free(port: int) -> None:

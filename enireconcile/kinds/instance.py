@@ -90,8 +90,12 @@ PLAIN = tuple(each for each in ATTRIBUTES if each.parameter)
 """Attributes that EC2 takes and shows as the spec writes them."""
 
 
-def _finds_images_by_name(purpose: Purpose) -> bool:
-    return any(row.image is not None and row.image.name is not None for row in purpose.rows(SECTION))
+def _launches(purpose: Purpose) -> bool:
+    return any(row.image is not None for row in purpose.rows(SECTION))
+
+
+def _names_key_pairs(purpose: Purpose) -> bool:
+    return any(row.key_name is not None for row in purpose.rows(SECTION))
 
 
 def _sets_profiles(purpose: Purpose) -> bool:
@@ -121,7 +125,9 @@ class Instances(Kind):
     }
     reads: ClassVar[Mapping[str, Read]] = {
         "DescribeInstances": Read(),
-        "DescribeImages": Read(_finds_images_by_name),
+        "DescribeImages": Read(_launches),
+        "DescribeInstanceTypeOfferings": Read(has(SECTION)),
+        "DescribeKeyPairs": Read(_names_key_pairs),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeIamInstanceProfileAssociations": Read(_sets_profiles),
         "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True),

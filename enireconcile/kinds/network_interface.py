@@ -77,6 +77,10 @@ def _exceeds_default_groups(purpose: Purpose) -> bool:
     return any(len(row.security_groups or ()) > 5 for row in purpose.rows(SECTION))
 
 
+def _names_groups(purpose: Purpose) -> bool:
+    return any(row.security_groups for row in purpose.rows(SECTION))
+
+
 class NetworkInterfaces(Kind):
     """Rows of ``network_interfaces``."""
 
@@ -114,6 +118,7 @@ class NetworkInterfaces(Kind):
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeAccountAttributes": Read(_exceeds_default_groups),
         "DescribeRouteTables": Read(removes(SECTION)),
+        "DescribeSecurityGroupVpcAssociations": Read(_names_groups),
     }
 
     def want(self, name: str, world: World) -> dict[str, Any]:

@@ -52,11 +52,19 @@ def _rules(direction: str) -> Attribute:
     )
 
 
-def _names_prefix_lists(purpose: Purpose) -> bool:
+def _peers(purpose: Purpose) -> list[str]:
     rows = purpose.rows(SECTION)
     sources = [end for row in rows for rule in row.ingress for end in rule.sources]
     destinations = [end for row in rows for rule in row.egress or () for end in rule.destinations]
-    return any(end.startswith("pl-") for end in (*sources, *destinations))
+    return [*sources, *destinations]
+
+
+def _names_prefix_lists(purpose: Purpose) -> bool:
+    return any(peer.startswith("pl-") for peer in _peers(purpose))
+
+
+def _names_groups(purpose: Purpose) -> bool:
+    return any(not ("/" in peer or peer == "self" or peer.startswith("pl-")) for peer in _peers(purpose))
 
 
 class SecurityGroups(Kind):
@@ -89,6 +97,8 @@ class SecurityGroups(Kind):
         "DescribeSecurityGroups": Read(),
         "DescribeVpcs": Read(has(SECTION)),
         "DescribeManagedPrefixLists": Read(_names_prefix_lists),
+        "DescribeVpcPeeringConnections": Read(_names_groups),
+        "DescribeTransitGatewayVpcAttachments": Read(_names_groups),
     }
 
     def want(self, name: str, world: World) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Read what a plan is judged by: instance types, quotas, sizes of prefix lists, routes to what it deletes."""
+"""Read what a plan is judged by besides the resources of the stack: types, quotas, images, routes, foreign groups.
+
+Each is one filtered call for all that the plan uses, and no call for a plan that uses none.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ from enireconcile.live.filters import (
 from enireconcile.live.records import (
     ElasticIpLimit,
     Limits,
+    LiveImage,
     LiveInstanceType,
     LiveRoute,
+    LiveSecurityGroup,
     Questions,
 )
 from enireconcile.model import Reads
@@ -28,15 +33,42 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
     Raises AwsError.
     """
     answers = _Answers(reader)
-    (types, similar), groups, lists, addresses, routes = await asyncio.gather(
-        _types(answers, sorted(asked.types)),
-        _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
-        _entries(answers, sorted(asked.prefix_lists)),
-        _elastic_ips(answers) if asked.elastic_ips else _nothing(),
-        _routes(answers, sorted(asked.routed_vpcs)),
+    (
+        ((types, similar), per_interface, lists, addresses, routes),
+        (images, offers, key_pairs, groups),
+    ) = await asyncio.gather(
+        asyncio.gather(
+            _types(answers, sorted(asked.types)),
+            _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
+            _entries(answers, sorted(asked.prefix_lists)),
+            _elastic_ips(answers) if asked.elastic_ips else _nothing(),
+            _routes(answers, sorted(asked.routed_vpcs)),
+        ),
+        asyncio.gather(
+            _images(answers, sorted(asked.images)),
+            _offers(answers, sorted(asked.offered)),
+            _key_pairs(answers, sorted(asked.key_pairs)),
+            _groups(answers, sorted(asked.groups)),
+        ),
+    )
+    group_vpcs, connected = await asyncio.gather(
+        _group_vpcs(answers, asked, groups), _connected(answers, asked, groups)
     )
     return Limits(
-        types, similar, groups, lists, addresses, routes, frozenset(answers.read), frozenset(answers.denied)
+        types=types,
+        similar_types=similar,
+        groups_per_interface=per_interface,
+        prefix_lists=lists,
+        elastic_ips=addresses,
+        routes=routes,
+        images=images,
+        offers=offers,
+        key_pairs=key_pairs,
+        groups=groups,
+        group_vpcs=group_vpcs,
+        connected=connected,
+        read=frozenset(answers.read),
+        denied=frozenset(answers.denied),
     )
 
 
@@ -59,6 +91,15 @@ class _Answers:
         self.read.add(call)
         return list(response.get(key) or ())
 
+    async def ask_all(
+        self, call: str, name: str, values: Sequence[str], key: str, more: Mapping[str, Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """The items whose filter ``name`` has one of the values; no call for no values."""
+        answers = await asyncio.gather(
+            *(self.ask(call, {**(more or {}), "Filters": each}, key) for each in filters_for(name, values))
+        )
+        return [item for items in answers for item in items]
+
 
 async def _nothing() -> None:
     return None
@@ -68,13 +109,8 @@ async def _types(
     answers: _Answers, names: Sequence[str]
 ) -> tuple[dict[str, LiveInstanceType], dict[str, tuple[str, ...]]]:
     """Instance types by name; for unknown names, the types of the same family or the same size."""
-    found = await asyncio.gather(
-        *(
-            answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
-            for filters in filters_for("instance-type", names)
-        )
-    )
-    types = {item["InstanceType"]: records.instance_type(item) for chunk in found for item in chunk}
+    found = await answers.ask_all("DescribeInstanceTypes", "instance-type", names, "InstanceTypes")
+    types = {item["InstanceType"]: records.instance_type(item) for item in found}
     similar = {
         name: await _similar_types(answers, name) for name in names if name not in types and not answers.denied
     }
@@ -96,17 +132,84 @@ async def _groups_per_interface(answers: _Answers) -> int | None:
     return None
 
 
-async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int]:
+async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int | None]:
     """The maximum number of entries of prefix lists; EC2 does not return it for AWS-managed lists."""
-    found = await asyncio.gather(
-        *(
-            answers.ask("DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists")
-            for filters in filters_for("prefix-list-id", ids)
-        )
+    found = await answers.ask_all("DescribeManagedPrefixLists", "prefix-list-id", ids, "PrefixLists")
+    return {item["PrefixListId"]: item.get("MaxEntries") for item in found}
+
+
+async def _images(answers: _Answers, ids: Sequence[str]) -> dict[str, LiveImage]:
+    """Images by id. A deprecated image can be launched; a disabled one cannot, as its state says."""
+    more = {"IncludeDeprecated": True, "IncludeDisabled": True}
+    found = await answers.ask_all("DescribeImages", "image-id", ids, "Images", more)
+    return {item["ImageId"]: records.image(item) for item in found}
+
+
+async def _offers(answers: _Answers, types: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """The zones in which the Region offers the types."""
+    found = await answers.ask_all(
+        "DescribeInstanceTypeOfferings",
+        "instance-type",
+        types,
+        "InstanceTypeOfferings",
+        {"LocationType": "availability-zone"},
     )
-    return {
-        item["PrefixListId"]: item["MaxEntries"] for chunk in found for item in chunk if item.get("MaxEntries")
+    return frozenset((item["InstanceType"], item["Location"]) for item in found)
+
+
+async def _key_pairs(answers: _Answers, names: Sequence[str]) -> frozenset[str]:
+    patterns = [literal(name) for name in names]
+    found = await answers.ask_all("DescribeKeyPairs", "key-name", patterns, "KeyPairs")
+    return frozenset(item["KeyName"] for item in found)
+
+
+async def _groups(answers: _Answers, ids: Sequence[str]) -> dict[str, LiveSecurityGroup]:
+    found = await answers.ask_all("DescribeSecurityGroups", "group-id", ids, "SecurityGroups")
+    return {item["GroupId"]: records.security_group(item) for item in found}
+
+
+async def _group_vpcs(
+    answers: _Answers, asked: Questions, groups: Mapping[str, LiveSecurityGroup]
+) -> frozenset[tuple[str, str]]:
+    """The VPCs with which groups are associated besides their own; asked only of groups of another VPC."""
+    elsewhere = {
+        group
+        for group, vpc in asked.group_vpcs
+        if group not in asked.groups or (group in groups and groups[group].vpc_id != vpc)
     }
+    found = await answers.ask_all(
+        "DescribeSecurityGroupVpcAssociations", "group-id", sorted(elsewhere), "SecurityGroupVpcAssociations"
+    )
+    return frozenset((item["GroupId"], item["VpcId"]) for item in found if item.get("State") == "associated")
+
+
+async def _connected(
+    answers: _Answers, asked: Questions, groups: Mapping[str, LiveSecurityGroup]
+) -> frozenset[frozenset[str]]:
+    """Pairs of VPCs whose groups may name each other: peered, or on one transit gateway with such references."""
+    pairs = {
+        frozenset({vpc, groups[peer].vpc_id if peer in groups else peer})
+        for vpc, peer in asked.peers
+        if peer in groups or peer not in asked.groups
+    }
+    vpcs = sorted({vpc for pair in pairs if len(pair) == 2 for vpc in pair})
+    peerings, attachments = await asyncio.gather(
+        answers.ask_all(
+            "DescribeVpcPeeringConnections", "requester-vpc-info.vpc-id", vpcs, "VpcPeeringConnections"
+        ),
+        answers.ask_all("DescribeTransitGatewayVpcAttachments", "vpc-id", vpcs, "TransitGatewayVpcAttachments"),
+    )
+    peered = {
+        frozenset({item["RequesterVpcInfo"].get("VpcId"), item["AccepterVpcInfo"].get("VpcId")})
+        for item in peerings
+        if item["Status"]["Code"] == "active"
+    }
+    gateways: dict[str, set[str]] = {}
+    for item in attachments:
+        if (item.get("Options") or {}).get("SecurityGroupReferencingSupport") == "enable":
+            gateways.setdefault(item["TransitGatewayId"], set()).add(item["VpcId"])
+    routed = {pair for pair in pairs if any(pair <= attached for attached in gateways.values())}
+    return frozenset((peered & pairs) | routed)
 
 
 _ADDRESSES = "vpc-max-elastic-ips"

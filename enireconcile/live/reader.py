@@ -90,6 +90,7 @@ async def read(
             _dependents(reader, matches, prune),
         ),
     )
+    architectures = await _architectures(reader, document, matches, images)
     completed_instances = {
         live.id: replace(live, profile_association=profiles.get(live.id)) for live in protected.values()
     }
@@ -105,6 +106,7 @@ async def read(
         vpcs=vpcs,
         default_groups=defaults,
         images=images,
+        architectures=architectures,
         name_conflicts=name_conflicts,
         externals=externals,
         checks=checks,
@@ -370,6 +372,34 @@ async def _images(reader: Reads, document: Document, matches: Matches) -> dict[s
     return {name: by_selector[selector] for name, selector in selectors.items()}
 
 
+async def _architectures(
+    reader: Reads, document: Document, matches: Matches, images: Mapping[str, tuple[LiveImage, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The architectures that instances can have, by name, where candidates for their images differ in theirs.
+
+    An existing instance of the type shows one. Else the type is read; it stays unknown without the permission.
+    """
+    mixed = {name for name, found in images.items() if len({image.platform.architecture for image in found}) > 1}
+    shown = {
+        name: (live.platform.architecture,)
+        for name in mixed
+        for live in _instances_of(name, matches)
+        if live.platform.architecture and live.instance_type == document.own_instances[name].instance_type
+    }
+    wanted = {name: str(document.own_instances[name].instance_type) for name in mixed if name not in shown}
+    types: dict[str, tuple[str, ...]] = {}
+    for filters in filters_for("instance-type", sorted(set(wanted.values()))):
+        try:
+            answer = await reader.read("DescribeInstanceTypes", {"Filters": filters})
+        except AwsError as error:
+            if error.code != "UnauthorizedOperation":
+                raise
+            continue
+        for item in answer.get("InstanceTypes") or ():
+            types[item["InstanceType"]] = records.instance_type(item).architectures
+    return shown | {name: types[kind] for name, kind in wanted.items() if types.get(kind)}
+
+
 async def _parameter(reader: Reads, name: str) -> tuple[LiveImage, ...]:
     try:
         parameter = (await reader.read("GetParameter", {"Name": name}))["Parameter"]
@@ -377,7 +407,7 @@ async def _parameter(reader: Reads, name: str) -> tuple[LiveImage, ...]:
         if error.code != "ParameterNotFound":
             raise
         return ()
-    return (LiveImage(parameter["Value"], ""),)
+    return (LiveImage(parameter["Value"]),)
 
 
 async def _name_conflicts(reader: Reads, document: Document, matches: Matches) -> tuple[LiveSecurityGroup, ...]:
@@ -427,7 +457,7 @@ async def _dependents(reader: Reads, matches: Matches, prune: bool) -> tuple[Any
 
 async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
     if selector.id is not None:
-        return (LiveImage(selector.id, ""),)
+        return (LiveImage(selector.id),)
     if selector.ssm is not None:
         return await _parameter(reader, selector.ssm)
     params = {
@@ -437,5 +467,4 @@ async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
             {"Name": "state", "Values": ["available"]},
         ],
     }
-    response = await reader.read("DescribeImages", params)
-    return tuple(LiveImage(image["ImageId"], image["CreationDate"]) for image in response.get("Images") or ())
+    return await _listed(reader, "DescribeImages", params, "Images", records.image)

@@ -283,6 +283,32 @@ class Occupant:
 
 
 @dataclass(frozen=True)
+class Platform:
+    """What an image or an instance demands of an instance type. What EC2 does not tell is empty or None.
+
+    ``boot_mode`` is ``legacy-bios``, ``uefi`` or ``uefi-preferred``; ``root_device`` is ``ebs`` or
+    ``instance-store``; ``ena`` says whether it has the driver of the Elastic Network Adapter.
+    """
+
+    architecture: str = ""
+    boot_mode: str = ""
+    ena: bool | None = None
+    virtualization: str = ""
+    root_device: str = ""
+
+
+def _platform(described: Mapping[str, Any]) -> Platform:
+    """DescribeImages and DescribeInstances use the same names."""
+    return Platform(
+        architecture=described.get("Architecture") or "",
+        boot_mode=described.get("BootMode") or "",
+        ena=described.get("EnaSupport"),
+        virtualization=described.get("VirtualizationType") or "",
+        root_device=described.get("RootDeviceType") or "",
+    )
+
+
+@dataclass(frozen=True)
 class LiveInstance:
     """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its instance profile,
     ``profile_association`` the id of the association, read only where the spec has another profile.
@@ -304,6 +330,7 @@ class LiveInstance:
     protected: bool | None = None
     ebs_optimized: bool = False
     manager: str | None = None
+    platform: Platform = Platform()
 
     @property
     def terminating(self) -> bool:
@@ -343,6 +370,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         },
         ebs_optimized=described.get("EbsOptimized", False),
         manager=_operator(described),
+        platform=_platform(described),
     )
 
 
@@ -464,10 +492,22 @@ def routes(described: Mapping[str, Any]) -> tuple[LiveRoute, ...]:
 
 @dataclass(frozen=True)
 class LiveImage:
-    """A candidate that an image selector by name found. ``created`` is EC2's ISO time, which sorts."""
+    """An image. ``created`` is EC2's ISO time, which sorts; all but the id is empty if it was not read."""
 
     id: str
-    created: str
+    created: str = ""
+    state: str = ""
+    platform: Platform = Platform()
+
+
+def image(described: Mapping[str, Any]) -> LiveImage:
+    """An item of DescribeImages."""
+    return LiveImage(
+        id=described["ImageId"],
+        created=described.get("CreationDate", ""),
+        state=described.get("State", ""),
+        platform=_platform(described),
+    )
 
 
 AnyRecord = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
@@ -478,7 +518,9 @@ class LiveInstanceType:
     """What an instance type supports. ``cards`` has the most interfaces of each network card.
 
     ``interfaces`` is the most of them together, ``ipv4`` and ``ipv6`` the addresses on each; ``adapters`` is the
-    number of Elastic Fabric Adapters; ``prefixes`` says whether it supports prefixes.
+    number of Elastic Fabric Adapters; ``prefixes`` says whether it supports prefixes. It supports each of its
+    ``architectures``, ``boot_modes``, ``virtualizations`` and ``root_devices``, and any where EC2 lists none;
+    ``requires_ena`` says whether it needs an image with the driver of the Elastic Network Adapter.
     """
 
     name: str
@@ -488,6 +530,11 @@ class LiveInstanceType:
     ipv6: int
     adapters: int = 0
     prefixes: bool = True
+    architectures: tuple[str, ...] = ()
+    boot_modes: tuple[str, ...] = ()
+    virtualizations: tuple[str, ...] = ()
+    root_devices: tuple[str, ...] = ()
+    requires_ena: bool = False
 
     def addresses(self, family: str) -> int:
         """Of ``IPv4`` or ``IPv6``."""
@@ -509,18 +556,35 @@ def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
         adapters=(network.get("EfaInfo") or {}).get("MaximumEfaInterfaces", 0),
         # Metal has no hypervisor, and is Nitro as well.
         prefixes=described.get("Hypervisor") != "xen",
+        architectures=tuple(sorted((described.get("ProcessorInfo") or {}).get("SupportedArchitectures") or ())),
+        boot_modes=tuple(sorted(described.get("SupportedBootModes") or ())),
+        virtualizations=tuple(sorted(described.get("SupportedVirtualizationTypes") or ())),
+        root_devices=tuple(sorted(described.get("SupportedRootDeviceTypes") or ())),
+        requires_ena=network.get("EnaSupport") == "required",
     )
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What has to be read to judge a plan. ``routed_vpcs`` are the VPCs whose routes matter."""
+    """What has to be read to judge a plan.
+
+    ``offered`` are types whose zones matter. ``groups`` are the ids of foreign security groups. ``group_vpcs`` are
+    (id of a group, VPC) where an interface in that VPC gets the group; ``peers`` are (VPC, peer) where a rule of a
+    group in that VPC names the peer, a foreign group or the VPC of another group of the stack.
+    ``routed_vpcs`` are the VPCs whose routes matter.
+    """
 
     types: frozenset[str] = frozenset()
     groups_per_interface: bool = False
     prefix_lists: frozenset[str] = frozenset()
     elastic_ips: bool = False
     routed_vpcs: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    offered: frozenset[str] = frozenset()
+    key_pairs: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    group_vpcs: frozenset[tuple[str, str]] = frozenset()
+    peers: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -541,15 +605,23 @@ class Limits:
     that the credentials may not make.
 
     ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
-    the most entries that each may have.
+    the most entries that each may have, None where EC2 does not return them. ``offers`` are (type, zone).
+    ``group_vpcs`` are (group, VPC) of groups that are associated with a VPC besides their own; ``connected`` are
+    pairs of VPCs whose groups may name each other.
     """
 
     types: Mapping[str, LiveInstanceType] = field(default_factory=dict)
     similar_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     groups_per_interface: int | None = None
-    prefix_lists: Mapping[str, int] = field(default_factory=dict)
+    prefix_lists: Mapping[str, int | None] = field(default_factory=dict)
     elastic_ips: ElasticIpLimit | None = None
     routes: tuple[LiveRoute, ...] = ()
+    images: Mapping[str, LiveImage] = field(default_factory=dict)
+    offers: frozenset[tuple[str, str]] = frozenset()
+    key_pairs: frozenset[str] = frozenset()
+    groups: Mapping[str, LiveSecurityGroup] = field(default_factory=dict)
+    group_vpcs: frozenset[tuple[str, str]] = frozenset()
+    connected: frozenset[frozenset[str]] = frozenset()
     read: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
 
@@ -560,7 +632,8 @@ class Live:
 
     ``dependents`` are, of any owner, groups whose rules name groups that the stack removes, and interfaces in
     those. ``adoptable`` are the resources that the spec adopts by their ids, if they exist and are not owned yet.
-    ``images`` has a row for every instance that is missing, ``name_conflicts`` are groups of any owner with the
+    ``images`` has a row for every instance that is missing; ``architectures`` has those that its type supports,
+    where the candidates differ in theirs. ``name_conflicts`` are groups of any owner with the
     name of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by
     their names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of
     their two status checks. ``foreign_interfaces`` are interfaces outside the stack with which Elastic IPs of the
@@ -577,6 +650,7 @@ class Live:
     vpcs: tuple[LiveVpc, ...] = ()
     default_groups: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)
+    architectures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     name_conflicts: tuple[LiveSecurityGroup, ...] = ()
     externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from enireconcile.model import (
     fingerprint,
     texts_in,
 )
-from enireconcile.planning import limits
+from enireconcile.planning import limits, preflight
 from enireconcile.planning.codec import encode
 from enireconcile.planning.diff import (
     IMMUTABLE_HINT,
@@ -72,15 +72,15 @@ class Draft:
 
     @property
     def questions(self) -> Questions:
-        """The limits to read before the plan can be made; none for a plan that uses nothing more."""
-        return limits.questions(self._case(self.steps, Limits()))
+        """What to read before the plan can be made; nothing for a plan that uses nothing more."""
+        return preflight.questions(self._case(self.steps, Limits()))
 
     def plan(self, known: Limits) -> Plan:
-        """The plan, without the rows that would exceed a limit."""
+        """The plan, without the rows that EC2 would refuse half way."""
         world = self.world
         drafted = limits.make_room(self._case(self.steps, known))
         steps = arrange(drafted, preferences(drafted, world))
-        judgement = limits.judge(self._case(steps, known))
+        judgement = preflight.judge(self._case(steps, known))
         if judgement.mistakes:
             exclusions = self.exclusions.with_mistakes(judgement.mistakes)
             return _draft(self.spec, self.live, self.prune, self.targets, exclusions).plan(known)

@@ -81,7 +81,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     spec = replace(spec, document=world.document)
     subnets = _select_subnets(spec, live, world, mistakes)
     vpcs = _select_vpcs(spec, live, world, mistakes)
-    images = _select_images(live, mistakes)
+    images = _select_images(spec, live, mistakes)
     selected = {subnet.id: subnet for subnet in live.subnets}
     externals = _select_externals(spec, live, mistakes)
     _check_zones(spec, subnets, selected, _zones(world, externals), world, mistakes)
@@ -175,7 +175,7 @@ def _select_subnets(spec: Spec, live: Live, world: World, mistakes: Mistakes) ->
             # What the row adopts has a problem already.
             continue
         found = [subnet for subnet in live.subnets if selects(selector, subnet)]
-        _select_one(found, name, "subnet", path, selector, selected, mistakes, live.region)
+        _select_one(found, name, "subnet", path, selector, selected, mistakes, live)
     return selected
 
 
@@ -189,7 +189,7 @@ def _select_vpcs(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> di
             selected[name] = present.vpc_id
             continue
         found = [vpc for vpc in live.vpcs if selects(selector, vpc)]
-        _select_one(found, name, "VPC", path, selector, selected, mistakes, live.region)
+        _select_one(found, name, "VPC", path, selector, selected, mistakes, live)
     return selected
 
 
@@ -201,15 +201,15 @@ def _select_one(
     selector: Selector,
     selected: dict[str, str],
     mistakes: Mistakes,
-    region: str,
+    live: Live,
 ) -> None:
     if len(found) == 1:
         selected[name] = found[0].id
     elif not found:
         mistakes.add(
             path,
-            f"no {noun} in {region} matches {selector.text}",
-            f"see `aws ec2 describe-{noun.lower()}s`",
+            f"no {noun} in {live.region} matches {selector.text}",
+            _default_subnets(live) if selector.default_for_az else f"see `aws ec2 describe-{noun.lower()}s`",
         )
     else:
         ids = ", ".join(sorted(candidate.id for candidate in found))
@@ -218,6 +218,12 @@ def _select_one(
             f"{len(found)} {noun}s match {selector.text}: {ids}",
             "select one of them by its id",
         )
+
+
+def _default_subnets(live: Live) -> str:
+    """The hint for a zone without a default subnet."""
+    zones = sorted({subnet.zone for subnet in live.subnets if subnet.default_for_az})
+    return f"{' and '.join(zones)} have a default subnet" if zones else "this account has no default subnets"
 
 
 def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, LiveInstance]:
@@ -239,12 +245,23 @@ def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, L
     return selected
 
 
-def _select_images(live: Live, mistakes: Mistakes) -> dict[str, str]:
+def _select_images(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, str]:
     selected: dict[str, str] = {}
     for name, candidates in live.images.items():
-        if candidates:
+        taken = live.architectures.get(name)
+        fitting = [image for image in candidates if taken is None or image.platform.architecture in taken]
+        if fitting:
             # The newest; by id among those of one time, so that every run selects the same.
-            selected[name] = max(candidates, key=lambda image: (image.created, image.id)).id
+            selected[name] = max(fitting, key=lambda image: (image.created, image.id)).id
+        elif candidates and taken is not None:
+            kind = spec.document.own_instances[name].instance_type
+            found = sorted({image.platform.architecture for image in candidates})
+            message = (
+                f"the available images that match are for {' and '.join(found)}, and {kind} supports "
+                f"{' or '.join(taken)}"
+            )
+            hint = "choose another name, or another instance type"
+            mistakes.add(("instances", name, "image"), message, hint)
         else:
             mistakes.add(
                 ("instances", name, "image"), "no available image matches", "check the name and the owner"
@@ -319,20 +336,26 @@ def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:
 
 
 def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, mistakes: Mistakes) -> None:
-    """Group names are unique in a VPC, ignoring case: a group outside the stack can have the name already."""
-    taken = {
-        (group.vpc_id, group.name.casefold()): group.id
-        for group in live.name_conflicts
-        if group.tags.get(STACK_TAG) != spec.document.stack
-    }
+    """Group names are unique in a VPC, ignoring case: another group can have the name already."""
+    taken = {(group.vpc_id, group.name.casefold()): group for group in live.name_conflicts}
     for name, row in spec.document.security_groups.items():
         group_name = row.group_name or name
-        if row.adopt is None and (holder := taken.get((vpcs.get(name, ""), group_name.casefold()))):
-            mistakes.add(
-                ("security_groups", name),
-                f"{holder} already has the name {group_name!r} in {vpcs[name]}, and is not of this stack",
-                f"write another group_name, or `adopt: {holder}`, or delete {holder}",
+        holder = taken.get((vpcs.get(name, ""), group_name.casefold()))
+        if row.adopt is not None or holder is None:
+            continue
+        message, hint = f"{holder.id} already has the name {group_name!r} in {vpcs[name]}", ""
+        if holder.tags.get(STACK_TAG) != spec.document.stack:
+            message += ", and is not of this stack"
+            hint = f"write another group_name, or `adopt: {holder.id}`, or delete {holder.id}"
+        elif (address := tagged_address(holder)) != f"security_groups.{name}":
+            message += f": it is {address} of this stack"
+            tag = f"Key={NAME_TAG},Value=security_groups.{name}"
+            hint = (
+                f"write another group_name; or, to rename the row and keep the group, tag it: "
+                f"`aws ec2 create-tags --resources {holder.id} --tags {tag}`"
             )
+        if hint:
+            mistakes.add(("security_groups", name), message, hint)
 
 
 def _default_groups(

@@ -10,6 +10,7 @@ from enireconcile.live import records
 from enireconcile.live.records import (
     LiveAttachment,
     LiveElasticIp,
+    LiveImage,
     LiveInstance,
     LiveInstanceType,
     LiveNetworkInterface,
@@ -18,6 +19,7 @@ from enireconcile.live.records import (
     LiveSubnet,
     LiveVpc,
     Occupant,
+    Platform,
     ReverseDns,
 )
 
@@ -34,6 +36,24 @@ def attachment(**words: Any) -> dict[str, Any]:
 
 
 ROWS = [
+    pytest.param(
+        records.image,
+        {
+            "ImageId": "ami-1",
+            "CreationDate": "2026-01-01T00:00:00.000Z",
+            "State": "available",
+            "Architecture": "x86_64",
+            "BootMode": "uefi",
+            "EnaSupport": True,
+            "VirtualizationType": "hvm",
+            "RootDeviceType": "ebs",
+        },
+        LiveImage(
+            "ami-1", "2026-01-01T00:00:00.000Z", "available", Platform("x86_64", "uefi", True, "hvm", "ebs")
+        ),
+        id="an image with all that EC2 tells",
+    ),
+    pytest.param(records.image, {"ImageId": "ami-1"}, LiveImage("ami-1"), id="an image without attributes"),
     pytest.param(
         records.security_group,
         {

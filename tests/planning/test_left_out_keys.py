@@ -84,6 +84,7 @@ ALTERNATIVES = (
     ("ipv6_addresses", "ipv6_address_count"),
     ("ipv4_prefixes", "ipv4_prefix_count"),
     ("ipv6_prefixes", "ipv6_prefix_count"),
+    ("address", "public_ipv4_pool"),
 )
 LIVE: Mapping[str, Words] = {
     "security_groups": {"vpc": "vpc-default"},

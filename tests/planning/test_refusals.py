@@ -10,6 +10,7 @@ import pytest
 from enireconcile.errors import AmbiguityError, EnireconcileError, Problem, SpecErrors, UnsupportedError
 from enireconcile.live.records import LiveImage, LiveSecurityGroup
 from enireconcile.ownership import (
+    NAME_TAG,
     STACK_TAG,
 )
 from enireconcile.planning.draft import make_plan
@@ -368,7 +369,7 @@ PLACES = [
         "no subnet is the default one of this zone",
         "network_interfaces:\n  eth1:\n    subnet: {default_for_az: us-east-1c}",
         "6:13: network_interfaces.eth1.subnet: no subnet in us-east-1 matches us-east-1c",
-        "see `aws ec2 describe-subnets`",
+        "us-east-1a and us-east-1b have a default subnet",
     ),
     Place(
         "no subnet has this block",
@@ -598,14 +599,24 @@ def test_a_foreign_group_may_have_the_same_name(row: Words, name: str, other: st
     [
         pytest.param(name_conflict("shop"), id="another name"),
         pytest.param(name_conflict("web", "vpc-lab"), id="another VPC"),
-        pytest.param(name_conflict("web", **{STACK_TAG: STACK}), id="one of ours"),
+        pytest.param(name_conflict("web", **{STACK_TAG: STACK, NAME_TAG: "security_groups.web"}), id="its own"),
     ],
 )
 def test_other_groups_are_not_in_the_way(other: LiveSecurityGroup) -> None:
-    """A group of another name or VPC does not conflict, nor does one of the stack."""
+    """A group of another name or VPC does not conflict, nor does the row's own."""
     loaded = spec_of({"security_groups": {"web": {}}})
     (step,) = make_plan(loaded, replace(live_of({}, loaded), name_conflicts=(other,))).steps
     assert step.call == "CreateSecurityGroup"
+
+
+def test_a_renamed_row_cannot_take_the_group_name_of_its_old_group() -> None:
+    """The old group stays until the new one is there, and a VPC has a group name once."""
+    old = name_conflict("web", **{STACK_TAG: STACK, NAME_TAG: "security_groups.web"})
+    assert refusal({"security_groups": {"web2": {"group_name": "web"}}}, name_conflicts=(old,)) == [
+        "security_groups.web2: sg-other already has the name 'web' in vpc-default: it is security_groups.web of "
+        "this stack; write another group_name; or, to rename the row and keep the group, tag it: `aws ec2 "
+        "create-tags --resources sg-other --tags Key=enireconcile:name,Value=security_groups.web2`"
+    ]
 
 
 def test_an_account_without_a_default_vpc_is_reported() -> None:

@@ -145,13 +145,25 @@ def rule_from(source: str) -> str:
 
 
 def refused(harness: Harness, text: str, call: str) -> Report:
-    """An apply in which the call is refused: it is made once, and costs seconds."""
+    """An apply in which the call is refused: it is made once, and costs seconds.
+
+    The credentials may not read what would show the mistake when planning.
+    """
+    for reading in ("DescribeVpcPeeringConnections", "DescribeSecurityGroupVpcAssociations"):
+        refuse(harness, reading, "UnauthorizedOperation")
+    harness.strict.faults.add(
+        Fail("DescribeSecurityGroups", times=10**6, code="UnauthorizedOperation", when=_looks_up_by_id)
+    )
     began = harness.loop.now
     report = harness.apply(text)
     assert harness.strict.actions().count(call) == 1
     assert harness.loop.now - began < 10
     assert f"{call} failed" in ends(report)
     return report
+
+
+def _looks_up_by_id(call: Call) -> bool:
+    return "group-id" in str(call.params)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["in another VPC", "that does not exist"])

@@ -82,6 +82,13 @@ def judge(case: Case) -> Judgement:
 _CHECKS = {
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types support",
     "DescribeAccountAttributes": "how many groups per interface and how many Elastic IPs the account allows",
+    "DescribeImages": "whether the image exists and fits the instance type",
+    "DescribeInstanceTypeOfferings": "whether the zone offers the instance type",
+    "DescribeKeyPairs": "whether the key pair exists",
+    "DescribeSecurityGroups": "whether the security groups that the spec names by id exist, and their VPCs",
+    "DescribeSecurityGroupVpcAssociations": "whether a security group can be used in another VPC than its own",
+    "DescribeVpcPeeringConnections": "whether the VPCs of groups that rules name are peered",
+    "DescribeTransitGatewayVpcAttachments": "whether the VPCs of groups that rules name share a transit gateway",
     "DescribeManagedPrefixLists": "how many rules each prefix list counts as",
     "DescribeRouteTables": "which routes lead to the interfaces that this plan deletes",
 }

@@ -109,12 +109,12 @@ class Case:
 
     def _usage_at(self, taking: str, taken: Mapping[str, int], returned: Mapping[str, int]) -> int:
         """What is in use right after a step, if everything that can run before it has run."""
-        before = self._predecessors
+        before = self.predecessors
         used = sum(count for step_id, count in taken.items() if taking not in before[step_id])
         return used - sum(count for step_id, count in returned.items() if step_id in before[taking])
 
     @cached_property
-    def _predecessors(self) -> Mapping[str, frozenset[str]]:
+    def predecessors(self) -> Mapping[str, frozenset[str]]:
         """All steps that must run before a step, directly or indirectly, by its id."""
         before: dict[str, frozenset[str]] = {}
         for step in self.steps:

@@ -80,7 +80,7 @@ def rules(case: Case) -> Iterator[Issue]:
                 yield f"{address}: {count} {direction} rules for {family}; {usual}, which was not checked"
     yield from _products(sizes, case)
     told = "DescribeManagedPrefixLists" in case.limits.read
-    for unknown in sorted(prefix_lists_of_rules(case) - set(case.limits.prefix_lists)) if told else ():
+    for unknown in sorted(each for each in prefix_lists_of_rules(case) if told and not _entries(each, case)):
         yield (
             f"{unknown} counts as one rule for each entry that it may have; EC2 does not show its maximum "
             "number of entries, so it was counted as one rule"
@@ -110,10 +110,15 @@ def _size(direction: str, permissions: Iterable[Mapping[str, Any]], case: Case) 
     for permission in permissions:
         lists = permission.get("PrefixListIds") or ()
         both = len(permission.get("UserIdGroupPairs") or ())
-        both += sum(case.limits.prefix_lists.get(entry["PrefixListId"], 1) for entry in lists)
+        both += sum(_entries(entry["PrefixListId"], case) or 1 for entry in lists)
         size[direction, "IPv4"] += len(permission.get("IpRanges") or ()) + both
         size[direction, "IPv6"] += len(permission.get("Ipv6Ranges") or ()) + both
     return size
+
+
+def _entries(prefix_list: str, case: Case) -> int | None:
+    """The most entries of a prefix list, if EC2 tells them."""
+    return case.limits.prefix_lists.get(prefix_list)
 
 
 def _products(sizes: Mapping[str, tuple[Size, Size]], case: Case) -> Iterator[Issue]:

@@ -78,7 +78,8 @@ def test_what_is_not_known_is_not_refused() -> None:
 
 def asked(words: Words, live: Words | None = None) -> Questions:
     loaded = spec_of(words)
-    return draft(loaded, live_of(live or {}, loaded), prune=False).questions
+    drafted = draft(loaded, live_of(live or {}, loaded), prune=False)
+    return limits.questions(limits.Case(loaded, drafted.live, drafted.world, drafted.steps, Limits()))
 
 
 QUESTIONS: list[tuple[str, Words, Words, Questions]] = [

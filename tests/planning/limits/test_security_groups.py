@@ -120,7 +120,7 @@ def test_rules_that_go_do_not_multiply() -> None:
             [f"security_groups.web: 61 ingress rules for {family}; {QUOTA}" for family in ["IPv4"]],
         ),
         (
-            {},
+            {"pl-12345678": None},
             [
                 "pl-12345678 counts as one rule for each entry that it may have; EC2 does not show its "
                 "maximum number of entries, so it was counted as one rule"
@@ -128,7 +128,9 @@ def test_rules_that_go_do_not_multiply() -> None:
         ),
     ],
 )
-def test_a_prefix_list_counts_as_all_that_it_may_have(lists: Mapping[str, int], warnings: list[str]) -> None:
+def test_a_prefix_list_counts_as_all_that_it_may_have(
+    lists: Mapping[str, int | None], warnings: list[str]
+) -> None:
     known = Limits(prefix_lists=lists, read=frozenset({"DescribeManagedPrefixLists"}))
     assert list(plan_of(LISTED, known=known).warnings) == warnings
 

@@ -1,0 +1,374 @@
+"""What EC2 would refuse half way through a plan, found before anything changes. Pure.
+
+A launch or a change of type needs an image, an instance type and a key pair that fit; an interface needs security
+groups of its VPC; a rule needs peers that EC2 finds from its VPC. ``questions`` lists what has to be read for the
+steps of a plan, ``judge`` compares. What the credentials may not read stays unknown: a warning, never an error.
+EC2's limits are checked in ``planning.limits``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from enireconcile.kinds.world import Id
+from enireconcile.live.records import (
+    LiveImage,
+    LiveInstance,
+    LiveInstanceType,
+    LiveNetworkInterface,
+    LiveSecurityGroup,
+    Platform,
+    Questions,
+)
+from enireconcile.model import Ref, Step
+from enireconcile.planning import limits
+from enireconcile.planning.limits.case import INTERFACES, Case, Issue
+from enireconcile.planning.mistakes import Mistake
+from enireconcile.spec import Path, SecurityGroup
+from enireconcile.spec.checks import peers_of, unreadable_in_metadata
+from enireconcile.spec.shapes import resource_id
+
+_GROUPS = "security_groups"
+_PEERINGS = ("DescribeVpcPeeringConnections", "DescribeTransitGatewayVpcAttachments")
+
+
+def questions(case: Case) -> Questions:
+    """What has to be read to judge a plan, its limits included."""
+    launches = case.calls("RunInstances")
+    types = {step.params["InstanceType"] for step in launches} | {kind for _, kind in _resizes(case)}
+    pairs, peers = list(_interface_groups(case)), list(_rule_peers(case))
+    named = {str(group) for _, _, group, _ in (*pairs, *peers) if isinstance(group, str)}
+    return replace(
+        limits.questions(case),
+        images=frozenset(step.params["ImageId"] for step in launches),
+        offered=frozenset(types),
+        key_pairs=frozenset(step.params["KeyName"] for step in launches if "KeyName" in step.params),
+        groups=frozenset(named - {group.id for group in _own_groups(case)}),
+        group_vpcs=frozenset(
+            (group, vpc) for _, _, group, vpc in pairs if isinstance(group, str) and _vpc_of(group, case) != vpc
+        ),
+        peers=frozenset((vpc, _vpc_of(peer, case) or str(peer)) for _, _, peer, vpc in peers),
+    )
+
+
+def judge(case: Case) -> limits.Judgement:
+    """All mistakes and warnings of a plan, those of its limits included. The steps have their ``needs``."""
+    judged = limits.judge(case)
+    issues = [
+        *_launches(case),
+        *_type_changes(case),
+        *_groups_on_interfaces(case),
+        *_peers(case),
+        *_prefix_lists(case),
+        *_metadata_tags(case),
+        *_missing_candidates(case),
+    ]
+    mistakes = [issue for issue in issues if isinstance(issue, Mistake)]
+    warnings = [issue for issue in issues if isinstance(issue, str)]
+    return limits.Judgement((*judged.mistakes, *mistakes), tuple(dict.fromkeys((*judged.warnings, *warnings))))
+
+
+# ---- launches and changes of the type
+
+
+def _launches(case: Case) -> Iterator[Issue]:
+    for step in case.calls("RunInstances"):
+        kind = case.limits.types.get(step.params["InstanceType"])
+        image_id = str(step.params["ImageId"])
+        if image := case.limits.images.get(image_id):
+            yield from _image(step.address, image, kind, case)
+        elif "DescribeImages" in case.limits.read:
+            yield case.mistake(
+                step.address,
+                ("image",),
+                f"there is no image {image_id} in {case.live.region} that these credentials can use",
+                "see `aws ec2 describe-images`; an image of another account has to be shared with this one",
+            )
+        yield from _key_pair(step, case)
+        zone = _zone_of_launch(step, case)
+        if kind is not None and zone:
+            yield from _offer(step.address, kind.name, zone, case)
+        yield from _no_way_back(step, zone, case)
+
+
+def _image(address: str, image: LiveImage, kind: LiveInstanceType | None, case: Case) -> Iterator[Issue]:
+    if image.state not in ("", "available"):
+        message = f"{image.id} is {image.state}, and only an available image can be launched"
+        yield case.mistake(address, ("image",), message, "choose another image")
+    if kind is not None:
+        for message, hint in _misfits(image.id, image.platform, kind):
+            yield case.mistake(address, ("image",), message, hint)
+    if image.platform.root_device == "instance-store":
+        yield (
+            f"{address}: the root device of {image.id} is instance store: EC2 cannot stop the instance, and its "
+            "data is lost when it terminates"
+        )
+
+
+def _misfits(what: str, has: Platform, kind: LiveInstanceType) -> Iterator[tuple[str, str]]:
+    """Message and hint for each property of an image or an instance that a type does not support."""
+    wanted = (
+        ("is for", has.architecture, kind.architectures),
+        ("boots with", "" if has.boot_mode == "uefi-preferred" else has.boot_mode, kind.boot_modes),
+        ("has the virtualization type", has.virtualization, kind.virtualizations),
+        ("has a root device on", has.root_device, kind.root_devices),
+    )
+    for verb, value, taken in wanted:
+        if value and taken and value not in taken:
+            yield (
+                f"{what} {verb} {value}, and {kind.name} supports {' or '.join(taken)}",
+                f"choose an instance type that supports {value}, or an image for {' or '.join(taken)}",
+            )
+    if kind.requires_ena and has.ena is False:
+        yield (
+            f"{what} has no support for the Elastic Network Adapter (ENA), and {kind.name} requires it",
+            "choose an image with ENA support, or an instance type that does not require it",
+        )
+
+
+def _key_pair(step: Step, case: Case) -> Iterator[Issue]:
+    name = step.params.get("KeyName")
+    if name is not None and "DescribeKeyPairs" in case.limits.read and name not in case.limits.key_pairs:
+        message = f"there is no key pair {name} in {case.live.region}"
+        yield case.mistake(step.address, ("key_name",), message, "see `aws ec2 describe-key-pairs`")
+
+
+def _zone_of_launch(step: Step, case: Case) -> str:
+    """The zone of the primary interface, which is first; empty if it is not known."""
+    interface = case.interface_of(step.params["NetworkInterfaces"][0])
+    subnet = case.subnets.get(case.world.subnets.get(interface.partition(".")[2], ""))
+    return subnet.zone if subnet else ""
+
+
+def _offer(address: str, kind: str, zone: str, case: Case) -> Iterator[Issue]:
+    if "DescribeInstanceTypeOfferings" not in case.limits.read or (kind, zone) in case.limits.offers:
+        return
+    zones = sorted(place for name, place in case.limits.offers if name == kind)
+    where = f"it is offered in {', '.join(zones)}" if zones else f"no zone of {case.live.region} offers it"
+    yield case.mistake(
+        address,
+        ("instance_type",),
+        f"{kind} is not offered in {zone}, where its subnet is; {where}",
+        "choose another type, or a subnet in another Availability Zone" if zones else "choose another type",
+    )
+
+
+def _no_way_back(launch: Step, zone: str, case: Case) -> Iterator[str]:
+    """The warning of a plan that terminates an instance before it launches the one that takes its place."""
+    former = [
+        step.params["InstanceIds"][0]
+        for step in case.calls("TerminateInstances")
+        if step.address == launch.address and step.id in case.predecessors.get(launch.id, ())
+    ]
+    if former:
+        kind = launch.params["InstanceType"]
+        where = f" in {zone}" if zone else ""
+        yield (
+            f"{launch.address}: {' and '.join(former)} is terminated before its replacement is launched. There is "
+            f"no way back: if EC2 then has no capacity for {kind}{where}, the instance is missing until a later "
+            "run can launch it"
+        )
+
+
+def _resizes(case: Case) -> Iterator[tuple[Step, str]]:
+    """The steps that change the type of an instance, with the new type."""
+    for step in case.calls("ModifyInstanceAttribute"):
+        if "InstanceType" in step.params:
+            yield step, str(step.params["InstanceType"]["Value"])
+
+
+def _type_changes(case: Case) -> Iterator[Issue]:
+    for step, name in _resizes(case):
+        live, kind = case.world.record(step.address, LiveInstance), case.limits.types.get(name)
+        if live is None:
+            continue
+        path = ("instance_type",)
+        if live.platform.root_device == "instance-store":
+            message = f"the root device of {live.id} is instance store, so EC2 cannot stop it to change its type"
+            yield case.mistake(step.address, path, message, "on_change: replace launches a new instance")
+        if kind is not None:
+            for message, _ in _misfits(live.id, live.platform, kind):
+                hint = "choose another type; on_change: replace launches a new instance from a fitting image"
+                yield case.mistake(step.address, path, message, hint)
+            yield from _offer(step.address, kind.name, live.zone, case) if live.zone else ()
+
+
+# ---- security groups
+
+
+def _own_groups(case: Case) -> list[LiveSecurityGroup]:
+    """The live groups that the stack owns or adopts."""
+    records = (*case.live.security_groups, *case.live.adoptable)
+    return [record for record in records if isinstance(record, LiveSecurityGroup)]
+
+
+def _vpc_of(group: Id, case: Case) -> str:
+    """The VPC of a group; empty for a foreign group that was not read, or that EC2 does not show."""
+    if isinstance(group, Ref):
+        return case.world.vpcs.get(group.address.partition(".")[2], "")
+    own = {record.id: record for record in _own_groups(case)}
+    found = own.get(group) or case.limits.groups.get(group)
+    return found.vpc_id if found else ""
+
+
+def _id_of(named: str, case: Case) -> Id:
+    return named if resource_id("sg", named) else case.world.id_of(f"{_GROUPS}.{named}")
+
+
+def _interface_groups(case: Case) -> Iterator[tuple[str, Path, Id, str]]:
+    """Each group that the plan gives to an interface: interface, path in its row, group, VPC."""
+    for step in case.steps:
+        row = case.world.document.network_interfaces.get(step.address.partition(".")[2])
+        if "Groups" not in step.params or row is None or not step.address.startswith(f"{INTERFACES}."):
+            continue
+        live = case.world.record(step.address, LiveNetworkInterface)
+        subnet = case.subnets.get(step.params.get("SubnetId") or (live.subnet_id if live else ""))
+        for index, named in enumerate(row.security_groups or ()):
+            if subnet is not None:
+                yield step.address, ("security_groups", index), _id_of(named, case), subnet.vpc_id
+
+
+def _groups_on_interfaces(case: Case) -> Iterator[Issue]:
+    for address, path, group, vpc in _interface_groups(case):
+        own = _vpc_of(group, case)
+        if not own:
+            yield from _missing_group(address, path, group, case)
+        elif own != vpc and _is_only_there(group, vpc, case):
+            # Neither the VPC of the group nor that of the interface can be changed once it is made.
+            touches = [group.address] if isinstance(group, Ref) else []
+            yield case.mistake(address, path, *_other_vpc(address, group, own, vpc, case), touches=touches)
+
+
+def _missing_group(address: str, path: Path, group: Id, case: Case) -> Iterator[Issue]:
+    if isinstance(group, str) and "DescribeSecurityGroups" in case.limits.read:
+        message = f"there is no security group {group} in {case.live.region}"
+        yield case.mistake(address, path, message, "see `aws ec2 describe-security-groups`")
+
+
+def _is_only_there(group: Id, vpc: str, case: Case) -> bool:
+    """Is a group of another VPC known to be no use in this one? A group can be associated with further VPCs."""
+    if isinstance(group, Ref):
+        return True
+    read = "DescribeSecurityGroupVpcAssociations" in case.limits.read
+    return read and (group, vpc) not in case.limits.group_vpcs
+
+
+def _other_vpc(address: str, group: Id, own: str, vpc: str, case: Case) -> tuple[str, str]:
+    """Message and hint for a group whose VPC is not that of the interface."""
+    name = case.world.name_of(group) if isinstance(group, str) else group.address.partition(".")[2]
+    row = case.world.document.security_groups.get(name)
+    interface = address.partition(".")[2]
+    hint = f"choose a security group of {vpc}, or a subnet in {own}"
+    why = ""
+    if row is not None and isinstance(group, Ref):
+        hint = f"write `vpc: {vpc}` in {_GROUPS}.{name}"
+    elif row is not None:
+        hint += f"; EC2 cannot move {group} to another VPC"
+    if row is not None and _leaves_out_vpc(row):
+        why = " (`vpc` left out means the default VPC)"
+    return f"{name} is in {own}{why}, {interface}'s subnet is in {vpc}", hint
+
+
+def _leaves_out_vpc(row: SecurityGroup) -> bool:
+    return row.adopt is None and "vpc" not in row.model_fields_set
+
+
+def _rule_peers(case: Case) -> Iterator[tuple[str, Path, Id, str]]:
+    """Each group in a rule that the plan adds: the rule's group, the peer's path in it, the peer, the VPC."""
+    for address, path, named in _added_peers(case):
+        if named != "self" and "/" not in named and not resource_id("pl", named):
+            yield address, path, _id_of(named, case), _vpc_of(case.world.id_of(address), case)
+
+
+def _added_peers(case: Case) -> Iterator[tuple[str, Path, str]]:
+    """Each source and destination in the rules that the plan adds to a group of the spec."""
+    for step in case.calls("AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress"):
+        name = step.address.partition(".")[2]
+        row = case.world.document.security_groups.get(name)
+        added = {
+            entry[key]
+            for permission in step.params["IpPermissions"]
+            for entries, key in (("UserIdGroupPairs", "GroupId"), ("PrefixListIds", "PrefixListId"))
+            for entry in permission.get(entries) or ()
+        }
+        direction = "ingress" if step.call.endswith("Ingress") else "egress"
+        for path, named in peers_of(name, row) if row is not None else ():
+            if path[2] != direction or named == "self" or "/" in named:
+                continue
+            if (named if resource_id("pl", named) else _id_of(named, case)) in added:
+                yield step.address, path[2:], named
+
+
+def _peers(case: Case) -> Iterator[Issue]:
+    """Peers that do not exist, or that rules in this VPC cannot name."""
+    for address, path, peer, vpc in _rule_peers(case):
+        own = _vpc_of(peer, case)
+        if not own:
+            yield from _missing_group(address, path, peer, case)
+        elif (
+            own != vpc
+            and case.limits.read.issuperset(_PEERINGS)
+            and frozenset({own, vpc}) not in case.limits.connected
+        ):
+            name = case.world.name_of(peer) if isinstance(peer, str) else peer.address.partition(".")[2]
+            yield case.mistake(
+                address,
+                path,
+                f"{name} is in {own}, {address.partition('.')[2]} is in {vpc}, and the two VPCs are not peered",
+                f"name a security group of {vpc}, or a CIDR",
+            )
+
+
+def _prefix_lists(case: Case) -> Iterator[Issue]:
+    if "DescribeManagedPrefixLists" not in case.limits.read:
+        return
+    for address, path, named in _added_peers(case):
+        if resource_id("pl", named) and named not in case.limits.prefix_lists:
+            message = f"there is no prefix list {named} in {case.live.region}"
+            yield case.mistake(address, path, message, "see `aws ec2 describe-managed-prefix-lists`")
+
+
+# ---- tags in the instance metadata
+
+
+def _metadata_tags(case: Case) -> Iterator[Issue]:
+    """Tags that EC2 refuses while the instance metadata shows tags. The file's own were checked with the file."""
+    for step in case.calls("ModifyInstanceMetadataOptions"):
+        live = case.world.record(step.address, LiveInstance)
+        keys = unreadable_in_metadata(live.tags) if live else []
+        if keys and step.params.get("InstanceMetadataTags") == "enabled" and live is not None:
+            yield case.mistake(
+                step.address,
+                ("metadata_options", "instance_metadata_tags"),
+                f"{live.id} has tags that the instance metadata cannot show: {', '.join(map(repr, keys))}",
+                "remove these tags, or write `instance_metadata_tags: disabled`",
+            )
+    for step in case.calls("CreateTags"):
+        live = case.world.record(step.address, LiveInstance)
+        keys = unreadable_in_metadata(tag["Key"] for tag in step.params["Tags"])
+        shown = live is not None and live.metadata_options.get("InstanceMetadataTags") == "enabled"
+        if keys and shown and live is not None:
+            yield case.mistake(
+                step.address,
+                ("tags",),
+                f"the instance metadata of {live.id} shows its tags, and cannot show {', '.join(map(repr, keys))}",
+                "rename these tags, or apply `instance_metadata_tags: disabled` first",
+            )
+
+
+# ---- failover
+
+
+def _missing_candidates(case: Case) -> Iterator[str]:
+    """Warnings of external instances that no live instance matches, and what can hold the interface instead."""
+    gone = set(case.world.document.external_instances) - set(case.world.externals)
+    for name, row in sorted(case.world.document.network_interfaces.items()):
+        candidates = row.attachment.instances if row.attachment else None
+        missing = [each for each in candidates or () if each in gone]
+        rest = [each for each in candidates or () if each not in gone]
+        if missing:
+            holders = f"only {' or '.join(rest)} can hold it" if rest else "no instance can hold it"
+            yield (
+                f"{INTERFACES}.{name}: no instance matches the `external` of {' and of '.join(missing)}: {holders}"
+            )
