@@ -128,6 +128,7 @@ class StackRun:
             prune=self.options.prune,
             once=self.saved is not None,
             targets=self.targets,
+            try_refused_again=not self.options.allowed.auto_approve,
             believed=self.options.seen_errors.get(self.spec.document.stack, ()),
         )
         task = asyncio.ensure_future(reconciler.run())

@@ -65,11 +65,13 @@ class Apply:
     once: bool = False
     targets: tuple[str, ...] = ()
     believed: Collection[tuple[str, str]] = ()
+    try_refused_again: bool = False
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     check: Callable[[], None] = lambda: None
     _plan: Plan | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
     _refused: set[tuple[str, str]] = field(default_factory=set)
+    _not_tried: list[str] = field(default_factory=list)
 
     async def run(self) -> Report:
         """Run to the report. Raises EnireconcileError only as long as nothing has been changed."""
@@ -98,9 +100,11 @@ class Apply:
                 return self._report(self._broken(), objection)
             if denied := await self._denied(plan):
                 return self._report(self._broken(), denied)
-            outcomes = await self._execute(_without(self._refused, plan.steps), turn)
+            if turn == 1 and not self.try_refused_again:
+                self._recall_refusals(plan)
+            outcomes = await self._execute(_without(self._refused, plan), turn)
             failed = [outcome for outcome in outcomes if outcome.status is not Status.DONE]
-            self._refused |= {_kind_of(outcome.step) for outcome in failed if outcome.refused}
+            self._remember_refusals(plan, failed)
             changed = any(outcome.replan for outcome in failed)
             again = (not failed or (changed and not self.once)) and not self.stop.is_set()
             try:
@@ -113,12 +117,34 @@ class Apply:
                 return self._report(self._broken(), _CHANGED if changed and self.once else None)
             if plan.empty:
                 return self._report(self._broken() if plan.errors else "converged")
-            if not _without(self._refused, plan.steps):
+            if not _without(self._refused, plan):
                 return self._report(self._broken())
         if self.stop.is_set():
             return self._report(self._broken())
         rounds = f"the live state still differs from the spec after {MAX_ROUNDS} rounds"
         return self._report(self._broken(), _CHANGED if self.once else rounds)
+
+    def _remember_refusals(self, plan: Plan, failed: Sequence[Outcome]) -> None:
+        """No later round repeats what EC2 refused, and no later run interrupts something for it again."""
+        interrupted = {broken.address for broken in plan.interruptions}
+        for outcome in failed:
+            step = outcome.step
+            if outcome.refused:
+                self._refused.add(_kind_of(step))
+            if outcome.refused and outcome.attempts and step.address in interrupted:
+                self.journal.refuse(step.address, step.call, fingerprint(step.params), str(outcome.error))
+
+    def _recall_refusals(self, plan: Plan) -> None:
+        """Leave out what EC2 refused in an earlier run, where another try would interrupt something again."""
+        interrupted = {broken.address for broken in plan.interruptions}
+        for step in plan.steps:
+            error = self.journal.refusal(step.address, step.call, fingerprint(step.params))
+            if error is not None and step.address in interrupted:
+                self._refused.add(_kind_of(step))
+                self._not_tried.append(
+                    f"{step.address}: not tried again, since each try interrupts it; EC2 refused {step.call} "
+                    f"in an earlier run:\n  {error}\n  hint: change the spec, or run apply without -y to try again"
+                )
 
     async def _unless_stopped(self, asking: Coroutine[Any, Any, T]) -> T | None:
         """The answer, or None if the user stops before there is one; reads need not be finished."""
@@ -226,7 +252,7 @@ class Apply:
         while True:
             late = loop.time() >= deadline or self.stop.is_set()
             made = await self._plan_unless_contradictory(late)
-            done = made is not None and not _without(self._refused, made.steps)
+            done = made is not None and not _without(self._refused, made)
             if made is not None and (done or late):
                 if made.empty and await self._waited(made):
                     continue
@@ -295,7 +321,8 @@ class Apply:
             seconds=asyncio.get_running_loop().time() - self._began,
             outcomes=tuple(self._outcomes),
             remaining=self._remaining() if outcome not in ("converged", "unchanged") else (),
-            error=error or (self.stop.reason if outcome == "partial" else None),
+            error="\n".join([*([error] if error else []), *self._not_tried])
+            or (self.stop.reason if outcome == "partial" else None),
             api_calls=dict(sorted(self.channel.calls.items())),
             throttled=self.channel.throttled,
             targets=self.targets,
@@ -311,13 +338,20 @@ def _kind_of(step: Step) -> tuple[str, str]:
     return step.address, step.call
 
 
-def _without(refused: Collection[tuple[str, str]], steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps, without those that EC2 has refused in an earlier round, and without those that need these."""
+def _without(refused: Collection[tuple[str, str]], plan: Plan) -> tuple[Step, ...]:
+    """The steps of a plan, without those that EC2 has refused before, and without those that need these.
+
+    If the plan would interrupt the resource of such a step, all steps of that resource are left out: an instance
+    is not stopped and started again for a change that EC2 refuses.
+    """
+    hit = {step.address for step in plan.steps if _kind_of(step) in refused}
+    whole = hit & {broken.address for broken in plan.interruptions}
     dropped: set[str] = set()
-    for step in steps:
-        if _kind_of(step) in refused or not dropped.isdisjoint(step.needs):
+    for step in plan.steps:
+        if step.address in whole or _kind_of(step) in refused or not dropped.isdisjoint(step.needs):
             dropped.add(step.id)
-    return tuple(step for step in steps if step.id not in dropped)
+    kept = (step for step in plan.steps if step.id not in dropped)
+    return tuple(replace(step, ends_first=step.ends_first - dropped) for step in kept)
 
 
 def _group_ids(spec: Spec) -> frozenset[str]:

@@ -13,7 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 _OLDEST_READ = 10.0
@@ -36,6 +36,18 @@ class JournalEntry:
     previous: str | None = None
     result: str | None = None
     observed: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The last change of one address that EC2 refused, after it had interrupted the resource.
+
+    ``digest`` is of the call's parameters, ``error`` EC2's words.
+    """
+
+    call: str
+    digest: str
+    error: str
 
 
 class Log(ABC):
@@ -75,6 +87,7 @@ class Journal:
         self._log, self._scope, self._now = log, scope, now
         self._entries: dict[str, JournalEntry] = {}
         self._waits: dict[str, tuple[str, float]] = {}
+        self._refusals: dict[str, Refusal] = {}
         self._trail: deque[str] = deque(maxlen=log.trail)
         lines = log.read().splitlines()
         self._read(lines)
@@ -178,6 +191,15 @@ class Journal:
         """EC2 refused the create: nothing was made."""
         self._append({"event": "failed", "address": address})
 
+    def refuse(self, address: str, call: str, digest: str, error: str) -> None:
+        """EC2 refused a change for which something was interrupted."""
+        self._append({"event": "refused", "address": address, "call": call, "digest": digest, "error": error})
+
+    def refusal(self, address: str, call: str, digest: str) -> str | None:
+        """EC2's words, if the last change of this address that it refused was the same."""
+        found = self._refusals.get(address)
+        return found.error if found and (found.call, found.digest) == (call, digest) else None
+
     def waited(self, address: str, digest: str) -> float:
         """For how many seconds runs have waited before a call with this digest; 0 the first time."""
         if self._waits.get(address, ("", 0.0))[0] != digest:
@@ -212,6 +234,9 @@ class Journal:
         if event["event"] == "waits":
             self._waits[address] = (event["digest"], event["at"])
             return
+        if event["event"] == "refused":
+            self._refusals[address] = Refusal(event["call"], event["digest"], event["error"])
+            return
         entry = self._entries.get(address)
         if entry is None:
             return
@@ -231,7 +256,7 @@ class Journal:
         self._apply(json.loads(line), line)
 
     def _compact(self) -> None:
-        """Keep the entries, as at most four lines per address, and the last lines of the trail."""
+        """Keep the entries, as at most five lines per address, and the last lines of the trail."""
         lines: list[dict[str, Any]] = []
         for address, entry in sorted(self._entries.items()):
             at = {"at": entry.at, "address": address}
@@ -243,5 +268,7 @@ class Journal:
                 lines.append({**at, "event": "seen"})
         for address, (digest, since) in sorted(self._waits.items()):
             lines.append({"at": since, "address": address, "event": "waits", "digest": digest})
+        for address, refusal in sorted(self._refusals.items()):
+            lines.append({"at": self._now(), "address": address, "event": "refused", **asdict(refusal)})
         entries = [json.dumps(line, sort_keys=True) for line in lines]
         self._log.replace("".join(f"{line}\n" for line in [*self._trail, *entries]))

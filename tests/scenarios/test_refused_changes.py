@@ -54,15 +54,53 @@ def ends(report: Report) -> list[str]:
 # ---- what was stopped is started again
 
 
-def test_a_refused_resize_leaves_the_instance_running_at_every_run(harness: Harness) -> None:
+RESIZED = [f"{STOP} done", f"{MODIFY} failed", f"{START} done"]
+
+
+def test_a_refused_resize_leaves_the_instance_running(harness: Harness) -> None:
     built(harness)
     refuse(harness, MODIFY, "InvalidInstanceAttributeValue", NOT_ALLOWED)
-    for _ in range(2):
-        report = harness.apply(spec("t3.small"))
-        assert ends(report) == [f"{STOP} done", f"{MODIFY} failed", f"{START} done"]
-        assert (report.outcome, report.remaining) == ("partial", ("instances.web",))
-        assert "  instances.web is running" in report_text(report).splitlines()
-        assert state(harness) == "running"
+    report = harness.apply(spec("t3.small"))
+    assert ends(report) == RESIZED
+    assert (report.outcome, report.remaining) == ("partial", ("instances.web",))
+    assert "  instances.web is running" in report_text(report).splitlines()
+    assert state(harness) == "running"
+
+
+def test_a_refused_resize_is_not_tried_again_by_later_runs(harness: Harness) -> None:
+    """Each try would restart the instance. A user who approves the plan tries again, and so does another type."""
+    built(harness)
+    refuse(harness, MODIFY, "InvalidInstanceAttributeValue", NOT_ALLOWED)
+    harness.apply(spec("t3.small"))
+    harness.strict.clear()
+    more = "  other: {subnet: {default_for_az: us-east-1a}}\n"
+    report = harness.apply(spec("t3.small", more))
+    assert ends(report) == ["CreateNetworkInterface done"]
+    assert (report.outcome, report.remaining) == ("partial", ("instances.web",))
+    assert "instances.web: not tried again" in (report.error or "")
+    assert NOT_ALLOWED in (report.error or "")
+    report = harness.apply(spec("t3.small", more))
+    assert (ends(report), report.outcome, report.exit_code) == ([], "failed", 1)
+    assert state(harness) == "running"
+    assert ends(harness.apply(spec("t3.small", more), try_refused_again=True)) == RESIZED
+    assert ends(harness.apply(spec("t3.medium", more))) == RESIZED
+    harness.strict.faults.clear()
+    assert harness.apply(spec("t3.large", more)).outcome == "converged"
+    assert harness.apply(spec("t3.large", more)).outcome == "unchanged"
+
+
+def test_later_rounds_do_not_restart_the_instance_for_a_refused_resize(harness: Harness) -> None:
+    """Another resource needs a second round; the instance is not stopped in it."""
+    built(harness)
+    harness.apply(spec(more=ADDRESS))
+    refuse(harness, MODIFY, "InvalidInstanceAttributeValue", NOT_ALLOWED)
+    harness.strict.faults.add(Fail("CreateNetworkInterface", code="InvalidIPAddress.InUse"))
+    more = "  other: {subnet: {default_for_az: us-east-1a}}\n" + ADDRESS
+    report = harness.apply(spec("t3.small", more))
+    assert ends(report).count(f"{STOP} done") == 1
+    assert ends(report).count(f"{MODIFY} failed") == 1
+    assert "CreateNetworkInterface done" in ends(report)
+    assert state(harness) == "running"
 
 
 def test_an_instance_that_an_earlier_run_left_stopped_is_started_though_the_resize_is_refused_again(

@@ -315,7 +315,8 @@ def test_a_file_that_another_user_wrote_is_no_obstacle(text: str, host: Host) ->
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["begin", "made", "failed", "saw", "fresh", "wait"]), st.integers(0, 2)), max_size=12
+    st.tuples(st.sampled_from(["begin", "made", "failed", "saw", "fresh", "wait", "refuse"]), st.integers(0, 2)),
+    max_size=12,
 )
 
 
@@ -339,11 +340,14 @@ def test_compaction_keeps_what_is_known(
         elif event == "wait":
             host.journal.waited(address, DIGEST)
             host.now += 1
+        elif event == "refuse":
+            host.journal.refuse(address, "ModifyInstanceAttribute", DIGEST, f"no to {number}")
     known = known_of(host.journal)
     with host.path.open("a") as file:
         file.write("\n" * 2001)
     assert known_of(host.next_run()) == known
-    assert len(host.path.read_text().splitlines()) <= 12
+    # At most five lines for each of the three addresses: intent, made, seen, waits, refused.
+    assert len(host.path.read_text().splitlines()) <= 15
     assert known_of(host.next_run()) == known
 
 
@@ -367,6 +371,8 @@ def known_of(journal: Journal) -> list[object]:
             journal.token(address, RUN, DIGEST),
             journal.token(address, RUN, DIGEST, fresh=True) if journal.has_open_create(address) else None,
             journal.waited(address, DIGEST) if address in journal._waits else None,
+            journal.refusal(address, "ModifyInstanceAttribute", DIGEST),
+            journal.refusal(address, "ModifyInstanceAttribute", OTHER),
         )
         for address in addresses
     ]
