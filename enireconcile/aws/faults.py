@@ -129,8 +129,8 @@ _NOT_FOUND = (
 )
 
 _ADDRESS_IN_USE = (
-    "another interface has this private address, or one of this prefix; a subnet CIDR reservation keeps room for "
-    "prefixes"
+    "another interface has this private address, or an address in this prefix; a subnet CIDR reservation keeps "
+    "room for prefixes"
 )
 _CLOCK = "check this machine's clock"
 
@@ -306,7 +306,7 @@ _HINTS = {
     "InvalidGroup.Duplicate": "the VPC has a group of this name that this stack does not own: rename or remove it",
     "InvalidAddress.NotFound": "EC2 can restore a released address only for a limited time, and only if no other "
     "account has it; leave `address` out to get any address",
-    "InvalidAddress.PtrSet": "the address still has reverse DNS; run again in some minutes",
+    "InvalidAddress.PtrSet": "the address still has reverse DNS; run again in a few minutes",
     "InvalidAddress.Locked": "the address has reverse DNS, or AWS Support has locked it: contact AWS Support",
     "InvalidPublicIpv4PoolID.NotFound": "`aws ec2 describe-public-ipv4-pools` lists the pools",
     "InvalidIPAddress.InUse": _ADDRESS_IN_USE,

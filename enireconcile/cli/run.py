@@ -147,7 +147,7 @@ class StackRun:
     def _approve(self, plan: Plan, progress: Progress) -> Impact:
         """Show the plan and, unless ``-y`` was given, ask for approval.
 
-        Returns up to which impact later rounds may go. Raises GuardError if a guard or the user refuses.
+        Returns the worst impact that later rounds may have. Raises GuardError if a guard or the user refuses.
         """
         self.plan = plan
         allowed = self.options.allowed
@@ -169,7 +169,7 @@ class StackRun:
             click.echo(text + "\n")
 
     def _print_report(self, report: Report) -> None:
-        # A watch reports what it refuses in each round once.
+        # A watch prints a report that is the same in every round only once.
         acted = any(outcome.acted for outcome in report.outcomes)
         failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")

@@ -1,8 +1,8 @@
 """Ask EC2 for permission before a plan takes something away: DryRun of the calls that are to follow.
 
 A replacement terminates the former instance before it launches the new one, and a change of type stops the
-instance first. If the credentials may not make the later calls, the former instance is gone, and no new one comes.
-DryRun answers that before the first call. It can ask only about calls whose parameters are all known.
+instance first. If IAM denies the later calls, the former instance is gone, or stays stopped. DryRun shows that
+before the first call. It works only for calls whose parameters are all known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def denied(writer: Writes, steps: Sequence[Step]) -> list[str]:
 
 
 def rehearsed(steps: Sequence[Step]) -> list[Step]:
-    """The steps to ask about: those that depend on a removal, where a new resource or a stopped instance does.
+    """The steps to ask about: all that follow a removal which stops an instance or makes way for a new resource.
 
     A removal is a step that is not safe. The steps are in an order in which they can run.
     """

@@ -129,7 +129,7 @@ def _fields(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> tuple[Fi
 
 
 def _ignored(address: str, want: Mapping[str, Any], have: Mapping[str, Any], world: World) -> tuple[Field, ...]:
-    """What the row says otherwise than the live resource, in attributes that it ignores and that were set once.
+    """The ignored attributes of a row, set once at creation, whose live value differs from the row.
 
     Of tags only those that differ. A secret cannot be compared after a launch; its kind warns of it.
     """
@@ -187,7 +187,7 @@ def _replaceable(kind: Kind, item: Item, world: World) -> bool:
 
 
 def immutable(difference: Difference, world: World) -> list[tuple[str, str]]:
-    """What differs, cannot be changed on the existing resource, and asks for no replacement: field and message."""
+    """What differs, cannot be changed in place, and does not lead to a replacement: field and message."""
     return [
         (
             field.field,

@@ -303,7 +303,7 @@ def _work(differences: Iterable[Difference], world: World) -> _Work:
 def _part(
     targets: Collection[str], world: World, differences: Sequence[Difference], work: _Work
 ) -> tuple[World, tuple[Difference, ...], _Work, Set[str]]:
-    """Only the targets and what they need. A preference (``rather``, ``follows``) is no need."""
+    """Only the targets and what they need. A preference (``rather``, ``follows``) is not a need."""
     flat = [replace(step, rather=frozenset()) for each in work.steps.values() for step in each]
     hard, soft = needs_of(flat)
     part = targeted_part(targets, differences, world, flat, {step: hard[step] | soft[step] for step in hard})

@@ -17,7 +17,7 @@ from enireconcile.spec import Path, Spec
 class Mistake:
     """``address`` is the row that the problem is about, ``touches`` are all rows that it affects, with this one.
 
-    Rows that take from one limit are all touched by the mistake of exceeding it.
+    A mistake that exceeds a limit touches all rows that count against it.
     """
 
     address: str

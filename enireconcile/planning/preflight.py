@@ -2,7 +2,7 @@
 
 A launch or a change of type needs an image, an instance type and a key pair that fit; an interface needs security
 groups of its VPC; a rule needs peers that EC2 finds from its VPC. ``questions`` lists what has to be read for the
-steps of a plan, ``judge`` compares. What the credentials may not read stays unknown: a warning, never an error.
+steps of a plan, ``judge`` compares. What the credentials may not read causes a warning, never an error.
 EC2's limits are checked in ``planning.limits``.
 """
 
@@ -247,7 +247,7 @@ def _missing_group(address: str, path: Path, group: Id, case: Case) -> Iterator[
 
 
 def _is_only_there(group: Id, vpc: str, case: Case) -> bool:
-    """Is a group of another VPC known to be no use in this one? A group can be associated with further VPCs."""
+    """Is it known that this VPC cannot use a group of another VPC? A group can be associated with further VPCs."""
     if isinstance(group, Ref):
         return True
     read = "DescribeSecurityGroupVpcAssociations" in case.limits.read
@@ -333,7 +333,7 @@ def _prefix_lists(case: Case) -> Iterator[Issue]:
 
 
 def _metadata_tags(case: Case) -> Iterator[Issue]:
-    """Tags that EC2 refuses while the instance metadata shows tags. The file's own were checked with the file."""
+    """Tags that EC2 refuses while the instance metadata shows tags. The file's tags were checked with the file."""
     for step in case.calls("ModifyInstanceMetadataOptions"):
         live = case.world.record(step.address, LiveInstance)
         keys = unreadable_in_metadata(live.tags) if live else []
@@ -361,7 +361,7 @@ def _metadata_tags(case: Case) -> Iterator[Issue]:
 
 
 def _missing_candidates(case: Case) -> Iterator[str]:
-    """Warnings of external instances that no live instance matches, and what can hold the interface instead."""
+    """Warnings of external instances that do not exist, with the instances that can hold the interface instead."""
     gone = set(case.world.document.external_instances) - set(case.world.externals)
     for name, row in sorted(case.world.document.network_interfaces.items()):
         candidates = row.attachment.instances if row.attachment else None

@@ -468,7 +468,7 @@ HINTED = [
     ("InsufficientCidrBlocks", "subnet CIDR reservation"),
     ("InsufficientFreeAddressesInSubnet", "another subnet"),
     ("InvalidAddress.NotFound", "leave `address` out"),
-    ("InvalidAddress.PtrSet", "run again in some minutes"),
+    ("InvalidAddress.PtrSet", "run again in a few minutes"),
     ("InvalidAddress.Locked", "AWS Support"),
     ("InvalidPublicIpv4PoolID.NotFound", "describe-public-ipv4-pools"),
 ]
