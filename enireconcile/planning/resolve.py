@@ -223,7 +223,7 @@ def _select_one(
 def _default_subnets(live: Live) -> str:
     """The hint for a zone without a default subnet."""
     zones = sorted({subnet.zone for subnet in live.subnets if subnet.default_for_az})
-    return f"{' and '.join(zones)} have a default subnet" if zones else "this account has no default subnets"
+    return f"zones with a default subnet: {', '.join(zones)}" if zones else "this account has no default subnets"
 
 
 def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, LiveInstance]:

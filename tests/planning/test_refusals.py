@@ -369,7 +369,7 @@ PLACES = [
         "no subnet is the default one of this zone",
         "network_interfaces:\n  eth1:\n    subnet: {default_for_az: us-east-1c}",
         "6:13: network_interfaces.eth1.subnet: no subnet in us-east-1 matches us-east-1c",
-        "us-east-1a and us-east-1b have a default subnet",
+        "zones with a default subnet: us-east-1a, us-east-1b",
     ),
     Place(
         "no subnet has this block",
