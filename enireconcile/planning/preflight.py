@@ -368,7 +368,8 @@ def _missing_candidates(case: Case) -> Iterator[str]:
         missing = [each for each in candidates or () if each in gone]
         rest = [each for each in candidates or () if each not in gone]
         if missing:
-            holders = f"only {' or '.join(rest)} can hold it" if rest else "no instance can hold it"
+            holders = f"only {' or '.join(rest)}" if rest else "no instance"
             yield (
-                f"{INTERFACES}.{name}: no instance matches the `external` of {' and of '.join(missing)}: {holders}"
+                f"{INTERFACES}.{name}: no instance matches the `external` selector of {' or '.join(missing)}, "
+                f"so {holders} can get this interface"
             )

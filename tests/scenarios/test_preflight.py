@@ -424,5 +424,7 @@ def test_a_failover_pair_with_one_member(slow_harness: Harness) -> None:
     slow_harness.loop.now += 60
     plan = slow_harness.plan(HA)
     [warning] = [each for each in plan.warnings if "external" in each]
-    assert warning.endswith("no instance matches the `external` of fw-b: only fw-a can hold it")
+    assert warning.endswith(
+        "no instance matches the `external` selector of fw-b, so only fw-a can get this interface"
+    )
     assert plan.empty
