@@ -126,7 +126,7 @@ def iam_policy(
 @opt.target
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
 @click.option("--out", type=opt.FILE, help="Save the plan to this file, for apply --plan.")
-@click.option("--who", is_flag=True, help="Ask CloudTrail who changed what differs from the spec.")
+@click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
     loaded = _load(specs)

@@ -170,7 +170,7 @@ def running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
             metavar="DURATION",
             default="30s",
             show_default=True,
-            help="How long to look for what an unanswered create call may have created, before repeating it.",
+            help="How long to search for the resource of a create call that got no answer, before repeating it.",
         ),
         metrics,
         click.option(
