@@ -65,7 +65,10 @@ class SpecErrors(EnireconcileError):
 
 
 class AwsError(EnireconcileError):
-    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message."""
+    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message.
+
+    ``optional`` says that a plan can go on without the answer.
+    """
 
     def __init__(
         self,
@@ -76,7 +79,9 @@ class AwsError(EnireconcileError):
         request_id: str | None = None,
         address: str | None = None,
         hint: str | None = None,
+        optional: bool = False,
     ) -> None:
+        self.optional = optional
         self.call, self.code, self.reason, self.request_id, self.address = (
             call,
             code,

@@ -23,6 +23,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from enireconcile.aws.actions import ACTIONS
 from enireconcile.errors import AwsError
 
 log = logging.getLogger("enireconcile.aws")
@@ -92,12 +93,14 @@ class Fault(Exception):
             request_id=self.request_id,
             address=address,
             hint=_hint(self.call, self.code, self.message),
+            optional=_is_optional(self.call),
         )
 
 
 PROPAGATION = 300.0
 """Seconds after which EC2 must know a new resource in every call."""
 TRANSIENT = 300.0
+_TRANSIENT_OPTIONAL = 5.0
 """Seconds for which throttling and server errors are retried."""
 
 
@@ -333,6 +336,15 @@ def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
     return (row.meaning, row.seconds) if row is not None else (Meaning.REFUSED, 0.0)
 
 
+def _is_optional(call: str) -> bool:
+    return call in ACTIONS and ACTIONS[call].optional
+
+
+def _transient(call: str) -> float:
+    """Seconds to repeat a call that is not answered. A plan does not wait long for an optional read."""
+    return _TRANSIENT_OPTIONAL if _is_optional(call) else TRANSIENT
+
+
 def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserError) -> Fault:
     """A botocore exception as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no answer came."""
     if isinstance(error, ClientError):
@@ -344,13 +356,15 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
         meaning, seconds = classify(call, code, message)
         if meaning is Meaning.REFUSED and status >= 500 and not code.startswith("Insufficient"):
             meaning, seconds = Meaning.OUTCOME_UNKNOWN, TRANSIENT
+        if meaning is Meaning.OUTCOME_UNKNOWN:
+            seconds = min(seconds, _transient(call))
         return Fault(call, code, message, meaning, seconds, meta.get("RequestId"))
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", str(error), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
         return Fault(call, "NotSent", str(error), Meaning.RETRY, 10.0)
     if isinstance(error, (HTTPClientError, ResponseParserError)):
-        return Fault(call, "NoAnswer", str(error), Meaning.OUTCOME_UNKNOWN, TRANSIENT)
+        return Fault(call, "NoAnswer", str(error), Meaning.OUTCOME_UNKNOWN, _transient(call))
     return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)
 
 

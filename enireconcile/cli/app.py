@@ -6,6 +6,7 @@ stdout carries the result, stderr everything else. Exit codes: 0 done, 1 error, 
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import json
@@ -22,6 +23,7 @@ import click
 
 from enireconcile import __version__
 from enireconcile.cli import options as opt
+from enireconcile.cli.stdout import discard_stdout
 from enireconcile.errors import EnireconcileError, GuardError, SpecErrors, internal_error
 from enireconcile.outputs import logs
 
@@ -326,13 +328,16 @@ def _run(args: Sequence[str] | None) -> int:
         logs.complain(error)
         return error.exit_code
     except BrokenPipeError:
-        # The reader of stdout has closed it. Python would fail once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return 1
     except Exception as error:
         if os.environ.get("ENIRECONCILE_DEBUG"):
             raise
-        logs.complain(internal_error(error))
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            discard_stdout()
+            logs.complain(EnireconcileError(f"cannot write to stdout: {error.strerror}"))
+        else:
+            logs.complain(internal_error(error))
         return 1
 
 

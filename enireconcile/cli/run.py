@@ -17,6 +17,7 @@ from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import complain_of_errors, failure, publish
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, run_async
+from enireconcile.cli.stdout import print_result
 from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.engine.reconciler import Apply, Stop
 from enireconcile.errors import EnireconcileError, GuardError
@@ -63,7 +64,7 @@ class StackRun:
             except EnireconcileError as error:
                 report = self._failure(error)
         if self.options.output == "json":
-            click.echo(dumps(report_json(report)))
+            print_result(dumps(report_json(report)))
         publish(report, self.options, in_haste=self.interrupt.abandoned_calls)
         return report
 
@@ -175,7 +176,7 @@ class StackRun:
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or acted):
-            click.echo(report_text(report, click.style))
+            print_result(report_text(report, click.style))
 
     def _ask(self) -> None:
         if not sys.stdin.isatty():

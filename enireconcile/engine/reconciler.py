@@ -7,7 +7,7 @@ there are differences after that, another tool is probably changing the same res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -126,20 +126,19 @@ class Apply:
 
     def _remember_refusals(self, plan: Plan, failed: Sequence[Outcome]) -> None:
         """No later round repeats what EC2 refused, and no later run interrupts something for it again."""
-        interrupted = {broken.address for broken in plan.interruptions}
+        changes = {_kind_of(step) for step in _interrupting_changes(plan)}
         for outcome in failed:
             step = outcome.step
             if outcome.refused:
                 self._refused.add(_kind_of(step))
-            if outcome.refused and outcome.attempts and step.address in interrupted:
+            if outcome.refused and outcome.attempts and _kind_of(step) in changes:
                 self.journal.refuse(step.address, step.call, fingerprint(step.params), str(outcome.error))
 
     def _recall_refusals(self, plan: Plan) -> None:
         """Leave out what EC2 refused in an earlier run, where another try would interrupt something again."""
-        interrupted = {broken.address for broken in plan.interruptions}
-        for step in plan.steps:
+        for step in _interrupting_changes(plan):
             error = self.journal.refusal(step.address, step.call, fingerprint(step.params))
-            if error is not None and step.address in interrupted:
+            if error is not None:
                 self._refused.add(_kind_of(step))
                 self._not_tried.append(
                     f"{step.address}: not tried again, since each try interrupts it; EC2 refused {step.call} "
@@ -336,6 +335,17 @@ class Apply:
 def _kind_of(step: Step) -> tuple[str, str]:
     """What identifies a step in the plan of a later round: its address and its call."""
     return step.address, step.call
+
+
+def _interrupting_changes(plan: Plan) -> Iterator[Step]:
+    """The steps for which a plan interrupts their resource: those between its begin and its end.
+
+    For a change of type that is the change itself, neither the stop nor the start.
+    """
+    for broken in plan.interruptions:
+        for step in plan.steps:
+            if step.address == broken.address and broken.begins in step.needs and step.id != broken.ends:
+                yield step
 
 
 def _without(refused: Collection[tuple[str, str]], plan: Plan) -> tuple[Step, ...]:

@@ -69,24 +69,29 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
         connected=connected,
         read=frozenset(answers.read),
         denied=frozenset(answers.denied),
+        unanswered=frozenset(answers.unanswered),
     )
 
 
 class _Answers:
-    """Reads that the credentials may not be allowed to make."""
+    """Reads that the credentials may not be allowed to make, or that an endpoint may not answer."""
 
     def __init__(self, reader: Reads) -> None:
         self._reader = reader
         self.read: set[str] = set()
         self.denied: set[str] = set()
+        self.unanswered: set[str] = set()
 
     async def ask(self, call: str, params: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
         try:
             response = await self._reader.read(call, params)
         except AwsError as error:
-            if error.code != "UnauthorizedOperation":
+            if error.code == "UnauthorizedOperation":
+                self.denied.add(call)
+            elif error.optional:
+                self.unanswered.add(call)
+            else:
                 raise
-            self.denied.add(call)
             return []
         self.read.add(call)
         return list(response.get(key) or ())

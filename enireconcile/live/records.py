@@ -624,6 +624,7 @@ class Limits:
     connected: frozenset[frozenset[str]] = frozenset()
     read: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
+    unanswered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

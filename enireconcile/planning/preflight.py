@@ -61,6 +61,7 @@ def judge(case: Case) -> limits.Judgement:
         *_groups_on_interfaces(case),
         *_peers(case),
         *_prefix_lists(case),
+        *_kept_addresses(case),
         *_metadata_tags(case),
         *_missing_candidates(case),
     ]
@@ -327,6 +328,28 @@ def _prefix_lists(case: Case) -> Iterator[Issue]:
         if resource_id("pl", named) and named not in case.limits.prefix_lists:
             message = f"there is no prefix list {named} in {case.live.region}"
             yield case.mistake(address, path, message, "see `aws ec2 describe-managed-prefix-lists`")
+
+
+# ---- addresses
+
+
+def _kept_addresses(case: Case) -> Iterator[Issue]:
+    """A private_ip for a new interface that is the primary address of another one: EC2 never moves that."""
+    primaries = {
+        (live.subnet_id, live.private_ip): (address, live.id)
+        for address, live in case.world.owned.items()
+        if isinstance(live, LiveNetworkInterface)
+    }
+    for step in case.calls("CreateNetworkInterface"):
+        private_ip = case.world.document.network_interfaces[step.address.partition(".")[2]].private_ip
+        holder, aws_id = primaries.get((str(step.params["SubnetId"]), private_ip or ""), ("", ""))
+        if holder:
+            yield case.mistake(
+                step.address,
+                ("private_ip",),
+                f"{private_ip} is the primary address of {holder} ({aws_id}), which keeps it",
+                f"choose another private_ip, or write another one for {holder}, which is then replaced",
+            )
 
 
 # ---- tags in the instance metadata

@@ -248,13 +248,17 @@ def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, L
 def _select_images(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, str]:
     selected: dict[str, str] = {}
     for name, candidates in live.images.items():
+        row = spec.document.own_instances.get(name)
+        if row is None:
+            # It is left out.
+            continue
         taken = live.architectures.get(name)
         fitting = [image for image in candidates if taken is None or image.platform.architecture in taken]
         if fitting:
             # The newest; by id among those of one time, so that every run selects the same.
             selected[name] = max(fitting, key=lambda image: (image.created, image.id)).id
         elif candidates and taken is not None:
-            kind = spec.document.own_instances[name].instance_type
+            kind = row.instance_type
             found = sorted({image.platform.architecture for image in candidates})
             message = (
                 f"the available images that match are for {' and '.join(found)}, and {kind} supports "
@@ -263,9 +267,10 @@ def _select_images(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, str]
             hint = "choose another name, or another instance type"
             mistakes.add(("instances", name, "image"), message, hint)
         else:
-            mistakes.add(
-                ("instances", name, "image"), "no available image matches", "check the name and the owner"
-            )
+            by_name = row.image is None or row.image.ssm is None
+            message = "no available image matches" if by_name else "the SSM parameter does not exist"
+            hint = "check the name and the owner" if by_name else "see `aws ssm get-parameter --name NAME`"
+            mistakes.add(("instances", name, "image"), message, hint)
     return selected
 
 

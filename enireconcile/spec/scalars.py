@@ -209,7 +209,8 @@ def _region(value: str) -> str:
 
 def _zone(value: str) -> str:
     if not re.fullmatch(f"{REGION}[a-z]", value):
-        zones = [f"{region}{value[-1:]}" for region in _REGIONS if value[-1:].isalpha()]
+        letter = value[-1:].lower()
+        zones = [f"{region}{letter}" for region in _REGIONS if letter.isalpha()]
         hint = Nearest(value, zones, "for example us-east-1a")
         raise value_error(f"must be the name of an Availability Zone, not {shown(value)}", hint)
     return value

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enireconcile.errors import SpecErrors
-from tests.ec2 import Policy, World
+from tests.ec2 import Fail, Policy, World
 from tests.harness import ENVIRONMENT, Harness
 from tests.scenarios.firewalls import SPEC as HA
 from tests.scenarios.firewalls import Firewalls
@@ -428,3 +428,28 @@ def test_a_failover_pair_with_one_member(slow_harness: Harness) -> None:
         "no instance matches the `external` selector of fw-b, so only fw-a can get this interface"
     )
     assert plan.empty
+
+
+def test_a_check_that_is_not_answered_does_not_stop_the_plan(slow_harness: Harness) -> None:
+    """An endpoint without the call answers with an error: a warning after some seconds, not after minutes."""
+    _, group = elsewhere(slow_harness)
+    call = "DescribeSecurityGroupVpcAssociations"
+    slow_harness.strict.faults.add(Fail(call, times=10**6, code="InternalFailure", status=500))
+    began = slow_harness.loop.now
+    plan = slow_harness.plan(json.dumps(spec("network_interfaces", "eth0", security_groups=["web", group])))
+    assert slow_harness.loop.now - began < 30
+    assert f"{call} was not answered" in "\n".join(plan.warnings)
+
+
+def test_an_address_that_another_interface_keeps(slow_harness: Harness) -> None:
+    """A row no longer writes its private_ip, so its interface keeps it; another row cannot have it."""
+    rows = "network_interfaces:\n  a: {{subnet: {{default_for_az: us-east-1a}}{a}}}\n{b}"
+    head = "version: 1\nstack: kept\nregion: us-east-1\n"
+    fixed = ", private_ip: 172.31.0.40"
+    assert slow_harness.apply(head + rows.format(a=fixed, b="")).outcome == "converged"
+    b = "  b: {subnet: {default_for_az: us-east-1a}, private_ip: 172.31.0.40}\n"
+    with pytest.raises(SpecErrors) as raised:
+        slow_harness.plan(head + rows.format(a="", b=b))
+    [problem] = raised.value.problems
+    assert problem.path == "network_interfaces.b.private_ip"
+    assert problem.message.startswith("172.31.0.40 is the primary address of network_interfaces.a (eni-")

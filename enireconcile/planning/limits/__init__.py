@@ -75,6 +75,9 @@ def judge(case: Case) -> Judgement:
         f"not checked: {_CHECKS[call]}; these credentials are not allowed to call {call}"
         for call in sorted(case.limits.denied)
     ]
+    warnings += [
+        f"not checked: {_CHECKS[call]}; {call} was not answered" for call in sorted(case.limits.unanswered)
+    ]
     mistakes = tuple(issue for issue in issues if isinstance(issue, Mistake))
     return Judgement(mistakes, tuple(dict.fromkeys(warnings)))
 

@@ -1,0 +1,61 @@
+"""stdout that its reader closes early, or that is full: the outcome and the exit code are those of the run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ec2 import EC2Server, World
+from tests.harness import ENVIRONMENT, STORY
+
+PROGRAM = [sys.executable, "-m", "enireconcile"]
+
+
+@pytest.fixture
+def server() -> Iterator[EC2Server]:
+    with EC2Server(World()) as server:
+        yield server
+
+
+def begun(server: EC2Server, state: Path, *args: str, stdout: Any) -> subprocess.Popen[str]:
+    mine = {"AWS_ENDPOINT_URL": server.url, "ENIRECONCILE_STATE": str(state)}
+    environment = {**os.environ, **ENVIRONMENT, **mine}
+    return subprocess.Popen(
+        [*PROGRAM, *args, str(STORY)], env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_reader_that_leaves_after_the_plan_does_not_change_the_outcome(
+    server: EC2Server, tmp_path: Path
+) -> None:
+    """`apply -y | head -1`: all calls are made, and the exit code says that the run converged."""
+    process = begun(server, tmp_path / "state", "apply", "-y", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("two-enis")
+    process.stdout.close()
+    stderr = process.stderr.read()
+    assert process.wait(60) == 0, stderr
+    assert "Traceback" not in stderr
+    process.stderr.close()
+    again = begun(server, tmp_path / "state", "plan", "--detailed-exitcode", stdout=subprocess.DEVNULL)
+    again.communicate(timeout=60)
+    assert again.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_stdout_is_an_error_in_words(server: EC2Server, tmp_path: Path) -> None:
+    """Before anything was changed: exit code 1, and nothing is called a bug."""
+    with Path("/dev/full").open("w") as full:
+        process = begun(server, tmp_path / "state", "apply", "-y", stdout=full)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "cannot write to stdout: No space left on device" in stderr
+    assert "bug" not in stderr
+    assert server.mutating() == []
