@@ -18,7 +18,7 @@ from enireconcile.engine import dry_run
 from enireconcile.engine.executor import Executor, ids_in
 from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan, unbelieved
 from enireconcile.errors import EnireconcileError
-from enireconcile.model import Impact, Outcome, Plan, Report, Status, Step, fingerprint, refs_in
+from enireconcile.model import Impact, Outcome, PathBreak, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
 from enireconcile.state.journal import Journal
 
@@ -342,10 +342,12 @@ def _interrupting_changes(plan: Plan) -> Iterator[Step]:
 
     For a change of type that is the change itself, neither the stop nor the start.
     """
+    spans: dict[str, list[PathBreak]] = {}
     for broken in plan.interruptions:
-        for step in plan.steps:
-            if step.address == broken.address and broken.begins in step.needs and step.id != broken.ends:
-                yield step
+        spans.setdefault(broken.address, []).append(broken)
+    for step in plan.steps:
+        if any(each.begins in step.needs and each.ends != step.id for each in spans.get(step.address, ())):
+            yield step
 
 
 def _without(refused: Collection[tuple[str, str]], plan: Plan) -> tuple[Step, ...]:

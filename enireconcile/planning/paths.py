@@ -46,14 +46,14 @@ class Door:
 
 def preferences(steps: Sequence[Step], world: World) -> list[tuple[str, str]]:
     """Pairs of step ids, (first, then), most important first: what keeps doors open, then what keeps them shut."""
-    keep: dict[tuple[str, str], None] = {}
-    shut: dict[tuple[str, str], None] = {}
+    keep: set[tuple[str, str]] = set()
+    shut: set[tuple[str, str]] = set()
     for door in doors(steps, world):
         if door.open:
-            keep.update(dict.fromkeys(_kept_open(door)))
+            keep.update(_kept_open(door))
         else:
-            shut.update(dict.fromkeys(_kept_shut(door)))
-    return [*sorted(keep), *sorted(shut.keys() - keep.keys())]
+            shut.update(_kept_shut(door))
+    return [*sorted(keep), *sorted(shut - keep)]
 
 
 def _kept_open(door: Door) -> Iterator[tuple[str, str]]:
@@ -224,23 +224,19 @@ def breaks(steps: Sequence[Step], world: World) -> tuple[tuple[PathBreak, ...], 
     found = list(doors(steps, world))
     relevant = {step for door in found for each in door.providers for step in (*each.starts, *each.ends)}
     order = _Order.of(steps, relevant)
-    interruptions: dict[PathBreak, None] = {}
-    exposures: dict[PathBreak, None] = {}
+    interruptions = {*_stopped(steps), *_detached(steps, world), *_led_astray(steps, world)}
+    exposures: set[PathBreak] = set()
     for door in found:
         if door.open and (done := _shut_by(door.providers, order)) is not None:
-            interruptions[_interruption(door, done, order)] = None
+            interruptions.add(_interruption(door, done, order))
         if not door.open:
-            exposures.update(dict.fromkeys(_exposures(door, order)))
-    relations = (*_stopped(steps), *_detached(steps, world), *_led_astray(steps, world))
-    return tuple(sorted({*interruptions, *relations}, key=order_of(steps))), tuple(
-        sorted(exposures, key=order_of(steps))
-    )
+            exposures.update(_exposures(door, order))
 
+    def as_they_run(broken: PathBreak) -> tuple[int, int, str, str, str]:
+        begins, ends = order.position[broken.begins], order.position[broken.ends]
+        return begins, ends, broken.address, broken.what, broken.why
 
-def order_of(steps: Sequence[Step]) -> Any:
-    """Sorts breaks as the plan runs."""
-    position = {step.id: number for number, step in enumerate(steps)}
-    return lambda broken: (position[broken.begins], position[broken.ends], broken.address, broken.what)
+    return tuple(sorted(interruptions, key=as_they_run)), tuple(sorted(exposures, key=as_they_run))
 
 
 def _shut_by(found: Sequence[Provider], order: _Order) -> frozenset[str] | None:
