@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from enireconcile.printable import printable
+
 
 class EnireconcileError(Exception):
     """The base class: ``message`` and ``hint`` for the user, ``exit_code`` for the shell."""
@@ -51,8 +53,8 @@ class Problem:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}"
         subject = f" {self.path}:" if self.path else ""
-        text = f"{where}:{subject} {self.message}"
-        return f"{text}\n  hint: {self.hint}" if self.hint else text
+        text = printable(f"{where}:{subject} {self.message}")
+        return f"{text}\n  hint: {printable(self.hint)}" if self.hint else text
 
 
 class SpecErrors(EnireconcileError):
@@ -65,7 +67,7 @@ class SpecErrors(EnireconcileError):
 
 
 class AwsError(EnireconcileError):
-    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message.
+    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message, on one line.
 
     ``optional`` says that a plan can go on without the answer.
     """
@@ -82,16 +84,11 @@ class AwsError(EnireconcileError):
         optional: bool = False,
     ) -> None:
         self.optional = optional
-        self.call, self.code, self.reason, self.request_id, self.address = (
-            call,
-            code,
-            message,
-            request_id,
-            address,
-        )
+        self.call, self.code, self.reason = call, printable(code), printable(message)
+        self.request_id, self.address = request_id, address
         subject = f" for {address}" if address else ""
         request = f" (request {request_id})" if request_id else ""
-        super().__init__(f"{call}{subject}: {code}: {message}{request}", hint=hint)
+        super().__init__(printable(f"{call}{subject}: {self.code}: {self.reason}{request}"), hint=hint)
 
 
 class AmbiguityError(EnireconcileError):
@@ -135,6 +132,6 @@ class StoppedError(EnireconcileError):
 def internal_error(error: Exception) -> EnireconcileError:
     """An unexpected exception as the user sees it: one message without a traceback."""
     return EnireconcileError(
-        f"this is a bug in enireconcile: {type(error).__name__}: {error}",
+        f"this is a bug in enireconcile: {type(error).__name__}: {printable(str(error))}",
         hint="set ENIRECONCILE_DEBUG=1 to see the traceback, and please report it",
     )

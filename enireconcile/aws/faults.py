@@ -25,6 +25,7 @@ from botocore.parsers import ResponseParserError
 
 from enireconcile.aws.actions import ACTIONS
 from enireconcile.errors import AwsError
+from enireconcile.printable import printable
 
 log = logging.getLogger("enireconcile.aws")
 
@@ -354,18 +355,19 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
         meta = error.response.get("ResponseMetadata", {})
         status = int(meta.get("HTTPStatusCode", 400))
         meaning, seconds = classify(call, code, message)
+        code, message = printable(code), printable(message)
         if meaning is Meaning.REFUSED and status >= 500 and not code.startswith("Insufficient"):
             meaning, seconds = Meaning.OUTCOME_UNKNOWN, TRANSIENT
         if meaning is Meaning.OUTCOME_UNKNOWN:
             seconds = min(seconds, _transient(call))
         return Fault(call, code, message, meaning, seconds, meta.get("RequestId"))
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return Fault(call, "NoCredentials", str(error), Meaning.REFUSED, 0.0)
+        return Fault(call, "NoCredentials", printable(str(error)), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
-        return Fault(call, "NotSent", str(error), Meaning.RETRY, 10.0)
+        return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, 10.0)
     if isinstance(error, (HTTPClientError, ResponseParserError)):
-        return Fault(call, "NoAnswer", str(error), Meaning.OUTCOME_UNKNOWN, _transient(call))
-    return Fault(call, type(error).__name__, str(error), Meaning.REFUSED, 0.0)
+        return Fault(call, "NoAnswer", printable(str(error)), Meaning.OUTCOME_UNKNOWN, _transient(call))
+    return Fault(call, type(error).__name__, printable(str(error)), Meaning.REFUSED, 0.0)
 
 
 def log_call(call: str, seconds: float, request_id: str | None, fault: Fault | None = None) -> None:

@@ -17,6 +17,7 @@ from enireconcile.aws.actions import Listing, listing_of
 from enireconcile.aws.faults import TRANSIENT
 from enireconcile.errors import AwsError
 from enireconcile.model import Expect, Reads
+from enireconcile.printable import printable
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -204,11 +205,11 @@ def _unreadable(describe: str, why: str) -> AwsError:
 def _reason(found: Mapping[str, Any]) -> str:
     """EC2's reason why an instance stopped or terminated."""
     reason = jmespath.search("StateReason.Message", found)
-    return f" ({reason})" if reason else ""
+    return printable(f" ({reason})") if reason else ""
 
 
 def _last_state(expect: Expect, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return f"after {expect.timeout:g} s still not visible"
     states = (f"{expression} is {jmespath.search(expression, found)}" for expression, _ in expect.has)
-    return f"after {expect.timeout:g} s " + ", ".join(states)
+    return printable(f"after {expect.timeout:g} s " + ", ".join(states))

@@ -23,9 +23,10 @@ import click
 
 from enireconcile import __version__
 from enireconcile.cli import options as opt
-from enireconcile.cli.stdout import discard_stdout
-from enireconcile.errors import EnireconcileError, GuardError, SpecErrors, internal_error
+from enireconcile.errors import EnireconcileError, SpecErrors, internal_error
 from enireconcile.outputs import logs
+from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
+from enireconcile.printable import printable
 
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
@@ -64,7 +65,7 @@ def validate(specs: Sequence[str], output: str) -> int:
         click.echo("[]")
     else:
         for spec in loaded:
-            click.echo(f"{spec.file}: valid (stack {spec.document.stack})")
+            click.echo(f"{printable(spec.file)}: valid (stack {spec.document.stack})")
     return 0
 
 
@@ -127,7 +128,7 @@ def iam_policy(
 @opt.jitter
 @opt.target
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
-@click.option("--out", type=opt.FILE, help="Save the plan to this file, for apply --plan.")
+@opt.outlet("--out", "the plan", "Save the plan to this file, for apply --plan.", private=True)
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
@@ -183,10 +184,10 @@ def destroy(specs: Sequence[str], connection: Connection, **options: Any) -> int
     """
     with _failures_published(options):
         loaded = _load(specs)
-    from enireconcile.cli.apply import destroy_specs
-    from enireconcile.cli.session import ApplyOptions
+        from enireconcile.cli.apply import destroy_specs
+        from enireconcile.cli.session import ApplyOptions
 
-    return destroy_specs(loaded, connection, ApplyOptions(**options))
+        return destroy_specs(loaded, connection, ApplyOptions(**options))
 
 
 @cli.command()
@@ -211,12 +212,12 @@ def watch(specs: Sequence[str], connection: Connection, interval: float, **optio
     """
     if not interval:
         raise click.BadParameter("must be longer than 0: write 30s or 2m", param_hint="'--interval'")
-    stdin = functools.cache(sys.stdin.read)
     from enireconcile.cli.session import ApplyOptions
     from enireconcile.cli.signals import Interrupt
     from enireconcile.cli.watch import watch_specs
-    from enireconcile.spec import load
+    from enireconcile.spec import load, read_stdin
 
+    stdin = functools.cache(read_stdin)
     options["auto_approve"] = True
     with _failures_published(options):
         return watch_specs(
@@ -268,7 +269,7 @@ def sandbox(port: int, command: Sequence[str]) -> int:
 def _load(sources: Sequence[str]) -> list[Spec]:
     from enireconcile.spec import load
 
-    return load(sources, stdin=sys.stdin.read)
+    return load(sources)
 
 
 @contextmanager
@@ -276,7 +277,7 @@ def _failures_published(options: Mapping[str, Any]) -> Iterator[None]:
     """Write the report and notify also if the command fails before it gets to a stack."""
     try:
         yield
-    except (GuardError, SpecErrors) as error:
+    except EnireconcileError as error:
         from enireconcile.cli.publish import publish_failure
         from enireconcile.cli.session import ApplyOptions
 
@@ -292,6 +293,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with _sigterm_as_ctrl_c():
         code = _run(args)
+    flush_or_discard(sys.stderr)
     sys.exit(code)
 
 

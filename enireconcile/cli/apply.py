@@ -7,21 +7,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
-
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import check_writable, publish, write_report
+from enireconcile.cli.publish import publish, write_report
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, random_delay
 from enireconcile.cli.signals import Interrupt, exit_now, run_async
 from enireconcile.engine.planner import read_and_plan
 from enireconcile.errors import EnireconcileError
+from enireconcile.files import read_limited
 from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
-from enireconcile.outputs.planfile import reasons_against, saved_in
+from enireconcile.outputs.outlet import opened
+from enireconcile.outputs.planfile import MAX_BYTES, Saved, reasons_against, saved_in
+from enireconcile.outputs.stdout import print_result
 from enireconcile.planning.guards import objections, refusal
 from enireconcile.planning.targeting import targets_by_file
+from enireconcile.printable import printable
 from enireconcile.spec import Spec
 
 
@@ -29,8 +31,7 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
     """Apply each spec in turn; stop at the first that fails. Returns the exit code."""
     reports: list[Report] = []
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
-    check_writable(options)
-    with Interrupt() as interrupt:
+    with opened(options.report, options.metrics), Interrupt() as interrupt:
         if delay := random_delay(options.jitter):
             interrupt.sleep(delay)
         try:
@@ -60,7 +61,7 @@ def apply_planfile(
     options: ApplyOptions,
 ) -> int:
     """Apply the plans of a file exactly as saved, or none of them. Returns the exit code."""
-    saved = saved_in(_read_planfile(path), str(path))
+    saved = _saved_in(path)
     specs = load([each.file for each in saved.plans])
     options = replace(
         options,
@@ -70,19 +71,24 @@ def apply_planfile(
         saved_plans={each.file: each for each in saved.plans},
     )
     if len(specs) > 1:
-        check_writable(options)
-        if reasons := [
-            f"{spec.document.stack}: {why}" for spec in specs for why in _stale(spec, connection, options)
-        ]:
-            return _refuse_all(specs, reasons, options)
+        with opened(options.report, options.metrics):
+            if reasons := [
+                f"{spec.document.stack}: {why}" for spec in specs for why in _stale(spec, connection, options)
+            ]:
+                return _refuse_all(specs, reasons, options)
     return apply_specs(specs, connection, options)
 
 
-def _read_planfile(path: Path) -> str:
+def _saved_in(path: Path) -> Saved:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open("rb") as file:
+            text = read_limited(file, MAX_BYTES).decode(errors="replace")
     except OSError as error:
-        raise EnireconcileError(f"cannot read the plan file {path}: {error.strerror}") from None
+        raise EnireconcileError(
+            f"cannot read the plan file {printable(str(path))}: {error.strerror}",
+            hint="give a file that plan --out has written",
+        ) from None
+    return saved_in(text, str(path))
 
 
 def _stale(spec: Spec, connection: Connection, options: ApplyOptions) -> Sequence[str]:
@@ -101,7 +107,7 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
     reports = [Report(spec.document.stack, None, None, "refused", now, 0.0, error=str(error)) for spec in specs]
     for report in reports:
         if options.output == "json":
-            click.echo(dumps(report_json(report)))
+            print_result(dumps(report_json(report)))
         publish(report, options)
     write_report(options.report, reports)
     _print_comment(reports, options)
@@ -112,4 +118,4 @@ def _print_comment(reports: Sequence[Report], options: ApplyOptions) -> None:
     if options.output == "markdown" and reports:
         from enireconcile.outputs.markdown import reports_markdown
 
-        click.echo(reports_markdown(reports, options.command))
+        print_result(reports_markdown(reports, options.command))

@@ -12,9 +12,11 @@ import click
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import logs
+from enireconcile.outputs.outlet import Outlet
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
+_OUTLET = click.Path(dir_okay=False, readable=False, path_type=Path)
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -46,6 +48,15 @@ def _webhook_url(_: click.Context, __: click.Parameter, url: str | None) -> str 
     except EnireconcileError as error:
         raise click.BadParameter(str(error)) from None
     return url
+
+
+def outlet(name: str, what: str, help: str, *, private: bool = False) -> Callable[[F], F]:  # noqa: A002 - click's name
+    """An option with a file to write; the command gets it as an Outlet. ``what`` names it in errors."""
+
+    def made(_: click.Context, __: click.Parameter, path: Path | None) -> Outlet | None:
+        return Outlet(path, what, private=private) if path is not None else None
+
+    return click.option(name, type=_OUTLET, callback=made, help=help)
 
 
 def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
@@ -85,10 +96,10 @@ prune = click.option(
     is_flag=True,
     help="Remove resources that the stack owns and the spec no longer names. Otherwise they are listed and kept.",
 )
-metrics = click.option(
+metrics = outlet(
     "--metrics",
-    type=FILE,
-    help="Write Prometheus metrics of this stack to this file, for node_exporter's textfile collector.",
+    "the metrics",
+    "Write Prometheus metrics of this stack to this file, for node_exporter's textfile collector.",
 )
 jitter = click.option(
     "--jitter",
@@ -162,7 +173,7 @@ def running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
             metavar="N",
             help="Refuse plans that change more than N resources.",
         ),
-        click.option("--report", type=FILE, help="Write the JSON report to this file, whatever the outcome."),
+        outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
         click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
         click.option(
             "--settle-timeout",

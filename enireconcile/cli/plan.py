@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -20,8 +19,8 @@ from enireconcile.engine.planner import read_and_plan
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Plan, Traces
 from enireconcile.outputs import logs, metrics
-from enireconcile.outputs.atomic import write_whole
 from enireconcile.outputs.json import plan_json
+from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
 from enireconcile.planning.targeting import targets_by_file
@@ -50,18 +49,22 @@ class Result:
 def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> Result:
     """Print a plan for each spec, and save them all.
 
-    With targets, only specs that have some of them are planned. Raises TargetError for a target that none has.
+    With targets, only specs that have some of them are planned. Raises TargetError for a target that none has,
+    EnireconcileError if the plans cannot be saved; they are printed all the same.
     """
     targets = targets_by_file(specs, options.targets, prune=options.prune)
-    if options.metrics is not None:
-        metrics.check(options.metrics)
-    time.sleep(random_delay(options.jitter))
-    planned = [_plan_one(spec, connection, options, targets[spec.file]) for spec in specs if spec.file in targets]
+    with opened(options.out, options.metrics):
+        time.sleep(random_delay(options.jitter))
+        planned = [
+            _plan_one(spec, connection, options, targets[spec.file]) for spec in specs if spec.file in targets
+        ]
+        try:
+            if options.out is not None:
+                _save(options.out, planned, options)
+        finally:
+            _print(planned, options.output, as_list=len(specs) > 1)
     if options.out is not None:
-        _save(options.out, planned, options)
-    _print(planned, options.output, as_list=len(specs) > 1)
-    if options.out is not None:
-        path = printable(str(options.out))
+        path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
     for each in planned:
         with logs.about(each.plan.stack):
@@ -103,10 +106,10 @@ def _traces(plan: Plan, channel: Channel) -> Traces:
     return traces
 
 
-def _save(path: Path, planned: Sequence[_Planned], options: PlanOptions) -> None:
+def _save(out: Outlet, planned: Sequence[_Planned], options: PlanOptions) -> None:
     plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
     saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))))
-    write_whole(path, saved.text(datetime.now(UTC).isoformat(timespec="seconds")), "the plan", 0o600)
+    out.write(saved.text(datetime.now(UTC).isoformat(timespec="seconds")))
 
 
 def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:

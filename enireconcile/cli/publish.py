@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from enireconcile.cli.session import ApplyOptions
@@ -21,17 +20,17 @@ from enireconcile.errors import (
 )
 from enireconcile.model import Plan, Report
 from enireconcile.outputs import logs, metrics
-from enireconcile.outputs.atomic import write_whole
 from enireconcile.outputs.json import report_json
+from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.words import without_request_ids
 
 
-def write_metrics(path: Path | None, run: metrics.Run) -> None:
+def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
     """Metrics that cannot be written are only a warning."""
-    if path is None:
+    if outlet is None:
         return
     try:
-        metrics.update(path, run)
+        metrics.update(outlet, run)
     except EnireconcileError as error:
         logs.warn(str(error))
 
@@ -39,10 +38,7 @@ def write_metrics(path: Path | None, run: metrics.Run) -> None:
 def publish_failure(error: EnireconcileError, options: ApplyOptions) -> None:
     """Write the report and notify about a command that failed before it got to a stack."""
     report = failure(None, error)
-    try:
-        write_report(options.report, [report])
-    except EnireconcileError as another:
-        logs.complain(another)
+    write_report(options.report, [report], known=str(error))
     notify(report, options)
 
 
@@ -107,22 +103,14 @@ def outcome_of(error: EnireconcileError) -> str:
     return "failed"
 
 
-def check_writable(options: ApplyOptions) -> None:
-    """Raises EnireconcileError if report or metrics cannot be written. Called before anything is changed."""
-    if options.metrics is not None:
-        metrics.check(options.metrics)
-    if options.report is None:
-        return
-    try:
-        with options.report.open("a", encoding="utf-8"):
-            pass
-    except OSError as error:
-        raise EnireconcileError(f"cannot write the report {options.report}: {error.strerror}") from None
-
-
-def write_report(path: Path | None, reports: Sequence[Report]) -> None:
-    if path is None:
+def write_report(outlet: Outlet | None, reports: Sequence[Report], *, known: str = "") -> None:
+    """A report that cannot be written is only a warning, unless that is the ``known`` error of the command."""
+    if outlet is None:
         return
     objects = [report_json(report) for report in reports]
     text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
-    write_whole(path, text + "\n", "the report")
+    try:
+        outlet.write(text + "\n")
+    except EnireconcileError as error:
+        if str(error) != known:
+            logs.warn(str(error))

@@ -17,7 +17,6 @@ from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import complain_of_errors, failure, publish
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, run_async
-from enireconcile.cli.stdout import print_result
 from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.engine.reconciler import Apply, Stop
 from enireconcile.errors import EnireconcileError, GuardError
@@ -26,6 +25,7 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import Progress, json_lines, progress_for
+from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import without_request_ids
 from enireconcile.planning.guards import guard, objections
@@ -167,7 +167,9 @@ class StackRun:
     def _print_plan(self, plan: Plan) -> None:
         text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style)
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
-            click.echo(text + "\n")
+            # A watch goes on without its stdout: a full disk must not prevent a failover.
+            show = print_result if self.options.command == "watch" else click.echo
+            show(text + "\n")
 
     def _print_report(self, report: Report) -> None:
         # A watch prints a report that is the same in every round only once.

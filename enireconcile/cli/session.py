@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.planfile import SavedPlan
 from enireconcile.planning.guards import Allowed
 from enireconcile.spec import Spec
@@ -67,8 +67,8 @@ class PlanOptions:
     output: str
     prune: bool = False
     targets: Sequence[str] = ()
-    out: Path | None = None
-    metrics: Path | None = None
+    out: Outlet | None = None
+    metrics: Outlet | None = None
     jitter: float = 0.0
     who: bool = False
 
@@ -84,7 +84,7 @@ class ApplyOptions:
 
     output: str
     auto_approve: bool
-    report: Path | None
+    report: Outlet | None
     timeout: float | None
     settle_timeout: float
     lock_timeout: float
@@ -93,7 +93,7 @@ class ApplyOptions:
     targets: Sequence[str] = ()
     allow_destroy: bool = False
     max_changes: int | None = None
-    metrics: Path | None = None
+    metrics: Outlet | None = None
     notify: str | None = field(default=None, repr=False)
     notify_all: bool = False
     jitter: float = 0.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from enireconcile.cli.publish import check_writable, failure, notify, write_report
+from enireconcile.cli.publish import failure, notify, write_report
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, exit_now
@@ -18,6 +18,7 @@ from enireconcile.engine.watch import watch as repeat
 from enireconcile.errors import EnireconcileError, internal_error
 from enireconcile.model import Report
 from enireconcile.outputs import logs
+from enireconcile.outputs.outlet import opened
 from enireconcile.spec import Spec
 
 
@@ -35,7 +36,6 @@ def watch_specs(
     source that cannot be read or applied does not affect the others. Returns 5 if the user stopped a run that had
     begun and not finished, else 0. Raises SpecErrors if a source is invalid from the start.
     """
-    check_writable(options)
     options = replace(options, command="watch")
     _one_stack_each(spec for source in sources for spec in load(source))
     cut_short: list[Report] = []
@@ -49,7 +49,7 @@ def watch_specs(
         # A row that is left out or a step that EC2 refuses must not delay the failover of another one.
         return not any(report.outcome == "failed" and report.plan is None for report in reports)
 
-    with interrupt:
+    with opened(options.report, options.metrics), interrupt:
         # Random, so that watchers of one account do not call AWS at the same moment.
         repeat(turn, interrupt.sleep, interval=interval, clock=time.monotonic, jitter=random.random)
     code = max((report.exit_code for report in cut_short), default=0)

@@ -30,6 +30,7 @@ from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
 from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError
 from enireconcile.model import Expect, Look, Outcome, Reads, Ref, Status, Step, fingerprint, refs_in
+from enireconcile.printable import printable
 
 log = logging.getLogger("enireconcile.execute")
 T = TypeVar("T")
@@ -424,7 +425,7 @@ def _told(error: Exception, step: Step, *, acted: bool) -> str:
     if isinstance(error, (WaitFailed, EnireconcileError)):
         return str(error)
     log.debug("step %s", step.id, exc_info=error)
-    return f"this is a bug in enireconcile: {type(error).__name__}: {error}"
+    return f"this is a bug in enireconcile: {type(error).__name__}: {printable(str(error))}"
 
 
 def _picked(paths: Mapping[Ref, str], found: Mapping[str, Any], call: str, address: str) -> Values:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +33,10 @@ class _Stderr(logging.Handler):
     as_json = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(_json_line(record) if self.as_json else _text_line(record), err=True)
+        line = _json_line(record) if self.as_json else _text_line(record)
+        # A full disk or a closed pipe must not stop a run.
+        with suppress(OSError):
+            click.echo(line, err=True)
 
 
 def begin() -> None:

@@ -1,9 +1,9 @@
 """Prometheus metrics of runs in a file for node_exporter's textfile collector.
 
 Several runs may share one file: each replaces the series of its own stack, account, region and command, and keeps
-the others. The time of the last success and the counters are carried over from the file itself. The file is locked
-while it is rewritten, and replaced atomically; neither the lock file nor the partial file ends in ``.prom``, so
-node_exporter reads neither.
+the others. The time of the last success and the counters are carried over from the file itself. The folder is
+locked while the file is rewritten, and the file is replaced atomically; node_exporter does not read the partial
+file, whose name does not end in ``.prom``. A FIFO or a device gets the series of each run alone.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from enireconcile.errors import EnireconcileError
+from enireconcile.files import locked_folder, read_regular
 from enireconcile.model import Plan, Report
-from enireconcile.outputs.atomic import write_whole
+from enireconcile.outputs.outlet import Outlet
+from enireconcile.printable import printable
 
 SUCCESSES = frozenset({"converged", "unchanged", "planned"})
 OUTCOMES = ("converged", "unchanged", "planned", "partial", "failed", "refused", "locked")
 _PATIENCE = 10.0
 """Seconds to wait for another run that is rewriting the file."""
+_MAX_BYTES = 16 * 1024 * 1024
 _PREFIX = "enireconcile_"
 _FAMILIES = {
     "last_run_timestamp_seconds": ("gauge", "Unix time at which the last run ended."),
@@ -110,26 +113,26 @@ def of_plan(plan: Plan, ended: float, seconds: float, api_calls: Mapping[str, in
     )
 
 
-def check(path: Path) -> None:
-    """Raises EnireconcileError if the metrics file cannot be written there. Called before anything is changed."""
-    if not path.parent.is_dir():
-        raise EnireconcileError(f"cannot write the metrics {path}: {path.parent} is not a directory")
-    if path.is_dir():
-        raise EnireconcileError(f"cannot write the metrics {path}: it is a directory")
-
-
-def update(path: Path, run: Run) -> None:
+def update(outlet: Outlet, run: Run) -> None:
     """Replace the series of this run in the file. Raises EnireconcileError."""
-    from filelock import FileLock, Timeout
-
+    outlet.open()
+    if outlet.is_stream:
+        outlet.write(updated("", run))
+        return
     try:
-        with FileLock(f"{path}.lock", timeout=_PATIENCE):
-            text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-            write_whole(path, updated(text, run), "the metrics", 0o666)
-    except Timeout:
-        raise EnireconcileError(f"cannot write the metrics {path}: another run holds {path}.lock") from None
+        with locked_folder(outlet.target.parent, _PATIENCE):
+            outlet.write(updated(_read(outlet.target), run))
     except OSError as error:
-        raise EnireconcileError(f"cannot write the metrics {path}: {error.strerror}") from None
+        raise EnireconcileError(
+            f"cannot write the metrics {printable(str(outlet.path))}: {error.strerror or error}"
+        ) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_regular(path, _MAX_BYTES).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def updated(text: str, run: Run) -> str:

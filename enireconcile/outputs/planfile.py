@@ -20,6 +20,8 @@ from enireconcile.planning.codec import decode, encode
 from enireconcile.printable import printable
 
 FORMAT = 2
+MAX_BYTES = 64 * 1024 * 1024
+"""The largest file that is read."""
 _KIND = "enireconcile plan"
 _AGAIN = "make a new plan with plan --out"
 

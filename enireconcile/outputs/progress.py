@@ -11,6 +11,7 @@ import click
 from enireconcile.model import Plan
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
+from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.words import without_request_ids
 from enireconcile.printable import printable, printable_lines
 
@@ -40,7 +41,7 @@ class Progress:
 class _JsonLines(Progress):
     def tell(self, event: Mapping[str, Any]) -> None:
         if event["type"] == "step" and event["status"] != "waiting":
-            click.echo(dumps(event))
+            print_result(dumps(event))
 
 
 class _Plain(Progress):

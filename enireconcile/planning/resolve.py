@@ -33,6 +33,7 @@ from enireconcile.planning.associations import Associations
 from enireconcile.planning.failover import choose_placements
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
+from enireconcile.printable import printable
 from enireconcile.spec import ADDRESS_KEYS, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
@@ -146,7 +147,7 @@ def _owned(live: Live) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord,
     duplicates = {address: records for address, records in current.items() if len(records) > 1}
     if duplicates:
         lines = (
-            f"{address}: {' and '.join(sorted(record.id for record in records))}"
+            printable(f"{address}: {' and '.join(sorted(record.id for record in records))}")
             for address, records in sorted(duplicates.items())
         )
         raise AmbiguityError(

@@ -4,7 +4,7 @@ The only side effect is reading the named files; botocore and boto3 are not impo
 JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 """
 
-from enireconcile.spec.loading import Spec, load
+from enireconcile.spec.loading import Spec, load, read_stdin
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -56,4 +56,5 @@ __all__ = [
     "Selector",
     "Spec",
     "load",
+    "read_stdin",
 ]

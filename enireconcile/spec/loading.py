@@ -58,7 +58,12 @@ class Spec:
         return Problem(self.file, *self.places.of(path), dotted(path), message, hint)
 
 
-def load(sources: Sequence[str], *, stdin: Callable[[], str] | None = None) -> list[Spec]:
+def read_stdin() -> bytes:
+    """The spec on stdin, at most one byte more than a spec may have: endless input must not fill the memory."""
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
+
+
+def load(sources: Sequence[str], *, stdin: Callable[[], bytes | str] = read_stdin) -> list[Spec]:
     """Load files, directories (their ``*.yaml`` and ``*.yml``, sorted) and stdin (``-``), one Spec for each file.
 
     Raises SpecErrors with the problems of all files. Two files with the same stack are a problem, too.
@@ -113,7 +118,7 @@ def _unreadable(file: str, error: OSError | ValueError) -> Problem:
     return Problem(file, 1, 1, "", f"cannot be read: {reason or 'not a text file'}", hint)
 
 
-def _read_file(file: str, stdin: Callable[[], str] | None) -> Tree:
+def _read_file(file: str, stdin: Callable[[], bytes | str]) -> Tree:
     """The parsed file; if it cannot be read, a tree without data and with one problem."""
     try:
         source = _read(file, stdin)
@@ -122,12 +127,12 @@ def _read_file(file: str, stdin: Callable[[], str] | None) -> Tree:
     return read_tree(source, file)
 
 
-def _read(file: str, stdin: Callable[[], str] | None) -> bytes | str:
+def _read(file: str, stdin: Callable[[], bytes | str]) -> bytes | str:
     """The content, at most one byte more than the size limit, so that a huge file does not fill the memory."""
     if file != STDIN:
         with FilePath(file).open("rb") as stream:
             return stream.read(MAX_BYTES + 1)
-    return stdin() if stdin else sys.stdin.buffer.read(MAX_BYTES + 1)
+    return stdin()
 
 
 def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import webhook
 from enireconcile.outputs.metrics import update
+from enireconcile.outputs.outlet import Outlet
 from enireconcile.state.directory import Directory
 from tests.commands import running, written
 from tests.ec2 import EC2Server, Fail
@@ -140,11 +141,12 @@ def test_metrics_that_could_not_be_written_are_found_before_anything_changes(
     assert server.calls == []
 
 
-@pytest.mark.usefixtures("server")
-def test_metrics_that_cannot_be_written_do_not_change_the_result(command: Run, tmp_path: Path) -> None:
-    """The new file cannot be written, because there is a directory of its name: a warning."""
+def test_metrics_that_cannot_be_written_do_not_change_the_result(
+    server: EC2Server, command: Run, tmp_path: Path
+) -> None:
+    """A directory takes the name of the file during the run: a warning."""
     prom = tmp_path / "enireconcile.prom"
-    (tmp_path / "enireconcile.prom.new").mkdir()
+    server.faults.add(Deed("RunInstances", callback=lambda _: prom.mkdir()))
     ran = command("apply", "-y", "--metrics", str(prom), SPEC)
     assert ran.code == 0
     assert f"warning: cannot write the metrics {prom}" in ran.stderr
@@ -157,7 +159,7 @@ def test_many_runs_write_one_file(tmp_path: Path) -> None:
 
     def schedule(stack: str) -> None:
         for _ in range(5):
-            update(prom, run(stack=stack))
+            update(Outlet(prom, "the metrics"), run(stack=stack))
 
     threads = [threading.Thread(target=schedule, args=(stack,)) for stack in stacks]
     for thread in threads:

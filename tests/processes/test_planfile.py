@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -176,8 +177,13 @@ def test_a_spec_from_standard_input(
     server: EC2Server, command: Run, plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is given again."""
-    monkeypatch.setattr("sys.stdin.read", one)
+
+    def give() -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(one().encode())))
+
+    give()
     assert command("plan", "--out", str(plan), "-").code == 0
+    give()
     assert command("apply", "-y", "--plan", str(plan)).code == 0
     assert len(server.client().describe_addresses()["Addresses"]) == 1
 

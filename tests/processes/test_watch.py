@@ -19,6 +19,7 @@ from enireconcile.cli.signals import Interrupt
 from enireconcile.cli.watch import watch_specs
 from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.outputs import logs
+from enireconcile.outputs.outlet import Outlet
 from enireconcile.spec import load
 from enireconcile.state.directory import Directory
 from tests.ec2 import EC2Server, Fail, Hook, World
@@ -74,7 +75,7 @@ def watch_of(tmp_path: Path) -> Watching:
             **{
                 "output": output,
                 "auto_approve": True,
-                "report": tmp_path / "report.json",
+                "report": Outlet(tmp_path / "report.json", "the report"),
                 "timeout": None,
                 "settle_timeout": 1.0,
                 "lock_timeout": 0.0,
@@ -304,7 +305,7 @@ def test_a_report_that_cannot_be_written_is_found_at_once(
 ) -> None:
     """Before the first round, not after it."""
     with pytest.raises(EnireconcileError, match="cannot write the report"):
-        watching([spec], report=tmp_path / "no" / "report.json")
+        watching([spec], report=Outlet(tmp_path / "no" / "report.json", "the report"))
     assert server.calls == []
 
 
