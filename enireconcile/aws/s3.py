@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
+MAX_BYTES = 64 * 1024 * 1024
+"""An object is read to one byte more than this, which shows that it is too large."""
 _ABSENT = {"NoSuchKey", "404"}
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _ATTEMPTS = 5
@@ -64,7 +66,7 @@ class S3Bucket:
             # Both times are S3's, so the clocks of the hosts do not matter.
             now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
             age = (now - answer["LastModified"]).total_seconds()
-            return Stored(answer["Body"].read(), answer["ETag"], max(0.0, age)), answer
+            return Stored(answer["Body"].read(MAX_BYTES + 1), answer["ETag"], max(0.0, age)), answer
 
         return self._call("GetObject", key, ask, absent=None)
 

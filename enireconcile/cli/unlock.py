@@ -1,9 +1,10 @@
-"""unlock: show the lock of a stack, and remove it if it is stale."""
+"""unlock: show the lock of a stack, and remove it if it is stale; move damaged state out of the way."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.errors import GuardError, LockedError
 from enireconcile.outputs import logs
 from enireconcile.spec import Spec
+
+if TYPE_CHECKING:
+    from enireconcile.state import Store
 
 
 def unlock_specs(
@@ -39,23 +43,39 @@ def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: b
     guard_account(spec, account)
     scope = f"{account}-{channel.session.region}-{spec.document.stack}"
     store = open_store(state, channel.session)
-    lock = store.look(scope)
-    if lock is None:
+    lock, damage = store.look(scope), store.damage(scope)
+    if lock is None and damage is None:
         click.echo(f"{scope}: not locked")
         return
-    click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.live else 'stale'}: {lock.why}")
-    if lock.live and not force:
+    if lock is not None:
+        click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.live else 'stale'}: {lock.why}")
+    if damage is not None:
+        click.echo(f"{scope}: damaged: {damage}")
+    if lock is not None and lock.live and not force:
         raise LockedError(
             "the run that holds this lock seems to be alive",
             hint="wait for it, or stop it; if it certainly has ended, remove the lock with --force",
         )
     if not auto_approve:
-        if not sys.stdin.isatty():
-            raise GuardError(
-                "cannot ask for confirmation: stdin is not a terminal",
-                hint="give --auto-approve (-y) to remove the lock without a question",
-            )
-        if not confirmed("Remove this lock?"):
-            raise GuardError("the lock was not removed")
-    store.remove(scope, lock)
+        _ask("Remove this lock?" if damage is None else "Repair this state?")
+    if lock is not None:
+        store.remove(scope, lock)
+    if damage is not None:
+        _repair(store, scope)
     click.echo(f"{scope}: unlocked")
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise GuardError(
+            "cannot ask for confirmation: stdin is not a terminal",
+            hint="give --auto-approve (-y) to remove the lock without a question",
+        )
+    if not confirmed(question):
+        raise GuardError("the lock was not removed")
+
+
+def _repair(store: Store, scope: str) -> None:
+    for place in store.repair(scope):
+        click.echo(f"{scope}: moved to {place}")
+    logs.say("if a run of this stack was interrupted in the last minute, wait a minute before the next one")

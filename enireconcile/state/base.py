@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
 import sys
@@ -79,11 +80,19 @@ def this_process(now: Callable[[], float]) -> Holder:
     )
 
 
+def parsed_json(text: bytes | str) -> Any:
+    """The value of a JSON text that another program may have written, None if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def holder_from(fields: Any) -> Holder | None:
     """The holder that a lock names, None if the lock is unreadable."""
     if not isinstance(fields, Mapping):
         return None
-    with suppress(KeyError, TypeError, ValueError):
+    with suppress(KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return Holder(
             who=_text(fields["who"]),
             host=_text(fields["host"]),
@@ -189,3 +198,11 @@ class Store(ABC):
     @abstractmethod
     def remove(self, scope: str, lock: LockInfo) -> None:
         """Remove a lock that ``look`` returned. Raises LockedError if it has changed since, EnireconcileError."""
+
+    @abstractmethod
+    def damage(self, scope: str) -> str | None:
+        """What another program has put in the place of the state, so that no run can use it; None if nothing."""
+
+    @abstractmethod
+    def repair(self, scope: str) -> list[str]:
+        """Move the damage out of the way; returns the new places. Raises LockedError, EnireconcileError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import stat
 import time
@@ -13,11 +14,25 @@ from typing import IO
 
 from filelock import FileLock, Timeout
 
+from enireconcile import files
 from enireconcile.errors import EnireconcileError, LockedError, StoppedError
-from enireconcile.state.base import HeldLock, LockInfo, Store, holder_from, this_process, uninterrupted
-from enireconcile.state.journal import Journal, Log
+from enireconcile.state.base import (
+    HeldLock,
+    LockInfo,
+    Store,
+    holder_from,
+    parsed_json,
+    this_process,
+    uninterrupted,
+)
+from enireconcile.state.journal import MAX_BYTES, Journal, Log
+
+log = logging.getLogger("enireconcile.store")
 
 _POLL = 0.1
+_MAX_HOLDER_BYTES = 64 * 1024
+_REPAIR = "run `enireconcile unlock` for this spec: it moves the damaged file out of the way"
+_LOCK, _HOLDER, _JOURNAL, _REPORT = "lock", "holder.json", "journal.jsonl", "report.json"
 
 
 class Directory(Store):
@@ -37,54 +52,63 @@ class Directory(Store):
         waiting: Callable[[LockInfo], object] = lambda _: None,
     ) -> Iterator[HeldLock]:
         folder = self._root / scope
-        holder = folder / "holder.json"
         with _explained(folder):
+            _refuse_damaged(folder)
             self._make(folder)
-            lock = FileLock(folder / "lock")
+            lock = FileLock(folder / _LOCK)
             self._acquire(lock, scope, timeout, idle, waiting)
         try:
             with _explained(folder):
-                _write(holder, json.dumps(this_process(now).fields))
-                journal = Journal(FileLog(folder / "journal.jsonl"), scope, now)
+                _write(folder / _HOLDER, json.dumps(this_process(now).fields))
+                journal = Journal(FileLog(folder / _JOURNAL), scope, now)
             yield _HeldFileLock(journal, folder)
         finally:
-            holder.unlink(missing_ok=True)
+            _remove(folder / _HOLDER)
             lock.release()
 
     def look(self, scope: str) -> LockInfo | None:
         folder = self._root / scope
         with _explained(folder):
-            left = folder / "holder.json"
+            left = folder / _HOLDER
             if not folder.is_dir():
                 return None
             _refuse_others(folder)
+            if _is_damaged(folder / _LOCK):
+                # No run can lock it.
+                return None
             holder = holder_from(_json(left))
-            lock = FileLock(folder / "lock")
+            lock = FileLock(folder / _LOCK)
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 return LockInfo(holder, True, "a running process has locked the file")
             try:
-                found = left.exists()
+                found = os.path.lexists(left)
             finally:
                 lock.release()
             return LockInfo(holder, False, "its process ended without removing it") if found else None
 
     def remove(self, scope: str, lock: LockInfo) -> None:
         folder = self._root / scope
+        with _explained(folder), _at_rest(folder, f"{scope} is locked by {lock}"):
+            _forget_holder(folder / _HOLDER)
+
+    def damage(self, scope: str) -> str | None:
+        folder = self._root / scope
         with _explained(folder):
-            file = FileLock(folder / "lock")
-            try:
-                file.acquire(blocking=False)
-            except Timeout:
-                raise LockedError(
-                    f"{scope} is locked by {lock}",
-                    hint="the lock is released when that process ends: wait for it, or stop it if it hangs",
-                ) from None
-            try:
-                (folder / "holder.json").unlink(missing_ok=True)
-            finally:
-                file.release()
+            return _damage(folder)
+
+    def repair(self, scope: str) -> list[str]:
+        folder = self._root / scope
+        with _explained(folder):
+            if not folder.is_dir():
+                return [_set_aside(folder)]
+            moved = [_set_aside(folder / _LOCK)] if _is_damaged(folder / _LOCK) else []
+            with _at_rest(folder, f"a run of {scope} has begun meanwhile"):
+                _forget_holder(folder / _HOLDER)
+                if _journal_error(folder / _JOURNAL):
+                    moved.append(_set_aside(folder / _JOURNAL))
+            return moved
 
     def _make(self, folder: Path) -> None:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -105,7 +129,7 @@ class Directory(Store):
             with contextlib.suppress(Timeout):
                 lock.acquire(blocking=False)
                 return
-            holder = LockInfo(holder_from(_json(self._root / scope / "holder.json")), True, "")
+            holder = LockInfo(holder_from(_json(self._root / scope / _HOLDER)), True, "")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise LockedError(
@@ -125,7 +149,7 @@ class _HeldFileLock(HeldLock):
 
     def keep(self, report: str) -> None:
         with _explained(self._folder):
-            _write(self._folder / "report.json", report)
+            _write(self._folder / _REPORT, report)
 
 
 class FileLog(Log):
@@ -136,13 +160,17 @@ class FileLog(Log):
 
     def read(self) -> str:
         try:
-            return self._path.read_text(encoding="utf-8", errors="replace")
+            return files.read_regular(self._path, MAX_BYTES).decode(errors="replace")
         except FileNotFoundError:
             return ""
+        except OSError as error:
+            raise EnireconcileError(
+                f"cannot read the journal {self._path}: {error.strerror or error}", hint=_REPAIR
+            ) from None
 
     def append(self, line: str) -> None:
         try:
-            with _private(self._path, "a") as file:
+            with _append_to(self._path) as file:
                 # Do not continue a line that a crash cut off.
                 cut_off = file.tell() and not self._ends_with_newline()
                 file.write(f"\n{line}\n" if cut_off else f"{line}\n")
@@ -172,27 +200,99 @@ def default_root() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "enireconcile"
 
 
-def _private(path: Path, mode: str) -> IO[str]:
+def _append_to(path: Path) -> IO[str]:
     """Open a file that is created with mode 0600."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "a" else os.O_TRUNC)
-    return os.fdopen(os.open(path, flags, 0o600), mode, encoding="utf-8")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file atomically."""
-    replacement = path.with_name(path.name + ".new")
-    with _private(replacement, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    replacement.replace(path)
+    """Replace a file atomically, and also what is in its place and is no file."""
+    try:
+        files.replace(path, text.encode(), mode=0o600)
+    except IsADirectoryError:
+        log.warning("a directory was in the place of a file: moved to %s", _set_aside(path))
+        files.replace(path, text.encode(), mode=0o600)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file at the end of a run, whose outcome does not change if this fails."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("cannot remove %s: %s", path, error.strerror or error)
+
+
+def _forget_holder(path: Path) -> None:
+    """Remove the name of a run that has ended; a directory in its place may contain anything, and is kept."""
+    if path.is_dir() and not path.is_symlink():
+        _set_aside(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return parsed_json(files.read_regular(path, _MAX_HOLDER_BYTES))
+    except OSError:
         return None
+
+
+# ---- damage: what another program has put in the place of our files
+
+
+def _refuse_damaged(folder: Path) -> None:
+    if damage := _damage(folder):
+        raise EnireconcileError(f"cannot use the state in {folder}: {damage}", hint=_REPAIR)
+
+
+def _damage(folder: Path) -> str | None:
+    """What keeps a run from locking the folder or from reading the journal, None if nothing does."""
+    if not os.path.lexists(folder):
+        return None
+    if not folder.is_dir():
+        return "it is not a directory"
+    if _is_damaged(folder / _LOCK):
+        return f"{_LOCK} is not a regular file"
+    error = _journal_error(folder / _JOURNAL)
+    return f"{_JOURNAL} is {error}" if error else None
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether there is something that is no regular file; a link is none, either."""
+    return os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode)
+
+
+def _journal_error(path: Path) -> str | None:
+    if not os.path.lexists(path):
+        return None
+    if not path.is_file():
+        return "not a regular file"
+    if not os.access(path, os.R_OK):
+        return "not readable"
+    return f"larger than {MAX_BYTES} bytes" if path.stat().st_size > MAX_BYTES else None
+
+
+def _set_aside(path: Path) -> str:
+    """Rename it, and return the new path: only its owner knows whether it can be deleted."""
+    aside = path.with_name(f"{path.name}.damaged-{os.urandom(4).hex()}")
+    path.rename(aside)
+    return str(aside)
+
+
+@contextlib.contextmanager
+def _at_rest(folder: Path, message: str) -> Iterator[None]:
+    """Hold the lock inside the block. Raises LockedError with this message if a run has it."""
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise LockedError(
+            message, hint="the lock is released when that process ends: wait for it, or stop it if it hangs"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _refuse_others(path: Path, *, shared: bool = False) -> None:
@@ -200,16 +300,18 @@ def _refuse_others(path: Path, *, shared: bool = False) -> None:
 
     A ``shared`` directory such as /tmp is accepted if its sticky bit protects the files of each user.
     """
-    found = path.stat() if shared else path.lstat()
+    found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid not in (0, os.geteuid()):
+    for owner in (path.lstat().st_uid, found.st_uid):
+        if owner not in (0, os.geteuid()):
+            raise EnireconcileError(
+                f"the state directory {path} belongs to another user (user id {owner})",
+                hint="set a directory of your own with --state",
+            )
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not (shared and mode & stat.S_ISVTX):
+        who = "other users" if mode & stat.S_IWOTH else "members of its group"
         raise EnireconcileError(
-            f"the state directory {path} belongs to another user (user id {found.st_uid})",
-            hint="set a directory of your own with --state",
-        )
-    if mode & stat.S_IWOTH and not stat.S_ISLNK(found.st_mode) and not (shared and mode & stat.S_ISVTX):
-        raise EnireconcileError(
-            f"other users can write to the state directory {path} (mode {mode:04o})",
+            f"{who} can write to the state directory {path} (mode {mode:04o})",
             hint=f"run chmod go-w {path}, or set another directory with --state",
         )
 

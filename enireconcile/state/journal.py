@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+MAX_BYTES = 64 * 1024 * 1024
+"""The largest journal that is read."""
 _OLDEST_READ = 10.0
 """Seconds by which a describe may lag behind an earlier one."""
+_LATEST = 1e11
+"""A time beyond this is none."""
 
 
 @dataclass
@@ -75,6 +80,44 @@ class Log(ABC):
     @abstractmethod
     async def flushed(self) -> None:
         """Return when all appended lines are durable."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_id(value: Any) -> bool:
+    return value is None or _is_text(value)
+
+
+def _is_token(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and re.fullmatch(r"[!-~]{1,64}", value) is not None)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LATEST
+
+
+_CREATE = {"call": _is_text, "digest": _is_text, "token": _is_token, "at": _is_time, "previous": _is_id}
+_EVENTS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
+    "call": {},
+    "answer": {},
+    "run": {},
+    "intent": {"address": _is_text, **_CREATE},
+    "made": {"address": _is_text, "result": _is_text},
+    "seen": {"address": _is_text},
+    "failed": {"address": _is_text},
+    "waits": {"address": _is_text, "digest": _is_text, "at": _is_time},
+    "refused": {"address": _is_text, "call": _is_text, "digest": _is_text, "error": lambda v: isinstance(v, str)},
+}
+"""The fields that the events need, with what they must be: another program may have written to the journal."""
+
+
+def _is_event(event: Any) -> bool:
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        return False
+    fields = _EVENTS.get(event["event"])
+    return fields is not None and all(name in event and fits(event[name]) for name, fits in fields.items())
 
 
 class Journal:
@@ -218,8 +261,10 @@ class Journal:
     def _read(self, lines: Sequence[str]) -> None:
         for line in lines:
             # A line that a crash cut off was not durable yet, so its call was never sent: ignore it.
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                self._apply(json.loads(line), line)
+            with contextlib.suppress(ValueError, RecursionError):
+                event = json.loads(line)
+                if _is_event(event):
+                    self._apply(event, line)
 
     def _apply(self, event: dict[str, Any], line: str) -> None:
         if event["event"] in ("call", "answer", "run"):

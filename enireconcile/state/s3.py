@@ -20,8 +20,17 @@ from typing import Any
 
 from enireconcile.aws.s3 import Changed, S3Bucket, Stored
 from enireconcile.errors import EnireconcileError, LockedError, LostLockError, StoppedError
-from enireconcile.state.base import HeldLock, Holder, LockInfo, Store, holder_from, this_process, uninterrupted
-from enireconcile.state.journal import Journal, Log
+from enireconcile.state.base import (
+    HeldLock,
+    Holder,
+    LockInfo,
+    Store,
+    holder_from,
+    parsed_json,
+    this_process,
+    uninterrupted,
+)
+from enireconcile.state.journal import MAX_BYTES, Journal, Log
 
 log = logging.getLogger("enireconcile.store")
 
@@ -35,6 +44,8 @@ _GRACE = 2.0
 """Seconds by which S3's times, which are whole seconds, may be wrong."""
 _POLL = 2.0
 _ATTEMPTS = 5
+_JOURNAL = "journal.jsonl"
+_TOO_LARGE = f"larger than {MAX_BYTES} bytes"
 _LOST = "no new calls are made; run the command again"
 
 
@@ -100,7 +111,7 @@ class S3Store(Store):
     def _open(self, scope: str, lease: Lease, now: Callable[[], float]) -> tuple[Journal, ObjectLog]:
         """The journal, after a first write: from then on every write of a former holder fails."""
         for _ in range(_ATTEMPTS):
-            lines = ObjectLog(self._bucket, f"{scope}/journal.jsonl")
+            lines = ObjectLog(self._bucket, f"{scope}/{_JOURNAL}")
             journal = Journal(lines, scope, now)
             journal.opened({"token": lease.token, **lease.holder.fields})
             with contextlib.suppress(LostLockError):
@@ -115,6 +126,15 @@ class S3Store(Store):
     def look(self, scope: str) -> LockInfo | None:
         stored = self._bucket.get(f"{scope}/lock.json")
         return lock_from(stored) if stored else None
+
+    def damage(self, scope: str) -> str | None:
+        stored = self._bucket.get(f"{scope}/{_JOURNAL}")
+        return f"{_JOURNAL} is {_TOO_LARGE}" if stored and len(stored.body) > MAX_BYTES else None
+
+    def repair(self, scope: str) -> list[str]:
+        # S3 cannot rename: a versioned bucket keeps what is overwritten.
+        self._bucket.overwrite(f"{scope}/{_JOURNAL}", b"")
+        return []
 
     def remove(self, scope: str, lock: LockInfo) -> None:
         try:
@@ -242,10 +262,7 @@ def lock_from(stored: Stored) -> LockInfo | None:
 
 def _fields(body: bytes) -> dict[str, Any]:
     """The JSON object in an S3 object, which another program may have written; empty if it is none."""
-    try:
-        fields = json.loads(body)
-    except ValueError:
-        return {}
+    fields = parsed_json(body)
     return fields if isinstance(fields, dict) else {}
 
 
@@ -316,6 +333,11 @@ class ObjectLog(Log):
 
     def read(self) -> str:
         stored = self._bucket.get(self._key)
+        if stored and len(stored.body) > MAX_BYTES:
+            raise EnireconcileError(
+                f"cannot read the journal {self._bucket.url(self._key)}: it is {_TOO_LARGE}",
+                hint="run `enireconcile unlock` for this spec: it writes an empty one",
+            )
         if stored:
             self._etag = stored.etag
             self._text = self._written = stored.body.decode(errors="replace")

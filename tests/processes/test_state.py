@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.commands import running, written
 from tests.ec2 import EC2Server, World
 from tests.harness import ENVIRONMENT, STORY
 from tests.processes.test_cli import Run, command, server
-from tests.s3 import BUCKET, Clock, S3Server
+from tests.s3 import BUCKET, Clock, Object, S3Server
 
 __all__ = ["command", "server"]
 SPEC = str(STORY)
@@ -148,6 +149,27 @@ def test_a_directory_that_other_users_can_write_to(
     assert ran.code == 1
     assert f"other users can write to the state directory {open_to_all}" in ran.stderr
     assert f"chmod go-w {open_to_all}, or set another directory with --state" in ran.stderr
+    assert server.mutating() == []
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("mode", [0o770, 0o2775, 0o720])
+@pytest.mark.parametrize("which", ["root", "scope"])
+def test_a_directory_that_its_group_can_write_to(
+    server: EC2Server, command: Run, directory: Path, which: str, mode: int, link: bool
+) -> None:
+    """What a group may write is refused as what all may write, also behind a symbolic link."""
+    directory.mkdir(parents=True, mode=0o700)
+    directory.parent.chmod(0o700)
+    shared = directory if which == "scope" else directory.parent
+    shared.chmod(mode)
+    if link:
+        shared.rename(shared.with_name("elsewhere"))
+        shared.symlink_to("elsewhere")
+    ran = command("apply", "-y", SPEC)
+    assert ran.code == 1
+    assert f"members of its group can write to the state directory {shared} (mode {mode:04o})" in ran.stderr
+    assert f"chmod go-w {shared}, or set another directory with --state" in ran.stderr
     assert server.mutating() == []
 
 
@@ -294,3 +316,59 @@ def test_credentials_are_in_no_state(server: EC2Server, command: Run, tmp_path: 
     text = "".join(path.read_text() for path in (tmp_path / "state").rglob("*") if path.is_file())
     assert [secret for secret in ENVIRONMENT.values() if secret in text] == []
     assert server.mutating()
+
+
+# ---- state that another program has damaged
+
+
+DAMAGE = {
+    "deep lock": ("lock.json", b"[" * 100_000),
+    "deep holder": ("holder.json", b"[" * 100_000),
+    "a time that is a text": (
+        "journal.jsonl",
+        b'{"event": "intent", "address": "elastic_ips.web-1", "call": "AllocateAddress", "digest": "", '
+        b'"token": null, "previous": null, "at": "x"}\n',
+    ),
+    "deep journal": ("journal.jsonl", b"[" * 100_000),
+    "holder directory": ("holder.json", None),
+    "journal directory": ("journal.jsonl", None),
+    "lock directory": ("lock", None),
+    "report directory": ("report.json", None),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("options", [("-y",), ("-y", "--force")], ids=" ".join)
+def test_damaged_state_does_not_stop_a_stack_for_good(
+    server: EC2Server, command: Run, directory: Path, name: str, options: Sequence[str]
+) -> None:
+    """A run works or ends with an error in words; after unlock, apply and destroy work."""
+    file, content = DAMAGE[name]
+    directory.mkdir(parents=True, mode=0o700)
+    (directory / file).mkdir() if content is None else (directory / file).write_bytes(content)
+    first = command("apply", "-y", SPEC)
+    assert first.code == 0 or (first.code, server.mutating()) == (1, [])
+    if first.code:
+        assert f"{file} is not a regular file\n  hint: run `enireconcile unlock`" in first.stderr
+    ran = command("unlock", *options, SPEC)
+    assert ran.code == 0, ran.stderr
+    if first.code:
+        assert f"damaged: {file} is not a regular file" in ran.stdout
+        assert f"moved to {directory / file}.damaged-" in ran.stdout
+        assert "wait a minute before the next one" in ran.stderr
+    assert command("unlock", SPEC).stdout == f"{SCOPE}: not locked\n"
+    assert command("apply", "-y", SPEC).code == 0
+    assert command("destroy", "-y", "--allow-destroy", SPEC).code == 0
+
+
+@pytest.mark.parametrize("name", ["lock.json", "journal.jsonl"])
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"[1]", b'{"at": "x", "event": {}}', b"\xff", b"7"])
+def test_damaged_objects_do_not_stop_a_stack_for_good(
+    server: EC2Server, command: Run, s3: S3Server, clock: Clock, name: str, body: bytes
+) -> None:
+    """What no run can read is a lock for the time of a lease, and no journal."""
+    s3.objects[f"team/{SCOPE}/{name}"] = Object(body, '"planted"', clock.now)
+    ran = command("apply", "-y", "--lock-timeout", "0s", "--state", S3, SPEC)
+    assert (ran.code, len(server.mutating()) > 0) == ((4, False) if name == "lock.json" else (0, True))
+    assert command("unlock", "-y", "--force", "--state", S3, SPEC).code == 0
+    assert command("apply", "-y", "--state", S3, SPEC).code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -452,11 +453,14 @@ def test_a_state_directory_that_is_a_file_is_an_error_in_words(tmp_path: Path) -
 
 
 def test_a_full_disk_is_an_error_in_words_and_lets_go_of_the_lock(tmp_path: Path) -> None:
-    (tmp_path / SCOPE).mkdir()
-    (tmp_path / SCOPE / "holder.json.new").symlink_to("/dev/full")
-    with pytest.raises(EnireconcileError, match="cannot use the state directory"), hold(Directory(tmp_path)):
-        raise AssertionError("nothing can be written")
-    (tmp_path / SCOPE / "holder.json.new").unlink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(EnireconcileError, match="cannot use the state directory"), hold(Directory(tmp_path)):
+            raise AssertionError("nothing can be written")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in (tmp_path / SCOPE).iterdir()] == ["lock"]
     with hold(Directory(tmp_path)):
         assert (tmp_path / SCOPE / "holder.json").is_file()
 
