@@ -323,7 +323,7 @@ def _run(args: Sequence[str] | None) -> int:
         logs.say("\nstopped; nothing was changed")
         if threading.active_count() > 1:
             # A call to AWS may still hang; a second Ctrl-C while Python waits for its thread prints a traceback.
-            sys.stderr.flush()
+            flush_or_discard(sys.stderr)
             os._exit(1)
         return 1
     except EnireconcileError as error:

@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from enireconcile.errors import StoppedError
+from enireconcile.outputs.stdout import flush_or_discard
 
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -142,5 +143,5 @@ class Interrupt:
 def exit_now(code: int) -> NoReturn:
     """End the process without waiting for its threads."""
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        flush_or_discard(stream)
     os._exit(code)

@@ -202,7 +202,8 @@ def default_root() -> Path:
 
 def _append_to(path: Path) -> IO[str]:
     """Open a file that is created with mode 0600."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8")
 
 
 def _write(path: Path, text: str) -> None:
@@ -265,7 +266,7 @@ def _is_damaged(path: Path) -> bool:
 def _journal_error(path: Path) -> str | None:
     if not os.path.lexists(path):
         return None
-    if not path.is_file():
+    if _is_damaged(path):
         return "not a regular file"
     if not os.access(path, os.R_OK):
         return "not readable"

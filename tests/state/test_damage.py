@@ -167,7 +167,7 @@ def test_a_link_is_not_followed_to_another_file(root: Path) -> None:
     """Whoever made the link: the file that it leads to is not changed."""
     victim = root / "victim"
     victim.write_text("precious\n")
-    for name in ("lock", "holder.json", "report.json"):
+    for name in FILES:
         (root / SCOPE / name).symlink_to(victim)
     works_or_tells(Directory(root))
     assert victim.read_text() == "precious\n"

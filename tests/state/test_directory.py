@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -381,9 +382,19 @@ def known_of(journal: Journal) -> list[object]:
 
 def test_a_journal_that_cannot_be_written_is_an_error_in_words(host: Host) -> None:
     """A full disk, say; the call that it would speak of must not begin."""
-    host.path.symlink_to("/dev/full")
-    with pytest.raises(EnireconcileError, match="journal"):
+    with no_room(), pytest.raises(EnireconcileError, match="cannot write the journal"):
         host.journal.intend(IP, ALLOCATE, DIGEST, None)
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file can grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # ---- the lock
@@ -453,13 +464,9 @@ def test_a_state_directory_that_is_a_file_is_an_error_in_words(tmp_path: Path) -
 
 
 def test_a_full_disk_is_an_error_in_words_and_lets_go_of_the_lock(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        with pytest.raises(EnireconcileError, match="cannot use the state directory"), hold(Directory(tmp_path)):
-            raise AssertionError("nothing can be written")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    cannot = pytest.raises(EnireconcileError, match="cannot use the state directory")
+    with no_room(), cannot, hold(Directory(tmp_path)):
+        raise AssertionError("nothing can be written")
     assert [path.name for path in (tmp_path / SCOPE).iterdir()] == ["lock"]
     with hold(Directory(tmp_path)):
         assert (tmp_path / SCOPE / "holder.json").is_file()
