@@ -164,7 +164,7 @@ def test_no_directory_at_all(root: Path, plant: Callable[[Path], None]) -> None:
 
 
 def test_a_link_is_not_followed_to_another_file(root: Path) -> None:
-    """Whoever made the link: the file that it leads to is not changed."""
+    """The file that the link leads to is not changed."""
     victim = root / "victim"
     victim.write_text("precious\n")
     for name in FILES:
