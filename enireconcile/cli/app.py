@@ -30,7 +30,6 @@ from enireconcile.printable import printable
 
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
-    from enireconcile.spec import Spec
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
@@ -51,10 +50,10 @@ def cli() -> None:
 @cli.command()
 @opt.specs
 @opt.output()
-def validate(specs: Sequence[str], output: str) -> int:
+def validate(specs: opt.SpecArguments, output: str) -> int:
     """Check spec files without calling AWS."""
     try:
-        loaded = _load(specs)
+        loaded = specs.load()
     except SpecErrors as errors:
         if output == "text":
             raise
@@ -96,7 +95,7 @@ def schema() -> int:
     "this role. Repeatable.",
 )
 def iam_policy(
-    specs: Sequence[str], no_destroy: bool, state: str | None, also: tuple[str, ...], **asked: Any
+    specs: opt.SpecArguments, no_destroy: bool, state: str | None, also: tuple[str, ...], **asked: Any
 ) -> int:
     """Print the least-privilege IAM policy for these specs.
 
@@ -106,7 +105,7 @@ def iam_policy(
     from enireconcile.iam.statements import LIMIT, Asked, size
 
     bucket = state.removeprefix("s3://") if state and state.startswith("s3://") else None
-    documents = [spec.document for spec in _load(specs)]
+    documents = [spec.document for spec in specs.load(region=asked["region"])]
     policy, notes = policy_for(documents, Asked(destroy=not no_destroy, bucket=bucket, also=also, **asked))
     click.echo(json.dumps(policy, indent=2))
     for note in notes:
@@ -130,9 +129,9 @@ def iam_policy(
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
 @opt.outlet("--out", "the plan", "Save the plan to this file, for apply --plan.", private=True)
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
-def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
+def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
-    loaded = _load(specs)
+    loaded = specs.load(region=connection.region)
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
 
@@ -143,7 +142,7 @@ def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, 
 
 
 @cli.command()
-@click.argument("specs", nargs=-1, metavar="[SPEC...]")
+@opt.takes_specs(required=False)
 @click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")
 @opt.output("markdown")
 @opt.aws
@@ -151,7 +150,7 @@ def plan(specs: Sequence[str], connection: Connection, detailed_exitcode: bool, 
 @opt.jitter
 @opt.target
 @opt.running()
-def apply(specs: Sequence[str], plan: Path | None, connection: Connection, **options: Any) -> int:
+def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, **options: Any) -> int:
     """Plan, ask for approval, execute the plan and read back.
 
     If everything already matches SPEC, nothing is changed.
@@ -163,12 +162,12 @@ def apply(specs: Sequence[str], plan: Path | None, connection: Connection, **opt
             "--plan cannot be combined with SPEC, --region, --prune or --target: the plan file determines them."
         )
     with _failures_published(options):
-        loaded = _load(specs) if plan is None else []
+        loaded = specs.load(region=connection.region) if plan is None else []
         from enireconcile.cli.apply import apply_planfile, apply_specs
         from enireconcile.cli.session import ApplyOptions
 
         if plan is not None:
-            return apply_planfile(plan, _load, connection, ApplyOptions(**options))
+            return apply_planfile(plan, specs.load, connection, ApplyOptions(**options))
         return apply_specs(loaded, connection, ApplyOptions(**options))
 
 
@@ -177,13 +176,13 @@ def apply(specs: Sequence[str], plan: Path | None, connection: Connection, **opt
 @opt.output("markdown")
 @opt.aws
 @opt.running()
-def destroy(specs: Sequence[str], connection: Connection, **options: Any) -> int:
+def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) -> int:
     """Remove everything that the stack owns.
 
     Shows the plan and asks for approval first. Resources are removed in dependency order.
     """
     with _failures_published(options):
-        loaded = _load(specs)
+        loaded = specs.load(region=connection.region)
         from enireconcile.cli.apply import destroy_specs
         from enireconcile.cli.session import ApplyOptions
 
@@ -204,7 +203,7 @@ def destroy(specs: Sequence[str], connection: Connection, **options: Any) -> int
     show_default=True,
     help="Time from the start of one round to the start of the next.",
 )
-def watch(specs: Sequence[str], connection: Connection, interval: float, **options: Any) -> int:
+def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **options: Any) -> int:
     """Apply in a loop, until Ctrl-C or SIGTERM.
 
     Corrects drift and fails over sooner than cron can. Never asks for approval: --auto-approve is implied. Reads
@@ -215,14 +214,16 @@ def watch(specs: Sequence[str], connection: Connection, interval: float, **optio
     from enireconcile.cli.session import ApplyOptions
     from enireconcile.cli.signals import Interrupt
     from enireconcile.cli.watch import watch_specs
-    from enireconcile.spec import load, read_stdin
+    from enireconcile.spec import read_stdin
 
     stdin = functools.cache(read_stdin)
     options["auto_approve"] = True
+    load = functools.partial(specs.load, stdin=stdin, region=connection.region)
     with _failures_published(options):
+        load()
         return watch_specs(
-            specs,
-            lambda source: load([source], stdin=stdin),
+            specs.files,
+            lambda source: load([source], every_variable=False),
             connection,
             ApplyOptions(**options),
             interval,
@@ -237,10 +238,10 @@ def watch(specs: Sequence[str], connection: Connection, interval: float, **optio
 @click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--force", is_flag=True, help="Also remove the lock of a run that seems to be alive.")
 def unlock(
-    specs: Sequence[str], connection: Connection, state: str | None, auto_approve: bool, force: bool
+    specs: opt.SpecArguments, connection: Connection, state: str | None, auto_approve: bool, force: bool
 ) -> int:
     """Show the lock of a stack, and remove it if it is stale."""
-    loaded = _load(specs)
+    loaded = specs.load(region=connection.region)
     from enireconcile.cli.unlock import unlock_specs
 
     return unlock_specs(loaded, connection, state, auto_approve=auto_approve, force=force)
@@ -264,12 +265,6 @@ def sandbox(port: int, command: Sequence[str]) -> int:
     from enireconcile.cli.sandbox import run
 
     return run(port, command)
-
-
-def _load(sources: Sequence[str]) -> list[Spec]:
-    from enireconcile.spec import load
-
-    return load(sources)
 
 
 @contextmanager

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
+
+if TYPE_CHECKING:
+    from enireconcile.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -83,7 +87,81 @@ def output(*more: str) -> Callable[[F], F]:
     return click.option("--output", type=choice, default="text", show_default=True, help="Format of stdout.")
 
 
-specs = click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@dataclass(frozen=True)
+class SpecArguments:
+    """The specs of a command line, and the variables that it gives them."""
+
+    files: tuple[str, ...]
+    var_files: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.files)
+
+    def load(
+        self,
+        files: Sequence[str] | None = None,
+        *,
+        stdin: Callable[[], bytes | str] | None = None,
+        region: str | None = None,
+        every_variable: bool = True,
+    ) -> list[Spec]:
+        """Load the specs, or only ``files``. Raises SpecErrors.
+
+        ``every_variable``: each variable of the command line must be one of these specs.
+        """
+        from enireconcile.spec import Given, load, read_stdin, variables_of
+
+        given = Given(variables_of(self.var_files, self.variables), region)
+        files = self.files if files is None else files
+        return load(files, given=given, stdin=stdin or read_stdin, every_variable=every_variable)
+
+
+def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r}: write NAME=VALUE")
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+_specs_options = _all_of(
+    click.option(
+        "--var-file",
+        "var_files",
+        multiple=True,
+        metavar="FILE",
+        help="A YAML mapping of values for ${var.NAME}; overrides `variables` of the spec. Repeatable.",
+    ),
+    click.option(
+        "--var",
+        "variables",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_assignment,
+        help="A value for ${var.NAME}; overrides --var-file. Repeatable.",
+    ),
+)
+
+
+def takes_specs(*, required: bool = True) -> Callable[[F], F]:
+    """SPEC arguments and the options for their variables. The command gets them as ``specs``."""
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def with_specs(*args: Any, specs: Any, var_files: Any, variables: Any, **options: Any) -> Any:
+            return command(*args, specs=SpecArguments(specs, var_files, variables), **options)
+
+        metavar = "SPEC..." if required else "[SPEC...]"
+        argument = click.argument("specs", nargs=-1, required=required, metavar=metavar)
+        return argument(_specs_options(with_specs))  # type: ignore[return-value]
+
+    return decorate
+
+
+specs = takes_specs()
 target = click.option(
     "--target",
     "targets",

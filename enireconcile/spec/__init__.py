@@ -4,7 +4,8 @@ The only side effect is reading the named files; botocore and boto3 are not impo
 JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 """
 
-from enireconcile.spec.loading import Spec, load, read_stdin
+from enireconcile.spec.expand import Given
+from enireconcile.spec.loading import Spec, load, read_stdin, variables_of
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -40,6 +41,7 @@ __all__ = [
     "ElasticIp",
     "ExternalInstance",
     "Failover",
+    "Given",
     "Image",
     "IngressRule",
     "Instance",
@@ -57,4 +59,5 @@ __all__ = [
     "Spec",
     "load",
     "read_stdin",
+    "variables_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,12 +15,13 @@ from pydantic import ValidationError
 from enireconcile.errors import Problem, SpecErrors
 from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
-from enireconcile.spec.places import Path, Places, dotted, shown
+from enireconcile.spec.expand import NOTHING_GIVEN, Given, expand
+from enireconcile.spec.places import Path, Place, Places, shown
 from enireconcile.spec.rows import SECTIONS, Document
-from enireconcile.spec.suggest import hint_text
-from enireconcile.spec.userdata import inline_user_data
+from enireconcile.spec.suggest import Nearest, hint_text
+from enireconcile.spec.userdata import read_user_data
 from enireconcile.spec.violations import Violation, violations
-from enireconcile.spec.yamltree import MAX_BYTES, Tree, read_tree
+from enireconcile.spec.yamltree import MAX_BYTES, Plain, Tree, read_tree
 
 STDIN = "-"
 _HINTS_LOOKED_UP = 100
@@ -55,7 +57,7 @@ class Spec:
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """A problem with the value at ``path``, for stages after loading."""
-        return Problem(self.file, *self.places.of(path), dotted(path), message, hint)
+        return self.places.problem(self.file, path, message, hint)
 
 
 def read_stdin() -> bytes:
@@ -63,25 +65,56 @@ def read_stdin() -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def load(sources: Sequence[str], *, stdin: Callable[[], bytes | str] = read_stdin) -> list[Spec]:
+def load(
+    sources: Sequence[str],
+    *,
+    given: Given = NOTHING_GIVEN,
+    stdin: Callable[[], bytes | str] = read_stdin,
+    every_variable: bool = True,
+) -> list[Spec]:
     """Load files, directories (their ``*.yaml`` and ``*.yml``, sorted) and stdin (``-``), one Spec for each file.
 
-    Raises SpecErrors with the problems of all files. Two files with the same stack are a problem, too.
+    Raises SpecErrors with the problems of all files. Two files with the same stack are a problem, too; with
+    ``every_variable`` also a given variable that no file has.
     """
     problems: list[Problem] = []
     specs: list[Spec] = []
     stacks: dict[str, str] = {}
+    variables: set[str] = set()
     for file in _files(sources, problems):
-        tree = _read_file(file, stdin)
-        document, found = _validate(tree, FilePath.cwd() if file == STDIN else FilePath(file).parent)
+        root = FilePath.cwd() if file == STDIN else FilePath(file).parent
+        expansion = expand(_read_file(file, stdin), given, functools.partial(read_user_data, root=root))
+        tree = expansion.tree
+        variables |= expansion.variables
+        document, found = _validate(tree, expansion.violations)
         found.extend(_stack_elsewhere(tree, file, stacks))
         problems.extend(tree.problems)
         problems.extend(_problems(found, file, tree.places))
         if document is not None:
             specs.append(Spec(document, file, tree.places, document.protected))
+    if every_variable:
+        problems.extend(_unknown_variables(given, variables))
     if problems:
         raise SpecErrors(problems)
     return specs
+
+
+def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The values of ``--var-file`` and ``--var``; later ones override earlier ones. Raises SpecErrors."""
+    variables: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for file in files:
+        tree = _read_file(file, read_stdin)
+        problems.extend(tree.problems)
+        problems.extend(_problems([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places))
+        if isinstance(tree.data, dict):
+            variables |= tree.data
+        elif not tree.problems:
+            hint = "write `NAME: VALUE` lines"
+            problems.append(Problem(file, 1, 1, "", "must be a mapping of names to values", hint))
+    if problems:
+        raise SpecErrors(problems)
+    return {**variables, **{name: Plain(value) for name, value in pairs}}
 
 
 def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
@@ -136,10 +169,22 @@ def _read(file: str, stdin: Callable[[], bytes | str]) -> bytes | str:
 
 
 def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:
+    """The problems; what is wrong with a template alike for several elements is told for the first of them."""
+    told: set[tuple[Place, str]] = set()
     for count, violation in enumerate(found):
-        place = places.of_key(violation.path) if violation.on_key else places.of(violation.path)
         hint = hint_text(violation.hint, search=count < _HINTS_LOOKED_UP)
-        yield Problem(file, *place, dotted(violation.path), violation.message, hint)
+        problem = places.problem(file, violation.path, violation.message, hint, on_key=violation.on_key)
+        template = ((problem.line, problem.column), violation.message)
+        if violation.path[:2] not in places.elements or template not in told:
+            yield problem
+        told.add(template)
+
+
+def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Problem]:
+    for name in given.variables:
+        if name not in known:
+            hint = hint_text(Nearest(name, sorted(known), "add it to `variables` of the file"))
+            yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
 
 
 def _stack_elsewhere(tree: Tree, file: str, stacks: dict[str, str]) -> Iterator[Violation]:
@@ -154,12 +199,11 @@ def _stack_elsewhere(tree: Tree, file: str, stacks: dict[str, str]) -> Iterator[
         stacks.setdefault(stack, file)
 
 
-def _validate(tree: Tree, root: FilePath) -> tuple[Document | None, list[Violation]]:
-    """The document, None if there is any violation, and the violations."""
+def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | None, list[Violation]]:
+    """The document, None if there is any violation, and the violations, those of the expansion first."""
     if tree.data is None:
-        return None, []
-    found = [_null(path) for path in sorted(tree.nulls, key=str)]
-    found.extend(inline_user_data(tree.data, root))
+        return None, list(expanding)
+    found = [*expanding, *(_null(path) for path in sorted(tree.nulls, key=str))]
     reported = {violation.path for violation in found} | tree.refused
     document: Document | None = None
     try:

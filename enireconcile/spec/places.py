@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from enireconcile.errors import Problem
+
 Path: TypeAlias = tuple[str | int, ...]
 """The keys and list indexes of a value: ``("network_interfaces", "web-eth1", "attachment", "device_index")``."""
 
@@ -35,11 +37,13 @@ def dotted(path: Path) -> str:
 class Places:
     """Line and column of every value and key of one file.
 
-    The place of a value is its first character. For a block mapping or list it is the key above it.
+    The place of a value is its first character. For a block mapping or list it is the key above it. ``elements``
+    has the key of the ``for_each`` element that made a row.
     """
 
     values: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
+    elements: dict[Path, str] = field(default_factory=dict)
 
     def of(self, path: Path) -> Place:
         """The place of the value at ``path``; if the file has no such value, of the nearest parent that it has."""
@@ -49,6 +53,15 @@ class Places:
         """The place of the last key of ``path``; if the file has no such key, as ``of``."""
         place = self.keys.get(path)
         return place if place is not None else self.of(path)
+
+    def problem(
+        self, file: str, path: Path, message: str, hint: str | None = None, *, on_key: bool = False
+    ) -> Problem:
+        """A problem with the value at ``path``, or with its key."""
+        place = self.of_key(path) if on_key else self.of(path)
+        element = self.elements.get(path[:2])
+        made_by = "" if element is None else f" (each.key {shown(element)})"
+        return Problem(file, *place, dotted(path), message + made_by, hint)
 
     @staticmethod
     def _nearest(table: dict[Path, Place], path: Path) -> Place:

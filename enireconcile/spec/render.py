@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from enireconcile.spec.expand import escaped
 from enireconcile.spec.rows import SECTIONS, Document
 from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector, Shape
 
@@ -49,7 +50,8 @@ def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
         default = field.get_default(call_default_factory=True, validated_data={})
         said = written and name in row.model_fields_set and value is not None
         if name in _ALWAYS or value != default or said:
-            result[name] = _plain(value, written)
+            scripted = name == "user_data" and value is not None
+            result[name] = escaped(value, user_data=True) if scripted else _plain(value, written)
     return result
 
 
@@ -65,10 +67,10 @@ def _plain(value: Any, written: bool = False) -> Any:
     if isinstance(value, Shape):
         return _row(value, written=written)
     if isinstance(value, Mapping):
-        return {key: _plain(item, written) for key, item in value.items()}
+        return {escaped(key): _plain(item, written) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item, written) for item in value]
-    return value
+    return escaped(value) if isinstance(value, str) else value
 
 
 def _entry(key: str, value: Any, indent: int) -> Iterator[str]:

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from enireconcile.spec.rows import Document, Instance, NetworkInterface
+from enireconcile.spec.expand import MODELS
+from enireconcile.spec.rows import Document, ExternalInstance
 
 _USER_DATA_FILE = {
     "title": "User data file",
     "description": "Instead of user_data: the path of a file, relative to the spec and inside its directory",
     "type": "string",
     "minLength": 1,
+}
+
+
+_REFERENCE: dict[str, Any] = {"type": "string", "pattern": r"\$\{.+\}"}
+"""A value with a reference: what it stands for is not known here."""
+_FOR_EACH = {
+    "title": "For each",
+    "description": "Make a row for every element: ${each.key} and ${each.value} stand for it",
+    "anyOf": [{"type": "object"}, {"type": "array"}, _REFERENCE],
 }
 
 
@@ -27,11 +37,82 @@ def json_schema() -> dict[str, Any]:
     instance = schema["$defs"]["Instance"]
     instance["properties"]["user_data_file"] = _USER_DATA_FILE
     instance["not"] = {"required": ["user_data", "user_data_file"]}
-    for row_type in (Instance, NetworkInterface):
-        adopted_or_whole = [{"required": ["adopt"]}, {"required": list(row_type.needed)}]
-        schema["$defs"][row_type.__name__]["anyOf"] = adopted_or_whole
+    for name in (*(model.__name__ for model in MODELS.values()), ExternalInstance.__name__):
+        schema["$defs"][name]["properties"]["for_each"] = _FOR_EACH
+    schema["$defs"] = {name: _inside(row) for name, row in schema["$defs"].items()}
+    schema["properties"] |= _saying_it_once(schema)
     title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "enireconcile spec"}
     return {**schema, **title}
+
+
+def _saying_it_once(schema: dict[str, Any]) -> dict[str, Any]:
+    """``variables`` and ``defaults``; without defaults, the rows themselves have all required keys."""
+    defaults = {
+        section: {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                name: about
+                for name, about in schema["$defs"][model.__name__]["properties"].items()
+                if name not in ("adopt", "for_each")
+            },
+        }
+        for section, model in MODELS.items()
+    }
+    whole = {
+        section: {
+            "additionalProperties": {
+                "anyOf": [{"required": [key]} for key in ("adopt", "external")]
+                + [{"required": list(model.needed)}]
+            }
+        }
+        for section, model in MODELS.items()
+        if model.needed
+    }
+    schema["anyOf"] = [{"required": ["defaults"]}, {"properties": whole}]
+    return {
+        "variables": {
+            "title": "Variables",
+            "description": "Values of ${var.NAME}; --var-file and --var override them",
+            "type": "object",
+        },
+        "defaults": {
+            "title": "Defaults",
+            "description": "Laid under every row of a section; what the row says wins, key by key",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": defaults,
+        },
+    }
+
+
+_FREE_TEXT = frozenset({"pattern", "enum", "format", "const"})
+
+
+def _or_reference(about: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value, or of a text with ``${…}`` in its place; so for all that is inside of it."""
+    inner = _inside(about)
+    if inner.get("type") == "string" and not _FREE_TEXT & set(inner):
+        return inner
+    words: dict[str, Any] = {
+        key: inner.pop(key) for key in ("title", "description", "default", "examples") if key in inner
+    }
+    either: list[dict[str, Any]] = [inner, _REFERENCE]
+    return {**words, "anyOf": either}
+
+
+def _inside(about: dict[str, Any]) -> dict[str, Any]:
+    result = dict(about)
+    for key in ("properties", "patternProperties"):
+        if key in result:
+            result[key] = {name: _or_reference(value) for name, value in result[key].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(result.get(key), dict):
+            result[key] = _or_reference(result[key])
+    for key in ("anyOf", "oneOf"):
+        if key in result:
+            result[key] = [_inside(choice) for choice in result[key]]
+    return result
 
 
 def _tidied(about: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +127,9 @@ def _tidied(about: dict[str, Any]) -> dict[str, Any]:
         about = {key: value for key, value in about.items() if key != "anyOf"}
         about |= rest[0] if len(rest) == 1 else {"anyOf": rest}
     if "patternProperties" in about:
-        about = {**about, "additionalProperties": False}
+        [(pattern, row)] = about["patternProperties"].items()
+        names = {pattern: row, r"\$\{.+\}": row}
+        about = {**about, "patternProperties": names, "additionalProperties": False}
     if about.get("default", "") is None:
         del about["default"]
     return about

@@ -1,0 +1,438 @@
+"""Saying it once: from ``variables``, ``defaults``, ``for_each`` and ``${…}`` to plain rows, before validation.
+
+The text of a variable is read where it is used, as if it were written there. Every value of a made row keeps the
+place of its template; ``Places.elements`` names the element of ``for_each`` that made the row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from enireconcile.spec.places import Path, Places, shown
+from enireconcile.spec.rows import (
+    ADDRESS_KEYS,
+    SECTIONS,
+    ElasticIp,
+    Instance,
+    NetworkInterface,
+    Resource,
+    SecurityGroup,
+)
+from enireconcile.spec.suggest import Hint, Nearest
+from enireconcile.spec.userdata import RefusedFile
+from enireconcile.spec.violations import Violation
+from enireconcile.spec.yamltree import Plain, Tree
+
+MAX_ROWS = 5000
+MAX_SIZE = 8 * 1024 * 1024
+"""Characters and values of the expanded file: a small file cannot become a large one."""
+_DEEPEST = 8
+"""Variables that refer to variables that refer to variables …"""
+
+MODELS: Final[Mapping[str, type[Resource]]] = {
+    "security_groups": SecurityGroup,
+    "instances": Instance,
+    "network_interfaces": NetworkInterface,
+    "elastic_ips": ElasticIp,
+}
+_INSTEAD = {
+    one: other for pair in (*ADDRESS_KEYS, ("user_data", "user_data_file")) for one, other in (pair, pair[::-1])
+}
+"""Keys that exclude each other: a row with one of them does not take the other from the defaults."""
+
+_FACTS = ("stack", "region", "account_id")
+_STRICT = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+_LOOSE = re.compile(r"\$\$\{|\$\{((?:var|each|enireconcile)\.[A-Za-z0-9_.-]+)(\})")
+"""In user data, everything else that begins with ``${`` is the shell's."""
+_NAMESPACES = (
+    "write ${var.NAME}, ${each.key}, ${each.value}, ${stack}, ${region} or ${account_id}; $${ for a literal ${"
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the command line gives: values of variables, and the Region, which overrides the file's."""
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    region: str | None = None
+
+
+NOTHING_GIVEN = Given()
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element of a ``for_each``."""
+
+    key: str
+    value: Any
+
+
+class _Wrong(Exception):
+    """A reference that has no value."""
+
+    def __init__(self, message: str, hint: Hint = None) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+def escaped(text: str, *, user_data: bool = False) -> str:
+    """The text as a spec file writes it, so that nothing in it is read as a reference."""
+    return re.sub(r"\$\$\{|" + _LOOSE.pattern if user_data else r"\$\{", lambda match: "$" + match[0], text)
+
+
+@dataclass
+class Expansion:
+    """The expanded tree, what is wrong with it, and the names of the variables that the file declares or uses."""
+
+    tree: Tree
+    violations: list[Violation]
+    variables: set[str]
+
+
+def expand(tree: Tree, given: Given, read_user_data: Callable[[object], str]) -> Expansion:
+    """Expand one file. ``read_user_data`` returns the text of a ``user_data_file``, or raises RefusedFile."""
+    work = _Expander(tree, given, read_user_data)
+    work.run()
+    return Expansion(work.made, work.found, work.known)
+
+
+class _Expander:
+    def __init__(self, tree: Tree, given: Given, read_user_data: Callable[[object], str]) -> None:
+        self.tree, self.given, self.read_user_data = tree, given, read_user_data
+        self.made = Tree(None, Places(), tree.problems)
+        self.found: list[Violation] = []
+        self.known: set[str] = set()
+        self.variables: dict[str, Any] = {}
+        self.size = self.rows = 0
+        self.full = False
+
+    def run(self) -> None:
+        data = self.tree.data
+        if not isinstance(data, dict):
+            self.made = self.tree
+            return
+        self._keep_places(())
+        declared = self._mapping(data, "variables")
+        self.known.update(declared)
+        self.variables = {**declared, **self.given.variables}
+        self._forget_given_nulls()
+        defaults = self._defaults(data)
+        result: dict[str, Any] = {}
+        for key, value in data.items():
+            if key in ("variables", "defaults"):
+                continue
+            if key in SECTIONS and isinstance(value, dict):
+                result[key] = self._section(key, value, defaults.get(key, {}))
+            else:
+                self._put(result, key, value, (key,), (key,), None)
+        self.made = Tree(result, self.made.places, self.made.problems, self.made.nulls, self.made.refused)
+
+    # ---- the parts of a file
+
+    def _mapping(self, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """The value of a key that must be a mapping of names; {} if it is none."""
+        value = data.get(key, {})
+        for path in (each for each in (*self.tree.places.values, *self.tree.places.keys) if each[:1] == (key,)):
+            self._keep_places(path)
+        if isinstance(value, dict):
+            return value
+        if value is not None:
+            self.found.append(Violation((key,), "must be a mapping of names", "write `name: value` lines"))
+        return {}
+
+    def _forget_given_nulls(self) -> None:
+        """A variable without a value needs one from the command line."""
+        for name, value in self.variables.items():
+            if value is None and ("variables", name) in self.made.nulls:
+                self.made.nulls.discard(("variables", name))
+                hint = f"write a value, or give --var {name}=VALUE"
+                self.found.append(Violation(("variables", name), "has no value", hint))
+        self.made.nulls.difference_update([("variables", name) for name in self.given.variables])
+
+    def _defaults(self, data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        sound: dict[str, dict[str, Any]] = {}
+        for section, row in self._mapping(data, "defaults").items():
+            path: Path = ("defaults", section)
+            if section not in MODELS:
+                self.found.append(Violation(path, "unknown section", Nearest(section, SECTIONS), on_key=True))
+            elif not isinstance(row, dict):
+                if row is not None:
+                    self.found.append(Violation(path, "must be a mapping", "write `key: value` lines"))
+            else:
+                sound[section] = dict(self._sound_defaults(section, row))
+        return sound
+
+    def _sound_defaults(self, section: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        keys = {*MODELS[section].model_fields, *MODELS[section].also} - {"adopt"}
+        for key, value in row.items():
+            if key in keys:
+                yield key, value
+            elif key in ("adopt", "for_each", "external"):
+                message = f"`{key}` cannot be a default"
+                self.found.append(Violation(("defaults", section, key), message, "write it in a row", on_key=True))
+            else:
+                self.found.append(
+                    Violation(("defaults", section, key), "unknown key", Nearest(key, sorted(keys)), on_key=True)
+                )
+
+    def _section(self, section: str, rows: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        self._keep_places((section,))
+        result: dict[str, Any] = {}
+        for name, row in rows.items():
+            path: Path = (section, name)
+            if not isinstance(row, dict) or "for_each" not in row:
+                self._row(result, path, row, defaults, None)
+                continue
+            self._keep_places((*path, "for_each"))
+            for element in self._elements(path, row["for_each"]):
+                self._row(result, path, row, defaults, element)
+        return result
+
+    def _elements(self, path: Path, value: Any) -> Iterator[Element]:
+        at = (*path, "for_each")
+        holder: dict[str, Any] = {}
+        self._put(holder, "for_each", value, at, at, None)
+        value = holder.get("for_each")
+        if isinstance(value, dict):
+            yield from (Element(Plain(key), item) for key, item in value.items())
+        elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+            yield from (Element(item, item) for item in value)
+        elif value is not None:
+            hint = "write a mapping, a list of single values, or ${var.NAME} of one"
+            self.found.append(Violation(at, "must be a mapping or a list of single values", hint))
+
+    def _row(
+        self, result: dict[str, Any], old: Path, row: Any, defaults: Mapping[str, Any], element: Element | None
+    ) -> None:
+        """Put the row that a template makes into ``result``, under its name."""
+        section = str(old[0])
+        self._keep_places(old)
+        name = self._key(str(old[1]), old, element)
+        if name is None or self._too_large():
+            return
+        new: Path = (section, name)
+        if name in result:
+            hint = "put ${each.key} into the name" if element else "choose another name"
+            message = f"the file has two rows of the name {shown(name)}"
+            self.found.append(Violation(old, message, hint, on_key=True))
+            return
+        self.rows += 1
+        if element is not None:
+            self.made.places.elements[new] = element.key
+        if isinstance(row, dict):
+            row = {key: value for key, value in row.items() if key != "for_each"}
+        self._put(result, name, row, old, new, element)
+        made = result.get(name)
+        if isinstance(made, dict) and "external" not in made:
+            self._lay_under(made, new, defaults, element)
+            self._read_file(made, new, element)
+
+    def _lay_under(
+        self, row: dict[str, Any], new: Path, defaults: Mapping[str, Any], element: Element | None
+    ) -> None:
+        """What the row does not say comes from the defaults, key by key; tags are merged."""
+        for key, value in defaults.items():
+            at, below = ("defaults", str(new[0]), key), (*new, key)
+            if key == "tags" and isinstance(row.get(key), dict) and isinstance(value, dict):
+                for tag, item in value.items():
+                    if tag not in row[key]:
+                        self._put(row[key], tag, item, (*at, tag), (*below, tag), element)
+            elif key not in row and _INSTEAD.get(key) not in row:
+                self._put(row, key, value, at, below, element)
+
+    def _read_file(self, row: dict[str, Any], new: Path, element: Element | None) -> None:
+        """``user_data`` instead of ``user_data_file``."""
+        if "user_data_file" not in row:
+            return
+        path = (*new, "user_data_file")
+        named = row.pop("user_data_file")
+        if "user_data" in row:
+            message = "cannot be combined with `user_data`"
+            self.found.append(Violation(path, message, "keep one of the two", on_key=True))
+        elif named is not None:
+            try:
+                text = self.read_user_data(named)
+                row["user_data"] = self._text(text, _LOOSE, element, 0)
+            except (RefusedFile, _Wrong) as refused:
+                self.found.append(Violation(path, refused.message, refused.hint))
+
+    # ---- values
+
+    def _keep_places(self, old: Path, new: Path | None = None) -> None:
+        """The value at ``new`` has the place of the one at ``old``; so has its key."""
+        new = old if new is None else new
+        here, made = self.tree.places, self.made.places
+        if old in here.values:
+            made.values[new] = here.values[old]
+        if old in here.keys:
+            made.keys[new] = here.keys[old]
+        if old in self.tree.nulls:
+            self.made.nulls.add(new)
+        if old in self.tree.refused:
+            self.made.refused.add(new)
+
+    def _put(
+        self, into: dict[str, Any], key: str, value: Any, old: Path, new: Path, element: Element | None
+    ) -> None:
+        """Put the expanded value under the key; if it has no value, a violation, and the path is refused."""
+        self._keep_places(old, new)
+        into[key] = self._value(value, old, new, element)
+
+    def _value(self, value: Any, old: Path, new: Path, element: Element | None, depth: int = 0) -> Any:
+        """The expanded value. In a value that a reference stands for, ``old`` is the place of the reference."""
+        self.size += 1 + (len(value) if isinstance(value, str) else 0)
+        if self._too_large():
+            self.made.refused.add(new)
+            return None
+        if isinstance(value, dict):
+            return self._dict(value, old, new, element, depth)
+        if isinstance(value, tuple):
+            items = []
+            for index, item in enumerate(value):
+                self._keep_below(old, new, index, depth)
+                items.append(self._value(item, (*old, index), (*new, index), element, depth))
+            return tuple(items)
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        pattern = _LOOSE if _is_user_data(new) else _STRICT
+        try:
+            return self._scalar(value, pattern, old, new, element, depth)
+        except _Wrong as wrong:
+            self.found.append(Violation(new, wrong.message, wrong.hint))
+            self.made.refused.add(new)
+            return None
+
+    def _dict(self, value: dict[str, Any], old: Path, new: Path, element: Element | None, depth: int) -> Any:
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self._key(key, (*old, key), element) if len(new) > 1 else key
+            if name is None:
+                continue
+            if name in result:
+                self.found.append(Violation(new, f"has the key {shown(name)} twice", "keep one of the two"))
+                continue
+            below = (*new, name)
+            self._keep_below(old, new, key, depth, name)
+            result[name] = self._value(item, (*old, key), below, element, depth)
+        return result
+
+    def _keep_below(self, old: Path, new: Path, key: str | int, depth: int, name: str | None = None) -> None:
+        """The places inside a value; what a reference stands for has the place of the reference."""
+        below = (*new, key if name is None else name)
+        if depth:
+            self.made.places.values[below] = self.made.places.of(new)
+        else:
+            self._keep_places((*old, key), below)
+
+    def _key(self, key: str, path: Path, element: Element | None) -> str | None:
+        if "${" not in key:
+            return key
+        try:
+            return self._text(key, _STRICT, element, 0)
+        except _Wrong as wrong:
+            self.found.append(Violation(path, wrong.message, wrong.hint, on_key=True))
+            return None
+
+    def _scalar(
+        self, text: str, pattern: re.Pattern[str], old: Path, new: Path, element: Element | None, depth: int
+    ) -> Any:
+        """A reference alone keeps the type of what it stands for; inside text it becomes text."""
+        match = pattern.fullmatch(text)
+        if not match or match[1] is None:
+            return self._text(text, pattern, element, depth)
+        if depth >= _DEEPEST:
+            raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
+        value = self._referent(match, element)
+        return self._value(value, old, new, element, depth + 1)
+
+    def _text(self, text: str, pattern: re.Pattern[str], element: Element | None, depth: int) -> str:
+        """The text with its references replaced. Raises _Wrong."""
+        if depth > _DEEPEST:
+            raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
+
+        def replaced(match: re.Match[str]) -> str:
+            if match[1] is None:
+                return "${"
+            value = self._referent(match, element)
+            if not isinstance(value, str):
+                message = f"${{{match[1]}}} is {'a mapping' if isinstance(value, dict) else 'a list'}"
+                raise _Wrong(f"{message}: it cannot be part of a text", "name one of its fields")
+            self.size += len(value)
+            if self._too_large():
+                raise _Wrong("the file is too large")
+            return self._text(value, pattern, element, depth + 1) if "${" in value else value
+
+        return pattern.sub(replaced, text)
+
+    def _referent(self, match: re.Match[str], element: Element | None) -> Any:
+        """The value of a reference, as it is written. Raises _Wrong."""
+        name, closed = match[1], match[2]
+        if not closed:
+            raise _Wrong("`${` has no closing `}`", "write $${ for a literal ${")
+        first, *rest = name.split(".")
+        if first == "enireconcile" and len(rest) == 1 and rest[0] in _FACTS:
+            return self._fact(rest[0])
+        if first in _FACTS and not rest:
+            return self._fact(first)
+        if first == "var" and rest:
+            return self._variable(name, rest)
+        if first == "each" and rest:
+            return self._of_element(name, rest, element)
+        raise _Wrong(f"unknown reference ${{{name}}}", _NAMESPACES)
+
+    def _fact(self, name: str) -> Any:
+        value = self.tree.data.get(name)
+        if name == "region" and self.given.region:
+            value = self.given.region
+        if not isinstance(value, str):
+            raise _Wrong(f"${{{name}}} has no value", f"write `{name}: …` at the top of the file")
+        return value
+
+    def _variable(self, reference: str, names: list[str]) -> Any:
+        self.known.add(names[0])
+        if names[0] not in self.variables:
+            hint = Nearest(
+                names[0], sorted(self.variables), f"add it to `variables`, or give --var {names[0]}=VALUE"
+            )
+            raise _Wrong(f"unknown variable {names[0]!r}", hint)
+        return _field(reference, self.variables[names[0]], names[1:])
+
+    def _of_element(self, reference: str, names: list[str], element: Element | None) -> Any:
+        if element is None:
+            raise _Wrong(f"${{{reference}}} outside of a row with `for_each`", "add `for_each` to the row")
+        if names == ["key"]:
+            return element.key
+        if names[0] == "value":
+            return _field(reference, element.value, names[1:])
+        raise _Wrong(f"unknown reference ${{{reference}}}", "write ${each.key} or ${each.value.FIELD}")
+
+    def _too_large(self) -> bool:
+        if self.size <= MAX_SIZE and self.rows <= MAX_ROWS:
+            return False
+        if not self.full:
+            self.full = True
+            message = f"`for_each` and references make more than {MAX_ROWS} rows or {MAX_SIZE} characters"
+            self.found.append(Violation((), message, "split the file into several stacks"))
+        return True
+
+
+def _field(reference: str, value: Any, names: list[str]) -> Any:
+    for name in names:
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, tuple) and name.isascii() and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            known = sorted(value) if isinstance(value, dict) else ()
+            raise _Wrong(f"${{{reference}}}: there is no {shown(name)}", Nearest(name, known) if known else None)
+    if value is None:
+        raise _Wrong(f"${{{reference}}} has no value", 'write "" for an empty text')
+    return value
+
+
+def _is_user_data(path: Path) -> bool:
+    return len(path) == 3 and path[0] == "instances" and path[2] == "user_data"

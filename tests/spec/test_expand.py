@@ -1,0 +1,351 @@
+"""``variables``, ``defaults``, ``for_each`` and ``${…}``: what a file says once, and where it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enireconcile.errors import SpecErrors
+from enireconcile.spec import Document, Given, load, variables_of
+from enireconcile.spec import expand as expanding
+from enireconcile.spec.yamltree import Plain
+from tests.spec.reading import HEAD, INSTANCE, assert_refused, document, problems
+
+PAIR = (
+    HEAD
+    + """\
+region: us-east-1
+variables:
+  ops: 192.0.2.0/24
+  pair: {a: {zone: us-east-1a, ip: 172.31.0.10}, b: {zone: us-east-1b, ip: 172.31.16.10}}
+defaults:
+  instances: {image: ami-12345678, instance_type: m5.large, on_change: restart, tags: {Team: net, Zone: none}}
+  network_interfaces: {source_dest_check: false}
+instances:
+  "fw-${each.key}":
+    for_each: ${var.pair}
+    tags: {Zone: "${each.value.zone}"}
+network_interfaces:
+  "fw-${each.key}-outside":
+    for_each: ${var.pair}
+    subnet: {default_for_az: "${each.value.zone}"}
+    private_ip: ${each.value.ip}
+    attachment: {instance: "fw-${each.key}", device_index: 0}
+"""
+)
+"""A firewall pair, said once."""
+
+
+def given(text: str, **variables: str) -> Document:
+    values = {name: Plain(value) for name, value in variables.items()}
+    (spec,) = load(["-"], given=Given(values), stdin=lambda: text)
+    return spec.document
+
+
+def tagged(value: str, head: str = HEAD) -> str:
+    """What a tag of the file says."""
+    return document(f"{head}tags:\n  a: {value}\n").tags["a"]
+
+
+def test_a_pair_is_said_once() -> None:
+    """for_each makes the rows, defaults fill them, tags are merged, what the row says wins."""
+    made = document(PAIR)
+    assert list(made.instances) == ["fw-a", "fw-b"]
+    assert {row.instance_type for row in made.own_instances.values()} == {"m5.large"}
+    assert made.own_instances["fw-b"].tags == {"Team": "net", "Zone": "us-east-1b"}
+    outside = made.network_interfaces["fw-b-outside"]
+    assert (outside.private_ip, outside.source_dest_check) == ("172.31.16.10", False)
+    assert outside.attachment is not None
+    assert outside.attachment.instance == "fw-b"
+
+
+def test_it_is_what_the_long_file_is() -> None:
+    """A file that says the same in full is the same document."""
+    rows = HEAD + "region: us-east-1\ninstances:\n"
+    for name, zone in (("a", "us-east-1a"), ("b", "us-east-1b")):
+        rows += (
+            f"  fw-{name}: {{image: ami-12345678, instance_type: m5.large, on_change: restart,"
+            f" tags: {{Team: net, Zone: {zone}}}}}\n"
+        )
+    rows += "network_interfaces:\n"
+    for name, zone, ip in (("a", "us-east-1a", "172.31.0.10"), ("b", "us-east-1b", "172.31.16.10")):
+        rows += (
+            f"  fw-{name}-outside: {{subnet: {{default_for_az: {zone}}}, private_ip: {ip},"
+            f" source_dest_check: false, attachment: {{instance: fw-{name}, device_index: 0}}}}\n"
+        )
+    assert document(PAIR) == document(rows)
+
+
+@pytest.mark.parametrize(
+    ("elements", "names"),
+    [
+        ("[a, b]", ["x-a", "x-b"]),
+        ("{a: 1, b: {c: 2}}", ["x-a", "x-b"]),
+        ("[1, 2]", ["x-1", "x-2"]),
+        ("[]", []),
+        ("{}", []),
+        ("${var.list}", ["x-p", "x-q"]),
+        ('"${var.deep.list}"', ["x-r"]),
+    ],
+)
+def test_for_each_takes_mappings_and_lists(elements: str, names: list[str]) -> None:
+    head = HEAD + "variables: {list: [p, q], deep: {list: [r]}}\n"
+    row = '  "x-${each.key}":\n    tags: {k: "${each.key}"}\n    for_each: '
+    text = f"{head}elastic_ips:\n{row}{elements}\n"
+    made = document(text)
+    assert list(made.elastic_ips) == names
+    assert [row.tags["k"] for row in made.elastic_ips.values()] == [name[2:] for name in names]
+
+
+@pytest.mark.parametrize("value", ["${var.n}", '"${var.n}"', "'${var.n}'"])
+def test_a_reference_alone_keeps_its_type(value: str) -> None:
+    """Quoted or not: a number stays a number, a list a list."""
+    head = (
+        HEAD + "variables: {n: 2, peers: [10.0.0.0/8, self], rule: {protocol: tcp, ports: 22, sources: [self]}}\n"
+    )
+    text = f"network_interfaces:\n  a:\n    subnet: subnet-12345678\n    ipv6_address_count: {value}\n"
+    made = document(head + text)
+    assert made.network_interfaces["a"].ipv6_address_count == 2
+    groups = head + (
+        "security_groups:\n  a:\n    ingress:\n      - ${var.rule}\n"
+        "      - {protocol: udp, ports: 53, sources: '${var.peers}'}\n"
+    )
+    tcp, udp = document(groups).security_groups["a"].ingress
+    assert (tcp.protocol, udp.sources) == ("tcp", ("10.0.0.0/8", "self"))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("${stack}", "s"),
+        ("${enireconcile.stack}", "s"),
+        ("in ${region}, ${account_id}", "in us-east-1, 012345678901"),
+        ("a ${var.x} ${var.m.k} ${var.l.1}", "a 1.10 v second"),
+        ("$${HOME}", "${HOME}"),
+        ("$$${x}", "$${x}"),
+        ("${var.nested}", "<s>"),
+        ("${var.literal}", "${HOME}"),
+        ("$HOME $ {x} }{", "$HOME $ {x} }{"),
+    ],
+)
+def test_references_inside_text_become_text(written: str, read: str) -> None:
+    head = HEAD + (
+        "region: us-east-1\naccount_id: 012345678901\n"
+        "variables: {x: 1.10, m: {k: v}, l: [first, second], nested: '<${stack}>', literal: '$${HOME}'}\n"
+    )
+    assert tagged(f"'{written}'", head) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("${var.opps}", "unknown variable 'opps'", "did you mean `ops`?"),
+        ("${ops}", "unknown reference ${ops}", "${var.NAME}"),
+        ("${var.ops.x}", "${var.ops.x}: there is no 'x'", ""),
+        ("${var.map.x}", "${var.map.x}: there is no 'x'", "choose from: k"),
+        ("${each.key}", "outside of a row with `for_each`", "add `for_each`"),
+        ("${var.ops", "has no closing", "$${"),
+        ("a ${var.map}", "is a mapping: it cannot be part of a text", "one of its fields"),
+        ("a ${var.list}", "is a list", "one of its fields"),
+        ("${account_id}", "${account_id} has no value", "write `account_id: …`"),
+        ("${var.loop}", "refers to itself", "write the value out"),
+        ("x ${var.loop}", "refers to itself", "write the value out"),
+        ("${}", "unknown reference ${}", ""),
+        ("${elastic_ips}", "unknown reference", ""),
+    ],
+)
+def test_a_reference_without_a_value_is_refused(text: str, message: str, hint: str) -> None:
+    head = HEAD + "variables: {ops: x, map: {k: v}, list: [a], loop: 'x ${var.loop}'}\n"
+    assert_refused(f"{head}tags:\n  a: '{text}'\n", "5:6 tags.a", message, hint)
+
+
+def test_an_error_has_the_place_of_the_template_and_names_the_element() -> None:
+    text = PAIR.replace("ip: 172.31.16.10", "ip: 172.31.16.300")
+    assert_refused(
+        text,
+        "18:17 network_interfaces.fw-b-outside.private_ip",
+        "(each.key 'b')",
+        "",
+    )
+    text = PAIR.replace("m5.large", "m5large")
+    assert_refused(text, "8:51 instances.fw-a.instance_type", "(each.key 'a')", "t3.micro")
+
+
+@pytest.mark.parametrize(
+    ("rows", "place", "message", "hint"),
+    [
+        ('x: {for_each: [a, b]}', "4:3 elastic_ips.x", "two rows of the name 'x'", "${each.key} into the name"),
+        ('"x-${each.key}": {for_each: [a, a]}', "4:3 elastic_ips.", "two rows of the name 'x-a'", ""),
+        ("x: {for_each: a}", "4:17 elastic_ips.x.for_each", "mapping or a list", "${var.NAME}"),
+        ("x: {for_each: [[a]]}", "4:17 elastic_ips.x.for_each", "list of single values", ""),
+        ("x: {for_each: '${each.key}'}", "4:17 elastic_ips.x.for_each", "outside of a row", ""),
+        ('"${each.value}": {for_each: {a: [b]}}', "4:3 elastic_ips.", "is a list", ""),
+        ("x: {tags: {'${stack}': a, s: b}}", "4:13 elastic_ips.x.tags", "the key 's' twice", ""),
+    ],
+)  # fmt: skip
+def test_a_for_each_that_makes_no_rows_is_refused(rows: str, place: str, message: str, hint: str) -> None:
+    found = problems(f"{HEAD}elastic_ips:\n  {rows}\n")
+    assert len(found) == 1, found
+    assert found[0].startswith(place), found
+    assert message in found[0]
+    assert hint in found[0]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "place", "message"),
+    [
+        ("{instance: {}}", "3:12 defaults.instance", "unknown section"),
+        ("{instances: {typ: x}}", "3:24 defaults.instances.typ", "unknown key"),
+        ("{instances: {adopt: i-12345678}}", "3:24 defaults.instances.adopt", "cannot be a default"),
+        ("{instances: [a]}", "3:23 defaults.instances", "must be a mapping"),
+        ("[a]", "3:11 defaults", "must be a mapping"),
+        ("{instances: {key_name: }}", "3:24 defaults.instances.key_name", "has no value"),
+    ],
+)
+def test_wrong_defaults_are_refused_even_without_a_row(defaults: str, place: str, message: str) -> None:
+    found = problems(f"{HEAD}defaults: {defaults}\n")
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{place} | ")
+    assert message in found[0]
+
+
+def test_defaults_yield_to_what_excludes_them() -> None:
+    """A row with a list of addresses takes no count from the defaults, and an external instance takes nothing."""
+    made = document(
+        HEAD + "defaults:\n"
+        "  network_interfaces: {secondary_private_ip_count: 2, subnet: subnet-12345678}\n"
+        "  instances: {instance_type: t3.micro, image: ami-12345678}\n"
+        "instances: {out: {external: i-12345678}}\n"
+        "network_interfaces:\n"
+        "  a: {secondary_private_ips: [10.0.0.9]}\n"
+        "  b: {attachment: {instance: out, device_index: 1}}\n"
+    )
+    assert made.network_interfaces["a"].secondary_private_ip_count is None
+    assert made.network_interfaces["b"].secondary_private_ip_count == 2
+
+
+# ---- user data
+
+
+def script(text: str, **variables: str) -> str | None:
+    """The user data that a block of text becomes."""
+    block = "".join(f"      {line}\n" for line in text.splitlines())
+    return given(f"{INSTANCE}user_data: |\n{block}", **variables).own_instances["web"].user_data
+
+
+def test_the_shells_own_braces_stay() -> None:
+    """stack, region and account_id are names that scripts use, so they are replaced only with a prefix."""
+    lines = '${HOME} ${stack} ${region:-x} ${a[@]} ${#a} ${!b} $(c) ${x%.*} "${each}" ${var} ${PATH//:/ }'
+    assert script(lines) == lines + "\n"
+    assert script("${enireconcile.stack} ${var.x} $${var.x}", x="1") == "s 1 ${var.x}\n"
+
+
+def test_unknown_references_in_user_data_are_refused() -> None:
+    text = INSTANCE + "user_data: |\n      #!/bin/sh\n      echo ${var.nope}\n"
+    assert_refused(text, "8:16 instances.web.user_data", "unknown variable 'nope'", "--var nope=VALUE")
+
+
+SCRIPTS = sorted(
+    path
+    for folder in (
+        "/etc/init.d",
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/share/bash-completion",
+        "/etc/profile.d",
+        "/lib/init",
+    )
+    if Path(folder).is_dir()
+    for path in Path(folder).rglob("*")
+    if path.is_file() and path.stat().st_size < 200_000 and path.read_bytes()[:2] == b"#!"
+)
+
+
+@pytest.mark.skipif(not SCRIPTS, reason="this machine has no shell scripts in the usual folders")
+def test_the_scripts_of_a_distribution_stay_as_they_are() -> None:
+    """No script that the distribution ships has anything that would be read as a reference."""
+    changed = []
+    for path in SCRIPTS:
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        if expanding.escaped(text, user_data=True) != text:
+            changed.append(str(path))
+    assert changed == []
+
+
+def test_a_user_data_file_is_read_like_user_data(tmp_path: Path) -> None:
+    (tmp_path / "boot-a.sh").write_text("echo ${each.key} ${HOME} ${enireconcile.stack}\n")
+    text = PAIR.replace("tags: {Zone: ", "user_data_file: 'boot-${each.key}.sh'\n    tags: {Zone: ", 1)
+    spec = tmp_path / "fw.yaml"
+    spec.write_text(
+        text.replace("{a: {zone: us-east-1a, ip: 172.31.0.10}, b: ", "{a: ").replace(
+            "ip: 172.31.16.10}", "ip: 172.31.16.10}"
+        )
+    )
+    (loaded,) = load([str(spec)])
+    assert loaded.document.own_instances["fw-a"].user_data == "echo a ${HOME} s\n"
+
+
+# ---- the command line's values
+
+
+def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
+    """--var-file over variables, --var over both; what is not declared is known where the file uses it."""
+    file = tmp_path / "prod.yaml"
+    file.write_text("size: m5.large\nn: 3\nextra: [a]\n")
+    text = (
+        HEAD
+        + "variables: {size: t3.micro, n: }\ntags: {size: '${var.size}', n: '${var.n}', e: '${var.extra.0}'}\n"
+    )
+    variables = variables_of([str(file)], [("size", "m5.xlarge")])
+    (spec,) = load(["-"], given=Given(variables), stdin=lambda: text)
+    assert spec.document.tags == {"size": "m5.xlarge", "n": "3", "e": "a"}
+
+
+def test_a_variable_without_a_value_must_be_given() -> None:
+    text = HEAD + "variables: {n: }\ntags: {n: '${var.n}'}\n"
+    found = problems(text)
+    assert found[0] == "3:13 variables.n | has no value | write a value, or give --var n=VALUE"
+    assert given(text, n="1").tags == {"n": "1"}
+
+
+def test_a_variable_that_no_spec_has_is_refused() -> None:
+    with pytest.raises(SpecErrors, match="no spec has a variable 'oops'") as caught:
+        given(HEAD + "variables: {ops: x}\n", oops="1")
+    assert caught.value.problems[0].hint == "did you mean `ops`?"
+
+
+@pytest.mark.parametrize("text", ["[a]\n", "a\n", "", "a: [\n", "a: \n"])
+def test_a_wrong_var_file_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "vars.yaml"
+    file.write_text(text)
+    with pytest.raises(SpecErrors, match=r"vars\.yaml:[12]:"):
+        variables_of([str(file)], [])
+
+
+def test_the_region_of_the_command_line_wins() -> None:
+    text = HEAD + "region: us-east-1\ntags: {r: '${region}'}\n"
+    (spec,) = load(["-"], given=Given(region="eu-west-1"), stdin=lambda: text)
+    assert spec.document.tags == {"r": "eu-west-1"}
+
+
+# ---- a small file does not become a large one
+
+
+def test_a_few_lines_cannot_make_a_million_rows() -> None:
+    items = ", ".join(str(number) for number in range(expanding.MAX_ROWS + 1))
+    text = (
+        f"{HEAD}variables: {{many: [{items}]}}\nelastic_ips:\n  'x-${{each.key}}': {{for_each: '${{var.many}}'}}\n"
+    )
+    found = problems(text)
+    assert len(found) == 1
+    assert "rows" in found[0]
+
+
+def test_references_cannot_multiply_text() -> None:
+    text = HEAD + "variables:\n  a: " + "x" * 1000 + "\n"
+    for number, name in enumerate("bcdefg"):
+        text += f"  {name}: '" + f"${{var.{'abcdefg'[number]}}}" * 10 + "'\n"
+    found = problems(text + "tags: {a: '${var.g}'}\n")
+    assert found
+    assert any("too large" in each or "more than" in each for each in found)
