@@ -11,6 +11,7 @@ USER_DATA_TAG = "enireconcile:user-data"
 REPLACES_TAG = "enireconcile:replaces"
 NEW_TAG = "enireconcile:new"
 """On a resource whose creation takes several calls that are not all done; they include attributes it ignores."""
+OWN_TAGS = (STACK_TAG, NAME_TAG, USER_DATA_TAG, REPLACES_TAG, NEW_TAG)
 
 
 def as_tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

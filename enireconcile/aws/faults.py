@@ -272,6 +272,13 @@ TABLE = (
         "on_change: replace",
     ),
     _Row(
+        r"OperationNotPermitted",
+        Meaning.REFUSED,
+        calls=r"TerminateInstances",
+        message=r"disableApiTermination",
+        hint="to terminate it, set termination_protection: false and apply that first",
+    ),
+    _Row(
         r"AuthFailure",
         Meaning.REFUSED,
         calls=r"(Associate|Disassociate|Release)Address",

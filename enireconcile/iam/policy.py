@@ -14,17 +14,27 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from enireconcile.errors import EnireconcileError
-from enireconcile.iam.statements import STACKS, Asked, Policy, Scope, Statement, minimal, numbered
+from enireconcile.iam.statements import (
+    STACKS,
+    Asked,
+    Policy,
+    Scope,
+    both,
+    literal_arn,
+    minimal,
+    numbered,
+)
 from enireconcile.kinds import KINDS
-from enireconcile.kinds.permissions import Call, Purpose
-from enireconcile.kinds.tags import calls_for
-from enireconcile.ownership import NAME_TAG, STACK_TAG
-from enireconcile.spec import Document
+from enireconcile.kinds.permissions import Call, Condition, Purpose, Read, unconditional
+from enireconcile.kinds.tags import among, calls_for, spec_keys
+from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG
+from enireconcile.spec import Document, NetworkInterface, Selector
 
 _TYPES = {kind.section: kind.resource_type for kind in KINDS if kind.resource_type}
+_TAGGING = calls_for(tuple(_TYPES.values()))
 _CALLS: Mapping[str, Call] = {
     **{call: needs for kind in KINDS for call, needs in kind.calls.items()},
-    **calls_for(tuple(_TYPES.values())),
+    **_TAGGING,
 }
 """Every call that changes something; a test fails for a call that is not here."""
 
@@ -47,14 +57,14 @@ def _is_needed(call: str, purpose: Purpose) -> bool:
     )
 
 
-def _reads(purpose: Purpose, *, owned: bool) -> list[str]:
+def _reads(purpose: Purpose, *, owned: bool) -> list[tuple[str, Read]]:
     """The reads that are needed: those of resources with the stack's tag, or those of any resource."""
     reads = (each for kind in KINDS for each in kind.reads.items())
-    return [_ec2(call) for call, read in reads if read.owned is owned and read.when(purpose)]
+    return [(_ec2(call), read) for call, read in reads if read.owned is owned and read.when(purpose)]
 
 
-_CREATED = {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": STACKS}}
-_OWNED = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": STACKS}}
+_CREATED: Condition = {"StringEquals": {f"aws:RequestTag/{STACK_TAG}": STACKS}}
+_OWNED: Condition = {"StringEquals": {f"aws:ResourceTag/{STACK_TAG}": STACKS}}
 
 
 def policy_for(documents: Sequence[Document], asked: Asked) -> tuple[dict[str, Any], list[str]]:
@@ -64,7 +74,7 @@ def policy_for(documents: Sequence[Document], asked: Asked) -> tuple[dict[str, A
     for document in documents:
         _add(document, policy, others)
     if not asked.read_only:
-        _add_deny(documents, policy)
+        _add_denials(documents, policy)
     statements = numbered(minimal(each) for each in policy.statements.values())
     return {"Version": "2012-10-17", "Statement": statements}, policy.notes
 
@@ -94,22 +104,38 @@ def _add(document: Document, policy: Policy, others: _Others) -> None:
     if policy.asked.read_only:
         return
     calls = {call: each for call, each in _CALLS.items() if _is_needed(call, purpose)}
-    creating = {call: each for call, each in calls.items() if each.creates}
-    created = scope.arns({kind for each in creating.values() for kind in each.creates})
-    policy.grant("Create", map(_ec2, creating), created, _CREATED, document.stack)
-    tagging = {"StringEquals": {**_CREATED["StringEquals"], "ec2:CreateAction": sorted(creating)}}
-    policy.grant("TagWhatIsCreated", ["ec2:CreateTags"], created, tagging, document.stack)
+    _add_creation(purpose, scope, calls, policy)
+    limits = both(*(each.limits(purpose) for each in calls.values()))
     existing = {kind for section, kind in _TYPES.items() if purpose.keeps_or_removes(section)}
-    changed = scope.arns({kind for each in calls.values() for kind in each.changes} & existing)
-    changing = (call for call, each in calls.items() if each.changes)
-    policy.grant("ChangeWhatIsOurs", map(_ec2, changing), changed, _OWNED, document.stack)
-    for kind, resources in _used(purpose, scope, policy, others).items():
+    for call, each in calls.items():
+        changed = {"*"} if call in _TAGGING else scope.arns(existing.intersection(each.changes))
+        where = _region(scope) if call in _TAGGING else {}
+        # A call that creates has its conditions on the new resource.
+        for condition in unconditional(purpose) if each.creates else each.conditions(purpose):
+            ours = both(_OWNED, condition or limits, where)
+            policy.grant("ChangeWhatIsOurs", [_ec2(call)], changed, ours, document.stack)
+    for kind, selected in _used(purpose, scope, policy, others).items():
         using = [call for call, each in calls.items() if kind in each.uses]
-        # One statement for each set of calls: RunInstances may use other subnets than CreateNetworkInterface.
-        policy.grant("Use", map(_ec2, using), resources, apart=sorted(using))
+        for arn, condition in selected:
+            # One statement for each set of calls: RunInstances may use other subnets than CreateNetworkInterface.
+            policy.grant("Use", map(_ec2, using), [arn], condition, apart=sorted(using))
     _add_external(purpose, scope, calls, policy, others)
     _add_pass_role(purpose, scope, policy, others)
-    _add_adoption(document, scope, policy)
+    _add_adoption(purpose, scope, policy)
+
+
+def _add_creation(purpose: Purpose, scope: Scope, calls: Mapping[str, Call], policy: Policy) -> None:
+    """What the stack creates carries its tag, and no tag keys that a plan does not set.
+
+    IAM compares the key in ``aws:RequestTag/key`` without case, but ``aws:TagKeys`` with case. Without the list of
+    keys, a resource with the tag ``Enireconcile:Stack`` could be created, which no plan would find.
+    """
+    stack = purpose.document.stack
+    for call, each in calls.items():
+        for condition in each.conditions(purpose) if each.creates else ():
+            policy.grant("Create", [_ec2(call)], scope.arns(each.creates), both(_CREATED, condition), stack)
+    tagging = both(_CREATED, {"Null": {"ec2:CreateAction": "false"}}, among({*spec_keys(purpose), *OWN_TAGS}))
+    policy.grant("TagWhatIsCreated", ["ec2:CreateTags"], ["*"], both(tagging, _region(scope)), stack)
 
 
 def _ec2(call: str) -> str:
@@ -130,14 +156,21 @@ def _note_scope(document: Document, scope: Scope, policy: Policy) -> None:
         )
 
 
+def _region(scope: Scope) -> Condition:
+    """The condition for a statement on any resource."""
+    return {} if scope.region == "*" else {"StringEquals": {"aws:RequestedRegion": scope.region}}
+
+
 def _add_reads(purpose: Purpose, scope: Scope, policy: Policy) -> None:
-    where: dict[str, Any] = {}
-    if scope.region != "*":
-        where = {"StringEquals": {"aws:RequestedRegion": scope.region}}
     trail = ["cloudtrail:LookupEvents"] if policy.asked.who else []
-    policy.grant("Read", [*_reads(purpose, owned=False), *trail], ["*"], where)
-    owned = _reads(purpose, owned=True)
-    policy.grant("ReadOurs", owned, [scope.arn("instance")], _OWNED, purpose.document.stack)
+    policy.grant("Read", [*(call for call, _ in _reads(purpose, owned=False)), *trail], ["*"], _region(scope))
+    for call, read in _reads(purpose, owned=True):
+        for condition in read.conditions(purpose):
+            owned = both(_OWNED, condition)
+            policy.grant("ReadOurs", [call], [scope.arn("instance")], owned, purpose.document.stack)
+    protected = [row.adopt for row in purpose.rows("instances") if row.termination_protection is not None]
+    before = [scope.arn("instance", each) for each in protected if each is not None]
+    policy.grant("ReadWhatIsAdopted", ["ec2:DescribeInstanceAttribute"], before)
     parameters = {image.ssm for image in _images(purpose) if image.ssm is not None}
     policy.grant("ReadImageParameters", ["ssm:GetParameter"], {_parameter(scope, name) for name in parameters})
     if policy.asked.bucket:
@@ -163,31 +196,56 @@ def _parameter(scope: Scope, name: str) -> str:
     return f"arn:{scope.partition}:ssm:{scope.region}:{account}:parameter/{name.lstrip('/')}"
 
 
-def _used(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> dict[str, set[str]]:
+_Selected = list[tuple[str, Condition]]
+"""ARNs, each with a condition on the resource."""
+
+
+def _used(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> dict[str, _Selected]:
     """The resources that each word in ``Call.uses`` stands for; ``external`` is not among them."""
     document = purpose.document
-    subnets = {row.subnet.id if row.subnet is not None else None for row in purpose.rows("network_interfaces")}
-    vpcs = {row.vpc.id for row in document.security_groups.values()}
     pools = {row.public_ipv4_pool for row in document.elastic_ips.values()} - {None}
     keys = {row.key_name for row in purpose.rows("instances") if row.key_name is not None}
-    return {
-        "vpc": _named(scope, "vpc", vpcs),
-        "subnet": _named(scope, "subnet", subnets),
+    images = {image.id for image in _images(purpose)}
+    arns = {
         "security-group": _foreign_groups(purpose, scope),
-        "image": _named(scope, "image", {image.id for image in _images(purpose)}),
-        "key-pair": {scope.arn("key-pair", key) for key in keys},
+        "image": {scope.arn("image")} if None in images else {scope.arn("image", str(each)) for each in images},
+        "key-pair": {scope.arn("key-pair", literal_arn(key)) for key in keys},
         # RunInstances has no condition key for tags of an existing interface, and volumes get no tags.
         "volume": {scope.arn("volume")},
         "network-interface": {scope.arn("network-interface")},
         "ipv4pool-ec2": {scope.arn("ipv4pool-ec2", str(pool)) for pool in pools},
         "target": _targets(purpose, scope, policy, others),
     }
+    return {
+        "vpc": _selected(scope, "vpc", [row.vpc for row in document.security_groups.values()]),
+        "subnet": _selected(scope, "subnet", [_subnet(row) for row in purpose.rows("network_interfaces")]),
+        **{kind: [(arn, {}) for arn in sorted(found)] for kind, found in arns.items()},
+    }
 
 
-def _named(scope: Scope, kind: str, ids: Iterable[str | None]) -> set[str]:
-    """The ids that the spec names; any id, if one of them (None) is only known after a read."""
-    ids = set(ids)
-    return {scope.arn(kind)} if None in ids else {scope.arn(kind, str(each)) for each in ids}
+def _subnet(row: NetworkInterface) -> Selector | None:
+    """The selector of the interface's subnet; None if it can be in any subnet."""
+    return None if "subnet" in row.lifecycle.ignore else row.subnet
+
+
+def _selected(scope: Scope, kind: str, selectors: Iterable[Selector | None]) -> _Selected:
+    """The VPCs or subnets that the selectors can match, as far as they are selected by id or by tags."""
+    found = [_selection(scope, kind, each) for each in selectors]
+    anything: tuple[str, Condition] = (scope.arn(kind), {})
+    return [anything] if anything in found else found
+
+
+def _selection(scope: Scope, kind: str, selector: Selector | None) -> tuple[str, Condition]:
+    if selector is not None and selector.id is not None:
+        return scope.arn(kind, selector.id), {}
+    if selector is not None and selector.tags is not None:
+        return scope.arn(kind), _tagged(selector.tags)
+    return scope.arn(kind), {}
+
+
+def _tagged(tags: Mapping[str, str]) -> Condition:
+    """The condition that a resource has these tags."""
+    return {"StringEquals": {f"aws:ResourceTag/{key}": value for key, value in sorted(tags.items())}}
 
 
 def _foreign_groups(purpose: Purpose, scope: Scope) -> set[str]:
@@ -229,9 +287,9 @@ def _add_external(
         if row.external.id is not None:
             policy.grant("UseInstances", map(_ec2, holding), [scope.arn("instance", row.external.id)])
             continue
-        tags = {f"aws:ResourceTag/{key}": value for key, value in sorted((row.external.tags or {}).items())}
-        condition = {"StringEquals": tags}
-        policy.grant("UseInstancesByTags", map(_ec2, holding), [scope.arn("instance")], condition)
+        policy.grant(
+            "UseInstancesByTags", map(_ec2, holding), [scope.arn("instance")], _tagged(row.external.tags or {})
+        )
     policy.grant("UseInstances", map(_ec2, holding), others.by_type["instance"])
     evicting = [call for call in ("DetachNetworkInterface", "DisassociateAddress") if call in calls]
     policy.grant("ClearTheWay", map(_ec2, evicting), others.by_type["network-interface"])
@@ -254,29 +312,35 @@ def _add_pass_role(purpose: Purpose, scope: Scope, policy: Policy, others: _Othe
     policy.grant("PassRole", ["iam:PassRole"], roles, {"StringEquals": {"iam:PassedToService": service}})
 
 
-def _add_adoption(document: Document, scope: Scope, policy: Policy) -> None:
-    """Resources that the spec adopts may be tagged, if no other stack owns them."""
+def _add_adoption(purpose: Purpose, scope: Scope, policy: Policy) -> None:
+    """Resources that the spec adopts may be tagged with their names in it, if no other stack owns them."""
+    document = purpose.document
     adopted = {scope.arn(_TYPES[address.partition(".")[0]], each) for address, each in document.adopted.items()}
-    condition = {
-        **_CREATED,
-        "StringEqualsIfExists": {f"aws:ResourceTag/{STACK_TAG}": STACKS},
+    named: Condition = {
+        "StringEqualsIfExists": {
+            f"aws:ResourceTag/{STACK_TAG}": STACKS,
+            f"aws:RequestTag/{NAME_TAG}": sorted(document.adopted),
+        }
     }
-    policy.grant("Adopt", ["ec2:CreateTags"], adopted, condition, document.stack)
+    keys = among({*spec_keys(purpose), STACK_TAG, NAME_TAG})
+    policy.grant("Adopt", ["ec2:CreateTags"], adopted, both(_CREATED, named, keys), document.stack)
 
 
-def _add_deny(documents: Sequence[Document], policy: Policy) -> None:
-    """Ownership tags are set once, at creation or adoption. To change them would grant access to any resource."""
+def _add_denials(documents: Sequence[Document], policy: Policy) -> None:
+    """Ownership tags are set once, at creation or adoption. To change them would grant access to any resource.
+
+    These hold whatever other policies allow. A request of DeleteTags without keys deletes all tags, and has no
+    ``aws:TagKeys``: ForAnyValue is false for it.
+    """
     adopted = {arn for (sid, _), each in policy.statements.items() if sid == "Adopt" for arn in each.resources}
-    condition: dict[str, dict[str, Any]] = {
-        "ForAnyValue:StringEquals": {"aws:TagKeys": [STACK_TAG, NAME_TAG]},
+    ownership: Condition = {
+        "ForAnyValue:StringEquals": {"aws:TagKeys": sorted({*OWN_TAGS} - {NEW_TAG})},
         "Null": {"ec2:CreateAction": "true"},
     }
-    policy.statements["Deny", ""] = Statement(
-        "NeverChangeOwnership",
-        condition,
-        {"ec2:CreateTags", "ec2:DeleteTags"},
-        adopted or {"*"},
-        {document.stack for document in documents},
-        effect="Deny",
-        spared=bool(adopted),
-    )
+    without_keys = both(_OWNED, {"Null": {"aws:TagKeys": "true"}})
+    policy.deny("NeverDeleteAllTags", {"ec2:DeleteTags"}, {"*"}, without_keys, {each.stack for each in documents})
+    if adopted:
+        policy.deny("NeverDisown", {"ec2:DeleteTags"}, {"*"}, ownership)
+        policy.deny("NeverChangeOwnership", {"ec2:CreateTags"}, adopted, ownership, spared=True)
+    else:
+        policy.deny("NeverChangeOwnership", {"ec2:CreateTags", "ec2:DeleteTags"}, {"*"}, ownership)

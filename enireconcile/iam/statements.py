@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from enireconcile.kinds.permissions import Condition
 
 LIMIT = 6144
 """Characters of a managed policy, white space not counted (IAM quotas)."""
@@ -38,7 +40,7 @@ class Statement:
     """A statement while it is put together. Statements with one sid and one condition become one."""
 
     sid: str
-    condition: Mapping[str, Mapping[str, Any]]
+    condition: Condition
     actions: set[str] = field(default_factory=set)
     resources: set[str] = field(default_factory=set)
     stacks: set[str] = field(default_factory=set)
@@ -48,7 +50,8 @@ class Statement:
     """Whether ``resources`` are the exceptions (IAM's NotResource)."""
 
 
-STACKS = "stacks"
+STACKS = "\0stacks"
+"""No value of a spec has a control character."""
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Policy:
         sid: str,
         actions: Iterable[str],
         resources: Iterable[str],
-        condition: Mapping[str, Mapping[str, Any]] | None = None,
+        condition: Condition | None = None,
         stack: str | None = None,
         apart: Sequence[str] = (),
     ) -> None:
@@ -78,9 +81,43 @@ class Policy:
         statement.resources |= resources
         statement.stacks |= {stack} if stack else set()
 
+    def deny(
+        self,
+        sid: str,
+        actions: set[str],
+        resources: set[str],
+        condition: Condition,
+        stacks: Collection[str] = (),
+        *,
+        spared: bool = False,
+    ) -> None:
+        """Adds a statement that denies; ``spared`` as in Statement."""
+        self.statements[sid, ""] = Statement(
+            sid, condition, actions, resources, set(stacks), effect="Deny", spared=spared
+        )
+
     def note(self, words: str) -> None:
         if words not in self.notes:
             self.notes.append(words)
+
+
+def both(*conditions: Condition) -> Condition:
+    """The condition that all of these hold."""
+    joined: dict[str, dict[str, Any]] = {}
+    for condition in conditions:
+        for operator, tests in condition.items():
+            joined[operator] = {**joined.get(operator, {}), **tests}
+    return joined
+
+
+def _literal(value: str) -> str:
+    """A value that IAM compares as it is: ``${…}`` would be a policy variable."""
+    return value.replace("${", "${$}{")
+
+
+def literal_arn(name: str) -> str:
+    """A name in an ARN, without wildcards and policy variables."""
+    return re.sub(r"[*?]|\$(?={)", lambda found: f"${{{found[0]}}}", name)
 
 
 def size(policy: Mapping[str, Any]) -> int:
@@ -126,11 +163,17 @@ def minimal(statement: Statement) -> dict[str, Any]:
     }
     condition = {
         operator: {
-            key: _one_or_many(statement.stacks) if value == STACKS else value for key, value in tests.items()
+            key: _one_or_many(map(_literal, statement.stacks if value == STACKS else _listed(value)))
+            for key, value in tests.items()
         }
         for operator, tests in statement.condition.items()
+        if tests
     }
     return words | ({"Condition": condition} if condition else {})
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _one_or_many(values: Iterable[str]) -> str | list[str]:

@@ -19,7 +19,17 @@ from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     free,
 )
-from enireconcile.kinds.permissions import Call, Purpose, Read, has, keeps_or_removes, removes
+from enireconcile.kinds.permissions import (
+    Call,
+    Condition,
+    Purpose,
+    Read,
+    as_values,
+    has,
+    keeps_or_removes,
+    removes,
+    sets,
+)
 from enireconcile.kinds.slots import (
     interface_slot,
 )
@@ -39,6 +49,7 @@ from enireconcile.model import (
     Step,
 )
 from enireconcile.ownership import (
+    NAME_TAG,
     USER_DATA_TAG,
     tag_specifications,
 )
@@ -94,6 +105,57 @@ def _launches(purpose: Purpose) -> bool:
     return any(row.image is not None for row in purpose.rows(SECTION))
 
 
+def _launched_rows(purpose: Purpose) -> list[Instance]:
+    return [row for row in purpose.rows(SECTION) if row.adopt is None]
+
+
+def _is_launched(purpose: Purpose) -> bool:
+    return bool(_launched_rows(purpose))
+
+
+def _launch_types(purpose: Purpose) -> Sequence[Condition]:
+    types = as_values(row.instance_type for row in _launched_rows(purpose))
+    return ({"StringEquals": {"ec2:InstanceType": types}},)
+
+
+def _modifications(purpose: Purpose) -> Sequence[Condition]:
+    """Only attributes that a plan changes, each to a value of the spec. A request modifies one attribute."""
+    values = {
+        each.parameter: as_values(each.written(row) for row in purpose.rows(SECTION) if each.needs_calls(row))
+        for each in PLAIN
+        if _MODIFY in each.calls
+    }
+    return [{"StringEquals": {sets(name): allowed}} for name, allowed in sorted(values.items()) if allowed]
+
+
+def _option_limits(purpose: Purpose) -> Condition:
+    """Options are set to values of the spec only, and one that the spec leaves open is not set."""
+    options = [_wanted_options(row) for row in purpose.rows(SECTION)]
+    values = {sets(_OPTIONS[name]): as_values(row.get(name) for row in options) for name in _OPTIONS}
+    return {
+        "StringEqualsIfExists": {
+            key: allowed for key, allowed in values.items() if allowed and allowed != _TOKENS
+        },
+        "Null": {key: "true" for key, allowed in values.items() if not allowed},
+    }
+
+
+def _attribute_reads(purpose: Purpose) -> Sequence[Condition]:
+    """Reads of termination protection.
+
+    EC2 cannot limit DescribeInstanceAttribute to one attribute, and it also returns user data. So it is allowed
+    for instances whose row sets termination_protection, and before a removal for those without user data.
+    """
+    protected = [
+        address
+        for address, row in purpose.document.resources.items()
+        if getattr(row, "termination_protection", None) is not None
+    ]
+    named = {"StringEquals": {f"aws:ResourceTag/{NAME_TAG}": protected}}
+    without_user_data = {"Null": {f"aws:ResourceTag/{USER_DATA_TAG}": "true"}}
+    return [*([named] if protected else []), *([without_user_data] if purpose.removes(SECTION) else [])]
+
+
 def _names_key_pairs(purpose: Purpose) -> bool:
     return any(row.key_name is not None for row in purpose.rows(SECTION))
 
@@ -110,15 +172,16 @@ class Instances(Kind):
     attributes = ATTRIBUTES
     calls: ClassVar[Mapping[str, Call]] = {
         "RunInstances": Call(
-            has(SECTION),
+            _is_launched,
             creates=("instance",),
             changes=("security-group",),
             uses=("image", "key-pair", "volume", "subnet", "security-group", "network-interface"),
+            conditions=_launch_types,
         ),
         "StartInstances": Call(changes=("instance",)),
         "StopInstances": Call(changes=("instance",)),
-        _MODIFY: Call(changes=("instance",)),
-        "ModifyInstanceMetadataOptions": Call(changes=("instance",)),
+        _MODIFY: Call(changes=("instance",), conditions=_modifications),
+        "ModifyInstanceMetadataOptions": Call(changes=("instance",), limits=_option_limits),
         _ASSOCIATE: Call(changes=("instance",)),
         _REPLACE: Call(changes=("instance",)),
         "TerminateInstances": Call(removes(SECTION), changes=("instance",)),
@@ -130,7 +193,7 @@ class Instances(Kind):
         "DescribeKeyPairs": Read(_names_key_pairs),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeIamInstanceProfileAssociations": Read(_sets_profiles),
-        "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True),
+        "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True, conditions=_attribute_reads),
     }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
@@ -365,6 +428,7 @@ def _launch_params(
     return params
 
 
+_TOKENS = ["optional", "required"]
 _OPTIONS = {
     "http_tokens": "HttpTokens",
     "http_endpoint": "HttpEndpoint",

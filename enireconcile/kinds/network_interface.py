@@ -19,7 +19,16 @@ from enireconcile.kinds.detach import (
 from enireconcile.kinds.disassociate import (
     dropped,
 )
-from enireconcile.kinds.permissions import Call, Purpose, Read, has, removes
+from enireconcile.kinds.permissions import (
+    Call,
+    Condition,
+    Purpose,
+    Read,
+    as_values,
+    has,
+    removes,
+    sets,
+)
 from enireconcile.kinds.slots import (
     interface_slot,
     private_slot,
@@ -77,6 +86,12 @@ def _exceeds_default_groups(purpose: Purpose) -> bool:
     return any(len(row.security_groups or ()) > 5 for row in purpose.rows(SECTION))
 
 
+def _limits(purpose: Purpose) -> Condition:
+    """The source/destination check is set to values of the spec only. EC2 has no such key for groups."""
+    checks = as_values(row.source_dest_check for row in purpose.rows(SECTION))
+    return {"StringEqualsIfExists": {sets("SourceDestCheck"): checks}} if len(checks) == 1 else {}
+
+
 def _names_groups(purpose: Purpose) -> bool:
     return any(row.security_groups for row in purpose.rows(SECTION))
 
@@ -104,7 +119,11 @@ class NetworkInterfaces(Kind):
             changes=("security-group",),
             uses=("subnet", "security-group"),
         ),
-        _MODIFY: Call(changes=("network-interface", "security-group", "instance"), uses=("security-group",)),
+        _MODIFY: Call(
+            changes=("network-interface", "security-group", "instance"),
+            uses=("security-group",),
+            limits=_limits,
+        ),
         **{
             call: Call(changes=("network-interface",))
             for each in interface_addresses.ADDRESS_LISTS

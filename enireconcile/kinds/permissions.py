@@ -5,7 +5,7 @@ Every call that a plan may make or a read may ask is in the ``calls`` or ``reads
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,10 @@ class Purpose:
 
 
 When = Callable[[Purpose], bool]
+Condition = Mapping[str, Mapping[str, Any]]
+"""An IAM condition: operator to condition key to a value, or a list of values."""
+Conditions = Callable[[Purpose], Sequence[Condition]]
+"""Alternatives: a request is allowed if it meets one of them. Without any it is never allowed."""
 
 
 def always(_: Purpose) -> bool:
@@ -45,6 +49,10 @@ def always(_: Purpose) -> bool:
 
 def never(_: Purpose) -> bool:
     return False
+
+
+def unconditional(_: Purpose) -> Sequence[Condition]:
+    return ({},)
 
 
 def has(section: str) -> When:
@@ -64,10 +72,14 @@ def keeps_or_removes(section: str) -> When:
 
 @dataclass(frozen=True)
 class Read:
-    """A read. IAM cannot restrict it, unless it is ``owned``: then to resources with the stack's tag."""
+    """A read. IAM cannot restrict it, unless it is ``owned``: then to resources with the stack's tag.
+
+    ``conditions`` restrict an owned read further.
+    """
 
     when: When = always
     owned: bool = False
+    conditions: Conditions = unconditional
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,27 @@ class Call:
 
     - ``creates``: what the call makes. Allowed only when the request tags it with the stack.
     - ``changes``: what it changes. Allowed only if that carries the stack's tag.
-    - ``uses``: what it refers to and leaves as it is (a subnet, an image): the ids that the spec names, else any.
+    - ``uses``: what it refers to and leaves as it is (a subnet, an image): what the spec selects by id or by tags,
+      else any.
+
+    ``conditions`` restrict further what a request creates, or changes if it creates nothing. ``limits`` restrict
+    attributes that no other call sets: they hold also for requests without these attributes.
     """
 
     when: When = never
     creates: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    conditions: Conditions = unconditional
+    limits: Callable[[Purpose], Condition] = lambda _: {}
+
+
+def sets(parameter: str) -> str:
+    """The condition key for the value that a request sets an attribute to; EC2 names it as the parameter."""
+    return f"ec2:Attribute/{parameter}"
+
+
+def as_values(values: Iterable[Any]) -> list[str]:
+    """Values as IAM compares them, sorted; those of attributes that the spec leaves open (None) are left out."""
+    texts = {value if isinstance(value, str) else str(value).lower() for value in values if value is not None}
+    return sorted(texts)

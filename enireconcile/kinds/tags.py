@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact
-from enireconcile.kinds.permissions import Call, Purpose, always
+from enireconcile.kinds.permissions import Call, Condition, Purpose, always
 from enireconcile.kinds.world import World
 from enireconcile.model import Ref, Step
 from enireconcile.ownership import NAME_TAG, NEW_TAG, STACK_TAG, as_tag_list, marked_new
@@ -20,9 +20,25 @@ TAGS = Attribute("tags", calls=("CreateTags",), events=("DeleteTags",))
 def calls_for(resource_types: tuple[str, ...]) -> dict[str, Call]:
     """The calls for tags, which resources of all these types share."""
     return {
-        "CreateTags": Call(always, changes=resource_types),
-        "DeleteTags": Call(_ignores_attributes, changes=resource_types),
+        "CreateTags": Call(always, changes=resource_types, conditions=lambda purpose: [only(spec_keys(purpose))]),
+        "DeleteTags": Call(_ignores_attributes, changes=resource_types, conditions=lambda _: [only({NEW_TAG})]),
     }
+
+
+def only(keys: Iterable[str]) -> Condition:
+    """A request names these tag keys only, and at least one: DeleteTags without keys deletes all tags."""
+    return {**among(keys), "Null": {"aws:TagKeys": "false"}}
+
+
+def among(keys: Iterable[str]) -> Condition:
+    """A request names no other tag keys. IAM: this is also true for a request without tag keys."""
+    return {"ForAllValues:StringEquals": {"aws:TagKeys": sorted(keys)}}
+
+
+def spec_keys(purpose: Purpose) -> set[str]:
+    """The tag keys that a plan sets on existing resources, ownership tags not included."""
+    rows = purpose.document.resources.values()
+    return {"Name", *purpose.document.tags, *(key for row in rows for key in getattr(row, "tags", {}))}
 
 
 def _ignores_attributes(purpose: Purpose) -> bool:

@@ -31,9 +31,7 @@ from enireconcile.live.records import (
 from enireconcile.model import (
     Reads,
 )
-from enireconcile.ownership import (
-    ownership_filters,
-)
+from enireconcile.ownership import USER_DATA_TAG, ownership_filters
 from enireconcile.spec import SECTIONS, Document, Instance
 from enireconcile.spec.shapes import resource_id
 
@@ -319,13 +317,17 @@ async def _protections(
 ) -> dict[str, LiveInstance]:
     """All instances by id, with ``protected`` where the row sets it or the instance will be terminated.
 
-    DescribeInstanceAttribute takes one instance a call.
+    DescribeInstanceAttribute takes one instance a call. It also reads user data, so a policy does not allow it for
+    an instance with user data unless the row sets termination protection; EC2 then refuses the termination itself.
     """
 
     def matters(live: LiveInstance) -> bool:
+        if live.terminating:
+            return False
         row = matches.row(live)
-        configured = row.termination_protection is not None if isinstance(row, Instance) else prune
-        return configured and not live.terminating
+        if isinstance(row, Instance):
+            return row.termination_protection is not None
+        return prune and USER_DATA_TAG not in live.tags
 
     async def completed(live: LiveInstance) -> LiveInstance:
         if not matters(live):

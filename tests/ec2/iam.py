@@ -68,16 +68,35 @@ class _Statement:
                 return False
         elif not any(pattern.fullmatch(resource) for pattern in self._resources):
             return False
-        values = {key.lower(): list(value) for key, value in context.items()}
-        return all(holds(values.get(key.lower()), wanted) for holds, key, wanted in self._conditions)
+        # IAM docs: keys are compared without case, so Stack and stack are one key. Which one counts if a request
+        # has both is not documented: the one that grants more.
+        some = any if self.effect == "Allow" else all
+        return all(
+            some(holds(have, wanted) for have in _values(context, key)) for holds, key, wanted in self._conditions
+        )
 
 
 def _listed(value: str | Iterable[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _glob(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    words = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+def _values(context: Context, key: str) -> list[list[str] | None]:
+    """The values of each spelling of a key; IAM docs: a key without values counts as absent."""
+    found = [list(values) for spelled, values in context.items() if spelled.lower() == key.lower()]
+    return [values or None for values in found] or [None]
+
+
+def _glob(pattern: str, flags: int = 0, *, wildcards: bool = True) -> re.Pattern[str]:
+    """IAM docs: ${*}, ${?} and ${$} are these characters; any other ${…} is a variable, and none is in use."""
+    words = ""
+    for part in re.split(r"(\$\{[^}]*\}|[*?])", pattern):
+        if part.startswith("${"):
+            assert part in ("${*}", "${?}", "${$}"), f"{part} is a policy variable"
+            words += re.escape(part[2])
+        elif wildcards and part in ("*", "?"):
+            words += ".*" if part == "*" else "."
+        else:
+            words += re.escape(part)
     return re.compile(words, flags | re.DOTALL)
 
 
@@ -90,12 +109,20 @@ def _operator(name: str) -> Test:
         return lambda have, wanted: (have is None) == (wanted == ["true"])
     quantifier, _, plain = name.rpartition(":")
     base, if_exists = plain.removesuffix("IfExists"), plain.endswith("IfExists")
-    matches = {"StringEquals": _equal, "StringNotEquals": _equal, "StringLike": _like, "ArnLike": _like}[base]
+    matches = {
+        "StringEquals": _equal,
+        "StringNotEquals": _equal,
+        "StringEqualsIgnoreCase": _equal_ignoring_case,
+        "StringNotEqualsIgnoreCase": _equal_ignoring_case,
+        "StringLike": _like,
+        "StringNotLike": _like,
+        "ArnLike": _like,
+    }[base]
     negated = "Not" in base
 
     def test(have: list[str] | None, wanted: list[str]) -> bool:
         if have is None:
-            return if_exists or negated or quantifier == "ForAllValues"
+            return if_exists or (negated and quantifier != "ForAnyValue") or quantifier == "ForAllValues"
         hits = [any(matches(value, each) for each in wanted) != negated for value in have]
         if quantifier == "ForAnyValue":
             return any(hits)
@@ -109,7 +136,11 @@ def _operator(name: str) -> Test:
 
 
 def _equal(value: str, wanted: str) -> bool:
-    return value == wanted
+    return _glob(wanted, wildcards=False).fullmatch(value) is not None
+
+
+def _equal_ignoring_case(value: str, wanted: str) -> bool:
+    return _glob(wanted, re.IGNORECASE, wildcards=False).fullmatch(value) is not None
 
 
 def _like(value: str, wanted: str) -> bool:
@@ -142,6 +173,11 @@ class Account:
         place = f"{self._region}:" if kind in ("image", "snapshot") else self._place
         return f"arn:aws:ec2:{place}:{kind}/{name}"
 
+    @property
+    def user(self) -> str:
+        """Whose permissions are checked, as error messages name it: the session of a role."""
+        return f"arn:aws:sts::{self._account}:assumed-role/ops/deploy"
+
     def role(self, name: str) -> str:
         return f"arn:aws:iam::{self._account}:role/{name}"
 
@@ -152,13 +188,29 @@ class Account:
 
     def existing(self, action: str, kind: str, name: str) -> Check:
         """On a resource that is there, with its tags; one that is not has none."""
-        tags = getattr(self.records(kind).get(name), "tags", {})
+        record = self.records(kind).get(name)
+        tags = getattr(record, "tags", {})
         context = {f"aws:ResourceTag/{key}": [value] for key, value in tags.items()}
+        if kind in ("instance", "subnet") and record is not None:
+            context["ec2:AvailabilityZone"] = [record.zone]
+        if kind == "instance" and record is not None:
+            context["ec2:InstanceType"] = [record.instance_type]
         return Check(f"ec2:{action}", self.arn(kind, name), self.context(**context))
 
-    def new(self, action: str, kind: str, tags: Mapping[str, str]) -> Check:
+    def modified(self, action: str, kind: str, name: str, params: Params) -> Check:
+        """On a resource, with the attributes that the request sets.
+
+        EC2 docs, "ec2:Attribute": the key is about attributes with one value, so it is absent for lists and
+        structures. Denials that others have decoded show it named as the parameter, with booleans in lower case.
+        """
+        check = self.existing(action, kind, name)
+        return Check(check.action, check.resource, {**check.context, **_attributes(params)})
+
+    def new(
+        self, action: str, kind: str, tags: Mapping[str, str], more: Mapping[str, Sequence[str]] | None = None
+    ) -> Check:
         """On a resource that would be made, with the tags that the request gives it."""
-        return Check(f"ec2:{action}", self.arn(kind, "*"), self.context(**_requested(tags)))
+        return Check(f"ec2:{action}", self.arn(kind, "*"), self.context(**_requested(tags), **(more or {})))
 
     def plain(self, action: str, kind: str, name: str) -> Check:
         """On a resource of which IAM knows no tags."""
@@ -203,6 +255,27 @@ def _requested(tags: Mapping[str, str]) -> dict[str, Sequence[str]]:
     return {**requested, "aws:TagKeys": list(tags)} if tags else {}
 
 
+def _attributes(params: Params) -> dict[str, Sequence[str]]:
+    """The attributes in a request; ``Attribute`` is the name of one whose value is in ``Value``."""
+    settings = {key: value for key, value in params.items() if key not in _NO_ATTRIBUTES}
+    if "Attribute" in settings:
+        return {"ec2:Attribute": [settings["Attribute"]]}
+    plain = {key: value["Value"] if _is_boxed(value) else value for key, value in settings.items()}
+    plain = {key: value for key, value in plain.items() if isinstance(value, (str, bool, int))}
+    values = {
+        f"ec2:Attribute/{key}": [str(value).lower() if isinstance(value, bool) else str(value)]
+        for key, value in plain.items()
+    }
+    return {**values, "ec2:Attribute": list(settings)[:1]}
+
+
+_NO_ATTRIBUTES = frozenset({"InstanceId", "NetworkInterfaceId", "AllocationId", "DryRun", "Value"})
+
+
+def _is_boxed(value: object) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"Value"}
+
+
 def checks(account: Account, service: str, action: str, params: Params) -> list[Check]:
     """What IAM is asked for one call. Raises AssertionError for a change that has no description here."""
     if service == "sts":
@@ -222,11 +295,17 @@ def refuse_unless_allowed(policy: Policy, account: Account, service: str, action
     for check in checks(account, service, action, params):
         if not policy.allows(check.action, check.resource, check.context):
             message = (
-                f"You are not authorized to perform this operation. User is not authorized to perform: "
-                f"{check.action} on resource: {check.resource}"
+                f"User: {account.user} is not authorized to perform: {check.action} on resource: {check.resource} "
+                f"because no identity-based policy allows the {check.action} action"
             )
-            code = "UnauthorizedOperation" if service == "ec2" else "AccessDeniedException"
-            raise EC2Error(code, message, 403)
+            if service != "ec2":
+                raise EC2Error("AccessDeniedException", message, 403)
+            message = f"You are not authorized to perform this operation. {message}. {ENCODED}"
+            raise EC2Error("UnauthorizedOperation", message, 403)
+
+
+ENCODED = "Encoded authorization failure message: " + "Vq3_xY-7" * 80
+"""EC2 docs: sts:DecodeAuthorizationMessage decodes it."""
 
 
 Rule = Callable[[Account, str, Params], Iterator[Check]]
@@ -249,7 +328,8 @@ def _born(account: Account, action: str, params: Params, *kinds: str) -> Iterato
     }
     for kind in kinds:
         tags = wanted.get(kind, {})
-        yield account.new(action, kind, tags)
+        launched = {"ec2:InstanceType": [params["InstanceType"]]} if kind == "instance" else {}
+        yield account.new(action, kind, tags, launched)
         if tags:
             yield account.tagging("CreateTags", kind, "*", tags, {"ec2:CreateAction": [action]})
 
@@ -335,7 +415,7 @@ def _detach(account: Account, action: str, params: Params) -> Iterator[Check]:
 
 @_rule("ModifyNetworkInterfaceAttribute")
 def _modify_interface(account: Account, action: str, params: Params) -> Iterator[Check]:
-    yield account.existing(action, "network-interface", params["NetworkInterfaceId"])
+    yield account.modified(action, "network-interface", params["NetworkInterfaceId"], params)
     for group in params.get("Groups", []):
         yield account.existing(action, "security-group", group)
     interface = account.data.interfaces.get(params["NetworkInterfaceId"])
@@ -354,7 +434,12 @@ def _on_interface(account: Account, action: str, params: Params) -> Iterator[Che
     yield account.existing(action, "network-interface", params["NetworkInterfaceId"])
 
 
-@_rule("ModifyAddressAttribute", "ReleaseAddress", "ResetAddressAttribute")
+@_rule("ModifyAddressAttribute")
+def _modify_address(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.modified(action, "elastic-ip", params["AllocationId"], params)
+
+
+@_rule("ReleaseAddress", "ResetAddressAttribute")
 def _on_address(account: Account, action: str, params: Params) -> Iterator[Check]:
     yield account.existing(action, "elastic-ip", params["AllocationId"])
 
@@ -396,9 +481,15 @@ def _on_instances(account: Account, action: str, params: Params) -> Iterator[Che
         yield account.existing(action, "instance", instance)
 
 
-@_rule("DescribeInstanceAttribute", "ModifyInstanceAttribute", "ModifyInstanceMetadataOptions")
+@_rule("DescribeInstanceAttribute")
 def _on_instance(account: Account, action: str, params: Params) -> Iterator[Check]:
+    """The Service Authorization Reference has no ec2:Attribute for this action: it is all attributes or none."""
     yield account.existing(action, "instance", params["InstanceId"])
+
+
+@_rule("ModifyInstanceAttribute", "ModifyInstanceMetadataOptions")
+def _modify_instance(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.modified(action, "instance", params["InstanceId"], params)
     for group in params.get("Groups", []):
         yield account.existing(action, "security-group", group)
 

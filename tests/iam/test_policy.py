@@ -129,7 +129,9 @@ def test_a_failover_between_instances_named_by_id(slow_harness: Harness) -> None
         assert slow_harness.apply(text).outcome == "converged"
         assert walls.holder() == name
     assert all(instance in json.dumps(policy.document) for instance in walls.ids.values())
-    assert "ResourceTag/Name" not in json.dumps(policy.document)
+    on_instances = [each for each in policy.document["Statement"] if ":instance/" in json.dumps(each)]
+    assert on_instances
+    assert "ResourceTag/Name" not in json.dumps(on_instances)
 
 
 def rich(**changes: Any) -> str:
@@ -404,6 +406,110 @@ class Attempts:
         tags = [{"Key": "enireconcile:stack"}]
         self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
 
+    def disown_whatever_the_tags(self) -> None:
+        """Without keys, DeleteTags deletes all tags."""
+        self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]])
+
+    def disown_with_an_empty_list(self) -> None:
+        self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=[])
+
+    def disown_together_with_a_tag_that_may_go(self) -> None:
+        tags = [{"Key": "enireconcile:new"}, {"Key": "enireconcile:stack"}]
+        self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
+
+    def delete_a_tag_of_the_spec(self) -> None:
+        self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=[{"Key": "Name"}])
+
+    def forget_the_user_data(self) -> None:
+        tags = [{"Key": "enireconcile:user-data"}]
+        self._ec2.delete_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
+
+    def disown_one_of_a_strangers_too(self) -> None:
+        ours = self._ours.instance()["InstanceId"]
+        self._ec2.delete_tags(Resources=[ours, self._instance], Tags=[{"Key": "enireconcile:new"}])
+
+    def tag_ours_without_tags(self) -> None:
+        self._ec2.create_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=[])
+
+    def tag_ours_beyond_the_spec(self) -> None:
+        tags = [{"Key": "Name", "Value": "x"}, {"Key": "Owner", "Value": "x"}]
+        self._ec2.create_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
+
+    def rename_ours_in_other_case(self) -> None:
+        tags = [{"Key": "Enireconcile:Stack", "Value": "two-enis"}]
+        self._ec2.create_tags(Resources=[self._ours.instance()["InstanceId"]], Tags=tags)
+
+    def make_one_of_ours_replace_another(self) -> None:
+        ours, other = (self._ours.interface(name)["NetworkInterfaceId"] for name in ("web-eth0", "web-eth1"))
+        self._ec2.create_tags(Resources=[ours], Tags=[{"Key": "enireconcile:replaces", "Value": other}])
+
+    def allocate_in_other_case(self) -> None:
+        """A resource that the policy would take for ours, and no plan would find."""
+        tags = [{"Key": "ENIRECONCILE:Stack", "Value": "two-enis"}]
+        self._ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+
+    def allocate_for_another_stack_in_two_spellings(self) -> None:
+        tags = [*tags_of("another"), {"Key": "ENIRECONCILE:Stack", "Value": "two-enis"}]
+        self._ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+
+    def allocate_with_tags_beyond_the_spec(self) -> None:
+        tags = [*tags_of("two-enis"), {"Key": "Owner", "Value": "x"}]
+        self._ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+
+    def launch_a_larger_type(self) -> None:
+        ours = self._ours.interface("web-eth1")["NetworkInterfaceId"]
+        self._ec2.run_instances(
+            ImageId=self._image,
+            InstanceType="m5.large",
+            MinCount=1,
+            MaxCount=1,
+            NetworkInterfaces=[{"NetworkInterfaceId": ours, "DeviceIndex": 0}],
+            TagSpecifications=tagged("instance"),
+        )
+
+    def resize_ours(self) -> None:
+        self._modify_ours(InstanceType={"Value": "m5.large"})
+
+    def resize_ours_by_the_old_form(self) -> None:
+        self._modify_ours(Attribute="instanceType", Value="m5.large")
+
+    def change_our_user_data(self) -> None:
+        self._modify_ours(UserData={"Value": b"#!/bin/sh"})
+
+    def let_ours_end_by_itself(self) -> None:
+        self._modify_ours(InstanceInitiatedShutdownBehavior={"Value": "terminate"})
+
+    def change_our_groups_by_the_instance(self) -> None:
+        self._modify_ours(Groups=[self._group])
+
+    def modify_nothing_of_ours(self) -> None:
+        self._modify_ours()
+
+    def allow_imdsv1(self) -> None:
+        self._ec2.modify_instance_metadata_options(InstanceId=self._ours_id, HttpTokens="optional")
+
+    def reach_the_metadata_from_afar(self) -> None:
+        self._ec2.modify_instance_metadata_options(
+            InstanceId=self._ours_id, HttpTokens="required", HttpPutResponseHopLimit=64
+        )
+
+    def make_ours_a_router(self) -> None:
+        ours = self._ours.interface("web-eth1")["NetworkInterfaceId"]
+        self._ec2.modify_network_interface_attribute(NetworkInterfaceId=ours, SourceDestCheck={"Value": False})
+
+    def read_our_user_data(self) -> None:
+        self._ec2.describe_instance_attribute(InstanceId=self._ours_id, Attribute="userData")
+
+    def read_a_strangers_user_data(self) -> None:
+        self._ec2.describe_instance_attribute(InstanceId=self._instance, Attribute="userData")
+
+    def _modify_ours(self, **attributes: Any) -> None:
+        self._ec2.modify_instance_attribute(InstanceId=self._ours_id, **attributes)
+
+    @property
+    def _ours_id(self) -> str:
+        return str(self._ours.instance()["InstanceId"])
+
     def tag_a_strangers(self) -> None:
         self._ec2.create_tags(Resources=[self._address], Tags=[{"Key": "Name", "Value": "x"}])
 
@@ -422,23 +528,27 @@ def tagged(kind: str, stack: str = "two-enis") -> list[dict[str, Any]]:
 ATTEMPTS = [name for name in vars(Attempts) if not name.startswith("_")]
 
 
-def test_nothing_else_is_possible(harness: Harness) -> None:
+def ignoring(text: str) -> str:
+    """The story, with an attribute that other tools may change: its policy allows to delete a tag."""
+    row = "attachment: {instance: web, device_index: 1}"
+    return text.replace(row, f"lifecycle: {{ignore: [description]}}\n    {row}", 1)
+
+
+@pytest.mark.parametrize("text", [STORY.read_text(), ignoring(STORY.read_text())], ids=["story", "ignoring"])
+def test_nothing_else_is_possible(harness: Harness, text: str) -> None:
     """With the policy of the story in hand: everything beyond it is refused, and nothing has changed."""
-    harness.apply()
+    assert harness.apply(text).outcome == "converged"
     harness.loop.now += 60
     attempts = Attempts(harness)
-    harness.obey(None)
+    policy = harness.obey(text)
+    assert ("ec2:DeleteTags" in actions(policy.document)) is ("ignore" in text)
     harness.strict.clear()
     for name in ATTEMPTS:
         with pytest.raises(ClientError, match="UnauthorizedOperation"):
             getattr(attempts, name)()
     assert [call.action for call in harness.strict.mutating() if call.acted] == []
-    assert_is_the_story_still(harness)
-
-
-def assert_is_the_story_still(harness: Harness) -> None:
     harness.strict.policies.clear()
-    assert harness.plan().empty
+    assert harness.plan(text).empty
 
 
 def test_read_only_means_it(slow_harness: Harness) -> None:
@@ -510,6 +620,168 @@ security_groups:
     assert f"{place}:subnet/*" not in words
     assert f"{place}:vpc/*" not in words
     assert "ec2.amazonaws.com.cn" in words
+
+
+def statements(policy: Mapping[str, Any], action: str, kind: str) -> list[dict[str, Any]]:
+    """The statements that allow an action on a type of resource."""
+    return [
+        each
+        for each in policy["Statement"]
+        if each["Effect"] == "Allow"
+        and action in listed(each["Action"])
+        and any(f":{kind}/" in arn for arn in listed(each["Resource"]))
+    ]
+
+
+SELECTORS = """
+version: 1
+stack: lab
+region: us-east-1
+security_groups: {own: {vpc: {tags: {Name: lab, Team: "$${team}"}}}}
+instances: {one: {image: ami-0123456789abcdef0, instance_type: t3.micro, key_name: "*"}}
+network_interfaces:
+  one:
+    subnet: {tags: {Name: lab}}
+    security_groups: [own]
+    attachment: {instance: one, device_index: 0}
+  two: {subnet: subnet-0123456789abcdef0, security_groups: [own]}
+"""
+
+
+def test_selectors_by_tag_become_conditions() -> None:
+    """What the spec selects by tags may be used only if it has them; a tag that EC2 does not check is escaped."""
+    policy = policy_of(SELECTORS)
+    conditions = {
+        kind: [each.get("Condition") for each in statements(policy, action, kind)]
+        for action, kind in (
+            ("ec2:CreateNetworkInterface", "subnet"),
+            ("ec2:RunInstances", "subnet"),
+            ("ec2:CreateSecurityGroup", "vpc"),
+        )
+    }
+    assert conditions["subnet"] == [{"StringEquals": {"aws:ResourceTag/Name": "lab"}}, None]
+    assert conditions["vpc"] == [
+        {"StringEquals": {"aws:ResourceTag/Name": "lab", "aws:ResourceTag/Team": "${$}{team}"}}
+    ]
+    assert f"{PLACE}:subnet/*".replace("123456789012", "*") in json.dumps(policy)
+    assert ":key-pair/${*}" in json.dumps(policy)
+    assert lint(policy) == []
+
+
+def test_any_subnet_if_one_is_not_selected_by_tag_or_id() -> None:
+    text = SELECTORS.replace("subnet-0123456789abcdef0", "{default_for_az: us-east-1a}")
+    assert [each.get("Condition") for each in statements(policy_of(text), "ec2:RunInstances", "subnet")] == [None]
+
+
+def test_selected_by_tag_and_nothing_else(slow_harness: Harness) -> None:
+    """Under the policy a subnet with the tags can be used, and another one cannot."""
+    world = slow_harness.strict.world
+    vpc = world.add_vpc("10.0.0.0/16", tags={"Name": "lab"})
+    world.add_subnet(vpc, "10.0.0.0/24", tags={"Name": "lab"})
+    other = world.add_subnet(vpc, "10.0.1.0/24", tags={"Name": "other"})
+    text = (
+        "version: 1\nstack: lab\nregion: us-east-1\n"
+        "security_groups: {own: {vpc: {tags: {Name: lab}}}}\n"
+        "network_interfaces: {one: {subnet: {tags: {Name: lab}}, security_groups: [own]}}\n"
+    )
+    slow_harness.obey(text)
+    assert slow_harness.apply(text).outcome == "converged"
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        hands(slow_harness).create_network_interface(
+            SubnetId=str(other), TagSpecifications=tagged("network-interface", "lab")
+        )
+
+
+PROTECTED = """
+version: 1
+stack: lab
+region: us-east-1
+instances:
+  one:
+    adopt: i-0123456789abcdef0
+    termination_protection: true
+"""
+
+
+def test_only_attributes_that_plans_change() -> None:
+    """Each with the values of the spec, so neither user data nor another type can be set."""
+    policy = policy_of(rich(instances__front__on_change="restart", instances__front__ebs_optimized=True))
+    found = [each["Condition"] for each in statements(policy, "ec2:ModifyInstanceAttribute", "instance")]
+    owned = {"aws:ResourceTag/enireconcile:stack": "rich"}
+    assert found == [
+        {"StringEquals": {**owned, "ec2:Attribute/DisableApiTermination": "true"}},
+        {"StringEquals": {**owned, "ec2:Attribute/EbsOptimized": "true"}},
+        {"StringEquals": {**owned, "ec2:Attribute/InstanceType": ["t3.medium", "t3.micro"]}},
+    ]
+    launching = statements(policy, "ec2:RunInstances", "instance")
+    assert ["t3.medium", "t3.micro"] in [
+        each["Condition"]["StringEquals"].get("ec2:InstanceType") for each in launching
+    ]
+    assert lint(policy) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (TEXTS["two-enis"], {"destroy": False}),
+        (TEXTS["two-enis"], {"destroy": False, "read_only": True}),
+        ("version: 1\nstack: lab\nelastic_ips: {one: {}}\n", {}),
+    ],
+)
+def test_user_data_is_not_readable_without_need(text: str, asked: dict[str, Any]) -> None:
+    """DescribeInstanceAttribute reads user data, too: only termination protection needs it."""
+    assert "ec2:DescribeInstanceAttribute" not in actions(policy_of(text, **asked))
+
+
+def test_user_data_of_instances_without_termination_protection(slow_harness: Harness) -> None:
+    """The instance whose protection the spec sets can be read; the other one has user data, and cannot."""
+    text = rich()
+    assert slow_harness.apply(text).outcome == "converged"
+    slow_harness.loop.now += 60
+    slow_harness.obey(text)
+    found = slow_harness.client().describe_instances()["Reservations"]
+    instances = {
+        tag["Value"]: each["Instances"][0]["InstanceId"]
+        for each in found
+        for tag in each["Instances"][0]["Tags"]
+        if tag["Key"] == "enireconcile:name"
+    }
+    ec2 = hands(slow_harness)
+    ec2.describe_instance_attribute(InstanceId=instances["instances.standby"], Attribute="disableApiTermination")
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        ec2.describe_instance_attribute(InstanceId=instances["instances.front"], Attribute="userData")
+
+
+def test_an_instance_with_user_data_and_protection_of_another_tool(slow_harness: Harness) -> None:
+    """Its protection cannot be read without its user data, so EC2 refuses the termination itself."""
+    assert slow_harness.apply().outcome == "converged"
+    slow_harness.loop.now += 60
+    account = Account(slow_harness)
+    account.ec2.modify_instance_attribute(
+        InstanceId=account.instance()["InstanceId"], DisableApiTermination={"Value": True}
+    )
+    slow_harness.obey(None)
+    report = slow_harness.apply(destroy=True)
+    assert report.outcome == "partial"
+    [refusal] = [each.error or "" for each in report.outcomes if each.step.call == "TerminateInstances"]
+    assert "OperationNotPermitted" in refusal
+    assert "termination_protection: false" in refusal
+    assert refused(slow_harness) == set()
+
+
+def test_adoption_of_a_protected_instance_under_the_policy(slow_harness: Harness) -> None:
+    """Before the adoption it has no tag of the stack, so its id is named."""
+    ec2 = slow_harness.client()
+    fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
+    image = ec2.describe_images(Filters=fitting)["Images"][0]["ImageId"]
+    launched = ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    slow_harness.loop.now += 60
+    text = PROTECTED.replace("i-0123456789abcdef0", launched["Instances"][0]["InstanceId"])
+    slow_harness.obey(text)
+    report = slow_harness.apply(text)
+    assert (report.outcome, report.error) == ("converged", None), str(report)
+    assert slow_harness.plan(text).empty
+    assert refused(slow_harness) == set()
 
 
 # The table
@@ -657,6 +929,21 @@ EVALUATED: list[tuple[Callable[[], dict[str, Any]], dict[str, list[str]], bool]]
     (lambda: on({"ForAnyValue:StringEquals": {"k": ["a"]}}), {}, False),
     (lambda: on({"ForAllValues:StringEquals": {"k": ["a", "b"]}}), {"k": ["b", "x"]}, False),
     (lambda: on({"ForAllValues:StringEquals": {"k": ["a", "b"]}}), {}, True),
+    # A key without values counts as absent.
+    (lambda: on({"ForAllValues:StringEquals": {"k": ["a"]}}), {"k": []}, True),
+    (lambda: on({"ForAnyValue:StringEquals": {"k": ["a"]}}), {"k": []}, False),
+    (lambda: on({"Null": {"k": "true"}}), {"k": []}, True),
+    (lambda: on({"ForAnyValue:StringNotEquals": {"k": ["a"]}}), {}, False),
+    (lambda: on({"ForAnyValue:StringNotEquals": {"k": ["a"]}}), {"k": ["a", "b"]}, True),
+    (lambda: on({"ForAllValues:StringNotEquals": {"k": ["a"]}}), {}, True),
+    (lambda: on({"ForAllValues:StringNotEquals": {"k": ["a"]}}), {"k": ["a", "b"]}, False),
+    (lambda: on({"ForAllValues:StringEquals": {"k": ["a"]}, "Null": {"k": "false"}}), {}, False),
+    # The case of keys does not matter, that of values does.
+    (lambda: on({"ForAllValues:StringEquals": {"K": ["a"]}}), {"k": ["A"]}, False),
+    (lambda: on({"StringEqualsIgnoreCase": {"k": "true"}}), {"k": ["True"]}, True),
+    (lambda: on({"StringNotLike": {"k": "a*"}}), {"k": ["b"]}, True),
+    (lambda: on({"StringEquals": {"k": "${$}{k}"}}), {"k": ["${k}"]}, True),
+    (lambda: on({"StringLike": {"k": "${*}"}}), {"k": ["a"]}, False),
 ]
 
 
