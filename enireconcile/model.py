@@ -320,6 +320,15 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Denial:
+    """A call that a policy did not allow, with AWS's message for sts:DecodeAuthorizationMessage."""
+
+    call: str
+    request_id: str | None
+    encoded: str
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of an apply.
 
@@ -341,6 +350,7 @@ class Report:
     plan: Plan | None = None
     targets: tuple[str, ...] = ()
     errors: tuple[PlanError, ...] = ()
+    denials: tuple[Denial, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -22,16 +22,21 @@ from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import is_transient, retrying
 from enireconcile.aws.session import Session
-from enireconcile.model import Secret, canonical
+from enireconcile.model import Denial, Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
 
 
 class Channel:
-    """One run's connection to AWS: session, thread pool, pacer and counters."""
+    """One run's connection to AWS: session, thread pool, pacer and counters.
 
-    def __init__(self, session: Session, parallelism: int = 10) -> None:
+    ``file`` is the spec file of the run, for hints; ``denials`` are the calls that a policy did not allow.
+    """
+
+    def __init__(self, session: Session, parallelism: int = 10, *, file: str | None = None) -> None:
         self.session = session
+        self.file = file
+        self.denials: list[Denial] = []
         self.pacer = Pacer()
         self.calls: Counter[str] = Counter()
         self.throttled = 0
@@ -54,6 +59,8 @@ class Channel:
             response = await asyncio.shield(answer)
         except Fault as fault:
             log_call(call, loop.time() - began, fault.request_id, fault)
+            if fault.encoded is not None:
+                self.denials.append(Denial(call, fault.request_id, fault.encoded))
             if fault.meaning is Meaning.THROTTLED:
                 self.throttled += 1
                 self.pacer.bucket(call).throttled()
@@ -70,7 +77,7 @@ class Channel:
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
             response = method(**params)
         except (ClientError, BotoCoreError, ResponseParserError) as error:
-            raise fault_from(call, error) from None
+            raise fault_from(call, error, self.file) from None
         finally:
             self._in_flight.discard(this)
         return response

@@ -23,6 +23,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from enireconcile.aws import denial
 from enireconcile.aws.actions import ACTIONS
 from enireconcile.errors import AwsError
 from enireconcile.printable import printable
@@ -50,6 +51,7 @@ class Fault(Exception):
     """One failed attempt of one call. Immutable: ``meaning_as`` makes a fault with another meaning.
 
     ``seconds`` is how long to repeat the call before giving up; 0 where its meaning does not repeat it.
+    ``encoded`` is the encoded message of a denial, which no text contains. ``file`` is the spec file of the run.
     """
 
     call: str
@@ -58,6 +60,8 @@ class Fault(Exception):
     meaning: Meaning
     seconds: float
     request_id: str | None
+    encoded: str | None
+    file: str | None
 
     def __init__(
         self,
@@ -67,10 +71,21 @@ class Fault(Exception):
         meaning: Meaning,
         seconds: float,
         request_id: str | None = None,
+        *,
+        encoded: str | None = None,
+        file: str | None = None,
     ) -> None:
+        message, found = denial.without_encoded(message)
         super().__init__(f"{call}: {code}: {message}")
         self.__dict__.update(
-            call=call, code=code, message=message, meaning=meaning, seconds=seconds, request_id=request_id
+            call=call,
+            code=code,
+            message=message,
+            meaning=meaning,
+            seconds=seconds,
+            request_id=request_id,
+            encoded=encoded or found,
+            file=file,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -83,17 +98,28 @@ class Fault(Exception):
         """This fault if it has that meaning, else a copy with it."""
         if meaning is self.meaning:
             return self
-        return Fault(self.call, self.code, self.message, meaning, self.seconds, self.request_id)
-
-    def error(self, address: str | None = None) -> AwsError:
-        """The error that the user sees; ``address`` is the resource that the call was for."""
-        return AwsError(
+        return Fault(
             self.call,
             self.code,
             self.message,
+            meaning,
+            self.seconds,
+            self.request_id,
+            encoded=self.encoded,
+            file=self.file,
+        )
+
+    def error(self, address: str | None = None) -> AwsError:
+        """The error that the user sees; ``address`` is the resource that the call was for."""
+        denied = self.code in denial.CODES
+        return AwsError(
+            self.call,
+            self.code,
+            denial.in_words(self.message) if denied else self.message,
             request_id=self.request_id,
             address=address,
-            hint=_hint(self.call, self.code, self.message),
+            hint=_hint(self.call, self.code, self.message)
+            or (denial.hint(self.message, self.file) if denied else None),
             optional=_is_optional(self.call),
         )
 
@@ -301,8 +327,6 @@ TABLE = (
 _CREDENTIALS = "check the credentials, and that the Region is enabled in this account"
 _HINTS = {
     "AuthFailure": _CREDENTIALS,
-    "UnauthorizedOperation": "the IAM policy of these credentials does not allow this call; "
-    "`enireconcile iam-policy` prints the policy that the spec needs",
     "InvalidClientTokenId": _CREDENTIALS,
     "ExpiredToken": "the credentials have expired: sign in again",
     "RequestExpired": f"{_CLOCK}, or sign in again",
@@ -353,8 +377,13 @@ def _transient(call: str) -> float:
     return _TRANSIENT_OPTIONAL if _is_optional(call) else TRANSIENT
 
 
-def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserError) -> Fault:
-    """A botocore exception as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no answer came."""
+def fault_from(
+    call: str, error: ClientError | BotoCoreError | ResponseParserError, file: str | None = None
+) -> Fault:
+    """A botocore exception as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no answer came.
+
+    ``file`` is the spec file that the call is for.
+    """
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
         # An empty element of the answer arrives as None.
@@ -367,7 +396,7 @@ def fault_from(call: str, error: ClientError | BotoCoreError | ResponseParserErr
             meaning, seconds = Meaning.OUTCOME_UNKNOWN, TRANSIENT
         if meaning is Meaning.OUTCOME_UNKNOWN:
             seconds = min(seconds, _transient(call))
-        return Fault(call, code, message, meaning, seconds, meta.get("RequestId"))
+        return Fault(call, code, message, meaning, seconds, meta.get("RequestId"), file=file)
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", printable(str(error)), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):

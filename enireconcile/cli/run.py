@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.engine.reconciler import Apply, Stop
 from enireconcile.errors import EnireconcileError, GuardError
-from enireconcile.model import Impact, Plan, Report
+from enireconcile.model import Denial, Impact, Plan, Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
@@ -45,6 +45,7 @@ class StackRun:
     region: str | None = None
     plan: Plan | None = None
     api_calls: Mapping[str, int] = field(default_factory=dict)
+    denials: Sequence[Denial] = ()
 
     def __post_init__(self) -> None:
         self.began = time.time()
@@ -74,7 +75,7 @@ class StackRun:
             connection = replace(connection, region=self.saved.plan.region)
         self.region = connection.region or self.spec.document.region
         with connection.open(self.spec) as channel:
-            self.region, self.api_calls = channel.session.region, channel.calls
+            self.region, self.api_calls, self.denials = channel.session.region, channel.calls, channel.denials
             try:
                 yield channel
             finally:
@@ -107,6 +108,7 @@ class StackRun:
             remaining=self.plan.differing if self.plan else (),
             plan=self.plan,
             targets=self.targets,
+            denials=tuple(self.denials),
         )
 
     async def _reconcile(self, channel: Channel, lock: HeldLock) -> Report:

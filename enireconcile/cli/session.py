@@ -41,7 +41,7 @@ class Connection:
             parallelism=self.parallelism,
             read_only=read_only,
         )
-        channel = Channel(session, self.parallelism)
+        channel = Channel(session, self.parallelism, file=spec.file)
         try:
             yield channel
         finally:

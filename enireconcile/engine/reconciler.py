@@ -326,6 +326,7 @@ class Apply:
             throttled=self.channel.throttled,
             targets=self.targets,
             errors=self._plan.errors if self._plan else (),
+            denials=tuple(self.channel.denials),
         )
 
     def _remaining(self) -> tuple[str, ...]:

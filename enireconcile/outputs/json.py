@@ -11,6 +11,7 @@ from enireconcile.model import (
     FORMAT_VERSION,
     Action,
     Change,
+    Denial,
     Outcome,
     PathBreak,
     Plan,
@@ -135,7 +136,12 @@ def report_json(report: Report) -> dict[str, Any]:
         "error": report.error,
         "errors": [_error_json(error) for error in report.errors],
         **_scope(report),
+        **({"denials": [_denial_json(denial) for denial in report.denials]} if report.denials else {}),
     }
+
+
+def _denial_json(denial: Denial) -> dict[str, Any]:
+    return {"call": denial.call, "request_id": denial.request_id, "encoded_message": denial.encoded}
 
 
 def _moment(time: datetime, precision: str = "seconds") -> str:

@@ -10,6 +10,7 @@ import ipaddress
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPMessage
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -132,5 +133,5 @@ def message(report: Report) -> str:
 
 
 def payload(report: Report) -> dict[str, Any]:
-    """The JSON object to post."""
-    return {"text": message(report), "report": report_json(report)}
+    """The JSON object to post, without the encoded messages of denials."""
+    return {"text": message(report), "report": report_json(replace(report, denials=()))}

@@ -36,11 +36,17 @@ class Policy:
 
     def allows(self, action: str, resource: str, context: Context) -> bool:
         """IAM docs: an explicit Deny wins; without an Allow it is denied."""
+        return self.objection(action, resource, context) is None
+
+    def objection(self, action: str, resource: str, context: Context) -> str | None:
+        """Why it is not allowed, as AWS says it; None if it is."""
         fitting = [each.effect for each in self._statements if each.fits(action, resource, context)]
-        allowed = "Deny" not in fitting and "Allow" in fitting
-        if allowed:
-            self.used.add(action)
-        return allowed
+        if "Deny" in fitting:
+            return "with an explicit deny in an identity-based policy"
+        if "Allow" not in fitting:
+            return f"because no identity-based policy allows the {action} action"
+        self.used.add(action)
+        return None
 
 
 class _Statement:
@@ -293,11 +299,9 @@ def checks(account: Account, service: str, action: str, params: Params) -> list[
 def refuse_unless_allowed(policy: Policy, account: Account, service: str, action: str, params: Params) -> None:
     """Raises what AWS answers to who may not."""
     for check in checks(account, service, action, params):
-        if not policy.allows(check.action, check.resource, check.context):
-            message = (
-                f"User: {account.user} is not authorized to perform: {check.action} on resource: {check.resource} "
-                f"because no identity-based policy allows the {check.action} action"
-            )
+        if why := policy.objection(check.action, check.resource, check.context):
+            where = "" if check.resource == "*" else f" on resource: {check.resource}"
+            message = f"User: {account.user} is not authorized to perform: {check.action}{where} {why}"
             if service != "ec2":
                 raise EC2Error("AccessDeniedException", message, 403)
             message = f"You are not authorized to perform this operation. {message}. {ENCODED}"
