@@ -204,6 +204,36 @@ def test_adoption_under_the_policy(slow_harness: Harness) -> None:
             ours.create_tags(Resources=[other], Tags=tags)
 
 
+ADOPTED_ATTEMPTS: dict[str, Callable[[Any, str], object]] = {
+    "another name": lambda ec2, address: ec2.create_tags(
+        Resources=[address], Tags=[*tags_of("lab"), {"Key": "enireconcile:name", "Value": "elastic_ips.other"}]
+    ),
+    "the name alone": lambda ec2, address: ec2.create_tags(
+        Resources=[address], Tags=[{"Key": "enireconcile:name", "Value": "elastic_ips.one"}]
+    ),
+    "another spelling": lambda ec2, address: ec2.create_tags(
+        Resources=[address], Tags=[{"Key": "Enireconcile:Stack", "Value": "lab"}]
+    ),
+    "another stack": lambda ec2, address: ec2.create_tags(Resources=[address], Tags=tags_of("other")),
+    "no stack": lambda ec2, address: ec2.delete_tags(Resources=[address], Tags=[{"Key": "enireconcile:stack"}]),
+    "no tags": lambda ec2, address: ec2.delete_tags(Resources=[address]),
+}
+
+
+@pytest.mark.parametrize("attempt", ADOPTED_ATTEMPTS)
+def test_what_is_adopted_keeps_its_name(slow_harness: Harness, attempt: str) -> None:
+    """The policy spares adopted resources from the denial of changes to ownership tags, for the adoption only."""
+    address = slow_harness.client().allocate_address(Domain="vpc")["AllocationId"]
+    slow_harness.loop.now += 5
+    row = f"{{one: {{adopt: {address}, lifecycle: {{ignore: [reverse_dns]}}}}}}"
+    text = f"version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: {row}\n"
+    slow_harness.obey(text)
+    assert slow_harness.apply(text).outcome == "converged"
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        ADOPTED_ATTEMPTS[attempt](hands(slow_harness), address)
+    assert slow_harness.plan(text).empty
+
+
 def test_what_leaves_the_spec_is_deleted_with_prune(slow_harness: Harness) -> None:
     """A policy for a spec of one section does not remove another's leftovers; with --prune it does."""
     text = "version: 1\nstack: lab\nregion: us-east-1\nsecurity_groups: {one: {}}\n"
