@@ -134,7 +134,7 @@ def _option_limits(purpose: Purpose) -> Condition:
     values = {sets(_OPTIONS[name]): as_values(row.get(name) for row in options) for name in _OPTIONS}
     return {
         "StringEqualsIfExists": {
-            key: allowed for key, allowed in values.items() if allowed and allowed != _TOKENS
+            key: allowed for key, allowed in values.items() if allowed and allowed != _ANY_TOKENS
         },
         "Null": {key: "true" for key, allowed in values.items() if not allowed},
     }
@@ -428,7 +428,8 @@ def _launch_params(
     return params
 
 
-_TOKENS = ["optional", "required"]
+_ANY_TOKENS = ["optional", "required"]
+"""All values of HttpTokens: nothing to limit."""
 _OPTIONS = {
     "http_tokens": "HttpTokens",
     "http_endpoint": "HttpEndpoint",
