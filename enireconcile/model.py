@@ -73,19 +73,41 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Template:
+    """A text with Refs in it: what stands for them is known only once their steps have run."""
+
+    parts: tuple[str | Ref, ...]
+
+    def __str__(self) -> str:
+        return "".join(part if isinstance(part, str) else KNOWN_AFTER_APPLY for part in self.parts)
+
+
+KNOWN_AFTER_APPLY = "(known after apply)"
+
+
+@dataclass(frozen=True)
 class Secret:
     """A parameter that only EC2 may see; shown as its hash everywhere."""
 
-    value: str
+    value: str | Template
 
     @property
     def digest(self) -> str:
+        if isinstance(self.value, Template):
+            return KNOWN_AFTER_APPLY
         return "sha256:" + hashlib.sha256(self.value.encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"Secret({self.digest})"
 
     __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The hash of a secret that is known only once steps have run."""
+
+    of: Secret
 
 
 @dataclass(frozen=True)
@@ -387,6 +409,12 @@ def refs_in(value: Any) -> Iterator[Ref]:
     """All the Refs inside a parameter value, however deep."""
     if isinstance(value, Ref):
         yield value
+    elif isinstance(value, Template):
+        yield from refs_in(value.parts)
+    elif isinstance(value, Secret):
+        yield from refs_in(value.value)
+    elif isinstance(value, Digest):
+        yield from refs_in(value.of)
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from refs_in(item)
@@ -408,11 +436,16 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: Refs as ``{"ref": …}``, secrets as their hash, sets as sorted lists."""
+    """The value as JSON can hold it.
+
+    Refs are ``{"ref": …}``, Templates ``{"text": […]}``, secrets their hash, sets sorted lists.
+    """
     if isinstance(value, Ref):
         return {"ref": str(value)}
-    if isinstance(value, Secret):
-        return value.digest
+    if isinstance(value, Template):
+        return {"text": [plain(part) for part in value.parts]}
+    if isinstance(value, (Secret, Digest)):
+        return (value.of if isinstance(value, Digest) else value).digest
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -14,7 +14,7 @@ NEW_TAG = "enireconcile:new"
 OWN_TAGS = (STACK_TAG, NAME_TAG, USER_DATA_TAG, REPLACES_TAG, NEW_TAG)
 
 
-def as_tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+def as_tag_list(tags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Tags as EC2's list of keys and values, sorted by key."""
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
 

@@ -29,7 +29,20 @@ from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
 from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError
-from enireconcile.model import Expect, Look, Outcome, Reads, Ref, Status, Step, fingerprint, refs_in
+from enireconcile.model import (
+    Digest,
+    Expect,
+    Look,
+    Outcome,
+    Reads,
+    Ref,
+    Secret,
+    Status,
+    Step,
+    Template,
+    fingerprint,
+    refs_in,
+)
 from enireconcile.printable import printable
 
 log = logging.getLogger("enireconcile.execute")
@@ -441,6 +454,12 @@ def _resolved(value: Any, values: Values) -> Any:
     """Parameters with every Ref replaced by the value that its step has yielded."""
     if isinstance(value, Ref):
         return values[value]
+    if isinstance(value, Template):
+        return "".join(_resolved(value.parts, values))
+    if isinstance(value, Secret):
+        return Secret(_resolved(value.value, values))
+    if isinstance(value, Digest):
+        return _resolved(value.of, values).digest
     if isinstance(value, Mapping):
         return {key: _resolved(item, values) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -18,6 +18,7 @@ from enireconcile.kinds.disassociate import (
 from enireconcile.kinds.permissions import Call, Purpose, Read, has, removes
 from enireconcile.kinds.tags import (
     TAGS,
+    born_with,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -81,7 +82,8 @@ class ElasticIps(Kind):
         }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
-        steps = [self._allocate(item, world)] if item.have is None else tag_steps(item, world)
+        steps = [] if item.have is not None else [self._allocate(item, world)]
+        steps += tag_steps(item, world)
         if item.want.get("reverse_dns") if item.have is None else item.differs("reverse_dns"):
             steps.append(_rename(item, world))
         return steps
@@ -114,14 +116,14 @@ class ElasticIps(Kind):
         return [*steps, release]
 
     def _allocate(self, item: Item, world: World) -> Step:
-        made = {Ref(item.address): "AllocationId"}
+        made = world.made_with(item.address, {"id": "AllocationId", "public_ip": "PublicIp"})
         return Step(
             id=f"{item.address}/AllocateAddress",
             call="AllocateAddress",
             params={
                 "Domain": "vpc",
                 **{each.parameter: item.want[each.name] for each in _ALLOCATED if each.name in item.want},
-                "TagSpecifications": tag_specifications(self.resource_type, item.want["tags"]),
+                "TagSpecifications": tag_specifications(self.resource_type, born_with(item.want["tags"])),
             },
             address=item.address,
             yields=made,

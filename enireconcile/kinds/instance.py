@@ -35,6 +35,7 @@ from enireconcile.kinds.slots import (
 )
 from enireconcile.kinds.tags import (
     TAGS,
+    born_with,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -42,11 +43,14 @@ from enireconcile.kinds.tags import (
 from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveInstance, LiveNetworkInterface, Record
 from enireconcile.model import (
+    Digest,
     Expect,
     Impact,
     Ref,
     Secret,
     Step,
+    Template,
+    refs_in,
 )
 from enireconcile.ownership import (
     NAME_TAG,
@@ -213,6 +217,8 @@ class Instances(Kind):
         if row.adopt is not None or (launched and row.on_change != "replace"):
             # EC2 runs user data at the first boot only, so a change has no effect on this instance.
             del want["user_data"]
+        elif row.user_data is not None:
+            want["user_data"] = Secret(world.text(row.user_data))
         return {key: value for key, value in want.items() if value is not None}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -231,8 +237,8 @@ class Instances(Kind):
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         if item.have is None:
-            launch = self._launch(item, world)
-            return [launch] if item.want["state"] == "running" else [launch, _stop(item, world)]
+            launched = [self._launch(item, world), *tag_steps(item, world)]
+            return launched if item.want["state"] == "running" else [*launched, _stop(item, world)]
         steps = tag_steps(item, world)
         if item.differs("metadata_options"):
             steps.append(_modify_options(item, world))
@@ -277,10 +283,11 @@ class Instances(Kind):
         ]
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
-        """The interfaces that it boots with."""
+        """The interfaces that it boots with, and what its user data refers to."""
         if item.have is not None:
             return ()
-        return [f"network_interfaces.{name}" for name, _, _ in _interfaces_of(item.name, world)]
+        booted = [f"network_interfaces.{name}" for name, _, _ in _interfaces_of(item.name, world)]
+        return [*booted, *(ref.address for ref in refs_in(item.want.get("user_data")))]
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if isinstance(live, LiveInstance) and live.protected:
@@ -303,7 +310,7 @@ class Instances(Kind):
         row = world.document.own_instances[item.name]
         if live is None or row.user_data is None or item.differs("user_data"):
             return ()
-        if live.tags.get(USER_DATA_TAG) == Secret(row.user_data).digest:
+        if live.tags.get(USER_DATA_TAG) == Secret(world.text(row.user_data)).digest:
             return ()
         return (
             f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
@@ -401,9 +408,10 @@ def _released(address: str, world: World) -> tuple[Expect, ...]:
 def _launch_params(
     want: Mapping[str, Any], interfaces: Sequence[tuple[str, int, int]], world: World
 ) -> dict[str, Any]:
-    tags = dict(want["tags"])
+    tags: dict[str, Any] = born_with(want["tags"])
     if "user_data" in want:
-        tags[USER_DATA_TAG] = want["user_data"].digest
+        secret: Secret = want["user_data"]
+        tags[USER_DATA_TAG] = Digest(secret) if isinstance(secret.value, Template) else secret.digest
     params: dict[str, Any] = {
         "ImageId": want["image"],
         "MinCount": 1,

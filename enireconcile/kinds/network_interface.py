@@ -36,6 +36,7 @@ from enireconcile.kinds.slots import (
 )
 from enireconcile.kinds.tags import (
     TAGS,
+    born_with,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -94,6 +95,13 @@ def _limits(purpose: Purpose) -> Condition:
 
 def _names_groups(purpose: Purpose) -> bool:
     return any(row.security_groups for row in purpose.rows(SECTION))
+
+
+_MADE = {
+    "id": "NetworkInterface.NetworkInterfaceId",
+    "private_ip": "NetworkInterface.PrivateIpAddress",
+    "mac_address": "NetworkInterface.MacAddress",
+}
 
 
 class NetworkInterfaces(Kind):
@@ -178,7 +186,7 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
-            return steps + interface_addresses.creation_steps(item, world)
+            return [*steps, *interface_addresses.creation_steps(item, world), *tag_steps(item, world)]
         return [*self._updates(item, world), *interface_addresses.change(item, world), *tag_steps(item, world)]
 
     def refers(self, item: Item, world: World) -> Sequence[str]:
@@ -240,10 +248,11 @@ class NetworkInterfaces(Kind):
 
     def _create(self, item: Item, world: World) -> Step:
         want = item.want
+        tags = born_with(want["tags"]) | _replacing(item, world)
         params: dict[str, Any] = {
             "SubnetId": want["subnet"],
             "Groups": _group_ids(want["security_groups"], world),
-            "TagSpecifications": tag_specifications(self.resource_type, want["tags"] | _replacing(item, world)),
+            "TagSpecifications": tag_specifications(self.resource_type, tags),
         }
         if want["description"]:
             params["Description"] = want["description"]
@@ -262,7 +271,7 @@ class NetworkInterfaces(Kind):
             claims=frozenset(private_slot(want["subnet"], each) for each in interface_addresses.named_in(params)),
             brings=frozenset({Fact.CONFIGURED.of(item.address), *({there} if named else ())}),
             rather=frozenset(interface_addresses.named_first(want)),
-            yields={Ref(item.address): "NetworkInterface.NetworkInterfaceId"},
+            yields=world.made_with(item.address, _MADE),
             # Another host may have created it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
             token=True,

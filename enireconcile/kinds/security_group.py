@@ -17,6 +17,7 @@ from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.permissions import Call, Purpose, Read, has, removes
 from enireconcile.kinds.tags import (
     TAGS,
+    born_with,
     known_tags,
     tag_steps,
     wanted_tags,
@@ -199,7 +200,7 @@ class SecurityGroups(Kind):
                 "GroupName": item.want["group_name"],
                 "Description": item.want["description"],
                 "VpcId": item.want["vpc"],
-                "TagSpecifications": tag_specifications(self.resource_type, item.want["tags"]),
+                "TagSpecifications": tag_specifications(self.resource_type, born_with(item.want["tags"])),
             },
             address=item.address,
             brings=frozenset({Fact.CONFIGURED.of(item.address)}),

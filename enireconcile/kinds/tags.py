@@ -11,7 +11,7 @@ from enireconcile.kinds.base import Item
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.permissions import Call, Condition, Purpose, always
 from enireconcile.kinds.world import World
-from enireconcile.model import Ref, Step
+from enireconcile.model import Ref, Step, Template
 from enireconcile.ownership import NAME_TAG, NEW_TAG, STACK_TAG, as_tag_list, marked_new
 
 TAGS = Attribute("tags", calls=("CreateTags",), events=("DeleteTags",))
@@ -46,22 +46,23 @@ def _ignores_attributes(purpose: Purpose) -> bool:
     return any(row.lifecycle.ignore for row in purpose.document.resources.values())
 
 
-def wanted_tags(address: str, own: Mapping[str, str], world: World) -> dict[str, str]:
+def wanted_tags(address: str, own: Mapping[str, str | Template], world: World) -> dict[str, str | Template]:
     """The tags that a resource of the stack has: ownership, a Name, the spec's common tags and its own.
 
     An adopted resource keeps its Name. A resource whose tags are ignored still gets the ownership tags.
     """
-    ownership = {STACK_TAG: world.document.stack, NAME_TAG: address}
+    ownership: dict[str, str | Template] = {STACK_TAG: world.document.stack, NAME_TAG: address}
     if world.leaves(address, "tags"):
         return ownership
     name = {} if world.rows[address].adopt else {"Name": address.partition(".")[2]}
-    return {**name, **world.document.tags, **own, **ownership}
+    said = {key: world.text(value) for key, value in {**world.document.tags, **own}.items()}
+    return {**name, **said, **ownership}
 
 
-def spec_tags(address: str, world: World) -> dict[str, str]:
+def spec_tags(address: str, world: World) -> dict[str, str | Template]:
     """The tags that the spec itself gives a resource: those of the file and those of its row."""
-    own: Mapping[str, str] = getattr(world.rows[address], "tags", {})
-    return {**world.document.tags, **own}
+    own: Mapping[str, str | Template] = getattr(world.rows[address], "tags", {})
+    return {key: world.text(value) for key, value in {**world.document.tags, **own}.items()}
 
 
 def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
@@ -72,12 +73,21 @@ def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, st
     return {key: tags[key] for key in (*want["tags"], NEW_TAG) if key in tags}
 
 
+def born_with(tags: Mapping[str, str | Template]) -> dict[str, str]:
+    """Of the tags that a new resource is to have those that its creation can give it."""
+    return {key: value for key, value in tags.items() if isinstance(value, str)}
+
+
 def tag_steps(item: Item, world: World) -> list[Step]:
-    """One CreateTags with the tags that differ, if any do."""
-    if item.have is None or not item.differs("tags"):
+    """One CreateTags with the tags that differ, if any do.
+
+    A new resource has its tags from its creation on, but for those whose values are known only later.
+    """
+    if item.have is not None and not item.differs("tags"):
         return []
-    before = item.have["tags"]
-    changed = {key: value for key, value in item.want["tags"].items() if before.get(key) != value}
+    wanted = item.want["tags"]
+    before = born_with(wanted) if item.have is None else item.have["tags"]
+    changed = {key: value for key, value in wanted.items() if before.get(key) != value}
     if not changed:
         return []
     return [

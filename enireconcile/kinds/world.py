@@ -20,12 +20,14 @@ from enireconcile.live.records import (
     LiveVpc,
     Record,
 )
-from enireconcile.model import Ref
+from enireconcile.model import Ref, Template
 from enireconcile.ownership import NEW_TAG
-from enireconcile.spec import ADDRESS_KEYS, Document, Resource, Selector
+from enireconcile.spec import ADDRESS_KEYS, Document, Resource, Selector, references_in
 
 Id = str | Ref
 R = TypeVar("R", bound=Record)
+_FIELDS = {"group_name": "name", "availability_zone": "zone"}
+"""The fields of records whose names differ from those in references."""
 
 
 def chosen(selector: Selector | None, selected: str, known: Mapping[str, LiveSubnet | LiveVpc]) -> str:
@@ -115,6 +117,54 @@ class World:
         """The live id of a resource of this stack, or the Ref of the one that this plan will make."""
         record = self.owned.get(address) or self._external(address)
         return record.id if record else Ref(address)
+
+    def text(self, value: str | Template) -> str | Template:
+        """A text of the spec with all that is known in the place of its references."""
+        if isinstance(value, str):
+            return value
+        parts = tuple(self._known(part) if isinstance(part, Ref) else part for part in value.parts)
+        return Template(parts) if any(isinstance(part, Ref) for part in parts) else "".join(map(str, parts))
+
+    def _known(self, ref: Ref) -> str | Ref:
+        """The attribute of a resource, as it is or as this plan will make it; the Ref if only EC2 will know."""
+        record = self.owned.get(ref.address) or self._external(ref.address)
+        if record is not None:
+            return str(getattr(record, _FIELDS.get(ref.attribute, ref.attribute)))
+        section, _, name = ref.address.partition(".")
+        if section == "instances" and ref.attribute in ("private_ip", "availability_zone"):
+            primary = self.document.primary_interface(name)
+            return self._known(Ref(f"network_interfaces.{primary}", ref.attribute)) if primary else ref
+        return self._planned(section, name).get(ref.attribute) or ref
+
+    def _planned(self, section: str, name: str) -> dict[str, str | None]:
+        """What this plan already knows of a resource that it makes."""
+        if section == "security_groups":
+            group = self.document.security_groups[name]
+            return {"group_name": group.group_name or name, "vpc_id": self.vpcs.get(name)}
+        if section == "instances":
+            return {
+                "instance_type": self.document.own_instances[name].instance_type,
+                "image_id": self.images.get(name),
+            }
+        if section == "network_interfaces":
+            subnet = self.subnets.get(name, "")
+            record = self.subnets_by_id.get(subnet)
+            return {
+                "private_ip": self.document.network_interfaces[name].private_ip,
+                "subnet_id": subnet,
+                "vpc_id": record.vpc_id if record else None,
+                "availability_zone": record.zone if record else None,
+            }
+        return {}
+
+    def made_with(self, address: str, paths: Mapping[str, str]) -> dict[Ref, str]:
+        """What the step that creates a resource yields: its id, and what user data or tags refer to."""
+        refs = {attribute: Ref(address, attribute) for attribute in paths}
+        return {refs[name]: path for name, path in paths.items() if name == "id" or refs[name] in self._referred}
+
+    @cached_property
+    def _referred(self) -> frozenset[Ref]:
+        return frozenset(ref for _, ref in references_in(self.document))
 
     def _external(self, address: str) -> LiveInstance | None:
         section, _, name = address.partition(".")

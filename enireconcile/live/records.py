@@ -101,6 +101,7 @@ class LiveNetworkInterface:
     vpc_id: str = ""
     automatic_ip: str | None = None
     manager: str | None = None
+    mac_address: str = ""
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -141,6 +142,7 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         zone=described.get("AvailabilityZone", ""),
         vpc_id=described.get("VpcId", ""),
         automatic_ip=_automatic_ip(described.get("Association") or {}),
+        mac_address=described.get("MacAddress", ""),
         manager=_manager_of_interface(described),
     )
 
@@ -331,6 +333,7 @@ class LiveInstance:
     ebs_optimized: bool = False
     manager: str | None = None
     platform: Platform = Platform()
+    private_ip: str = ""
 
     @property
     def terminating(self) -> bool:
@@ -371,6 +374,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         ebs_optimized=described.get("EbsOptimized", False),
         manager=_operator(described),
         platform=_platform(described),
+        private_ip=described.get("PrivateIpAddress", ""),
     )
 
 

@@ -23,6 +23,7 @@ from enireconcile.model import (
     Report,
     Secret,
     Status,
+    Template,
     Trace,
     Traces,
 )
@@ -192,6 +193,8 @@ def _value(value: Any) -> str:
         return value.digest
     if isinstance(value, Ref):
         return f"({value})"
+    if isinstance(value, Template):
+        return printable(str(value))
     if isinstance(value, list):
         return ", ".join(_value(item) for item in value) or "(none)"
     if isinstance(value, Mapping):

@@ -17,6 +17,7 @@ from enireconcile.model import (
     Action,
     Change,
     Condition,
+    Digest,
     Expect,
     Field,
     Impact,
@@ -28,6 +29,7 @@ from enireconcile.model import (
     Ref,
     Secret,
     Step,
+    Template,
     canonical,
 )
 
@@ -42,8 +44,8 @@ class Sealed:
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        *(Change, Condition, Expect, Field, Leftover, Look, PathBreak, Plan, PlanError, Problem, Ref),
-        *(Sealed, Step),
+        *(Change, Condition, Digest, Expect, Field, Leftover, Look, PathBreak, Plan, PlanError, Problem, Ref),
+        *(Sealed, Step, Template),
     )
 }
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}

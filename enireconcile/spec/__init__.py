@@ -4,6 +4,7 @@ The only side effect is reading the named files; botocore and boto3 are not impo
 JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 """
 
+from enireconcile.spec.checks import references_in
 from enireconcile.spec.expand import Given
 from enireconcile.spec.loading import Spec, load, read_stdin, variables_of
 from enireconcile.spec.places import Path, Place, Places
@@ -59,5 +60,6 @@ __all__ = [
     "Spec",
     "load",
     "read_stdin",
+    "references_in",
     "variables_of",
 ]

@@ -10,8 +10,9 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from enireconcile.model import Ref, refs_in
 from enireconcile.ownership import (
     NAME_TAG,
     NEW_TAG,
@@ -28,6 +29,7 @@ from enireconcile.spec.rows import (
     Document,
     EgressRule,
     IngressRule,
+    Instance,
     NetworkInterface,
     Resource,
     SecurityGroup,
@@ -47,6 +49,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     """All violations between the rows of one document."""
     yield from _adoptions(document)
     yield from _references(document, invalid)
+    yield from _rings(document)
     yield from _group_names(document)
     yield from _rules(document)
     yield from _device_slots(document)
@@ -111,12 +114,45 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
         if interface.attachment:
             for path, holder in _holders(interface.attachment):
                 yield (*base, "attachment", *path), "instances", holder
+    for path, ref in references_in(document):
+        section, _, name = ref.address.partition(".")
+        yield path, section, name
     for name, address in document.elastic_ips.items():
         target, path = address.association, ("elastic_ips", name, "association")
         if target and target.instance is not None:
             yield (*path, "instance"), "instances", target.instance
         elif target and target.network_interface and not resource_id("eni", target.network_interface):
             yield (*path, "network_interface"), "network_interfaces", target.network_interface
+
+
+def references_in(document: Document) -> Iterator[tuple[Path, Ref]]:
+    """The references to resources in tags and user data, each with its path."""
+    yield from ((("tags", key), ref) for key, value in document.tags.items() for ref in refs_in(value))
+    for address, row in document.resources.items():
+        section, _, name = address.partition(".")
+        tags: Mapping[str, Any] = getattr(row, "tags", {})
+        yield from (((section, name, "tags", key), ref) for key, value in tags.items() for ref in refs_in(value))
+        if isinstance(row, Instance):
+            yield from (((section, name, "user_data"), ref) for ref in refs_in(row.user_data))
+
+
+def _rings(document: Document) -> Iterator[Violation]:
+    """The user data of an instance cannot refer to what is known only after its own launch."""
+    needs: dict[str, set[str]] = {}
+    for path, ref in references_in(document):
+        if path[-1] == "user_data":
+            needs.setdefault(f"instances.{path[1]}", set()).add(ref.address)
+    for address in needs:
+        reached, todo = set[str](), [*needs[address]]
+        while todo:
+            if (other := todo.pop()) not in reached:
+                reached.add(other)
+                todo += needs.get(other, ())
+        if address in reached:
+            name = address.partition(".")[2]
+            message = "refers to the instance itself, directly or by the user data of another one"
+            hint = "let the script read it from the instance metadata, or refer to the primary interface"
+            yield Violation(("instances", name, "user_data"), message, hint)
 
 
 def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:

@@ -7,10 +7,11 @@ place of its template; ``Places.elements`` names the element of ``for_each`` tha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from enireconcile.model import Ref, Template
 from enireconcile.spec.places import Path, Places, shown
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -44,8 +45,18 @@ _INSTEAD = {
 """Keys that exclude each other: a row with one of them does not take the other from the defaults."""
 
 _FACTS = ("stack", "region", "account_id")
+ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
+    "security_groups": ("id", "group_name", "vpc_id"),
+    "instances": ("id", "private_ip", "instance_type", "image_id", "availability_zone"),
+    "network_interfaces": ("id", "private_ip", "mac_address", "availability_zone", "subnet_id", "vpc_id"),
+    "elastic_ips": ("id", "public_ip"),
+}
+"""The attributes of resources that tags and user data can refer to."""
 _STRICT = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
-_LOOSE = re.compile(r"\$\$\{|\$\{((?:var|each|enireconcile)\.[A-Za-z0-9_.-]+)(\})")
+_LOOSE = re.compile(
+    r"\$\$\{|\$\{((?:var|each|enireconcile|security_groups|instances|network_interfaces|elastic_ips)"
+    r"\.[A-Za-z0-9_.-]+)(\})"
+)
 """In user data, everything else that begins with ``${`` is the shell's."""
 _NAMESPACES = (
     "write ${var.NAME}, ${each.key}, ${each.value}, ${stack}, ${region} or ${account_id}; $${ for a literal ${"
@@ -69,6 +80,19 @@ class Element:
 
     key: str
     value: Any
+
+
+@dataclass(frozen=True)
+class _Context:
+    """Where a text stands: in user data, where it may refer to resources, in a row of which element."""
+
+    element: Element | None = None
+    user_data: bool = False
+    resources: bool = False
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return _LOOSE if self.user_data else _STRICT
 
 
 class _Wrong(Exception):
@@ -256,7 +280,7 @@ class _Expander:
         elif named is not None:
             try:
                 text = self.read_user_data(named)
-                row["user_data"] = self._text(text, _LOOSE, element, 0)
+                row["user_data"] = self._text(text, _Context(element, user_data=True, resources=True))
             except (RefusedFile, _Wrong) as refused:
                 self.found.append(Violation(path, refused.message, refused.hint))
 
@@ -298,9 +322,10 @@ class _Expander:
             return tuple(items)
         if not isinstance(value, str) or "${" not in value:
             return value
-        pattern = _LOOSE if _is_user_data(new) else _STRICT
+        user_data = _is_user_data(new)
+        context = _Context(element, user_data, resources=user_data or _is_tag(new))
         try:
-            return self._scalar(value, pattern, old, new, element, depth)
+            return self._scalar(value, context, old, new, depth)
         except _Wrong as wrong:
             self.found.append(Violation(new, wrong.message, wrong.hint))
             self.made.refused.add(new)
@@ -332,44 +357,51 @@ class _Expander:
         if "${" not in key:
             return key
         try:
-            return self._text(key, _STRICT, element, 0)
+            return str(self._text(key, _Context(element)))
         except _Wrong as wrong:
             self.found.append(Violation(path, wrong.message, wrong.hint, on_key=True))
             return None
 
-    def _scalar(
-        self, text: str, pattern: re.Pattern[str], old: Path, new: Path, element: Element | None, depth: int
-    ) -> Any:
+    def _scalar(self, text: str, context: _Context, old: Path, new: Path, depth: int) -> Any:
         """A reference alone keeps the type of what it stands for; inside text it becomes text."""
-        match = pattern.fullmatch(text)
+        match = context.pattern.fullmatch(text)
         if not match or match[1] is None:
-            return self._text(text, pattern, element, depth)
+            return self._text(text, context, depth)
         if depth >= _DEEPEST:
             raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
-        value = self._referent(match, element)
-        return self._value(value, old, new, element, depth + 1)
+        value = self._referent(match, context)
+        if isinstance(value, Ref):
+            return Template((value,))
+        return self._value(value, old, new, context.element, depth + 1)
 
-    def _text(self, text: str, pattern: re.Pattern[str], element: Element | None, depth: int) -> str:
-        """The text with its references replaced. Raises _Wrong."""
+    def _text(self, text: str, context: _Context, depth: int = 0) -> str | Template:
+        """The text with its references replaced, but for those to resources. Raises _Wrong."""
+        parts = [*self._parts(text, context, depth)]
+        refers = any(isinstance(part, Ref) for part in parts)
+        return Template(_merged(parts)) if refers else "".join(map(str, parts))
+
+    def _parts(self, text: str, context: _Context, depth: int) -> Iterator[str | Ref]:
         if depth > _DEEPEST:
             raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
-
-        def replaced(match: re.Match[str]) -> str:
-            if match[1] is None:
-                return "${"
-            value = self._referent(match, element)
-            if not isinstance(value, str):
+        end = 0
+        for match in context.pattern.finditer(text):
+            yield text[end : match.start()]
+            end = match.end()
+            value = "${" if match[1] is None else self._referent(match, context)
+            if not isinstance(value, (str, Ref)):
                 message = f"${{{match[1]}}} is {'a mapping' if isinstance(value, dict) else 'a list'}"
                 raise _Wrong(f"{message}: it cannot be part of a text", "name one of its fields")
-            self.size += len(value)
+            self.size += 1 if isinstance(value, Ref) else len(value)
             if self._too_large():
                 raise _Wrong("the file is too large")
-            return self._text(value, pattern, element, depth + 1) if "${" in value else value
+            if isinstance(value, str) and match[1] is not None and "${" in value:
+                yield from self._parts(value, context, depth + 1)
+            else:
+                yield value
+        yield text[end:]
 
-        return pattern.sub(replaced, text)
-
-    def _referent(self, match: re.Match[str], element: Element | None) -> Any:
-        """The value of a reference, as it is written. Raises _Wrong."""
+    def _referent(self, match: re.Match[str], context: _Context) -> Any:
+        """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong."""
         name, closed = match[1], match[2]
         if not closed:
             raise _Wrong("`${` has no closing `}`", "write $${ for a literal ${")
@@ -381,7 +413,9 @@ class _Expander:
         if first == "var" and rest:
             return self._variable(name, rest)
         if first == "each" and rest:
-            return self._of_element(name, rest, element)
+            return self._of_element(name, rest, context.element)
+        if first in ATTRIBUTES:
+            return _resource(name, context)
         raise _Wrong(f"unknown reference ${{{name}}}", _NAMESPACES)
 
     def _fact(self, name: str) -> Any:
@@ -432,6 +466,34 @@ def _field(reference: str, value: Any, names: list[str]) -> Any:
     if value is None:
         raise _Wrong(f"${{{reference}}} has no value", 'write "" for an empty text')
     return value
+
+
+def _resource(name: str, context: _Context) -> Ref:
+    """A reference to an attribute of a resource: ``elastic_ips.web.public_ip``. Raises _Wrong."""
+    if not context.resources:
+        raise _Wrong(f"${{{name}}}: only user data and tags can refer to resources", "write the value out")
+    section, *rest = name.split(".")
+    known = ATTRIBUTES[section]
+    if len(rest) != 2:
+        raise _Wrong(f"unknown reference ${{{name}}}", f"for example ${{{section}.NAME.{known[-1]}}}")
+    if rest[1] not in known:
+        raise _Wrong(f"${{{name}}}: {section} have no {shown(rest[1])} to refer to", Nearest(rest[1], known))
+    return Ref(f"{section}.{rest[0]}", rest[1])
+
+
+def _merged(parts: Iterable[str | Ref]) -> tuple[str | Ref, ...]:
+    """The parts with neighbouring texts joined."""
+    merged: list[str | Ref] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        elif part:
+            merged.append(part)
+    return tuple(merged)
+
+
+def _is_tag(path: Path) -> bool:
+    return path[:-1] == ("tags",) or (len(path) == 4 and path[0] in SECTIONS and path[2] == "tags")
 
 
 def _is_user_data(path: Path) -> bool:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from enireconcile.model import Ref, Template
 from enireconcile.spec.expand import escaped
 from enireconcile.spec.rows import SECTIONS, Document
 from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector, Shape
@@ -50,12 +51,17 @@ def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
         default = field.get_default(call_default_factory=True, validated_data={})
         said = written and name in row.model_fields_set and value is not None
         if name in _ALWAYS or value != default or said:
-            scripted = name == "user_data" and value is not None
-            result[name] = escaped(value, user_data=True) if scripted else _plain(value, written)
+            result[name] = _plain(value, written, user_data=name == "user_data")
     return result
 
 
-def _plain(value: Any, written: bool = False) -> Any:
+def _plain(value: Any, written: bool = False, *, user_data: bool = False) -> Any:
+    if isinstance(value, Template):
+        return "".join(
+            f"${{{part}}}" if isinstance(part, Ref) else escaped(part, user_data=user_data) for part in value.parts
+        )
+    if isinstance(value, str):
+        return escaped(value, user_data=user_data)
     if isinstance(value, Ports):
         if value.code is not None:
             return f"{value.first}/{value.code}"
@@ -70,7 +76,7 @@ def _plain(value: Any, written: bool = False) -> Any:
         return {escaped(key): _plain(item, written) for key, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item, written) for item in value]
-    return escaped(value) if isinstance(value, str) else value
+    return value
 
 
 def _entry(key: str, value: Any, indent: int) -> Iterator[str]:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from enireconcile.model import Template
 from enireconcile.spec.places import shown
 from enireconcile.spec.scalars import (
     ANY_SCALAR,
@@ -56,6 +57,7 @@ from enireconcile.spec.scalars import (
     mapping_of_items,
     network,
     seconds_in,
+    text,
     tuple_of_items,
     value_error,
 )
@@ -330,14 +332,19 @@ class SecurityGroup(Resource):
 # ---- instances
 
 
-def _user_data(value: str) -> str:
-    size = len(value.encode(errors="surrogatepass"))
+def _user_data(value: object) -> str | Template | None:
+    """The text; with references, which become longer or shorter, the size of the text around them."""
+    if value is None:
+        return None
+    read = value if isinstance(value, Template) else text(value)
+    parts = read.parts if isinstance(read, Template) else (read,)
+    size = sum(len(part.encode(errors="surrogatepass")) for part in parts if isinstance(part, str))
     if size > USER_DATA_BYTES:
         raise value_error(
             f"user data is {size} bytes long; EC2 accepts at most {USER_DATA_BYTES}",
             "keep a short script here, and let it download the rest at boot",
         )
-    return value
+    return read
 
 
 def _choice(*words: str, hint: str | None = None) -> BeforeValidator:
@@ -399,7 +406,7 @@ class Instance(Resource):
     iam_instance_profile: InstanceProfile | None = Field(
         None, description="The name or ARN of an instance profile"
     )
-    user_data: Annotated[Text, AfterValidator(_user_data), ANY_SCALAR] | None = Field(
+    user_data: Annotated[str | Template, BeforeValidator(_user_data), ANY_SCALAR] | None = Field(
         None, description="What cloud-init runs at the first boot, at most 16 KiB"
     )
     state: Annotated[Literal["running", "stopped"], _choice("running", "stopped")] = Field(

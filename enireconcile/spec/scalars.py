@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from enireconcile.model import Template
 from enireconcile.spec.places import Path, shown
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.yamltree import Plain
@@ -339,6 +340,10 @@ def _tag_value(value: object) -> str:
     return printable(str(value))
 
 
+def _own_tag_value(value: object) -> str | Template:
+    return value if isinstance(value, Template) else _tag_value(value)
+
+
 def _tag_key(key: str) -> str:
     if not 1 <= len(key) <= 128:
         raise value_error(f"a tag key must have 1 to 128 characters; this one has {len(key)}", key=True)
@@ -489,13 +494,14 @@ LogicalGroupName = Annotated[LogicalName, AfterValidator(_logical_group_name)]
 _TAG_VALUE_SCHEMA = {"type": ["string", "number", "boolean"], "maxLength": 256}
 _TagKey: TypeAlias = Annotated[str, AfterValidator(_tag_key)]
 _TagValue: TypeAlias = Annotated[str, BeforeValidator(_tag_value)]
+_OwnTagValue: TypeAlias = Annotated[str | Template, BeforeValidator(_own_tag_value)]
 
 SearchTags = Annotated[Mapping[_TagKey, _TagValue], BeforeValidator(mapping_of_items)]
 """Tags in selectors. They may be set by AWS or other tools, so reserved prefixes are allowed."""
 SEARCH_TAGS_SCHEMA = {"type": "object", "minProperties": 1, "additionalProperties": _TAG_VALUE_SCHEMA}
 
 Tags = Annotated[
-    Mapping[Annotated[_TagKey, AfterValidator(_own_tag_key)], _TagValue],
+    Mapping[Annotated[_TagKey, AfterValidator(_own_tag_key)], _OwnTagValue],
     BeforeValidator(mapping_of_items),
     _json(
         type="object",
@@ -503,4 +509,4 @@ Tags = Annotated[
         additionalProperties=_TAG_VALUE_SCHEMA,
     ),
 ]
-"""Tags that enireconcile sets."""
+"""Tags that enireconcile sets; their values may refer to resources."""

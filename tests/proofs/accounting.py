@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from enireconcile.model import Template
 from enireconcile.spec import Attachment, Document, Spec
 from enireconcile.spec.rows import ADDRESS_KEYS, Association, EgressRule, IngressRule, NetworkInterface
 from tests.ec2 import World
@@ -134,7 +135,7 @@ class Books:
             if value != actual[name]:
                 yield f"otherwise: {address}: {name} is {actual[name]}, not {value}"
 
-    def _tags(self, address: str, own: Mapping[str, str]) -> dict[str, str]:
+    def _tags(self, address: str, own: Mapping[str, str | Template]) -> dict[str, str | Template]:
         name = address.partition(".")[2]
         return {"Name": name, **self.document.tags, **own, STACK: self.document.stack, NAME: address}
 

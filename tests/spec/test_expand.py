@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from enireconcile.errors import SpecErrors
+from enireconcile.model import Template
 from enireconcile.spec import Document, Given, load, variables_of
 from enireconcile.spec import expand as expanding
 from enireconcile.spec.yamltree import Plain
@@ -43,7 +44,7 @@ def given(text: str, **variables: str) -> Document:
     return spec.document
 
 
-def tagged(value: str, head: str = HEAD) -> str:
+def tagged(value: str, head: str = HEAD) -> str | Template:
     """What a tag of the file says."""
     return document(f"{head}tags:\n  a: {value}\n").tags["a"]
 
@@ -228,7 +229,7 @@ def test_defaults_yield_to_what_excludes_them() -> None:
 # ---- user data
 
 
-def script(text: str, **variables: str) -> str | None:
+def script(text: str, **variables: str) -> str | Template | None:
     """The user data that a block of text becomes."""
     block = "".join(f"      {line}\n" for line in text.splitlines())
     return given(f"{INSTANCE}user_data: |\n{block}", **variables).own_instances["web"].user_data
