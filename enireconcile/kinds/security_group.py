@@ -23,7 +23,7 @@ from enireconcile.kinds.tags import (
     wanted_tags,
 )
 from enireconcile.kinds.world import Id, World, chosen
-from enireconcile.live.records import LiveNetworkInterface, LiveSecurityGroup, Record
+from enireconcile.live.records import LiveNetworkInterface, LiveSecurityGroup, Record, peer_group
 from enireconcile.model import Impact, Look, Ref, Step, canonical
 from enireconcile.ownership import (
     ownership_filters,
@@ -104,15 +104,20 @@ class SecurityGroups(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.security_groups[name]
+        peers = _peers_of_other_accounts(world.record(f"{SECTION}.{name}", LiveSecurityGroup))
+
+        def rules(rows: Sequence[IngressRule | EgressRule]) -> list[Rule]:
+            return _sorted(rule for each in rows for rule in _wanted(name, each, world, peers))
+
         want: dict[str, Any] = {
             "group_name": row.group_name or name,
             "description": row.description,
             "vpc": chosen(row.vpc, world.vpcs[name], world.vpcs_by_id),
-            "ingress": _sorted(rule for row_rule in row.ingress for rule in _wanted(name, row_rule, world)),
+            "ingress": rules(row.ingress),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }
         if row.egress is not None:
-            want["egress"] = _sorted(rule for row_rule in row.egress for rule in _wanted(name, row_rule, world))
+            want["egress"] = rules(row.egress)
         return want
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -313,6 +318,17 @@ def _pairs(permission: Mapping[str, Any]) -> list[str]:
     return [pair["GroupId"] for pair in permission.get("UserIdGroupPairs") or ()]
 
 
+def _peers_of_other_accounts(live: LiveSecurityGroup | None) -> dict[str, str]:
+    """The groups of other accounts in a group's rules: id to ``<account>/<id>``. A spec may have the id alone."""
+    permissions = (*live.ingress, *live.egress) if live is not None else ()
+    return {
+        pair["GroupId"]: peer_group(pair)
+        for permission in permissions
+        for pair in permission.get("UserIdGroupPairs") or ()
+        if pair.get("UserId")
+    }
+
+
 def _narrowed(permission: Mapping[str, Any]) -> dict[str, Any]:
     """Protocol and ports of an IpPermission, without its peers."""
     return {key: permission[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in permission}
@@ -327,8 +343,8 @@ def _key(rule: Mapping[str, Any]) -> tuple[str, str, str]:
     return (rule["protocol"], rule["ports"] or "", rule.get("source") or rule["destination"])
 
 
-def _wanted(group: str, row: IngressRule | EgressRule, world: World) -> Iterable[Rule]:
-    """A row of the spec names many sources; each is a rule of its own."""
+def _wanted(group: str, row: IngressRule | EgressRule, world: World, peers: Mapping[str, str]) -> Iterable[Rule]:
+    """A row of the spec names many sources; each is a rule of its own. ``peers`` are groups of other accounts."""
     end, others = ("source", row.sources) if isinstance(row, IngressRule) else ("destination", row.destinations)
     ports = None
     if row.ports is not None and row.ports.code is not None:
@@ -341,7 +357,7 @@ def _wanted(group: str, row: IngressRule | EgressRule, world: World) -> Iterable
         yield {
             "protocol": row.protocol,
             "ports": ports,
-            end: "self" if world.name_of(other) == group else world.name_of(other),
+            end: "self" if world.name_of(other) == group else peers.get(other) or world.name_of(other),
             "description": row.description,
         }
 
@@ -383,7 +399,7 @@ def _ends(
     for entry in permission.get("PrefixListIds") or ():
         yield entry["PrefixListId"], entry
     for entry in permission.get("UserIdGroupPairs") or ():
-        group = entry["GroupId"]
+        group = peer_group(entry)
         yield "self" if group == live.id else world.name_of(group), entry
 
 
@@ -441,6 +457,9 @@ def _permission(rule: Rule, address: str, world: World, described: bool) -> dict
     permission: dict[str, Any] = {"IpProtocol": rule["protocol"], **_port_params(rule)}
     text = {"Description": rule["description"]} if described and rule["description"] else {}
     other = rule.get("source") or rule["destination"]
+    account, _, group = other.rpartition("/")
+    if account and group.startswith("sg-"):
+        return permission | {"UserIdGroupPairs": [{"GroupId": group, "UserId": account, **text}]}
     if other.startswith("pl-"):
         return permission | {"PrefixListIds": [{"PrefixListId": other, **text}]}
     if "/" in other:

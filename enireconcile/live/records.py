@@ -7,6 +7,7 @@ describe call. EC2 may leave empty lists and keys out, and gives no order.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -33,7 +34,10 @@ def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
 
 @dataclass(frozen=True)
 class LiveSecurityGroup:
-    """A described group. ``ingress`` and ``egress`` are EC2's IpPermissions as they came."""
+    """A described group. ``ingress`` and ``egress`` are EC2's IpPermissions.
+
+    A pair in their UserIdGroupPairs has a UserId only if the group belongs to another account: ``peer_group``.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -54,9 +58,27 @@ def security_group(described: Mapping[str, Any]) -> LiveSecurityGroup:
         name=described["GroupName"],
         description=described.get("Description", ""),
         vpc_id=described.get("VpcId", ""),
-        ingress=tuple(described.get("IpPermissions") or ()),
-        egress=tuple(described.get("IpPermissionsEgress") or ()),
+        ingress=_permissions(described, "IpPermissions"),
+        egress=_permissions(described, "IpPermissionsEgress"),
     )
+
+
+def _permissions(described: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
+    """The IpPermissions of a group. EC2 returns a UserId in each pair, mostly that of the group itself."""
+    owner = described.get("OwnerId")
+    found = []
+    for permission in described.get(key) or ():
+        pairs = [
+            {name: value for name, value in pair.items() if name != "UserId" or owner not in (None, value)}
+            for pair in permission.get("UserIdGroupPairs") or ()
+        ]
+        found.append({**permission, "UserIdGroupPairs": pairs} if pairs else permission)
+    return tuple(found)
+
+
+def peer_group(pair: Mapping[str, Any]) -> Any:
+    """The group in a pair of UserIdGroupPairs: its id, or ``<account>/<id>`` if another account has it."""
+    return f"{pair['UserId']}/{pair['GroupId']}" if pair.get("UserId") else pair["GroupId"]
 
 
 @dataclass(frozen=True)
@@ -157,18 +179,73 @@ def _listed(described: Mapping[str, Any], key: str, inner: str) -> tuple[str, ..
 _TYPES = ("interface", "efa", "efa-only", "trunk", "branch")
 """Types of interfaces that users create; all others belong to services."""
 
+_DESCRIPTIONS = (
+    (r"Interface for NAT Gateway (nat-\w+)", "the NAT gateway {}"),
+    (r"VPC Endpoint Interface (vpce-\w+)", "the VPC endpoint {}"),
+    (r"Network Interface for Transit Gateway Attachment (tgw-attach-\w+)", "the transit gateway attachment {}"),
+    (r"EFS mount target for (fs-\w+)", "the EFS mount target of {}"),
+    (r"ELB app/([^/]+)", "the Application Load Balancer {}"),
+    (r"ELB net/([^/]+)", "the Network Load Balancer {}"),
+    (r"ELB gwy/([^/]+)", "the Gateway Load Balancer {}"),
+    (r"ELB (\S+)", "the Classic Load Balancer {}"),
+    (r"AWS Lambda VPC ENI-(.+?)(?:-[0-9a-f]{8}[0-9a-f-]*)?$", "the Lambda function {}"),
+    (r"arn:[\w-]+:ecs:", "an ECS task"),
+    (r"Amazon EKS (\S+)", "the EKS cluster {}"),
+    (r"ElastiCache (\S+)", "the ElastiCache cluster {}"),
+    (r"RDSNetworkInterface", "an RDS database"),
+)
+"""What AWS writes in the Description of an interface that a service made, and what then holds the interface."""
+
+_HOLDERS = {
+    "efs": "an EFS mount target",
+    "gateway_load_balancer": "a Gateway Load Balancer",
+    "gateway_load_balancer_endpoint": "a Gateway Load Balancer endpoint",
+    "lambda": "a Lambda function",
+    "load_balancer": "a load balancer",
+    "nat_gateway": "a NAT gateway",
+    "network_load_balancer": "a Network Load Balancer",
+    "transit_gateway": "a transit gateway attachment",
+    "vpc_endpoint": "a VPC endpoint",
+}
+"""What holds an interface, by its type."""
+
 
 def _manager_of_interface(described: Mapping[str, Any]) -> str | None:
-    """The service that manages an interface; most services leave their name in one of four places."""
+    """The service that manages an interface; None for an interface of the account's own."""
     place = described.get("Attachment") or {}
-    holder = place.get("InstanceOwnerId")
-    if described.get("RequesterManaged"):
-        return str(described.get("RequesterId") or "an AWS service")
-    if described.get("InterfaceType", "interface") not in _TYPES:
-        return f"an AWS service (interface type {described['InterfaceType']})"
-    if place.get("AttachmentId", "").startswith("ela-attach-") or (holder and not holder.isdigit()):
-        return holder or "an AWS service"
-    return _operator(described)
+    owner = place.get("InstanceOwnerId") or ""
+    by_service = (
+        described.get("RequesterManaged")
+        or described.get("InterfaceType", "interface") not in _TYPES
+        or place.get("AttachmentId", "").startswith("ela-attach-")
+        or (owner and not owner.isdigit())
+        # Services also attach interfaces to instances in accounts of their own.
+        or (owner and owner != described.get("OwnerId", owner))
+    )
+    return _holder(described, owner) if by_service else _operator(described)
+
+
+def _holder(described: Mapping[str, Any], owner: str) -> str:
+    """What holds an interface of a service, as exactly as EC2 shows it.
+
+    RequesterId and InstanceOwnerId tell least: the first is often a number that AWS uses internally.
+    """
+    description = described.get("Description") or ""
+    for pattern, words in _DESCRIPTIONS:
+        if found := re.match(pattern, description):
+            return words.format(*found.groups())
+    kind = described.get("InterfaceType", "interface")
+    if kind in _HOLDERS:
+        return _HOLDERS[kind]
+    if kind not in _TYPES:
+        return f"an AWS service (interface type {kind})"
+    names = (described.get("RequesterId") or "", owner)
+    service = next((name for name in names if name.startswith("amazon-") and name != "amazon-aws"), None)
+    if service is not None:
+        return service
+    if owner.isdigit() and owner != described.get("OwnerId", owner):
+        return f"the account {owner}"
+    return f"an AWS service (description {description!r})" if description else "an AWS service"
 
 
 def _operator(described: Mapping[str, Any]) -> str | None:
@@ -268,8 +345,21 @@ def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
         private_ip=described.get("PrivateIpAddress") or None,
         pool=described.get("PublicIpv4Pool") or "amazon",
         border_group=described.get("NetworkBorderGroup") or "",
-        manager=described.get("ServiceManaged") or None,
+        manager=_manager_of_address(described.get("ServiceManaged")),
     )
+
+
+_ADDRESS_MANAGERS = {
+    "alb": "an Application Load Balancer",
+    "nlb": "a Network Load Balancer",
+    "rds": "an RDS database",
+    "rnat": "a regional NAT gateway",
+}
+"""By EC2's ServiceManaged."""
+
+
+def _manager_of_address(service: str | None) -> str | None:
+    return _ADDRESS_MANAGERS.get(service, f"an AWS service ({service})") if service else None
 
 
 @dataclass(frozen=True)
@@ -428,20 +518,27 @@ def subnet(described: Mapping[str, Any]) -> LiveSubnet:
     )
 
 
-def _ipv6_blocks(described: Mapping[str, Any]) -> tuple[str, ...]:
-    """The IPv6 blocks of a subnet or a VPC; those that were taken away stay listed for a while."""
+def _ipv6_blocks(described: Mapping[str, Any], *states: str) -> tuple[str, ...]:
+    """The IPv6 blocks of a subnet or a VPC that are associated, or in one of these states."""
     return tuple(
         sorted(
             entry["Ipv6CidrBlock"]
             for entry in described.get("Ipv6CidrBlockAssociationSet") or ()
-            if (entry.get("Ipv6CidrBlockState") or {}).get("State", "associated") == "associated"
+            if _state(entry, "Ipv6CidrBlockState") in ("associated", *states)
         )
     )
 
 
+def _state(entry: Mapping[str, Any], key: str) -> str:
+    """The state of a CIDR block. EC2 lists blocks for a while after they were disassociated."""
+    return str((entry.get(key) or {}).get("State", "associated"))
+
+
 @dataclass(frozen=True)
 class LiveVpc:
-    """A described VPC. ``cidrs`` holds all its IPv4 blocks, ``ipv6`` says whether it has any of IPv6."""
+    """A described VPC. ``cidrs`` holds its associated IPv4 blocks; ``ipv6`` says whether it has IPv6 blocks, or is
+    about to have one.
+    """
 
     id: str
     tags: Mapping[str, str]
@@ -451,14 +548,18 @@ class LiveVpc:
 
 
 def vpc(described: Mapping[str, Any]) -> LiveVpc:
-    """An item of DescribeVpcs."""
-    more = (entry["CidrBlock"] for entry in described.get("CidrBlockAssociationSet") or ())
+    """An item of DescribeVpcs. EC2 cannot disassociate the primary block, which it shows in CidrBlock, too."""
+    more = (
+        entry["CidrBlock"]
+        for entry in described.get("CidrBlockAssociationSet") or ()
+        if _state(entry, "CidrBlockState") == "associated"
+    )
     return LiveVpc(
         id=described["VpcId"],
         tags=tags_in(described),
         cidrs=tuple(sorted({described["CidrBlock"], *more})),
         is_default=described.get("IsDefault", False),
-        ipv6=bool(_ipv6_blocks(described)),
+        ipv6=bool(_ipv6_blocks(described, "associating")),
     )
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from enireconcile.live.records import peer_group
+
 ANY = "-1"
 _PORTS = 65535
 _PORT_PROTOCOLS = {"tcp", "udp"}
@@ -107,7 +109,8 @@ def _peers(
             yield family, (int(block.network_address), int(block.broadcast_address)), str(entry[entry_key])
     for key, entry_key in (("UserIdGroupPairs", "GroupId"), ("PrefixListIds", "PrefixListId")):
         for entry in permission.get(key) or ():
-            yield str(entry[entry_key]), (0, 0), name(entry[entry_key])
+            named = peer_group(entry) if entry_key == "GroupId" else entry[entry_key]
+            yield str(entry[entry_key]), (0, 0), name(named)
 
 
 def points(rules: Collection[Rule], among: Collection[Rule]) -> Iterator[Point]:

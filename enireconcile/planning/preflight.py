@@ -292,6 +292,8 @@ def _added_peers(case: Case) -> Iterator[tuple[str, Path, str]]:
             for permission in step.params["IpPermissions"]
             for entries, key in (("UserIdGroupPairs", "GroupId"), ("PrefixListIds", "PrefixListId"))
             for entry in permission.get(entries) or ()
+            # EC2 does not list groups of other accounts.
+            if not entry.get("UserId")
         }
         direction = "ingress" if step.call.endswith("Ingress") else "egress"
         for path, named in peers_of(name, row) if row is not None else ():

@@ -83,13 +83,14 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     subnets = _select_subnets(spec, live, world, mistakes)
     vpcs = _select_vpcs(spec, live, world, mistakes)
     images = _select_images(spec, live, mistakes)
-    selected = {subnet.id: subnet for subnet in live.subnets}
+    listed = {subnet.id: subnet for subnet in live.subnets}
+    known = _unlisted(subnets, world, listed) | listed
     externals = _select_externals(spec, live, mistakes)
-    _check_zones(spec, subnets, selected, _zones(world, externals), world, mistakes)
-    _check_addresses(spec, subnets, selected, world, mistakes)
+    _check_zones(spec, subnets, known, _zones(world, externals), world, mistakes)
+    _check_addresses(spec, subnets, listed, world, mistakes)
     _check_group_names(spec, vpcs, live, mistakes)
-    default_groups = _default_groups(spec, subnets, selected, live, world, mistakes)
-    zones = {name: selected[subnet].zone for name, subnet in subnets.items()}
+    default_groups = _default_groups(spec, subnets, known, live, world, mistakes)
+    zones = {name: known[subnet].zone for name, subnet in subnets.items()}
     associations = Associations(spec, live, world, externals, zones, mistakes)
     destinations = associations.destinations()
     placed = choose_placements(
@@ -104,7 +105,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         subnets=subnets,
         vpcs=vpcs,
         images=images,
-        subnets_by_id=selected,
+        subnets_by_id=listed,
         vpcs_by_id={vpc.id: vpc for vpc in live.vpcs},
         default_groups=default_groups,
         externals=externals,
@@ -180,6 +181,19 @@ def _select_subnets(spec: Spec, live: Live, world: World, mistakes: Mistakes) ->
     return selected
 
 
+def _unlisted(subnets: Mapping[str, str], world: World, listed: Mapping[str, LiveSubnet]) -> dict[str, LiveSubnet]:
+    """The subnets that DescribeSubnets does not list, by id, with what their interfaces show of them.
+
+    That is so after another account stopped sharing a subnet in which there are interfaces.
+    """
+    present = (world.record(f"network_interfaces.{name}", LiveNetworkInterface) for name in subnets)
+    return {
+        live.subnet_id: LiveSubnet(live.subnet_id, {}, live.vpc_id, live.zone, cidr="", default_for_az=False)
+        for live in present
+        if live is not None and live.subnet_id not in listed
+    }
+
+
 def _select_vpcs(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> dict[str, str]:
     """The VPC ids by group, likewise."""
     selected: dict[str, str] = {}
@@ -188,6 +202,9 @@ def _select_vpcs(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> di
         present = world.record(f"security_groups.{name}", LiveSecurityGroup)
         if present and world.leaves(f"security_groups.{name}", "vpc"):
             selected[name] = present.vpc_id
+            continue
+        if not row.specifies("vpc"):
+            # What the row adopts has a problem already.
             continue
         found = [vpc for vpc in live.vpcs if selects(selector, vpc)]
         _select_one(found, name, "VPC", path, selector, selected, mistakes, live)
@@ -313,13 +330,16 @@ def _check_zones(
 
 
 def _check_addresses(
-    spec: Spec, subnets: Mapping[str, str], known: Mapping[str, LiveSubnet], world: World, mistakes: Mistakes
+    spec: Spec, subnets: Mapping[str, str], listed: Mapping[str, LiveSubnet], world: World, mistakes: Mistakes
 ) -> None:
-    """Addresses and prefixes must be in their subnet, and not among those that EC2 reserves."""
+    """Addresses and prefixes must be in their subnet, and not among those that EC2 reserves.
+
+    Nothing is known of the CIDR blocks of a subnet that EC2 does not list.
+    """
     for name, row in spec.document.network_interfaces.items():
-        if name not in subnets:
+        subnet, address = listed.get(subnets.get(name, "")), f"network_interfaces.{name}"
+        if subnet is None:
             continue
-        subnet, address = known[subnets[name]], f"network_interfaces.{name}"
         for path, block in private_addresses(name, row):
             networks = [ipaddress.ip_network(cidr) for cidr in _blocks(subnet, block.version)]
             if networks and not world.leaves(address, str(path[2])):

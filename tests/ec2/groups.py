@@ -278,7 +278,7 @@ class Groups(Places):
             del self.data.rules[rule.id]
         return {
             "Return": True,
-            "UnknownIpPermissions": self._permissions(unknown),
+            "UnknownIpPermissions": self._permissions(group, unknown),
             "RevokedSecurityGroupRules": [
                 {
                     "SecurityGroupRuleId": rule.id,
@@ -386,7 +386,8 @@ class Groups(Places):
                 sources.append(("prefix-list", each.get("PrefixListId", ""), each.get("Description")))
             for each in permission.get("UserIdGroupPairs", []):
                 named = each.get("GroupId") or self._named({"GroupName": each.get("GroupName", "")}).id
-                sources.append(("group", named, each.get("Description")))
+                account = each.get("UserId") or self.settings.account_id
+                sources.append(("group", f"{account}/{named}", each.get("Description")))
             if "IpProtocol" not in permission:
                 raise missing("IpPermissions.IpProtocol")
             if not sources:
@@ -410,10 +411,11 @@ class Groups(Places):
         elif kind == "v6":
             source = _canonical(source, IPv6Network)
         elif kind == "group":
-            other = self.group(source)
-            if other.vpc_id != group.vpc_id and not self._connected({other.vpc_id, group.vpc_id}):
-                raise different_networks()
-            owner = self.settings.account_id
+            owner, _, source = source.partition("/")
+            if self.data.peer_groups.get(source, ("", ""))[0] != owner:
+                owner = self.settings.account_id
+                if not self._connected({self.group(source).vpc_id, group.vpc_id}):
+                    raise different_networks()
         elif source not in self.data.prefix_lists:
             raise EC2Error("InvalidPrefixListID.NotFound", f"The prefix list ID '{source}' does not exist")
         return Rule(
@@ -423,7 +425,11 @@ class Groups(Places):
     def _connected(self, vpcs: set[str]) -> bool:
         """EC2 docs: rules can name groups of a peered VPC, and of one on the same transit gateway."""
         peered = any(set(pair) == vpcs for pair in self.data.peerings)
-        return peered or any(vpcs <= set(attached) for attached in self.data.transit_gateways.values())
+        return (
+            len(vpcs) == 1
+            or peered
+            or any(vpcs <= set(attached) for attached in self.data.transit_gateways.values())
+        )
 
     # -- describes -----------------------------------------------------------------------------------
 
@@ -472,12 +478,12 @@ class Groups(Places):
             "VpcId": group.vpc_id,
             "OwnerId": self.settings.account_id,
             "SecurityGroupArn": self._arn("security-group", group.id),
-            "IpPermissions": self._permissions(rule for rule in rules if not rule.egress),
-            "IpPermissionsEgress": self._permissions(rule for rule in rules if rule.egress),
+            "IpPermissions": self._permissions(group, (rule for rule in rules if not rule.egress)),
+            "IpPermissionsEgress": self._permissions(group, (rule for rule in rules if rule.egress)),
             "Tags": self.tag_list(group.tags),
         }
 
-    def _permissions(self, rules: Iterable[Rule]) -> list[Result]:
+    def _permissions(self, group: Group, rules: Iterable[Rule]) -> list[Result]:
         """Rules of one protocol and port range are shown as one permission with many sources."""
         rows: dict[tuple[str, int | None, int | None], Result] = {}
         for rule in self.shuffled(rules):
@@ -502,8 +508,17 @@ class Groups(Places):
                 row["PrefixListIds"].append({"PrefixListId": rule.source, **about})
             else:
                 pair = {"GroupId": rule.source, "UserId": rule.source_owner, **about}
-                row["UserIdGroupPairs"].append(pair)
+                row["UserIdGroupPairs"].append(pair | self._peering_of(group, rule.source))
         return list(rows.values())
+
+    def _peering_of(self, group: Group, source: str) -> Result:
+        """What a pair shows of the peering connection, where its group is in a peered VPC."""
+        peers = self.data.peer_groups
+        vpc = peers[source][1] if source in peers else self.data.groups[source].vpc_id
+        for number, pair in enumerate(sorted(self.data.peerings)):
+            if vpc != group.vpc_id and set(pair) == {vpc, group.vpc_id}:
+                return {"VpcId": vpc, "VpcPeeringConnectionId": f"pcx-{number:017x}", "PeeringStatus": "active"}
+        return {}
 
     @operation
     def describe_security_group_rules(self, p: Params) -> Result:

@@ -169,7 +169,8 @@ class Places(State):
     @operation
     def describe_subnets(self, p: Params) -> Result:
         ids = p.get("SubnetIds")
-        found = filters.select(self.listed("subnet", self.data.subnets, ids), p.get("Filters"), SUBNET_FILTERS)
+        shared = {key: subnet for key, subnet in self.data.subnets.items() if key not in self.data.unshared}
+        found = filters.select(self.listed("subnet", shared, ids), p.get("Filters"), SUBNET_FILTERS)
         shown, token = self.page("DescribeSubnets", p, found, ids)
         return self.answer("Subnets", [self._show_subnet(subnet) for subnet in shown], token)
 
@@ -443,6 +444,7 @@ class Places(State):
             Resource(f"pcx-{number:017x}", tags={"requester": requester, "accepter": accepter})
             for number, (requester, accepter) in enumerate(sorted(self.data.peerings))
         ]
+        owners = {vpc: account for account, vpc in self.data.peer_groups.values()}
         shown, token = self.page(
             "DescribeVpcPeeringConnections", p, filters.select(every, p.get("Filters"), known), None
         )
@@ -450,7 +452,10 @@ class Places(State):
             {
                 "VpcPeeringConnectionId": each.id,
                 "RequesterVpcInfo": {"VpcId": each.tags["requester"], "OwnerId": self.settings.account_id},
-                "AccepterVpcInfo": {"VpcId": each.tags["accepter"], "OwnerId": self.settings.account_id},
+                "AccepterVpcInfo": {
+                    "VpcId": each.tags["accepter"],
+                    "OwnerId": owners.get(each.tags["accepter"], self.settings.account_id),
+                },
                 "Status": {"Code": "active", "Message": "Active"},
                 "Tags": [],
             }
@@ -704,10 +709,23 @@ class Places(State):
         with self.lock:
             self.data.unoffered.add((name, zone))
 
+    def unshare_subnet(self, subnet_id: str) -> None:
+        """Its owner, another account, stops sharing it: EC2 no longer lists it, and interfaces in it stay."""
+        with self.lock:
+            self.data.unshared.add(subnet_id)
+
     def peer_vpcs(self, requester: str, accepter: str) -> None:
         """An active peering connection."""
         with self.lock:
             self.data.peerings.add((requester, accepter))
+
+    def add_peer_group(self, vpc_id: str, account: str) -> str:
+        """The id of a group of another account, in a VPC that is peered with this one."""
+        with self.lock:
+            group, vpc = self.new_id("sg"), self.new_id("vpc")
+            self.data.peer_groups[group] = (account, vpc)
+            self.data.peerings.add((vpc_id, vpc))
+            return group
 
     def attach_to_gateway(self, *vpc_ids: str) -> None:
         """A transit gateway between VPCs, which lets their groups name each other."""

@@ -361,6 +361,10 @@ class Data:
     """Groups associated with a VPC that is not their own."""
     peerings: set[tuple[str, str]] = field(default_factory=set)
     """VPCs with an active peering connection, by requester and accepter."""
+    unshared: set[str] = field(default_factory=set)
+    """Subnets that another account no longer shares with this one."""
+    peer_groups: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Groups of other accounts in peered VPCs: their ids to account and VPC."""
     transit_gateways: dict[str, list[str]] = field(default_factory=dict)
     """The VPCs attached to a transit gateway that supports references to security groups."""
     unoffered: set[tuple[str, str]] = field(default_factory=set)

@@ -435,3 +435,22 @@ def test_a_reference_into_a_connected_vpc(lab: Lab, how: str) -> None:
         assert row["Options"]["SecurityGroupReferencingSupport"] == "enable"
     group = lab.group("far", VpcId=far)
     assert len(allow(lab, lab.group(), tcp(80, UserIdGroupPairs=[{"GroupId": group}]))) == 1
+
+
+def test_a_reference_to_a_group_of_another_account(lab: Lab) -> None:
+    """EC2 docs: it takes the UserId; EC2 shows that, and the peering connection, and never lists the group."""
+    group, peer = lab.group(), lab.world.add_peer_group(lab.vpc, "210987654321")
+    alone, pair = {"GroupId": peer}, {"GroupId": peer, "UserId": "210987654321"}
+    with refused("InvalidGroup.NotFound"):
+        allow(lab, group, tcp(80, UserIdGroupPairs=[alone]))
+    allow(lab, group, tcp(80, UserIdGroupPairs=[pair]))
+    [row] = lab.ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]
+    far = row["AccepterVpcInfo"]
+    assert far["OwnerId"] == "210987654321"
+    connection = {"VpcPeeringConnectionId": row["VpcPeeringConnectionId"], "PeeringStatus": "active"}
+    assert ingress(lab, group)[0]["UserIdGroupPairs"] == [{**pair, "VpcId": far["VpcId"], **connection}]
+    revoke = lab.ec2.revoke_security_group_ingress
+    with refused("InvalidGroup.NotFound"):
+        revoke(GroupId=group, IpPermissions=[tcp(80, UserIdGroupPairs=[alone])])
+    revoke(GroupId=group, IpPermissions=[tcp(80, UserIdGroupPairs=[pair])])
+    assert ingress(lab, group) == []

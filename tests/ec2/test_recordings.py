@@ -1,18 +1,12 @@
-"""The strict EC2 answers with the keys and types, and refuses with the words, recorded from the real one.
-
-The recordings are no part of the repository: a folder beside it may hold them, one JSON list a file. An entry has
-a `kind`, and an `item` of a Describe call or a `call` and its `answer`. Without the folder, the tests are skipped.
-"""
+"""The strict EC2 answers with the keys and types, and refuses with the words, recorded from the real one."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +16,10 @@ from tests.ec2 import Settings
 from tests.ec2.lab import Lab
 from tests.ec2.services import SERVICES
 from tests.ec2.wire import service_model
+from tests.recordings import Item, entries, needs_recordings, recorded
 
-FOLDER = Path(__file__).parents[3] / "shared" / "ec2-recordings"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no recordings of the real EC2 beside the repository")
+pytestmark = needs_recordings
 
-Item = dict[str, Any]
 Answers = dict[str, list[Item]]
 """Answers, or single items of them, by the operation (and the sort) that they belong to."""
 
@@ -36,9 +29,6 @@ NOT_MET = {
     ("reservations", ".Instances[].SpotInstanceRequestId"): "Spot instances",
     ("reservations", ".Instances[].Platform"): "Windows",
     ("reservations", ".Instances[].KernelId"): "paravirtual images",
-    ("security-groups", ".IpPermissions[].UserIdGroupPairs[].PeeringStatus"): "VPC peering",
-    ("security-groups", ".IpPermissions[].UserIdGroupPairs[].VpcId"): "VPC peering",
-    ("security-groups", ".IpPermissions[].UserIdGroupPairs[].VpcPeeringConnectionId"): "VPC peering",
     ("network-interfaces", ".PublicDnsName"): "dual-stack public names",
     ("network-interfaces", ".PublicIpDnsNameOptions"): "dual-stack public names",
 }
@@ -46,12 +36,6 @@ NOT_MET = {
 
 MANY = 3
 """From so many recorded structures on, a key that all of them have counts as one that is always there."""
-
-
-@cache
-def recorded(name: str) -> list[Item]:
-    entries: list[Item] = json.loads((FOLDER / f"{name}.json").read_text())
-    return [entry for entry in entries if entry["kind"] != "written from documentation"]
 
 
 # -- the strict EC2's answers --------------------------------------------------------------------------
@@ -94,6 +78,10 @@ def networks(lab: Lab) -> tuple[str, str]:
     subnet = lab.world.add_subnet(vpc, "10.0.0.0/24", ipv6_cidr="2001:db8::/64", tags={"a": "b"})
     group = lab.group(VpcId=vpc, **tags("security-group"))
     lab.world.add_prefix_list(by_aws=True)
+    peer = {"GroupId": lab.world.add_peer_group(vpc, "210987654321"), "UserId": "210987654321"}
+    lab.ec2.authorize_security_group_ingress(
+        GroupId=group, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [peer]}]
+    )
     some = rules(group, lab.world.add_prefix_list())
     lab.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=some)
     lab.ec2.authorize_security_group_egress(GroupId=group, IpPermissions=some)
@@ -481,9 +469,10 @@ REFUSALS: list[Callable[[Lab], object]] = [
 
 def test_refusals() -> None:
     """Each refusal has the code, the message and the HTTP status that were recorded for its call."""
-    entries: list[Item] = json.loads((FOLDER / "errors.json").read_text())
     known = {
-        (each["call"], each["code"], plain(each["message"]), each["http"]) for each in entries if each["message"]
+        (each["call"], each["code"], plain(each["message"]), each["http"])
+        for each in entries("errors")
+        if each["message"]
     }
     unknown = set()
     for provoke in REFUSALS:

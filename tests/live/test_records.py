@@ -195,7 +195,17 @@ ROWS = [
             "NetworkBorderGroup": "us-east-1-bos-1",
             "ServiceManaged": "alb",
         },
-        LiveElasticIp("eipalloc-1", {}, "", None, None, None, "ipv4pool-ec2-1", "us-east-1-bos-1", manager="alb"),
+        LiveElasticIp(
+            "eipalloc-1",
+            {},
+            "",
+            None,
+            None,
+            None,
+            "ipv4pool-ec2-1",
+            "us-east-1-bos-1",
+            manager="an Application Load Balancer",
+        ),
         id="an address of an own pool, far away, that a service manages",
     ),
     pytest.param(
@@ -572,27 +582,127 @@ def test_an_instance_is_terminating_in_its_last_two_states(state: str, terminati
         pytest.param({"InterfaceType": "trunk"}, None, id="a type that people make"),
         pytest.param({"RequesterManaged": True, "RequesterId": "amazon-elb"}, "amazon-elb", id="its requester"),
         pytest.param({"RequesterManaged": True}, "an AWS service", id="a requester without a name"),
+        pytest.param({"RequesterManaged": True, "RequesterId": "727180483921"}, "an AWS service", id="a number"),
         pytest.param(
-            {"InterfaceType": "nat_gateway"},
-            "an AWS service (interface type nat_gateway)",
-            id="a type of a service",
+            {"RequesterManaged": True, "RequesterId": "727180483921", "Description": "by some service"},
+            "an AWS service (description 'by some service')",
+            id="a number, and a description",
         ),
-        pytest.param({"Attachment": {"InstanceOwnerId": "amazon-aws"}}, "amazon-aws", id="its holder"),
+        pytest.param({"InterfaceType": "nat_gateway"}, "a NAT gateway", id="a type of a service"),
+        pytest.param(
+            {"InterfaceType": "agentic_ai"}, "an AWS service (interface type agentic_ai)", id="an unknown type"
+        ),
+        pytest.param({"Attachment": {"InstanceOwnerId": "amazon-elb"}}, "amazon-elb", id="its holder"),
+        pytest.param({"Attachment": {"InstanceOwnerId": "amazon-aws"}}, "an AWS service", id="any holder"),
         pytest.param(
             {"Attachment": {"AttachmentId": "ela-attach-1"}}, "an AWS service", id="a holder of its kind"
         ),
         pytest.param(
-            {"Attachment": {"AttachmentId": "ela-attach-1", "InstanceOwnerId": "amazon-aws"}},
-            "amazon-aws",
-            id="a holder of its kind, with a name",
+            {"OwnerId": "111122223333", "Attachment": {"AttachmentId": "eni-attach-1", "InstanceOwnerId": "4"}},
+            "the account 4",
+            id="an instance in another account",
+        ),
+        pytest.param(
+            {
+                "OwnerId": "111122223333",
+                "Attachment": {"AttachmentId": "eni-attach-1", "InstanceOwnerId": "111122223333"},
+            },
+            None,
+            id="an instance of its own account",
         ),
         pytest.param({"Operator": {"Managed": True, "Principal": "ecs"}}, "ecs", id="its operator"),
         pytest.param({"Operator": {"Principal": "ecs"}}, None, id="an operator who does not manage it"),
     ],
 )
 def test_the_service_that_manages_an_interface(described: dict[str, Any], manager: str | None) -> None:
-    """Services leave their name in one of four places, or only the signs of it."""
+    """The message names it as exactly as EC2 shows it, and never by a number that only AWS knows."""
     assert records.network_interface({"NetworkInterfaceId": "eni-1", **described}).manager == manager
+
+
+@pytest.mark.parametrize(
+    ("description", "manager"),
+    [
+        ("Interface for NAT Gateway nat-0a1b2c3d", "the NAT gateway nat-0a1b2c3d"),
+        ("VPC Endpoint Interface vpce-0a1b2c3d", "the VPC endpoint vpce-0a1b2c3d"),
+        (
+            "Network Interface for Transit Gateway Attachment tgw-attach-0a1b2c3d",
+            "the transit gateway attachment tgw-attach-0a1b2c3d",
+        ),
+        ("EFS mount target for fs-0a1b2c3d (fsmt-0e5f6071)", "the EFS mount target of fs-0a1b2c3d"),
+        ("ELB app/web/0a1b2c3d4e5f6071", "the Application Load Balancer web"),
+        ("ELB net/web/0a1b2c3d4e5f6071", "the Network Load Balancer web"),
+        ("ELB gwy/web/0a1b2c3d4e5f6071", "the Gateway Load Balancer web"),
+        ("ELB web", "the Classic Load Balancer web"),
+        (
+            "AWS Lambda VPC ENI-web-api-0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+            "the Lambda function web-api",
+        ),
+        ("AWS Lambda VPC ENI-web", "the Lambda function web"),
+        ("arn:aws-cn:ecs:cn-north-1:123456789012:attachment/0a1b2c3d", "an ECS task"),
+        ("Amazon EKS prod", "the EKS cluster prod"),
+        ("ElastiCache sessions-001", "the ElastiCache cluster sessions-001"),
+        ("RDSNetworkInterface", "an RDS database"),
+    ],
+)
+def test_aws_describes_what_holds_an_interface(description: str, manager: str) -> None:
+    """The id or the name in the description; nothing of an interface that the account made itself."""
+    described = {"NetworkInterfaceId": "eni-1", "Description": description, "RequesterId": "727180483921"}
+    assert records.network_interface({**described, "RequesterManaged": True}).manager == manager
+    assert records.network_interface(described).manager is None
+
+
+@pytest.mark.parametrize(
+    ("service", "manager"),
+    [
+        ("alb", "an Application Load Balancer"),
+        ("nlb", "a Network Load Balancer"),
+        ("rnat", "a regional NAT gateway"),
+        ("rds", "an RDS database"),
+        ("new-one", "an AWS service (new-one)"),
+        ("", None),
+    ],
+)
+def test_the_service_that_manages_an_address(service: str, manager: str | None) -> None:
+    """By EC2's ServiceManaged."""
+    described = {"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.1", "ServiceManaged": service}
+    assert records.elastic_ip(described).manager == manager
+
+
+def test_only_associated_blocks_are_blocks_of_a_vpc() -> None:
+    """EC2 lists a block for a while after it was disassociated, and before it is associated."""
+    states = ("associating", "associated", "disassociating", "disassociated", "failing", "failed")
+    blocks = [
+        {"CidrBlock": f"10.{number}.0.0/16", "CidrBlockState": {"State": state}}
+        for number, state in enumerate(states)
+    ]
+    described = {"VpcId": "vpc-1", "CidrBlock": "10.9.0.0/16", "CidrBlockAssociationSet": blocks}
+    assert records.vpc(described).cidrs == ("10.1.0.0/16", "10.9.0.0/16")
+
+
+@pytest.mark.parametrize(
+    ("state", "ipv6"),
+    [("associating", True), ("associated", True), ("disassociating", False), ("disassociated", False)],
+)
+def test_a_vpc_has_ipv6_from_associating_on(state: str, ipv6: bool) -> None:
+    """EC2 gives a new group IPv6 egress even while the block is associating."""
+    block = {"Ipv6CidrBlock": "2001:db8::/56", "Ipv6CidrBlockState": {"State": state}}
+    described = {"VpcId": "vpc-1", "CidrBlock": "10.9.0.0/16", "Ipv6CidrBlockAssociationSet": [block]}
+    assert records.vpc(described).ipv6 is ipv6
+
+
+def test_a_pair_names_the_account_of_a_group_of_another_account() -> None:
+    """EC2 returns a UserId in each pair; only another account's is kept."""
+    pairs = [
+        {"GroupId": "sg-2", "UserId": "111122223333", "Description": "ours"},
+        {"GroupId": "sg-3", "UserId": "444455556666", "PeeringStatus": "active"},
+        {"GroupId": "sg-4"},
+    ]
+    permission = {"IpProtocol": "-1", "UserIdGroupPairs": pairs}
+    described = {"GroupId": "sg-1", "GroupName": "web", "OwnerId": "111122223333", "IpPermissions": [permission]}
+    [read] = records.security_group(described).ingress
+    assert read["UserIdGroupPairs"] == [{"GroupId": "sg-2", "Description": "ours"}, *pairs[1:]]
+    peers = [records.peer_group(pair) for pair in read["UserIdGroupPairs"]]
+    assert peers == ["sg-2", "444455556666/sg-3", "sg-4"]
 
 
 def test_what_an_interface_has_beyond_its_primary_address() -> None:

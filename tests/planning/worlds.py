@@ -30,6 +30,7 @@ from enireconcile.live.records import (
     LiveVpc,
     Occupant,
     ReverseDns,
+    security_group,
 )
 from enireconcile.model import (
     Action,
@@ -374,14 +375,18 @@ def _address(
 
 
 def _group(name: str, row: Words, stack: str) -> LiveSecurityGroup:
-    return LiveSecurityGroup(
-        id=_id(row, f"sg-{name}"),
-        tags=_tags("security_groups", name, row, stack),
-        name=row.get("group_name", name),
-        description=row.get("description", "Managed by enireconcile"),
-        vpc_id=row.get("vpc", "vpc-default"),
-        ingress=tuple(_permission(rule) for rule in row.get("ingress", [])),
-        egress=tuple(_permission(rule) for rule in row.get("egress", [ALLOW_ALL])),
+    tags = _tags("security_groups", name, row, stack)
+    return security_group(
+        {
+            "GroupId": _id(row, f"sg-{name}"),
+            "OwnerId": ACCOUNT,
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            "GroupName": row.get("group_name", name),
+            "Description": row.get("description", "Managed by enireconcile"),
+            "VpcId": row.get("vpc", "vpc-default"),
+            "IpPermissions": [_permission(rule) for rule in row.get("ingress", [])],
+            "IpPermissionsEgress": [_permission(rule) for rule in row.get("egress", [ALLOW_ALL])],
+        }
     )
 
 

@@ -17,6 +17,7 @@ from enireconcile.ownership import (
     STACK_TAG,
 )
 from tests.ec2 import DropConnection, Fail
+from tests.ec2.services import AWS_ACCOUNT, SERVICES
 from tests.harness import Harness
 from tests.scenarios.orphans import Ids, bare, orphan, whole
 from tests.two_enis import Account, assert_is_the_story
@@ -254,11 +255,49 @@ def test_what_a_service_manages_is_never_touched(slow_harness: Harness) -> None:
     world.data.instances[ids["instances.web"]].operator = "eks.amazonaws.com"
     interface, address = world.add_service_interface(subnet), world.add_address(service_managed="nlb")
     for where, aws_id, manager in (
-        ("network_interfaces.a", interface, "amazon-elb"),
-        ("elastic_ips.a", address, "nlb"),
+        ("network_interfaces.a", interface, "the Application Load Balancer lb"),
+        ("elastic_ips.a", address, "a Network Load Balancer"),
         ("instances.a", ids["instances.web"], "eks.amazonaws.com"),
     ):
         assert refused(slow_harness, bare({where: aws_id})).endswith(f"{aws_id} is managed by {manager}")
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_what_holds_an_interface_is_told(slow_harness: Harness, service: str) -> None:
+    """No message names a number that only AWS knows."""
+    subnet = Account(slow_harness).ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    interface = slow_harness.strict.world.add_service_interface(subnet, service)
+    said = refused(slow_harness, bare({"network_interfaces.a": interface}))
+    told = said.rpartition(f"{interface} is managed by ")[2]
+    assert told
+    assert AWS_ACCOUNT not in told
+    assert told.startswith(("the ", "an ECS task", "an RDS database"))
+
+
+def test_an_interface_in_a_subnet_that_ec2_does_not_list(slow_harness: Harness) -> None:
+    """Another account no longer shares it. The interface stays, and is adopted by its tags and kept."""
+    ids = orphan(slow_harness)
+    eth1 = ids["network_interfaces.web-eth1"]
+    [shown] = slow_harness.client().describe_network_interfaces(NetworkInterfaceIds=[eth1])["NetworkInterfaces"]
+    slow_harness.strict.world.unshare_subnet(shown["SubnetId"])
+    keys = f"private_ip: {shown['PrivateIpAddress']}, source_dest_check: false"
+    for spec in (bare(ids), bare(ids, web_eth1=keys)):
+        assert slow_harness.apply(spec).outcome == "converged"
+        assert slow_harness.plan(spec).empty
+    said = refused(
+        slow_harness, bare({"network_interfaces.web-eth1": eth1}, web_eth1=f"subnet: {shown['SubnetId']}")
+    )
+    assert said.endswith(f"no subnet in us-east-1 matches {shown['SubnetId']}")
+
+
+def test_a_default_group_has_no_other_problem(slow_harness: Harness) -> None:
+    """The row leaves ``vpc`` out, so it matters to it as little as to others that EC2 has no default VPC."""
+    world = slow_harness.strict.world
+    other = world.add_vpc("10.0.0.0/16")
+    world.data.vpcs = {key: vpc for key, vpc in world.data.vpcs.items() if key == other}
+    group = world.default_group(other).id
+    said = refused(slow_harness, bare({"security_groups.a": group}))
+    assert said.endswith(f"security_groups.a.adopt: {group} is the default security group of its VPC")
 
 
 def test_the_default_group_is_not_adopted(slow_harness: Harness) -> None:

@@ -313,7 +313,7 @@ def test_what_a_service_manages_is_refused_before_anything_changes(harness: Harn
     with pytest.raises(SpecErrors) as raised:
         harness.apply(spec(rows, f"instances: {{fw: {{external: {strangers.instance}}}}}\n"))
     assert [problem.message for problem in raised.value.problems] == [
-        f"{balancer} is managed by amazon-elb",
+        f"{balancer} is managed by the Application Load Balancer lb",
         f"{strangers.primary} is managed by eks.amazonaws.com",
     ]
     assert harness.strict.mutating() == []

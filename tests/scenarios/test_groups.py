@@ -173,11 +173,12 @@ def test_egress_is_exact_or_untouched(account: Account) -> None:
     ],
     ids=["none", "IPv4 only", "all", "another"],
 )
+@pytest.mark.parametrize("state", ["associated", "associating"])
 def test_a_group_in_a_vpc_with_ipv6_is_born_with_two_rules(
-    account: Account, egress: str, calls: list[str]
+    account: Account, egress: str, calls: list[str], state: str
 ) -> None:
     """Of which the plan knows: what is not wanted of them goes in the one call and the first round."""
-    vpc = account.harness.strict.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56")
+    vpc = account.harness.strict.world.add_vpc("10.0.0.0/16", ipv6_cidr="2001:db8::/56", ipv6_state=state)
     spec = f"""
 version: 1
 stack: dual
@@ -201,6 +202,59 @@ def test_ipv6_is_added_or_removed_between_plan_and_group(account: Account, comes
     account.harness.strict.faults.add(Hook("CreateSecurityGroup", callback=change))
     account.converge(spec)
     assert not account.group().get("IpPermissionsEgress")
+
+
+@pytest.mark.parametrize("state", ["disassociated", "associating"])
+def test_a_vpc_is_selected_by_its_associated_blocks(account: Account, state: str) -> None:
+    """EC2 still lists a block that a VPC had once, and one that it does not have yet."""
+    world = account.harness.strict.world
+    world.add_vpc("10.0.0.0/16", other_cidrs={"10.7.0.0/16": state})
+    vpc = world.add_vpc("10.1.0.0/16", other_cidrs={"10.7.0.0/16": "associated"})
+    spec = """
+version: 1
+stack: cidr
+region: us-east-1
+security_groups:
+  web: {vpc: {cidr: 10.7.0.0/16}}
+"""
+    assert account.converge(spec) == ["CreateSecurityGroup"]
+    assert account.group()["VpcId"] == vpc
+
+
+PEER = "210987654321"
+
+
+def test_a_group_of_another_account_in_a_rule(account: Account) -> None:
+    """The spec names it by its id, EC2 returns it with its account: no difference. Its calls have the account."""
+    world, ec2 = account.harness.strict.world, account.ec2
+    account.converge(account.spec([]))
+    group = account.group()
+    peer = world.add_peer_group(group["VpcId"], PEER)
+    pair = {"GroupId": peer, "UserId": PEER}
+    for port in (443, 8443):
+        permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [pair]}
+        ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[permission])
+    here = f"{{protocol: tcp, ports: 443, ENDS: [{peer}]}}"
+    [change] = [each for each in account.harness.plan(account.spec([here])).changes if each.fields]
+    assert [rule["source"] for rule in change.fields[0].before] == [f"{PEER}/{peer}"] * 2
+    assert [rule["source"] for rule in change.fields[0].after] == [f"{PEER}/{peer}"]
+    assert account.converge(account.spec([here])) == ["RevokeSecurityGroupIngress"]
+    words = f"{{protocol: tcp, ports: 443, ENDS: [{peer}], description: theirs}}"
+    assert account.converge(account.spec([words])) == ["UpdateSecurityGroupRuleDescriptionsIngress"]
+    more = f"{{protocol: tcp, ports: 22, ENDS: [{peer}]}}"
+    assert account.converge(account.spec([words, more])) == ["AuthorizeSecurityGroupIngress"]
+    assert account.converge(account.spec([])) == ["RevokeSecurityGroupIngress"]
+    assert account.group()["IpPermissions"] == []
+
+
+def test_a_removed_group_may_name_one_of_another_account(account: Account) -> None:
+    """Nothing has to be revoked: that group is not deleted."""
+    account.converge(account.spec([]))
+    group = account.group()
+    pair = {"GroupId": account.harness.strict.world.add_peer_group(group["VpcId"], PEER), "UserId": PEER}
+    permission = {"IpProtocol": "-1", "UserIdGroupPairs": [pair]}
+    account.ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[permission])
+    assert account.harness.apply(account.spec([]), destroy=True).outcome == "converged"
 
 
 def test_groups_that_need_each_other(account: Account) -> None:
