@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -31,12 +31,13 @@ from enireconcile.live.records import (
 from enireconcile.model import (
     Reads,
 )
-from enireconcile.ownership import USER_DATA_TAG, ownership_filters
+from enireconcile.ownership import STACK_TAG, USER_DATA_TAG, ownership_filters
 from enireconcile.spec import SECTIONS, Document, Instance
 from enireconcile.spec.shapes import resource_id
 
 T = TypeVar("T")
 R = TypeVar("R", LiveInstance, LiveElasticIp)
+Owned = TypeVar("Owned", LiveSecurityGroup, LiveInstance, LiveNetworkInterface, LiveElasticIp)
 _STATUS_IDS = 100
 
 
@@ -49,16 +50,23 @@ async def read(
     resources that the spec no longer names can be removed.
     """
     mine = {"Filters": ownership_filters(document.stack)}
+
+    async def owned(found: Awaitable[tuple[Owned, ...]]) -> tuple[Owned, ...]:
+        # The tag decides, not the filter: an endpoint that ignores filters must not give us what is not ours.
+        return tuple(record for record in await found if record.tags.get(STACK_TAG) == document.stack)
+
     (
         (account, groups, instances, interfaces, addresses),
         (subnets, vpcs, defaults, externals),
     ) = await asyncio.gather(
         asyncio.gather(
             _account(reader, account_id),
-            _listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group),
-            _instances(reader, mine),
-            _listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface),
-            _listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip),
+            owned(_listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group)),
+            owned(_instances(reader, mine)),
+            owned(
+                _listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface)
+            ),
+            owned(_listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip)),
         ),
         asyncio.gather(
             _subnets(reader, document),
@@ -67,9 +75,9 @@ async def read(
             _externals(reader, document),
         ),
     )
-    owned: tuple[AnyRecord, ...] = (*groups, *instances, *interfaces, *addresses)
-    adoptable = await _adoptable(reader, document, Matches(document, owned))
-    known: tuple[AnyRecord, ...] = (*owned, *adoptable)
+    ours: tuple[AnyRecord, ...] = (*groups, *instances, *interfaces, *addresses)
+    adoptable = await _adoptable(reader, document, Matches(document, ours))
+    known: tuple[AnyRecord, ...] = (*ours, *adoptable)
     matches = Matches(document, known)
     (
         (images, name_conflicts, checks, protected, profiles),
@@ -309,7 +317,8 @@ async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
         return {}
     filters = [{"Name": "group-name", "Values": ["default"]}]
     response = await reader.read("DescribeSecurityGroups", {"Filters": filters})
-    return {group["VpcId"]: group["GroupId"] for group in response.get("SecurityGroups") or ()}
+    groups = map(records.security_group, response.get("SecurityGroups") or ())
+    return {group.vpc_id: group.id for group in groups if group.name == "default"}
 
 
 async def _protections(
