@@ -39,7 +39,7 @@ coverage: $(VENV)/dev.stamp ## Run the tests and require a minimum of line cover
 prove: $(VENV)/dev.stamp ## Run the exhaustive proofs (tests/proofs) and print what they covered
 	@$(BIN)/pytest -n auto tests/proofs
 
-peers: $(VENV)/peers.stamp ## Run Ansible, and Terraform if it is on the PATH, against the tests' EC2
+peers: $(VENV)/peers.stamp ## Run Ansible and Terraform (if on the PATH) on the tests' EC2, and the command on ministack
 	@$(BIN)/pytest -n auto tests/peers
 
 bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
@@ -79,7 +79,10 @@ $(VENV)/mutants.stamp: $(VENV)/dev.stamp
 	@$(INSTALL) -e '.[sandbox,dev,mutants]'
 	@touch $@
 
-$(VENV)/peers.stamp: $(VENV)/dev.stamp
-	@echo "adding Ansible to $(VENV) (once) …"
+# ministack needs other versions of botocore and graphql-core than constraints.txt has.
+$(VENV)/peers.stamp: $(VENV)/dev.stamp tests/peers/ministack.txt
+	@echo "adding Ansible and ministack to $(VENV) (once) …"
 	@$(INSTALL) -e '.[sandbox,dev,peers]'
+	@$(PYTHON) -m venv $(VENV)/ministack
+	@$(VENV)/ministack/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/ministack.txt
 	@touch $@

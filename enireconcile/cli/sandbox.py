@@ -10,10 +10,14 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from enireconcile.errors import EnireconcileError
+
+if TYPE_CHECKING:
+    from moto.core.responses import ActionResult
 
 _HOST = "127.0.0.1"
 _CREDENTIALS = {
@@ -41,6 +45,7 @@ def run(port: int, command: Sequence[str]) -> int:
     correct_boot_modes()
     _check_free(port)
     _free_interfaces_of_terminated_instances()
+    _apply_delete_on_termination()
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
     server.start()
     host, chosen = server.get_host_and_port()
@@ -68,6 +73,23 @@ def _free_interfaces_of_terminated_instances() -> None:
         return previous
 
     Instance.terminate = terminate_and_detach  # type: ignore[assignment,method-assign]
+
+
+def _apply_delete_on_termination() -> None:
+    """moto ignores the Attachment of ModifyNetworkInterfaceAttribute, so such a change would never converge."""
+    from moto.ec2.responses.elastic_network_interfaces import ElasticNetworkInterfaces as Responses
+
+    modify = Responses.modify_network_interface_attribute
+
+    def modify_attachment_too(call: Responses) -> ActionResult:
+        answer = modify(call)
+        value = call._get_bool_param("Attachment.DeleteOnTermination")
+        if value is not None:
+            interface = call.ec2_backend.get_network_interface(call._get_param("NetworkInterfaceId"))
+            interface.delete_on_termination = value
+        return answer
+
+    Responses.modify_network_interface_attribute = modify_attachment_too  # type: ignore[assignment,method-assign]
 
 
 def correct_boot_modes() -> None:

@@ -179,7 +179,7 @@ class Attachments(Kind):
                 follows=frozenset({Fact.ELASTIC_IP_ASSOCIATED.of(item.address)}),
                 brings=frozenset({Fact.ATTACHED.of(item.address)}),
                 claims=frozenset({slot, interface_slot(item.address)}),
-                when=(*(free(live) if waiting else ()), *gone, *stopped),
+                when=(*(free(live, world) if waiting else ()), *gone, *stopped),
                 until=Expect(
                     INTERFACES,
                     world.id_of(item.address),

@@ -37,7 +37,7 @@ def left(occupant: Occupant) -> Expect:
     return Expect(INTERFACES, occupant.network_interface_id, has=elsewhere, gone=True)
 
 
-def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
+def free(live: LiveNetworkInterface | None, world: World) -> tuple[Expect, ...]:
     """The wait before attaching an interface that is detaching already.
 
     If EC2 deletes it together with its instance, the attach call fails, and a new plan creates another one.
@@ -47,7 +47,8 @@ def free(live: LiveNetworkInterface | None) -> tuple[Expect, ...]:
     if live.attachment is None:
         # It is new, and another host may have attached it meanwhile.
         return (Expect(INTERFACES, live.id, has=(("Status", _AT_REST),)),)
-    return (replace(vacated(live.id, live.attachment.id), gone=live.attachment.delete_on_termination),)
+    waits = vacated(live.id, live.attachment.id, advice=leaving_advice(live.attachment, world))
+    return (replace(waits, gone=live.attachment.delete_on_termination),)
 
 
 def detach(address: str, live: LiveNetworkInterface, attachment: LiveAttachment, world: World) -> Step:
@@ -120,7 +121,14 @@ def refuse_primary(address: str, who: str, index: int, card: int, instance_id: s
         )
 
 
-def vacated(interface_id: str, attachment_id: str | None = None) -> Expect:
+def leaving_advice(attachment: LiveAttachment | None, world: World) -> str:
+    """What to do if an interface does not leave its instance. A terminated instance has no guest to blame."""
+    if attachment is None or not world.is_ending(attachment.instance_id):
+        return _HELD
+    return f"EC2 detaches it when {attachment.instance_id} has terminated; run again in a few minutes"
+
+
+def vacated(interface_id: str, attachment_id: str | None = None, *, advice: str = _HELD) -> Expect:
     """The wait after detaching and before deleting: the interface is attached to nothing, or deleted.
 
     With an ``attachment_id``, only that attachment must have ended: another host may attach the interface at once,
@@ -129,4 +137,4 @@ def vacated(interface_id: str, attachment_id: str | None = None) -> Expect:
     has: tuple[tuple[str, tuple[str | bool, ...]], ...] = (("Status", ("available",)),)
     if attachment_id is not None:
         has = (("Status", _AT_REST), (f"Attachment.AttachmentId != '{attachment_id}'", (True,)))
-    return Expect(INTERFACES, interface_id, has=has, gone=True, advice=_HELD)
+    return Expect(INTERFACES, interface_id, has=has, gone=True, advice=advice)

@@ -402,7 +402,7 @@ def _released(address: str, world: World) -> tuple[Expect, ...]:
     live = world.record(address, LiveNetworkInterface)
     if live and live.attachment and world.terminating.get(live.attachment.instance_id) == "terminated":
         return ()
-    return free(live)
+    return free(live, world)
 
 
 def _launch_params(

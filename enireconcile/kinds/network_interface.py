@@ -14,6 +14,7 @@ from enireconcile.kinds.conditions import Fact, named_addresses_taken
 from enireconcile.kinds.detach import (
     INTERFACES,
     detach,
+    leaving_advice,
     vacated,
 )
 from enireconcile.kinds.disassociate import (
@@ -240,7 +241,11 @@ class NetworkInterfaces(Kind):
                     if each not in moving_on
                 ),
                 brings=frozenset({Fact.DELETED.of(address)}),
-                when=() if live.status == "available" else (vacated(live.id),),
+                when=(
+                    ()
+                    if live.status == "available"
+                    else (vacated(live.id, advice=leaving_advice(attachment, world)),)
+                ),
                 until=Expect(INTERFACES, live.id, gone=True, timeout=300),
                 note=dropped(live, live.addresses, world),
             ),

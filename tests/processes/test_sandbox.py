@@ -11,6 +11,7 @@ from pathlib import Path
 
 import boto3
 
+ROOT = Path(__file__).parents[2]
 TOOL = [sys.executable, "-m", "enireconcile", "sandbox"]
 
 
@@ -61,3 +62,16 @@ def test_port_in_use_is_an_error() -> None:
         port = str(taken.getsockname()[1])
         ran = subprocess.run([*TOOL, "--port", port], capture_output=True, text=True, check=False, timeout=60)
     assert (ran.returncode, port in ran.stderr) == (1, True)
+
+
+def test_interfaces_end_as_on_ec2(tmp_path: Path) -> None:
+    """``delete_on_termination`` converges, and ``destroy`` waits for no interface of a terminated instance."""
+    text = (ROOT / "specs" / "two-enis.yaml").read_text()
+    changed = text.replace("device_index: 1}", "device_index: 1, delete_on_termination: true}")
+    assert changed != text
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(changed)
+    calls = ("apply -y", "plan --detailed-exitcode", "destroy -y --allow-destroy --timeout 60s")
+    script = " && ".join(f"{sys.executable} -m enireconcile {call} {spec}" for call in calls)
+    ran = subprocess.run([*TOOL, "--", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

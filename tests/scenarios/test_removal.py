@@ -9,7 +9,7 @@ import pytest
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.model import Action, Impact, Plan
-from tests.ec2 import Fail
+from tests.ec2 import Fail, Settings
 from tests.harness import SLOW, STORY, Harness, open_harness
 from tests.two_enis import MINE, Account, assert_is_the_story
 
@@ -282,3 +282,18 @@ def test_destroyed_story_can_be_built_again(slow_harness: Harness, again: int) -
     assert slow_harness.apply().outcome == "converged"
     assert_is_the_story(slow_harness)
     assert len(slow_harness.client().describe_addresses(Filters=MINE)["Addresses"]) == 2
+
+
+def test_no_wait_blames_the_guest_of_an_instance_that_ends(tmp_path: Path) -> None:
+    """EC2 detaches the interfaces only when the instance has terminated, which takes too long here."""
+    with open_harness(tmp_path / "state", Settings(terminate_delay=5000.0)) as harness:
+        assert harness.apply().outcome == "converged"
+        client = harness.client()
+        [instance] = client.describe_instances()["Reservations"][0]["Instances"]
+        for before in (lambda: None, lambda: client.terminate_instances(InstanceIds=[instance["InstanceId"]])):
+            before()
+            report = harness.apply(destroy=True)
+            errors = [outcome.error for outcome in report.outcomes if outcome.error]
+            assert errors
+            assert not any("guest" in error for error in errors), errors
+        assert any(f"EC2 detaches it when {instance['InstanceId']} has terminated" in each for each in errors)
