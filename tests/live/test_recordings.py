@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +252,6 @@ def test_instances() -> None:
 
 # -- adopt ---------------------------------------------------------------------------------------------------
 
-SPEC = "version: 1\nstack: recorded\nregion: us-east-1\n{}: {}\n"
 REASONS = {
     "network_interfaces": "is managed by ",
     "security_groups": "is the default security group of its VPC",
@@ -271,30 +271,105 @@ REASONS = {
         ("reservations", "InstanceId", "instances"),
     ],
 )
-def test_adopted_by_tags_alone(file: str, id_key: str, section: str, tmp_path: Path) -> None:
-    """Every item of a file, with all subnets and VPCs that were recorded, and none of the others."""
+@pytest.mark.parametrize("how", ["bare", "whole"])
+def test_adopted_by_tags_alone(file: str, id_key: str, section: str, how: str, tmp_path: Path) -> None:
+    """Every item of a file, with all subnets and VPCs that were recorded, and none of the others.
+
+    A bare row has only the id, a whole one also what the item says.
+    """
     places = {FILES[name][0]: (FILES[name][1], items(name)) for name in ("subnets", "vpcs")}
     for number, batch in enumerate(batches(file, id_key)):
         answers = places | {FILES[file][0]: (FILES[file][1], batch)}
-        ids = [_described(item)[id_key] for item in batch]
-        plan = plan_to_adopt(section, ids, answers, tmp_path / str(number))
+        rows = {
+            f"r{position}": {"adopt": described[id_key], **(WRITTEN[section](described) if how == "whole" else {})}
+            for position, described in enumerate(map(_described, batch))
+        }
+        plan = planned({section: rows}, answers, tmp_path / str(number))
         assert {step.call for step in plan.steps} <= {"CreateTags"}
         assert {change.action for change in plan.changes} <= {Action.ADOPT}
         assert {field.field for change in plan.changes for field in change.fields} <= {"tags"}
         refused = {error.address: error.problem.message for error in plan.errors}
         assert len(plan.errors) == len(refused)
         adopted = {change.address for change in plan.changes}
-        assert adopted ^ set(refused) == {f"{section}.r{number}" for number in range(len(ids))}
+        assert adopted ^ set(refused) == {f"{section}.{name}" for name in rows}
         wrong = [message for message in refused.values() if not re.search(REASONS[section], message)]
         assert wrong == []
 
 
-def plan_to_adopt(
-    section: str, ids: Sequence[str], answers: Mapping[str, tuple[str, Sequence[Item]]], state: Path
-) -> Plan:
-    rows = ", ".join(f"r{number}: {{adopt: {each}}}" for number, each in enumerate(ids))
+def planned(sections: Mapping[str, Any], answers: Mapping[str, tuple[str, Sequence[Item]]], state: Path) -> Plan:
+    # YAML takes JSON.
+    text = json.dumps({"version": 1, "stack": "recorded", "region": "us-east-1", **sections})
     with Recorded(answers) as server, harness_on(server, VirtualLoop(), state) as harness:
-        return harness.plan(SPEC.format(section, f"{{{rows}}}"), partly=True)
+        return harness.plan(text, partly=True)
+
+
+def _interface(described: Item) -> Item:
+    listed = described.get("PrivateIpAddresses") or []
+    row: Item = {
+        "security_groups": [group["GroupId"] for group in described.get("Groups") or ()],
+        "private_ip": described.get("PrivateIpAddress"),
+        "secondary_private_ips": [each["PrivateIpAddress"] for each in listed if not each.get("Primary")],
+        "ipv6_addresses": [each["Ipv6Address"] for each in described.get("Ipv6Addresses") or ()],
+        "ipv4_prefixes": [each["Ipv4Prefix"] for each in described.get("Ipv4Prefixes") or ()],
+        "ipv6_prefixes": [each["Ipv6Prefix"] for each in described.get("Ipv6Prefixes") or ()],
+        "source_dest_check": described.get("SourceDestCheck", True),
+        "description": described.get("Description", ""),
+    }
+    return {key: value for key, value in row.items() if value not in (None, [])}
+
+
+def _group(described: Item) -> Item:
+    row: Item = {
+        "description": described["Description"],
+        "ingress": list(_rules(described, "IpPermissions", "sources")),
+        "egress": list(_rules(described, "IpPermissionsEgress", "destinations")),
+    }
+    return {key: value for key, value in row.items() if HOST_BITS not in str(value)}
+
+
+HOST_BITS = "192.168.0.1/31"
+"""An old rule has it; EC2 takes no such CIDR any more, and neither does a spec."""
+
+
+def _instance(described: Item) -> Item:
+    """An instance between two states goes on to the second one."""
+    state = described["State"]["Name"]
+    settled = {"state": state} if state in ("running", "stopped") else {}
+    return {"instance_type": described["InstanceType"], **settled}
+
+
+def _rules(described: Item, key: str, ends: str) -> Iterator[Item]:
+    """One row for each source."""
+    for permission in described.get(key) or ():
+        for lists, entry_key in (
+            ("IpRanges", "CidrIp"),
+            ("Ipv6Ranges", "CidrIpv6"),
+            ("PrefixListIds", "PrefixListId"),
+            ("UserIdGroupPairs", "GroupId"),
+        ):
+            for entry in permission.get(lists) or ():
+                rule = {"protocol": permission["IpProtocol"].replace("-1", "all"), ends: [entry[entry_key]]}
+                ports = _ports(permission)
+                text = entry.get("Description", "")
+                yield rule | ({"ports": ports} if ports else {}) | ({"description": text} if text else {})
+
+
+def _ports(permission: Item) -> str:
+    first, last = permission.get("FromPort"), permission.get("ToPort")
+    if first in (None, -1):
+        return ""
+    if permission["IpProtocol"] == "icmp":
+        return str(first) if last == -1 else f"{first}/{last}"
+    return f"{first}-{last}"
+
+
+WRITTEN: Mapping[str, Callable[[Item], Item]] = {
+    "network_interfaces": _interface,
+    "security_groups": _group,
+    "elastic_ips": lambda described: {"address": described["PublicIp"]},
+    "instances": _instance,
+}
+"""What a row can say of an item, by section."""
 
 
 # -- errors --------------------------------------------------------------------------------------------------
