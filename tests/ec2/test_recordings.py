@@ -405,6 +405,34 @@ def delete_carried(lab: Lab) -> None:
     lab.ec2.delete_security_group(GroupId=group)
 
 
+def fill_subnet(lab: Lab) -> None:
+    subnet = lab.world.add_subnet(lab.vpc, "172.31.250.0/28")
+    for _ in range(12):
+        lab.eni(SubnetId=subnet)
+
+
+def fill_group(lab: Lab) -> None:
+    ranges = [{"CidrIp": f"10.0.0.{number}/32"} for number in range(100)]
+    authorize(lab, lab.group(), {**ANY_RULE, "IpRanges": ranges})
+
+
+def associate_without_gateway(lab: Lab) -> None:
+    subnet = lab.world.add_subnet(lab.world.add_vpc("10.0.0.0/16"), "10.0.0.0/24")
+    lab.associate(lab.eip(), lab.eni(SubnetId=subnet))
+
+
+def authorize_twice(lab: Lab) -> None:
+    group = lab.group()
+    for _ in range(2):
+        authorize(lab, group, ANY_RULE)
+
+
+def modify_rule_of_no_group(lab: Lab) -> None:
+    rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIpv4": "10.0.0.0/8"}
+    updates = [{"SecurityGroupRuleId": "sgr-01234567", "SecurityGroupRule": rule}]
+    lab.ec2.modify_security_group_rules(GroupId="sg-01234567", SecurityGroupRules=updates)
+
+
 def launch_used(lab: Lab) -> None:
     eni = lab.eni()
     for _ in range(2):
@@ -464,6 +492,14 @@ REFUSALS: list[Callable[[Lab], object]] = [
         NetworkInterfaceId=lab.eni(), PrivateIpAddresses=["10.0.0.1"]
     ),
     lambda lab: lab.ec2.modify_network_interface_attribute(NetworkInterfaceId=lab.eni(), Groups=[far_group(lab)]),
+    lambda lab: lab.ec2.describe_addresses(AllocationIds=["eipalloc-01234567"]),
+    lambda lab: lab.ec2.describe_network_interfaces(NetworkInterfaceIds=["eni-01234567"]),
+    lambda lab: lab.ec2.describe_security_groups(GroupIds=["sg-01234567"]),
+    associate_without_gateway,
+    authorize_twice,
+    fill_group,
+    fill_subnet,
+    modify_rule_of_no_group,
 ]
 
 
