@@ -21,6 +21,7 @@ from typing import Any
 
 from enireconcile.errors import AwsError
 from enireconcile.kinds import KINDS, Attribute, attribute_at
+from enireconcile.live.optional import read_optional
 from enireconcile.model import Action, Change, Plan, Reads, Trace, Traces
 
 MOST = 20
@@ -72,7 +73,9 @@ class _Trail:
 
     async def _look_up(self, key: str, value: str) -> list[_Event]:
         wanted = [{"AttributeKey": key, "AttributeValue": value}]
-        answer = await self.reader.read("LookupEvents", {"LookupAttributes": wanted, "MaxResults": _PAGE})
+        answer = await read_optional(
+            self.reader, "LookupEvents", {"LookupAttributes": wanted, "MaxResults": _PAGE}
+        )
         found = [event for each in answer.get("Events") or () if (event := _event(each)) is not None]
         return sorted(found, key=lambda event: event.time, reverse=True)
 

@@ -66,11 +66,12 @@ class SpecErrors(EnireconcileError):
         super().__init__("\n".join([f"{count} in the spec", *(str(problem) for problem in self.problems)]))
 
 
-class AwsError(EnireconcileError):
-    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message, on one line.
+DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+"""AWS's codes for a call that IAM does not allow."""
 
-    ``optional`` says that a plan can go on without the answer.
-    """
+
+class AwsError(EnireconcileError):
+    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message, on one line."""
 
     def __init__(
         self,
@@ -81,9 +82,7 @@ class AwsError(EnireconcileError):
         request_id: str | None = None,
         address: str | None = None,
         hint: str | None = None,
-        optional: bool = False,
     ) -> None:
-        self.optional = optional
         self.call, self.code, self.reason = call, printable(code), printable(message)
         self.request_id, self.address = request_id, address
         subject = f" for {address}" if address else ""

@@ -10,6 +10,7 @@ import pytest
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.cloudtrail import MOST, who
+from enireconcile.live.optional import PATIENCE
 from enireconcile.model import Action, Change, Field, Impact, Plan, Traces
 from tests.ec2 import EC2Server, Fail, Policy
 from tests.harness import ENVIRONMENT, STORY, Harness, boto
@@ -152,6 +153,20 @@ def test_nothing_differs_nothing_is_asked(harness: Harness) -> None:
     harness.strict.clear()
     assert told(harness)[2] == Traces()
     assert "LookupEvents" not in harness.strict.actions()
+
+
+def test_a_server_error_for_ever(slow_harness: Harness) -> None:
+    """A plan does not wait for CloudTrail for minutes."""
+    slow_harness.apply()
+    account = Account(slow_harness)
+    account.ec2.stop_instances(InstanceIds=[account.instance()["InstanceId"]])
+    plan = slow_harness.plan()
+    slow_harness.strict.faults.add(Fail("LookupEvents", times=10**6, code="InternalFailure", status=500))
+    began = slow_harness.loop.now
+    traces = traced(slow_harness, plan)
+    assert traces.note is not None
+    assert traces.note.startswith("cannot ask CloudTrail who made the changes: LookupEvents: NoAnswer: ")
+    assert slow_harness.loop.now - began <= PATIENCE
 
 
 def test_without_permission(slow_harness: Harness) -> None:

@@ -51,7 +51,6 @@ class ApiAction:
     ``page_size`` is the MaxResults to ask for, None where the action is not paged. The answer of an action that is
     ``asked_once`` does not change during a run. ``listing`` is set for describes that the poller can wait with.
     ``dry_run`` says whether a call takes DryRun, which asks for its permission and changes nothing.
-    An ``optional`` read only sharpens a check: a plan goes on without its answer, and does not wait long for it.
     """
 
     name: str
@@ -62,7 +61,6 @@ class ApiAction:
     asked_once: bool = False
     listing: Listing | None = None
     dry_run: bool = False
-    optional: bool = False
 
 
 def _read(
@@ -73,9 +71,8 @@ def _read(
     asked_once: bool = False,
     listing: Listing | None = None,
     bucket: BucketSize = _READ,
-    optional: bool = False,
 ) -> ApiAction:
-    return ApiAction(name, True, bucket, service, page_size, asked_once, listing, optional=optional)
+    return ApiAction(name, True, bucket, service, page_size, asked_once, listing)
 
 
 def _write(name: str, bucket: BucketSize = _WRITE, *, service: str = "ec2", dry_run: bool = True) -> ApiAction:
@@ -110,10 +107,10 @@ _ROWS = (
     ),
     _read("DescribeRouteTables", page_size=100),
     _read("DescribeSecurityGroups", page_size=1000, listing=Listing("SecurityGroups[]", "GroupId", "group-id")),
-    _read("DescribeSecurityGroupVpcAssociations", page_size=1000, optional=True),
+    _read("DescribeSecurityGroupVpcAssociations", page_size=1000),
     _read("DescribeSubnets", page_size=1000),
-    _read("DescribeTransitGatewayVpcAttachments", page_size=1000, optional=True),
-    _read("DescribeVpcPeeringConnections", page_size=1000, optional=True),
+    _read("DescribeTransitGatewayVpcAttachments", page_size=1000),
+    _read("DescribeVpcPeeringConnections", page_size=1000),
     _read("DescribeVpcs", page_size=1000),
     _read("GetCallerIdentity", service="sts"),
     _read("GetObject", service="s3"),

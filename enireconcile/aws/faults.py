@@ -24,7 +24,6 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from enireconcile.aws import denial
-from enireconcile.aws.actions import ACTIONS
 from enireconcile.errors import AwsError
 from enireconcile.printable import printable
 
@@ -120,14 +119,12 @@ class Fault(Exception):
             address=address,
             hint=_hint(self.call, self.code, self.message)
             or (denial.hint(self.message, self.file) if denied else None),
-            optional=_is_optional(self.call),
         )
 
 
 PROPAGATION = 300.0
 """Seconds after which EC2 must know a new resource in every call."""
 TRANSIENT = 300.0
-_TRANSIENT_OPTIONAL = 5.0
 """Seconds for which throttling and server errors are retried."""
 
 
@@ -368,15 +365,6 @@ def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
     return (row.meaning, row.seconds) if row is not None else (Meaning.REFUSED, 0.0)
 
 
-def _is_optional(call: str) -> bool:
-    return call in ACTIONS and ACTIONS[call].optional
-
-
-def _transient(call: str) -> float:
-    """Seconds to repeat a call that is not answered. A plan does not wait long for an optional read."""
-    return _TRANSIENT_OPTIONAL if _is_optional(call) else TRANSIENT
-
-
 def fault_from(
     call: str, error: ClientError | BotoCoreError | ResponseParserError, file: str | None = None
 ) -> Fault:
@@ -392,17 +380,16 @@ def fault_from(
         status = int(meta.get("HTTPStatusCode", 400))
         meaning, seconds = classify(call, code, message)
         code, message = printable(code), printable(message)
-        if meaning is Meaning.REFUSED and status >= 500 and not code.startswith("Insufficient"):
+        # 501: the endpoint does not know the call, and a repeat gets the same answer.
+        if meaning is Meaning.REFUSED and status >= 500 and status != 501 and not code.startswith("Insufficient"):
             meaning, seconds = Meaning.OUTCOME_UNKNOWN, TRANSIENT
-        if meaning is Meaning.OUTCOME_UNKNOWN:
-            seconds = min(seconds, _transient(call))
         return Fault(call, code, message, meaning, seconds, meta.get("RequestId"), file=file)
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", printable(str(error)), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
         return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, 10.0)
     if isinstance(error, (HTTPClientError, ResponseParserError)):
-        return Fault(call, "NoAnswer", printable(str(error)), Meaning.OUTCOME_UNKNOWN, _transient(call))
+        return Fault(call, "NoAnswer", printable(str(error)), Meaning.OUTCOME_UNKNOWN, TRANSIENT)
     return Fault(call, type(error).__name__, printable(str(error)), Meaning.REFUSED, 0.0)
 
 

@@ -15,6 +15,7 @@ from enireconcile.live.filters import (
     filters_for,
     literal,
 )
+from enireconcile.live.optional import read_optional
 from enireconcile.live.records import (
     ElasticIpLimit,
     Limits,
@@ -28,9 +29,9 @@ from enireconcile.model import Reads
 
 
 async def limits(reader: Reads, asked: Questions) -> Limits:
-    """The limits that ``asked`` lists. A limit stays unknown if the credentials are not allowed to read it.
+    """The limits that ``asked`` lists.
 
-    Raises AwsError.
+    Every read here only sharpens a check. A limit that cannot be read stays unknown, and the plan warns of it.
     """
     answers = _Answers(reader)
     (
@@ -67,31 +68,27 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
         groups=groups,
         group_vpcs=group_vpcs,
         connected=connected,
-        read=frozenset(answers.read),
-        denied=frozenset(answers.denied),
-        unanswered=frozenset(answers.unanswered),
+        read=frozenset(answers.read - answers.unanswered.keys()),
+        unanswered=answers.unanswered,
     )
 
 
 class _Answers:
-    """Reads that the credentials may not be allowed to make, or that an endpoint may not answer."""
+    """Reads that the credentials may not be allowed to make, or that an endpoint may not know or answer.
+
+    ``unanswered`` maps calls that failed, at least once, to the code of the error.
+    """
 
     def __init__(self, reader: Reads) -> None:
         self._reader = reader
         self.read: set[str] = set()
-        self.denied: set[str] = set()
-        self.unanswered: set[str] = set()
+        self.unanswered: dict[str, str] = {}
 
     async def ask(self, call: str, params: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
         try:
-            response = await self._reader.read(call, params)
+            response = await read_optional(self._reader, call, params)
         except AwsError as error:
-            if error.code == "UnauthorizedOperation":
-                self.denied.add(call)
-            elif error.optional:
-                self.unanswered.add(call)
-            else:
-                raise
+            self.unanswered[call] = error.code
             return []
         self.read.add(call)
         return list(response.get(key) or ())
@@ -117,7 +114,9 @@ async def _types(
     found = await answers.ask_all("DescribeInstanceTypes", "instance-type", names, "InstanceTypes")
     types = {item["InstanceType"]: records.instance_type(item) for item in found}
     similar = {
-        name: await _similar_types(answers, name) for name in names if name not in types and not answers.denied
+        name: await _similar_types(answers, name)
+        for name in names
+        if name not in types and "DescribeInstanceTypes" not in answers.unanswered
     }
     return types, similar
 

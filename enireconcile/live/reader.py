@@ -17,6 +17,7 @@ from enireconcile.errors import AwsError
 from enireconcile.live import records
 from enireconcile.live.filters import filters_for, literal
 from enireconcile.live.matching import Matches
+from enireconcile.live.optional import read_optional
 from enireconcile.live.records import (
     AnyRecord,
     Live,
@@ -79,6 +80,7 @@ async def read(
     adoptable = await _adoptable(reader, document, Matches(document, ours))
     known: tuple[AnyRecord, ...] = (*ours, *adoptable)
     matches = Matches(document, known)
+    unanswered: dict[str, str] = {}
     (
         (images, name_conflicts, checks, protected, profiles),
         (foreign_interfaces, names, dependents),
@@ -92,7 +94,7 @@ async def read(
         ),
         asyncio.gather(
             _foreign_interfaces(reader, document, matches, known, externals),
-            _reverse_dns(reader, document, matches, _of(LiveElasticIp, known), prune),
+            _reverse_dns(reader, document, matches, _of(LiveElasticIp, known), prune, unanswered),
             _dependents(reader, matches, prune),
         ),
     )
@@ -119,6 +121,7 @@ async def read(
         adoptable=tuple(completed.get(record.id, record) for record in adoptable),
         foreign_interfaces=foreign_interfaces,
         dependents=dependents,
+        unanswered=unanswered,
     )
 
 
@@ -295,17 +298,30 @@ async def _foreign_interfaces(
 
 
 async def _reverse_dns(
-    reader: Reads, document: Document, matches: Matches, addresses: Sequence[LiveElasticIp], prune: bool
+    reader: Reads,
+    document: Document,
+    matches: Matches,
+    addresses: Sequence[LiveElasticIp],
+    prune: bool,
+    unanswered: dict[str, str],
 ) -> dict[str, LiveElasticIp]:
     """The Elastic IPs with their reverse DNS, by id, if rows set it or Elastic IPs will be released.
 
-    One call lists all that have reverse DNS. A call for one id fails while that Elastic IP is new.
+    One call lists all that have reverse DNS. A call for one id fails while that Elastic IP is new. To release
+    Elastic IPs, the answer is optional.
     """
     configured = (name for name, row in document.elastic_ips.items() if row.reverse_dns is not None)
     matters = any(matches.exists(f"elastic_ips.{name}") for name in configured)
     if not (matters or (prune and matches.unnamed(LiveElasticIp))):
         return {}
-    response = await reader.read("DescribeAddressesAttribute", {"Attribute": "domain-name"})
+    call, params = "DescribeAddressesAttribute", {"Attribute": "domain-name"}
+    try:
+        response = await (reader.read(call, params) if matters else read_optional(reader, call, params))
+    except AwsError as error:
+        if matters:
+            raise
+        unanswered[call] = error.code
+        return {}
     names = {item["AllocationId"]: records.reverse_dns(item) for item in response.get("Addresses") or ()}
     return {live.id: replace(live, reverse_dns=names.get(live.id, records.ReverseDns())) for live in addresses}
 
@@ -388,7 +404,7 @@ async def _architectures(
 ) -> dict[str, tuple[str, ...]]:
     """The architectures that instances can have, by name, where candidates for their images differ in theirs.
 
-    An existing instance of the type shows one. Else the type is read; it stays unknown without the permission.
+    An existing instance of the type shows one. Else the type is read, and stays unknown if it cannot be read.
     """
     mixed = {name for name, found in images.items() if len({image.platform.architecture for image in found}) > 1}
     shown = {
@@ -401,10 +417,9 @@ async def _architectures(
     types: dict[str, tuple[str, ...]] = {}
     for filters in filters_for("instance-type", sorted(set(wanted.values()))):
         try:
-            answer = await reader.read("DescribeInstanceTypes", {"Filters": filters})
-        except AwsError as error:
-            if error.code != "UnauthorizedOperation":
-                raise
+            answer = await read_optional(reader, "DescribeInstanceTypes", {"Filters": filters})
+        except AwsError:
+            # The limits of the types are read next, and the plan warns of those.
             continue
         for item in answer.get("InstanceTypes") or ():
             types[item["InstanceType"]] = records.instance_type(item).architectures

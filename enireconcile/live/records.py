@@ -706,8 +706,8 @@ class ElasticIpLimit:
 
 @dataclass(frozen=True)
 class Limits:
-    """The answers, and the ``routes`` to interfaces. ``read`` has the calls that were answered, ``denied`` those
-    that the credentials may not make.
+    """The answers, and the ``routes`` to interfaces. ``read`` has the calls that were answered, ``unanswered``
+    maps those that failed to the code of the error.
 
     ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
     the most entries that each may have, None where EC2 does not return them. ``offers`` are (type, zone).
@@ -728,8 +728,7 @@ class Limits:
     group_vpcs: frozenset[tuple[str, str]] = frozenset()
     connected: frozenset[frozenset[str]] = frozenset()
     read: frozenset[str] = frozenset()
-    denied: frozenset[str] = frozenset()
-    unanswered: frozenset[str] = frozenset()
+    unanswered: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -737,13 +736,13 @@ class Live:
     """The live state that one spec needs.
 
     ``dependents`` are, of any owner, groups whose rules name groups that the stack removes, and interfaces in
-    those. ``adoptable`` are the resources that the spec adopts by their ids, if they exist and are not owned yet.
-    ``images`` has a row for every instance that is missing; ``architectures`` has those that its type supports,
-    where the candidates differ in theirs. ``name_conflicts`` are groups of any owner with the
-    name of a group that is missing. ``externals`` are the instances that fit the selectors of external ones, by
-    their names in the spec; ``checks`` maps ids of instances that interfaces may fail over to to the worse of
-    their two status checks. ``foreign_interfaces`` are interfaces outside the stack with which Elastic IPs of the
-    stack are or will be associated.
+    those. ``unanswered`` maps optional reads that failed to the code of the error. ``adoptable`` are the resources
+    that the spec adopts by their ids, if they exist and are not owned yet. ``images`` has a row for every instance
+    that is missing; ``architectures`` has those that its type supports, where the candidates differ in theirs.
+    ``name_conflicts`` are groups of any owner with the name of a group that is missing. ``externals`` are the
+    instances that fit the selectors of external ones, by their names in the spec; ``checks`` maps ids of instances
+    that interfaces may fail over to to the worse of their two status checks. ``foreign_interfaces`` are interfaces
+    outside the stack with which Elastic IPs of the stack are or will be associated.
     """
 
     account_id: str
@@ -763,3 +762,4 @@ class Live:
     adoptable: tuple[AnyRecord, ...] = ()
     foreign_interfaces: tuple[LiveNetworkInterface, ...] = ()
     dependents: tuple[AnyRecord, ...] = ()
+    unanswered: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from enireconcile.errors import DENIED
 from enireconcile.live.records import Questions
 from enireconcile.model import Step
 from enireconcile.planning.limits import (
@@ -71,18 +72,21 @@ def judge(case: Case) -> Judgement:
     issues += [*addresses.in_subnets(case), *security_groups.on_interfaces(case), *security_groups.rules(case)]
     issues += [*elastic_ips.quota(case), *routes.black_holes(case)]
     warnings = [issue for issue in issues if isinstance(issue, str)]
-    warnings += [
-        f"not checked: {_CHECKS[call]}; these credentials are not allowed to call {call}"
-        for call in sorted(case.limits.denied)
-    ]
-    warnings += [
-        f"not checked: {_CHECKS[call]}; {call} was not answered" for call in sorted(case.limits.unanswered)
-    ]
+    unanswered = {**case.live.unanswered, **case.limits.unanswered}
+    warnings += [f"not checked: {CHECKS[call]}; {_why(call, unanswered[call])}" for call in sorted(unanswered)]
     mistakes = tuple(issue for issue in issues if isinstance(issue, Mistake))
     return Judgement(mistakes, tuple(dict.fromkeys(warnings)))
 
 
-_CHECKS = {
+def _why(call: str, code: str) -> str:
+    if code in DENIED:
+        return f"these credentials are not allowed to call {call}"
+    return f"{call} was not answered" if code == "NoAnswer" else f"{call} failed: {code}"
+
+
+CHECKS = {
+    "DescribeAddresses": "how many Elastic IPs the account has",
+    "DescribeAddressesAttribute": "which of the Elastic IPs to release have reverse DNS, which delays the release",
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types support",
     "DescribeAccountAttributes": "how many groups per interface and how many Elastic IPs the account allows",
     "DescribeImages": "whether the image exists and fits the instance type",
@@ -95,3 +99,4 @@ _CHECKS = {
     "DescribeManagedPrefixLists": "how many rules each prefix list counts as",
     "DescribeRouteTables": "which routes lead to the interfaces that this plan deletes",
 }
+"""What a plan does not check without the answer of an optional read."""

@@ -63,7 +63,9 @@ def test_what_is_not_known_is_not_refused() -> None:
     """Nothing was read, or nothing could be: the plan is made all the same."""
     words = spec("t2.micro", eth0=at(0), eth1=at(1), eth2=at(2), eth3=at(3))
     assert refusals(words, known=Limits()) == []
-    denied = Limits(denied=frozenset({"DescribeInstanceTypes", "DescribeAccountAttributes"}))
+    denied = Limits(
+        unanswered=dict.fromkeys(("DescribeInstanceTypes", "DescribeAccountAttributes"), "UnauthorizedOperation")
+    )
     assert plan_of(words, known=denied).warnings == (
         "not checked: how many groups per interface and how many Elastic IPs the account allows; these "
         "credentials are not allowed to call DescribeAccountAttributes",

@@ -41,7 +41,7 @@ def test_routes_are_read_only_where_an_interface_is_deleted(spec: Words, prune: 
 
 
 def test_routes_that_cannot_be_read_are_a_note() -> None:
-    denied = Limits(denied=frozenset({"DescribeRouteTables"}))
+    denied = Limits(unanswered={"DescribeRouteTables": "UnauthorizedOperation"})
     assert plan_of({}, LIVE, prune=True, known=denied).warnings == (
         "not checked: which routes lead to the interfaces that this plan deletes; these credentials are not "
         "allowed to call DescribeRouteTables",
