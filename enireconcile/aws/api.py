@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
@@ -20,11 +22,31 @@ from botocore.parsers import ResponseParserError
 from enireconcile.aws.actions import action, is_read
 from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
 from enireconcile.aws.pacing import Pacer
-from enireconcile.aws.retry import is_transient, retrying
+from enireconcile.aws.retry import Reminder, answer_of, is_transient, retrying
 from enireconcile.aws.session import Session
 from enireconcile.model import Denial, Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
+
+
+@dataclass(eq=False)
+class _Wait:
+    """A read that is not answered yet: since which loop time, how often it failed, and with what last."""
+
+    call: str
+    since: float
+    failures: int = 0
+    last: Fault | None = None
+
+    def failed(self, fault: Fault) -> None:
+        self.failures, self.last = self.failures + 1, fault
+
+    def words(self, now: float, others: str) -> str:
+        waited = f"waited {now - self.since:.1f} s for {self.call}{others}"
+        if self.last is None:
+            return f"{waited}, which did not answer"
+        times = "once" if self.failures == 1 else f"{self.failures} times"
+        return f"{waited}, tried {times}; the last answer was {answer_of(self.last)}"
 
 
 class Channel:
@@ -41,6 +63,7 @@ class Channel:
         self.calls: Counter[str] = Counter()
         self.throttled = 0
         self._in_flight: set[object] = set()
+        self._waits: list[_Wait] = []
         self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
     async def attempt(
@@ -55,6 +78,7 @@ class Channel:
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
         answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params))
+        reminder = Reminder(call)
         try:
             response = await asyncio.shield(answer)
         except Fault as fault:
@@ -65,6 +89,8 @@ class Channel:
                 self.throttled += 1
                 self.pacer.bucket(call).throttled()
             raise
+        finally:
+            reminder.cancel()
         log_call(call, loop.time() - began, response.get("ResponseMetadata", {}).get("RequestId"))
         self.pacer.bucket(call).succeeded()
         return response
@@ -81,6 +107,25 @@ class Channel:
         finally:
             self._in_flight.discard(this)
         return response
+
+    @contextmanager
+    def waiting(self, call: str) -> Iterator[Callable[[Fault], None]]:
+        """Around the attempts of one read. Yields what takes the fault of each attempt that will be repeated."""
+        wait = _Wait(call, asyncio.get_running_loop().time())
+        self._waits.append(wait)
+        try:
+            yield wait.failed
+        finally:
+            self._waits.remove(wait)
+
+    def waits(self) -> str:
+        """The reads that are not answered yet, since when, and the last answer; empty if there are none."""
+        if not self._waits:
+            return ""
+        waits = sorted(self._waits, key=lambda wait: (wait.last is None, wait.since))
+        more = len(waits) - 1
+        others = f" and {more} more call{'s' if more > 1 else ''}" if more else ""
+        return waits[0].words(asyncio.get_running_loop().time(), others)
 
     @property
     def busy(self) -> bool:
@@ -127,9 +172,10 @@ class Reader:
         return _joined(pages)
 
     async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        async for trial in retrying(is_transient):
-            with trial:
-                return await self._channel.attempt(call, params)
+        with self._channel.waiting(call) as failed:
+            async for trial in retrying(is_transient, failed=failed):
+                with trial:
+                    return await self._channel.attempt(call, params)
         raise AssertionError("unreachable")
 
 

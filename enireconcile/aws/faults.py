@@ -173,7 +173,7 @@ TABLE = (
     # EC2 answers HTTP 500 when it lacks capacity, but it has decided: a repeat gets the same answer.
     _Row(r"Insufficient(Instance|Host|Address)?Capacity", Meaning.REFUSED),
     _Row(
-        r"Unavailable|ServiceUnavailable|InternalError|InternalFailure|ServerInternal",
+        r"Unavailable|ServiceUnavailable|InternalError|InternalFailure|ServerInternal|RequestTimeout",
         Meaning.OUTCOME_UNKNOWN,
         seconds=TRANSIENT,
     ),

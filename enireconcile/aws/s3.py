@@ -1,8 +1,7 @@
 """Small S3 objects with compare-and-set: the base of locks and journals in S3.
 
 S3's conditional writes (If-None-Match for a new object, If-Match for a replaced one) are safe to repeat: if the
-condition no longer holds, a read shows whether the first attempt has met it. So the S3 client is the only one that
-retries on its own.
+condition no longer holds, a read shows whether the first attempt has met it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from enireconcile.aws.faults import fault_from, log_call
+from enireconcile.aws.faults import Fault, fault_from, log_call
+from enireconcile.aws.retry import is_transient, retrying_in_thread
 from enireconcile.aws.session import Session
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ MAX_BYTES = 64 * 1024 * 1024
 _ABSENT = {"NoSuchKey", "404"}
 _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _ATTEMPTS = 5
+_TRIES = 4
+"""Attempts of one call: with S3's time limits, a lease can still be renewed afterwards."""
 _HINTS = {
     "NoSuchBucket": "create the bucket first: enireconcile does not create buckets",
     "AccessDenied": "lock and journal need s3:GetObject, s3:PutObject and s3:ListBucket (docs/how-to/state.md)",
@@ -112,16 +114,26 @@ class S3Bucket:
 
         Returns ``absent`` if the object does not exist or is not the version that was meant. Raises AwsError.
         """
+        try:
+            for trial in retrying_in_thread(is_transient, _TRIES):
+                with trial:
+                    return self._attempt(call, ask)
+        except Fault as fault:
+            if fault.code in _ABSENT or fault.code in _CHANGED:
+                return absent
+            shown = fault.error(self.url(key))
+            shown.hint = _HINTS.get(fault.code, shown.hint)
+            raise shown from None
+        raise AssertionError("unreachable")
+
+    def _attempt(self, call: str, ask: Callable[[S3Client], tuple[T, Any]]) -> T:
+        """Make one attempt of a call. Raises Fault."""
         began = time.monotonic()
         try:
             value, answer = ask(self._session.client("s3"))
         except (ClientError, BotoCoreError) as error:
             fault = fault_from(call, error)
             log_call(call, time.monotonic() - began, fault.request_id, fault)
-            if fault.code in _ABSENT or fault.code in _CHANGED:
-                return absent
-            shown = fault.error(self.url(key))
-            shown.hint = _HINTS.get(fault.code, shown.hint)
-            raise shown from None
+            raise fault from None
         log_call(call, time.monotonic() - began, answer["ResponseMetadata"].get("RequestId"))
         return value

@@ -1,7 +1,7 @@
 """Sessions from the standard AWS credential chain, with clients that never retry on their own.
 
 botocore would repeat AllocateAddress after a lost answer and allocate a second address. So its retries are off,
-and the layer above decides about each call. Only the S3 client retries: see ``aws.s3``.
+and the layer above decides about each call.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _refuse_writes(model: OperationModel, **_: Any) -> None:
 def _config(parallelism: int, service: str = "") -> Config:
     s3 = service == "s3"
     return Config(
-        retries={"mode": "standard", "total_max_attempts": 4 if s3 else 1},
+        retries={"mode": "standard", "total_max_attempts": 1},
         # The lock's lease must be renewed in time, and our objects have a few kilobytes.
         connect_timeout=5 if s3 else 10,
         read_timeout=10 if s3 else 60,
