@@ -71,7 +71,7 @@ DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedExcept
 
 
 class AwsError(EnireconcileError):
-    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's own message, on one line."""
+    """A call that AWS refused or did not answer, after all retries. ``reason`` is AWS's message, on one line."""
 
     def __init__(
         self,

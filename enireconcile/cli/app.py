@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from enireconcile import __version__
+from enireconcile.cli import code_if_stopped
 from enireconcile.cli import options as opt
 from enireconcile.errors import EnireconcileError, SpecErrors, internal_error
 from enireconcile.outputs import logs
@@ -30,6 +31,7 @@ from enireconcile.printable import printable
 
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
+    from enireconcile.cli.signals import Interrupt
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
@@ -161,14 +163,15 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
         raise click.UsageError(
             "--plan cannot be combined with SPEC, --region, --prune or --target: the plan file determines them."
         )
-    with _failures_published(options):
-        loaded = specs.load(region=connection.region) if plan is None else []
+    with _stoppable(options) as interrupt, _failures_published(options, interrupt):
+        load = functools.partial(specs.load, region=connection.region)
+        loaded = interrupt.in_thread(load, "the spec") if plan is None else []
         from enireconcile.cli.apply import apply_planfile, apply_specs
         from enireconcile.cli.session import ApplyOptions
 
         if plan is not None:
-            return apply_planfile(plan, specs.load, connection, ApplyOptions(**options))
-        return apply_specs(loaded, connection, ApplyOptions(**options))
+            return apply_planfile(plan, specs.load, connection, ApplyOptions(**options), interrupt)
+        return apply_specs(loaded, connection, ApplyOptions(**options), interrupt)
 
 
 @cli.command()
@@ -181,12 +184,12 @@ def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) ->
 
     Shows the plan and asks for approval first. Resources are removed in dependency order.
     """
-    with _failures_published(options):
-        loaded = specs.load(region=connection.region)
+    with _stoppable(options) as interrupt, _failures_published(options, interrupt):
+        loaded = interrupt.in_thread(functools.partial(specs.load, region=connection.region), "the spec")
         from enireconcile.cli.apply import destroy_specs
         from enireconcile.cli.session import ApplyOptions
 
-        return destroy_specs(loaded, connection, ApplyOptions(**options))
+        return destroy_specs(loaded, connection, ApplyOptions(**options), interrupt)
 
 
 @cli.command()
@@ -219,7 +222,8 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
     stdin = functools.cache(read_stdin)
     options["auto_approve"] = True
     load = functools.partial(specs.load, stdin=stdin, region=connection.region)
-    with _failures_published(options):
+    interrupt = Interrupt()
+    with _failures_published(options, interrupt):
         load()
         return watch_specs(
             specs.files,
@@ -227,7 +231,7 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
             connection,
             ApplyOptions(**options),
             interval,
-            Interrupt(),
+            interrupt,
         )
 
 
@@ -268,7 +272,23 @@ def sandbox(port: int, command: Sequence[str]) -> int:
 
 
 @contextmanager
-def _failures_published(options: Mapping[str, Any]) -> Iterator[None]:
+def _stoppable(options: Mapping[str, Any]) -> Iterator[Interrupt]:
+    """Ctrl-C, SIGTERM and --timeout stop what is inside, from now on."""
+    from enireconcile.cli.signals import Interrupt, exit_now
+
+    with Interrupt() as interrupt, interrupt.limited(options["timeout"]):
+        try:
+            yield interrupt
+        except EnireconcileError as error:
+            if not interrupt.abandoned_calls:
+                raise
+            # Something goes on in a thread, and Python would wait for it at its end.
+            logs.complain(error)
+            exit_now(error.exit_code)
+
+
+@contextmanager
+def _failures_published(options: Mapping[str, Any], interrupt: Interrupt) -> Iterator[None]:
     """Write the report and notify also if the command fails before it gets to a stack."""
     try:
         yield
@@ -276,7 +296,7 @@ def _failures_published(options: Mapping[str, Any]) -> Iterator[None]:
         from enireconcile.cli.publish import publish_failure
         from enireconcile.cli.session import ApplyOptions
 
-        publish_failure(error, ApplyOptions(**options))
+        publish_failure(error, ApplyOptions(**options), interrupt.left_to_finish)
         raise
 
 
@@ -316,11 +336,7 @@ def _run(args: Sequence[str] | None) -> int:
         return 1
     except click.Abort:
         logs.say("\nstopped; nothing was changed")
-        if threading.active_count() > 1:
-            # A call to AWS may still hang; a second Ctrl-C while Python waits for its thread prints a traceback.
-            flush_or_discard(sys.stderr)
-            os._exit(1)
-        return 1
+        return code_if_stopped(args)
     except EnireconcileError as error:
         logs.complain(error)
         return error.exit_code

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import publish, write_report
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, random_delay
-from enireconcile.cli.signals import Interrupt, exit_now, run_async
+from enireconcile.cli.signals import Interrupt, exit_now
 from enireconcile.engine.planner import read_and_plan
 from enireconcile.errors import EnireconcileError
 from enireconcile.files import read_limited
@@ -27,13 +28,13 @@ from enireconcile.printable import printable
 from enireconcile.spec import Spec
 
 
-def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
+def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> int:
     """Apply each spec in turn; stop at the first that fails. Returns the exit code."""
     reports: list[Report] = []
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
-    with opened(options.report, options.metrics), Interrupt() as interrupt:
+    with opened(options.report, options.metrics):
         if delay := random_delay(options.jitter):
-            interrupt.sleep(delay)
+            interrupt.delay(delay)
         try:
             for spec in specs:
                 if spec.file not in options.targets_by_file:
@@ -42,16 +43,18 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
                 if reports[-1].exit_code:
                     break
         finally:
-            write_report(options.report, reports)
+            interrupt.finish(partial(write_report, options.report, reports), "writing the report")
         _print_comment(reports, options)
     code = max((report.exit_code for report in reports), default=0)
     return exit_now(code) if interrupt.abandoned_calls else code
 
 
-def destroy_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions) -> int:
+def destroy_specs(
+    specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt
+) -> int:
     """Apply the specs with all resources removed from them. Returns the exit code."""
     options = replace(options, prune=True, command="destroy")
-    return apply_specs([spec.emptied() for spec in specs], connection, options)
+    return apply_specs([spec.emptied() for spec in specs], connection, options, interrupt)
 
 
 def apply_planfile(
@@ -59,10 +62,10 @@ def apply_planfile(
     load: Callable[[Sequence[str]], Sequence[Spec]],
     connection: Connection,
     options: ApplyOptions,
+    interrupt: Interrupt,
 ) -> int:
     """Apply the plans of a file exactly as saved, or none of them. Returns the exit code."""
-    saved = _saved_in(path)
-    specs = load([each.file for each in saved.plans])
+    saved, specs = interrupt.in_thread(lambda: _read(path, load), "the plan file and its specs")
     options = replace(
         options,
         prune=saved.prune,
@@ -72,11 +75,19 @@ def apply_planfile(
     )
     if len(specs) > 1:
         with opened(options.report, options.metrics):
-            if reasons := [
-                f"{spec.document.stack}: {why}" for spec in specs for why in _stale(spec, connection, options)
-            ]:
+            reasons = [
+                f"{spec.document.stack}: {why}"
+                for spec in specs
+                for why in _stale(spec, connection, options, interrupt)
+            ]
+            if reasons:
                 return _refuse_all(specs, reasons, options)
-    return apply_specs(specs, connection, options)
+    return apply_specs(specs, connection, options, interrupt)
+
+
+def _read(path: Path, load: Callable[[Sequence[str]], Sequence[Spec]]) -> tuple[Saved, Sequence[Spec]]:
+    saved = _saved_in(path)
+    return saved, load([each.file for each in saved.plans])
 
 
 def _saved_in(path: Path) -> Saved:
@@ -91,12 +102,17 @@ def _saved_in(path: Path) -> Saved:
     return saved_in(text, str(path))
 
 
-def _stale(spec: Spec, connection: Connection, options: ApplyOptions) -> Sequence[str]:
+def _stale(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Sequence[str]:
     """Why the saved plan of a spec must not run, from a fresh read."""
     saved = options.saved_plans[spec.file]
-    with replace(connection, region=saved.plan.region).open(spec, read_only=True) as channel:
+    connection = replace(connection, region=saved.plan.region)
+    with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
         region, targets = channel.session.region, options.targets_by_file[spec.file]
-        fresh = run_async(read_and_plan(Reader(channel), spec, region, prune=options.prune, targets=targets))
+        reading = read_and_plan(Reader(channel), spec, region, prune=options.prune, targets=targets)
+        try:
+            fresh = interrupt.run(reading, lambda _: channel.waits())
+        finally:
+            interrupt.abandoned_calls = interrupt.abandoned_calls or channel.busy
     return [*reasons_against(saved, spec.digest, fresh), *objections(saved.plan, options.allowed)]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from enireconcile.cli.session import ApplyOptions
 from enireconcile.errors import (
@@ -35,17 +37,25 @@ def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
         logs.warn(str(error))
 
 
-def publish_failure(error: EnireconcileError, options: ApplyOptions) -> None:
-    """Write the report and notify about a command that failed before it got to a stack."""
+def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: float) -> None:
+    """Write the report and notify, within ``patience`` seconds, about a command that got to no stack."""
     report = failure(None, error)
     write_report(options.report, [report], known=str(error))
-    notify(report, options)
+    notify(report, options, patience)
 
 
 def complain_of_errors(plan: Plan, output: str) -> None:
-    """Print the errors of a plan to stderr, unless the plan is printed as text to the same terminal."""
-    if plan.errors and not (output == "text" and sys.stdout.isatty()):
+    """Print the errors of a plan to stderr, unless the plan is printed as text to the same terminal or file."""
+    if plan.errors and not (output == "text" and one_stream(sys.stdout, sys.stderr)):
         logs.complain(SpecErrors([error.problem for error in plan.errors]))
+
+
+def one_stream(stdout: TextIO, stderr: TextIO) -> bool:
+    """Whether both lead to the same terminal, pipe or file."""
+    try:
+        return os.path.sameopenfile(stdout.fileno(), stderr.fileno())
+    except (OSError, ValueError):
+        return False
 
 
 def failure(stack: str | None, error: EnireconcileError, began: float | None = None, **more: Any) -> Report:
@@ -64,15 +74,15 @@ def failure(stack: str | None, error: EnireconcileError, began: float | None = N
     )
 
 
-def publish(report: Report, options: ApplyOptions, *, in_haste: bool = False) -> None:
-    """Write metrics and notify. ``in_haste`` leaves out what may take time: the notification."""
+def publish(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
+    """Write metrics and notify; ``patience`` is how many seconds the notification may take, 0 leaves it out."""
     # A run for some targets does not show the state of the whole stack.
     write_metrics(None if report.targets else options.metrics, metrics.of_report(report, options.command))
-    if not in_haste:
-        notify(report, options)
+    if patience:
+        notify(report, options, patience)
 
 
-def notify(report: Report, options: ApplyOptions) -> None:
+def notify(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
     """Post the report if the options ask for it. Failing to do so is only a warning."""
     if options.notify is None:
         return
@@ -85,7 +95,7 @@ def notify(report: Report, options: ApplyOptions) -> None:
     if not webhook.wanted(report, everything=options.notify_all) or not (is_new or report.outcome == "converged"):
         return
     try:
-        webhook.post(options.notify, report)
+        webhook.post(options.notify, report, min(webhook.PATIENCE, patience))
     except EnireconcileError as error:
         logs.warn(str(error))
 

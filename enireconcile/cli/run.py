@@ -6,9 +6,11 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import click
 
@@ -19,7 +21,7 @@ from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.engine.reconciler import Apply, Stop
-from enireconcile.errors import EnireconcileError, GuardError
+from enireconcile.errors import EnireconcileError, GuardError, LockedError
 from enireconcile.model import Denial, Impact, Plan, Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
@@ -29,7 +31,7 @@ from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import without_request_ids
 from enireconcile.planning.guards import guard, objections
-from enireconcile.printable import printable_lines
+from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
 from enireconcile.state import HeldLock, LockInfo, open_store
 
@@ -51,6 +53,7 @@ class StackRun:
         self.began = time.time()
         self.saved = self.options.saved_plans.get(self.spec.file)
         self.targets = self.options.targets_by_file.get(self.spec.file, ())
+        self._steps: dict[str, tuple[str, float]] = {}
 
     def run(self, connection: Connection) -> Report:
         """Run under the lock of the stack, and publish the report. An EnireconcileError becomes a report, too."""
@@ -61,12 +64,12 @@ class StackRun:
                         report = run_async(self._reconcile(channel, lock))
                     except EnireconcileError as error:
                         report = self._failure(error)
-                    _keep(lock, report)
+                    self.interrupt.finish(partial(_keep, lock, report), "storing the report in the state")
             except EnireconcileError as error:
                 report = self._failure(error)
         if self.options.output == "json":
             print_result(dumps(report_json(report)))
-        publish(report, self.options, in_haste=self.interrupt.abandoned_calls)
+        publish(report, self.options, self.interrupt.left_to_finish)
         return report
 
     @contextmanager
@@ -74,26 +77,42 @@ class StackRun:
         if self.saved is not None:
             connection = replace(connection, region=self.saved.plan.region)
         self.region = connection.region or self.spec.document.region
-        with connection.open(self.spec) as channel:
+        with connection.open(self.spec, interrupt=self.interrupt) as channel:
             self.region, self.api_calls, self.denials = channel.session.region, channel.calls, channel.denials
             try:
                 yield channel
             finally:
-                if self.interrupt.stopped_by and channel.busy:
-                    self.interrupt.abandoned_calls = True
+                self.interrupt.abandoned_calls = self.interrupt.abandoned_calls or channel.busy
 
     @contextmanager
     def _locked(self, channel: Channel) -> Iterator[HeldLock]:
-        self.account_id = account = self.interrupt.run(account_of(Reader(channel)))
+        self.account_id = account = self.interrupt.run(account_of(Reader(channel)), lambda _: channel.waits())
         guard_account(self.spec, account)
         scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
-        with open_store(self.options.state, channel.session).locked(
-            scope,
-            timeout=self.options.lock_timeout,
-            now=time.time,
-            idle=self.interrupt.sleep,
-            waiting=_say_waiting,
-        ) as lock:
+        others: list[LockInfo] = []
+
+        def waiting(lock: LockInfo) -> None:
+            others.append(lock)
+            logs.say(f"waiting for the lock, which is held by {printable_lines(str(lock))}")
+
+        def locked(idle: Callable[[float], bool]) -> AbstractContextManager[HeldLock]:
+            return open_store(self.options.state, channel.session).locked(
+                scope,
+                timeout=self.options.lock_timeout,
+                now=time.time,
+                idle=idle,
+                waiting=waiting,
+            )
+
+        def stopped(seconds: float) -> EnireconcileError:
+            if not others or self.interrupt.stopped_by:
+                return self.interrupt.stopped(f"waited {seconds:.1f} s for the lock of the stack")
+            return LockedError(
+                f"{scope} is locked by {others[0]}; waited {seconds:.1f} s for it, until --timeout",
+                hint="wait for that run to end, or raise --timeout",
+            )
+
+        with self.interrupt.entered(locked, stopped) as lock:
             yield lock
 
     def _failure(self, error: EnireconcileError) -> Report:
@@ -123,7 +142,7 @@ class StackRun:
             journal=lock.journal,
             approve=lambda plan: self._approve(plan, progress),
             objections=lambda plan: objections(plan, self.options.allowed),
-            tell=progress.tell,
+            tell=self._watching(progress),
             check=lock.check,
             stop=stop,
             settle=self.options.settle_timeout,
@@ -135,10 +154,8 @@ class StackRun:
             believed=self.options.seen_errors.get(self.spec.document.stack, ()),
         )
         task = asyncio.ensure_future(reconciler.run())
-        if self.options.timeout is not None:
-            loop.call_later(self.options.timeout, _stop, stop, "stopped by --timeout")
         with (
-            self.interrupt.on_stop(lambda: _stop_by_user(stop, self.interrupt), lambda: _abandon(task)),
+            self.interrupt.on_stop(lambda: self._stopped(stop, channel), lambda: _abandon(task)),
             lock.watched(lambda why: loop.call_soon_threadsafe(_stop, stop, f"the lock is lost: {why}")),
             progress,
         ):
@@ -146,6 +163,36 @@ class StackRun:
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._print_report(report)
         return replace(report, plan=self.plan)
+
+    def _watching(self, progress: Progress) -> Callable[[Mapping[str, Any]], None]:
+        """What tells the progress, and keeps the steps that have begun and not ended."""
+        clock = asyncio.get_running_loop().time
+
+        def tell(event: Mapping[str, Any]) -> None:
+            if event["type"] == "step" and event["status"] == "started":
+                self._steps[event["id"]] = (f"{event['call']} for {printable(event['address'])}", clock())
+            elif event["type"] == "step" and event["status"] != "waiting":
+                self._steps.pop(event["id"], None)
+            progress.tell(event)
+
+        return tell
+
+    def _stopped(self, stop: Stop, channel: Channel) -> None:
+        """Stop the run, for the reason that the interrupt has."""
+        if name := self.interrupt.stopped_by:
+            again = "press Ctrl-C again" if name == "Ctrl-C" else f"send {name} again"
+            _stop(stop, f"stopped by {name}", f" ({again} to exit immediately)")
+        else:
+            _stop(stop, self.interrupt.timed_out(self._waited() or channel.waits()))
+
+    def _waited(self) -> str:
+        """The step that has been going on for the longest time."""
+        if not self._steps:
+            return ""
+        what, since = min(self._steps.values(), key=lambda step: step[1])
+        more = len(self._steps) - 1
+        others = f" and {more} more step{'s' if more > 1 else ''}" if more else ""
+        return f"waited {asyncio.get_running_loop().time() - since:.1f} s for {what}{others}"
 
     def _approve(self, plan: Plan, progress: Progress) -> Impact:
         """Show the plan and, unless ``-y`` was given, ask for approval.
@@ -192,18 +239,9 @@ class StackRun:
             raise GuardError("the plan was not approved; nothing was changed")
 
 
-def _say_waiting(lock: LockInfo) -> None:
-    logs.say(f"waiting for the lock, which is held by {printable_lines(str(lock))}")
-
-
-def _stop_by_user(stop: Stop, interrupt: Interrupt) -> None:
-    name = interrupt.stopped_by
-    again = "press Ctrl-C again" if name == "Ctrl-C" else f"send {name} again"
-    _stop(stop, f"stopped by {name}", f" ({again} to exit immediately)")
-
-
 def _stop(stop: Stop, reason: str, note: str = "") -> None:
-    logs.say(f"{printable_lines(reason)}: stopping after the calls in flight{note}")
+    if not stop.is_set():
+        logs.say(f"{printable_lines(reason)}: stopping after the calls in flight{note}")
     stop.because(reason)
 
 

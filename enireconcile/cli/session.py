@@ -16,6 +16,8 @@ from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
     from enireconcile.aws.api import Channel
+    from enireconcile.aws.session import Session
+    from enireconcile.cli.signals import Interrupt
 
 log = logging.getLogger("enireconcile.commands")
 
@@ -29,23 +31,37 @@ class Connection:
     parallelism: int
 
     @contextmanager
-    def open(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
-        """The channel to AWS for a spec. Raises EnireconcileError without credentials or a Region."""
-        from enireconcile.aws.api import Channel
-        from enireconcile.aws.session import connect
+    def open(
+        self, spec: Spec, *, read_only: bool = False, interrupt: Interrupt | None = None
+    ) -> Iterator[Channel]:
+        """The channel to AWS for a spec; ``interrupt`` can stop the search for credentials.
 
-        session = connect(
-            region=self.region or spec.document.region,
-            profile=self.profile,
-            assume_role_arn=spec.document.assume_role_arn,
-            parallelism=self.parallelism,
-            read_only=read_only,
+        Raises EnireconcileError without credentials or a Region.
+        """
+        from enireconcile.aws.api import Channel
+
+        # The credentials may come from a slow program or service.
+        session = (
+            interrupt.in_thread(lambda: self._session(spec, read_only), "the credentials")
+            if interrupt
+            else self._session(spec, read_only)
         )
         channel = Channel(session, self.parallelism, file=spec.file)
         try:
             yield channel
         finally:
             channel.close()
+
+    def _session(self, spec: Spec, read_only: bool) -> Session:
+        from enireconcile.aws.session import connect
+
+        return connect(
+            region=self.region or spec.document.region,
+            profile=self.profile,
+            assume_role_arn=spec.document.assume_role_arn,
+            parallelism=self.parallelism,
+            read_only=read_only,
+        )
 
 
 @dataclass

@@ -1,23 +1,37 @@
-"""Ctrl-C and SIGTERM: the first stops a run after the calls in flight, the second ends it immediately."""
+"""What ends a run early: Ctrl-C, SIGTERM and --timeout.
+
+The first signal, or the end of the time limit, stops a run after the calls in flight. The second signal, or the
+end of a short grace, ends it immediately.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextvars
+import math
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
-from enireconcile.errors import StoppedError
+from enireconcile.errors import EnireconcileError, StoppedError
+from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import flush_or_discard
 
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXITING = b"exiting immediately; run the command again to finish\n"
 
+GRACE = 2.0
+"""Seconds after a time limit for the calls in flight; and as many again to release the lock and to notify."""
+_AT_LEAST = 0.5
+"""Seconds to release the lock and to notify even if the grace is over."""
 _PULSE = 0.2
 """Seconds after which a sleeping event loop handles a signal at the latest."""
 
@@ -27,10 +41,11 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
     Python runs a signal handler between two of its own instructions only. A signal that arrives right before the
     loop falls asleep, or in another thread, does not wake the loop, which would sleep until some other event. So
-    the loop never sleeps for long.
+    the loop never sleeps for long. At the end, it does not wait for threads: they may be waiting for an answer.
     """
 
     async def run() -> T:
+        asyncio.get_running_loop().set_default_executor(_Unawaited())
         pulse = asyncio.ensure_future(_pulse())
         try:
             return await work
@@ -45,16 +60,40 @@ async def _pulse() -> None:
         await asyncio.sleep(_PULSE)
 
 
+class _Unawaited(concurrent.futures.ThreadPoolExecutor):
+    """Threads for which the end of an event loop does not wait."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
+def _begun(work: Callable[[], T]) -> concurrent.futures.Future[T]:
+    """The result of work that has been started in a thread of its own, for which no exit waits."""
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (it is raised where the result is awaited)
+            future.set_exception(error)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), daemon=True).start()
+    return future
+
+
 class Interrupt:
-    """Handles the signals while its context is active, with or without an event loop. For the main thread only.
+    """Handles signals and the time limit while its context is active. For the main thread only.
 
     ``stopped_by`` is the name of the first signal, or None. ``abandoned_calls`` says that a run ended while calls
-    were in flight: the process has to end by ``exit_now``, which does not wait for their threads.
+    or other work were going on in threads: the process has to end by ``exit_now``, which does not wait for them.
     """
 
     def __init__(self) -> None:
         self.stopped_by: str | None = None
         self.abandoned_calls = False
+        self._seconds = self._ends = math.inf
         self._stop: Callable[[], object] | None = None
         self._abandon: Callable[[], object] | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -85,24 +124,80 @@ class Interrupt:
             os.write(2, _EXITING)
             os._exit(5)
 
+    # ---- the time limit
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Limit the time of all that is done inside the block, beginning now; None is no limit."""
+        before = self._seconds, self._ends
+        if seconds is not None:
+            self._seconds, self._ends = seconds, time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._seconds, self._ends = before
+
+    @property
+    def left(self) -> float:
+        """Seconds until the time limit, not below 0; infinite without one."""
+        return max(0.0, self._ends - time.monotonic())
+
+    @property
+    def left_to_finish(self) -> float:
+        """Seconds for what follows a run: to release the lock and to notify. 0 after a second signal."""
+        if self.stopped_by and self.abandoned_calls:
+            return 0.0
+        return max(_AT_LEAST, self._ends + 2 * GRACE - time.monotonic())
+
+    @property
+    def reason(self) -> str | None:
+        """What stops the run: the name of a signal, ``--timeout``, or None."""
+        return self.stopped_by or (None if self.left else "--timeout")
+
+    def stopped(self, waited: str = "") -> StoppedError:
+        """The error of a run that stops before it has changed anything; ``waited`` says for what it waited."""
+        if self.stopped_by:
+            return StoppedError(f"stopped by {self.stopped_by}; nothing was changed")
+        return StoppedError(self.timed_out(waited) + ("; nothing was changed" if self._seconds else ""))
+
+    def timed_out(self, waited: str) -> str:
+        """That the time limit stopped the run, and for what it waited then."""
+        after = f" after {self._seconds:g} s" if self._seconds else ""
+        return f"stopped by --timeout{after}" + (f": {waited}" if waited else "")
+
+    # ---- waiting
+
     @contextmanager
     def on_stop(self, stop: Callable[[], object], abandon: Callable[[], object] | None = None) -> Iterator[None]:
-        """Call ``stop`` in the running event loop at the first signal, or now if it has come already.
+        """Call ``stop`` in the running event loop at the first signal or the time limit, or now if that has come.
 
-        The second signal calls ``abandon`` likewise. Without ``abandon``, it ends the process immediately.
+        The second signal, or the end of the grace, calls ``abandon`` likewise. Without ``abandon``, the second
+        signal ends the process immediately.
         """
         loop = asyncio.get_running_loop()
+
+        def hurry() -> None:
+            self.abandoned_calls = True
+            if abandon is not None:
+                abandon()
+
         self._stop = lambda: loop.call_soon_threadsafe(stop)
-        self._abandon = (lambda: loop.call_soon_threadsafe(abandon)) if abandon else None
+        self._abandon = (lambda: loop.call_soon_threadsafe(hurry)) if abandon else None
+        timers = []
+        if self._ends < math.inf:
+            timers = [loop.call_later(self.left, stop)]
+            timers += [loop.call_later(self.left + GRACE, hurry)] if abandon else []
         try:
-            if self.stopped_by:
+            if self.reason:
                 stop()
             yield
         finally:
             self._stop = self._abandon = None
+            for timer in timers:
+                timer.cancel()
 
     def sleep(self, seconds: float) -> bool:
-        """Sleep until the time is over or a signal arrives. Returns False after a signal."""
+        """Sleep until the time is over or something stops the run; whether to go on."""
 
         async def sleep() -> None:
             stop = asyncio.Event()
@@ -112,32 +207,134 @@ class Interrupt:
                 waiting.cancel()
 
         run_async(sleep())
-        return not self.stopped_by
+        return not self.reason
 
-    def run(self, reading: Coroutine[Any, Any, T]) -> T:
-        """Run work that changes nothing. Raises StoppedError as soon as a signal arrives."""
+    def delay(self, seconds: float) -> bool:
+        """Sleep likewise, without counting that against the time limit."""
+        self._ends += seconds
+        return self.sleep(seconds)
+
+    def run(
+        self,
+        reading: Coroutine[Any, Any, T],
+        waited: Callable[[float], str] = lambda _: "",
+        stopped: Callable[[str], EnireconcileError] | None = None,
+    ) -> T:
+        """Run work that changes nothing. Raises StoppedError as soon as something stops it.
+
+        ``waited`` gets the seconds since the beginning, and says for what the work waits. ``stopped`` makes
+        another error of that.
+        """
+        words, began = [""], time.monotonic()
 
         async def run() -> T:
             task = asyncio.ensure_future(reading)
-            with self.on_stop(task.cancel):
+
+            def stop() -> None:
+                words[0] = waited(time.monotonic() - began)
+                task.cancel()
+
+            with self.on_stop(stop):
                 return await task
 
+        if self.reason:
+            reading.close()
+            raise self.stopped()
         try:
             return run_async(run())
         except asyncio.CancelledError:
-            raise StoppedError(f"stopped by {self.stopped_by}; nothing was changed") from None
+            raise (stopped or self.stopped)(words[0]) from None
+
+    def in_thread(self, work: Callable[[], T], what: str) -> T:
+        """Run blocking work that changes nothing in a thread. Raises StoppedError as soon as something stops it.
+
+        ``what`` names what the work waits for. The thread is left to itself then.
+        """
+        if self.reason:
+            raise self.stopped()
+        future = _begun(work)
+        try:
+            return self.run(_result(future), lambda seconds: f"waited {seconds:.1f} s for {what}")
+        except StoppedError:
+            self.abandoned_calls = self.abandoned_calls or not future.done()
+            raise
+
+    @contextmanager
+    def entered(
+        self,
+        make: Callable[[Callable[[float], bool]], AbstractContextManager[T]],
+        stopped: Callable[[float], EnireconcileError],
+    ) -> Iterator[T]:
+        """Enter a context whose entry and exit may block, such as that of a lock.
+
+        ``make`` gets what the entry sleeps with: it returns whether to go on. ``stopped`` gets the seconds since
+        the beginning and returns the error to raise if something stops the run during the entry.
+        """
+        if self.reason:
+            raise self.stopped()
+        gone, claim = threading.Event(), threading.Lock()
+
+        def enter() -> tuple[AbstractContextManager[T], T]:
+            context = make(lambda seconds: not gone.wait(seconds))
+            held = context.__enter__()
+            if not claim.acquire(blocking=False):
+                # The run has ended without it.
+                context.__exit__(None, None, None)
+            return context, held
+
+        future, began = _begun(enter), time.monotonic()
+        try:
+            context, held = self.run(_result(future), stopped=lambda _: stopped(time.monotonic() - began))
+        except EnireconcileError:
+            gone.set()
+            concurrent.futures.wait([future], GRACE)
+            if claim.acquire(blocking=False):
+                self.abandoned_calls = self.abandoned_calls or not future.done()
+            else:
+                self.finish(lambda: future.result()[0].__exit__(None, None, None), "releasing the lock")
+            raise
+        try:
+            yield held
+        finally:
+            self.finish(lambda: context.__exit__(None, None, None), "releasing the lock")
+
+    def finish(self, work: Callable[[], object], what: str) -> None:
+        """Do what follows a run, for as long as the time limit and its grace allow."""
+        if self._ends == math.inf:
+            work()
+            return
+        try:
+            _begun(work).result(self.left_to_finish)
+        except concurrent.futures.TimeoutError:
+            self.abandoned_calls = True
+            logs.warn(f"{what} takes longer than --timeout allows: exiting without waiting for it")
 
     def ask(self, question: Callable[[], bool]) -> bool:
-        """The answer to a question. A signal means no, also one that arrives right after a yes."""
-        ours = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+        """The answer to a question. A signal means no, also one that arrives right after a yes.
+
+        Raises StoppedError at the time limit.
+        """
+        began = time.monotonic()
+        numbers = (*_SIGNALS, signal.SIGALRM)
+        ours = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+        if self._ends < math.inf:
+            signal.setitimer(signal.ITIMER_REAL, max(self.left, 0.001))
         try:
             try:
-                return question()
+                answer = question()
             finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
                 for number, handler in ours.items():
                     signal.signal(number, handler)
         except KeyboardInterrupt:
-            return False
+            answer = False
+        if self.reason:
+            raise self.stopped(f"waited {time.monotonic() - began:.1f} s for approval")
+        return answer
+
+
+async def _result(future: concurrent.futures.Future[T]) -> T:
+    return await asyncio.wrap_future(future)
 
 
 def exit_now(code: int) -> NoReturn:

@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from enireconcile.cli.publish import failure, notify, write_report
@@ -15,7 +15,7 @@ from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, exit_now
 from enireconcile.engine.watch import watch as repeat
-from enireconcile.errors import EnireconcileError, internal_error
+from enireconcile.errors import EnireconcileError, StoppedError, internal_error
 from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import opened
@@ -37,7 +37,6 @@ def watch_specs(
     begun and not finished, else 0. Raises SpecErrors if a source is invalid from the start.
     """
     options = replace(options, command="watch")
-    _one_stack_each(spec for source in sources for spec in load(source))
     cut_short: list[Report] = []
 
     def turn() -> bool:
@@ -49,7 +48,9 @@ def watch_specs(
         # A row that is left out or a step that EC2 refuses must not delay the failover of another one.
         return not any(report.outcome == "failed" and report.plan is None for report in reports)
 
-    with opened(options.report, options.metrics), interrupt:
+    with opened(options.report, options.metrics), interrupt, suppress(StoppedError):
+        specs = interrupt.in_thread(lambda: [spec for source in sources for spec in load(source)], "the specs")
+        _one_stack_each(specs)
         # Random, so that watchers of one account do not call AWS at the same moment.
         repeat(turn, interrupt.sleep, interval=interval, clock=time.monotonic, jitter=random.random)
     code = max((report.exit_code for report in cut_short), default=0)
@@ -73,7 +74,7 @@ def _round(
         _one_stack_each(specs)
         for spec in specs:
             if not interrupt.stopped_by:
-                with _errors_reported(options):
+                with _errors_reported(options), interrupt.limited(options.timeout):
                     reports.append(StackRun(spec, options, interrupt).run(connection))
         write_report(options.report, reports)
     return reports

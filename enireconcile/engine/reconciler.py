@@ -80,7 +80,8 @@ class Apply:
         try:
             return await self._rounds()
         except asyncio.CancelledError:
-            return self._report("partial", "exited immediately, without waiting for the calls in flight")
+            exited = "exited immediately, without waiting for the calls in flight"
+            return self._report("partial", f"{self.stop.reason}; {exited}" if self.stop.reason else exited)
 
     async def _rounds(self) -> Report:
         plan = await self._unless_stopped(self._trusted_plan())

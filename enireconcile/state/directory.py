@@ -55,7 +55,8 @@ class Directory(Store):
         with _explained(folder):
             _refuse_damaged(folder)
             self._make(folder)
-            lock = FileLock(folder / _LOCK)
+            # One thread acquires it, and another one may release it.
+            lock = FileLock(folder / _LOCK, thread_local=False)
             self._acquire(lock, scope, timeout, idle, waiting)
         try:
             with _explained(folder):

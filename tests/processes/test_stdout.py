@@ -59,3 +59,26 @@ def test_a_full_stdout_is_an_error_in_words(server: EC2Server, tmp_path: Path) -
     assert "cannot write to stdout: No space left on device" in stderr
     assert "bug" not in stderr
     assert server.mutating() == []
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")])
+def test_errors_of_rows_are_printed_once_where_both_streams_are_one(
+    server: EC2Server, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """`2>&1`, as in most CI systems: the plan on stdout has the errors already."""
+    spec = tmp_path / "lab.yaml"
+    spec.write_text(
+        "version: 1\nstack: lab\nregion: us-east-1\nsecurity_groups: {web: {vpc: {tags: {Name: no}}}}\n"
+    )
+    mine = {"AWS_ENDPOINT_URL": server.url, "ENIRECONCILE_STATE": str(tmp_path / "state")}
+    ran = subprocess.run(
+        [*PROGRAM, *command, str(spec)],
+        env={**os.environ, **ENVIRONMENT, **mine},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    before_the_report = ran.stdout.partition("Failed: ")[0]
+    assert before_the_report.count("lab.yaml:4:") == 1, ran.stdout
