@@ -24,8 +24,9 @@ def main() -> NoReturn:
 
 
 def _exit(code: int) -> NoReturn:
-    """Exit although threads are waiting for answers. From here on, a Ctrl-C does not change the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Exit although threads are waiting for answers. From here on, a signal does not change the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if threading.active_count() == 1:
         sys.exit(code)
     from enireconcile.cli.signals import exit_now
