@@ -26,6 +26,7 @@ from enireconcile.iam.statements import (
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.spec import Spec, load
 from enireconcile.state import Journal
+from enireconcile.state.clock import BootClock
 from enireconcile.state.directory import Directory
 from tests.ec2 import EC2Server, Policy, Settings, World
 from tests.ec2.clients import Lent, give_back, lend
@@ -150,9 +151,12 @@ class Harness:
         with self._channel(spec) as channel:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
-            with Directory(state or self.state).locked(scope, timeout=0, now=self.loop.time) as held:
+            with self._directory(state).locked(scope, timeout=0, now=self.loop.time) as held:
                 applying = self._applying(channel, spec, account, held.journal, timeout, approve=approved, **more)
                 return run(applying, self.loop)
+
+    def _directory(self, state: Path | None) -> Directory:
+        return Directory(state or self.state, BootClock("virtual", self.loop.time))
 
     async def _applying(
         self, channel: Channel, spec: Spec, account: str, journal: Journal, timeout: float | None, **more: Any

@@ -68,7 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         bucket, _, key = self.path.partition("?")[0].lstrip("/").partition("/")
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        ignored = self.server.owner.ignored
+        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in ignored}
         try:
             status, more, content = self.server.owner.answer(bucket, Request(method, key, body, headers))
         except Drop:
@@ -110,6 +111,8 @@ class S3Server:
         self.clock = clock
         self.objects: dict[str, Object] = {}
         self.requests: list[Request] = []
+        self.ignored: frozenset[str] = frozenset()
+        """Headers, in lower case, that this service does not know: it is one of those that only resemble S3."""
         self.before: Hook = lambda _: None
         self.after: Hook = lambda _: None
         self.changed = threading.Condition()

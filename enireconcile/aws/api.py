@@ -21,9 +21,11 @@ from botocore.parsers import ResponseParserError
 
 from enireconcile.aws.actions import action, is_read
 from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
+from enireconcile.aws.last_check import Check, checked_last
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import Reminder, answer_of, is_transient, retrying
 from enireconcile.aws.session import Session
+from enireconcile.errors import LostLockError
 from enireconcile.model import Denial, Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
@@ -66,21 +68,25 @@ class Channel:
         self._waits: list[_Wait] = []
         self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
-    async def attempt(
-        self, call: str, params: Mapping[str, Any], check: Callable[[], None] = lambda: None
-    ) -> dict[str, Any]:
-        """Send one request once. Raises Fault; ``check`` runs right before the request and may raise, too."""
+    async def attempt(self, call: str, params: Mapping[str, Any], check: Check | None = None) -> dict[str, Any]:
+        """Send one request once. Raises Fault, and LostLockError if ``check`` raises it: nothing was sent then.
+
+        ``check`` runs in a thread, at the last moment before the request leaves.
+        """
         await self.pacer.turn(call)
-        check()
         self.calls[call] += 1
         loop = asyncio.get_running_loop()
         log.debug("%s %s", call, canonical(params))
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
-        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params))
+        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check)
         reminder = Reminder(call)
         try:
             response = await asyncio.shield(answer)
+        except LostLockError:
+            self.calls -= Counter([call])
+            log.info("%s was not sent: the lock is lost", call)
+            raise
         except Fault as fault:
             log_call(call, loop.time() - began, fault.request_id, fault)
             if fault.encoded is not None:
@@ -95,18 +101,22 @@ class Channel:
         self.pacer.bucket(call).succeeded()
         return response
 
-    def _send(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+    def _send(self, call: str, params: dict[str, Any], check: Check | None) -> dict[str, Any]:
         this = object()
         self._in_flight.add(this)
         try:
-            client = self.session.client(action(call).service)
-            method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
-            response = method(**params)
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
-            raise fault_from(call, error, self.file) from None
+            with checked_last(check):
+                return self._answer(call, params)
         finally:
             self._in_flight.discard(this)
-        return response
+
+    def _answer(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+        client = self.session.client(action(call).service)
+        method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
+        try:
+            return method(**params)
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            raise fault_from(call, error, self.file) from None
 
     @contextmanager
     def waiting(self, call: str) -> Iterator[Callable[[Fault], None]]:
@@ -182,7 +192,7 @@ class Reader:
 class Writer:
     """Sends one attempt of a mutating call. ``check`` raises LostLockError once the lock of the stack is lost."""
 
-    def __init__(self, channel: Channel, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, channel: Channel, check: Check | None = None) -> None:
         self._channel, self._check = channel, check
 
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:

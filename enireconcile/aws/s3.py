@@ -7,7 +7,7 @@ condition no longer holds, a read shows whether the first attempt has met it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,6 +30,7 @@ _CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _ATTEMPTS = 5
 _TRIES = 4
 """Attempts of one call: with S3's time limits, a lease can still be renewed afterwards."""
+_NO_ETAG = '"00000000000000000000000000000000"'
 _HINTS = {
     "NoSuchBucket": "create the bucket first: enireconcile does not create buckets",
     "AccessDenied": "lock and journal need s3:GetObject, s3:PutObject and s3:ListBucket (docs/how-to/state.md)",
@@ -77,14 +78,9 @@ class S3Bucket:
 
         Returns the new ETag. Raises Changed.
         """
-        condition: Any = {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
-
-        def ask(client: S3Client) -> tuple[str, Any]:
-            answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body, **condition)
-            return answer["ETag"], answer
-
+        condition = {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
         for _ in range(_ATTEMPTS):
-            if etag := self._call("PutObject", key, ask, absent=None):
+            if etag := self._write(key, body, condition):
                 return etag
             stored = self.get(key)
             if stored is not None and stored.body == body:
@@ -97,12 +93,28 @@ class S3Bucket:
 
     def overwrite(self, key: str, body: bytes) -> None:
         """Write the object, whether or not it exists."""
+        self._write(key, body, {})
+
+    def ignored_condition(self, key: str, body: bytes, *, created: bool) -> str | None:
+        """The header that this service ignores, None if it refuses writes whose condition does not hold.
+
+        ``body`` is what the object contains; it stays so even if a write succeeds. If-None-Match is tried only if
+        the object was ``created`` with it.
+        """
+        if self._write(key, body, {"IfMatch": _NO_ETAG}):
+            return "If-Match"
+        if created and self._write(key, body, {"IfNoneMatch": "*"}):
+            return "If-None-Match"
+        return None
+
+    def _write(self, key: str, body: bytes, condition: Mapping[str, Any]) -> str | None:
+        """The new ETag, None if the condition does not hold."""
 
         def ask(client: S3Client) -> tuple[str, Any]:
-            answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body)
+            answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body, **condition)
             return answer["ETag"], answer
 
-        self._call("PutObject", key, ask, absent=None)
+        return self._call("PutObject", key, ask, absent=None)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key

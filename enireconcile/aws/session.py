@@ -23,6 +23,7 @@ from botocore.session import get_session
 
 from enireconcile import __version__
 from enireconcile.aws.actions import is_read
+from enireconcile.aws.last_check import check_before_body
 from enireconcile.errors import EnireconcileError
 
 
@@ -56,6 +57,7 @@ class Session:
                 f"cannot create the {service} client: {error}",
                 hint="check AWS_ENDPOINT_URL and the AWS configuration",
             ) from None
+        client.meta.events.register("before-send", check_before_body)
         if self.read_only:
             client.meta.events.register("before-call", _refuse_writes)
         return client

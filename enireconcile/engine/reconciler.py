@@ -195,7 +195,10 @@ class Apply:
             believed=self.believed,
         )
         present = {change.address: change.id for change in made.changes if change.id}
-        self.journal.observed(present | {left.address: left.id for left in made.leftovers})
+        present |= {left.address: left.id for left in made.leftovers}
+        self.journal.observed(present)
+        if not self.targets:
+            self.journal.in_use({*present, *self.spec.document.resources})
         return made
 
     async def _trusted_plan(self) -> Plan:

@@ -16,8 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from enireconcile.errors import LostLockError
+from enireconcile.state.clock import boot_id
 from enireconcile.state.journal import Journal
 
+RELEASED = "this run has released it"
+NO_MORE_CALLS = "no new calls are made; run the command again"
 _LONGEST = 300
 """Characters to keep of a text from a lock, which another program may have written."""
 
@@ -112,8 +116,8 @@ def _text(value: Any) -> str:
 
 def _where() -> str:
     with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+        if boot := boot_id():
+            return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     return ""
 
 
@@ -149,9 +153,19 @@ class HeldLock:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self._released = False
 
     def check(self) -> None:
-        """Call this right before each change. Raises LostLockError if this run no longer holds the lock."""
+        """Call this right before a change is sent, in any thread.
+
+        Raises LostLockError if this run no longer holds the lock.
+        """
+        if self._released:
+            raise LostLockError(f"the lock is lost: {RELEASED}", hint=NO_MORE_CALLS)
+
+    def released(self) -> None:
+        """The lock is about to be released. Threads may still be on their way to a change."""
+        self._released = True
 
     @contextmanager
     def watched(self, lost: Callable[[str], object]) -> Iterator[None]:

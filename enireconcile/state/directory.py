@@ -25,6 +25,7 @@ from enireconcile.state.base import (
     this_process,
     uninterrupted,
 )
+from enireconcile.state.clock import BootClock, machine_clock
 from enireconcile.state.journal import MAX_BYTES, Journal, Log
 
 log = logging.getLogger("enireconcile.store")
@@ -36,10 +37,10 @@ _LOCK, _HOLDER, _JOURNAL, _REPORT = "lock", "holder.json", "journal.jsonl", "rep
 
 
 class Directory(Store):
-    """One directory per scope below ``root``, which no other user may write to."""
+    """One directory per scope below ``root``, which no other user may write to. ``clock`` is for the journal."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, clock: BootClock | None = None) -> None:
+        self._root, self._clock = root, clock or machine_clock()
 
     @contextlib.contextmanager
     def locked(
@@ -61,8 +62,12 @@ class Directory(Store):
         try:
             with _explained(folder):
                 _write(folder / _HOLDER, json.dumps(this_process(now).fields))
-                journal = Journal(FileLog(folder / _JOURNAL), scope, now)
-            yield _HeldFileLock(journal, folder)
+                journal = Journal(FileLog(folder / _JOURNAL), scope, now, self._clock)
+            held = _HeldFileLock(journal, folder)
+            try:
+                yield held
+            finally:
+                held.released()
         finally:
             _remove(folder / _HOLDER)
             lock.release()

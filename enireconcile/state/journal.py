@@ -3,6 +3,10 @@
 The journal is no state file. If it is lost, EC2 is asked again, after the settle time. With it, a run that follows
 a crash repeats the same ClientToken, and knows which resources may exist without being visible yet. It holds no
 parameters, only a hash of them.
+
+No wall clock decides how old an entry is. The boot clock tells it if the entry was written in this boot of this
+machine. Otherwise an entry counts as old as it is at least: as long as this run has known it, and in S3 also as
+long as nothing was written to the journal by then.
 """
 
 from __future__ import annotations
@@ -13,31 +17,47 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeGuard
+
+from enireconcile.state.clock import BootClock
 
 MAX_BYTES = 64 * 1024 * 1024
 """The largest journal that is read."""
 _OLDEST_READ = 10.0
 """Seconds by which a describe may lag behind an earlier one."""
+_FORGOTTEN_AFTER = 24 * 3600.0
+"""Seconds after which the journal forgets an address that is neither in the spec nor live."""
 _LATEST = 1e11
 """A time beyond this is none."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a line was written. ``at`` is in seconds since the epoch, ``boot`` and ``elapsed`` are of a BootClock.
+
+    ``boot`` is empty if the line does not tell it.
+    """
+
+    at: float
+    boot: str = ""
+    elapsed: float = 0.0
 
 
 @dataclass
 class JournalEntry:
     """The last create of one address.
 
-    ``at`` is when it began, in seconds since the epoch. ``result`` is the id that it made, None while the outcome
-    is unknown; ``previous`` the id that the create before it made. ``observed`` says that a later read showed the
-    resource: if a read misses it after that, it is gone.
+    ``began`` is when it was announced. ``result`` is the id that it made, None while the outcome is unknown;
+    ``previous`` the id that the create before it made. ``observed`` says that a later read showed the resource: if
+    a read misses it after that, it is gone.
     """
 
     call: str
     digest: str
     token: str | None
-    at: float
+    began: Moment
     previous: str | None = None
     result: str | None = None
     observed: bool = False
@@ -59,11 +79,13 @@ class Log(ABC):
     """The storage of a journal's lines. Every method raises EnireconcileError.
 
     A journal of more than ``longest`` lines is trimmed to its entries and the last ``trail`` lines about other
-    calls.
+    calls. ``idle`` is for how many seconds, at least, nothing had been written when the text was read. It does not
+    depend on a clock of this machine.
     """
 
     longest = 2000
     trail = 500
+    idle = 0.0
 
     @abstractmethod
     def read(self) -> str:
@@ -82,7 +104,7 @@ class Log(ABC):
         """Return when all appended lines are durable."""
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.isprintable()
 
 
@@ -94,7 +116,7 @@ def _is_token(value: Any) -> bool:
     return value is None or (isinstance(value, str) and re.fullmatch(r"[!-~]{1,64}", value) is not None)
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LATEST
 
 
@@ -107,6 +129,8 @@ _EVENTS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "made": {"address": _is_text, "result": _is_text},
     "seen": {"address": _is_text},
     "failed": {"address": _is_text},
+    "unused": {"address": _is_text, "at": _is_time},
+    "used": {"address": _is_text},
     "waits": {"address": _is_text, "digest": _is_text, "at": _is_time},
     "refused": {"address": _is_text, "call": _is_text, "digest": _is_text, "error": lambda v: isinstance(v, str)},
 }
@@ -123,16 +147,19 @@ def _is_event(event: Any) -> bool:
 class Journal:
     """Append-only record of creates, by address, with a trail of the other calls.
 
-    ``scope`` names the stack, with its account and Region; ``now`` returns seconds since the epoch.
+    ``scope`` names the stack, with its account and Region. ``now`` returns seconds since the epoch; ``clock``
+    measures how old the entries are.
     """
 
-    def __init__(self, log: Log, scope: str, now: Callable[[], float]) -> None:
-        self._log, self._scope, self._now = log, scope, now
+    def __init__(self, log: Log, scope: str, now: Callable[[], float], clock: BootClock) -> None:
+        self._log, self._scope, self._now, self._clock = log, scope, now, clock
         self._entries: dict[str, JournalEntry] = {}
-        self._waits: dict[str, tuple[str, float]] = {}
+        self._waits: dict[str, tuple[str, Moment]] = {}
         self._refusals: dict[str, Refusal] = {}
+        self._unused: dict[str, float] = {}
         self._trail: deque[str] = deque(maxlen=log.trail)
         lines = log.read().splitlines()
+        self._read_at = clock.elapsed()
         self._read(lines)
         if len(lines) > log.longest:
             self._compact()
@@ -160,19 +187,20 @@ class Journal:
 
         A read may be older than the one before it, so even an observed resource can be missing, though only for a
         short time. The answer is 0 if a repeat of the call is harmless because it would carry the same
-        ClientToken: ``digest`` is that of its parameters, None if those are not known yet. A clock that was set
-        back does not extend the time.
+        ClientToken: ``digest`` is that of its parameters, None if those are not known yet.
         """
         entry = self._entries.get(address)
         if entry is None or (entry.token and entry.digest == digest):
             return 0.0
         window = min(settle, _OLDEST_READ) if entry.observed else settle
-        return max(0.0, window - self._age(entry))
+        return max(0.0, window - self._age(entry.began))
 
     def unseen_addresses(self, settle: float) -> dict[str, float]:
         """Addresses that no read has shown yet, and for how many more seconds they may exist unseen."""
         left = {
-            address: settle - self._age(entry) for address, entry in self._entries.items() if not entry.observed
+            address: settle - self._age(entry.began)
+            for address, entry in self._entries.items()
+            if not entry.observed
         }
         return {address: seconds for address, seconds in left.items() if seconds > 0}
 
@@ -188,7 +216,7 @@ class Journal:
         entry = self._entries.get(address)
         before = ""
         if entry:
-            recent = entry.result is None or self._age(entry) < settle
+            recent = entry.result is None or self._age(entry.began) < settle
             if not fresh and recent and entry.token and entry.digest == digest:
                 return entry.token
             before = entry.result or entry.previous or ""
@@ -196,8 +224,13 @@ class Journal:
         seed = "\n".join((self._scope, address, call, digest, before))
         return hashlib.sha256(seed.encode()).hexdigest()[:48]
 
-    def _age(self, entry: JournalEntry) -> float:
-        return abs(self._now() - entry.at)
+    def _age(self, moment: Moment) -> float:
+        """Seconds since then, or the fewest that are possible: an entry that counts as too old loses its wait."""
+        elapsed = self._clock.elapsed()
+        if moment.boot == self._clock.boot and moment.elapsed <= elapsed:
+            return elapsed - moment.elapsed
+        # Another boot or machine wrote it, or a snapshot of this machine was restored.
+        return self._log.idle + elapsed - self._read_at
 
     def calling(self, address: str, call: str) -> None:
         """A request that creates nothing is about to be sent."""
@@ -247,16 +280,24 @@ class Journal:
         """For how many seconds runs have waited before a call with this digest; 0 the first time."""
         if self._waits.get(address, ("", 0.0))[0] != digest:
             self._append({"event": "waits", "address": address, "digest": digest})
-        return abs(self._now() - self._waits[address][1])
+        return self._age(self._waits[address][1])
 
     def observed(self, present: Mapping[str, str]) -> None:
         """A read showed these resources: address to id."""
-        for address, entry in self._entries.items():
+        for address, entry in [*self._entries.items()]:
             if entry.observed or address not in present:
                 continue
             if entry.result != present[address]:
                 self.made(address, present[address])
             self._append({"event": "seen", "address": address})
+
+    def in_use(self, addresses: Collection[str]) -> None:
+        """The spec or the account has these addresses. The journal forgets others after a day."""
+        known = self._entries.keys() | self._waits.keys() | self._refusals.keys()
+        for address in sorted(known - set(addresses) - self._unused.keys()):
+            self._append({"event": "unused", "address": address})
+        for address in sorted(self._unused.keys() & set(addresses)):
+            self._append({"event": "used", "address": address})
 
     def _read(self, lines: Sequence[str]) -> None:
         for line in lines:
@@ -265,26 +306,33 @@ class Journal:
                 event = json.loads(line)
                 if _is_event(event):
                     self._apply(event, line)
+        for address in [*self._unused]:
+            self._forget_unused(address, self._now())
 
-    def _apply(self, event: dict[str, Any], line: str) -> None:
-        if event["event"] in ("call", "answer", "run"):
+    def _apply(self, event: Mapping[str, Any], line: str) -> None:
+        kind = event["event"]
+        if kind in ("call", "answer", "run"):
             self._trail.append(line)
             return
-        address = event["address"]
-        if event["event"] == "intent":
+        address, moment = event["address"], _moment(event)
+        self._forget_unused(address, moment.at)
+        if kind == "unused":
+            self._unused[address] = moment.at
+            return
+        self._unused.pop(address, None)
+        if kind == "intent":
             self._entries[address] = JournalEntry(
-                event["call"], event["digest"], event["token"], event["at"], event["previous"]
+                event["call"], event["digest"], event["token"], moment, event["previous"]
             )
-            return
-        if event["event"] == "waits":
-            self._waits[address] = (event["digest"], event["at"])
-            return
-        if event["event"] == "refused":
+        elif kind == "waits":
+            self._waits[address] = (event["digest"], moment)
+        elif kind == "refused":
             self._refusals[address] = Refusal(event["call"], event["digest"], event["error"])
-            return
-        entry = self._entries.get(address)
-        if entry is None:
-            return
+        elif entry := self._entries.get(address):
+            self._resolve(address, entry, event)
+
+    def _resolve(self, address: str, entry: JournalEntry, event: Mapping[str, Any]) -> None:
+        """Apply an event about the last create of an address."""
         if event["event"] == "made":
             entry.result = event["result"]
         elif event["event"] == "seen":
@@ -295,16 +343,23 @@ class Journal:
             if entry.previous is None:
                 del self._entries[address]
 
+    def _forget_unused(self, address: str, now: float) -> None:
+        """Forget an address that was in no spec for a day, and not live. ``now`` is in seconds since the epoch."""
+        if now - self._unused.get(address, now) > _FORGOTTEN_AFTER:
+            for known in (self._entries, self._waits, self._refusals, self._unused):
+                known.pop(address, None)
+
     def _append(self, event: dict[str, Any]) -> None:
-        line = json.dumps({"at": self._now(), **event}, sort_keys=True)
+        moment = Moment(self._now(), self._clock.boot, self._clock.elapsed())
+        line = json.dumps({**asdict(moment), **event}, sort_keys=True)
         self._log.append(line)
         self._apply(json.loads(line), line)
 
     def _compact(self) -> None:
-        """Keep the entries, as at most five lines per address, and the last lines of the trail."""
+        """Keep the entries, as at most six lines per address, and the last lines of the trail."""
         lines: list[dict[str, Any]] = []
         for address, entry in sorted(self._entries.items()):
-            at = {"at": entry.at, "address": address}
+            at = {**asdict(entry.began), "address": address}
             intent = {"call": entry.call, "digest": entry.digest, "token": entry.token}
             lines.append({**at, "event": "intent", "previous": entry.previous, **intent})
             if entry.result:
@@ -312,8 +367,17 @@ class Journal:
             if entry.observed:
                 lines.append({**at, "event": "seen"})
         for address, (digest, since) in sorted(self._waits.items()):
-            lines.append({"at": since, "address": address, "event": "waits", "digest": digest})
+            lines.append({**asdict(since), "address": address, "event": "waits", "digest": digest})
         for address, refusal in sorted(self._refusals.items()):
             lines.append({"at": self._now(), "address": address, "event": "refused", **asdict(refusal)})
+        for address, at_time in sorted(self._unused.items()):
+            lines.append({"at": at_time, "address": address, "event": "unused"})
         entries = [json.dumps(line, sort_keys=True) for line in lines]
         self._log.replace("".join(f"{line}\n" for line in [*self._trail, *entries]))
+
+
+def _moment(event: Mapping[str, Any]) -> Moment:
+    """When a line was written, as far as it tells; another program may have written it."""
+    at, boot, elapsed = event.get("at"), event.get("boot"), event.get("elapsed")
+    known = Moment(float(at) if _is_time(at) else 0.0)
+    return replace(known, boot=boot, elapsed=float(elapsed)) if _is_text(boot) and _is_time(elapsed) else known

@@ -14,13 +14,14 @@ import json
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from enireconcile.aws.s3 import Changed, S3Bucket, Stored
 from enireconcile.errors import EnireconcileError, LockedError, LostLockError, StoppedError
 from enireconcile.state.base import (
+    NO_MORE_CALLS,
+    RELEASED,
     HeldLock,
     Holder,
     LockInfo,
@@ -30,6 +31,7 @@ from enireconcile.state.base import (
     this_process,
     uninterrupted,
 )
+from enireconcile.state.clock import BootClock, machine_clock
 from enireconcile.state.journal import MAX_BYTES, Journal, Log
 
 log = logging.getLogger("enireconcile.store")
@@ -46,21 +48,16 @@ _POLL = 2.0
 _ATTEMPTS = 5
 _JOURNAL = "journal.jsonl"
 _TOO_LARGE = f"larger than {MAX_BYTES} bytes"
-_LOST = "no new calls are made; run the command again"
-
-
-def boot_time() -> float:
-    """Seconds on a monotonic clock that also counts while the machine sleeps, where the system has one."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class S3Store(Store):
-    """Objects below a prefix. ``elapsed`` is a monotonic clock; both it and ``renew_every`` are in seconds."""
+    """Objects below a prefix. ``clock`` measures leases and entries; ``renew_every`` is in seconds."""
 
     def __init__(
-        self, bucket: S3Bucket, *, elapsed: Callable[[], float] = boot_time, renew_every: float | None = None
+        self, bucket: S3Bucket, *, clock: BootClock | None = None, renew_every: float | None = None
     ) -> None:
-        self._bucket, self._elapsed = bucket, elapsed
+        self._bucket, self._clock = bucket, clock or machine_clock()
+        self._elapsed = self._clock.elapsed
         self._renew_every = RENEW_EVERY if renew_every is None else renew_every
 
     @contextlib.contextmanager
@@ -76,6 +73,7 @@ class S3Store(Store):
         lease = Lease(self._bucket, f"{scope}/lock.json", this_process(now), self._elapsed)
         self._acquire(lease, scope, timeout, idle, waiting)
         try:
+            lease.verify()
             with _Renewals(lease, self._renew_every):
                 journal, lines = self._open(scope, lease, now)
                 try:
@@ -112,7 +110,7 @@ class S3Store(Store):
         """The journal, after a first write: from then on every write of a former holder fails."""
         for _ in range(_ATTEMPTS):
             lines = ObjectLog(self._bucket, f"{scope}/{_JOURNAL}")
-            journal = Journal(lines, scope, now)
+            journal = Journal(lines, scope, now, self._clock)
             journal.opened({"token": lease.token, **lease.holder.fields})
             with contextlib.suppress(LostLockError):
                 lines.flush()
@@ -168,6 +166,7 @@ class Lease:
         self._bucket, self._key, self._elapsed = bucket, key, elapsed
         self._mutex = threading.Lock()
         self._etag: str | None = None
+        self._created, self._body = False, b""
         self._renewals = 0
         self._renewed = 0.0
 
@@ -187,24 +186,45 @@ class Lease:
                 log.warning("taking over the lock of %s: %s", lock, lock.why)
             with contextlib.suppress(Changed):
                 self._write(stored.etag if stored else None)
+                self._created = stored is None
                 return None
         return LockInfo(None, True, "several runs try to take it at the same time")
+
+    def verify(self) -> None:
+        """Raises EnireconcileError if S3 ignores the conditions of writes: then nothing protects the lock."""
+        ignored = self._bucket.ignored_condition(self._key, self._body, created=self._created)
+        if ignored:
+            raise EnireconcileError(
+                f"the S3 service of {self._bucket.url(self._key)} ignores {ignored}: two runs could hold the lock",
+                hint="use a service with conditional writes (If-None-Match, If-Match), such as Amazon S3; or run "
+                "the stack from one machine only, with a directory as --state",
+            )
 
     def renew(self) -> None:
         """Renew the lease. It is lost if another run has changed the lock, or if S3 fails for too long."""
         with self._mutex:
-            if self.lost or self._etag is None:
-                return
-            try:
-                self._write(self._etag)
-            except Changed:
-                stored = self._bucket.get(self._key)
-                taker = lock_from(stored) if stored else None
-                self._lose(f"{taker} has taken it over" if taker else "it was removed")
-            except EnireconcileError as error:
-                log.warning("cannot renew the lock: %s", error)
-                if not self._is_valid:
-                    self._lose(f"it could not be renewed: {error}")
+            self._renew()
+
+    def _renew(self) -> None:
+        if self.lost or self._etag is None:
+            return
+        try:
+            self._write(self._etag)
+        except Changed:
+            self._lose(self._taker())
+        except EnireconcileError as error:
+            log.warning("cannot renew the lock: %s", error)
+            if not self._is_valid:
+                self._lose(f"it could not be renewed: {error}")
+
+    def _taker(self) -> str:
+        """Why the lock is not the version that this run wrote."""
+        try:
+            stored = self._bucket.get(self._key)
+        except EnireconcileError:
+            return "another run has changed it"
+        taker = lock_from(stored) if stored else None
+        return f"{taker} has taken it over" if taker else "it was removed"
 
     def lose(self, why: str) -> None:
         """Give up the lease: another run is known to be working."""
@@ -212,18 +232,29 @@ class Lease:
             self._lose(why)
 
     def check(self) -> None:
-        """Raises LostLockError if the lease is lost. If it was not renewed in time, it is renewed first."""
-        if not self.lost and not self._is_valid:
-            self.renew()
+        """Raises LostLockError if the lease is lost. If it was not renewed in time, it is renewed first.
+
+        A renewal counts from before it was sent. If the process was paused meanwhile, it is too old already.
+        """
+        for _ in range(_ATTEMPTS):
+            if self.lost or self._is_valid:
+                break
+            with self._mutex:
+                # Another thread may have renewed it meanwhile.
+                if not self._is_valid:
+                    self._renew()
+        if not self._is_valid:
+            self.lose("its renewals take too long")
         if self.lost:
-            raise LostLockError(f"the lock is lost: {self.lost}", hint=_LOST)
+            raise LostLockError(f"the lock is lost: {self.lost}", hint=NO_MORE_CALLS)
 
     def release(self) -> None:
-        """Free the lock if this run still has it; otherwise the lease expires."""
+        """Free the lock if this run still has it; otherwise the lease expires. No check succeeds after this."""
         with self._mutex:
             etag, self._etag = self._etag, None
             if etag is None or self.lost:
                 return
+            self.lost = RELEASED
             try:
                 self.vacate(self._bucket, self._key, etag)
             except (Changed, EnireconcileError) as error:
@@ -236,7 +267,8 @@ class Lease:
     def _write(self, replaces: str | None) -> None:
         began = self._elapsed()
         fields = {**self.holder.fields, "lease": LEASE, "token": self.token, "renewals": self._renewals}
-        self._etag = self._bucket.put(self._key, _body(fields), replaces=replaces)
+        self._body = _body(fields)
+        self._etag = self._bucket.put(self._key, self._body, replaces=replaces)
         self._renewed = began
         self._renewals += 1
 
@@ -340,6 +372,7 @@ class ObjectLog(Log):
             )
         if stored:
             self._etag = stored.etag
+            self.idle = max(0.0, stored.age - _GRACE)
             self._text = self._written = stored.body.decode(errors="replace")
         return self._text
 
@@ -368,5 +401,5 @@ class ObjectLog(Log):
             except Changed:
                 why = f"another run has written to {self._bucket.url(self._key)}"
                 self.lost(why)
-                raise LostLockError(f"the lock is lost: {why}", hint=_LOST) from None
+                raise LostLockError(f"the lock is lost: {why}", hint=NO_MORE_CALLS) from None
             self._written = text

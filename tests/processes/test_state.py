@@ -99,6 +99,18 @@ def test_a_bucket_that_is_not_there_is_found_before_anything_changes(server: EC2
     assert server.mutating() == []
 
 
+def test_a_service_that_ignores_conditional_writes_is_refused(
+    server: EC2Server, command: Run, s3: S3Server
+) -> None:
+    """Two runs could hold such a lock at once: nothing is changed, and the error says what to do."""
+    s3.ignored = frozenset({"if-match", "if-none-match"})
+    ran = command("apply", "-y", "--state", S3, SPEC)
+    assert ran.code == 1
+    assert f"the S3 service of {S3}/{SCOPE}/lock.json ignores If-Match: two runs could hold the lock" in ran.stderr
+    assert "use a service with conditional writes" in ran.stderr
+    assert server.mutating() == []
+
+
 @pytest.mark.parametrize("place", ["s3://", "s3://S3Bucket", "s3://a", "s3://bucket name/x", "s3:///prefix"])
 def test_no_bucket_at_all_is_wrong_usage(command: Run, place: str) -> None:
     ran = command("apply", "-y", "--state", place, SPEC)

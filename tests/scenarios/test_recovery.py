@@ -12,6 +12,9 @@ import pytest
 from enireconcile.errors import AmbiguityError, LostLockError, SpecErrors
 from enireconcile.model import Impact, Plan, Status
 from enireconcile.planning.guards import Allowed, objections
+from enireconcile.state import Journal
+from enireconcile.state.clock import BootClock
+from enireconcile.state.directory import FileLog
 from tests.ec2 import Call, Hook, World
 from tests.harness import SLOW, STORY, Harness, open_harness
 from tests.two_enis import DRIFTS, Account, assert_is_the_story
@@ -240,6 +243,36 @@ def test_a_lock_that_is_lost_half_way_stops_every_further_call(slow_harness: Har
     assert "the lock is lost: bob has taken it over" in told
     assert slow_harness.apply().outcome == "converged"
     assert_is_the_story(slow_harness)
+
+
+_TWO_ADDRESSES = "version: 1\nstack: two\nregion: us-east-1\nelastic_ips: {a: {}, b: {}}\n"
+
+
+def _journal(harness: Harness) -> Journal:
+    """As the next run of the stack with the two addresses reads it."""
+    path = harness.state / "123456789012-us-east-1-two" / "journal.jsonl"
+    return Journal(FileLog(path), "two", harness.loop.time, BootClock("virtual", harness.loop.time))
+
+
+@pytest.mark.parametrize("targets", [(), ("elastic_ips.a",)])
+def test_what_left_the_spec_and_the_account_is_forgotten_after_a_day(
+    slow_harness: Harness, targets: tuple[str, ...]
+) -> None:
+    """What is live is remembered, in the spec or not; what was released is, for a day more."""
+    slow_harness.apply(_TWO_ADDRESSES)
+    alone = _TWO_ADDRESSES.replace(", b: {}", "")
+    slow_harness.apply(alone)
+    slow_harness.loop.now += 2 * 86400
+    slow_harness.apply(alone, targets=targets)
+    assert _journal(slow_harness).entry("elastic_ips.b")
+    slow_harness.apply(alone, prune=True)
+    slow_harness.loop.now += 86400 - 60
+    slow_harness.apply(alone, targets=targets)
+    assert _journal(slow_harness).entry("elastic_ips.b")
+    slow_harness.loop.now += 120
+    assert _journal(slow_harness).entry("elastic_ips.b") is None
+    assert _journal(slow_harness).entry("elastic_ips.a")
+    assert slow_harness.apply(_TWO_ADDRESSES).outcome == "converged"
 
 
 def test_immutable_change_is_refused_with_both_values(slow_harness: Harness) -> None:

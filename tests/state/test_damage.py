@@ -18,6 +18,7 @@ from enireconcile.aws.session import Session
 from enireconcile.errors import EnireconcileError
 from enireconcile.state import Journal, Store
 from enireconcile.state import journal as journal_module
+from enireconcile.state.clock import BootClock
 from enireconcile.state.directory import Directory
 from enireconcile.state.s3 import LEASE, S3Store
 from tests.planning.worlds import examples
@@ -205,7 +206,7 @@ def test_what_fits_is_still_read(root: Path) -> None:
 def store(s3: S3Server, clock: Clock) -> S3Store:
     del s3
     bucket = S3Bucket(Session(boto3.Session(region_name="us-east-1"), "us-east-1"), BUCKET, "")
-    return S3Store(bucket, elapsed=clock)
+    return S3Store(bucket, clock=BootClock("test", clock))
 
 
 def put(s3: S3Server, name: str, body: bytes) -> None:

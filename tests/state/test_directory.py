@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,27 +19,33 @@ from hypothesis import strategies as st
 from enireconcile.errors import EnireconcileError, LockedError
 from enireconcile.model import Secret, fingerprint
 from enireconcile.state import Journal, Store
+from enireconcile.state.clock import BootClock, boot_id, machine_clock
 from enireconcile.state.directory import Directory, FileLog, default_root
 from tests.planning.worlds import examples
 
 RUN, ALLOCATE = "RunInstances", "AllocateAddress"
 WEB, IP = "instances.web", "elastic_ips.web"
 SCOPE = "123456789012-us-east-1-lab"
+DAY = 86400
 DIGEST, OTHER = fingerprint({"ImageId": "ami-1"}), fingerprint({"ImageId": "ami-2"})
 
 
 class Host:
-    """A host with a state directory and a clock, on which run comes after run."""
+    """A host with a state directory and clocks, on which run comes after run.
+
+    ``now`` is the time since the boot, ``wall`` what the wall clock is ahead of it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.path = root / SCOPE / "journal.jsonl"
         self.path.parent.mkdir(parents=True)
-        self.now = 1000.0
+        self.now, self.wall, self.boot = 1000.0, 1_700_000_000.0, "first boot"
         self.journal = self.next_run()
 
     def next_run(self) -> Journal:
         """Whatever the last run had in memory is gone."""
-        self.journal = Journal(FileLog(self.path), SCOPE, lambda: self.now)
+        clock = BootClock(self.boot, lambda: self.now)
+        self.journal = Journal(FileLog(self.path), SCOPE, lambda: self.wall + self.now, clock)
         return self.journal
 
     def begin(self, address: str = WEB, digest: str = DIGEST, *, fresh: bool = False) -> str:
@@ -136,7 +144,8 @@ def test_two_hosts_that_remember_nothing_use_the_same_token(tmp_path: Path) -> N
 
 
 def test_two_stacks_use_different_tokens(tmp_path: Path) -> None:
-    one, two = (Journal(FileLog(tmp_path / "j"), stack, float) for stack in ("one", "two"))
+    clock = BootClock("boot", float)
+    one, two = (Journal(FileLog(tmp_path / "j"), stack, float, clock) for stack in ("one", "two"))
     assert one.token(WEB, RUN, DIGEST) != two.token(WEB, RUN, DIGEST)
 
 
@@ -266,10 +275,158 @@ def test_what_was_never_begun_is_not_doubted(host: Host) -> None:
     assert host.journal.unseen_for(IP, DIGEST, 30.0) == 0.0
 
 
-def test_a_clock_that_was_set_back_makes_nothing_young_again(host: Host) -> None:
+@pytest.mark.parametrize("jump", [-86400, -3600, 3600, 86400])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_wall_clock_that_jumps_changes_no_age(host: Host, jump: float, restart: bool) -> None:
+    """Right after a crash, or in the same run: an hour more or less on the wall clock is no time at all."""
     host.journal.intend(IP, ALLOCATE, DIGEST, None)
-    host.now -= 3600
-    assert host.journal.unseen_for(IP, DIGEST, 30.0) == 0.0
+    host.journal.waited(WEB, DIGEST)
+    host.now += 4
+    host.wall += jump
+    journal = host.next_run() if restart else host.journal
+    assert (journal.unseen_for(IP, DIGEST, 30.0), journal.unseen_addresses(30.0)) == (26.0, {IP: 26.0})
+    assert journal.waited(WEB, DIGEST) == 4.0
+
+
+def _on_another_host(host: Host) -> None:
+    host.boot, host.now = "another host", 1_000_000.0
+
+
+def _of_an_older_version(host: Host) -> None:
+    lines = [json.loads(line) for line in host.path.read_text().splitlines()]
+    old = [{name: line[name] for name in line if name not in ("boot", "elapsed")} for line in lines]
+    host.path.write_text("".join(json.dumps(line) + "\n" for line in old))
+
+
+def _from_an_older_snapshot(host: Host) -> None:
+    host.now -= 500
+
+
+def _rebooted(host: Host) -> None:
+    host.boot, host.now = "second boot", 5.0
+
+
+@pytest.mark.parametrize("jump", [-3600, 0, 3600])
+@pytest.mark.parametrize(
+    "change",
+    [_on_another_host, _of_an_older_version, _from_an_older_snapshot, _rebooted],
+    ids=lambda do: do.__name__,
+)
+def test_an_entry_of_unknown_age_counts_from_when_it_was_read(
+    host: Host, change: Callable[[Host], None], jump: float
+) -> None:
+    """No clock can be compared with that of its line, so the whole time is waited; the wall clock has no say."""
+    host.journal.intend(IP, ALLOCATE, DIGEST, None)
+    host.journal.waited(WEB, DIGEST)
+    host.now += 300
+    host.wall += jump
+    change(host)
+    journal = host.next_run()
+    assert (journal.unseen_for(IP, DIGEST, 30.0), journal.waited(WEB, DIGEST)) == (30.0, 0.0)
+    host.now += 12
+    assert (journal.unseen_for(IP, DIGEST, 30.0), journal.waited(WEB, DIGEST)) == (18.0, 12.0)
+    assert journal.unseen_addresses(30.0) == {IP: 18.0}
+    host.now += 20
+    assert (journal.unseen_for(IP, DIGEST, 30.0), journal.waited(WEB, DIGEST)) == (0.0, 32.0)
+
+
+def test_all_processes_of_a_boot_share_a_clock() -> None:
+    """A second process on this machine can compare its times with ours, if the system identifies boots."""
+    code = "from enireconcile.state.clock import *; c = machine_clock(); print(c.boot, c.elapsed())"
+    before = machine_clock().elapsed()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    boot, elapsed = done.stdout.split()
+    assert before < float(elapsed) < machine_clock().elapsed()
+    assert (boot == machine_clock().boot) is bool(boot_id())
+
+
+# ---- what is forgotten
+
+
+def _remembers(host: Host, address: str) -> bool:
+    journal = host.next_run()
+    refused = journal.refusal(address, "ModifyInstanceAttribute", DIGEST)
+    return journal.entry(address) is not None or refused is not None or address in journal._waits
+
+
+def _has_entry(host: Host, address: str) -> None:
+    host.journal.intend(address, ALLOCATE, DIGEST, None)
+    host.journal.made(address, "eipalloc-1")
+    host.journal.observed({address: "eipalloc-1"})
+
+
+def _has_open_entry(host: Host, address: str) -> None:
+    host.journal.intend(address, ALLOCATE, DIGEST, None)
+
+
+def _has_wait(host: Host, address: str) -> None:
+    host.journal.waited(address, DIGEST)
+
+
+def _has_refusal(host: Host, address: str) -> None:
+    host.journal.refuse(address, "ModifyInstanceAttribute", DIGEST, "no")
+
+
+@pytest.mark.parametrize("leave", [_has_entry, _has_open_entry, _has_wait, _has_refusal])
+def test_what_is_gone_for_a_day_is_forgotten(host: Host, leave: Callable[[Host, str], None]) -> None:
+    """Neither in the spec nor live: remembered for a day from then on, however old it is, and forgotten after."""
+    leave(host, IP)
+    host.now += 30 * DAY
+    host.next_run().in_use([IP])
+    assert _remembers(host, IP)
+    host.journal.in_use([])
+    host.now += DAY - 1
+    host.next_run().in_use([])
+    assert _remembers(host, IP)
+    host.now += 2
+    assert not _remembers(host, IP)
+    leave(host, IP)
+    assert _remembers(host, IP)
+
+
+@pytest.mark.parametrize("leave", [_has_entry, _has_wait, _has_refusal])
+def test_what_comes_back_within_a_day_is_not_forgotten(host: Host, leave: Callable[[Host, str], None]) -> None:
+    leave(host, IP)
+    host.journal.in_use([])
+    host.now += DAY / 2
+    host.next_run().in_use([IP])
+    host.now += DAY
+    assert _remembers(host, IP)
+
+
+def test_what_is_forgotten_does_not_come_back(host: Host) -> None:
+    """Its old lines are still in the file when new ones follow: the old refusal and its wait do not count."""
+    _has_refusal(host, WEB)
+    _has_wait(host, WEB)
+    host.journal.in_use([])
+    host.now += DAY + 1
+    host.next_run().intend(WEB, RUN, DIGEST, "token")
+    journal = host.next_run()
+    assert (journal.refusal(WEB, "ModifyInstanceAttribute", DIGEST), WEB in journal._waits) == (None, False)
+    assert journal.entry(WEB) is not None
+
+
+def test_a_journal_does_not_grow_with_what_was(host: Host) -> None:
+    """Every day the stack has thirty other names, for weeks: the file keeps those of the last days."""
+    for day in range(40):
+        addresses = [f"elastic_ips.build-{day}-{number}" for number in range(30)]
+        journal = host.next_run()
+        for address in addresses:
+            for leave in (_has_entry, _has_wait, _has_refusal):
+                leave(host, address)
+        journal.in_use(addresses)
+        host.now += DAY
+    assert len(host.path.read_text().splitlines()) < FileLog.longest + 300
+    assert len(host.next_run()._entries) == 60
+
+
+def test_what_is_used_and_seen_all_the_time_writes_nothing(host: Host) -> None:
+    _has_entry(host, IP)
+    before = host.path.read_text()
+    for _ in range(3):
+        host.next_run().in_use([IP, WEB])
+        host.now += DAY
+    assert host.path.read_text() == before
 
 
 # ---- the file
@@ -307,7 +464,11 @@ def test_what_is_written_after_a_torn_line_is_a_line_of_its_own(host: Host) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n\n", "garbage\n", "[]\n", "{}\n", '{"address": "x"}\n', "\x00\xff\n", "7\n"]
+    "text",
+    [
+        *("", "\n\n", "garbage\n", "[]\n", "{}\n", '{"address": "x"}\n', "\x00\xff\n", "7\n"),
+        pytest.param("[" * 100_000 + "\n", id="deep"),
+    ],
 )
 def test_a_file_that_another_user_wrote_is_no_obstacle(text: str, host: Host) -> None:
     host.path.write_text(text, encoding="latin-1")
@@ -316,8 +477,43 @@ def test_a_file_that_another_user_wrote_is_no_obstacle(text: str, host: Host) ->
     assert host.next_run().token(WEB, RUN, DIGEST) == token
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(WEB),
+    lambda each: st.lists(each, max_size=2) | st.dictionaries(st.text(max_size=4), each, max_size=2),
+    max_leaves=3,
+)
+LINES = st.fixed_dictionaries(
+    {"event": st.sampled_from(["intent", "made", "seen", "failed", "waits", "refused", "unused", "used"])},
+    optional=dict.fromkeys(
+        ("at", "boot", "elapsed", "address", "call", "digest", "token", "previous", "result", "error"), JSON
+    ),
+)
+
+
+@examples(200)
+@given(st.lists(LINES, max_size=4))
+def test_valid_lines_of_wrong_types_are_no_obstacle(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]]
+) -> None:
+    host = Host(tmp_path_factory.mktemp("host"))
+    right = {"address": WEB, "call": RUN, "digest": DIGEST, "token": None, "previous": None}
+    host.path.write_text("".join(json.dumps({**right, **line}) + "\n" for line in lines))
+    host.next_run().in_use([])
+    known_of(host.journal)
+    for address, entry in host.journal._entries.items():
+        assert host.journal.unseen_for(address, OTHER, 30.0) <= 30.0
+        assert isinstance(entry.began.elapsed, float)
+    host.now += DAY + 1
+    token = host.next_run().token(WEB, RUN, DIGEST, fresh=True)
+    host.journal.intend(WEB, RUN, DIGEST, token)
+    host.journal.waited(WEB, DIGEST)
+    assert host.next_run().token(WEB, RUN, DIGEST) == token
+
+
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["begin", "made", "failed", "saw", "fresh", "wait", "refuse"]), st.integers(0, 2)),
+    st.tuples(
+        st.sampled_from(["begin", "made", "failed", "saw", "fresh", "wait", "refuse", "unused"]), st.integers(0, 2)
+    ),
     max_size=12,
 )
 
@@ -344,12 +540,15 @@ def test_compaction_keeps_what_is_known(
             host.now += 1
         elif event == "refuse":
             host.journal.refuse(address, "ModifyInstanceAttribute", DIGEST, f"no to {number}")
+        elif event == "unused":
+            host.journal.in_use({f"instances.{each}" for each in range(3)} - {address})
+            host.now += 20_000
     known = known_of(host.journal)
     with host.path.open("a") as file:
         file.write("\n" * 2001)
     assert known_of(host.next_run()) == known
-    # At most five lines for each of the three addresses: intent, made, seen, waits, refused.
-    assert len(host.path.read_text().splitlines()) <= 15
+    # At most five lines for each of the three addresses (intent, made, seen, waits, refused), and one if unused.
+    assert len(host.path.read_text().splitlines()) <= 15 + len(host.journal._unused)
     assert known_of(host.next_run()) == known
 
 

@@ -21,9 +21,11 @@ from moto.server import ThreadedMotoServer
 
 from enireconcile.aws.s3 import S3Bucket
 from enireconcile.aws.session import Session
-from enireconcile.errors import AwsError, LockedError, LostLockError, StoppedError
+from enireconcile.errors import AwsError, EnireconcileError, LockedError, LostLockError, StoppedError
 from enireconcile.state import HeldLock, Store
 from enireconcile.state.base import this_process
+from enireconcile.state.clock import BootClock
+from enireconcile.state.directory import Directory
 from enireconcile.state.s3 import LEASE, RENEW_EVERY, Lease, ObjectLog, S3Store
 from tests.commands import PATIENCE, running, written
 from tests.ec2 import EC2Server, Hook, World
@@ -34,6 +36,8 @@ SCOPE = "123456789012-us-east-1-two-enis"
 LOCK, JOURNAL, REPORT = (f"team/{SCOPE}/{name}" for name in ("lock.json", "journal.jsonl", "report.json"))
 SPEC = str(STORY)
 NEVER = 1e9
+PROBES = ("if-match", "if-none-match")
+"""The headers that a run tries after it has created the lock, with a condition that does not hold."""
 
 
 @functools.cache
@@ -56,7 +60,7 @@ def bucket(name: str = BUCKET) -> S3Bucket:
 
 def host(clock: Callable[[], float], *, renew_every: float = NEVER) -> S3Store:
     """A host's access to the lock. It renews its lease only if the test sets ``renew_every`` or does it itself."""
-    return S3Store(bucket(), elapsed=clock, renew_every=renew_every)
+    return S3Store(bucket(), clock=BootClock("test", clock), renew_every=renew_every)
 
 
 def hold(store: Store, **more: Any) -> AbstractContextManager[HeldLock]:
@@ -220,7 +224,56 @@ def test_an_answer_that_is_lost_costs_no_lock(s3: S3Server, clock: Clock) -> Non
     s3.after = once(lambda request: at(request, "PUT", LOCK), drop)
     with hold(host(clock)) as held:
         held.check()
-        assert len(s3.puts("lock.json")) == 2
+        assert len(s3.puts("lock.json")) == 2 + len(PROBES)
+
+
+# ---- a service that only resembles S3
+
+
+@pytest.mark.parametrize("before", ["nothing", "a lock that was given back"])
+@pytest.mark.parametrize("ignored", [["if-match"], ["if-none-match"], ["if-match", "if-none-match"]], ids=str)
+def test_a_service_that_ignores_conditions_is_refused(
+    s3: S3Server, clock: Clock, ignored: list[str], before: str
+) -> None:
+    """Each run tries the headers on which its lock depends. Replacing a lock depends on If-Match alone."""
+    if before != "nothing":
+        with hold(host(clock)):
+            pass
+    journal = s3.objects.get(JOURNAL)
+    s3.ignored = frozenset(ignored)
+    if before != "nothing" and ignored == ["if-none-match"]:
+        with hold(host(clock)):
+            return
+    with pytest.raises(EnireconcileError) as raised, hold(host(clock)):
+        raise AssertionError("two runs could be here")
+    name = "If-Match" if "if-match" in ignored else "If-None-Match"
+    assert f"the S3 service of s3://{BUCKET}/{LOCK} ignores {name}" in raised.value.message
+    assert "conditional writes (If-None-Match, If-Match)" in str(raised.value.hint)
+    assert s3.objects.get(JOURNAL) is journal, "the journal is not written"
+    assert s3.json(LOCK)["free"] is True
+
+
+@pytest.mark.parametrize(("before", "tried"), [("nothing", PROBES), ("a lock that was given back", PROBES[:1])])
+def test_conditions_are_tried_once_a_run(s3: S3Server, clock: Clock, before: str, tried: tuple[str, ...]) -> None:
+    """One write more for a run, two for the first; the lock stays as it is."""
+    if before != "nothing":
+        with hold(host(clock)):
+            pass
+    s3.requests.clear()
+    with hold(host(clock)) as held:
+        for _ in range(3):
+            held.check()
+        first, *probes = s3.puts("lock.json")
+        assert s3.objects[LOCK].body == first.body
+    assert [[name for name in PROBES if name in probe.headers] for probe in probes] == [[name] for name in tried]
+
+
+@pytest.mark.parametrize(("code", "status"), [("ConditionalRequestConflict", 409), ("SlowDown", 503)])
+def test_a_conflict_is_no_sign_of_ignorance(s3: S3Server, clock: Clock, code: str, status: int) -> None:
+    """Another answer than success, whatever it is, refuses nothing; what can be repeated is."""
+    s3.before = once(lambda request: request.headers.get("if-match", "").strip('"0') == "", refuse(code, status))
+    with hold(host(clock)) as held:
+        held.check()
 
 
 # ---- leases
@@ -271,13 +324,13 @@ def test_a_lease_that_is_renewed_lasts(s3: S3Server, clock: Clock) -> None:
         with pytest.raises(LockedError), hold(host(clock)):
             raise AssertionError("two hold one lock")
         lease.held.check()
-    versions = {s3_object.headers["if-match"] for s3_object in s3.puts("lock.json")[1:]}
+    versions = {s3_object.headers["if-match"] for s3_object in s3.puts("lock.json")[1 + len(PROBES) :]}
     assert len(versions) == 6, "no version is like another"
 
 
 def test_the_lease_is_renewed_while_the_run_goes_on(s3: S3Server, clock: Clock) -> None:
     with hold(host(clock, renew_every=0.01)), s3.changed:
-        assert s3.changed.wait_for(lambda: len(s3.puts("lock.json")) >= 4, PATIENCE)
+        assert s3.changed.wait_for(lambda: len(s3.puts("lock.json")) >= 4 + len(PROBES), PATIENCE)
 
 
 def test_a_lost_lease_is_noticed_at_the_next_renewal(s3: S3Server, clock: Clock) -> None:
@@ -307,6 +360,59 @@ def test_a_run_that_slept_renews_before_it_continues(clock: Clock) -> None:
         clock.now += LEASE * 10
         with hold(host(clock)), pytest.raises(LostLockError):
             lease.held.check()
+
+
+def test_a_renewal_that_took_as_long_as_the_lease_does_not_count(s3: S3Server, clock: Clock) -> None:
+    """The machine slept while the renewal was under way: it is renewed again, until that is quick enough."""
+
+    def sleep(_: object = None) -> None:
+        clock.now += LEASE
+
+    with _Lease(clock) as lease:
+        clock.now += LEASE
+        s3.after = once(lambda request: at(request, "PUT", LOCK), sleep)
+        s3.requests.clear()
+        lease.held.check()
+        assert len(s3.puts("lock.json")) == 2
+        s3.after = sleep
+        clock.now += LEASE
+        with pytest.raises(LostLockError, match="its renewals take too long"):
+            lease.held.check()
+
+
+@pytest.mark.usefixtures("s3")
+def test_after_the_release_no_check_succeeds(clock: Clock, tmp_path: Path) -> None:
+    """A thread that a second Ctrl-C left behind may be on its way to a call."""
+    for store in (host(clock), Directory(tmp_path)):
+        with hold(store) as held:
+            held.check()
+        with pytest.raises(LostLockError, match="this run has released it"):
+            held.check()
+
+
+def test_another_run_has_it_and_nothing_tells_which(s3: S3Server, clock: Clock) -> None:
+    """The lock has changed, and reading it fails: lost all the same."""
+    with _Lease(clock) as lease:
+        clock.now += LEASE + 3
+        with hold(host(clock)):
+            s3.before = once(
+                lambda request: at(request, "GET", LOCK) and at(s3.requests[-1], "GET", LOCK),
+                refuse("AccessDenied", 403),
+            )
+            lease.renew()
+    assert lease.lost == ["another run has changed it"]
+
+
+def test_threads_that_check_at_once_renew_once(s3: S3Server, clock: Clock) -> None:
+    with _Lease(clock) as lease:
+        clock.now += LEASE
+        s3.requests.clear()
+        threads = [threading.Thread(target=lease.held.check) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert len(s3.puts("lock.json")) == 1
 
 
 @pytest.mark.usefixtures("s3")
@@ -412,6 +518,18 @@ def test_the_next_run_remembers_on_another_host(clock: Clock) -> None:
         assert held.journal.has_open_create("elastic_ips.web")
 
 
+@pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize("jump", [-3600, 0, 3600])
+def test_on_another_host_s3_tells_how_old_an_entry_is_at_least(clock: Clock, jump: float) -> None:
+    """Nothing was written for 12 s, of which 10 are certain, since S3's times are whole seconds."""
+    with hold(host(clock)) as held:
+        held.journal.intend("elastic_ips.web", "AllocateAddress", "sha256:1", None)
+    clock.now += 12
+    elsewhere = S3Store(bucket(), clock=BootClock("elsewhere", lambda: clock.now / 2), renew_every=NEVER)
+    with hold(elsewhere, now=lambda: 1_700_000_000.0 + jump) as held:
+        assert held.journal.unseen_for("elastic_ips.web", "sha256:1", 30.0) == 20.0
+
+
 def test_a_journal_is_trimmed(s3: S3Server, clock: Clock) -> None:
     """What is remembered stays, and the end of the trail."""
     with hold(host(clock)) as held:
@@ -503,7 +621,7 @@ def test_errors_of_s3_are_reported(s3: S3Server, clock: Clock, code: str, status
 def test_a_bucket_that_is_not_there(clock: Clock) -> None:
     with (
         pytest.raises(AwsError, match="create the bucket first"),
-        hold(S3Store(bucket("nowhere"), elapsed=clock)),
+        hold(S3Store(bucket("nowhere"), clock=BootClock("test", clock))),
     ):
         raise AssertionError("there is no such bucket")
 
