@@ -141,7 +141,7 @@ def _event(words: Mapping[str, Any]) -> _Event | None:
     text = str(words.get("CloudTrailEvent") or "{}")
     try:
         details = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         details = {}
     if not isinstance(details, dict) or words.get("ReadOnly") == "true" or details.get("errorCode"):
         return None

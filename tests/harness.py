@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.session import get_session
 
+from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.engine.planner import account_of, read_and_plan
@@ -47,10 +49,10 @@ ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_K
 @functools.cache
 def boto() -> boto3.Session:
     """Reading the service models takes long; once a process is enough."""
-    return boto3.Session(
-        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
-    )
+    core = get_session()
+    core.set_credentials(ENVIRONMENT["AWS_ACCESS_KEY_ID"], ENVIRONMENT["AWS_SECRET_ACCESS_KEY"])
+    check_answers_of(core)
+    return boto3.Session(botocore_session=core)
 
 
 @dataclass(frozen=True)

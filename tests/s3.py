@@ -53,6 +53,8 @@ class Drop(Exception):
 
 
 Hook = Callable[[Request], object]
+Headers = Callable[[str, list[tuple[str, str]]], list[tuple[str, str]]]
+"""What is sent for the headers of an answer, by method."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -76,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response_only(status)
-        for name, value in more.items():
+        for name, value in self.server.owner.headers(method, list(more.items())):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -115,6 +117,7 @@ class S3Server:
         """Headers, in lower case, that this service does not know: it is one of those that only resemble S3."""
         self.before: Hook = lambda _: None
         self.after: Hook = lambda _: None
+        self.headers: Headers = lambda _, headers: headers
         self.changed = threading.Condition()
 
     def __enter__(self) -> Self:

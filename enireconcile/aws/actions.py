@@ -62,6 +62,11 @@ class ApiAction:
     listing: Listing | None = None
     dry_run: bool = False
 
+    @property
+    def lists(self) -> bool:
+        """Whether its answer is a list, which EC2 sends even when it is empty."""
+        return self.reads and self.service == "ec2" and self.name != "DescribeInstanceAttribute"
+
 
 def _read(
     name: str,

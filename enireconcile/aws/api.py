@@ -15,20 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import jmespath
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from enireconcile.aws.actions import action, is_read
-from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call
+from enireconcile.aws.answers import UnreadableAnswer, check_filtered
+from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call, unreadable
 from enireconcile.aws.last_check import Check, checked_last
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import Reminder, answer_of, is_transient, retrying
 from enireconcile.aws.session import Session
-from enireconcile.errors import LostLockError
+from enireconcile.errors import EnireconcileError, LostLockError
 from enireconcile.model import Denial, Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
+_MOST_PAGES = 1000
 
 
 @dataclass(eq=False)
@@ -111,11 +112,14 @@ class Channel:
             self._in_flight.discard(this)
 
     def _answer(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        client = self.session.client(action(call).service)
-        method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
         try:
+            client = self.session.client(action(call).service)
+            method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
             return method(**params)
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
+        except (EnireconcileError, PermissionError):
+            # Our own: no client for this service, the lock is lost, or the session is read-only.
+            raise
+        except Exception as error:  # noqa: BLE001 (botocore raises more than its own errors for a wrong answer)
             raise fault_from(call, error, self.file) from None
 
     @contextmanager
@@ -176,8 +180,14 @@ class Reader:
             return await self._with_retries(call, params)
         params = {"MaxResults": page_size, **params}
         pages = [await self._with_retries(call, params)]
+        seen: set[str] = set()
         # A page may be short or even empty although more follow: only a missing token ends the list.
         while token := pages[-1].get("NextToken"):
+            if token in seen:
+                raise unreadable(call, "it repeats a NextToken, so that its pages have no end")
+            if len(pages) == _MOST_PAGES:
+                raise unreadable(call, f"it has more than {_MOST_PAGES} pages")
+            seen.add(token)
             pages.append(await self._with_retries(call, {**params, "NextToken": token}))
         return _joined(pages)
 
@@ -185,7 +195,9 @@ class Reader:
         with self._channel.waiting(call) as failed:
             async for trial in retrying(is_transient, failed=failed):
                 with trial:
-                    return await self._channel.attempt(call, params)
+                    answer = await self._channel.attempt(call, params)
+                    _check_filtered(call, params, answer)
+                    return answer
         raise AssertionError("unreachable")
 
 
@@ -198,6 +210,16 @@ class Writer:
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Raises Fault, and what ``check`` raises."""
         return await self._channel.attempt(call, params, self._check)
+
+
+def _check_filtered(call: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    listing = action(call).listing
+    if listing is None:
+        return
+    try:
+        check_filtered(listing, params, jmespath.search(listing.objects, answer) or [])
+    except UnreadableAnswer as error:
+        raise unreadable(call, str(error)) from None
 
 
 def _joined(pages: list[dict[str, Any]]) -> dict[str, Any]:

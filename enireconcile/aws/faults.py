@@ -24,6 +24,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from enireconcile.aws import denial
+from enireconcile.aws.answers import UnreadableAnswer
 from enireconcile.errors import AwsError
 from enireconcile.printable import printable
 
@@ -126,6 +127,8 @@ PROPAGATION = 300.0
 """Seconds after which EC2 must know a new resource in every call."""
 TRANSIENT = 300.0
 """Seconds for which throttling and server errors are retried."""
+_UNREADABLE = 20.0
+"""Seconds for which a call is repeated when something other than AWS answers: a proxy does not go away soon."""
 
 
 @dataclass(frozen=True)
@@ -331,6 +334,8 @@ _HINTS = {
     "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use an instance profile",
     "NoAnswer": "check the network and AWS_ENDPOINT_URL",
     "NotSent": "check the network and AWS_ENDPOINT_URL",
+    "UnreadableAnswer": "another endpoint or a proxy may have answered instead of AWS: check the network, "
+    "AWS_ENDPOINT_URL and HTTPS_PROXY",
     "AddressLimitExceeded": "release addresses, or request a higher quota (L-0263D0A3, Elastic IPs per Region)",
     "InsufficientInstanceCapacity": "EC2 has no capacity for this instance type in this Availability Zone now; "
     "run again later, or choose another type or zone",
@@ -365,10 +370,8 @@ def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
     return (row.meaning, row.seconds) if row is not None else (Meaning.REFUSED, 0.0)
 
 
-def fault_from(
-    call: str, error: ClientError | BotoCoreError | ResponseParserError, file: str | None = None
-) -> Fault:
-    """A botocore exception as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no answer came.
+def fault_from(call: str, error: Exception, file: str | None = None) -> Fault:
+    """An exception of botocore as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no valid response came.
 
     ``file`` is the spec file that the call is for.
     """
@@ -388,9 +391,20 @@ def fault_from(
         return Fault(call, "NoCredentials", printable(str(error)), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
         return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, 10.0)
+    if isinstance(error, UnreadableAnswer):
+        return unreadable(call, str(error))
     if isinstance(error, (HTTPClientError, ResponseParserError)):
         return Fault(call, "NoAnswer", printable(str(error)), Meaning.OUTCOME_UNKNOWN, TRANSIENT)
-    return Fault(call, type(error).__name__, printable(str(error)), Meaning.REFUSED, 0.0)
+    if isinstance(error, BotoCoreError):
+        return Fault(call, type(error).__name__, printable(str(error)), Meaning.REFUSED, 0.0)
+    # An exception that botocore does not foresee does not tell whether the request was sent.
+    return Fault(call, type(error).__name__, printable(str(error)), Meaning.OUTCOME_UNKNOWN, 0.0)
+
+
+def unreadable(call: str, why: str) -> Fault:
+    """What came back is not a valid AWS response; ``why`` says how that shows. AWS may have executed the call."""
+    message = f"not a valid AWS response: {printable(why)}"
+    return Fault(call, "UnreadableAnswer", message, Meaning.OUTCOME_UNKNOWN, _UNREADABLE)
 
 
 def log_call(call: str, seconds: float, request_id: str | None, fault: Fault | None = None) -> None:

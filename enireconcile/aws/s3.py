@@ -6,18 +6,18 @@ condition no longer holds, a read shows whether the first attempt has met it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from enireconcile.aws.faults import Fault, fault_from, log_call
+from enireconcile.aws.answers import UnreadableAnswer
+from enireconcile.aws.faults import Fault, fault_from, log_call, unreadable
 from enireconcile.aws.retry import is_transient, retrying_in_thread
 from enireconcile.aws.session import Session
+from enireconcile.errors import EnireconcileError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,6 +31,7 @@ _ATTEMPTS = 5
 _TRIES = 4
 """Attempts of one call: with S3's time limits, a lease can still be renewed afterwards."""
 _NO_ETAG = '"00000000000000000000000000000000"'
+_DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 _HINTS = {
     "NoSuchBucket": "create the bucket first: enireconcile does not create buckets",
     "AccessDenied": "lock and journal need s3:GetObject, s3:PutObject and s3:ListBucket (docs/how-to/state.md)",
@@ -65,11 +66,7 @@ class S3Bucket:
 
         def ask(client: S3Client) -> tuple[Stored, Any]:
             answer = client.get_object(Bucket=self.name, Key=self._key(key))
-            headers = answer["ResponseMetadata"]["HTTPHeaders"]
-            # Both times are S3's, so the clocks of the hosts do not matter.
-            now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-            age = (now - answer["LastModified"]).total_seconds()
-            return Stored(answer["Body"].read(MAX_BYTES + 1), answer["ETag"], max(0.0, age)), answer
+            return Stored(answer["Body"].read(MAX_BYTES + 1), _etag(answer), _age(answer)), answer
 
         return self._call("GetObject", key, ask, absent=None)
 
@@ -93,7 +90,8 @@ class S3Bucket:
 
     def overwrite(self, key: str, body: bytes) -> None:
         """Write the object, whether or not it exists."""
-        self._write(key, body, {})
+        if not self._write(key, body, {}):
+            raise unreadable("PutObject", "it has no ETag").error(self.url(key))
 
     def ignored_condition(self, key: str, body: bytes, *, created: bool) -> str | None:
         """The header that this service ignores, None if it refuses writes whose condition does not hold.
@@ -101,18 +99,19 @@ class S3Bucket:
         ``body`` is what the object contains; it stays so even if a write succeeds. If-None-Match is tried only if
         the object was ``created`` with it.
         """
-        if self._write(key, body, {"IfMatch": _NO_ETAG}):
+        if self._write(key, body, {"IfMatch": _NO_ETAG}) is not None:
             return "If-Match"
-        if created and self._write(key, body, {"IfNoneMatch": "*"}):
+        if created and self._write(key, body, {"IfNoneMatch": "*"}) is not None:
             return "If-None-Match"
         return None
 
     def _write(self, key: str, body: bytes, condition: Mapping[str, Any]) -> str | None:
-        """The new ETag, None if the condition does not hold."""
+        """The new ETag, empty if the answer has none, None if the condition does not hold."""
 
         def ask(client: S3Client) -> tuple[str, Any]:
             answer = client.put_object(Bucket=self.name, Key=self._key(key), Body=body, **condition)
-            return answer["ETag"], answer
+            # Without an ETag, something else than S3 may have answered.
+            return answer.get("ETag", ""), answer
 
         return self._call("PutObject", key, ask, absent=None)
 
@@ -143,9 +142,28 @@ class S3Bucket:
         began = time.monotonic()
         try:
             value, answer = ask(self._session.client("s3"))
-        except (ClientError, BotoCoreError) as error:
+        except EnireconcileError:
+            raise
+        except Exception as error:  # noqa: BLE001 (botocore raises more than its own errors for a wrong answer)
             fault = fault_from(call, error)
             log_call(call, time.monotonic() - began, fault.request_id, fault)
             raise fault from None
         log_call(call, time.monotonic() - began, answer["ResponseMetadata"].get("RequestId"))
         return value
+
+
+def _etag(answer: Any) -> str:
+    if not (etag := answer.get("ETag")):
+        raise UnreadableAnswer("it has no ETag")
+    return str(etag)
+
+
+def _age(answer: Any) -> float:
+    """Seconds since the object was written. Both times are S3's, so the clocks of the hosts do not matter."""
+    if not (modified := answer.get("LastModified")):
+        raise UnreadableAnswer("it has no Last-Modified")
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    if not _DATE.fullmatch(date):
+        raise UnreadableAnswer(f"its Date is {date[:80]!r}")
+    age: float = (parsedate_to_datetime(date) - modified).total_seconds()
+    return max(0.0, age)

@@ -23,6 +23,7 @@ from botocore.session import get_session
 
 from enireconcile import __version__
 from enireconcile.aws.actions import is_read
+from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.last_check import check_before_body
 from enireconcile.errors import EnireconcileError
 
@@ -101,6 +102,7 @@ def connect(
         if profile:
             core.set_config_variable("profile", profile)
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
+        check_answers_of(core)
         # botocore reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:

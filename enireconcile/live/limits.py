@@ -132,8 +132,13 @@ async def _groups_per_interface(answers: _Answers) -> int | None:
     # All attributes at once: botocore accepts only a few of their names as parameters.
     for item in await answers.ask("DescribeAccountAttributes", {}, "AccountAttributes"):
         if item["AttributeName"] == "vpc-max-security-groups-per-interface":
-            return int(item["AttributeValues"][0]["AttributeValue"])
+            return _number(item["AttributeValues"][0]["AttributeValue"])
     return None
+
+
+def _number(text: str) -> int | None:
+    """A quota. EC2 also has account attributes that are no numbers."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int | None]:
@@ -229,7 +234,7 @@ async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
     return ElasticIpLimit(
         # Without an allocation id it would be an address of EC2-Classic.
         present=tuple(records.elastic_ip(item) for item in listed if item.get("AllocationId")),
-        quota=int(quotas[_ADDRESSES]) if _ADDRESSES in quotas else None,
+        quota=_number(quotas.get(_ADDRESSES, "")),
         # EC2 answers only what was asked. Emulators answer more, and do not enforce the quota.
         enforced=set(quotas) == {_ADDRESSES},
     )

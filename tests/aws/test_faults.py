@@ -21,8 +21,10 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from enireconcile.aws.answers import UnreadableAnswer
 from enireconcile.aws.api import Channel
 from enireconcile.aws.faults import Fault, Meaning, classify, fault_from
+from enireconcile.errors import LostLockError
 from tests.virtual import VirtualLoop, run
 
 ATTACH, RUN = "AttachNetworkInterface", "RunInstances"
@@ -448,6 +450,39 @@ def test_an_empty_answer_is_a_lost_answer(error: Exception, code: str, loop: Vir
     assert (raised.value.code, raised.value.meaning) == (code, Meaning.OUTCOME_UNKNOWN)
 
 
+@pytest.mark.parametrize("error", [TypeError("odd"), KeyError("odd"), OverflowError("odd"), RecursionError("odd")])
+def test_an_exception_that_botocore_does_not_foresee_ends_the_call(error: Exception, loop: VirtualLoop) -> None:
+    """It is not repeated, and EC2 may have executed the call."""
+    session: Any = Broken(error)
+    channel = Channel(session)
+    try:
+        with pytest.raises(Fault, match="odd") as raised:
+            run(channel.attempt(ALLOCATE, {}), loop)
+    finally:
+        channel.close()
+    assert (raised.value.code, raised.value.meaning) == (type(error).__name__, Meaning.OUTCOME_UNKNOWN)
+    assert raised.value.seconds == 0
+
+
+@pytest.mark.parametrize("error", [LostLockError("no"), PermissionError("no")], ids=["the lock", "read-only"])
+def test_an_exception_of_ours_goes_through_a_call(error: Exception, loop: VirtualLoop) -> None:
+    session: Any = Broken(error)
+    channel = Channel(session)
+    try:
+        with pytest.raises(type(error)) as raised:
+            run(channel.attempt(ALLOCATE, {}), loop)
+    finally:
+        channel.close()
+    assert raised.value is error
+
+
+def test_an_unreadable_answer_is_an_unknown_outcome_for_a_short_time() -> None:
+    """A proxy that answers instead of AWS does not go away in minutes, and the user waits."""
+    fault = fault_from(ALLOCATE, UnreadableAnswer("the root element is html"))
+    assert (fault.code, fault.meaning, fault.seconds) == ("UnreadableAnswer", Meaning.OUTCOME_UNKNOWN, 20.0)
+    assert fault.message == "not a valid AWS response: the root element is html"
+
+
 # ---- what the user reads
 
 HINTED = [
@@ -459,6 +494,7 @@ HINTED = [
     ("NoCredentials", "AWS_PROFILE"),
     ("NoAnswer", "AWS_ENDPOINT_URL"),
     ("NotSent", "AWS_ENDPOINT_URL"),
+    ("UnreadableAnswer", "AWS_ENDPOINT_URL"),
     ("AddressLimitExceeded", "L-0263D0A3"),
     ("InsufficientInstanceCapacity", "another type or zone"),
     ("Gateway.NotAttached", "internet gateway"),

@@ -19,13 +19,27 @@ from __future__ import annotations
 from .calls import Call
 from .clock import VirtualClock
 from .errors import EC2Error
-from .faults import Buckets, Drop, DropConnection, Fail, Fault, Hook, Latency, Nth, StaleReads, Weather
+from .faults import (
+    Answer,
+    Buckets,
+    Drop,
+    DropConnection,
+    Fail,
+    Fault,
+    Hook,
+    Latency,
+    Nth,
+    Rewrite,
+    StaleReads,
+    Weather,
+)
 from .iam import Policy
 from .records import Quotas, Settings
 from .server import EC2Server
 from .world import World
 
 __all__ = [
+    "Answer",
     "Buckets",
     "Call",
     "Drop",
@@ -39,6 +53,7 @@ __all__ = [
     "Nth",
     "Policy",
     "Quotas",
+    "Rewrite",
     "Settings",
     "StaleReads",
     "VirtualClock",

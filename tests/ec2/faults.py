@@ -21,6 +21,14 @@ class Drop(Exception):
     """The connection is cut without an answer."""
 
 
+class Reply(Exception):
+    """Something other than EC2 answers, e.g. a proxy."""
+
+    def __init__(self, status: int, content_type: str, body: bytes) -> None:
+        super().__init__(status)
+        self.status, self.content_type, self.body = status, content_type, body
+
+
 class Fault:
     """Does nothing; the faults below override what they need."""
 
@@ -32,6 +40,10 @@ class Fault:
 
     def after(self, call: Call) -> None:
         """The world has acted; the answer is not yet sent."""
+
+    def rewritten(self, call: Call, body: bytes) -> bytes:
+        """The body of a good answer as the client gets it."""
+        return body
 
 
 class Faults:
@@ -56,6 +68,11 @@ class Faults:
     def after(self, call: Call) -> None:
         for fault in tuple(self._faults):
             fault.after(call)
+
+    def rewritten(self, call: Call, body: bytes) -> bytes:
+        for fault in tuple(self._faults):
+            body = fault.rewritten(call, body)
+        return body
 
 
 @dataclass
@@ -128,6 +145,33 @@ class DropConnection(Nth):
 
     def act(self, call: Call) -> None:
         raise Drop(call.action)
+
+
+@dataclass
+class Answer(Nth):
+    """An answer that is none of EC2. With `late` the world has acted."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = "text/html"
+
+    def act(self, call: Call) -> None:
+        raise Reply(self.status, self.content_type, self.body)
+
+
+@dataclass
+class Rewrite(Nth):
+    """A good answer whose body is changed on its way; the world has acted."""
+
+    change: Callable[[bytes], bytes] = lambda body: body
+
+    def before(self, call: Call) -> None:
+        """Nothing happens before the answer."""
+
+    after = before
+
+    def rewritten(self, call: Call, body: bytes) -> bytes:
+        return self.change(body) if self._hit(call) else body
 
 
 @dataclass

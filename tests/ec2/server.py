@@ -18,7 +18,7 @@ from . import wire
 from .calls import Call
 from .clients import Lent, give_back, lend
 from .errors import EC2Error
-from .faults import Drop, Faults
+from .faults import Drop, Faults, Reply
 from .iam import Account, Policy, refuse_unless_allowed
 from .trail import lookup_events
 from .world import World
@@ -61,6 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("x-amzn-RequestId", request_id)
+        for name, value in self.server.owner.headers:
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
         self.wfile.flush()
@@ -119,6 +121,8 @@ class EC2Server:
         self.calls: list[Call] = []
         self.policies: dict[str, Policy] = {}
         """What IAM allows, by access key; a key without a policy may do everything."""
+        self.headers: list[tuple[str, str]] = []
+        """Sent with every answer besides EC2's own."""
         self.people = {STRANGER: "alice"}
         """Names of users by access key, for CloudTrail."""
         self.crashes: list[BaseException] = []
@@ -223,6 +227,9 @@ class EC2Server:
             call.answer = result if call.mutates else None
             self.faults.after(call)
             content_type, content = wire.render(request, result, request_id)
+            content = self.faults.rewritten(call, content)
+        except Reply as reply:
+            return reply.status, reply.content_type, reply.body, request_id
         except EC2Error as error:
             call.error_code = error.code
             content_type, content = wire.render_error(service, error, request_id)

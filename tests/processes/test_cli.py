@@ -16,7 +16,7 @@ import pytest
 
 from enireconcile.cli.app import main
 from enireconcile.state.directory import Directory
-from tests.ec2 import EC2Server, Fail, Hook, Settings, VirtualClock, World
+from tests.ec2 import Answer, EC2Server, Fail, Hook, Settings, VirtualClock, World
 from tests.harness import ENVIRONMENT, STORY
 
 SPEC = str(STORY)
@@ -502,3 +502,21 @@ def test_plan_metrics_count_what_is_left_out(command: Run, no_vpc: str, tmp_path
     assert 'command="plan",outcome="failed"} 1' in text
     remaining = [line for line in text.splitlines() if line.startswith("enireconcile_remaining_resources{")]
     assert [line.rpartition(" ")[2] for line in remaining] == ["2"]
+
+
+@pytest.mark.parametrize("call", ["DescribeAddresses", "AllocateAddress"])
+def test_a_page_instead_of_an_answer_makes_nothing_twice(call: str, server: EC2Server, command: Run) -> None:
+    """The clients of a session from the standard chain check what they get."""
+    server.faults.add(Answer(call, late=True, body=b"<html><body><h1>Sign in</h1></body></html>"))
+    assert command("apply", "-y", SPEC).code == 0
+    assert len(server.world.data.addresses) == 2
+
+
+def test_an_event_that_cannot_be_read_is_no_one_s(server: EC2Server, command: Run) -> None:
+    """CloudTrail's event is JSON inside JSON, which may be nested too deeply to be read."""
+    assert command("apply", "-y", SPEC).code == 0
+    [address, *_] = server.world.data.addresses.values()
+    server.client().disassociate_address(AssociationId=address.association_id)
+    deep = json.dumps({"Events": [{"EventId": "1", "EventName": "x", "CloudTrailEvent": "[" * 100_000}]}).encode()
+    server.faults.add(Answer("LookupEvents", times=99, body=deep, content_type="application/x-amz-json-1.1"))
+    assert command("plan", "--who", SPEC).code == 0
