@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 
-from enireconcile.errors import AmbiguityError, GuardError, SpecErrors, UnsupportedError
+from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
 from enireconcile.live import reader as live_reader
 from enireconcile.model import Plan, Reads
 from enireconcile.planning.draft import draft
 from enireconcile.spec import Spec
 
-STALE_READS_CAN_CAUSE = (UnsupportedError, AmbiguityError, SpecErrors)
+STALE_READS_CAN_CAUSE = (UnsupportedError, SpecErrors)
 """Planning errors that stop the run only if a second read, seconds later, raises them again. The errors of a plan
 count only then, too.
 
@@ -39,7 +39,7 @@ async def read_and_plan(
 
     ``believed`` are the keys of errors that need no second look, because an earlier plan had them. Raises
     AwsError, GuardError if the credentials belong to another account than the spec's, and the errors of planning:
-    AmbiguityError, UnsupportedError.
+    UnsupportedError, SpecErrors.
     """
     with suppress(*STALE_READS_CAN_CAUSE):
         plan = await _look(reader, spec, region, account_id, prune, targets)

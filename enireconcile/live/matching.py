@@ -101,11 +101,13 @@ class Matches:
         return self._rows.get(self._addresses.get(record.id, ""))
 
     def unnamed(self, kind: type[R]) -> tuple[R, ...]:
-        """The records of one kind that belong to no row of the spec: what ``--prune`` removes."""
+        """The records of one kind that belong to no row of the spec, or that share a row: what ``--prune`` removes
+        is among them.
+        """
         return tuple(
             record
             for address, each in self._by_address.items()
-            if address not in self._rows
+            if address not in self._rows or len(each) > 1
             for record in each
             if isinstance(record, kind)
         )

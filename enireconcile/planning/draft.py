@@ -54,7 +54,8 @@ class Draft:
 
     With ``targets``, which are addresses, it is about these and what they need. ``kept`` are resources that the
     spec no longer names and that EC2 cannot delete, with the reason. ``exclusions`` are the rows that it leaves
-    out because of mistakes. ``named`` are the addresses that it is about, those left out included; None without
+    out because of mistakes; ``twins`` maps the addresses of unused twins to the resource that has their name.
+    ``named`` are the addresses that it is about, those left out included; None without
     targets: all.
     """
 
@@ -65,6 +66,7 @@ class Draft:
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...]
     kept: Mapping[Leftover, str]
+    twins: Mapping[str, str]
     prune: bool
     exclusions: Exclusions
     targets: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ class Draft:
             account_id=self.live.account_id,
             region=self.live.region,
             fingerprint=_fingerprint(self.differences, world, steps),
-            changes=_changes(self.differences, world, self.steps, self.leftovers),
+            changes=_changes(self.differences, world, self.steps, self.leftovers, self.twins),
             steps=steps,
             leftovers=self.leftovers,
             warnings=(
@@ -99,6 +101,7 @@ class Draft:
                     *warnings,
                     *ignored_warnings(self.differences),
                     *_left(self.kept),
+                    *_twin_warnings(self.leftovers, self.twins),
                     *_forbidden(steps, self.spec),
                 ),
                 *(*judgement.warnings, *self._unknown()),
@@ -126,8 +129,8 @@ def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ())
     """Resolve and diff, and leave out the rows with mistakes that only live state shows.
 
     With ``prune``, what the stack owns and the spec no longer names is removed. With ``targets``, which are
-    addresses, only these are planned for, and what they need. Raises AmbiguityError if several live resources have
-    one address, UnsupportedError if the whole stack is to be removed and EC2 cannot remove it.
+    addresses, only these are planned for, and what they need. Raises UnsupportedError if the whole stack is to be
+    removed and EC2 cannot remove it.
     """
     return _draft(spec, live, prune, tuple(sorted(targets)), Exclusions())
 
@@ -161,7 +164,20 @@ def _draft(spec: Spec, live: Live, prune: bool, targets: tuple[str, ...], exclus
             world, differences, work, named = _part(targets, world, differences, work)
         steps = tuple(step for each in work.steps.values() for step in each)
         leftovers = (*resolved.leftovers, *kept, *work.left)
-        return Draft(spec, live, world, differences, steps, leftovers, kept, prune, exclusions, targets, named)
+        return Draft(
+            spec,
+            live,
+            world,
+            differences,
+            steps,
+            leftovers,
+            kept,
+            resolved.twins,
+            prune,
+            exclusions,
+            targets,
+            named,
+        )
 
 
 def _mistakes(spec: Spec, differences: Iterable[Difference], world: World, work: _Work) -> list[Mistake]:
@@ -221,6 +237,13 @@ def _left(kept: Mapping[Leftover, str]) -> Iterator[str]:
     """Warnings of resources that should be removed and are not."""
     for left, who in kept.items():
         yield f"{left.address} ({left.id}) cannot be deleted and is kept: {who}"
+
+
+def _twin_warnings(leftovers: Iterable[Leftover], twins: Mapping[str, str]) -> Iterator[str]:
+    """Warnings of unused twins that this plan keeps."""
+    for left in leftovers:
+        if left.address in twins:
+            yield f"{left.id} is an unused twin of {twins[left.address]}: `apply --prune` deletes it"
 
 
 def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
@@ -327,14 +350,24 @@ def _part(
 
 
 def _changes(
-    differences: Iterable[Difference], world: World, steps: Iterable[Step], leftovers: Iterable[Leftover]
+    differences: Iterable[Difference],
+    world: World,
+    steps: Iterable[Step],
+    leftovers: Iterable[Leftover],
+    twins: Mapping[str, str],
 ) -> tuple[Change, ...]:
     by_address: dict[str, list[Step]] = {}
     for step in steps:
         by_address.setdefault(step.address, []).append(step)
     changed = [_change(difference, world, by_address.get(difference.address, ())) for difference in differences]
     removed = [
-        _summed(address, Action.DELETE, by_address[address], record.id)
+        _summed(
+            address,
+            Action.DELETE,
+            by_address[address],
+            record.id,
+            notes=[f"unused twin of {twins[address]}"] if address in twins else (),
+        )
         for address, record in world.removed.items()
     ]
     moved = [

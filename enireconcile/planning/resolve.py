@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from enireconcile.errors import AmbiguityError
 from enireconcile.kinds.world import World
 from enireconcile.live.matching import by_address, selects, tagged_address, unnamed_address
 from enireconcile.live.records import (
@@ -33,7 +32,7 @@ from enireconcile.planning.associations import Associations
 from enireconcile.planning.failover import choose_placements
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
-from enireconcile.printable import printable
+from enireconcile.planning.twins import choose
 from enireconcile.spec import ADDRESS_KEYS, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
@@ -44,11 +43,14 @@ R = TypeVar("R", bound=Record)
 class Resolved:
     """The World without the rows that are left out, and the leftovers: what the stack owns and no row names.
 
-    While there are ``mistakes``, the World is incomplete: the rows that they touch must be left out first.
+    ``twins`` maps the addresses of unused twins, which are leftovers or removed, to the resource that has their
+    name, in words. While there are ``mistakes``, the World is incomplete: the rows that they touch must be left
+    out first.
     """
 
     world: World
     leftovers: tuple[Leftover, ...]
+    twins: Mapping[str, str]
     left_out: LeftOut
     mistakes: tuple[Mistake, ...]
 
@@ -57,15 +59,11 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     """The World of a spec. With ``prune`` there are no leftovers: the plan removes them.
 
     ``left_out`` are addresses to leave out; the rows that need them are left out, too. A row that is left out
-    keeps its live record, so that others can refer to it. Raises AmbiguityError if several live resources have one
-    address.
+    keeps its live record, so that others can refer to it.
     """
-    owned, replaced = _owned(live)
     named = set(spec.document.resources)
-    for address in sorted(set(replaced) - named):
-        # The spec names neither the former resource nor its replacement any more.
-        owned |= {unnamed_address(record): record for record in replaced.pop(address)}
     mistakes = Mistakes(spec, left_out)
+    owned, replaced, twins = _owned(live, named, mistakes)
     adopted = adoptions(spec, live, owned, mistakes)
     world = World(
         document=spec.document,
@@ -116,7 +114,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     )
     unnamed = sorted(set(owned) - named - set(world.removed))
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
-    return Resolved(world, leftovers, leaving_out, tuple(mistakes.found))
+    return Resolved(world, leftovers, twins, leaving_out, tuple(mistakes.found))
 
 
 def _terminating(spec: Spec, live: Live) -> dict[str, str]:
@@ -135,27 +133,41 @@ def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[s
     }
 
 
-def _owned(live: Live) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord, ...]]]:
-    """The records of the stack by address, and beside them those whose replacement exists already.
+def _owned(
+    live: Live, named: Collection[str], mistakes: Mistakes
+) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord, ...]], dict[str, str]]:
+    """The records of the stack by address, beside them those whose replacement exists already, and the twins.
 
-    Raises AmbiguityError if several records have one address."""
+    Several records whose address the spec does not name are all leftovers, under addresses of their own. Several
+    that belong to one row are a mistake, unless all but one are unused twins.
+    """
+    owned: dict[str, AnyRecord] = {}
+    replaced: dict[str, tuple[AnyRecord, ...]] = {}
+    twins: dict[str, str] = {}
     found = by_address((*live.security_groups, *live.instances, *live.network_interfaces, *live.elastic_ips))
-    replaced = {address: former for address, records in found.items() if (former := _former(records))}
-    current = {
-        address: [record for record in records if record not in replaced.get(address, ())]
-        for address, records in found.items()
-    }
-    duplicates = {address: records for address, records in current.items() if len(records) > 1}
-    if duplicates:
-        lines = (
-            printable(f"{address}: {' and '.join(sorted(record.id for record in records))}")
-            for address, records in sorted(duplicates.items())
-        )
-        raise AmbiguityError(
-            "several live resources of this stack have the same name:\n  " + "\n  ".join(lines),
-            hint=f"keep one of each: delete the others, or remove their tags {NAME_TAG} and {STACK_TAG}",
-        )
-    return {address: records[0] for address, records in current.items()}, replaced
+    for address, records in sorted(found.items()):
+        former = _former(records)
+        current = [record for record in records if record not in former]
+        if address not in named:
+            if len(current) == 1:
+                owned[address], records = current[0], former
+            owned |= {unnamed_address(record): record for record in records}
+            continue
+        if former:
+            replaced[address] = former
+        choice = choose(current)
+        if choice is None:
+            section, _, name = address.partition(".")
+            ids = " and ".join(sorted(record.id for record in current))
+            mistakes.add((section, name), f"several live resources of this stack have this name: {ids}", _ONE)
+            continue
+        owned[address] = choice.kept
+        owned |= {unnamed_address(twin): twin for twin in choice.twins}
+        twins |= {unnamed_address(twin): f"{address} ({choice.kept.id})" for twin in choice.twins}
+    return owned, replaced, twins
+
+
+_ONE = f"keep one of them: delete the others, or remove their tags {NAME_TAG} and {STACK_TAG}"
 
 
 def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from enireconcile.errors import AmbiguityError, EnireconcileError, Problem, SpecErrors, UnsupportedError
+from enireconcile.errors import EnireconcileError, Problem, SpecErrors, UnsupportedError
 from enireconcile.live.records import LiveImage, LiveSecurityGroup
 from enireconcile.ownership import (
     NAME_TAG,
@@ -307,37 +307,6 @@ def test_all_that_cannot_be_changed_is_listed_at_once() -> None:
             "; on_change: replace launches a new instance for it",
         ]
     )
-
-
-# ---- two of one name
-
-
-@pytest.mark.parametrize(
-    ("section", "line"),
-    [
-        ("security_groups", "security_groups.web: sg-twin and sg-web"),
-        ("instances", "instances.web: i-twin and i-web"),
-        ("network_interfaces", "network_interfaces.web: eni-twin and eni-web"),
-        ("elastic_ips", "elastic_ips.web: eipalloc-twin and eipalloc-web"),
-    ],
-)
-def test_two_live_resources_of_one_name_are_never_chosen_from(section: str, line: str) -> None:
-    with pytest.raises(AmbiguityError) as raised:
-        plan_of({}, {section: {"web": {}, "twin": {"named": "web"}}})
-    assert (raised.value.message, raised.value.hint) == (
-        f"several live resources of this stack have the same name:\n  {line}",
-        "keep one of each: delete the others, or remove their tags enireconcile:name and enireconcile:stack",
-    )
-
-
-def test_all_name_conflicts_are_reported_at_once() -> None:
-    rows: Words = {"web": {}, "twin": {"named": "web"}}
-    with pytest.raises(AmbiguityError) as raised:
-        plan_of({}, {"network_interfaces": rows, "elastic_ips": rows})
-    assert raised.value.message.splitlines()[1:] == [
-        "  elastic_ips.web: eipalloc-twin and eipalloc-web",
-        "  network_interfaces.web: eni-twin and eni-web",
-    ]
 
 
 def test_a_terminating_instance_does_not_conflict_with_the_new_one() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.errors import AmbiguityError, LostLockError, SpecErrors
+from enireconcile.errors import LostLockError, SpecErrors
 from enireconcile.model import Impact, Plan, Status
 from enireconcile.planning.guards import Allowed, objections
 from enireconcile.state import Journal
@@ -78,17 +78,17 @@ def test_pending_instance_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_two_of_one_name_are_reported_never_guessed_at(slow_harness: Harness) -> None:
-    """Another tool copied all tags to a second address: both ids are told, nothing is changed."""
+    """Another tool copied all tags to a second group: both ids are told, and neither is changed."""
     slow_harness.apply()
     account = Account(slow_harness)
-    mine = account.address("web-1")
-    other = account.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    mine = account.group("my-sg-1")
+    other = account.ec2.create_security_group(GroupName="copy", Description="copy", VpcId=mine["VpcId"])["GroupId"]
     slow_harness.loop.now += 5
     account.ec2.create_tags(Resources=[other], Tags=mine["Tags"])
     slow_harness.strict.clear()
-    with pytest.raises(AmbiguityError) as told:
+    with pytest.raises(SpecErrors) as told:
         slow_harness.apply()
-    assert mine["AllocationId"] in str(told.value)
+    assert mine["GroupId"] in str(told.value)
     assert other in str(told.value)
     assert slow_harness.strict.mutating() == []
 
