@@ -154,17 +154,32 @@ class Expect:
 
 @dataclass(frozen=True)
 class Look:
-    """How to find what an unanswered create may have made, where EC2 offers no token.
+    """How to find what an unanswered create may have made.
 
     ``filters`` are those of ``describe``; ``yields`` gives attributes from the object that is found. With
-    ``natural_key`` a repeat of the call cannot make a second one (it says Duplicate instead), so it is simply
-    repeated; without, we look for as long as a new object may stay invisible before we call again.
+    ``natural_key`` a repeat of the call cannot make a second one (it says Duplicate instead). Such a call, and one
+    with a token, is repeated; we look only if that is not answered either. Before any other call is repeated, we
+    look for as long as a new object may stay invisible.
     """
 
     describe: str
     filters: Sequence[Mapping[str, Any]]
     yields: Mapping[Ref, str]
     natural_key: bool = False
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How to find out whether the resource that a create call returned exists, if no describe shows it.
+
+    EC2 may answer a ClientToken with a resource that is deleted. ``pins`` maps parameters of the call to JMESPath
+    expressions in its answer: EC2 refuses a second create with these values while the resource exists. ``holder``
+    maps filters of ``describe`` to such expressions: they find the resource that has these values.
+    """
+
+    pins: Mapping[str, str]
+    describe: str
+    holder: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -182,7 +197,7 @@ class Step:
 
     Doing: ``when`` must hold before the call, ``until`` after it. The call is not made if ``unless`` comes true
     within its timeout, which counts from when any run first waited for it. ``token`` says that the call takes a
-    ClientToken, which the journal provides when it runs; ``look`` is for creates that take none. A call that must
+    ClientToken, which the journal provides when it runs; ``look`` and ``proof`` are for creates. A call that must
     run ``once`` is repeated after a lost answer only if ``until`` has not shown in time that EC2 has acted;
     without an ``until`` the live state is read again for a new plan.
     """
@@ -208,6 +223,7 @@ class Step:
     until: Expect | None = None
     token: bool = False
     look: Look | None = None
+    proof: Proof | None = None
     once: bool = False
     note: str | None = None
 

@@ -6,8 +6,9 @@ the meaning that the table of faults gives to an error:
 
 - not executed (throttled, not sent, a resource is not ready): it makes the same call again, after a pause;
 - no answer: if a repeat cannot create a second resource (a ClientToken, a natural key, a call that sets a value),
-  it makes the same call again. Otherwise it first looks for what the call may have created, for as long as a new
-  resource may stay invisible;
+  it makes the same call again, and after a few losses it also looks whether EC2 has acted. Otherwise it first
+  looks for what the call may have created, for as long as a new resource may stay invisible;
+- the ClientToken stands for a resource that is gone: it makes the call with the next token of the chain;
 - already exists: done, if an earlier attempt of ours got no answer; otherwise the live state has changed: plan
   again.
 """
@@ -34,6 +35,7 @@ from enireconcile.model import (
     Expect,
     Look,
     Outcome,
+    Proof,
     Reads,
     Ref,
     Secret,
@@ -51,6 +53,12 @@ Values = dict[Ref, str]
 _REPEATED = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN, Meaning.WAIT})
 _REPLANNED = frozenset({Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CONFLICT})
 _ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
+_LOSSES = 3
+"""Unanswered attempts of a call after which each further one begins with a look at what EC2 shows."""
+_LONGEST_CHAIN = 20
+"""Tokens that one step takes before it leaves the rest to a new plan."""
+_UNSEEN = 3.0
+"""Seconds after which a resource that a token returned, and that no describe shows, may be one that is gone."""
 _LOOK_PAUSE = 0.25
 _LONGEST_LOOK_PAUSE = 5.0
 _LONG_WAIT = 600.0
@@ -65,7 +73,9 @@ class CallJournal(Protocol):
     """What the executor needs of the journal (``state.journal.Journal``)."""
 
     def has_open_create(self, address: str) -> bool: ...
-    def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str: ...
+    def token(
+        self, address: str, call: str, digest: str, *, after: str | None = None, settle: float = 0.0
+    ) -> str: ...
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None: ...
     def made(self, address: str, result: str) -> None: ...
     def failed(self, address: str) -> None: ...
@@ -83,15 +93,18 @@ class Stopped(Exception):
 class _StepState:
     """The attempts of one step so far.
 
-    ``unanswered`` says that an attempt, perhaps of an earlier run, got no answer; ``fresh`` that the first
-    ClientToken was refused; ``acted`` that EC2 may have changed something.
+    ``unanswered`` says that an attempt, perhaps of an earlier run, got no answer; ``losses`` counts those of this
+    step. ``token`` is the last ClientToken, ``spent`` counts those before it. ``acted`` says that EC2 may have
+    changed something; ``answer`` is EC2's last one.
     """
 
     attempts: int = 0
     unanswered: bool = False
-    fresh: bool = False
+    losses: int = 0
     token: str | None = None
+    spent: int = 0
     acted: bool = False
+    answer: Mapping[str, Any] = field(default_factory=dict)
     result_id: str | None = None
 
 
@@ -186,12 +199,59 @@ class Executor:
             await self._await(expect)
         if step.unless is not None and await self._came_by_itself(step, step.unless):
             return
-        made = await self._call(step, state)
-        self._values.update(made)
-        state.result_id = made.get(Ref(step.address))
+        await self._call(step, state, _resolved(step.params, self._values))
         if step.until is not None:
-            found = await self._await(step.until, step)
+            self._say(step, "waiting")
+            found = await self._until(step, step.until, state)
             self._values.update(_picked(step.sees, found, step.until.describe, step.address))
+
+    async def _until(self, step: Step, until: Expect, state: _StepState) -> Mapping[str, Any]:
+        """Wait for the end of a step. If what its token returned is gone, the call is made again."""
+        while step.proof is not None:
+            try:
+                return await self._await(replace(until, timeout=min(_UNSEEN, self.settle)))
+            except WaitFailed as failure:
+                if not failure.late:
+                    raise
+            visible = await self._holds(replace(until, has=(), never=()))
+            if visible or not await self._made_anew(step, step.proof, state):
+                break
+        return await self._await(until)
+
+    async def _made_anew(self, step: Step, proof: Proof, state: _StepState) -> bool:
+        """Make the call again if the resource that its token returned is gone, rather than too new to be seen.
+
+        EC2 itself is the judge: it refuses a second create with, e.g., the same private address while the first
+        one exists, whether describes show it or not.
+        """
+        params = _resolved(step.params, self._values)
+        pins = {name: jmespath.search(path, state.answer) for name, path in proof.pins.items()}
+        if None in pins.values():
+            return False
+        try:
+            await self._call_with_next_token(step, state, params | pins)
+        except Fault as fault:
+            if fault.meaning not in (Meaning.REPLAN, Meaning.REFUSED):
+                raise
+            if not await self._has_other_holder(step, proof, state):
+                return False
+            await self._call_with_next_token(step, state, params)
+        return True
+
+    async def _has_other_holder(self, step: Step, proof: Proof, state: _StepState) -> bool:
+        """Whether another resource has what the one that the token returned had. It may be new, too."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + self.settle, _LOOK_PAUSE
+        filters = [
+            {"Name": name, "Values": [jmespath.search(path, state.answer)]} for name, path in proof.holder.items()
+        ]
+        id_key = listing_of(proof.describe).id_key
+        while True:
+            found = objects_in(proof.describe, await self.reader.read(proof.describe, {"Filters": filters}))
+            if found or loop.time() >= deadline:
+                return any(each.get(id_key) != self._values[Ref(step.address)] for each in found)
+            await self._sleep(min(pause, max(deadline - loop.time(), 0.01)))
+            pause = min(pause * 1.5, _LONGEST_LOOK_PAUSE)
 
     async def _came_by_itself(self, step: Step, expect: Expect) -> bool:
         """Whether the condition came true without the call. Time that an interrupted run waited counts."""
@@ -213,27 +273,45 @@ class Executor:
     def _filled(self, expect: Expect) -> Expect:
         return replace(expect, id=self._values[expect.id]) if isinstance(expect.id, Ref) else expect
 
-    async def _call(self, step: Step, state: _StepState) -> Values:
+    async def _call(self, step: Step, state: _StepState, params: dict[str, Any]) -> None:
+        """Make the call, with these parameters, until EC2 has acted, and remember the values that it yields."""
         natural = step.look is not None and step.look.natural_key
-        state.unanswered = natural and self.journal.has_open_create(step.address)
-        params = _resolved(step.params, self._values)
+        state.unanswered, state.losses = natural and self.journal.has_open_create(step.address), 0
         async for trial in retrying(_is_repeated, self._sleep):
             with trial:
-                try:
-                    return await self._attempt(step, params, state)
-                except Fault as fault:
-                    if fault.meaning is not Meaning.TOKEN_CONFLICT or state.fresh:
-                        raise
-                    state.fresh, state.token = True, None
-                    return await self._attempt(step, params, state)
-        raise AssertionError("unreachable")
+                made = await self._attempt_along_the_chain(step, params, state)
+        self._values.update(made)
+        state.result_id = made.get(Ref(step.address))
+
+    async def _call_with_next_token(self, step: Step, state: _StepState, params: dict[str, Any]) -> None:
+        before, state.token = state.token, self._next_token(step, params, state)
+        try:
+            await self._call(step, state, params)
+        except Fault:
+            state.token = before
+            raise
+
+    def _next_token(self, step: Step, params: dict[str, Any], state: _StepState) -> str:
+        state.spent += 1
+        return self.journal.token(
+            step.address, step.call, fingerprint(params), after=state.token, settle=self.settle
+        )
+
+    async def _attempt_along_the_chain(self, step: Step, params: dict[str, Any], state: _StepState) -> Values:
+        """An attempt with the first ClientToken that does not stand for a resource that is gone."""
+        while True:
+            try:
+                return await self._attempt(step, params, state)
+            except Fault as fault:
+                if fault.meaning is not Meaning.TOKEN_CONFLICT or state.spent >= _LONGEST_CHAIN:
+                    raise
+                state.token, state.unanswered = self._next_token(step, params, state), False
 
     async def _attempt(self, step: Step, params: dict[str, Any], state: _StepState) -> Values:
-        look = step.look
-        if look is not None and state.unanswered and state.attempts and not look.natural_key:
-            if found := await self._find(look, step.address):
+        if state.unanswered and state.attempts:
+            found = await self._made_or_done(step, state)
+            if found is not None:
                 return self._remember(step, found)
-            state.unanswered = False
         if self.stop.is_set():
             raise Stopped
         state.attempts += 1
@@ -244,9 +322,12 @@ class Executor:
         except Fault as fault:
             self.journal.answered(step.address, step.call, fault.code)
             return await self._handle(fault, step, state)
-        state.acted = True
+        state.acted, state.answer = True, response
         if not _creates(step):
             self.journal.answered(step.address, step.call, None)
+        if _is_ended(step, response):
+            words = "the ClientToken stands for a resource that has ended"
+            raise Fault(step.call, "EndedResource", words, Meaning.TOKEN_CONFLICT, 0.0)
         return self._remember(step, _picked(step.yields, response, step.call, step.address))
 
     def _announce(self, step: Step, params: dict[str, Any], state: _StepState) -> dict[str, Any]:
@@ -256,9 +337,7 @@ class Executor:
             return params
         digest = fingerprint(params)
         if step.token and state.token is None:
-            state.token = self.journal.token(
-                step.address, step.call, digest, fresh=state.fresh, settle=self.settle
-            )
+            state.token = self.journal.token(step.address, step.call, digest, settle=self.settle)
         self.journal.intend(step.address, step.call, digest, state.token)
         return {**params, "ClientToken": state.token} if state.token else params
 
@@ -269,7 +348,7 @@ class Executor:
         if fault.meaning is Meaning.ALREADY_EXISTS and state.unanswered:
             if step.look is None:
                 return {}
-            if found := await self._find(step.look, step.address):
+            if found := await self._find(step.look, step.address, self.settle):
                 return self._remember(step, found)
         if fault.meaning is Meaning.DENIED_OR_GONE and await self._is_gone(step):
             return {}
@@ -278,13 +357,27 @@ class Executor:
         new_ids = {self._values[ref] for ref in refs_in(step.params)}
         meaning = final_meaning(fault, step, unanswered=state.unanswered, new_ids=new_ids, spec_ids=self.spec_ids)
         if fault.meaning is Meaning.OUTCOME_UNKNOWN:
-            state.acted = True
+            state.acted, state.losses = True, state.losses + 1
             if step.once and await self._has_acted(step):
                 return {}
             state.unanswered = state.unanswered or not step.once
         elif _creates(step) and not state.unanswered and meaning is not Meaning.TOKEN_CONFLICT:
             self.journal.failed(step.address)
         raise fault.meaning_as(meaning)
+
+    async def _made_or_done(self, step: Step, state: _StepState) -> Values | None:
+        """What the unanswered attempts have made or done, if a describe shows it; else None: call again."""
+        look = step.look
+        if look is not None and not (step.token or look.natural_key):
+            found = await self._find(look, step.address, self.settle)
+            state.unanswered = found is not None
+            return found
+        if state.losses < _LOSSES:
+            return None
+        if look is not None:
+            return await self._find(look, step.address, 0.0)
+        done = step.until is not None and not step.yields and await self._holds(step.until)
+        return {} if done else None
 
     async def _has_acted(self, step: Step) -> bool:
         """Whether an unanswered call took effect; if it did, that is visible within the settle time."""
@@ -301,10 +394,12 @@ class Executor:
 
     async def _is_gone(self, step: Step) -> bool:
         """Whether the resource that the call was to remove is gone, as far as ``until`` shows."""
-        if step.until is None or not step.until.gone:
-            return False
+        return step.until is not None and step.until.gone and await self._holds(step.until)
+
+    async def _holds(self, expect: Expect) -> bool:
+        """Whether a condition is met now."""
         try:
-            await self._await(replace(step.until, timeout=0.0))
+            await self._await(replace(expect, timeout=0.0))
         except WaitFailed:
             return False
         return True
@@ -324,10 +419,10 @@ class Executor:
             self.journal.made(step.address, made[Ref(step.address)])
         return made
 
-    async def _find(self, look: Look, address: str) -> Values | None:
-        """What an unanswered create has made, if that is visible within the settle time. Raises AmbiguityError."""
+    async def _find(self, look: Look, address: str, seconds: float) -> Values | None:
+        """What an unanswered create has made, if that is visible within so many seconds. Raises AmbiguityError."""
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + self.settle, _LOOK_PAUSE
+        deadline, pause = loop.time() + seconds, _LOOK_PAUSE
         while True:
             response = await self.reader.read(look.describe, {"Filters": list(look.filters)})
             found = objects_in(look.describe, response)
@@ -379,6 +474,14 @@ class Executor:
 
 def _creates(step: Step) -> bool:
     return step.token or step.look is not None
+
+
+def _is_ended(step: Step, response: Mapping[str, Any]) -> bool:
+    """Whether EC2 has answered the ClientToken of a create with a resource that has ended."""
+    if not step.token or step.until is None:
+        return False
+    shown = jmespath.search(step.yields[Ref(step.address)].rpartition(".")[0], response) or {}
+    return any(jmespath.search(expression, shown) in values for expression, values in step.until.never)
 
 
 def _is_repeated(error: BaseException) -> bool:

@@ -27,6 +27,8 @@ MAX_ROUNDS = 3
 _ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
+_SECOND_READ = 5.0
+"""Seconds after which a second read that misses a resource, too, shows that it is gone, if it was there before."""
 _CHANGED = "the live state changed while the plan was applied, and more changes are needed: make a new plan"
 
 
@@ -203,7 +205,7 @@ class Apply:
 
     async def _trusted_plan(self) -> Plan:
         """A plan that creates nothing twice: what an earlier call may have made has had time to become visible."""
-        missing_before: set[str] = set()
+        missed_since: dict[str, float] = {}
         pause = _FIRST_PAUSE
         while True:
             late = self.stop.is_set() or not self.journal.unseen_addresses(self.settle)
@@ -212,7 +214,7 @@ class Apply:
                 await self._nap(pause)
                 continue
             creates = [step for step in made.steps if step.token or step.look]
-            unseen = {step.address: self._unseen_for(step) for step in creates}
+            unseen = {step.address: self._unseen_for(step, missed_since) for step in creates}
             if self.prune:
                 # Only a resource that is visible can be pruned.
                 unseen |= self.journal.unseen_addresses(self.settle)
@@ -220,15 +222,18 @@ class Apply:
             # A read that misses a resource that existed before may be stale: only a second read that misses it,
             # too, counts.
             missing = {address for address in unseen if self.journal.was_created(address)}
-            if self.stop.is_set() or (wait <= 0 and missing <= missing_before):
+            if self.stop.is_set() or (wait <= 0 and missing <= set(missed_since)):
                 if made.empty and await self._waited(made):
                     continue
                 return made
-            missing_before |= missing
+            for address in missing:
+                missed_since.setdefault(address, asyncio.get_running_loop().time())
             if wait > 0:
                 addresses = sorted(address for address, seconds in unseen.items() if seconds > 0)
                 self.tell({"type": "settle", "addresses": addresses, "seconds": round(wait, 3)})
-                await self._nap(min(pause, wait))
+                # A resource that no read has shown yet can appear at any moment.
+                certain = all(self.journal.was_observed(address) for address in addresses)
+                await self._nap(wait if certain else min(pause, wait))
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     async def _plan_unless_contradictory(self, late: bool) -> Plan | None:
@@ -241,12 +246,19 @@ class Apply:
                 raise
             return None
 
-    def _unseen_for(self, step: Step) -> float:
-        """For how many more seconds the resource that this step would create may exist without being visible."""
+    def _unseen_for(self, step: Step, missed_since: Mapping[str, float]) -> float:
+        """For how many more seconds the resource that this step would create may exist without being visible.
+
+        ``missed_since`` are the addresses that earlier reads have missed, with the loop time of the first of them.
+        """
         if step.look is not None and step.look.natural_key:
             return 0.0
         known = None if any(True for _ in refs_in(step.params)) else fingerprint(step.params)
-        return self.journal.unseen_for(step.address, known, self.settle)
+        unseen = self.journal.unseen_for(step.address, known, self.settle)
+        if not self.journal.was_observed(step.address):
+            return unseen
+        now = asyncio.get_running_loop().time()
+        return max(0.0, min(unseen, missed_since.get(step.address, now) + _SECOND_READ - now))
 
     async def _read_back(self) -> Plan:
         """The plan after a round: with nothing left to do, or what still differs after the settle time."""

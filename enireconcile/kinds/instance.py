@@ -46,6 +46,7 @@ from enireconcile.model import (
     Digest,
     Expect,
     Impact,
+    Look,
     Ref,
     Secret,
     Step,
@@ -55,6 +56,7 @@ from enireconcile.model import (
 from enireconcile.ownership import (
     NAME_TAG,
     USER_DATA_TAG,
+    ownership_filters,
     tag_specifications,
 )
 from enireconcile.spec.rows import Instance, MetadataOptions
@@ -357,6 +359,14 @@ class Instances(Kind):
                 never=_ENDED,
             ),
             token=True,
+            look=Look(
+                describe=_DESCRIBE,
+                filters=[
+                    *ownership_filters(world.document.stack, item.address),
+                    {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+                ],
+                yields={Ref(item.address): "InstanceId"},
+            ),
         )
 
 

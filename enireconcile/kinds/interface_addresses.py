@@ -35,7 +35,7 @@ from enireconcile.kinds.takeover import (
 )
 from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveNetworkInterface
-from enireconcile.model import Condition, Expect, Impact, Step
+from enireconcile.model import Condition, Expect, Impact, Proof, Step
 from enireconcile.spec import NetworkInterface
 
 
@@ -127,6 +127,19 @@ def creation_params(item: Item, world: World) -> dict[str, Any]:
     elif not {ADDRESSES6.many, ADDRESSES6.count}.isdisjoint(want) and _gives_ipv6(want["subnet"], world):
         params[ADDRESSES6.counted] = 0
     return params
+
+
+def proof(params: Mapping[str, Any]) -> Proof | None:
+    """The proof of an interface that these parameters of CreateNetworkInterface create: its primary address."""
+    if params.get("InterfaceType") == "efa-only":
+        return None
+    address, subnet = "NetworkInterface.PrivateIpAddress", "NetworkInterface.SubnetId"
+    named = not {"PrivateIpAddress", "PrivateIpAddresses"}.isdisjoint(params)
+    return Proof(
+        pins={} if named else {"PrivateIpAddress": address},
+        describe="DescribeNetworkInterfaces",
+        holder={"addresses.private-ip-address": address, "subnet-id": subnet},
+    )
 
 
 def creation_steps(item: Item, world: World) -> list[Step]:

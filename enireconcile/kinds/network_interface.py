@@ -51,11 +51,13 @@ from enireconcile.live.records import LiveAttachment, LiveNetworkInterface, Reco
 from enireconcile.model import (
     Expect,
     Impact,
+    Look,
     Ref,
     Step,
 )
 from enireconcile.ownership import (
     REPLACES_TAG,
+    ownership_filters,
     tag_specifications,
 )
 
@@ -280,6 +282,15 @@ class NetworkInterfaces(Kind):
             # Another host may have created it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
             token=True,
+            look=Look(
+                describe=INTERFACES,
+                filters=[
+                    *ownership_filters(world.document.stack, item.address),
+                    *({"Name": f"tag:{key}", "Values": [value]} for key, value in _replacing(item, world).items()),
+                ],
+                yields={Ref(item.address): "NetworkInterfaceId"},
+            ),
+            proof=interface_addresses.proof(params),
         )
 
     def _updates(self, item: Item, world: World) -> list[Step]:

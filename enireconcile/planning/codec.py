@@ -26,6 +26,7 @@ from enireconcile.model import (
     PathBreak,
     Plan,
     PlanError,
+    Proof,
     Ref,
     Secret,
     Step,
@@ -44,8 +45,8 @@ class Sealed:
 _CLASSES: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        *(Change, Condition, Digest, Expect, Field, Leftover, Look, PathBreak, Plan, PlanError, Problem, Ref),
-        *(Sealed, Step, Template),
+        *(Change, Condition, Digest, Expect, Field, Leftover, Look, PathBreak, Plan, PlanError, Problem),
+        *(Proof, Ref, Sealed, Step, Template),
     )
 }
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}

@@ -31,6 +31,8 @@ _FORGOTTEN_AFTER = 24 * 3600.0
 """Seconds after which the journal forgets an address that is neither in the spec nor live."""
 _LATEST = 1e11
 """A time beyond this is none."""
+_TOKEN_LIFE = 12 * 3600.0
+"""Seconds for which EC2 certainly knows a ClientToken; AWS has documented 24 hours."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class JournalEntry:
 
     ``began`` is when it was announced. ``result`` is the id that it made, None while the outcome is unknown;
     ``previous`` the id that the create before it made. ``observed`` says that a later read showed the resource: if
-    a read misses it after that, it is gone.
+    a read misses it after that, it is gone. ``refused`` says that EC2 refused the create, so that ``result`` is
+    still the former resource.
     """
 
     call: str
@@ -61,6 +64,7 @@ class JournalEntry:
     previous: str | None = None
     result: str | None = None
     observed: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,11 @@ class Journal:
         entry = self._entries.get(address)
         return entry is not None and bool(entry.result or entry.previous)
 
+    def was_observed(self, address: str) -> bool:
+        """Whether a read has shown what the last create of this address made."""
+        entry = self._entries.get(address)
+        return entry is not None and entry.observed
+
     def unseen_for(self, address: str, digest: str | None, settle: float) -> float:
         """For how many more seconds the resource may exist without being visible, made by an earlier call.
 
@@ -204,24 +213,24 @@ class Journal:
         }
         return {address: seconds for address, seconds in left.items() if seconds > 0}
 
-    def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str:
+    def token(self, address: str, call: str, digest: str, *, after: str | None = None, settle: float = 0.0) -> str:
         """The ClientToken for a create.
 
-        It stays the same while the outcome is unknown and for ``settle`` seconds after: if the read that missed
-        the resource was stale, EC2 answers with the existing resource. Later, and with ``fresh``, it is a new one,
-        derived from the id that was created before, since a deliberate re-creation must not return the old
-        resource. Two hosts that run the same stack and have never created this resource derive the same token, so
-        EC2 creates it once.
+        The tokens of one create form a chain: the first is a hash of the call, each further one of the token
+        before it. ``after`` is a token that stands for a resource that is gone. All hosts derive the same chain,
+        whatever their journals know, so EC2 creates the resource once.
+
+        The journal shortens the way: it starts with its last token, and with the one after that if what it created
+        was there and is gone. It does not for ``settle`` seconds after the create, since the read that missed the
+        resource may be stale, nor where EC2 may have forgotten the token.
         """
         entry = self._entries.get(address)
-        before = ""
-        if entry:
-            recent = entry.result is None or self._age(entry.began) < settle
-            if not fresh and recent and entry.token and entry.digest == digest:
+        if after is None and entry and entry.token and entry.digest == digest:
+            age = self._age(entry.began)
+            if entry.result is None or entry.refused or age < settle:
                 return entry.token
-            before = entry.result or entry.previous or ""
-            before += f"/{entry.token}" if fresh else ""
-        seed = "\n".join((self._scope, address, call, digest, before))
+            after = entry.token if age < _TOKEN_LIFE else None
+        seed = "\n".join((self._scope, address, call, digest, after or ""))
         return hashlib.sha256(seed.encode()).hexdigest()[:48]
 
     def _age(self, moment: Moment) -> float:
@@ -334,12 +343,12 @@ class Journal:
     def _resolve(self, address: str, entry: JournalEntry, event: Mapping[str, Any]) -> None:
         """Apply an event about the last create of an address."""
         if event["event"] == "made":
-            entry.result = event["result"]
+            entry.result, entry.refused = event["result"], False
         elif event["event"] == "seen":
             entry.observed = True
         elif event["event"] == "failed":
             # Nothing was made: the create before this one counts again.
-            entry.result, entry.observed = entry.previous, entry.previous is not None
+            entry.result, entry.observed, entry.refused = entry.previous, entry.previous is not None, True
             if entry.previous is None:
                 del self._entries[address]
 
@@ -362,6 +371,10 @@ class Journal:
             at = {**asdict(entry.began), "address": address}
             intent = {"call": entry.call, "digest": entry.digest, "token": entry.token}
             lines.append({**at, "event": "intent", "previous": entry.previous, **intent})
+            if entry.refused:
+                # It implies the result and that it was observed.
+                lines.append({**at, "event": "failed"})
+                continue
             if entry.result:
                 lines.append({**at, "event": "made", "result": entry.result})
             if entry.observed:

@@ -103,7 +103,7 @@ class Harness:
 
 
 class Notes:
-    """A journal that takes down what it is told. A token says of which digest and how fresh it is."""
+    """A journal that takes down what it is told. A token is its digest and its place in the chain."""
 
     def __init__(self, harness: Harness) -> None:
         self._house = harness
@@ -111,9 +111,9 @@ class Notes:
     def has_open_create(self, address: str) -> bool:
         return address in self._house.open
 
-    def token(self, address: str, call: str, digest: str, *, fresh: bool = False, settle: float = 0.0) -> str:
+    def token(self, address: str, call: str, digest: str, *, after: str | None = None, settle: float = 0.0) -> str:
         assert settle > 0
-        return f"{digest[-4:]}-{'fresh' if fresh else 'first'}"
+        return f"{digest[-4:]}-{int(after.partition('-')[2]) + 1 if after else 1}"
 
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None:
         if self._house.full:
@@ -567,23 +567,74 @@ def test_a_throttled_call_was_not_executed_so_it_may_be_repeated(harness: Harnes
 # ---- tokens that are spent
 
 
+def tokens_of(harness: Harness) -> list[int]:
+    """The places in the chain of the tokens that the calls carried."""
+    return [int(params["ClientToken"].partition("-")[2]) for _, _, params in harness.calls]
+
+
 @pytest.mark.parametrize("code", ["IdempotentInstanceTerminated", "IdempotentParameterMismatch"])
-def test_a_token_conflict_is_answered_once(code: str, harness: Harness) -> None:
-    harness.answers[RUN] = [no(RUN, code), LAUNCHED]
+def test_a_token_conflict_is_answered_with_the_next_token(code: str, harness: Harness) -> None:
+    harness.answers[RUN] = [no(RUN, code), no(RUN, code), LAUNCHED]
     (outcome,) = harness.run(launch())
-    assert (ends([outcome]), outcome.result_id) == (["done 2x"], "i-1")
-    assert [str(params["ClientToken"])[-5:] for _, _, params in harness.calls] == ["first", "fresh"]
+    assert (ends([outcome]), outcome.result_id) == (["done 3x"], "i-1")
+    assert tokens_of(harness) == [1, 2, 3]
+    assert harness.now == 0
 
 
-def test_a_second_token_conflict_is_left_to_the_next_plan(harness: Harness) -> None:
+def test_endless_token_conflicts_are_left_to_the_next_plan(harness: Harness) -> None:
     harness.answers[RUN] = [no(RUN, "IdempotentInstanceTerminated")]
-    assert ends(harness.run(launch())) == ["failed 2x replan"]
+    assert ends(harness.run(launch())) == ["failed 21x replan"]
 
 
-def test_a_lost_answer_to_the_fresh_token_repeats_that_one(harness: Harness) -> None:
+def test_a_lost_answer_to_a_later_token_repeats_that_one(harness: Harness) -> None:
     harness.answers[RUN] = [no(RUN, "IdempotentInstanceTerminated"), lost(RUN), LAUNCHED]
     assert ends(harness.run(launch())) == ["done 3x"]
-    assert [str(params["ClientToken"])[-5:] for _, _, params in harness.calls] == ["first", "fresh", "fresh"]
+    assert tokens_of(harness) == [1, 2, 2]
+
+
+def test_a_token_that_returns_a_terminated_instance_is_spent(harness: Harness) -> None:
+    """EC2 documents an error for it; an old answer that says so counts as well."""
+    ended: Answer = {"Instances": [{"InstanceId": "i-0", "State": {"Name": "terminated"}}]}
+    harness.answers[RUN] = [ended, LAUNCHED]
+    never = (("State.Name", ("shutting-down", "terminated")),)
+    until = Expect("DescribeInstances", Ref("instances.i"), has=(("State.Name", ("running",)),), never=never)
+    running = {"InstanceId": "i-1", "State": {"Name": "running"}}
+    harness.listed["DescribeInstances"] = [(0.0, {"Reservations": [{"Instances": [running]}]})]
+    (outcome,) = harness.run(replace(launch(), until=until))
+    assert (ends([outcome]), outcome.result_id) == (["done 2x"], "i-1")
+    assert tokens_of(harness) == [1, 2]
+
+
+# ---- answers that never come
+
+
+def test_a_launch_whose_answers_are_lost_is_found_by_its_tags(harness: Harness) -> None:
+    """Three losses, then a look: the instance is there."""
+    harness.answers[RUN] = [lost(RUN)]
+    made = {Ref("instances.i"): "InstanceId"}
+    look = Look("DescribeInstances", ({"Name": "tag:n", "Values": ["i"]},), made)
+    harness.listed["DescribeInstances"] = [(0.0, {"Reservations": [{"Instances": [{"InstanceId": "i-1"}]}]})]
+    (outcome,) = harness.run(replace(launch(), look=look))
+    assert (ends([outcome]), outcome.result_id) == (["done 3x"], "i-1")
+    assert len(harness.reads) == 1
+    assert harness.now < 10
+
+
+def test_a_launch_that_never_acts_is_repeated_with_one_token(harness: Harness) -> None:
+    """EC2 is away for a minute: looks find nothing, and the repeats go on."""
+    harness.answers[RUN] = [*[lost(RUN)] * 12, LAUNCHED]
+    made = {Ref("instances.i"): "InstanceId"}
+    look = Look("DescribeInstances", ({"Name": "tag:n", "Values": ["i"]},), made)
+    assert ends(harness.run(replace(launch(), look=look))) == ["done 13x"]
+    assert set(tokens_of(harness)) == {1}
+
+
+def test_a_change_whose_answers_are_lost_is_seen(harness: Harness) -> None:
+    """Three losses, then a look: the interface is deleted already."""
+    harness.answers["DeleteNetworkInterface"] = [lost("DeleteNetworkInterface")]
+    until = Expect("DescribeNetworkInterfaces", "eni-1", gone=True)
+    assert ends(harness.run(step(1, "DeleteNetworkInterface", until=until))) == ["done 3x"]
+    assert harness.now < 10
 
 
 # ---- what is told and what is written

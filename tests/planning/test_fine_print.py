@@ -16,6 +16,7 @@ from tests.planning.test_golden import GOLDEN, planned
 NEVER = "never State.Name shutting-down or terminated"
 ADVISED = "with advice"
 STILL = f"{NEVER} or pending or running"
+HOLDER = "DescribeNetworkInterfaces addresses.private-ip-address subnet-id"
 FINE_PRINT = {
     "AllocateAddress": {
         "yields elastic_ips id: AllocationId",
@@ -37,6 +38,17 @@ FINE_PRINT = {
         "token",
         "yields network_interfaces id: NetworkInterface.NetworkInterfaceId",
         "until DescribeNetworkInterfaces 300 s",
+        *(
+            f"look DescribeNetworkInterfaces tag:enireconcile:stack=lab tag:enireconcile:name=…{replaced}, "
+            "network_interfaces id: NetworkInterfaceId"
+            for replaced in (
+                "",
+                " tag:enireconcile:replaces=eni-eth0",
+                " tag:enireconcile:replaces=eni-eth1",
+            )
+        ),
+        f"proof PrivateIpAddress, {HOLDER}",
+        f"proof {HOLDER}",
     },
     "CreateSecurityGroup": {
         "yields security_groups id: GroupId",
@@ -72,6 +84,8 @@ FINE_PRINT = {
     "RunInstances": {
         "token",
         "yields instances id: Instances[0].InstanceId",
+        "look DescribeInstances tag:enireconcile:stack=lab tag:enireconcile:name=… "
+        "instance-state-name=pending or running or stopping or stopped, instances id: InstanceId",
         *(
             f"sees network_interfaces attachment_id: NetworkInterfaces[?Attachment.DeviceIndex==`{index}` && "
             f"not_null(Attachment.NetworkCardIndex, `0`)==`{card}`].Attachment.AttachmentId | [0]"
@@ -115,6 +129,8 @@ def _printed(step: Step) -> Iterable[str]:
         yield f"until {_waited(step.until)}"
     if step.look:
         yield f"look {_looked(step.look, step.address)}"
+    if step.proof:
+        yield f"proof {', '.join([*step.proof.pins, ' '.join([step.proof.describe, *step.proof.holder])])}"
 
 
 def _sources(refs: Iterable[tuple[Ref, str]]) -> list[str]:

@@ -48,9 +48,9 @@ class Host:
         self.journal = Journal(FileLog(self.path), SCOPE, lambda: self.wall + self.now, clock)
         return self.journal
 
-    def begin(self, address: str = WEB, digest: str = DIGEST, *, fresh: bool = False) -> str:
+    def begin(self, address: str = WEB, digest: str = DIGEST, *, after: str | None = None) -> str:
         """Announce a create with a token, as the executor does; the answer is the token."""
-        token = self.journal.token(address, RUN, digest, fresh=fresh)
+        token = self.journal.token(address, RUN, digest, after=after)
         self.journal.intend(address, RUN, digest, token)
         return token
 
@@ -133,7 +133,7 @@ def test_a_refusal_leaves_the_chain_where_it_was(host: Host) -> None:
 
 def test_a_token_conflict_is_followed_by_a_new_token_that_lasts(host: Host) -> None:
     spent = host.begin()
-    fresh = host.begin(fresh=True)
+    fresh = host.begin(after=spent)
     host.next_run()
     assert (fresh != spent, host.begin()) == (True, fresh)
 
@@ -141,6 +141,44 @@ def test_a_token_conflict_is_followed_by_a_new_token_that_lasts(host: Host) -> N
 def test_two_hosts_that_remember_nothing_use_the_same_token(tmp_path: Path) -> None:
     """So EC2 creates the resource once, whichever host calls first."""
     assert Host(tmp_path / "a").begin() == Host(tmp_path / "b").begin()
+
+
+def test_hosts_with_different_journals_use_the_same_token(tmp_path: Path) -> None:
+    """One has created former generations with other parameters, the other one nothing: the same create."""
+    one, other = Host(tmp_path / "a"), Host(tmp_path / "b")
+    for number, digest in enumerate((DIGEST, OTHER)):
+        one.begin(digest=digest)
+        one.journal.made(WEB, f"i-{number}")
+    third = fingerprint({"ImageId": "ami-3"})
+    assert one.begin(digest=third) == other.begin(digest=third)
+
+
+def test_hosts_with_different_journals_follow_the_same_chain(tmp_path: Path) -> None:
+    """What was created is gone. The host that knows starts with the second token, the other one gets there."""
+    one, other = Host(tmp_path / "a"), Host(tmp_path / "b")
+    first = one.begin()
+    one.journal.made(WEB, "i-1")
+    assert other.begin() == first
+    assert other.begin(after=first) == one.begin()
+
+
+def test_after_half_a_day_the_chain_starts_anew(host: Host) -> None:
+    """EC2 may have forgotten the token, and a host without a journal starts with the first one."""
+    first = host.begin()
+    host.journal.made(WEB, "i-1")
+    host.now += 13 * 3600
+    assert host.begin() == first
+
+
+def test_a_refused_create_has_not_used_its_token(host: Host) -> None:
+    """Compaction does not lose that either."""
+    host.begin()
+    host.journal.made(WEB, "i-1")
+    second = host.begin()
+    host.journal.failed(WEB)
+    with host.path.open("a") as file:
+        file.write("\n" * 2001)
+    assert host.next_run().token(WEB, RUN, DIGEST) == second
 
 
 def test_two_stacks_use_different_tokens(tmp_path: Path) -> None:
@@ -528,7 +566,7 @@ def test_compaction_keeps_what_is_known(
     for event, number in events:
         address = f"instances.{number}"
         if event in ("begin", "fresh"):
-            host.begin(address, fresh=event == "fresh")
+            host.begin(address, after="spent" if event == "fresh" else None)
         elif event == "made" and host.journal.entry(address):
             host.journal.made(address, f"i-{number}")
         elif event == "failed" and host.journal.has_open_create(address):
@@ -570,7 +608,7 @@ def known_of(journal: Journal) -> list[object]:
             journal.unseen_for(address, DIGEST, 30.0),
             journal.unseen_for(address, OTHER, 30.0),
             journal.token(address, RUN, DIGEST),
-            journal.token(address, RUN, DIGEST, fresh=True) if journal.has_open_create(address) else None,
+            journal.token(address, RUN, DIGEST, after="spent") if journal.has_open_create(address) else None,
             journal.waited(address, DIGEST) if address in journal._waits else None,
             journal.refusal(address, "ModifyInstanceAttribute", DIGEST),
             journal.refusal(address, "ModifyInstanceAttribute", OTHER),
