@@ -55,7 +55,7 @@ _REPLANNED = frozenset({Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CO
 _ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
 _LOSSES = 3
 """Unanswered attempts of a call after which each further one begins with a look at what EC2 shows."""
-_LONGEST_CHAIN = 20
+_LONGEST_CHAIN = 50
 """Tokens that one step takes before it leaves the rest to a new plan."""
 _UNSEEN = 3.0
 """Seconds after which a resource that a token returned, and that no describe shows, may be one that is gone."""
@@ -73,9 +73,8 @@ class CallJournal(Protocol):
     """What the executor needs of the journal (``state.journal.Journal``)."""
 
     def has_open_create(self, address: str) -> bool: ...
-    def token(
-        self, address: str, call: str, digest: str, *, after: str | None = None, settle: float = 0.0
-    ) -> str: ...
+    def token(self, address: str, call: str, digest: str, *, after: str | None = None) -> str: ...
+    def likely_token(self, address: str, call: str, digest: str, *, settle: float = 0.0) -> str: ...
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None: ...
     def made(self, address: str, result: str) -> None: ...
     def failed(self, address: str) -> None: ...
@@ -293,9 +292,7 @@ class Executor:
 
     def _next_token(self, step: Step, params: dict[str, Any], state: _StepState) -> str:
         state.spent += 1
-        return self.journal.token(
-            step.address, step.call, fingerprint(params), after=state.token, settle=self.settle
-        )
+        return self.journal.token(step.address, step.call, fingerprint(params), after=state.token)
 
     async def _attempt_along_the_chain(self, step: Step, params: dict[str, Any], state: _StepState) -> Values:
         """An attempt with the first ClientToken that does not stand for a resource that is gone."""
@@ -337,9 +334,15 @@ class Executor:
             return params
         digest = fingerprint(params)
         if step.token and state.token is None:
-            state.token = self.journal.token(step.address, step.call, digest, settle=self.settle)
+            state.token = self._first_token(step, digest)
         self.journal.intend(step.address, step.call, digest, state.token)
         return {**params, "ClientToken": state.token} if state.token else params
+
+    def _first_token(self, step: Step, digest: str) -> str:
+        # After a proof, the token depends on what EC2 has answered to the first one: no shortcut leads there.
+        if step.proof is not None:
+            return self.journal.token(step.address, step.call, digest)
+        return self.journal.likely_token(step.address, step.call, digest, settle=self.settle)
 
     async def _handle(self, fault: Fault, step: Step, state: _StepState) -> Values:
         """What the call made if the fault means success; otherwise raises the fault, with its final meaning."""

@@ -213,25 +213,29 @@ class Journal:
         }
         return {address: seconds for address, seconds in left.items() if seconds > 0}
 
-    def token(self, address: str, call: str, digest: str, *, after: str | None = None, settle: float = 0.0) -> str:
+    def token(self, address: str, call: str, digest: str, *, after: str | None = None) -> str:
         """The ClientToken for a create.
 
         The tokens of one create form a chain: the first is a hash of the call, each further one of the token
         before it. ``after`` is a token that stands for a resource that is gone. All hosts derive the same chain,
         whatever their journals know, so EC2 creates the resource once.
-
-        The journal shortens the way: it starts with its last token, and with the one after that if what it created
-        was there and is gone. It does not for ``settle`` seconds after the create, since the read that missed the
-        resource may be stale, nor where EC2 may have forgotten the token.
         """
-        entry = self._entries.get(address)
-        if after is None and entry and entry.token and entry.digest == digest:
-            age = self._age(entry.began)
-            if entry.result is None or entry.refused or age < settle:
-                return entry.token
-            after = entry.token if age < _TOKEN_LIFE else None
         seed = "\n".join((self._scope, address, call, digest, after or ""))
         return hashlib.sha256(seed.encode()).hexdigest()[:48]
+
+    def likely_token(self, address: str, call: str, digest: str, *, settle: float = 0.0) -> str:
+        """The token of the chain to start with, so that EC2 need not refuse each one before it.
+
+        It is the last one of the journal, or the one after that if what it created was there and is gone. For
+        ``settle`` seconds after the create it is not, since the read that missed the resource may be stale. It is
+        the first token where EC2 may have forgotten the later ones.
+        """
+        entry = self._entries.get(address)
+        if entry is None or entry.token is None or entry.digest != digest:
+            return self.token(address, call, digest)
+        if entry.result is None or entry.refused or self._age(entry.began) < settle:
+            return entry.token
+        return self.token(address, call, digest, after=entry.token if self._age(entry.began) < _TOKEN_LIFE else None)
 
     def _age(self, moment: Moment) -> float:
         """Seconds since then, or the fewest that are possible: an entry that counts as too old loses its wait."""

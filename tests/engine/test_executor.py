@@ -111,9 +111,12 @@ class Notes:
     def has_open_create(self, address: str) -> bool:
         return address in self._house.open
 
-    def token(self, address: str, call: str, digest: str, *, after: str | None = None, settle: float = 0.0) -> str:
-        assert settle > 0
+    def token(self, address: str, call: str, digest: str, *, after: str | None = None) -> str:
         return f"{digest[-4:]}-{int(after.partition('-')[2]) + 1 if after else 1}"
+
+    def likely_token(self, address: str, call: str, digest: str, *, settle: float = 0.0) -> str:
+        assert settle > 0
+        return self.token(address, call, digest)
 
     def intend(self, address: str, call: str, digest: str, token: str | None) -> None:
         if self._house.full:
@@ -583,7 +586,7 @@ def test_a_token_conflict_is_answered_with_the_next_token(code: str, harness: Ha
 
 def test_endless_token_conflicts_are_left_to_the_next_plan(harness: Harness) -> None:
     harness.answers[RUN] = [no(RUN, "IdempotentInstanceTerminated")]
-    assert ends(harness.run(launch())) == ["failed 21x replan"]
+    assert ends(harness.run(launch())) == ["failed 51x replan"]
 
 
 def test_a_lost_answer_to_a_later_token_repeats_that_one(harness: Harness) -> None:

@@ -72,9 +72,9 @@ def test_a_create_whose_answers_are_always_lost_is_found_by_its_tags(action: str
     report = harness.apply()
     assert (report.outcome, report.error) == ("converged", None)
     assert report.seconds < 15
-    # Two interfaces, two groups, one instance; after three losses each a look.
+    # Two interfaces, two groups, one instance; after three losses each attempt begins with a look.
     acted = [call for call in harness.strict.mutating() if call.acted and call.action == action]
-    assert len(acted) <= (3 if action == "RunInstances" else 6)
+    assert len(acted) <= (5 if action == "RunInstances" else 10)
     harness.strict.faults.clear()
     assert_is_the_story(harness)
     assert harness.apply().outcome == "unchanged"
@@ -128,14 +128,32 @@ def test_destroyed_interfaces_come_back_although_the_state_is_lost(harness: Harn
         harness.loop.now += 600
 
 
-def test_with_its_state_a_host_spends_no_call_on_old_tokens(harness: Harness) -> None:
-    """The journal knows which tokens stand for what is gone."""
+def test_with_its_state_a_host_launches_with_one_call(harness: Harness) -> None:
+    """The journal knows which tokens stand for terminated instances."""
+    assert harness.apply().outcome == "converged"
     for _ in range(3):
+        account = Account(harness)
+        account.ec2.terminate_instances(InstanceIds=[account.instance()["InstanceId"]])
+        harness.loop.now += 4000
         harness.strict.clear()
-        assert harness.apply(ONE).outcome == "converged"
-        assert _attempts(harness)["CreateNetworkInterface"] == 1
-        assert harness.apply(ONE, destroy=True).outcome == "converged"
-        harness.loop.now += 600
+        assert harness.apply().outcome == "converged"
+        assert _attempts(harness)["RunInstances"] == 1
+
+
+def test_without_its_state_a_host_launches_once(harness: Harness) -> None:
+    """EC2 refuses each spent token, and the next one is tried at once."""
+    assert harness.apply().outcome == "converged"
+    for turn in range(1, 4):
+        account = Account(harness)
+        account.ec2.terminate_instances(InstanceIds=[account.instance()["InstanceId"]])
+        harness.loop.now += 4000
+        _forget(harness)
+        harness.strict.clear()
+        report = harness.apply()
+        assert report.outcome == "converged"
+        assert _attempts(harness)["RunInstances"] <= turn + 1
+        assert report.seconds < 5
+    assert_is_the_story(harness)
 
 
 def test_the_address_of_a_deleted_interface_is_taken(harness: Harness) -> None:
