@@ -235,7 +235,9 @@ class Journal:
             return self.token(address, call, digest)
         if entry.result is None or entry.refused or self._age(entry.began) < settle:
             return entry.token
-        return self.token(address, call, digest, after=entry.token if self._age(entry.began) < _TOKEN_LIFE else None)
+        return self.token(
+            address, call, digest, after=entry.token if self._age(entry.began) < _TOKEN_LIFE else None
+        )
 
     def _age(self, moment: Moment) -> float:
         """Seconds since then, or the fewest that are possible: an entry that counts as too old loses its wait."""

@@ -198,9 +198,9 @@ class Host:
         """Kills the process while such a call is on the wire: before it acts, or after."""
         self.server.faults.add(Hook(when=wanted, late=late, callback=self.kill))
 
-    def held_at(self, wanted: Callable[[Call], bool], gate: threading.Event) -> threading.Event:
-        """Holds the first such call until the gate opens; the answer says when it has arrived."""
-        return self._hold(Hook(when=wanted), gate)
+    def held_at(self, wanted: Callable[[Call], bool], gate: threading.Event, *, times: int = 1) -> threading.Event:
+        """Holds the first such calls until the gate opens; the answer says when the first has arrived."""
+        return self._hold(Hook(when=wanted, times=times), gate)
 
     def held_at_the_door(self, gate: threading.Event) -> threading.Event:
         """The process starts up and reads nothing of EC2 before the gate opens."""
@@ -222,6 +222,11 @@ class Host:
         made = threading.Event()
         self.server.faults.add(Hook(when=wanted, nth=nth, late=True, callback=lambda _: made.set()))
         return made
+
+    def warnings(self, spec: Path) -> Sequence[str]:
+        """What a plan on this host warns of."""
+        with _ENVIRONMENT, harness_on(self.server, VirtualLoop(), self.state) as harness:
+            return harness.plan(spec.read_text(encoding="utf-8")).warnings
 
     def assert_unchanged(self, spec: Path) -> None:
         """One more apply on this host finds nothing to do, and does nothing."""
