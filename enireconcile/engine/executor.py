@@ -206,7 +206,7 @@ class Executor:
 
     async def _until(self, step: Step, until: Expect, state: _StepState) -> Mapping[str, Any]:
         """Wait for the end of a step. If what its token returned is gone, the call is made again."""
-        while step.proof is not None:
+        while step.proof is not None and state.spent < _LONGEST_CHAIN:
             try:
                 return await self._await(replace(until, timeout=min(_UNSEEN, self.settle)))
             except WaitFailed as failure:

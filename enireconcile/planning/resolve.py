@@ -171,9 +171,13 @@ _ONE = f"keep one of them: delete the others, or remove their tags {NAME_TAG} an
 
 
 def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:
-    """The records of one address that another one replaces: that one carries the tag from its creation."""
+    """The records of one address that another one replaces: that one carries the tag from its creation.
+
+    None if the tags, which users can edit, say that of each of them.
+    """
     superseded = {record.tags.get(REPLACES_TAG) for record in records}
-    return tuple(sorted((record for record in records if record.id in superseded), key=lambda record: record.id))
+    former = sorted((record for record in records if record.id in superseded), key=lambda record: record.id)
+    return tuple(former) if len(former) < len(records) else ()
 
 
 def _select_subnets(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> dict[str, str]:

@@ -175,6 +175,14 @@ def test_twins_of_a_replacement_are_told_beside_the_former_one() -> None:
     assert [step["params"] for step in told["steps"]] == [{"NetworkInterfaceId": "eni-old"}]
 
 
+def test_tags_that_name_each_other_name_no_former_one() -> None:
+    """Users can edit tags: each of the two claims to replace the other one, or itself."""
+    live = interfaces({"tags": {REPLACES_TAG: "eni-b"}}, b={"tags": {REPLACES_TAG: "eni-web"}})
+    with pytest.raises(SpecErrors, match="eni-b and eni-web"):
+        plan_of(spec("network_interfaces"), live)
+    assert plan_of(spec("network_interfaces"), interfaces({"tags": {REPLACES_TAG: "eni-web"}})).empty
+
+
 # ---- names that the spec does not have
 
 

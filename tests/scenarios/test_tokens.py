@@ -199,6 +199,21 @@ def test_an_interface_that_others_delete_at_once_is_made_anew(harness: Harness) 
     assert len(_interfaces(harness)["a"]) == 1
 
 
+def test_interfaces_that_others_always_delete_have_an_end(harness: Harness) -> None:
+    """Another tool deletes each one at once: after fifty the run gives up, within minutes."""
+
+    def delete(_: Call) -> None:
+        world = harness.strict.world
+        for live in [*world.data.interfaces.values()]:
+            world.remove_interface(live)
+
+    harness.strict.faults.add(Hook("CreateNetworkInterface", times=1000, late=True, callback=delete))
+    report = harness.apply(ONE, once=True)
+    assert report.outcome == "partial"
+    assert _attempts(harness)["CreateNetworkInterface"] <= 51
+    assert report.seconds < 600
+
+
 # ---- Elastic IPs that are released
 
 

@@ -68,7 +68,7 @@ def used(journal: Journal) -> None:
         journal.unseen_for(address, DIGEST, 30.0)
         journal.waited(address, DIGEST)
         journal.refusal(address, RUN, DIGEST)
-        token = journal.token(address, RUN, DIGEST, settle=30.0)
+        token = journal.likely_token(address, RUN, DIGEST, settle=30.0)
         assert len(token) <= 64
         journal.intend(address, RUN, DIGEST, token)
         journal.observed({address: "i-1"})
