@@ -84,6 +84,10 @@ class CallJournal(Protocol):
     async def flushed(self) -> None: ...
 
 
+async def _always_needed(_: Step) -> bool:
+    return True
+
+
 class Stopped(Exception):
     """The user asked to stop: no new call is made."""
 
@@ -112,6 +116,7 @@ class Executor:
     """Runs the steps of a plan. ``settle`` is how many seconds describes may miss a new resource.
 
     ``spec_ids`` are ids that the spec names, so that a new plan would name them again. This run did not make them.
+    ``is_needed`` says whether EC2 still lacks what a step changes; a step that is not answered asks it.
     ``tell`` gets an event (a dict of plain values) when a step starts, waits and ends. When ``stop`` is set, the
     run ends after the calls in flight.
     """
@@ -123,6 +128,7 @@ class Executor:
     tell: Callable[[Mapping[str, Any]], None]
     settle: float
     spec_ids: AbstractSet[str] = frozenset()
+    is_needed: Callable[[Step], Awaitable[bool]] = _always_needed
     _values: Values = field(default_factory=dict)
     _ended: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
     _states: dict[str, _StepState] = field(default_factory=dict)
@@ -379,8 +385,14 @@ class Executor:
             return None
         if look is not None:
             return await self._find(look, step.address, 0.0)
-        done = step.until is not None and not step.yields and await self._holds(step.until)
-        return {} if done else None
+        return {} if await self._is_done(step, state) else None
+
+    async def _is_done(self, step: Step, state: _StepState) -> bool:
+        """Whether an unanswered change took effect."""
+        if step.until is not None:
+            return not step.yields and await self._holds(step.until)
+        # This takes a whole read of the live state.
+        return state.losses % _LOSSES == 0 and not await self.is_needed(step)
 
     async def _has_acted(self, step: Step) -> bool:
         """Whether an unanswered call took effect; if it did, that is visible within the settle time."""

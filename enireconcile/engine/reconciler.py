@@ -312,6 +312,7 @@ class Apply:
             tell=self.tell,
             settle=self.settle,
             spec_ids=_group_ids(self.spec),
+            is_needed=self._is_needed,
         )
         try:
             outcomes = await executor.run(steps)
@@ -320,6 +321,14 @@ class Apply:
             raise
         self._outcomes += outcomes
         return outcomes
+
+    async def _is_needed(self, step: Step) -> bool:
+        """Whether a new plan would have the call of a step, too. Where it has errors, that is unknown."""
+        try:
+            made = await self._fresh_plan()
+        except EnireconcileError:
+            return True
+        return bool(made.errors) or _kind_of(step) in map(_kind_of, made.steps)
 
     def _broken(self) -> str:
         """The outcome of a run that did not converge: failed if nothing was changed and it was not stopped."""

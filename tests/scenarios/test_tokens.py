@@ -16,7 +16,7 @@ import pytest
 
 from tests.ec2 import Call, DropConnection, Hook, Settings
 from tests.harness import SLOW, Harness, open_harness
-from tests.two_enis import Account, assert_is_the_story
+from tests.two_enis import DRIFTS, Account, assert_is_the_story
 
 ANSWERS = {"not found": SLOW, "the old answer": replace(SLOW, replays_deleted=True)}
 PLAIN = """
@@ -105,6 +105,47 @@ def test_a_change_whose_answers_are_always_lost_is_seen(action: str, harness: Ha
     report = harness.apply(destroy=action != "AttachNetworkInterface")
     assert (report.outcome, report.error) == ("converged", None)
     assert report.seconds < 30
+
+
+DRIFTED = {
+    "an address moved to another interface": "AssociateAddress",
+    "groups of an interface changed": "ModifyNetworkInterfaceAttribute",
+    "a rule added": "RevokeSecurityGroupIngress",
+    "a rule removed": "AuthorizeSecurityGroupIngress",
+    "a rule reworded": "UpdateSecurityGroupRuleDescriptionsIngress",
+    "tags changed": "CreateTags",
+    "the instance stopped": "StartInstances",
+}
+
+
+@pytest.mark.parametrize("name", DRIFTED)
+def test_a_correction_whose_answers_are_always_lost_is_seen(name: str, tmp_path: Path) -> None:
+    """Where no describe call belongs to the step, a new plan shows that it is done."""
+    with open_harness(tmp_path, SLOW) as harness:
+        assert harness.apply().outcome == "converged"
+        deed, _, _ = DRIFTS[name]
+        deed(Account(harness))
+        harness.loop.now += 60
+        harness.strict.faults.add(DropConnection(DRIFTED[name], late=True, times=1000))
+        report = harness.apply()
+        assert (report.outcome, report.error) == ("converged", None)
+        assert report.seconds < 30
+        harness.strict.faults.clear()
+        assert harness.apply().outcome == "unchanged"
+
+
+@pytest.mark.parametrize("name", DRIFTED)
+def test_a_correction_is_repeated_as_long_as_it_is_missing(name: str, tmp_path: Path) -> None:
+    """EC2 does not act for a while: reads show that, and the call is repeated."""
+    with open_harness(tmp_path, SLOW) as harness:
+        assert harness.apply().outcome == "converged"
+        deed, _, _ = DRIFTS[name]
+        deed(Account(harness))
+        harness.loop.now += 60
+        harness.strict.faults.add(DropConnection(DRIFTED[name], times=10))
+        report = harness.apply()
+        assert (report.outcome, report.error) == ("converged", None)
+        assert harness.apply().outcome == "unchanged"
 
 
 # ---- tokens of resources that are gone
