@@ -11,7 +11,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore.model import ListShape, Shape, StructureShape
@@ -124,28 +124,27 @@ def check_answers_of(core: BotocoreSession) -> None:
 
 
 def check_filtered(listing: Listing, params: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> None:
-    """Raises UnreadableAnswer if the objects are not those that the filters of ``params`` ask for.
+    """Raises UnreadableAnswer if the objects have other ids, or other values of a tag, than ``params`` filter by.
 
-    It compares ids and tags. An answer to another request, e.g. from a cache, would make resources look deleted.
+    An answer to another request, e.g. from a cache, would make resources look deleted. Some endpoints ignore
+    filters by tag: where the tag is missing, the reader of the live state judges.
     """
     for each in params.get("Filters") or ():
         name, values = each["Name"], each["Values"]
-        if any(wildcard in value for value in values for wildcard in "*?\\"):
-            continue
         for item in objects:
-            if name == listing.id_filter:
-                found = item.get(listing.id_key)
-            elif name.startswith("tag:"):
-                found = _tag(item, name.removeprefix("tag:"))
-            else:
-                break
-            if found not in values:
-                raise UnreadableAnswer(f"it lists {item.get(listing.id_key)}, which the filter {name} excludes")
+            found = item.get(listing.id_key)
+            if name == listing.id_filter and found not in values:
+                raise UnreadableAnswer(f"it lists {found}, which the filter {name} excludes")
+            if name.startswith("tag:") and not _may_be_tagged(item, name.removeprefix("tag:"), values):
+                raise UnreadableAnswer(f"it lists {found}, whose tags the filter {name} excludes")
 
 
-def _tag(item: Mapping[str, Any], key: str) -> str | None:
-    tags = item.get("TagSet") or item.get("Tags") or ()
-    return next((tag["Value"] for tag in tags if tag["Key"] == key), None)
+def _may_be_tagged(item: Mapping[str, Any], key: str, values: Sequence[str]) -> bool:
+    tags = item.get("TagSet", item.get("Tags"))
+    if tags is None:
+        return False
+    found = [tag["Value"] for tag in tags if tag["Key"] == key]
+    return not found or found[0] in values or any(set(value) & set("*?\\") for value in values)
 
 
 class _Parsers(ResponseParserFactory):
