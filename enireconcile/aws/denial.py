@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 
-CODES = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 _ENCODED = re.compile(r"\s*Encoded authorization failure message:\s*(\S*).*", re.DOTALL | re.IGNORECASE)
 _DENIED = re.compile(
     r"User: (?P<user>\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)"

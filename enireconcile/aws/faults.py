@@ -25,7 +25,7 @@ from botocore.parsers import ResponseParserError
 
 from enireconcile.aws import denial
 from enireconcile.aws.answers import UnreadableAnswer
-from enireconcile.errors import AwsError
+from enireconcile.errors import DENIED, AwsError
 from enireconcile.printable import printable
 
 log = logging.getLogger("enireconcile.aws")
@@ -111,7 +111,7 @@ class Fault(Exception):
 
     def error(self, address: str | None = None) -> AwsError:
         """The error that the user sees; ``address`` is the resource that the call was for."""
-        denied = self.code in denial.CODES
+        denied = self.code in DENIED
         return AwsError(
             self.call,
             self.code,
