@@ -77,6 +77,7 @@ TYPES: dict[str, InstanceType] = {
         _nitro("t3.small", 2, 2048, 3, 4),
         _nitro("t3.medium", 2, 4096, 3, 6),
         _nitro("t3.large", 2, 8192, 3, 12),
+        _nitro("t4g.nano", 2, 512, 2, 2, arm=True, threads=1),
         _nitro("t4g.micro", 2, 1024, 2, 2, arm=True, threads=1),
         _nitro("t4g.small", 2, 2048, 3, 4, arm=True, threads=1),
         _nitro("m5.large", 2, 8192, 3, 10),

@@ -171,10 +171,13 @@ class Groups(Places):
         )
         if carried or referenced:
             raise EC2Error("DependencyViolation", f"resource {group.id} has a dependent object")
+        self.drop_group(group)
+        return {"Return": True, "GroupId": group.id}
+
+    def drop_group(self, group: Group) -> None:
         for rule_id in group.rules:
             del self.data.rules[rule_id]
         del self.data.groups[group.id]
-        return {"Return": True, "GroupId": group.id}
 
     def _named(self, p: Params) -> Group:
         """The group of a call: by id, or by name in the default VPC."""

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from . import catalogue, filters
 from .errors import EC2Error, bad_combination, invalid_value
-from .records import Gateway, Image, Params, Resource, Result, RouteTable, Subnet, Vpc
+from .records import Gateway, Image, Params, Resource, Result, Subnet, Vpc
 from .state import State, operation
 
 VPC_FILTERS: filters.Extractors[Vpc] = {
@@ -42,13 +42,6 @@ GATEWAY_FILTERS: filters.Extractors[Gateway] = {
     "internet-gateway-id": lambda g: [g.id],
     "attachment.vpc-id": lambda g: [g.vpc_id],
     "attachment.state": lambda g: ["available"] if g.vpc_id else [],
-}
-ROUTE_TABLE_FILTERS: filters.Extractors[RouteTable] = {
-    "route-table-id": lambda t: [t.id],
-    "vpc-id": lambda t: [t.vpc_id],
-    "association.main": lambda t: [True] if t.main else [],
-    "association.subnet-id": lambda _: [],
-    "route.destination-cidr-block": lambda t: t.interfaces,
 }
 IMAGE_FILTERS: filters.Extractors[Image] = {
     "image-id": lambda i: [i.id],
@@ -216,74 +209,15 @@ class Places(State):
         ids = p.get("InternetGatewayIds")
         found = filters.select(self.listed("igw", self.data.gateways, ids), p.get("Filters"), GATEWAY_FILTERS)
         shown, token = self.page("DescribeInternetGateways", p, found, ids)
-        rows = [
-            {
-                "InternetGatewayId": gateway.id,
-                "OwnerId": self.settings.account_id,
-                "Attachments": [{"VpcId": gateway.vpc_id, "State": "available"}] if gateway.vpc_id else [],
-                "Tags": self.tag_list(gateway.tags),
-            }
-            for gateway in shown
-        ]
-        return self.answer("InternetGateways", rows, token)
+        return self.answer("InternetGateways", [self._show_gateway(gateway) for gateway in shown], token)
 
-    @operation
-    def describe_route_tables(self, p: Params) -> Result:
-        ids = p.get("RouteTableIds")
-        tables = self.listed("rtb", self.data.route_tables, ids)
-        found = filters.select(tables, p.get("Filters"), ROUTE_TABLE_FILTERS)
-        shown, token = self.page("DescribeRouteTables", p, found, ids, high=100)
-        return self.answer("RouteTables", [self._show_route_table(table) for table in shown], token)
-
-    def _show_route_table(self, table: RouteTable) -> Result:
-        routes = [_route(self.data.vpcs[table.vpc_id].cidr, "CreateRouteTable", GatewayId="local")]
-        if table.main:
-            routes += [
-                _route("0.0.0.0/0", "CreateRoute", GatewayId=gateway.id)
-                for gateway in self.data.gateways.values()
-                if gateway.vpc_id == table.vpc_id
-            ]
-        routes += [self._show_route(*each) for each in table.interfaces.items()]
-        association = {
-            "Main": True,
-            "RouteTableAssociationId": table.id.replace("rtb-", "rtbassoc-"),
-            "RouteTableId": table.id,
-            "AssociationState": {"State": "associated"},
-        }
+    def _show_gateway(self, gateway: Gateway) -> Result:
         return {
-            "RouteTableId": table.id,
-            "VpcId": table.vpc_id,
+            "InternetGatewayId": gateway.id,
             "OwnerId": self.settings.account_id,
-            "Associations": [association] if table.main else [],
-            "Routes": self.shuffled(routes),
-            "Tags": self.tag_list(table.tags),
+            "Attachments": [{"VpcId": gateway.vpc_id, "State": "available"}] if gateway.vpc_id else [],
+            "Tags": self.tag_list(gateway.tags),
         }
-
-    def _show_route(self, destination: str, interface_id: str) -> Result:
-        """EC2 docs: a route is a blackhole while its target is not available, and stays when that is deleted."""
-        eni = self.data.interfaces.get(interface_id)
-        attachment = eni.attachment if eni else None
-        host = self.data.instances.get(attachment.instance_id or "") if attachment else None
-        running = host is not None and host.state == "running"
-        told: Result = {"NetworkInterfaceId": interface_id}
-        if host is not None:
-            told |= {"InstanceId": host.id, "InstanceOwnerId": self.settings.account_id}
-        return _route(destination, "CreateRoute", "active" if running else "blackhole", **told)
-
-    @operation
-    def create_route(self, p: Params) -> Result:
-        """To interfaces only."""
-        table = self.lookup("rtb", self.data.route_tables, p["RouteTableId"])
-        eni = self.lookup("eni", self.data.interfaces, p["NetworkInterfaceId"])
-        destination = p.get("DestinationCidrBlock") or p["DestinationIpv6CidrBlock"]
-        if any(
-            route.get("DestinationCidrBlock") == destination for route in self._show_route_table(table)["Routes"]
-        ):
-            raise EC2Error("RouteAlreadyExists", f"The route identified by {destination} already exists.")
-        if eni.vpc_id != table.vpc_id:
-            raise invalid_value(f"route table {table.id} and interface {eni.id} belong to different networks")
-        table.interfaces[destination] = eni.id
-        return {"Return": True}
 
     @operation
     def describe_network_acls(self, p: Params) -> Result:
@@ -651,22 +585,6 @@ class Places(State):
             self._remember()
             return subnet.id
 
-    def add_gateway(self, vpc_id: str | None, tags: dict[str, str] | None = None) -> str:
-        """A new internet gateway's id, attached to the VPC if one is named."""
-        with self.lock:
-            gateway = Gateway(self.new_id("igw"), vpc_id, tags=dict(tags or {}), created=self.now)
-            self.data.gateways[gateway.id] = gateway
-            self._remember()
-            return gateway.id
-
-    def add_route_table(self, vpc_id: str, tags: dict[str, str] | None = None) -> str:
-        """A new route table's id. A VPC has a main one from its beginning."""
-        with self.lock:
-            table = RouteTable(self.new_id("rtb"), vpc_id, tags=dict(tags or {}), created=self.now)
-            self.data.route_tables[table.id] = table
-            self._remember()
-            return table.id
-
     def add_image(
         self,
         name: str,
@@ -748,8 +666,3 @@ class Places(State):
     def set_parameter(self, name: str, value: str) -> None:
         with self.lock:
             self.data.parameters[name] = value
-
-
-def _route(destination: str, origin: str, state: str = "active", **target: str) -> Result:
-    key = "DestinationIpv6CidrBlock" if ":" in destination else "DestinationCidrBlock"
-    return {key: destination, "Origin": origin, "State": state, **target}

@@ -32,6 +32,7 @@ class Quotas:
     interfaces: int = 5000
     groups: int = 2500
     instances: int = 1000
+    vpcs: int = 5
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,27 @@ class Gateway(Resource):
     vpc_id: str | None
 
 
+@dataclass(frozen=True)
+class Route:
+    """Where a route leads: EC2's name for the sort of target, and its id."""
+
+    kind: Literal["GatewayId", "NetworkInterfaceId"]
+    target: str
+
+
 @dataclass
 class RouteTable(Resource):
     vpc_id: str
-    main: bool = False
-    interfaces: dict[str, str] = field(default_factory=dict)
-    """Destination to the interface that the route leads to."""
+    main_association: str | None = None
+    """The id of the association that makes it the main table of its VPC."""
+    subnets: dict[str, str] = field(default_factory=dict)
+    """Association id to the subnet that is served."""
+    routes: dict[str, Route] = field(default_factory=dict)
+    """By destination, without the local ones, unless they lead elsewhere."""
+
+    @property
+    def main(self) -> bool:
+        return self.main_association is not None
 
 
 @dataclass

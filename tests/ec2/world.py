@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from . import filters
 from .errors import EC2Error, missing
-from .instances import Instances
 from .launch import check_imds_tags
-from .records import Data, Params, Resource, Result, RouteTable, Settings, Vpc
+from .networks import Networks
+from .records import Data, Params, Resource, Result, Settings
 from .state import KINDS, operation
 
 __all__ = ["Data", "Settings", "World"]
@@ -19,7 +19,7 @@ AMAZON = "137112412989"
 MAX_TAGGED = 1000
 
 
-class World(Instances):
+class World(Networks):
     """All operations, and the helpers by which a test arranges what EC2 would not let it arrange."""
 
     def __init__(self, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,49 +49,6 @@ class World(Instances):
         )
         self.add_key_pair("ops")
         self.add_instance_profile("web")
-
-    def add_vpc(
-        self,
-        cidr: str,
-        *,
-        ipv6_cidr: str | None = None,
-        ipv6_state: str = "associated",
-        other_cidrs: Mapping[str, str] | None = None,
-        gateway: bool = False,
-        is_default: bool = False,
-        tags: dict[str, str] | None = None,
-    ) -> str:
-        """A new VPC's id, with its default group, and an attached internet gateway if wanted.
-
-        `other_cidrs` are further IPv4 blocks and their states: associating, associated, disassociated.
-        """
-        with self.lock:
-            vpc = Vpc(
-                self.new_id("vpc"),
-                cidr,
-                is_default,
-                ipv6_cidr,
-                ipv6_state,
-                dict(other_cidrs or {}),
-                dns_hostnames=is_default,
-                tags=dict(tags or {}),
-                created=self.now,
-            )
-            self.data.vpcs[vpc.id] = vpc
-            main = RouteTable(vpc.id.replace("vpc-", "rtb-"), vpc.id, main=True, created=self.now)
-            self.data.route_tables[main.id] = main
-            default = self.make_group("default", "default VPC security group", vpc.id, {})
-            default.visible_at = self.now
-            for rule in self._wanted(
-                {"IpPermissions": [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": default.id}]}]},
-                default,
-                False,
-            ):
-                self._add_rule(default, rule)
-            if gateway:
-                self.add_gateway(vpc.id)
-            self._remember()
-            return vpc.id
 
     # -- tags ----------------------------------------------------------------------------------------
 
