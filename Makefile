@@ -8,10 +8,11 @@ TESTS := tests --ignore=tests/proofs --ignore=tests/peers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers coverage prove peers bench mutants wheel clean
+.PHONY: help demo test check format lint types layers coverage prove peers bench mutants wheel clean \
+  acceptance acceptance-clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and repair, in a sandbox
 	@$(BIN)/enireconcile sandbox -- $(BIN)/python docs/demo.py
@@ -41,6 +42,12 @@ prove: $(VENV)/dev.stamp ## Run the exhaustive proofs (tests/proofs) and print w
 
 peers: $(VENV)/peers.stamp ## Run Ansible and Terraform (if on the PATH) on the tests' EC2, and the command on ministack
 	@$(BIN)/pytest -n auto tests/peers
+
+acceptance: $(VENV)/demo.stamp ## Run the program in an AWS account, for less than a dollar
+	@$(BIN)/python -m tests.acceptance run $(ARGS)
+
+acceptance-clean: $(VENV)/demo.stamp ## Delete what acceptance runs have left in the account
+	@$(BIN)/python -m tests.acceptance clean $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
 	@$(BIN)/python -m tests.bench

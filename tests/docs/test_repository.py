@@ -21,7 +21,7 @@ WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yaml"))
 FORMS = sorted((GITHUB / "ISSUE_TEMPLATE").glob("*.yaml"))
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-MAKE = re.compile(r"\bmake ([a-z]+)")
+MAKE = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)")
 
 
 def read(path: Path) -> Any:
@@ -35,7 +35,7 @@ def problems(document: Any, schema_name: str) -> list[str]:
 
 def targets() -> set[str]:
     """The targets of the Makefile."""
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

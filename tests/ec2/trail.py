@@ -26,6 +26,8 @@ _RESOURCES = {
     "subnet": "Subnet",
     "vpc": "VPC",
     "ami": "Ami",
+    "rtb": "RouteTable",
+    "igw": "InternetGateway",
 }
 _ID = re.compile(rf"\b({'|'.join(_RESOURCES)})-[0-9a-f]{{8,17}}\b")
 _SETS = {"Groups": "groupSet", "Resources": "resourcesSet", "Tags": "tagSet", "InstanceIds": "instancesSet"}
