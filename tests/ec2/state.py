@@ -153,12 +153,16 @@ class State:
         heapq.heappush(self.data.due, (self.now + delay, self._ticks, what, resource_id))
 
     def settle(self) -> None:
-        """Lets everything happen whose time has come, in order."""
+        """Lets everything happen whose time has come, in order, and each thing at its own time."""
         with self.lock:
-            now = self.now
-            while self.data.due and self.data.due[0][0] <= now:
-                when, _, what, resource_id = heapq.heappop(self.data.due)
-                getattr(self, f"on_{what}")(resource_id, when)
+            present, now = self._as_of, self.now
+            try:
+                while self.data.due and self.data.due[0][0] <= now:
+                    when, _, what, resource_id = heapq.heappop(self.data.due)
+                    self._as_of = when
+                    getattr(self, f"on_{what}")(resource_id, when)
+            finally:
+                self._as_of = present
 
     # -- the past ------------------------------------------------------------------------------------
 

@@ -230,3 +230,17 @@ def test_a_bug_of_the_server_is_not_hidden() -> None:
         server.client().allocate_address()
     with pytest.raises(ZeroDivisionError):
         server.__exit__(None, None, None)
+
+
+def test_a_stale_read_shows_what_happened_by_itself_at_its_own_time() -> None:
+    """No call follows a detach: a read from the past must not show the end of the attachment as always new."""
+    with Lab(Settings(detach_delay=1.0, detached_delay=2.0)) as lab:
+        lab.server.faults.add(StaleReads(5, fixed=True))
+        eni = lab.eni()
+        attachment = lab.attach(eni, lab.instance(SubnetId=lab.subnet()))
+        lab.clock.advance(60)
+        lab.ec2.detach_network_interface(AttachmentId=attachment)
+        lab.clock.advance(5 + 2)
+        assert lab.show_eni(eni)["Attachment"]["Status"] == "detached"
+        lab.clock.advance(60)
+        assert "Attachment" not in lab.show_eni(eni)
