@@ -21,6 +21,7 @@ Identity = tuple[bool, str, int | None, int | None, str, str, str]
 """Egress?, protocol, first port, last port, kind of the other end, the other end, description."""
 
 STACK, NAME, USER_DATA = "enireconcile:stack", "enireconcile:name", "enireconcile:user-data"
+REPLACES = "enireconcile:replaces"
 
 
 def assert_exact(world: World, spec: Spec, strangers: Iterable[str] = ()) -> None:
@@ -300,7 +301,12 @@ class Books:
                 held.delete_on_termination,
                 held.status,
             ),
-            "tags": live.tags,
+            # The id of a predecessor that is gone says nothing any more.
+            "tags": {
+                key: value
+                for key, value in live.tags.items()
+                if key != REPLACES or value in self.world.data.interfaces
+            },
         }
         yield from self._differing(address, expected, actual)
 

@@ -187,6 +187,11 @@ class Host:
         self.start(spec, *options)
         return self.end()
 
+    def signal(self, number: int) -> None:
+        """Sends a signal to the process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
     def kill(self, _: Call | None = None) -> None:
         """SIGKILL, and the connection that it was waiting on is cut."""
         assert self.process is not None
