@@ -35,13 +35,15 @@ class Listing:
     """How a describe answer lists its objects.
 
     ``objects`` is the JMESPath of the list, ``id_key`` the key of an object's id. ``id_filter`` is the name of the
-    filter that takes ids; without one, ``params`` describe all objects of the account and Region.
+    filter that takes ids; without one, ``params`` describe all objects of the account and Region. ``prefix`` is
+    that of the ids, for the call that shows whether an object exists.
     """
 
     objects: str
     id_key: str
     id_filter: str | None
     params: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def _write(name: str, bucket: BucketSize = _WRITE, *, service: str = "ec2", dry_
 
 _ROWS = (
     _read("DescribeAccountAttributes", asked_once=True),
-    _read("DescribeAddresses", listing=Listing("Addresses[]", "AllocationId", "allocation-id")),
+    _read("DescribeAddresses", listing=Listing("Addresses[]", "AllocationId", "allocation-id", prefix="eipalloc")),
     _read(
         "DescribeAddressesAttribute",
         page_size=1000,
@@ -98,7 +100,7 @@ _ROWS = (
     _read(
         "DescribeInstances",
         page_size=1000,
-        listing=Listing("Reservations[].Instances[]", "InstanceId", "instance-id"),
+        listing=Listing("Reservations[].Instances[]", "InstanceId", "instance-id", prefix="i"),
     ),
     _read("DescribeInstanceStatus"),
     _read("DescribeInstanceTypes", page_size=100, asked_once=True),
@@ -108,10 +110,14 @@ _ROWS = (
     _read(
         "DescribeNetworkInterfaces",
         page_size=1000,
-        listing=Listing("NetworkInterfaces[]", "NetworkInterfaceId", "network-interface-id"),
+        listing=Listing("NetworkInterfaces[]", "NetworkInterfaceId", "network-interface-id", prefix="eni"),
     ),
     _read("DescribeRouteTables", page_size=100),
-    _read("DescribeSecurityGroups", page_size=1000, listing=Listing("SecurityGroups[]", "GroupId", "group-id")),
+    _read(
+        "DescribeSecurityGroups",
+        page_size=1000,
+        listing=Listing("SecurityGroups[]", "GroupId", "group-id", prefix="sg"),
+    ),
     _read("DescribeSecurityGroupVpcAssociations", page_size=1000),
     _read("DescribeSubnets", page_size=1000),
     _read("DescribeTransitGatewayVpcAttachments", page_size=1000),
@@ -179,6 +185,14 @@ def action(call: str) -> ApiAction:
 def is_read(call: str) -> bool:
     """Whether a call is known and changes nothing. An unknown call does not count as a read."""
     return call in ACTIONS and ACTIONS[call].reads
+
+
+def describe_of(resource_id: str) -> str | None:
+    """The call that shows whether an id, e.g. ``eni-…``, exists; None if there is none."""
+    return _DESCRIBES.get(resource_id.rpartition("-")[0])
+
+
+_DESCRIBES = {row.listing.prefix: row.name for row in _ROWS if row.listing is not None and row.listing.prefix}
 
 
 def listing_of(call: str) -> Listing:

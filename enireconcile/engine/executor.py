@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeVar
 
 import jmespath
 
-from enireconcile.aws.actions import listing_of
+from enireconcile.aws.actions import describe_of, listing_of
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
@@ -98,7 +98,8 @@ class _StepState:
 
     ``unanswered`` says that an attempt, perhaps of an earlier run, got no answer; ``losses`` counts those of this
     step. ``token`` is the last ClientToken, ``spent`` counts those before it. ``acted`` says that EC2 may have
-    changed something; ``answer`` is EC2's last one.
+    changed something; ``answer`` is EC2's last one. ``unknown_since`` is the loop time since when EC2 says that it
+    does not know a new resource.
     """
 
     attempts: int = 0
@@ -109,6 +110,7 @@ class _StepState:
     acted: bool = False
     answer: Mapping[str, Any] = field(default_factory=dict)
     result_id: str | None = None
+    unknown_since: float | None = None
 
 
 @dataclass
@@ -365,6 +367,8 @@ class Executor:
             raise fault.meaning_as(Meaning.REPLAN if await self._has_ended(step) else Meaning.WAIT)
         new_ids = {self._values[ref] for ref in refs_in(step.params)}
         meaning = final_meaning(fault, step, unanswered=state.unanswered, new_ids=new_ids, spec_ids=self.spec_ids)
+        if meaning is Meaning.WAIT and fault.code.endswith(".NotFound"):
+            meaning = await self._new_or_gone(ids_in(fault.message) & new_ids or new_ids, state)
         if fault.meaning is Meaning.OUTCOME_UNKNOWN:
             state.acted, state.losses = True, state.losses + 1
             if step.once and await self._has_acted(step):
@@ -373,6 +377,21 @@ class Executor:
         elif _creates(step) and not state.unanswered and meaning is not Meaning.TOKEN_CONFLICT:
             self.journal.failed(step.address)
         raise fault.meaning_as(meaning)
+
+    async def _new_or_gone(self, ids: AbstractSet[str], state: _StepState) -> Meaning:
+        """WAIT while new resources may be too new for EC2 to know them; REPLAN if one is gone.
+
+        Another run or tool may have deleted it: after the settle time, a describe call decides.
+        """
+        now = asyncio.get_running_loop().time()
+        state.unknown_since = now if state.unknown_since is None else state.unknown_since
+        if now - state.unknown_since < self.settle:
+            return Meaning.WAIT
+        for each in sorted(ids):
+            describe = describe_of(each)
+            if describe is not None and not await self._holds(Expect(describe, each)):
+                return Meaning.REPLAN
+        return Meaning.WAIT
 
     async def _made_or_done(self, step: Step, state: _StepState) -> Values | None:
         """What the unanswered attempts have made or done, if a describe shows it; else None: call again."""

@@ -201,7 +201,7 @@ def _told(history: History) -> Iterator[None]:
     """If a history fails, the error has all of it, and every call that changed something."""
     try:
         yield
-    except AssertionError as error:
+    except Exception as error:
         calls = [
             (call.time, number, call)
             for number, host in enumerate(history.hosts)

@@ -290,3 +290,17 @@ def test_a_released_address_of_a_former_day_is_replaced_at_once(tmp_path: Path) 
         assert (report.outcome, report.error) == ("converged", None)
         assert report.seconds < 2
         assert len(harness.strict.calls) < 40
+
+
+def test_an_address_that_is_released_at_once_is_not_waited_for(harness: Harness) -> None:
+    """Another host prunes what this run has just allocated: EC2 says NotFound, as it does of what is too new."""
+    account = harness.client()
+
+    def release(call: Call) -> None:
+        account.release_address(AllocationId=call.params["AllocationId"])
+
+    harness.strict.faults.add(Hook("AssociateAddress", callback=release))
+    report = harness.apply()
+    assert (report.outcome, report.error) == ("converged", None)
+    assert harness.settle < report.seconds < harness.settle + 20
+    assert_is_the_story(harness)
