@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from enireconcile.spec import Document
 from tests.ec2 import Quotas
 from tests.harness import SLOW, Harness, open_harness
 from tests.lab_vpc import lab
@@ -52,27 +52,29 @@ def _stands(harness: Harness, text: str) -> None:
     report = harness.apply(text)
     assert (report.outcome, report.error) == ("converged", None), str(report)
     assert harness.plan(text).empty
-    _assert_wired(harness, yaml.safe_load(text))
+    _assert_wired(harness, harness.spec(text).document)
 
 
-def _assert_wired(harness: Harness, spec: dict[str, Any]) -> None:
+def _assert_wired(harness: Harness, spec: Document) -> None:
     """Each interface is at its index with its check flag, each address on its interface, as EC2 tells it."""
     ec2 = harness.client()
-    mine = [{"Name": "tag:enireconcile:stack", "Values": [spec["stack"]]}]
+    mine = [{"Name": "tag:enireconcile:stack", "Values": [spec.stack]}]
     interfaces = {
         _name(found["TagSet"]): found
         for found in ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
     }
-    assert set(interfaces) == set(spec["network_interfaces"])
-    for name, row in spec["network_interfaces"].items():
+    assert set(interfaces) == set(spec.network_interfaces)
+    for name, row in spec.network_interfaces.items():
         found = interfaces[name]
-        assert found["Attachment"]["DeviceIndex"] == row["attachment"]["device_index"]
-        assert found["SourceDestCheck"] is row.get("source_dest_check", True)
-        assert row.get("private_ip", found["PrivateIpAddress"]) == found["PrivateIpAddress"]
+        assert row.attachment is not None
+        assert found["Attachment"]["DeviceIndex"] == row.attachment.device_index
+        assert found["SourceDestCheck"] is row.source_dest_check
+        assert (row.private_ip or found["PrivateIpAddress"]) == found["PrivateIpAddress"]
     addresses = {_name(found["Tags"]): found for found in ec2.describe_addresses(Filters=mine)["Addresses"]}
-    assert set(addresses) == set(spec["elastic_ips"])
-    for name, row in spec["elastic_ips"].items():
-        target = interfaces[row["association"]["network_interface"]]
+    assert set(addresses) == set(spec.elastic_ips)
+    for name, address in spec.elastic_ips.items():
+        assert address.association is not None
+        target = interfaces[str(address.association.network_interface)]
         assert addresses[name]["NetworkInterfaceId"] == target["NetworkInterfaceId"]
 
 
