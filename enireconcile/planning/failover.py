@@ -4,7 +4,9 @@
 
     healthy candidates            attached to                             belongs to
     ────────────────────────────  ──────────────────────────────────────  ─────────────────────────────
-    none                          anything                                where it is, with a warning
+    none                          an instance                             where it is, with a warning
+    none                          none, and this plan launches some       the first of these
+    none                          none                                    none, with a warning
     some                          one of them, without preempt            where it is
     some                          the first of them                       where it is
     some                          another instance, or none               the first of them, with a reason
@@ -12,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from enireconcile.kinds.world import Placement
@@ -36,12 +38,13 @@ def choose_placements(
     instances: Mapping[str, LiveInstance],
     checks: Mapping[str, str],
     terminating: Mapping[str, str],
+    launched: Collection[str] = (),
 ) -> Placements:
     """The placements of all interfaces that the spec attaches.
 
     ``interfaces`` and ``instances`` are live records by logical name, without terminating ones. ``checks`` are
     status checks by instance id. ``terminating`` maps the ids of instances that are terminating or gone to
-    their names.
+    their names. ``launched`` are the names of instances that this plan launches and leaves running.
     """
     placements: dict[str, Placement] = {}
     stranded: dict[str, str] = {}
@@ -55,7 +58,7 @@ def choose_placements(
             continue
         current = _current_attachment(interfaces.get(name))
         holder = names.get(current.instance_id, current.instance_id) if current else None
-        candidates = _Candidates(at, instances, checks, holder)
+        candidates = _Candidates(at, instances, checks, holder, launched)
         if instance := candidates.choose():
             placements[name] = _placement(at, instance, candidates.reason(instance))
             continue
@@ -86,18 +89,24 @@ def _current_attachment(live: LiveNetworkInterface | None) -> LiveAttachment | N
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The instances that one interface can be attached to, and ``holder``, the one that it is attached to."""
+    """The instances that one interface can be attached to, and ``holder``, the one that it is attached to.
+
+    ``launched`` are those that this plan launches.
+    """
 
     at: Attachment
     instances: Mapping[str, LiveInstance]
     checks: Mapping[str, str]
     holder: str | None
+    launched: Collection[str]
 
     def choose(self) -> str | None:
-        """The instance by the table above; None if no candidate is healthy."""
+        """The instance by the table above; None if there is none to attach it to."""
         healthy = [name for name in self.at.candidates if self.problem_of(name) is None]
         if self.holder in healthy and not _failover_of(self.at).preempt:
             return self.holder
+        if not healthy and self.holder is None:
+            return next((name for name in self.at.candidates if name in self.launched), None)
         return healthy[0] if healthy else None
 
     def problem_of(self, name: str) -> str | None:

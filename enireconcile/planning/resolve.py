@@ -97,6 +97,11 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         externals | _by_name("instances", LiveInstance, world.owned),
         live.checks,
         _terminating(spec, live),
+        [
+            name
+            for name, row in world.document.own_instances.items()
+            if row.state == "running" and f"instances.{name}" not in world.owned
+        ],
     )
     world = replace(
         world,

@@ -30,6 +30,7 @@ def placed(
     states: dict[str, str],
     held_by: LiveNetworkInterface | None,
     vanished: dict[str, str] | None = None,
+    launched: tuple[str, ...] = (),
 ) -> Placements:
     """``states`` are those of the instances that there are, each with its status checks: ``running ok``."""
     attachment: dict[str, Any] = {"instances": ["a", "b", "c"], "device_index": 1}
@@ -47,6 +48,7 @@ def placed(
         {name: instance(name, state) for name, (state, _) in told.items()},
         {f"i-{name}": check for name, (state, check) in told.items() if check != state},
         vanished or {},
+        launched,
     )
 
 
@@ -118,6 +120,24 @@ def test_the_instance_it_belongs_to(case: Case) -> None:
     assert found.stranded == {}
     assert (found.placements["vip"].instance, found.placements["vip"].reason) == (case.to, case.reason)
     assert {key: getattr(found.placements["vip"], key) for key in PLACE} == PLACE
+
+
+@pytest.mark.parametrize(
+    ("states", "held_by", "to"),
+    [
+        ({}, None, "b"),
+        ({"a": "stopped"}, None, "b"),
+        ({"a": "running ok"}, None, "a"),
+        ({"a": "stopped"}, interface("a"), "a"),
+        ({"a": "running ok"}, interface("a"), "a"),
+    ],
+)
+def test_a_free_interface_goes_to_the_first_instance_that_the_plan_launches(
+    states: dict[str, str], held_by: LiveNetworkInterface | None, to: str
+) -> None:
+    """If no candidate is healthy yet and none has it; a new instance has no status checks to wait for."""
+    found = placed(None, states, held_by, launched=("c", "b"))
+    assert found.placements["vip"].instance == to
 
 
 STRANDED = [
