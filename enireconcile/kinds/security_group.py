@@ -29,7 +29,7 @@ from enireconcile.ownership import (
     ownership_filters,
     tag_specifications,
 )
-from enireconcile.spec import EgressRule, IngressRule
+from enireconcile.spec import NUMBERED_PROTOCOLS, PROTOCOL_NAMES, EgressRule, IngressRule
 
 SECTION = "security_groups"
 Rule = dict[str, Any]
@@ -369,15 +369,21 @@ def _ports(first: int, last: int) -> str:
 def _observed(direction: str, live: LiveSecurityGroup, world: World) -> list[Rule]:
     """IpPermissions in normal form, one rule a source."""
     return _sorted(
-        {"protocol": permission["IpProtocol"], "ports": _live_ports(permission), _END[direction]: other}
+        {"protocol": _live_protocol(permission), "ports": _live_ports(permission), _END[direction]: other}
         | {"description": entry.get("Description", "")}
         for permission in (live.ingress if direction == "ingress" else live.egress)
         for other, entry in _ends(permission, live, world)
     )
 
 
+def _live_protocol(permission: Mapping[str, Any]) -> str:
+    """A protocol by its name if it has one; EC2 returns some by number."""
+    protocol = str(permission["IpProtocol"])
+    return PROTOCOL_NAMES.get(protocol, protocol)
+
+
 def _live_ports(permission: Mapping[str, Any]) -> str | None:
-    protocol, first, last = permission["IpProtocol"], permission.get("FromPort"), permission.get("ToPort")
+    protocol, first, last = _live_protocol(permission), permission.get("FromPort"), permission.get("ToPort")
     if first is None or protocol not in _ALL_PORTS | _ICMP:
         # EC2 opens or closes all other protocols as a whole, whatever ports it shows.
         return None
@@ -454,7 +460,8 @@ def _rule_step(call: str, rules: Sequence[Rule], item: Item, world: World, impac
 
 def _permission(rule: Rule, address: str, world: World, described: bool) -> dict[str, Any]:
     """A rule as EC2's IpPermission."""
-    permission: dict[str, Any] = {"IpProtocol": rule["protocol"], **_port_params(rule)}
+    protocol = NUMBERED_PROTOCOLS.get(rule["protocol"], rule["protocol"])
+    permission: dict[str, Any] = {"IpProtocol": protocol, **_port_params(rule)}
     text = {"Description": rule["description"]} if described and rule["description"] else {}
     other = rule.get("source") or rule["destination"]
     account, _, group = other.rpartition("/")

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enireconcile.live.records import peer_group
+from enireconcile.spec import PROTOCOL_NAMES
 
 ANY = "-1"
 _PORTS = 65535
 _PORT_PROTOCOLS = {"tcp", "udp"}
 _ICMP = {"icmp", "icmpv6"}
-_NUMBERS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 
 
 @dataclass(frozen=True, order=True)
@@ -80,7 +80,7 @@ def rules_in(direction: str, permissions: Iterable[Mapping[str, Any]], name: Cal
     found = []
     for permission in permissions:
         protocol = str(permission["IpProtocol"])
-        protocol = _NUMBERS.get(protocol, protocol)
+        protocol = PROTOCOL_NAMES.get(protocol, protocol)
         ports, shown = _ports(protocol, permission)
         for family, peers, end in _peers(permission, name):
             words = f"{direction} {'all' if protocol == ANY else protocol}{shown} {towards} {end}"

@@ -11,6 +11,8 @@ from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
     EFA_TYPES,
+    NUMBERED_PROTOCOLS,
+    PROTOCOL_NAMES,
     SECTIONS,
     Association,
     Attachment,
@@ -33,6 +35,8 @@ from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector
 __all__ = [
     "ADDRESS_KEYS",
     "EFA_TYPES",
+    "NUMBERED_PROTOCOLS",
+    "PROTOCOL_NAMES",
     "SECTIONS",
     "Association",
     "Attachment",

@@ -79,8 +79,13 @@ USER_DATA_BYTES = 16 * 1024
 
 DEFAULT_DESCRIPTION = "Managed by enireconcile"
 
-_PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
-_PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "-1")
+NUMBERED_PROTOCOLS = {"gre": "47", "esp": "50", "ah": "51"}
+"""Protocols with a name in the spec that EC2 takes and returns by number."""
+PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"} | {
+    number: name for name, number in NUMBERED_PROTOCOLS.items()
+}
+"""The names of protocols by number; other protocols have only their number."""
+_PROTOCOL_WORDS = (*PROTOCOL_NAMES.values(), "all")
 
 
 class Row(Shape):
@@ -184,21 +189,21 @@ _ADOPT = (
 
 
 def protocol(value: object) -> object:
-    """A protocol in EC2's spelling: a name if EC2 has one, ``-1`` for all, otherwise the number."""
+    """A protocol in normal form: its name if it has one, ``-1`` for all, otherwise the number."""
     if not isinstance(value, str):
         raise value_error(f"must be a protocol, not {described(value)}", _PROTOCOL_HINT)
     name = value.lower()
-    name = _PROTOCOL_NAMES.get(name, name)
-    if name in _PROTOCOLS or (
+    if name in ("-1", "all"):
+        return "-1"
+    name = PROTOCOL_NAMES.get(name, name)
+    if name in _PROTOCOL_WORDS or (
         name.isascii() and name.isdigit() and str(int(name[:4])) == name and int(name) <= 255
     ):
         return name
-    raise value_error(
-        f"{shown(value)} is not a protocol", Nearest(name, ("tcp", "udp", "icmp", "icmpv6", "all"), _PROTOCOL_HINT)
-    )
+    raise value_error(f"{shown(value)} is not a protocol", Nearest(name, _PROTOCOL_WORDS, _PROTOCOL_HINT))
 
 
-_PROTOCOL_HINT = "write tcp, udp, icmp, icmpv6, all, or a number from 0 to 255"
+_PROTOCOL_HINT = f"write {', '.join(_PROTOCOL_WORDS)}, or a number from 0 to 255"
 
 
 def peer(value: str) -> str:
@@ -227,7 +232,7 @@ def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
 Protocol = Annotated[
     str,
     BeforeValidator(protocol),
-    WithJsonSchema({"type": ["string", "integer"], "examples": ["tcp", "udp", "icmp", "icmpv6", "all"]}),
+    WithJsonSchema({"type": ["string", "integer"], "examples": [*_PROTOCOL_WORDS]}),
 ]
 Peers = Annotated[
     tuple[Annotated[Text, AfterValidator(peer)], ...],
@@ -261,7 +266,7 @@ class IngressRule(Row):
 
     example: ClassVar[str | None] = "{protocol: tcp, ports: 443, sources: [0.0.0.0/0]}"
 
-    protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, all, or a protocol number")
+    protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, gre, esp, ah, all, or a protocol number")
     ports: PortsField | None = Field(
         None, description='80 or "8000-8010"; for icmp a type, or type and code ("3/4"); default: all'
     )
@@ -281,7 +286,7 @@ class EgressRule(Row):
 
     example: ClassVar[str | None] = "{protocol: tcp, ports: 443, destinations: [0.0.0.0/0]}"
 
-    protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, all, or a protocol number")
+    protocol: Protocol = Field(description="tcp, udp, icmp, icmpv6, gre, esp, ah, all, or a protocol number")
     ports: PortsField | None = Field(
         None, description='443 or "8000-8010"; for icmp a type, or type and code ("3/4"); default: all'
     )

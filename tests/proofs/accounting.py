@@ -20,6 +20,7 @@ from tests.ec2.records import Address, Group, Instance, Interface, Resource
 Identity = tuple[bool, str, int | None, int | None, str, str, str]
 """Egress?, protocol, first port, last port, kind of the other end, the other end, description."""
 
+NUMBERS = {"gre": "47", "esp": "50", "ah": "51"}
 STACK, NAME, USER_DATA = "enireconcile:stack", "enireconcile:name", "enireconcile:user-data"
 REPLACES = "enireconcile:replaces"
 
@@ -181,7 +182,7 @@ class Books:
                 other = group.id
             elif f"security_groups.{end}" in self.ours:
                 other = self.ours[f"security_groups.{end}"].id
-            yield (egress, row.protocol, first, last, kind, other, row.description)
+            yield (egress, NUMBERS.get(row.protocol, row.protocol), first, last, kind, other, row.description)
 
     def _instance(self, name: str, live: Instance) -> Iterator[str]:
         row, address = self.document.own_instances[name], f"instances.{name}"

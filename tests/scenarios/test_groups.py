@@ -22,6 +22,9 @@ RULES = [
     '{protocol: icmpv6, ports: "128/0", ENDS: ["::/0"]}',
     "{protocol: 58, ENDS: ['2001:0DB8::/32']}",
     "{protocol: 50, ENDS: [192.0.2.0/24]}",
+    "{protocol: ah, ENDS: [192.0.2.0/24, self]}",
+    "{protocol: GRE, ENDS: ['2001:db8::/32'], description: a tunnel}",
+    "{protocol: 132, ENDS: [192.0.2.0/24]}",
     "{protocol: all, ENDS: [198.51.100.0/24]}",
     "{protocol: tcp, ports: 5432, ENDS: [other], description: a group of the spec}",
     "{protocol: tcp, ports: 5433, ENDS: [STRANGER]}",
@@ -118,6 +121,24 @@ def test_rules_of_every_sort_come_and_go(account: Account, parity: int) -> None:
     assert before < set(account.rules())
     assert account.converge(without) == ["RevokeSecurityGroupIngress"]
     assert set(account.rules()) == before
+
+
+def test_a_protocol_has_its_name_in_the_plan_and_its_number_in_the_calls(account: Account) -> None:
+    """EC2 takes and returns the numbers of ESP, AH and GRE. Number and name are the same rule."""
+    spec = account.spec([f"{{protocol: {name}, ENDS: [192.0.2.0/24]}}" for name in ("esp", "ah", "gre")])
+    plan = account.harness.plan(spec)
+    [step] = [step for step in plan.steps if step.call == "AuthorizeSecurityGroupIngress"]
+    assert sorted(each["IpProtocol"] for each in step.params["IpPermissions"]) == ["47", "50", "51"]
+    account.converge(spec)
+    numbers = account.spec([f"{{protocol: {number}, ENDS: [192.0.2.0/24]}}" for number in (50, 51, 47)])
+    assert account.harness.plan(numbers).empty
+    # One is gone, another one changes, and both have their names.
+    [esp] = [each for each in account.group()["IpPermissions"] if each["IpProtocol"] == "50"]
+    account.ec2.revoke_security_group_ingress(GroupId=account.group()["GroupId"], IpPermissions=[esp])
+    plan = account.harness.plan(spec.replace("protocol: gre", "protocol: 132"))
+    [change] = [each for each in plan.changes if each.fields]
+    assert [rule["protocol"] for rule in change.fields[0].before] == ["ah", "gre"]
+    assert [rule["protocol"] for rule in change.fields[0].after] == ["132", "ah", "esp"]
 
 
 def test_another_description_is_no_new_rule(account: Account) -> None:

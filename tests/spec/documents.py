@@ -115,7 +115,7 @@ protocols = st.one_of(
             lambda pair: Ports(first=pair[0], last=pair[0], code=pair[1])
         ),
     ),
-    st.tuples(st.sampled_from(["-1", "50"]), st.none()),
+    st.tuples(st.sampled_from(["-1", "esp", "132"]), st.none()),
 )
 
 

@@ -35,7 +35,10 @@ RULES: list[tuple[str, Any]] = [
     ("protocol: 58", ("icmpv6", None)),
     ("protocol: all", ("-1", None)),
     ("protocol: -1", ("-1", None)),
-    ("protocol: 50", ("50", None)),
+    ("protocol: 50", ("esp", None)),
+    ("protocol: AH", ("ah", None)),
+    ("protocol: gre", ("gre", None)),
+    ("protocol: 132", ("132", None)),
 ]
 
 

@@ -149,7 +149,7 @@ RULES = [
         "write 80-90",
     ),
     ("{protocol: all, ports: 80, sources: [self]}", "6:32 ….ports", "protocol all has no ports", "tcp or udp"),
-    ("{protocol: 50, ports: 80, sources: [self]}", "6:31 ….ports", "protocol 50 has no ports", "tcp or udp"),
+    ("{protocol: 50, ports: 80, sources: [self]}", "6:31 ….ports", "protocol esp has no ports", "tcp or udp"),
     (
         "{protocol: icmp, ports: 256, sources: [self]}",
         "6:33 ….ports",
