@@ -28,7 +28,7 @@ from enireconcile.kinds import KINDS
 from enireconcile.kinds.permissions import Call, Condition, Purpose, Read, unconditional
 from enireconcile.kinds.tags import among, calls_for, spec_keys
 from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG
-from enireconcile.spec import Document, NetworkInterface, Selector
+from enireconcile.spec import Document, ForeignSelector, NetworkInterface, Selector, without_selectors
 
 _TYPES = {kind.section: kind.resource_type for kind in KINDS if kind.resource_type}
 _TAGGING = calls_for(tuple(_TYPES.values()))
@@ -207,7 +207,6 @@ def _used(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> di
     keys = {row.key_name for row in purpose.rows("instances") if row.key_name is not None}
     images = {image.id for image in _images(purpose)}
     arns = {
-        "security-group": _foreign_groups(purpose, scope),
         "image": {scope.arn("image")} if None in images else {scope.arn("image", str(each)) for each in images},
         "key-pair": {scope.arn("key-pair", literal_arn(key)) for key in keys},
         # RunInstances has no condition key for tags of an existing interface, and volumes get no tags.
@@ -217,6 +216,7 @@ def _used(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> di
         "target": _targets(purpose, scope, policy, others),
     }
     return {
+        "security-group": _foreign_groups(purpose, scope),
         "vpc": _selected(scope, "vpc", [row.vpc for row in document.security_groups.values()]),
         "subnet": _selected(scope, "subnet", [_subnet(row) for row in purpose.rows("network_interfaces")]),
         **{kind: [(arn, {}) for arn in sorted(found)] for kind, found in arns.items()},
@@ -230,7 +230,11 @@ def _subnet(row: NetworkInterface) -> Selector | None:
 
 def _selected(scope: Scope, kind: str, selectors: Iterable[Selector | None]) -> _Selected:
     """The VPCs or subnets that the selectors can match, as far as they are selected by id or by tags."""
-    found = [_selection(scope, kind, each) for each in selectors]
+    return _widest(scope, kind, [_selection(scope, kind, each) for each in selectors])
+
+
+def _widest(scope: Scope, kind: str, found: _Selected) -> _Selected:
+    """These resources, or just any of the kind where any is among them."""
     anything: tuple[str, Condition] = (scope.arn(kind), {})
     return [anything] if anything in found else found
 
@@ -248,12 +252,21 @@ def _tagged(tags: Mapping[str, str]) -> Condition:
     return {"StringEquals": {f"aws:ResourceTag/{key}": value for key, value in sorted(tags.items())}}
 
 
-def _foreign_groups(purpose: Purpose, scope: Scope) -> set[str]:
-    """Foreign groups on the stack's interfaces. The id of a default group is not in the spec, so that is any."""
-    names = {group for row in purpose.rows("network_interfaces") for group in row.security_groups or ()}
-    if any(row.security_groups is None for row in purpose.rows("network_interfaces")):
-        return {scope.arn("security-group")}
-    return {scope.arn("security-group", name) for name in names if name.startswith("sg-")}
+def _foreign_groups(purpose: Purpose, scope: Scope) -> _Selected:
+    """Foreign groups on the stack's interfaces, as far as they are selected by id or by tags.
+
+    IAM has no condition for the name of a group, and the id of a default group is not in the spec: both are any.
+    """
+    rows = purpose.rows("network_interfaces")
+    named = {item for row in rows for item in without_selectors(row.security_groups)}
+    found: _Selected = [(scope.arn("security-group", name), {}) for name in named if name.startswith("sg-")]
+    selectors = [item for row in rows for item in row.security_groups or () if isinstance(item, ForeignSelector)]
+    found += [
+        (scope.arn("security-group"), _tagged(each.tags) if each.tags is not None else {}) for each in selectors
+    ]
+    if any(row.security_groups is None for row in rows):
+        found.append((scope.arn("security-group"), {}))
+    return _widest(scope, "security-group", sorted(found, key=repr))
 
 
 def _targets(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> set[str]:

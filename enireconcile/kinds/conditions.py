@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from enireconcile.kinds.world import World
 from enireconcile.model import Condition
+from enireconcile.spec import without_selectors
 
 
 class Fact(StrEnum):
@@ -77,4 +78,4 @@ def named_addresses_taken(subnet_id: str, *, late: bool = False) -> Condition:
 def groups_configured(interface: str, world: World) -> list[Condition]:
     """The conditions that the rules of an interface's groups are in place."""
     row = world.document.network_interfaces[interface]
-    return [Fact.CONFIGURED.of(f"security_groups.{group}") for group in row.security_groups or ()]
+    return [Fact.CONFIGURED.of(f"security_groups.{group}") for group in without_selectors(row.security_groups)]

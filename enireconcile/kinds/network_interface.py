@@ -60,6 +60,7 @@ from enireconcile.ownership import (
     ownership_filters,
     tag_specifications,
 )
+from enireconcile.spec import without_selectors
 
 SECTION = "network_interfaces"
 _TIMEOUTS = {
@@ -97,7 +98,7 @@ def _limits(purpose: Purpose) -> Condition:
 
 
 def _names_groups(purpose: Purpose) -> bool:
-    return any(row.security_groups for row in purpose.rows(SECTION))
+    return any(without_selectors(row.security_groups) for row in purpose.rows(SECTION))
 
 
 _MADE = {
@@ -321,7 +322,7 @@ def _groups_of(name: str, world: World) -> Sequence[str]:
     row = world.document.network_interfaces[name]
     if row.security_groups is None and world.leaves(f"{SECTION}.{name}", "security_groups"):
         return ()
-    return row.security_groups or (world.default_groups[world.subnets[name]],)
+    return without_selectors(row.security_groups) or (world.default_groups[world.subnets[name]],)
 
 
 def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact) -> Step:

@@ -29,7 +29,7 @@ from enireconcile.ownership import (
     ownership_filters,
     tag_specifications,
 )
-from enireconcile.spec import NUMBERED_PROTOCOLS, PROTOCOL_NAMES, EgressRule, IngressRule
+from enireconcile.spec import NUMBERED_PROTOCOLS, PROTOCOL_NAMES, EgressRule, IngressRule, without_selectors
 
 SECTION = "security_groups"
 Rule = dict[str, Any]
@@ -55,13 +55,16 @@ def _rules(direction: str) -> Attribute:
 
 def _peers(purpose: Purpose) -> list[str]:
     rows = purpose.rows(SECTION)
-    sources = [end for row in rows for rule in row.ingress for end in rule.sources]
-    destinations = [end for row in rows for rule in row.egress or () for end in rule.destinations]
+    sources = [end for row in rows for rule in row.ingress for end in without_selectors(rule.sources)]
+    destinations = [
+        end for row in rows for rule in row.egress or () for end in without_selectors(rule.destinations)
+    ]
     return [*sources, *destinations]
 
 
 def _names_prefix_lists(purpose: Purpose) -> bool:
-    return any(peer.startswith("pl-") for peer in _peers(purpose))
+    selected = any(selector.prefix_list_name for selector in purpose.document.foreign_selectors)
+    return selected or any(peer.startswith("pl-") for peer in _peers(purpose))
 
 
 def _names_groups(purpose: Purpose) -> bool:
@@ -247,7 +250,7 @@ def _kept_users(group_id: str, terminating: Collection[str], world: World) -> It
         address = f"network_interfaces.{name}"
         card = world.record(address, LiveNetworkInterface)
         left = card is not None and world.leaves(address, "security_groups")
-        if group_id in (card.groups if card is not None and left else row.security_groups or ()):
+        if group_id in (card.groups if card is not None and left else without_selectors(row.security_groups)):
             yield address
 
 
@@ -255,8 +258,8 @@ def _named_then(name: str, world: World) -> set[str]:
     """The groups and other peers in the rules of a group of the spec after the plan."""
     row, address = world.document.security_groups[name], f"{SECTION}.{name}"
     live = world.record(address, LiveSecurityGroup)
-    ends = {end for rule in row.ingress for end in rule.sources}
-    ends |= {end for rule in row.egress or () for end in rule.destinations}
+    ends = {end for rule in row.ingress for end in without_selectors(rule.sources)}
+    ends |= {end for rule in row.egress or () for end in without_selectors(rule.destinations)}
     if live is not None and world.leaves(address, "ingress"):
         ends |= _named(live, "ingress")
     if live is not None and (row.egress is None or world.leaves(address, "egress")):
@@ -353,7 +356,7 @@ def _wanted(group: str, row: IngressRule | EgressRule, world: World, peers: Mapp
         ports = _ports(row.ports.first, row.ports.last)
     elif row.protocol in _ALL_PORTS:
         ports = "0-65535"
-    for other in others:
+    for other in without_selectors(others):
         yield {
             "protocol": row.protocol,
             "ports": ports,

@@ -25,6 +25,7 @@ from enireconcile.live.records import (
     LiveImage,
     LiveInstance,
     LiveNetworkInterface,
+    LivePrefixList,
     LiveSecurityGroup,
     LiveSubnet,
     LiveVpc,
@@ -58,7 +59,7 @@ async def read(
 
     (
         (account, groups, instances, interfaces, addresses),
-        (subnets, vpcs, defaults, externals),
+        (subnets, vpcs, defaults, externals, foreign_groups, prefix_lists),
     ) = await asyncio.gather(
         asyncio.gather(
             _account(reader, account_id),
@@ -74,6 +75,8 @@ async def read(
             _vpcs(reader, document),
             _default_groups(reader, document),
             _externals(reader, document),
+            _foreign_groups(reader, document),
+            _prefix_lists(reader, document),
         ),
     )
     ours: tuple[AnyRecord, ...] = (*groups, *instances, *interfaces, *addresses)
@@ -122,6 +125,8 @@ async def read(
         foreign_interfaces=foreign_interfaces,
         dependents=dependents,
         unanswered=unanswered,
+        foreign_groups=foreign_groups,
+        prefix_lists=prefix_lists,
     )
 
 
@@ -204,11 +209,7 @@ async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveI
     selectors = {name: row.external for name, row in document.external_instances.items()}
     by_id = sorted({selector.id for selector in selectors.values() if selector.id is not None})
     questions = list(filters_for("instance-id", by_id))
-    questions += [
-        [{"Name": f"tag:{key}", "Values": [literal(value)]} for key, value in sorted(selector.tags.items())]
-        for selector in selectors.values()
-        if selector.tags is not None
-    ]
+    questions += [_tagged(selector.tags) for selector in selectors.values() if selector.tags is not None]
     answers = await asyncio.gather(*(_instances(reader, {"Filters": filters}) for filters in questions))
     found = {instance.id: instance for answer in answers for instance in answer if not instance.terminating}
     return {
@@ -220,6 +221,41 @@ async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveI
         )
         for name, selector in selectors.items()
     }
+
+
+def _tagged(tags: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The filters for resources that have all these tags."""
+    return [{"Name": f"tag:{key}", "Values": [literal(value)]} for key, value in sorted(tags.items())]
+
+
+async def _foreign_groups(reader: Reads, document: Document) -> tuple[LiveSecurityGroup, ...]:
+    """The groups that fit selectors, in any VPC: one call for all names, one for each set of tags."""
+    selectors = document.foreign_selectors
+    names = sorted({literal(selector.group_name) for selector in selectors if selector.group_name is not None})
+    questions = list(filters_for("group-name", names))
+    questions += [_tagged(selector.tags) for selector in selectors if selector.tags is not None]
+    answers = await asyncio.gather(
+        *(
+            _listed(
+                reader, "DescribeSecurityGroups", {"Filters": filters}, "SecurityGroups", records.security_group
+            )
+            for filters in questions
+        )
+    )
+    return tuple({group.id: group for answer in answers for group in answer}.values())
+
+
+async def _prefix_lists(reader: Reads, document: Document) -> tuple[LivePrefixList, ...]:
+    """The prefix lists that selectors name: one call for all."""
+    selected = {selector.prefix_list_name for selector in document.foreign_selectors} - {None}
+    names = sorted(literal(str(name)) for name in selected)
+    answers = await asyncio.gather(
+        *(
+            _listed(reader, "DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists", records.prefix_list)
+            for filters in filters_for("prefix-list-name", names)
+        )
+    )
+    return tuple(found for answer in answers for found in answer)
 
 
 async def _checks(

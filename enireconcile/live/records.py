@@ -82,6 +82,24 @@ def peer_group(pair: Mapping[str, Any]) -> Any:
 
 
 @dataclass(frozen=True)
+class LivePrefixList:
+    """A described prefix list: of the account, of AWS, or shared by another account.
+
+    ``leaving``: EC2 deletes it, or has deleted it.
+    """
+
+    id: str
+    name: str
+    leaving: bool = False
+
+
+def prefix_list(described: Mapping[str, Any]) -> LivePrefixList:
+    """An item of DescribeManagedPrefixLists."""
+    leaving = described.get("State") in ("delete-in-progress", "delete-complete")
+    return LivePrefixList(described["PrefixListId"], described.get("PrefixListName", ""), leaving)
+
+
+@dataclass(frozen=True)
 class LiveAttachment:
     """Where an interface is attached. ``status`` is attaching, attached or detaching."""
 
@@ -742,7 +760,8 @@ class Live:
     ``name_conflicts`` are groups of any owner with the name of a group that is missing. ``externals`` are the
     instances that fit the selectors of external ones, by their names in the spec; ``checks`` maps ids of instances
     that interfaces may fail over to to the worse of their two status checks. ``foreign_interfaces`` are interfaces
-    outside the stack with which Elastic IPs of the stack are or will be associated.
+    outside the stack with which Elastic IPs of the stack are or will be associated. ``foreign_groups`` and
+    ``prefix_lists`` fit selectors of the spec; the groups may be in any VPC, and of any stack.
     """
 
     account_id: str
@@ -763,3 +782,5 @@ class Live:
     foreign_interfaces: tuple[LiveNetworkInterface, ...] = ()
     dependents: tuple[AnyRecord, ...] = ()
     unanswered: Mapping[str, str] = field(default_factory=dict)
+    foreign_groups: tuple[LiveSecurityGroup, ...] = ()
+    prefix_lists: tuple[LivePrefixList, ...] = ()

@@ -24,7 +24,15 @@ from enireconcile.kinds.world import World
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface, Record
 from enireconcile.model import PlanError, Step, texts_in
 from enireconcile.planning.mistakes import Mistake
-from enireconcile.spec import Attachment, ElasticIp, Instance, NetworkInterface, Resource, SecurityGroup
+from enireconcile.spec import (
+    Attachment,
+    ElasticIp,
+    Instance,
+    NetworkInterface,
+    Resource,
+    SecurityGroup,
+    without_selectors,
+)
 
 Cause = tuple[str, str]
 """The address because of which a row is left out, and the reason in words."""
@@ -168,16 +176,16 @@ class _Needs:
     def _groups(self, row: SecurityGroup, address: str) -> Iterator[Cause]:
         ends: list[str] = []
         if not self.world.leaves(address, "ingress"):
-            ends += (end for rule in row.ingress for end in rule.sources)
+            ends += (end for rule in row.ingress for end in without_selectors(rule.sources))
         if not self.world.leaves(address, "egress"):
-            ends += (end for rule in row.egress or () for end in rule.destinations)
+            ends += (end for rule in row.egress or () for end in without_selectors(rule.destinations))
         for end in dict.fromkeys(ends):
             if f"security_groups.{end}" != address:
                 yield from self._missing(f"security_groups.{end}")
 
     def _interface(self, row: NetworkInterface, address: str) -> Iterator[Cause]:
         if not self.world.leaves(address, "security_groups"):
-            for group in row.security_groups or ():
+            for group in without_selectors(row.security_groups):
                 yield from self._missing(f"security_groups.{group}")
         if row.attachment is None or self.world.leaves(address, "attachment"):
             return

@@ -25,7 +25,7 @@ from enireconcile.model import Ref, Step
 from enireconcile.planning import limits
 from enireconcile.planning.limits.case import INTERFACES, Case, Issue
 from enireconcile.planning.mistakes import Mistake
-from enireconcile.spec import Path, SecurityGroup
+from enireconcile.spec import Path, without_selectors
 from enireconcile.spec.checks import peers_of, unreadable_in_metadata
 from enireconcile.spec.shapes import resource_id
 
@@ -44,7 +44,7 @@ def questions(case: Case) -> Questions:
         images=frozenset(step.params["ImageId"] for step in launches),
         offered=frozenset(types),
         key_pairs=frozenset(step.params["KeyName"] for step in launches if "KeyName" in step.params),
-        groups=frozenset(named - {group.id for group in _own_groups(case)}),
+        groups=frozenset(named - {group.id for group in _known_groups(case)}),
         group_vpcs=frozenset(
             (group, vpc) for _, _, group, vpc in pairs if isinstance(group, str) and _vpc_of(group, case) != vpc
         ),
@@ -198,9 +198,9 @@ def _type_changes(case: Case) -> Iterator[Issue]:
 # ---- security groups
 
 
-def _own_groups(case: Case) -> list[LiveSecurityGroup]:
-    """The live groups that the stack owns or adopts."""
-    records = (*case.live.security_groups, *case.live.adoptable)
+def _known_groups(case: Case) -> list[LiveSecurityGroup]:
+    """The live groups that the stack owns, adopts or selects."""
+    records = (*case.live.security_groups, *case.live.adoptable, *case.live.foreign_groups)
     return [record for record in records if isinstance(record, LiveSecurityGroup)]
 
 
@@ -208,8 +208,8 @@ def _vpc_of(group: Id, case: Case) -> str:
     """The VPC of a group; empty for a foreign group that was not read, or that EC2 does not show."""
     if isinstance(group, Ref):
         return case.world.vpcs.get(group.address.partition(".")[2], "")
-    own = {record.id: record for record in _own_groups(case)}
-    found = own.get(group) or case.limits.groups.get(group)
+    known = {record.id: record for record in _known_groups(case)}
+    found = known.get(group) or case.limits.groups.get(group)
     return found.vpc_id if found else ""
 
 
@@ -225,7 +225,7 @@ def _interface_groups(case: Case) -> Iterator[tuple[str, Path, Id, str]]:
             continue
         live = case.world.record(step.address, LiveNetworkInterface)
         subnet = case.subnets.get(step.params.get("SubnetId") or (live.subnet_id if live else ""))
-        for index, named in enumerate(row.security_groups or ()):
+        for index, named in enumerate(without_selectors(row.security_groups)):
             if subnet is not None:
                 yield step.address, ("security_groups", index), _id_of(named, case), subnet.vpc_id
 
@@ -266,13 +266,9 @@ def _other_vpc(address: str, group: Id, own: str, vpc: str, case: Case) -> tuple
         hint = f"write `vpc: {vpc}` in {_GROUPS}.{name}"
     elif row is not None:
         hint += f"; EC2 cannot move {group} to another VPC"
-    if row is not None and _leaves_out_vpc(row):
+    if row is not None and row.leaves_out_vpc:
         why = " (`vpc` left out means the default VPC)"
     return f"{name} is in {own}{why}, {interface}'s subnet is in {vpc}", hint
-
-
-def _leaves_out_vpc(row: SecurityGroup) -> bool:
-    return row.adopt is None and "vpc" not in row.model_fields_set
 
 
 def _rule_peers(case: Case) -> Iterator[tuple[str, Path, Id, str]]:
@@ -297,7 +293,7 @@ def _added_peers(case: Case) -> Iterator[tuple[str, Path, str]]:
         }
         direction = "ingress" if step.call.endswith("Ingress") else "egress"
         for path, named in peers_of(name, row) if row is not None else ():
-            if path[2] != direction or named == "self" or "/" in named:
+            if not isinstance(named, str) or path[2] != direction or named == "self" or "/" in named:
                 continue
             if (named if resource_id("pl", named) else _id_of(named, case)) in added:
                 yield step.address, path[2:], named

@@ -30,6 +30,7 @@ from enireconcile.ownership import (
 from enireconcile.planning.adoption import adoptions
 from enireconcile.planning.associations import Associations
 from enireconcile.planning.failover import choose_placements
+from enireconcile.planning.foreign import Foreign
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
 from enireconcile.planning.twins import choose
@@ -83,6 +84,9 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     images = _select_images(spec, live, mistakes)
     listed = {subnet.id: subnet for subnet in live.subnets}
     known = _unlisted(subnets, world, listed) | listed
+    interface_vpcs = {name: known[subnet].vpc_id for name, subnet in subnets.items()}
+    world = replace(world, document=Foreign(live, world, vpcs, interface_vpcs, mistakes).document())
+    spec = replace(spec, document=world.document)
     externals = _select_externals(spec, live, mistakes)
     _check_zones(spec, subnets, known, _zones(world, externals), world, mistakes)
     _check_addresses(spec, subnets, listed, world, mistakes)

@@ -27,10 +27,12 @@ from enireconcile.spec.rows import (
     Lifecycle,
     MetadataOptions,
     NetworkInterface,
+    Peer,
     Resource,
     SecurityGroup,
+    without_selectors,
 )
-from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector
+from enireconcile.spec.shapes import ForeignSelector, Image, InstanceSelector, Ports, Selector
 
 __all__ = [
     "ADDRESS_KEYS",
@@ -46,6 +48,7 @@ __all__ = [
     "ElasticIp",
     "ExternalInstance",
     "Failover",
+    "ForeignSelector",
     "Given",
     "Image",
     "IngressRule",
@@ -55,6 +58,7 @@ __all__ = [
     "MetadataOptions",
     "NetworkInterface",
     "Path",
+    "Peer",
     "Place",
     "Places",
     "Ports",
@@ -66,4 +70,5 @@ __all__ = [
     "read_stdin",
     "references_in",
     "variables_of",
+    "without_selectors",
 ]

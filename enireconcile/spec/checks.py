@@ -23,6 +23,7 @@ from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
     EFA_TYPES,
+    PEER_GROUP,
     SECTIONS,
     Association,
     Attachment,
@@ -31,11 +32,12 @@ from enireconcile.spec.rows import (
     IngressRule,
     Instance,
     NetworkInterface,
+    Peer,
     Resource,
     SecurityGroup,
 )
 from enireconcile.spec.scalars import group_name_problem
-from enireconcile.spec.shapes import resource_id
+from enireconcile.spec.shapes import ForeignSelector, resource_id
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.violations import Violation
 
@@ -51,7 +53,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _references(document, invalid)
     yield from _rings(document)
     yield from _group_names(document)
-    yield from _rules(document)
+    yield from repeated_rules(document)
     yield from _device_slots(document)
     yield from _primary_interfaces(document, invalid)
     yield from _zones(document)
@@ -104,12 +106,12 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
     """Every reference: its path, the section that it points into, and the name."""
     for name, group in document.security_groups.items():
         for path, peer in peers_of(name, group):
-            if not _is_literal(peer):
+            if isinstance(peer, str) and not _is_literal(peer):
                 yield path, "security_groups", peer
     for name, interface in document.network_interfaces.items():
         base: Path = ("network_interfaces", name)
         for index, used in enumerate(interface.security_groups or ()):
-            if not resource_id("sg", used):
+            if isinstance(used, str) and not resource_id("sg", used):
                 yield (*base, "security_groups", index), "security_groups", used
         if interface.attachment:
             for path, holder in _holders(interface.attachment):
@@ -168,7 +170,8 @@ def _is_literal(peer: str) -> bool:
     return peer == "self" or "/" in peer or resource_id("(sg|pl)", peer)
 
 
-def peers_of(name: str, group: SecurityGroup) -> Iterator[tuple[Path, str]]:
+def peers_of(name: str, group: SecurityGroup) -> Iterator[tuple[Path, Peer]]:
+    """Every source and destination of a group's rules, each with its path."""
     for path, rule in _all_rules(name, group):
         key, peers = _ends(rule)
         for index, peer in enumerate(peers):
@@ -182,7 +185,7 @@ def _all_rules(name: str, group: SecurityGroup) -> Iterator[tuple[Path, IngressR
         yield ("security_groups", name, "egress", index), egress
 
 
-def _ends(rule: IngressRule | EgressRule) -> tuple[str, tuple[str, ...]]:
+def _ends(rule: IngressRule | EgressRule) -> tuple[str, tuple[Peer, ...]]:
     return ("sources", rule.sources) if isinstance(rule, IngressRule) else ("destinations", rule.destinations)
 
 
@@ -208,7 +211,7 @@ def _name_path(path: Path, group: SecurityGroup) -> Path:
     return path if group.group_name is None else (*path, "group_name")
 
 
-def _rules(document: Document) -> Iterator[Violation]:
+def repeated_rules(document: Document) -> Iterator[Violation]:
     """An EC2 rule has one protocol, one port range and one source or destination; EC2 refuses duplicates."""
     for name, group in document.security_groups.items():
         seen: dict[tuple[object, ...], Path] = {}
@@ -216,11 +219,20 @@ def _rules(document: Document) -> Iterator[Violation]:
             key, peers = _ends(rule)
             for index, peer in enumerate(peers):
                 here: Path = (*path, key, index)
-                same = (key, rule.protocol, _port_range(rule), "self" if peer == name else peer)
+                same = (key, rule.protocol, _port_range(rule), _identity(peer, name))
                 if same in seen:
                     yield Violation(here, f"the same rule as {dotted(seen[same])}", "remove one of the two")
                 else:
                     seen[same] = here
+
+
+def _identity(peer: Peer, group: str) -> object:
+    """What a source or destination of a group is, in whichever spelling. A group id is unique across accounts."""
+    if isinstance(peer, ForeignSelector):
+        return peer.key
+    if PEER_GROUP.fullmatch(peer):
+        return peer.partition("/")[2]
+    return "self" if peer == group else peer
 
 
 def _port_range(rule: IngressRule | EgressRule) -> tuple[int, int]:

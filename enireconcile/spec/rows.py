@@ -7,8 +7,9 @@ An optional field that is left out is None where leaving it out has a meaning of
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -62,6 +63,9 @@ from enireconcile.spec.scalars import (
     value_error,
 )
 from enireconcile.spec.shapes import (
+    ForeignGroupField,
+    ForeignPeerField,
+    ForeignSelector,
     ImageField,
     InstanceField,
     Ports,
@@ -185,6 +189,23 @@ _ADOPT = (
 )
 
 
+# ---- selectors among names and ids
+
+NAMED, SELECTED = "a name or an id", "a selector"
+"""The tags of the two spellings of a group in a list; pydantic puts them into the paths of its errors."""
+Peer: TypeAlias = str | ForeignSelector
+"""An item of a list of groups, sources or destinations."""
+
+
+def _spelled(value: object) -> str:
+    return SELECTED if isinstance(value, (Mapping, ForeignSelector)) else NAMED
+
+
+def without_selectors(items: Iterable[Peer] | None) -> tuple[str, ...]:
+    """The names, ids and CIDRs of a list: all of it, once ``planning.resolve`` has replaced selectors by ids."""
+    return tuple(item for item in items or () if isinstance(item, str))
+
+
 # ---- security groups
 
 
@@ -206,12 +227,24 @@ def protocol(value: object) -> object:
 _PROTOCOL_HINT = f"write {', '.join(_PROTOCOL_WORDS)}, or a number from 0 to 255"
 
 
+PEER_GROUP = re.compile(r"([0-9]{12})/(sg-[0-9a-f]{8,17})")
+"""A group of another account: ``<account>/<id>``."""
+
+
 def peer(value: str) -> str:
-    """A rule's source or destination: a CIDR in normal form, ``self``, an id, or a group of this spec."""
+    """A rule's source or destination: a CIDR in normal form, ``self``, an id, or a group of this spec.
+
+    The id of a group of another account can have its account: ``<account>/<id>``.
+    """
     if block := network(value):
         return str(block)
     if address := _address(value):
         raise value_error(f"{shown(value)} is an address, not a CIDR", f"write {address}/{address.max_prefixlen}")
+    if "/sg-" in value:
+        if not PEER_GROUP.fullmatch(value):
+            hint = "write its account id of 12 digits and its id, for example 123456789012/sg-0123456789abcdef0"
+            raise value_error(f"{shown(value)} is not a security group of another account", hint)
+        return value
     if "/" in value or ":" in value:
         raise value_error(f"{shown(value)} is not a valid CIDR", "for example 10.0.0.0/8 or 2001:db8::/32")
     for prefix, what in (("sg", "a security group id"), ("pl", "a prefix list id")):
@@ -234,14 +267,14 @@ Protocol = Annotated[
     BeforeValidator(protocol),
     WithJsonSchema({"type": ["string", "integer"], "examples": [*_PROTOCOL_WORDS]}),
 ]
-Peers = Annotated[
-    tuple[Annotated[Text, AfterValidator(peer)], ...],
-    BeforeValidator(tuple_of_items),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+_PeerItem = Annotated[
+    Annotated[Text, AfterValidator(peer), Tag(NAMED)] | Annotated[ForeignPeerField, Tag(SELECTED)],
+    Discriminator(_spelled),
 ]
+Peers = Annotated[tuple[_PeerItem, ...], BeforeValidator(tuple_of_items), Field(json_schema_extra={"minItems": 1})]
 
 
-def _check_rule(protocol: str, ports: Ports | None, peers: tuple[str, ...], peers_key: str) -> None:
+def _check_rule(protocol: str, ports: Ports | None, peers: tuple[Peer, ...], peers_key: str) -> None:
     if ports is not None and protocol in ("icmp", "icmpv6"):
         _check_icmp(protocol, ports)
     elif ports is not None and protocol not in ("tcp", "udp"):
@@ -271,7 +304,9 @@ class IngressRule(Row):
         None, description='80 or "8000-8010"; for icmp a type, or type and code ("3/4"); default: all'
     )
     sources: Peers = Field(
-        description="Where the traffic comes from: CIDRs, group names of this spec, sg-…, pl-… or self"
+        description=(
+            "Where the traffic comes from: CIDRs, group names of this spec, sg-…, pl-…, selectors of both, or self"
+        )
     )
     description: GroupText = Field("", description="What the rule is for")
 
@@ -291,7 +326,9 @@ class EgressRule(Row):
         None, description='443 or "8000-8010"; for icmp a type, or type and code ("3/4"); default: all'
     )
     destinations: Peers = Field(
-        description="Where the traffic goes to: CIDRs, group names of this spec, sg-…, pl-… or self"
+        description=(
+            "Where the traffic goes to: CIDRs, group names of this spec, sg-…, pl-…, selectors of both, or self"
+        )
     )
     description: GroupText = Field("", description="What the rule is for")
 
@@ -322,6 +359,11 @@ class SecurityGroup(Resource):
     tags: Tags = Field(
         default_factory=dict, description="Tags of this resource, in addition to the tags of the file"
     )
+
+    @property
+    def leaves_out_vpc(self) -> bool:
+        """Whether the group is in the default VPC because the row does not say where."""
+        return self.adopt is None and "vpc" not in self.model_fields_set
 
     @model_validator(mode="after")
     def _check(self) -> SecurityGroup:
@@ -564,14 +606,20 @@ class Attachment(Row):
         return self
 
 
-def _groups(value: tuple[str, ...]) -> tuple[str, ...]:
+def _groups(value: tuple[Peer, ...]) -> tuple[Peer, ...]:
     if not value:
         raise value_error("must not be empty", "remove the key to use the VPC's default group")
     if len(value) > 16:
         raise value_error(f"{len(value)} groups; EC2 accepts at most 16 per interface", "the default quota is 5")
     for index, name in enumerate(value):
         if name in value[:index]:
-            raise value_error(f"{shown(name)} is listed twice", "remove one", at=(index,))
+            what = name.text if isinstance(name, ForeignSelector) else name
+            raise value_error(f"{shown(what)} is listed twice", "remove one", at=(index,))
+        if isinstance(name, ForeignSelector):
+            continue
+        if "/sg-" in name:
+            hint = "name it in a rule of one of the interface's own groups"
+            raise value_error("an interface cannot be in a group of another account", hint, at=(index,))
         if name.startswith("sg-") and not resource_id("sg", name):
             raise value_error(
                 f"{shown(name)} is not a security group id", "for example sg-0123456789abcdef0", at=(index,)
@@ -617,6 +665,11 @@ ADDRESS_KEYS = (
 """Addresses and prefixes besides the primary address: for each sort the key of the list and of the count."""
 
 
+_GroupItem = Annotated[
+    Annotated[Text, Tag(NAMED)] | Annotated[ForeignGroupField, Tag(SELECTED)], Discriminator(_spelled)
+]
+
+
 class NetworkInterface(Resource):
     """An elastic network interface. It keeps its addresses when it moves to another instance."""
 
@@ -628,10 +681,12 @@ class NetworkInterface(Resource):
         None, validate_default=True, description="subnet-…, {tags: {…}}, {cidr: …} or {default_for_az: …}"
     )
     security_groups: (
-        Annotated[tuple[Text, ...], BeforeValidator(tuple_of_items), AfterValidator(_groups)] | None
+        Annotated[tuple[_GroupItem, ...], BeforeValidator(tuple_of_items), AfterValidator(_groups)] | None
     ) = Field(
         None,
-        description="Names of groups in this spec, or sg-…; default: the VPC's default group",
+        description=(
+            "Names of groups in this spec, sg-…, {tags: {…}} or {group_name: …}; default: the VPC's default group"
+        ),
         json_schema_extra={"minItems": 1, "maxItems": 16},
     )
     private_ip: Ipv4 | None = Field(None, description="The primary IPv4 address; default: EC2 chooses")
@@ -798,6 +853,16 @@ class Document(Row):
     def adopted(self) -> dict[str, str]:
         """The ids in ``adopt``, by address."""
         return {address: row.adopt for address, row in self.resources.items() if row.adopt is not None}
+
+    @property
+    def foreign_selectors(self) -> tuple[ForeignSelector, ...]:
+        """The selectors of foreign groups and prefix lists, each once."""
+        lists: list[Iterable[Peer]] = [row.security_groups or () for row in self.network_interfaces.values()]
+        for group in self.security_groups.values():
+            lists += (rule.sources for rule in group.ingress)
+            lists += (rule.destinations for rule in group.egress or ())
+        found = (item for items in lists for item in items if isinstance(item, ForeignSelector))
+        return tuple({selector.key: selector for selector in found}.values())
 
     @property
     def protected(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Values with several spellings: ports, and selectors of VPCs, subnets, instances and images.
+"""Values with several spellings: ports, and selectors of VPCs, subnets, instances, images, groups, prefix lists.
 
 Each has a model, a reader that turns the spelling in the file into the model, and the JSON Schema of the spelling.
 The reader returns a model that was built in Python unchanged.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 from enireconcile.spec.places import shown
 from enireconcile.spec.scalars import (
@@ -98,6 +99,37 @@ class InstanceSelector(Shape):
     def _one(self) -> InstanceSelector:
         if (self.id is None) == (self.tags is None):
             raise value_error("needs exactly one of id, tags")
+        return self
+
+
+def _name_of(what: str, example: str) -> AfterValidator:
+    return matching(r"[ -~]{1,255}", f"the name of {what} (1 to 255 ASCII characters)", f"for example {example}")
+
+
+class ForeignSelector(Shape):
+    """Selects a security group or a prefix list that is not of this stack; exactly one field is set."""
+
+    tags: SearchTags | None = None
+    group_name: Annotated[Text, _name_of("a security group", "default")] | None = None
+    prefix_list_name: Annotated[Text, _name_of("a prefix list", "com.amazonaws.us-east-1.s3")] | None = None
+
+    @property
+    def text(self) -> str:
+        """The selector in a message."""
+        if self.tags is not None:
+            return ", ".join(f"{key}={value}" for key, value in sorted(self.tags.items()))
+        return self.group_name or self.prefix_list_name or ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The selector in hashable form; equal for equal selectors."""
+        tags = tuple(sorted(self.tags.items())) if self.tags is not None else None
+        return (tags, self.group_name, self.prefix_list_name)
+
+    @model_validator(mode="after")
+    def _one(self) -> ForeignSelector:
+        if sum(item is not None for item in (self.tags, self.group_name, self.prefix_list_name)) != 1:
+            raise value_error("needs exactly one of tags, group_name, prefix_list_name")
         return self
 
 
@@ -211,6 +243,31 @@ def _read_instance(value: object) -> object:
     return value
 
 
+def _foreign_reader(what: str, keys: tuple[str, ...], hint: str) -> Callable[[object], object]:
+    """A reader of selectors of foreign groups and prefix lists that allows only some ``keys``."""
+
+    def read(value: object) -> object:
+        given = value.model_fields_set if isinstance(value, ForeignSelector) else value
+        if not isinstance(given, (Mapping, AbstractSet)):
+            raise value_error(f"must be {what}, not {described(value)}", hint)
+        for key in given:
+            if key in ForeignSelector.model_fields and key not in keys:
+                raise value_error("is allowed only in rules", hint, at=(key,), key=True)
+        if isinstance(value, Mapping):
+            _check_keys(value, keys)
+            if len(value) != 1:
+                raise value_error(f"needs exactly one of {', '.join(keys)}", hint)
+            if value.get("tags") == {}:
+                raise value_error(
+                    "must not be empty: it would match every security group",
+                    "list at least one tag",
+                    at=("tags",),
+                )
+        return value
+
+    return read
+
+
 def _read_image(value: object) -> object:
     if isinstance(value, Image):
         return value
@@ -308,4 +365,25 @@ ImageField = Annotated[
             },
         ),
     ),
+]
+
+_NAME_SCHEMA = {"type": ["string", "number", "boolean"], "minLength": 1, "maxLength": 255}
+_GROUP_SCHEMAS = (_TAGS_SCHEMA, _object(group_name=_NAME_SCHEMA))
+_GROUP_HINT = "write {tags: {Name: ops}}, {group_name: ops}, an id, or the name of a group in this spec"
+_PEER_HINT = (
+    "write {tags: {Name: ops}}, {group_name: ops}, {prefix_list_name: com.amazonaws.us-east-1.s3}, a CIDR, an id, "
+    "or the name of a group in this spec"
+)
+
+ForeignGroupField = Annotated[
+    ForeignSelector,
+    BeforeValidator(_foreign_reader("a security group", ("tags", "group_name"), _GROUP_HINT)),
+    _one_of(*_GROUP_SCHEMAS),
+]
+ForeignPeerField = Annotated[
+    ForeignSelector,
+    BeforeValidator(
+        _foreign_reader("a source or destination", ("tags", "group_name", "prefix_list_name"), _PEER_HINT)
+    ),
+    _one_of(*_GROUP_SCHEMAS, _object(prefix_list_name=_NAME_SCHEMA)),
 ]

@@ -9,9 +9,11 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
-from enireconcile.spec.rows import EXTERNAL, MANAGED, Document, Row
+from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document, Row
 from enireconcile.spec.scalars import VALUE_ERROR
 from enireconcile.spec.suggest import Hint, Nearest
+
+_TAGS = (MANAGED, EXTERNAL, NAMED, SELECTED)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Violation:
 def violations(error: ValidationError) -> Iterator[Violation]:
     """One violation for each error that pydantic reports."""
     for detail in error.errors(include_url=False):
-        path: Path = tuple(part for part in detail["loc"] if part not in (MANAGED, EXTERNAL))
+        path: Path = tuple(part for part in detail["loc"] if part not in _TAGS)
         context: dict[str, Any] = detail.get("ctx", {})
         if detail["type"] == VALUE_ERROR:
             if context["key"] and not context["at"]:

@@ -84,6 +84,7 @@ class Groups(Places):
         """EC2 docs: a list has one address family. Only the account's own lists show MaxEntries and Version."""
         known: filters.Extractors[Resource] = {
             "prefix-list-id": lambda r: [r.id],
+            "prefix-list-name": lambda r: [self.data.list_names.get(r.id, r.id)],
             "owner-id": lambda r: ["AWS" if r.id in self.data.aws_lists else self.settings.account_id],
         }
         ids = p.get("PrefixListIds")
@@ -99,7 +100,7 @@ class Groups(Places):
                 "PrefixListArn": f"arn:aws:ec2:{self.settings.region}:{account}:prefix-list/{each.id}",
                 "AddressFamily": "IPv4",
                 "State": "create-complete",
-                "PrefixListName": each.id,
+                "PrefixListName": self.data.list_names.get(each.id, each.id),
                 "OwnerId": self.settings.account_id if mine else "AWS",
                 "Tags": [],
             }
@@ -619,11 +620,13 @@ class Groups(Places):
             self._remember()
             return group.id
 
-    def add_prefix_list(self, max_entries: int = 10, *, by_aws: bool = False) -> str:
+    def add_prefix_list(self, max_entries: int = 10, *, by_aws: bool = False, name: str = "") -> str:
         """A new managed prefix list's id."""
         with self.lock:
             prefix_list = self.new_id("pl")
             self.data.prefix_lists[prefix_list] = max_entries
+            if name:
+                self.data.list_names[prefix_list] = name
             if by_aws:
                 self.data.aws_lists.add(prefix_list)
             return prefix_list

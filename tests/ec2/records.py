@@ -398,6 +398,8 @@ class Data:
     parameters: dict[str, str] = field(default_factory=dict)
     prefix_lists: dict[str, int] = field(default_factory=dict)
     """Prefix list id to how many rules it counts as."""
+    list_names: dict[str, str] = field(default_factory=dict)
+    """Prefix list id to its name, where it is not its id. Names are not unique."""
     aws_lists: set[str] = field(default_factory=set)
     """Prefix lists that AWS manages; EC2 shows neither MaxEntries nor Version of them."""
     pools: dict[str, list[str]] = field(default_factory=dict)

@@ -722,6 +722,47 @@ def test_selected_by_tag_and_nothing_else(slow_harness: Harness) -> None:
         )
 
 
+def groups_of_others(*selectors: str) -> str:
+    return (
+        "version: 1\nstack: lab\nregion: us-east-1\n"
+        "security_groups: {own: {ingress: [{protocol: all, sources: [{tags: {Name: ops}}, "
+        "{prefix_list_name: offices}]}]}}\n"
+        "network_interfaces:\n  one:\n    subnet: {default_for_az: us-east-1a}\n"
+        f"    security_groups: [own, {', '.join(selectors)}]\n"
+    )
+
+
+def test_groups_selected_by_tags_and_no_others(slow_harness: Harness) -> None:
+    """Under the policy an interface can be in a group with the tags, and not in another one."""
+    world = slow_harness.strict.world
+    world.add_prefix_list(name="offices")
+    world.add_group("ops", tags={"Name": "ops"})
+    other = world.add_group("other", tags={"Name": "other"})
+    text = groups_of_others("{tags: {Name: ops}}")
+    slow_harness.obey(text)
+    assert slow_harness.apply(text).outcome == "converged"
+    [interface] = hands(slow_harness).describe_network_interfaces()["NetworkInterfaces"]
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        hands(slow_harness).modify_network_interface_attribute(
+            NetworkInterfaceId=interface["NetworkInterfaceId"], Groups=[other]
+        )
+
+
+def test_any_group_if_one_is_selected_by_name() -> None:
+    """IAM has no condition for the name of a group."""
+    action, kind = "ec2:CreateNetworkInterface", "security-group"
+    by_tags, by_name = "{tags: {Name: ops}}", "{group_name: ops}"
+    [tagged_groups] = [
+        each["Condition"]
+        for each in statements(policy_of(groups_of_others(by_tags)), action, kind)
+        if each["Sid"].startswith("Use")
+    ]
+    assert tagged_groups == {"StringEquals": {"aws:ResourceTag/Name": "ops"}}
+    text = groups_of_others(by_tags, by_name)
+    found = [each for each in statements(policy_of(text), action, kind) if each["Sid"].startswith("Use")]
+    assert [each.get("Condition") for each in found] == [None]
+
+
 PROTECTED = """
 version: 1
 stack: lab

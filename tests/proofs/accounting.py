@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from enireconcile.model import Template
-from enireconcile.spec import Attachment, Document, Spec
+from enireconcile.spec import Attachment, Document, ForeignSelector, Spec, without_selectors
 from enireconcile.spec.rows import ADDRESS_KEYS, Association, EgressRule, IngressRule, NetworkInterface
 from tests.ec2 import World
 from tests.ec2.records import Address, Group, Instance, Interface, Resource
@@ -144,6 +144,15 @@ class Books:
     def _ids(self, section: str, names: Iterable[str]) -> set[str]:
         return {self.ours[f"{section}.{name}"].id for name in names if f"{section}.{name}" in self.ours}
 
+    def _selected(self, selector: ForeignSelector, vpc_id: str) -> str:
+        """The id of the one group of this name in a VPC."""
+        [found] = [
+            each.id
+            for each in self.world.data.groups.values()
+            if (each.name, each.vpc_id) == (selector.group_name, vpc_id)
+        ]
+        return found
+
     def _group(self, name: str, live: Group) -> Iterator[str]:
         row, address = self.document.security_groups[name], f"security_groups.{name}"
         default = self.world.default_vpc()
@@ -175,8 +184,10 @@ class Books:
             last = -1 if last is None else last
         egress = isinstance(row, EgressRule)
         for end in row.destinations if isinstance(row, EgressRule) else row.sources:
-            kind, other = "group", end
-            if "/" in end:
+            kind, other = "group", str(end)
+            if isinstance(end, ForeignSelector):
+                other = self._selected(end, group.vpc_id)
+            elif "/" in end:
                 kind = "v6" if ":" in end else "v4"
             elif end == "self":
                 other = group.id
@@ -252,7 +263,12 @@ class Books:
         row, address = self.document.network_interfaces[name], f"network_interfaces.{name}"
         assert row.subnet is not None
         data = self.world.data
-        groups = self._ids("security_groups", row.security_groups or ())
+        groups = self._ids("security_groups", without_selectors(row.security_groups))
+        groups |= {
+            self._selected(each, live.vpc_id)
+            for each in row.security_groups or ()
+            if isinstance(each, ForeignSelector)
+        }
         if row.security_groups is None:
             groups = {
                 each.id for each in data.groups.values() if (each.name, each.vpc_id) == ("default", live.vpc_id)

@@ -58,7 +58,9 @@ IGNORABLE = {
     ],
     "elastic_ips": ["association", "network_border_group", "reverse_dns", "tags"],
 }
-PEERS = ["0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "self", *GROUPS]
+SELECTOR: st.SearchStrategy[Any] = st.builds(dict, group_name=st.just("default"))
+"""A selector of the default group of the VPC, which is not of the stack; each is a mapping of its own."""
+PEERS: st.SearchStrategy[Any] = st.sampled_from(["0.0.0.0/0", "10.0.0.0/8", "2001:db8::/32", "self"]) | SELECTOR
 
 rules: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries(
@@ -73,6 +75,7 @@ rules: st.SearchStrategy[dict[str, Any]] = st.one_of(
             {"protocol": "icmp", "ports": "3/4"},
             {"protocol": "icmpv6", "ports": 128},
             {"protocol": 50},
+            {"protocol": "gre"},
         ]
     ),
 )
@@ -84,7 +87,7 @@ def rule_lists(draw: st.DrawFn, end: str) -> list[dict[str, Any]]:
     drawn: dict[str, dict[str, Any]] = {}
     for rule in draw(st.lists(rules, max_size=3)):
         key = f"{rule['protocol']} {rule.get('ports')}"
-        drawn[key] = {**rule, end: draw(st.lists(st.sampled_from(PEERS[:4]), min_size=1, max_size=2, unique=True))}
+        drawn[key] = {**rule, end: draw(st.lists(PEERS, min_size=1, max_size=2, unique_by=str))}
     if draw(st.booleans()):
         other = draw(st.sampled_from(GROUPS))
         drawn["peer"] = {"protocol": "tcp", "ports": 4000, end: [other]}
@@ -178,7 +181,9 @@ def specs(draw: st.DrawFn) -> str:
         row |= draw(_maybe("connection_tracking", TIMEOUTS))
         row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))
         row |= draw(_maybe("source_dest_check", st.booleans()))
-        row |= draw(_maybe("security_groups", st.lists(st.sampled_from(GROUPS), min_size=1, unique=True)))
+        row |= draw(
+            _maybe("security_groups", st.lists(st.sampled_from(GROUPS) | SELECTOR, min_size=1, unique_by=str))
+        )
         row |= draw(_maybe("tags", st.just({"Team": draw(st.sampled_from(["a", "b"]))})))
     places: list[dict[str, str]] = [_leading_to(name) for name in sorted(interfaces)]
     places += [

@@ -79,3 +79,23 @@ def test_an_interface_fails_over(harness: Harness) -> None:
     ]
     lab.ec2.start_instances(InstanceIds=[lab.ids["fw-a"]])
     assert harness.apply(SPEC).outcome == "unchanged"
+
+
+FOREIGN = """
+version: 1
+stack: lab
+region: us-east-1
+security_groups:
+  web:
+    ingress:
+      - {protocol: all, sources: [{group_name: default}]}
+      - {protocol: tcp, ports: 443, sources: [{prefix_list_name: com.amazonaws.us-east-1.s3}]}
+network_interfaces:
+  eth0: {subnet: {default_for_az: us-east-1a}, security_groups: [web, {group_name: default}]}
+"""
+
+
+def test_foreign_groups_and_prefix_lists_by_name(harness: Harness) -> None:
+    report = harness.apply(FOREIGN)
+    assert (report.outcome, report.error) == ("converged", None)
+    assert harness.plan(FOREIGN).empty

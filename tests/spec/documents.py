@@ -14,11 +14,13 @@ from enireconcile.spec import (
     EgressRule,
     ElasticIp,
     Failover,
+    ForeignSelector,
     Image,
     IngressRule,
     Instance,
     MetadataOptions,
     NetworkInterface,
+    Peer,
     Ports,
     SecurityGroup,
     Selector,
@@ -96,6 +98,12 @@ subnets = st.one_of(
     cidrs.map(lambda cidr: Selector(cidr=cidr)),
     search_tags.map(lambda tags: Selector(tags=tags)),
 )
+resource_names = lines.filter(lambda name: name and name.isascii())
+foreign_groups = st.one_of(
+    search_tags.map(lambda tags: ForeignSelector(tags=tags)),
+    resource_names.map(lambda name: ForeignSelector(group_name=name)),
+)
+foreign_peers = foreign_groups | resource_names.map(lambda name: ForeignSelector(prefix_list_name=name))
 images = st.one_of(
     ids.map(lambda number: Image(id=f"ami-{number}")),
     st.just(Image(ssm="/aws/service/x")),
@@ -130,9 +138,10 @@ metadata_options = st.builds(
 
 
 @st.composite
-def peers(draw: st.DrawFn, others: list[str]) -> tuple[str, ...]:
+def peers(draw: st.DrawFn, others: list[str]) -> tuple[Peer, ...]:
     pool = ["0.0.0.0/0", "10.0.0.0/8", "::/0", "2001:db8::/32", "self", "sg-12345678", "pl-12345678", *others]
-    return tuple(draw(st.lists(st.sampled_from(pool), min_size=1, max_size=4, unique=True)))
+    more = st.sampled_from([*pool, "123456789012/sg-87654321"]) | foreign_peers
+    return tuple(draw(st.lists(more, min_size=1, max_size=4, unique_by=repr)))
 
 
 @st.composite
@@ -205,6 +214,7 @@ def interfaces(
     draw: st.DrawFn, subnet: Selector, number: int, groups: list[str], instance: str | None, index: int
 ) -> NetworkInterface:
     prefix = subnet.cidr.removesuffix(".0/24") if subnet.cidr else "10.0.0"
+    listed: list[Peer] = [*groups, "sg-12345678", draw(foreign_groups)]
     floats = index > 0 and draw(st.booleans())
     attachment = instance and Attachment(
         instance=None if floats else instance,
@@ -221,7 +231,7 @@ def interfaces(
             st.sampled_from(["interface", "trunk"] if attachment else ["interface", "efa", "branch"])
         ),
         subnet=subnet,
-        security_groups=draw(st.none() | st.permutations([*groups, "sg-12345678"]).map(tuple)),
+        security_groups=draw(st.none() | st.permutations(listed).map(tuple)),
         private_ip=draw(st.none() | st.just(f"{prefix}.{number + 10}")),
         description=draw(lines),
         source_dest_check=draw(st.booleans()),

@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from enireconcile.spec import (
     Attachment,
     Failover,
+    ForeignSelector,
     Image,
     IngressRule,
     NetworkInterface,
+    Peer,
     Ports,
     SecurityGroup,
     Selector,
@@ -44,7 +46,7 @@ RULES: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("written", "expected"), RULES)
 def test_protocols_and_ports(written: str, expected: tuple[str, Ports | None]) -> None:
-    """EC2's spelling: a name if EC2 has one, -1 for all, otherwise the number."""
+    """A name if the protocol has one, -1 for all, otherwise the number."""
     (rule,) = document(RULE + f"{{{written}, sources: [self]}}\n").security_groups["a"].ingress
     assert (rule.protocol, rule.ports) == expected
 
@@ -59,14 +61,46 @@ PEERS = [
     ("pl-12345678", "pl-12345678"),
     ("self", "self"),
     ("a", "a"),
+    ("123456789012/sg-12345678", "123456789012/sg-12345678"),
+    ("{tags: {Name: ops, 'aws:x': 1.10}}", ForeignSelector(tags={"Name": "ops", "aws:x": "1.10"})),
+    ("{group_name: 012}", ForeignSelector(group_name="012")),
+    (
+        "{prefix_list_name: com.amazonaws.us-east-1.s3}",
+        ForeignSelector(prefix_list_name="com.amazonaws.us-east-1.s3"),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("written", "expected"), PEERS)
-def test_sources(written: str, expected: str) -> None:
+def test_sources(written: str, expected: Peer) -> None:
     """IPv6 is compressed and lower case; everything else stays as written."""
     (rule,) = document(RULE + f"{{protocol: tcp, sources: [{written}]}}\n").security_groups["a"].ingress
     assert rule.sources == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{tags: {Name: ops}}", ForeignSelector(tags={"Name": "ops"})),
+        ("{group_name: default}", ForeignSelector(group_name="default")),
+    ],
+)
+def test_groups_of_an_interface_by_tags_and_name(written: str, expected: Peer) -> None:
+    (row,) = document(INTERFACE + f"security_groups: [sg-12345678, {written}]\n").network_interfaces.values()
+    assert row.security_groups == ("sg-12345678", expected)
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"tags": {"a": "b"}, "group_name": "c"}, {"group_name": "c", "prefix_list_name": "d"}]
+)
+def test_a_selector_in_python_has_one_field(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="exactly one of tags, group_name, prefix_list_name"):
+        ForeignSelector(**fields)
+
+
+def test_an_interface_built_in_python_takes_no_prefix_list() -> None:
+    with pytest.raises(ValidationError, match="is allowed only in rules"):
+        NetworkInterface(security_groups=(ForeignSelector(prefix_list_name="x"),))
 
 
 VPCS = [

@@ -154,6 +154,34 @@ security_groups:
         "remove one",
     ),
     Case(
+        "a protocol by number and by name",
+        """
+security_groups:
+  web:
+    ingress:
+      - {protocol: 50, sources: [self]}
+      - {protocol: esp, sources: [self]}
+""",
+        "7:35 security_groups.web.ingress.1.sources.0",
+        "the same rule as security_groups.web.ingress.0.sources.0",
+        "remove one",
+    ),
+    Case(
+        "a group with its account and without",
+        "security_groups: {web: {ingress: [{protocol: ah, sources: [sg-12345678, 123456789012/sg-12345678]}]}}",
+        "3:73 security_groups.web.ingress.0.sources.1",
+        "the same rule as security_groups.web.ingress.0.sources.0",
+        "remove one",
+    ),
+    Case(
+        "one selector twice",
+        "security_groups: {web: {ingress: [{protocol: ah, sources: [{tags: {a: 1, b: 2}}, "
+        "{tags: {b: 2, a: 1}}]}]}}",
+        "3:82 security_groups.web.ingress.0.sources.1",
+        "the same rule as security_groups.web.ingress.0.sources.0",
+        "remove one",
+    ),
+    Case(
         "a group's own name is itself",
         "security_groups: {web: {egress: [{protocol: all, destinations: [self, web]}]}}",
         "3:71 security_groups.web.egress.0.destinations.1",

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from enireconcile.live.records import LiveSecurityGroup
 from enireconcile.model import Step
 from enireconcile.planning.limits.case import INTERFACES, Case, Issue
+from enireconcile.spec import without_selectors
 
 GROUPS = "security_groups"
 DEFAULT_GROUPS, DEFAULT_RULES = 5, 60
@@ -124,7 +125,7 @@ def _entries(prefix_list: str, case: Case) -> int | None:
 def _products(sizes: Mapping[str, tuple[Size, Size]], case: Case) -> Iterator[Issue]:
     """The product of the two quotas is at most 1000 in any account."""
     for name, row in sorted(case.world.document.network_interfaces.items()):
-        groups = row.security_groups or ()
+        groups = without_selectors(row.security_groups)
         for group in groups:
             _, size = sizes.get(f"{GROUPS}.{group}", (Counter(), Counter()))
             count = max(size.values(), default=0)
