@@ -89,13 +89,14 @@ KNOWN_AFTER_APPLY = "(known after apply)"
 class Secret:
     """A parameter that only EC2 may see; shown as its hash everywhere."""
 
-    value: str | Template
+    value: str | bytes | Template
 
     @property
     def digest(self) -> str:
         if isinstance(self.value, Template):
             return KNOWN_AFTER_APPLY
-        return "sha256:" + hashlib.sha256(self.value.encode()).hexdigest()
+        content = self.value if isinstance(self.value, bytes) else self.value.encode()
+        return "sha256:" + hashlib.sha256(content).hexdigest()
 
     def __repr__(self) -> str:
         return f"Secret({self.digest})"

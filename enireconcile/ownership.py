@@ -8,10 +8,12 @@ from typing import Any
 STACK_TAG = "enireconcile:stack"
 NAME_TAG = "enireconcile:name"
 USER_DATA_TAG = "enireconcile:user-data"
+LAUNCH_TAG = "enireconcile:launch"
+"""On an instance: a hash of each setting of its row that EC2 sets at launch only."""
 REPLACES_TAG = "enireconcile:replaces"
 NEW_TAG = "enireconcile:new"
 """On a resource whose creation takes several calls that are not all done; they include attributes it ignores."""
-OWN_TAGS = (STACK_TAG, NAME_TAG, USER_DATA_TAG, REPLACES_TAG, NEW_TAG)
+OWN_TAGS = (STACK_TAG, NAME_TAG, USER_DATA_TAG, LAUNCH_TAG, REPLACES_TAG, NEW_TAG)
 
 
 def as_tag_list(tags: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from enireconcile.iam.statements import (
     numbered,
 )
 from enireconcile.kinds import KINDS
+from enireconcile.kinds.launch import reads_attributes
 from enireconcile.kinds.permissions import Call, Condition, Purpose, Read, unconditional
 from enireconcile.kinds.tags import among, calls_for, spec_keys
 from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG
@@ -106,9 +107,9 @@ def _add(document: Document, policy: Policy, others: _Others) -> None:
     calls = {call: each for call, each in _CALLS.items() if _is_needed(call, purpose)}
     _add_creation(purpose, scope, calls, policy)
     limits = both(*(each.limits(purpose) for each in calls.values()))
-    existing = {kind for section, kind in _TYPES.items() if purpose.keeps_or_removes(section)}
+    absent = {kind for section, kind in _TYPES.items() if not purpose.keeps_or_removes(section)}
     for call, each in calls.items():
-        changed = {"*"} if call in _TAGGING else scope.arns(existing.intersection(each.changes))
+        changed = {"*"} if call in _TAGGING else scope.arns({*each.changes} - absent)
         where = _region(scope) if call in _TAGGING else {}
         # A call that creates has its conditions on the new resource.
         for condition in unconditional(purpose) if each.creates else each.conditions(purpose):
@@ -134,8 +135,17 @@ def _add_creation(purpose: Purpose, scope: Scope, calls: Mapping[str, Call], pol
     for call, each in calls.items():
         for condition in each.conditions(purpose) if each.creates else ():
             policy.grant("Create", [_ec2(call)], scope.arns(each.creates), both(_CREATED, condition), stack)
-    tagging = both(_CREATED, {"Null": {"ec2:CreateAction": "false"}}, among({*spec_keys(purpose), *OWN_TAGS}))
+    tagging = both(
+        _CREATED,
+        {"Null": {"ec2:CreateAction": "false"}},
+        among({*spec_keys(purpose), *_volume_keys(purpose), *OWN_TAGS}),
+    )
     policy.grant("TagWhatIsCreated", ["ec2:CreateTags"], ["*"], both(tagging, _region(scope)), stack)
+
+
+def _volume_keys(purpose: Purpose) -> set[str]:
+    """The keys of tags that volumes get at a launch."""
+    return {key for row in purpose.rows("instances") for key in row.volume_tags or ()}
 
 
 def _ec2(call: str) -> str:
@@ -168,8 +178,8 @@ def _add_reads(purpose: Purpose, scope: Scope, policy: Policy) -> None:
         for condition in read.conditions(purpose):
             owned = both(_OWNED, condition)
             policy.grant("ReadOurs", [call], [scope.arn("instance")], owned, purpose.document.stack)
-    protected = [row.adopt for row in purpose.rows("instances") if row.termination_protection is not None]
-    before = [scope.arn("instance", each) for each in protected if each is not None]
+    adopted = [row.adopt for row in purpose.rows("instances") if reads_attributes(row)]
+    before = [scope.arn("instance", each) for each in adopted if each is not None]
     policy.grant("ReadWhatIsAdopted", ["ec2:DescribeInstanceAttribute"], before)
     parameters = {image.ssm for image in _images(purpose) if image.ssm is not None}
     policy.grant("ReadImageParameters", ["ssm:GetParameter"], {_parameter(scope, name) for name in parameters})
@@ -204,12 +214,25 @@ def _used(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> di
     """The resources that each word in ``Call.uses`` stands for; ``external`` is not among them."""
     document = purpose.document
     pools = {row.public_ipv4_pool for row in document.elastic_ips.values()} - {None}
+    launches = purpose.rows("instances")
+    groups = {row.placement.group for row in launches if row.placement is not None} - {None, ""}
+    reservations = {row.capacity_reservation for row in launches} - {None}
+    targets = {each.capacity_reservation_target for each in reservations} - {None}
+    snapshots = {volume.snapshot_id for row in launches for volume in row.volumes or ()} - {None}
     keys = {row.key_name for row in purpose.rows("instances") if row.key_name is not None}
     images = {image.id for image in _images(purpose)}
     arns = {
         "image": {scope.arn("image")} if None in images else {scope.arn("image", str(each)) for each in images},
         "key-pair": {scope.arn("key-pair", literal_arn(key)) for key in keys},
-        # RunInstances has no condition key for tags of an existing interface, and volumes get no tags.
+        "placement-group": {scope.arn("placement-group", literal_arn(group)) for group in groups},
+        "capacity-reservation": {
+            scope.arn("capacity-reservation", target.capacity_reservation_id or "*") for target in targets
+        },
+        "snapshot": {scope.arn("snapshot", each) for each in snapshots},
+        "spot-instances-request": {
+            scope.arn("spot-instances-request") for row in launches if row.spot is not None
+        },
+        # RunInstances has no condition key for tags of an existing interface, and few volumes get tags.
         "volume": {scope.arn("volume")},
         "network-interface": {scope.arn("network-interface")},
         "ipv4pool-ec2": {scope.arn("ipv4pool-ec2", str(pool)) for pool in pools},

@@ -42,6 +42,10 @@ class Fact(StrEnum):
     """The same for interfaces that also get addresses of EC2's choice. Subject: subnet id."""
 
     # Instances.
+    STOPPABLE = "stoppable"
+    """The instance has no stop protection any more."""
+    SPOT_REQUEST_CANCELLED = "spot-request-cancelled"
+    """EC2 launches no other instance for the instance's Spot request. Subject: instance id."""
     STOPPED = "stopped"
     """The instance is stopped."""
     MODIFIED = "modified"

@@ -8,7 +8,7 @@ takes a new instance, on the same interfaces.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -18,6 +18,20 @@ from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     free,
+)
+from enireconcile.kinds.launch import (
+    ENDED,
+    INSTANCE_TYPE,
+    KEY_NAME,
+    MODIFY,
+    SETTINGS,
+    STOP_PROTECTION,
+    Birth,
+    Setting,
+    changed_since_launch,
+    launch_tag,
+    merged,
+    reads_attributes,
 )
 from enireconcile.kinds.permissions import (
     Call,
@@ -37,6 +51,7 @@ from enireconcile.kinds.tags import (
     TAGS,
     born_with,
     known_tags,
+    spec_tags,
     tag_steps,
     wanted_tags,
 )
@@ -55,6 +70,7 @@ from enireconcile.model import (
 )
 from enireconcile.ownership import (
     NAME_TAG,
+    STACK_TAG,
     USER_DATA_TAG,
     ownership_filters,
     tag_specifications,
@@ -63,27 +79,15 @@ from enireconcile.spec.rows import Instance, MetadataOptions
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
-_ENDED = (("State.Name", ("shutting-down", "terminated")),)
-"""States in which a wait for an instance fails at once."""
 _AT_REST = ("stopping", "stopped")
 
 
-_MODIFY = "ModifyInstanceAttribute"
 _ASSOCIATE = "AssociateIamInstanceProfile"
 _REPLACE = "ReplaceIamInstanceProfileAssociation"
 
 
-def _restarts(row: Instance) -> bool:
-    return row.on_change == "restart"
-
-
-def _while_stopped(name: str, parameter: str) -> Attribute:
-    """An attribute that EC2 changes on a stopped instance only; a plan does so with ``on_change: restart``."""
-    return Attribute(name, Changes.WHILE_STOPPED, calls=(_MODIFY,), parameter=parameter, may_change=_restarts)
-
-
-ATTRIBUTES = (
-    _while_stopped("instance_type", "InstanceType"),
+ATTRIBUTES: tuple[Attribute, ...] = (
+    INSTANCE_TYPE,
     Attribute("state", calls=("StartInstances", "StopInstances"), default="running"),
     Attribute(
         "metadata_options",
@@ -91,20 +95,19 @@ ATTRIBUTES = (
         default={name: value for name, value in MetadataOptions() if value is not None},
     ),
     TAGS,
-    Attribute("key_name", Changes.AT_CREATION, parameter="KeyName"),
+    KEY_NAME,
     Attribute(
         "iam_instance_profile",
         calls=(_ASSOCIATE, _REPLACE),
         events=("DisassociateIamInstanceProfile",),
     ),
-    Attribute("termination_protection", calls=(_MODIFY,), parameter="DisableApiTermination", record="protected"),
-    _while_stopped("ebs_optimized", "EbsOptimized"),
+    *(each for each in SETTINGS if each not in (INSTANCE_TYPE, KEY_NAME)),
     Attribute("image", Changes.AT_CREATION),
     Attribute("user_data", Changes.AT_CREATION, secret=True),
 )
 """In the order in which a plan shows them."""
-PLAIN = tuple(each for each in ATTRIBUTES if each.parameter)
-"""Attributes that EC2 takes and shows as the spec writes them."""
+_FIXED_ON_SPOT = (INSTANCE_TYPE.name,)
+_INSTANCE = Call(changes=("instance",))
 
 
 def _launches(purpose: Purpose) -> bool:
@@ -128,8 +131,8 @@ def _modifications(purpose: Purpose) -> Sequence[Condition]:
     """Only attributes that a plan changes, each to a value of the spec. A request modifies one attribute."""
     values = {
         each.parameter: as_values(each.written(row) for row in purpose.rows(SECTION) if each.needs_calls(row))
-        for each in PLAIN
-        if _MODIFY in each.calls
+        for each in SETTINGS
+        if MODIFY in each.calls
     }
     return [{"StringEquals": {sets(name): allowed}} for name, allowed in sorted(values.items()) if allowed]
 
@@ -147,15 +150,15 @@ def _option_limits(purpose: Purpose) -> Condition:
 
 
 def _attribute_reads(purpose: Purpose) -> Sequence[Condition]:
-    """Reads of termination protection.
+    """Reads of what only DescribeInstanceAttribute shows.
 
-    EC2 cannot limit DescribeInstanceAttribute to one attribute, and it also returns user data. So it is allowed
-    for instances whose row sets termination_protection, and before a removal for those without user data.
+    EC2 cannot limit it to one attribute, and it also returns user data. So it is allowed for instances whose row
+    sets such an attribute, and before a removal for those without user data.
     """
     protected = [
-        address
-        for address, row in purpose.document.resources.items()
-        if getattr(row, "termination_protection", None) is not None
+        f"{SECTION}.{name}"
+        for name, row in sorted(purpose.document.own_instances.items())
+        if reads_attributes(row)
     ]
     named = {"StringEquals": {f"aws:ResourceTag/{NAME_TAG}": protected}}
     without_user_data = {"Null": {f"aws:ResourceTag/{USER_DATA_TAG}": "true"}}
@@ -164,6 +167,19 @@ def _attribute_reads(purpose: Purpose) -> Sequence[Condition]:
 
 def _names_key_pairs(purpose: Purpose) -> bool:
     return any(row.key_name is not None for row in purpose.rows(SECTION))
+
+
+def _requests_spot(purpose: Purpose) -> bool:
+    return any(row.spot is not None for row in purpose.rows(SECTION))
+
+
+def _ends_spot(purpose: Purpose) -> bool:
+    """What has left the spec may be a Spot Instance."""
+    return purpose.removes(SECTION) and (purpose.prune or _requests_spot(purpose))
+
+
+def _sets_credits(purpose: Purpose) -> bool:
+    return any(row.cpu_credits is not None for row in purpose.rows(SECTION))
 
 
 def _sets_profiles(purpose: Purpose) -> bool:
@@ -181,15 +197,21 @@ class Instances(Kind):
             _is_launched,
             creates=("instance",),
             changes=("security-group",),
-            uses=("image", "key-pair", "volume", "subnet", "security-group", "network-interface"),
+            uses=(
+                *("image", "key-pair", "volume", "subnet", "security-group", "network-interface"),
+                *("placement-group", "capacity-reservation", "snapshot", "spot-instances-request"),
+            ),
             conditions=_launch_types,
         ),
-        "StartInstances": Call(changes=("instance",)),
-        "StopInstances": Call(changes=("instance",)),
-        _MODIFY: Call(changes=("instance",), conditions=_modifications),
+        "StartInstances": _INSTANCE,
+        "StopInstances": _INSTANCE,
+        **{call: _INSTANCE for each in SETTINGS for call in each.calls},
+        MODIFY: Call(changes=("instance",), conditions=_modifications),
+        "ModifyInstancePlacement": Call(changes=("instance",), uses=("placement-group",)),
+        "CancelSpotInstanceRequests": Call(_ends_spot, changes=("spot-instances-request",)),
         "ModifyInstanceMetadataOptions": Call(changes=("instance",), limits=_option_limits),
-        _ASSOCIATE: Call(changes=("instance",)),
-        _REPLACE: Call(changes=("instance",)),
+        _ASSOCIATE: _INSTANCE,
+        _REPLACE: _INSTANCE,
         "TerminateInstances": Call(removes(SECTION), changes=("instance",)),
     }
     reads: ClassVar[Mapping[str, Read]] = {
@@ -199,28 +221,31 @@ class Instances(Kind):
         "DescribeKeyPairs": Read(_names_key_pairs),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeIamInstanceProfileAssociations": Read(_sets_profiles),
+        "DescribeInstanceCreditSpecifications": Read(_sets_credits),
         "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True, conditions=_attribute_reads),
     }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.own_instances[name]
+        launched = world.record(f"{SECTION}.{name}", LiveInstance) is not None
+        anew = row.adopt is None and (not launched or row.on_change == "replace")
         want: dict[str, Any] = {each.name: each.written(row) for each in ATTRIBUTES}
         want |= {
+            **{each.name: each.wanted(row, anew=anew) for each in SETTINGS},
             "metadata_options": _wanted_options(row),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
             "image": None,
         }
-        launched = world.record(f"{SECTION}.{name}", LiveInstance) is not None
         if row.adopt is not None:
             # It was not launched from this row, so its image is compared only if the row names an id.
             want["image"] = row.image.id if row.image is not None else None
-        elif not launched or row.on_change == "replace":
+        elif anew:
             want["image"] = world.images[name]
-        if row.adopt is not None or (launched and row.on_change != "replace"):
+        if not anew:
             # EC2 runs user data at the first boot only, so a change has no effect on this instance.
             del want["user_data"]
         elif row.user_data is not None:
-            want["user_data"] = Secret(world.text(row.user_data))
+            want["user_data"] = _secret(row.user_data, world)
         return {key: value for key, value in want.items() if value is not None}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -228,7 +253,7 @@ class Instances(Kind):
         if live is None:
             return None
         return {
-            **{each.name: each.observed(live) for each in PLAIN},
+            **{each.name: each.found(live, want[each.name]) for each in SETTINGS if each.name in want},
             "state": "stopped" if live.state in _AT_REST else "running",
             "tags": known_tags(live.tags, want),
             "iam_instance_profile": live.profile_as(want.get("iam_instance_profile")),
@@ -246,13 +271,20 @@ class Instances(Kind):
             steps.append(_modify_options(item, world))
         if item.differs("iam_instance_profile"):
             steps.append(_set_profile(item, world))
-        changed = [each for each in PLAIN if item.differs(each.name)]
+        changed = [each for each in SETTINGS if item.differs(each.name)]
         steps += [_modify(each, item, world) for each in changed if each.changes is Changes.IN_PLACE]
         restarting = [each for each in changed if each.changes is Changes.WHILE_STOPPED]
         return steps + (_restart(restarting, item, world) if restarting else _power(item, world))
 
     def fixed(self, item: Item, world: World) -> tuple[str, ...]:
-        if not _restarts(world.document.own_instances[item.name]):
+        live = world.record(item.address, LiveInstance)
+        if live is not None and live.spot_request:
+            # EC2 refuses to change it, although the instance is stopped.
+            return (*self._fixed(item, world), *_FIXED_ON_SPOT)
+        return self._fixed(item, world)
+
+    def _fixed(self, item: Item, world: World) -> tuple[str, ...]:
+        if world.document.own_instances[item.name].on_change != "restart":
             return super().fixed(item, world)
         return tuple(each.name for each in ATTRIBUTES if each.changes is Changes.AT_CREATION)
 
@@ -292,12 +324,19 @@ class Instances(Kind):
         return [*booted, *(ref.address for ref in refs_in(item.want.get("user_data")))]
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
-        if isinstance(live, LiveInstance) and live.protected:
-            raise UnsupportedError(
-                f"{address}: {live.id} is protected against termination",
-                hint="to terminate it, set termination_protection: false and apply that first",
-            )
-        return [_terminate(address, live.id, world)]
+        if not isinstance(live, LiveInstance):
+            return ()
+        for protected, key, what in (
+            (live.protected, "termination_protection", "termination"),
+            (live.stop_protected, "stop_protection", "stopping, and so against termination"),
+        ):
+            if protected:
+                raise UnsupportedError(
+                    f"{address}: {live.id} is protected against {what}",
+                    hint=f"to terminate it, set {key}: false and apply that first",
+                )
+        cancel = [_cancel(address, live)] if live.spot_request else []
+        return [*cancel, _terminate(address, live.id, world)]
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveInstance)
@@ -305,22 +344,14 @@ class Instances(Kind):
         if item.differs("state") or live is None or wanted is None or live.state == wanted:
             return ()
         has = (("State.Name", (wanted,)),)
-        return (Expect(_DESCRIBE, live.id, has=has, never=_ENDED),)
+        return (Expect(_DESCRIBE, live.id, has=has, never=ENDED),)
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
         row = world.document.own_instances[item.name]
-        if live is None or row.user_data is None or item.differs("user_data"):
-            return ()
-        if live.tags.get(USER_DATA_TAG) == Secret(world.text(row.user_data)).digest:
-            return ()
-        return (
-            f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
-            f"only, so the instance stays as it is; {_new_launch(row)}",
-        )
+        return () if live is None else (*_old_user_data(item, live, row, world), *_old_settings(item, live, row))
 
     def _launch(self, item: Item, world: World) -> Step:
-        want = item.want
         interfaces = sorted(_interfaces_of(item.name, world), key=lambda place: place[1:])
         if not interfaces or interfaces[0][1:] != (0, 0):
             raise _no_primary(item.name, world)
@@ -328,7 +359,7 @@ class Instances(Kind):
         return Step(
             id=f"{item.address}/RunInstances",
             call="RunInstances",
-            params=_launch_params(want, interfaces, world),
+            params=_launch_params(item, interfaces, world),
             address=item.address,
             after=frozenset(
                 condition
@@ -356,7 +387,7 @@ class Instances(Kind):
                         for _, card, index in interfaces
                     ),
                 ),
-                never=_ENDED,
+                never=ENDED,
             ),
             token=True,
             look=Look(
@@ -415,13 +446,17 @@ def _released(address: str, world: World) -> tuple[Expect, ...]:
     return free(live, world)
 
 
-def _launch_params(
-    want: Mapping[str, Any], interfaces: Sequence[tuple[str, int, int]], world: World
-) -> dict[str, Any]:
-    tags: dict[str, Any] = born_with(want["tags"])
+def _launch_params(item: Item, interfaces: Sequence[tuple[str, int, int]], world: World) -> dict[str, Any]:
+    want, row = item.want, world.document.own_instances[item.name]
+    tags: dict[str, Any] = {**born_with(want["tags"]), **launch_tag(row)}
     if "user_data" in want:
         secret: Secret = want["user_data"]
         tags[USER_DATA_TAG] = Digest(secret) if isinstance(secret.value, Template) else secret.digest
+    birth = Birth(
+        root_device=world.root_devices.get(item.name),
+        ownership={key: want["tags"][key] for key in (STACK_TAG, NAME_TAG)},
+        tags=born_with(spec_tags(item.address, world)),
+    )
     params: dict[str, Any] = {
         "ImageId": want["image"],
         "MinCount": 1,
@@ -437,8 +472,7 @@ def _launch_params(
         "MetadataOptions": _options_params(want),
         "TagSpecifications": tag_specifications(Instances.resource_type, tags),
     }
-    # These default to false in EC2, so only true is passed.
-    params |= {each.parameter: want[each.name] for each in PLAIN if want.get(each.name)}
+    params = merged([params, *(each.parameters(want.get(each.name), birth) for each in SETTINGS)])
     if "iam_instance_profile" in want:
         params["IamInstanceProfile"] = _profile_params(want["iam_instance_profile"])
     if "user_data" in want:
@@ -491,21 +525,25 @@ def _modify_options(item: Item, world: World) -> Step:
             _DESCRIBE,
             world.id_of(item.address),
             has=tuple((f"MetadataOptions.{name}", (value,)) for name, value in options.items()),
-            never=_ENDED,
+            never=ENDED,
         ),
     )
 
 
-def _modify(attribute: Attribute, item: Item, world: World) -> Step:
-    """ModifyInstanceAttribute takes one attribute a call."""
+def _modify(setting: Setting, item: Item, world: World) -> Step:
+    """The call that changes a setting of an existing instance."""
+    instance, value = world.id_of(item.address), item.want[setting.name]
+    call, params = setting.change(instance, setting.encoded(value))
+    guards = setting is STOP_PROTECTION
     return Step(
-        id=f"{item.address}/{_MODIFY}/{attribute.parameter}",
-        call=_MODIFY,
-        params={
-            "InstanceId": world.id_of(item.address),
-            attribute.parameter: {"Value": item.want[attribute.name]},
-        },
+        id="/".join([item.address, call, *([setting.parameter] if setting.parameter else [])]),
+        call=call,
+        params=params,
         address=item.address,
+        # The plan may stop the instance, too: without protection.
+        after=frozenset({Fact.STOPPED.of(item.address)}) if guards and value else frozenset(),
+        brings=frozenset({Fact.STOPPABLE.of(item.address)}) if guards and not value else frozenset(),
+        until=setting.expect(instance, value),
     )
 
 
@@ -515,12 +553,42 @@ def _launched_with(live: LiveInstance, wanted: Secret | None) -> Secret | str | 
     return wanted if wanted is not None and wanted.digest == digest else digest
 
 
-def _new_launch(row: Instance) -> str:
-    """How to get an instance that runs the user data of the row."""
+def _secret(user_data: str | bytes | Template, world: World) -> Secret:
+    return Secret(user_data if isinstance(user_data, bytes) else world.text(user_data))
+
+
+def _old_user_data(item: Item, live: LiveInstance, row: Instance, world: World) -> Iterator[str]:
+    """The warning that the instance runs other user data than the row has."""
+    if row.user_data is None or item.differs("user_data"):
+        return
+    if live.tags.get(USER_DATA_TAG) == _secret(row.user_data, world).digest:
+        return
+    advice = _new_launch(row, ["user_data"])
     if row.adopt is not None:
-        return "an adopted instance is never replaced: run it there yourself, or remove user_data from the row"
-    if "user_data" in row.lifecycle.ignore:
-        return "remove it from lifecycle.ignore, and on_change: replace launches a new one"
+        advice = "an adopted instance is never replaced: run it there yourself, or remove user_data from the row"
+    yield (
+        f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
+        f"only, so the instance stays as it is; {advice}"
+    )
+
+
+def _old_settings(item: Item, live: LiveInstance, row: Instance) -> Iterator[str]:
+    """The warning that the row has other settings than the launch of the instance had. Adopted ones have none."""
+    changed = [name for name in changed_since_launch(row, live) if not item.differs(name)]
+    if row.adopt is None and changed:
+        have, them = ("has", "it") if len(changed) == 1 else ("have", "them")
+        yield (
+            f"{item.address}: {' and '.join(changed)} {have} changed since the instance was launched; EC2 sets "
+            f"{them} at launch only, so the instance stays as it is; {_new_launch(row, changed)}"
+        )
+
+
+def _new_launch(row: Instance, changed: Collection[str]) -> str:
+    """How to get an instance that is launched with what has changed."""
+    ignored = [name for name in changed if name in row.lifecycle.ignore]
+    if ignored:
+        them = "it" if len(changed) == 1 else " and ".join(ignored)
+        return f"remove {them} from lifecycle.ignore, and on_change: replace launches a new one"
     return "on_change: replace launches a new one"
 
 
@@ -545,7 +613,7 @@ def _set_profile(item: Item, world: World) -> Step:
             _DESCRIBE,
             world.id_of(item.address),
             has=(_has_profile(item.want["iam_instance_profile"]),),
-            never=_ENDED,
+            never=ENDED,
         ),
     )
 
@@ -564,14 +632,14 @@ def _power(item: Item, world: World) -> list[Step]:
     return [_start(item, world) if item.want["state"] == "running" else _stop(item, world)]
 
 
-def _restart(attributes: Sequence[Attribute], item: Item, world: World) -> list[Step]:
+def _restart(settings: Sequence[Setting], item: Item, world: World) -> list[Step]:
     """Stop, change the attributes, start: one restart for all of them. The instance keeps its interfaces."""
     live = world.record(item.address, LiveInstance)
     if live is None or item.have is None:
         return []
     before = [] if live.state in _AT_REST else [_stop(item, world)]
     # The old or the new type may not support a feature: turn it off before the type changes, or on afterwards.
-    ordered = sorted(attributes, key=lambda each: {False: 0, True: 2}.get(item.want[each.name], 1))
+    ordered = sorted(settings, key=lambda each: _ORDER.get(str(item.want[each.name]), 1))
     changes = [
         _modify_stopped(each, ordered[:position], item, live, world) for position, each in enumerate(ordered)
     ]
@@ -579,12 +647,15 @@ def _restart(attributes: Sequence[Attribute], item: Item, world: World) -> list[
     return [*before, *changes, *([_start(item, world)] if running else [])]
 
 
+_ORDER = {"False": 0, "True": 2}
+
+
 def _modify_stopped(
-    attribute: Attribute, earlier: Sequence[Attribute], item: Item, live: LiveInstance, world: World
+    setting: Setting, earlier: Sequence[Setting], item: Item, live: LiveInstance, world: World
 ) -> Step:
-    """Change an attribute of a stopped instance, after ``earlier`` ones."""
+    """Change a setting of a stopped instance, after ``earlier`` ones."""
     return replace(
-        _modify(attribute, item, world),
+        _modify(setting, item, world),
         impact=Impact.DISRUPTIVE,
         after=frozenset(
             {
@@ -594,7 +665,7 @@ def _modify_stopped(
                 *(Fact.MODIFIED.of(f"{item.address}/{each.name}") for each in earlier),
             }
         ),
-        brings=frozenset({Fact.MODIFIED.of(item.address), Fact.MODIFIED.of(f"{item.address}/{attribute.name}")}),
+        brings=frozenset({Fact.MODIFIED.of(item.address), Fact.MODIFIED.of(f"{item.address}/{setting.name}")}),
         when=(_reached(("stopped",), item, world),) if live.state == "stopping" else (),
     )
 
@@ -629,14 +700,33 @@ def _start(item: Item, world: World) -> Step:
 
 
 def _stop(item: Item, world: World) -> Step:
+    live = world.record(item.address, LiveInstance)
+    if live is not None and live.stop_protected and not item.differs("stop_protection"):
+        raise UnsupportedError(
+            f"{item.address}: {live.id} is protected against stopping",
+            hint="to stop it, set stop_protection: false and apply that first",
+        )
     return Step(
         id=f"{item.address}/StopInstances",
         call="StopInstances",
         params={"InstanceIds": [world.id_of(item.address)]},
         address=item.address,
         impact=Impact.DISRUPTIVE,
+        after=frozenset({Fact.STOPPABLE.of(item.address)}),
         brings=frozenset({Fact.STOPPED.of(item.address)}),
         until=_reached(("stopped",), item, world),
+    )
+
+
+def _cancel(address: str, live: LiveInstance) -> Step:
+    """Cancel the Spot request of an instance: for a persistent one, EC2 would launch another instance."""
+    return Step(
+        id=f"{address}/CancelSpotInstanceRequests",
+        call="CancelSpotInstanceRequests",
+        params={"SpotInstanceRequestIds": [live.spot_request]},
+        address=address,
+        impact=Impact.DISRUPTIVE,
+        brings=frozenset({Fact.SPOT_REQUEST_CANCELLED.of(live.id)}),
     )
 
 
@@ -659,7 +749,7 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
         params={"InstanceIds": [instance_id]},
         address=address,
         impact=Impact.DESTRUCTIVE,
-        after=frozenset({Fact.INTERFACES_PRESERVED.of(instance_id)}),
+        after=frozenset({Fact.INTERFACES_PRESERVED.of(instance_id), Fact.SPOT_REQUEST_CANCELLED.of(instance_id)}),
         rather=frozenset(Fact.CONFIGURED.of(f"network_interfaces.{name}") for name, _, _ in boots),
         brings=frozenset({Fact.DELETED.of(address)}),
         frees=frozenset(interface_slot(name) for name in held),
@@ -668,4 +758,4 @@ def _terminate(address: str, instance_id: str, world: World) -> Step:
 
 
 def _reached(states: tuple[str, ...], item: Item, world: World) -> Expect:
-    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=_ENDED)
+    return Expect(_DESCRIBE, world.id_of(item.address), has=(("State.Name", states),), never=ENDED)

@@ -94,6 +94,8 @@ class World:
     subnets: Mapping[str, str] = field(default_factory=dict)
     vpcs: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+    root_devices: Mapping[str, str] = field(default_factory=dict)
+    """Device names of the images' root volumes, by names of instances whose rows have a ``root_volume``."""
     subnets_by_id: Mapping[str, LiveSubnet] = field(default_factory=dict)
     vpcs_by_id: Mapping[str, LiveVpc] = field(default_factory=dict)
     default_groups: Mapping[str, str] = field(default_factory=dict)

@@ -85,15 +85,16 @@ async def read(
     matches = Matches(document, known)
     unanswered: dict[str, str] = {}
     (
-        (images, name_conflicts, checks, protected, profiles),
+        (images, name_conflicts, checks, seen, profiles, cpu_credits),
         (foreign_interfaces, names, dependents),
     ) = await asyncio.gather(
         asyncio.gather(
             _images(reader, document, matches),
             _name_conflicts(reader, document, matches),
             _checks(reader, document, matches, externals),
-            _protections(reader, matches, _of(LiveInstance, known), prune),
+            _attributes(reader, matches, _of(LiveInstance, known), prune),
             _profile_associations(reader, matches, _of(LiveInstance, known)),
+            _credits(reader, matches, _of(LiveInstance, known)),
         ),
         asyncio.gather(
             _foreign_interfaces(reader, document, matches, known, externals),
@@ -101,9 +102,12 @@ async def read(
             _dependents(reader, matches, prune),
         ),
     )
-    architectures = await _architectures(reader, document, matches, images)
+    architectures, root_devices = await asyncio.gather(
+        _architectures(reader, document, matches, images), _root_devices(reader, document, images)
+    )
     completed_instances = {
-        live.id: replace(live, profile_association=profiles.get(live.id)) for live in protected.values()
+        live.id: replace(live, profile_association=profiles.get(live.id), cpu_credits=cpu_credits.get(live.id))
+        for live in seen.values()
     }
     completed: dict[str, AnyRecord] = {**completed_instances, **names}
     return Live(
@@ -118,6 +122,7 @@ async def read(
         default_groups=defaults,
         images=images,
         architectures=architectures,
+        root_devices=root_devices,
         name_conflicts=name_conflicts,
         externals=externals,
         checks=checks,
@@ -373,31 +378,57 @@ async def _default_groups(reader: Reads, document: Document) -> dict[str, str]:
     return {group.vpc_id: group.id for group in groups if group.name == "default"}
 
 
-async def _protections(
+_PROTECTIONS = ("termination_protection", "stop_protection")
+
+
+async def _attributes(
     reader: Reads, matches: Matches, instances: Sequence[LiveInstance], prune: bool
 ) -> dict[str, LiveInstance]:
-    """All instances by id, with ``protected`` where the row sets it or the instance will be terminated.
+    """All instances by id, with the attributes that only DescribeInstanceAttribute shows, where rows set them.
 
-    DescribeInstanceAttribute takes one instance a call. It also reads user data, so a policy does not allow it for
-    an instance with user data unless the row sets termination protection; EC2 then refuses the termination itself.
+    DescribeInstanceAttribute takes one instance and one attribute a call. It also reads user data, so a policy
+    does not allow it for an instance with user data unless the row sets such an attribute. Of an instance that
+    will be terminated, what protects it is read; where it is not, EC2 refuses the termination itself.
     """
 
-    def matters(live: LiveInstance) -> bool:
+    def matter(live: LiveInstance) -> Sequence[str]:
         if live.terminating:
-            return False
+            return ()
         row = matches.row(live)
         if isinstance(row, Instance):
-            return row.termination_protection is not None
-        return prune and USER_DATA_TAG not in live.tags
+            return [key for key in records.INSTANCE_ATTRIBUTES if getattr(row, key) is not None]
+        return _PROTECTIONS if prune and USER_DATA_TAG not in live.tags else ()
+
+    async def value(live: LiveInstance, key: str) -> Any:
+        name, shown, _ = records.INSTANCE_ATTRIBUTES[key]
+        answer = await reader.read("DescribeInstanceAttribute", {"InstanceId": live.id, "Attribute": name})
+        return (answer.get(shown) or {}).get("Value", False)
 
     async def completed(live: LiveInstance) -> LiveInstance:
-        if not matters(live):
-            return live
-        params = {"InstanceId": live.id, "Attribute": "disableApiTermination"}
-        answer = await reader.read("DescribeInstanceAttribute", params)
-        return replace(live, protected=bool((answer.get("DisableApiTermination") or {}).get("Value", False)))
+        keys = matter(live)
+        values = await asyncio.gather(*(value(live, key) for key in keys))
+        found: dict[str, Any] = {
+            records.INSTANCE_ATTRIBUTES[key][2]: each for key, each in zip(keys, values, strict=True)
+        }
+        return replace(live, **found)
 
     return {live.id: live for live in await asyncio.gather(*(completed(live) for live in instances))}
+
+
+async def _credits(reader: Reads, matches: Matches, instances: Sequence[LiveInstance]) -> dict[str, str]:
+    """The credit options, by instance id, of instances whose rows set one."""
+    ids = sorted(
+        live.id
+        for live in instances
+        if isinstance(row := matches.row(live), Instance) and row.cpu_credits is not None and not live.terminating
+    )
+    call, filters = "DescribeInstanceCreditSpecifications", filters_for("instance-id", ids)
+    answers = await asyncio.gather(*(reader.read(call, {"Filters": each}) for each in filters))
+    return {
+        found["InstanceId"]: found["CpuCredits"]
+        for answer in answers
+        for found in answer.get("InstanceCreditSpecifications") or ()
+    }
 
 
 async def _profile_associations(
@@ -462,6 +493,28 @@ async def _architectures(
     return shown | {name: types[kind] for name, kind in wanted.items() if types.get(kind)}
 
 
+async def _root_devices(
+    reader: Reads, document: Document, images: Mapping[str, tuple[LiveImage, ...]]
+) -> dict[str, str]:
+    """The device names of root volumes, by image id, for launches whose rows say something of the root volume."""
+    candidates = [
+        image for name, found in images.items() if document.own_instances[name].root_volume for image in found
+    ]
+    known = {image.id: image.root_device_name for image in candidates}
+    unknown = sorted(image_id for image_id, device in known.items() if not device)
+    answers = await asyncio.gather(
+        *(
+            _listed(reader, "DescribeImages", {"Filters": filters, **_ALL_IMAGES}, "Images", records.image)
+            for filters in filters_for("image-id", unknown)
+        )
+    )
+    return known | {image.id: image.root_device_name for found in answers for image in found}
+
+
+_ALL_IMAGES = {"IncludeDeprecated": True, "IncludeDisabled": True}
+"""A deprecated image can be launched; of a disabled one its state is told later."""
+
+
 async def _parameter(reader: Reads, name: str) -> tuple[LiveImage, ...]:
     try:
         parameter = (await reader.read("GetParameter", {"Name": name}))["Parameter"]
@@ -522,11 +575,9 @@ async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
         return (LiveImage(selector.id),)
     if selector.ssm is not None:
         return await _parameter(reader, selector.ssm)
+    filters = {"name": selector.name, "state": "available", "architecture": selector.architecture}
     params = {
         "Owners": [selector.owner],
-        "Filters": [
-            {"Name": "name", "Values": [selector.name]},
-            {"Name": "state", "Values": ["available"]},
-        ],
+        "Filters": [{"Name": name, "Values": [value]} for name, value in filters.items() if value is not None],
     }
     return await _listed(reader, "DescribeImages", params, "Images", records.image)

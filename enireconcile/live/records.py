@@ -423,7 +423,10 @@ class LiveInstance:
     """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its instance profile,
     ``profile_association`` the id of the association, read only where the spec has another profile.
 
-    ``protected`` says whether EC2 refuses to terminate it; None if it was not read: that takes a call for each.
+    ``protected`` says whether EC2 refuses to terminate it, ``stop_protected`` whether it refuses to stop it. They,
+    ``shutdown_behavior`` and ``cpu_credits`` are None if they were not read: that takes further calls.
+    ``placement_group`` is the name of its placement group, ``spot_request`` the id of its Spot request; empty if
+    it has none.
     """
 
     id: str
@@ -439,6 +442,13 @@ class LiveInstance:
     metadata_options: Mapping[str, Any] = field(default_factory=dict)
     protected: bool | None = None
     ebs_optimized: bool = False
+    monitoring: bool = False
+    auto_recovery: bool = True
+    stop_protected: bool | None = None
+    shutdown_behavior: str | None = None
+    cpu_credits: str | None = None
+    placement_group: str = ""
+    spot_request: str = ""
     manager: str | None = None
     platform: Platform = Platform()
     private_ip: str = ""
@@ -464,6 +474,18 @@ class LiveInstance:
         return None
 
 
+INSTANCE_ATTRIBUTES = {
+    "termination_protection": ("disableApiTermination", "DisableApiTermination", "protected"),
+    "stop_protection": ("disableApiStop", "DisableApiStop", "stop_protected"),
+    "shutdown_behavior": (
+        "instanceInitiatedShutdownBehavior",
+        "InstanceInitiatedShutdownBehavior",
+        "shutdown_behavior",
+    ),
+}
+"""Keys of a row that only DescribeInstanceAttribute shows: EC2's name, the key in the answer, the record's field."""
+
+
 def instance(described: Mapping[str, Any]) -> LiveInstance:
     """An item of DescribeInstances."""
     return LiveInstance(
@@ -480,6 +502,10 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
             name: value for name, value in (described.get("MetadataOptions") or {}).items() if name != "State"
         },
         ebs_optimized=described.get("EbsOptimized", False),
+        monitoring=(described.get("Monitoring") or {}).get("State") in ("enabled", "pending"),
+        auto_recovery=(described.get("MaintenanceOptions") or {}).get("AutoRecovery") != "disabled",
+        placement_group=(described.get("Placement") or {}).get("GroupName") or "",
+        spot_request=described.get("SpotInstanceRequestId") or "",
         manager=_operator(described),
         platform=_platform(described),
         private_ip=described.get("PrivateIpAddress", ""),
@@ -615,12 +641,17 @@ def routes(described: Mapping[str, Any]) -> tuple[LiveRoute, ...]:
 
 @dataclass(frozen=True)
 class LiveImage:
-    """An image. ``created`` is EC2's ISO time, which sorts; all but the id is empty if it was not read."""
+    """An image. ``created`` is EC2's ISO time, which sorts; all but the id is empty if it was not read.
+
+    ``devices`` maps the device names of its volumes to the least size of each in GiB, 0 if EC2 does not tell it.
+    """
 
     id: str
     created: str = ""
     state: str = ""
     platform: Platform = Platform()
+    root_device_name: str = ""
+    devices: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def image(described: Mapping[str, Any]) -> LiveImage:
@@ -630,6 +661,11 @@ def image(described: Mapping[str, Any]) -> LiveImage:
         created=described.get("CreationDate", ""),
         state=described.get("State", ""),
         platform=_platform(described),
+        root_device_name=described.get("RootDeviceName") or "",
+        devices={
+            mapping["DeviceName"]: (mapping.get("Ebs") or {}).get("VolumeSize", 0)
+            for mapping in described.get("BlockDeviceMappings") or ()
+        },
     )
 
 
@@ -756,7 +792,8 @@ class Live:
     ``dependents`` are, of any owner, groups whose rules name groups that the stack removes, and interfaces in
     those. ``unanswered`` maps optional reads that failed to the code of the error. ``adoptable`` are the resources
     that the spec adopts by their ids, if they exist and are not owned yet. ``images`` has a row for every instance
-    that is missing; ``architectures`` has those that its type supports, where the candidates differ in theirs.
+    that is missing; ``architectures`` has those that its type supports, where the candidates differ in theirs;
+    ``root_devices`` maps images to the device names of their root volumes, where a launch has to name it.
     ``name_conflicts`` are groups of any owner with the name of a group that is missing. ``externals`` are the
     instances that fit the selectors of external ones, by their names in the spec; ``checks`` maps ids of instances
     that interfaces may fail over to to the worse of their two status checks. ``foreign_interfaces`` are interfaces
@@ -775,6 +812,7 @@ class Live:
     default_groups: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)
     architectures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    root_devices: Mapping[str, str] = field(default_factory=dict)
     name_conflicts: tuple[LiveSecurityGroup, ...] = ()
     externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
     checks: Mapping[str, str] = field(default_factory=dict)

@@ -112,6 +112,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         subnets=subnets,
         vpcs=vpcs,
         images=images,
+        root_devices={name: live.root_devices[each] for name, each in images.items() if each in live.root_devices},
         subnets_by_id=listed,
         vpcs_by_id={vpc.id: vpc for vpc in live.vpcs},
         default_groups=default_groups,

@@ -14,11 +14,13 @@ from typing import Any, TypeAlias
 
 from enireconcile.model import Ref, refs_in
 from enireconcile.ownership import (
+    LAUNCH_TAG,
     NAME_TAG,
     NEW_TAG,
     STACK_TAG,
     USER_DATA_TAG,
 )
+from enireconcile.spec.launch import LAUNCH_KEYS, conflicts
 from enireconcile.spec.places import Path, dotted, shown
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -45,6 +47,7 @@ Invalid: TypeAlias = Mapping[str, AbstractSet[str]]
 
 MAX_TAGS = 50
 _OWN_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
+_OWN_VOLUME_TAGS = frozenset({STACK_TAG, NAME_TAG})
 
 
 def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
@@ -54,6 +57,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _rings(document)
     yield from _group_names(document)
     yield from repeated_rules(document)
+    yield from _launches(document)
     yield from _device_slots(document)
     yield from _primary_interfaces(document, invalid)
     yield from _zones(document)
@@ -505,6 +509,16 @@ def _public_addresses(document: Document) -> Iterator[Violation]:
             yield Violation(("elastic_ips", name, "public_ipv4_pool"), message, hint)
 
 
+# ---- instances
+
+
+def _launches(document: Document) -> Iterator[Violation]:
+    """Keys of an instance that EC2 does not take together."""
+    for name, row in document.own_instances.items():
+        for path, message, hint in conflicts(row):
+            yield Violation(("instances", name, *path), message, hint)
+
+
 # ---- all resources
 
 
@@ -519,6 +533,10 @@ def _tag_counts(document: Document) -> Iterator[Violation]:
             more = _conditional_tags(row)
             if too_many := _too_many_tags(common | set(getattr(row, "tags", ())) | more, _OWN_TAGS | more):
                 yield Violation((section, name, "tags"), *too_many)
+    for name, instance in document.own_instances.items():
+        keys = common | set(instance.tags) | set(instance.volume_tags or ())
+        if instance.volume_tags is not None and (too_many := _too_many_tags(keys, _OWN_VOLUME_TAGS)):
+            yield Violation(("instances", name, "volume_tags"), *too_many)
 
 
 def _metadata_tags(document: Document) -> Iterator[Violation]:
@@ -546,6 +564,8 @@ def unreadable_in_metadata(keys: Iterable[str]) -> list[str]:
 def _conditional_tags(row: object) -> set[str]:
     """The tags of enireconcile that only this row's resource gets."""
     tags = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
+    if any(getattr(row, key, None) is not None for key in LAUNCH_KEYS):
+        tags.add(LAUNCH_TAG)
     return tags | ({NEW_TAG} if isinstance(row, Resource) and row.lifecycle.ignore else set())
 
 

@@ -117,15 +117,15 @@ class Expansion:
     variables: set[str]
 
 
-def expand(tree: Tree, given: Given, read_user_data: Callable[[object], str]) -> Expansion:
-    """Expand one file. ``read_user_data`` returns the text of a ``user_data_file``, or raises RefusedFile."""
+def expand(tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> Expansion:
+    """Expand one file. ``read_user_data`` returns the content of a ``user_data_file``, or raises RefusedFile."""
     work = _Expander(tree, given, read_user_data)
     work.run()
     return Expansion(work.made, work.found, work.known)
 
 
 class _Expander:
-    def __init__(self, tree: Tree, given: Given, read_user_data: Callable[[object], str]) -> None:
+    def __init__(self, tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> None:
         self.tree, self.given, self.read_user_data = tree, given, read_user_data
         self.made = Tree(None, Places(), tree.problems)
         self.found: list[Violation] = []
@@ -279,8 +279,9 @@ class _Expander:
             self.found.append(Violation(path, message, "keep one of the two", on_key=True))
         elif named is not None:
             try:
-                text = self.read_user_data(named)
-                row["user_data"] = self._text(text, _Context(element, user_data=True, resources=True))
+                content = self.read_user_data(named)
+                context = _Context(element, user_data=True, resources=True)
+                row["user_data"] = content if isinstance(content, bytes) else self._text(content, context)
             except (RefusedFile, _Wrong) as refused:
                 self.found.append(Violation(path, refused.message, refused.hint))
 

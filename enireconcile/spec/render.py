@@ -28,7 +28,10 @@ _BLOCK_TEXT = re.compile(r"(?:[^\s][^\n]*\n)(?:\n*[^\n]+\n)*[^\n]*")
 
 
 def render(document: Document) -> str:
-    """The YAML text of the document, without values that equal their default."""
+    """The YAML text of the document, without values that equal their default.
+
+    Raises ValueError for user data that is not text.
+    """
     data = _row(document)
     lines: list[str] = []
     for key, value in data.items():
@@ -60,6 +63,8 @@ def _plain(value: Any, written: bool = False, *, user_data: bool = False) -> Any
         return "".join(
             f"${{{part}}}" if isinstance(part, Ref) else escaped(part, user_data=user_data) for part in value.parts
         )
+    if isinstance(value, bytes):
+        raise ValueError("user data that is not text has no spelling in YAML: it stays in a file of its own")
     if isinstance(value, str):
         return escaped(value, user_data=user_data)
     if isinstance(value, Ports):

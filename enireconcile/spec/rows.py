@@ -24,8 +24,19 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from enireconcile.model import Template
+from enireconcile.model import Ref, Template
+from enireconcile.spec.launch import (
+    CapacityReservation,
+    CpuOptions,
+    EnclaveField,
+    HibernationField,
+    Placement,
+    RootVolume,
+    Spot,
+    Volumes,
+)
 from enireconcile.spec.places import shown
+from enireconcile.spec.row import Row, choice, within
 from enireconcile.spec.scalars import (
     ANY_SCALAR,
     AccountId,
@@ -71,7 +82,6 @@ from enireconcile.spec.shapes import (
     Ports,
     PortsField,
     Selector,
-    Shape,
     SubnetField,
     VpcField,
     resource_id,
@@ -90,26 +100,6 @@ PROTOCOL_NAMES = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"} | {
 }
 """The names of protocols by number; other protocols have only their number."""
 _PROTOCOL_WORDS = (*PROTOCOL_NAMES.values(), "all")
-
-
-class Row(Shape):
-    """A mapping of the spec file.
-
-    ``also`` lists keys that the loader removes before validation. ``example`` is for hints, and
-    None if the mapping may be empty.
-    """
-
-    also: ClassVar[tuple[str, ...]] = ()
-    example: ClassVar[str | None] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _mapping(cls, value: object) -> object:
-        if isinstance(value, (Mapping, cls)):
-            return value
-        example = f"for example {cls.example}" if cls.example else "or `{}` to use only defaults"
-        hint = f"write `key: value` lines, {example}"
-        raise value_error(f"must be a mapping, not {described(value)}", hint)
 
 
 # ---- all resources
@@ -379,13 +369,13 @@ class SecurityGroup(Resource):
 # ---- instances
 
 
-def _user_data(value: object) -> str | Template | None:
-    """The text; with references, which become longer or shorter, the size of the text around them."""
+def _user_data(value: object) -> str | bytes | Template | None:
+    """Text or bytes; with references, which become longer or shorter, the size of the text around them."""
     if value is None:
         return None
-    read = value if isinstance(value, Template) else text(value)
+    read = value if isinstance(value, (bytes, Template)) else text(value)
     parts = read.parts if isinstance(read, Template) else (read,)
-    size = sum(len(part.encode(errors="surrogatepass")) for part in parts if isinstance(part, str))
+    size = sum(map(_size, parts))
     if size > USER_DATA_BYTES:
         raise value_error(
             f"user data is {size} bytes long; EC2 accepts at most {USER_DATA_BYTES}",
@@ -394,17 +384,11 @@ def _user_data(value: object) -> str | Template | None:
     return read
 
 
-def _choice(*words: str, hint: str | None = None) -> BeforeValidator:
-    """A validator for one of a few words."""
-
-    def read(value: object) -> object:
-        if not isinstance(value, str) or value not in words:
-            *first, last = (f"`{word}`" for word in words)
-            spelled = f"{', '.join(first)} or {last}"
-            raise value_error(f"must be {spelled}, not {described(value)}", hint or Nearest(str(value), words))
-        return str(value)
-
-    return BeforeValidator(read)
+def _size(part: str | bytes | Ref) -> int:
+    """The bytes of a part of user data; what a reference stands for is not known."""
+    if isinstance(part, Ref):
+        return 0
+    return len(part if isinstance(part, bytes) else part.encode(errors="surrogatepass"))
 
 
 def _hop_limit(value: int) -> int:
@@ -415,13 +399,13 @@ def _hop_limit(value: int) -> int:
     return value
 
 
-_SWITCH = _choice("enabled", "disabled")
+_SWITCH = choice("enabled", "disabled")
 
 
 class MetadataOptions(Row):
     """The options of the instance metadata service (IMDS). Options that are left out are set to their defaults."""
 
-    http_tokens: Annotated[Literal["required", "optional"], _choice("required", "optional")] = Field(
+    http_tokens: Annotated[Literal["required", "optional"], choice("required", "optional")] = Field(
         "required", description="required allows only IMDSv2, optional also IMDSv1"
     )
     http_endpoint: Annotated[Literal["enabled", "disabled"], _SWITCH] = Field(
@@ -453,10 +437,10 @@ class Instance(Resource):
     iam_instance_profile: InstanceProfile | None = Field(
         None, description="The name or ARN of an instance profile"
     )
-    user_data: Annotated[str | Template, BeforeValidator(_user_data), ANY_SCALAR] | None = Field(
+    user_data: Annotated[str | bytes | Template, BeforeValidator(_user_data), ANY_SCALAR] | None = Field(
         None, description="What cloud-init runs at the first boot, at most 16 KiB"
     )
-    state: Annotated[Literal["running", "stopped"], _choice("running", "stopped")] = Field(
+    state: Annotated[Literal["running", "stopped"], choice("running", "stopped")] = Field(
         "running", description="The state to keep: enireconcile starts or stops the instance if it differs"
     )
     termination_protection: Boolean | None = Field(
@@ -465,10 +449,45 @@ class Instance(Resource):
     ebs_optimized: Boolean | None = Field(
         None, description="Whether it has dedicated bandwidth to EBS; default: EC2's, not managed"
     )
+    monitoring: Boolean | None = Field(
+        None, description="Whether it sends metrics to CloudWatch every minute; default: not managed"
+    )
+    stop_protection: Boolean | None = Field(
+        None, description="Whether EC2 refuses to stop or terminate the instance; default: not managed"
+    )
+    auto_recovery: Boolean | None = Field(
+        None, description="Whether EC2 moves the instance from failed hardware; default: not managed"
+    )
+    shutdown_behavior: Annotated[Literal["stop", "terminate"], choice("stop", "terminate")] | None = Field(
+        None, description="What a shutdown from inside the instance does; default: EC2's (stop), not managed"
+    )
+    cpu_credits: Annotated[Literal["standard", "unlimited"], choice("standard", "unlimited")] | None = Field(
+        None, description="The credit option of a burstable type; default: EC2's for the type, not managed"
+    )
+    placement: Placement | None = Field(
+        None, description="Placement group, tenancy, partition and Dedicated Host; default: not managed"
+    )
+    root_volume: RootVolume | None = Field(
+        None, description="Size, type and encryption of the root volume; default: as in the image"
+    )
+    volumes: Volumes | None = Field(None, description="Further volumes; default: those of the image")
+    volume_tags: Tags | None = Field(
+        None,
+        description="Tags of its volumes, in addition to those of the file and of the instance; default: none",
+    )
+    cpu_options: CpuOptions | None = Field(
+        None, description="CPU cores and threads; default: those of the instance type"
+    )
+    hibernation: HibernationField | None = Field(None, description="Whether the instance can hibernate")
+    enclave: EnclaveField | None = Field(None, description="Whether the instance can run Nitro Enclaves")
+    capacity_reservation: CapacityReservation | None = Field(
+        None, description="Which Capacity Reservations it uses; default: any that is open and fits"
+    )
+    spot: Spot | None = Field(None, description="A Spot Instance; default: an On-Demand Instance")
     metadata_options: MetadataOptions = Field(
         default_factory=MetadataOptions, description="The instance metadata service (IMDS)"
     )
-    on_change: Annotated[Literal["refuse", "restart", "replace"], _choice("refuse", "restart", "replace")] = Field(
+    on_change: Annotated[Literal["refuse", "restart", "replace"], choice("refuse", "restart", "replace")] = Field(
         "refuse", description="How to make a change that EC2 cannot make on a running instance"
     )
     tags: Tags = Field(
@@ -511,19 +530,10 @@ def _index(value: int) -> int:
 Index = Annotated[Integer, AfterValidator(_index)]
 
 
-def _within(least: int, most: int, unit: str = "", hint: str | None = None) -> AfterValidator:
-    def check(value: int) -> int:
-        if not least <= value <= most:
-            raise value_error(f"must be from {least} to {most}{unit}, not {value}", hint)
-        return value
-
-    return AfterValidator(check)
-
-
 _COUNT_HINT = "no instance type supports more on one interface"
 # The largest types take 64 IPv4 addresses on an interface; one of them is the primary address.
-Count4 = Annotated[Integer, _within(0, 63, hint=_COUNT_HINT)]
-Count6 = Annotated[Integer, _within(0, 64, hint=_COUNT_HINT)]
+Count4 = Annotated[Integer, within(0, 63, hint=_COUNT_HINT)]
+Count6 = Annotated[Integer, within(0, 64, hint=_COUNT_HINT)]
 
 
 def _at_most_an_hour(value: str) -> str:
@@ -535,7 +545,7 @@ def _at_most_an_hour(value: str) -> str:
 class Failover(Row):
     """How an interface with several instances chooses the first healthy one."""
 
-    health: Annotated[Literal["status_checks", "running", "none"], _choice("status_checks", "running", "none")] = (
+    health: Annotated[Literal["status_checks", "running", "none"], choice("status_checks", "running", "none")] = (
         Field(
             "status_checks",
             description="When an instance is healthy: its EC2 status checks pass, it runs, or it exists (none)",
@@ -632,13 +642,13 @@ class ConnectionTracking(Row):
 
     example: ClassVar[str | None] = "{tcp_established_timeout: 350}"
 
-    tcp_established_timeout: Annotated[Integer, _within(60, 432000, " seconds")] | None = Field(
+    tcp_established_timeout: Annotated[Integer, within(60, 432000, " seconds")] | None = Field(
         None, description="Established TCP connections, 60 to 432000; default: not managed"
     )
-    udp_stream_timeout: Annotated[Integer, _within(60, 180, " seconds")] | None = Field(
+    udp_stream_timeout: Annotated[Integer, within(60, 180, " seconds")] | None = Field(
         None, description="UDP flows with more than one request and response, 60 to 180; default: not managed"
     )
-    udp_timeout: Annotated[Integer, _within(30, 60, " seconds")] | None = Field(
+    udp_timeout: Annotated[Integer, within(30, 60, " seconds")] | None = Field(
         None, description="Other UDP flows, 30 to 60; default: not managed"
     )
 
@@ -723,7 +733,7 @@ class NetworkInterface(Resource):
     )
     interface_type: Annotated[
         Literal["interface", "efa", "efa-only", "trunk", "branch"],
-        _choice("interface", "efa", "efa-only", "trunk", "branch"),
+        choice("interface", "efa", "efa-only", "trunk", "branch"),
     ] = Field("interface", description="The type of interface; EC2 cannot change it after creation")
     attachment: Attachment | None = Field(
         None, description="Where the interface is attached; default: not attached"

@@ -143,17 +143,30 @@ ImagePattern = Annotated[
     Text, matching(r"[ -~]{1,128}", "a pattern of image names", 'for example "al2023-ami-2023*"')
 ]
 ImageOwner = Annotated[
-    Text, matching("amazon|self|[0-9]{12}", "`amazon`, `self` or an account id of 12 digits"), ANY_SCALAR
+    Text,
+    matching(
+        "amazon|aws-marketplace|aws-backup-vault|self|[0-9]{12}",
+        "`aws-marketplace`, `aws-backup-vault`, `amazon`, `self` or an account id of 12 digits",
+    ),
+    ANY_SCALAR,
+]
+_ARCHITECTURES = ("x86_64", "arm64", "i386", "x86_64_mac", "arm64_mac")
+ImageArchitecture = Annotated[
+    Text, matching("|".join(_ARCHITECTURES), "x86_64, arm64, i386, x86_64_mac or arm64_mac")
 ]
 
 
 class Image(Shape):
-    """Selects an AMI: ``id``, the ``ssm`` parameter that contains the id, or the newest ``name`` of ``owner``."""
+    """Selects an AMI: ``id``, the ``ssm`` parameter that contains the id, or the newest ``name`` of ``owner``.
+
+    ``architecture`` restricts the images of a name; None: those that the instance type supports.
+    """
 
     id: Text | None = None
     ssm: ParameterName | None = None
     name: ImagePattern | None = None
     owner: ImageOwner | None = None
+    architecture: ImageArchitecture | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Image:
@@ -161,6 +174,8 @@ class Image(Shape):
             raise value_error("needs exactly one of id, ssm, name")
         if (self.name is None) != (self.owner is None):
             raise value_error("`name` and `owner` go together")
+        if self.architecture is not None and self.name is None:
+            raise value_error("`architecture` goes with `name` and `owner`")
         return self
 
 
@@ -277,9 +292,9 @@ def _read_image(value: object) -> object:
         return {"id": value}
     if not isinstance(value, Mapping):
         raise value_error(f"must be an image selector, not {described(value)}", _IMAGE_HINT)
-    _check_keys(value, ["ssm", "name", "owner"])
-    if set(value) not in ({"ssm"}, {"name", "owner"}):
-        alone = set(value) == {"name"}
+    _check_keys(value, ["ssm", "name", "owner", "architecture"])
+    if set(value) not in ({"ssm"}, {"name", "owner"}, {"name", "owner", "architecture"}):
+        alone = "name" in value and "ssm" not in value
         message = (
             "`name` needs `owner`, because any AWS account can publish an image with this name"
             if alone
@@ -355,15 +370,22 @@ ImageField = Annotated[
     _one_of(
         _id_schema("ami"),
         _object(ssm={"type": "string"}),
-        _object(
-            name={"type": "string"},
-            owner={
-                "anyOf": [
-                    {"type": "string", "pattern": "^(amazon|self|[0-9]{12})$"},
-                    {"type": "integer", "minimum": 0},
-                ]
-            },
-        ),
+        {
+            **_object(
+                name={"type": "string"},
+                owner={
+                    "anyOf": [
+                        {
+                            "type": "string",
+                            "pattern": "^(amazon|aws-marketplace|aws-backup-vault|self|[0-9]{12})$",
+                        },
+                        {"type": "integer", "minimum": 0},
+                    ]
+                },
+                architecture={"enum": list(_ARCHITECTURES)},
+            ),
+            "required": ["name", "owner"],
+        },
     ),
 ]
 

@@ -16,8 +16,11 @@ class RefusedFile(Exception):
         self.message, self.hint = message, hint
 
 
-def read_user_data(named: object, root: FilePath) -> str:
-    """The text of the file ``named``, relative to ``root``, which it may not leave. Raises RefusedFile."""
+def read_user_data(named: object, root: FilePath) -> str | bytes:
+    """The content of the file ``named``, relative to ``root``, which it may not leave. Raises RefusedFile.
+
+    UTF-8 is text; anything else, such as a gzip file, stays as it is.
+    """
     if not isinstance(named, str) or not named:
         raise RefusedFile(
             "must be the path of a file", "a path relative to the spec file, for example boot/web.sh"
@@ -45,7 +48,4 @@ def read_user_data(named: object, root: FilePath) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise RefusedFile(
-            f"{shown(named)} is not UTF-8 text",
-            "user data must be text: a shell script or a cloud-init configuration",
-        ) from None
+        return content

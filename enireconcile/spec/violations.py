@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
-from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document, Row
+from enireconcile.spec.row import Row
+from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document
 from enireconcile.spec.scalars import VALUE_ERROR
 from enireconcile.spec.suggest import Hint, Nearest
 

@@ -49,6 +49,24 @@ class InstanceType:
         return ["legacy-bios", "uefi"] if self.nitro else ["legacy-bios"]
 
     @property
+    def cores(self) -> int:
+        return max(1, self.vcpus // self.threads)
+
+    @property
+    def strategies(self) -> list[str]:
+        """EC2 docs: burstable types are in no cluster placement group."""
+        return ["partition", "spread"] if self.burstable else ["cluster", "partition", "spread"]
+
+    @property
+    def hibernates(self) -> bool:
+        return self.nitro and self.memory <= 153600
+
+    @property
+    def enclaves(self) -> bool:
+        """EC2 docs: Nitro types with four vCPUs or more, but no burstable ones."""
+        return self.nitro and not self.burstable and self.vcpus >= 4
+
+    @property
     def burstable(self) -> bool:
         return self.name.startswith("t")
 
@@ -137,8 +155,13 @@ def describe(each: InstanceType) -> dict[str, Any]:
         },
         "VCpuInfo": {
             "DefaultVCpus": each.vcpus,
-            "DefaultCores": max(1, each.vcpus // each.threads),
+            "DefaultCores": each.cores,
             "DefaultThreadsPerCore": each.threads,
+            **(
+                {"ValidCores": list(range(1, each.cores + 1)), "ValidThreadsPerCore": [1, each.threads]}
+                if each.nitro and not (each.burstable and each.arm)
+                else {}
+            ),
         },
         "MemoryInfo": {"SizeInMiB": each.memory},
         "InstanceStorageSupported": False,
@@ -148,12 +171,12 @@ def describe(each: InstanceType) -> dict[str, Any]:
             "NvmeSupport": "required" if each.nitro else "unsupported",
         },
         "NetworkInfo": network,
-        "PlacementGroupInfo": {"SupportedStrategies": ["cluster", "partition", "spread"]},
-        "HibernationSupported": each.nitro and each.memory <= 153600,
+        "PlacementGroupInfo": {"SupportedStrategies": each.strategies},
+        "HibernationSupported": each.hibernates,
         "BurstablePerformanceSupported": each.burstable,
         "DedicatedHostsSupported": each.nitro,
         "AutoRecoverySupported": True,
         "SupportedBootModes": each.boot_modes,
-        "NitroEnclavesSupport": "unsupported",
+        "NitroEnclavesSupport": "supported" if each.enclaves else "unsupported",
         "NitroTpmSupport": "unsupported",
     }

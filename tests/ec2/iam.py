@@ -241,6 +241,7 @@ class Account:
             "vpc": self.data.vpcs,
             "image": self.data.images,
             "volume": self.data.volumes,
+            "spot-instances-request": self.data.spot_requests,
         }
         return by_kind[kind]
 
@@ -368,6 +369,16 @@ def _run(account: Account, action: str, params: Params) -> Iterator[Check]:
                 yield account.existing(action, "security-group", group)
     if "IamInstanceProfile" in params:
         yield _passes_role(account, params["IamInstanceProfile"])
+    if "InstanceMarketOptions" in params:
+        yield from _born(account, action, params, "spot-instances-request")
+    if params.get("Placement", {}).get("GroupName"):
+        yield account.plain(action, "placement-group", params["Placement"]["GroupName"])
+    target = params.get("CapacityReservationSpecification", {}).get("CapacityReservationTarget", {})
+    if "CapacityReservationId" in target:
+        yield account.plain(action, "capacity-reservation", target["CapacityReservationId"])
+    for mapping in params.get("BlockDeviceMappings", []):
+        if "SnapshotId" in mapping.get("Ebs", {}):
+            yield account.plain(action, "snapshot", mapping["Ebs"]["SnapshotId"])
 
 
 def _passes_role(account: Account, profile: Params) -> Check:
@@ -479,13 +490,32 @@ def _on_group(account: Account, action: str, params: Params) -> Iterator[Check]:
     yield account.existing(action, "security-group", params["GroupId"])
 
 
-@_rule("StartInstances", "StopInstances", "TerminateInstances")
+@_rule("StartInstances", "StopInstances", "TerminateInstances", "MonitorInstances", "UnmonitorInstances")
 def _on_instances(account: Account, action: str, params: Params) -> Iterator[Check]:
     for instance in params["InstanceIds"]:
         yield account.existing(action, "instance", instance)
 
 
-@_rule("DescribeInstanceAttribute")
+@_rule("ModifyInstanceCreditSpecification")
+def _credit(account: Account, action: str, params: Params) -> Iterator[Check]:
+    for each in params["InstanceCreditSpecifications"]:
+        yield account.existing(action, "instance", each["InstanceId"])
+
+
+@_rule("ModifyInstancePlacement")
+def _place(account: Account, action: str, params: Params) -> Iterator[Check]:
+    yield account.existing(action, "instance", params["InstanceId"])
+    if params.get("GroupName"):
+        yield account.plain(action, "placement-group", params["GroupName"])
+
+
+@_rule("CancelSpotInstanceRequests")
+def _cancel(account: Account, action: str, params: Params) -> Iterator[Check]:
+    for request in params["SpotInstanceRequestIds"]:
+        yield account.existing(action, "spot-instances-request", request)
+
+
+@_rule("DescribeInstanceAttribute", "ModifyInstanceMaintenanceOptions")
 def _on_instance(account: Account, action: str, params: Params) -> Iterator[Check]:
     """The Service Authorization Reference has no ec2:Attribute for this action: it is all attributes or none."""
     yield account.existing(action, "instance", params["InstanceId"])

@@ -159,6 +159,7 @@ class InstanceViews(Addresses):
                 "AvailabilityZoneId": zone_id(instance.zone),
                 "GroupName": "",
                 "Tenancy": instance.tenancy,
+                **instance.placement,
             },
             "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
             "Architecture": self._architecture(instance),
@@ -169,12 +170,13 @@ class InstanceViews(Addresses):
             "EbsOptimized": instance.ebs_optimized,
             "EnaSupport": image.ena if image else True,
             "CpuOptions": {
-                "CoreCount": max(1, kind.vcpus // kind.threads),
+                "CoreCount": kind.cores,
                 "ThreadsPerCore": kind.threads,
+                **instance.cpu,
             },
-            "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
+            "CapacityReservationSpecification": instance.reservation or {"CapacityReservationPreference": "open"},
             "HibernationOptions": {"Configured": instance.hibernation},
-            "EnclaveOptions": {"Enabled": False},
+            "EnclaveOptions": {"Enabled": instance.enclave},
             "MetadataOptions": {"State": "applied", **instance.metadata},
             "MaintenanceOptions": {"AutoRecovery": instance.auto_recovery, "RebootMigration": "default"},
             "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
@@ -192,6 +194,8 @@ class InstanceViews(Addresses):
             "PrivateDnsName": "",
             "PublicDnsName": "",
         }
+        if instance.spot_request:
+            answer |= {"InstanceLifecycle": "spot", "SpotInstanceRequestId": instance.spot_request}
         if instance.reason_code:
             code, message = instance.reason_code
             answer["StateReason"] = {"Code": code, "Message": message}
@@ -302,12 +306,15 @@ class InstanceViews(Addresses):
 
     @operation
     def describe_instance_credit_specifications(self, p: Params) -> Result:
+        """EC2 docs: an id of another type fails the call; without ids, only burstable ones are listed."""
         ids = p.get("InstanceIds")
         found = [
             instance
             for instance in self.listed("i", self.data.instances, ids)
-            if self.instance_type(instance.instance_type).burstable
+            if self.instance_type(instance.instance_type).burstable and instance.state != "terminated"
         ]
+        known: filters.Extractors[Instance] = {"instance-id": lambda i: [i.id]}
+        found = filters.select(found, p.get("Filters"), known)
         shown, token = self.page("DescribeInstanceCreditSpecifications", p, found, ids)
         rows = [{"InstanceId": each.id, "CpuCredits": each.cpu_credits} for each in shown]
         return self.answer("InstanceCreditSpecifications", rows, token)
@@ -332,8 +339,10 @@ class InstanceViews(Addresses):
                 "Encrypted": volume.encrypted,
                 "Size": volume.size,
                 "VolumeType": volume.volume_type,
-                "Iops": 3000,
-                "Throughput": 125,
+                "Iops": volume.iops,
+                "Throughput": volume.throughput,
+                "SnapshotId": volume.snapshot_id,
+                "KmsKeyId": volume.kms_key_id,
                 "State": "in-use",
                 "MultiAttachEnabled": False,
                 "Attachments": [
@@ -377,7 +386,7 @@ class InstanceViews(Addresses):
             "ramdisk": {"RamdiskId": {}},
             "sriovNetSupport": {"SriovNetSupport": {"Value": "simple"}},
             "productCodes": {"ProductCodes": []},
-            "enclaveOptions": {"EnclaveOptions": {"Enabled": False}},
+            "enclaveOptions": {"EnclaveOptions": {"Enabled": instance.enclave}},
             "blockDeviceMapping": {"BlockDeviceMappings": self._show_devices(instance)},
         }
         if p["Attribute"] not in values:

@@ -95,6 +95,13 @@ class Instances(Launches):
                     f"The instance '{instance.id}' may not be stopped. Modify its 'disableApiStop' instance "
                     "attribute and try again."
                 )
+            request = self.data.spot_requests.get(instance.spot_request or "")
+            if request and request.type == "one-time":
+                raise EC2Error(
+                    "UnsupportedOperation",
+                    f"You can't stop the Spot Instance '{instance.id}' because it is associated with a one-time "
+                    "Spot Instance request.",
+                )
             if instance.state not in ("running", "stopping", "stopped"):
                 raise EC2Error(
                     "IncorrectInstanceState",
@@ -141,6 +148,7 @@ class Instances(Launches):
                     "Client.UserInitiatedShutdown: User initiated shutdown",
                 )
                 self.later(self.settings.terminate_delay, "terminated", instance.id)
+                self._end_request(instance)
                 for eni in self.interfaces_of(instance):
                     self.refresh_public_ip(eni)
             changes.append(_change(instance, before))
@@ -152,6 +160,12 @@ class Instances(Launches):
                 "and try again."
             )
         return {"TerminatingInstances": changes}
+
+    def _end_request(self, instance: Instance) -> None:
+        """EC2 docs: a persistent request is open again, and EC2 launches an instance for it, unless cancelled."""
+        request = self.data.spot_requests.get(instance.spot_request or "")
+        if request and request.state == "active":
+            request.state = "open" if request.type == "persistent" else "closed"
 
     def on_terminated(self, instance_id: str, when: float) -> None:
         instance = self.data.instances.get(instance_id)
@@ -200,6 +214,8 @@ class Instances(Launches):
                 value = {"Value": str(p.get("Value")).lower() == "true"}
         match name:
             case "InstanceType":
+                if instance.spot_request:
+                    raise EC2Error("UnsupportedOperation", "The type of a Spot Instance cannot be changed.")
                 self._must_be_stopped(instance)
                 self._change_type(instance, value["Value"])
             case "UserData":
@@ -208,6 +224,8 @@ class Instances(Launches):
                 text = base64.b64encode(raw).decode() if isinstance(raw, bytes) else raw
                 check_user_data(text)
                 instance.user_data = text
+            case "DisableApiTermination" | "DisableApiStop" if instance.spot_request and value["Value"]:
+                raise EC2Error("UnsupportedOperation", f"{name} is not supported for Spot Instances.")
             case "DisableApiTermination":
                 instance.no_termination = value["Value"]
             case "DisableApiStop":
@@ -227,6 +245,66 @@ class Instances(Launches):
             case other:
                 raise EC2Error("UnsupportedOperation", f"{other} is not supported")
         return {}
+
+    @operation
+    def monitor_instances(self, p: Params) -> Result:
+        return self._monitor(p, enabled=True)
+
+    @operation
+    def unmonitor_instances(self, p: Params) -> Result:
+        return self._monitor(p, enabled=False)
+
+    def _monitor(self, p: Params, *, enabled: bool) -> Result:
+        """EC2 docs: the answer says `pending` or `disabling`; repeating it is no error."""
+        instances = self._all(p)
+        for instance in instances:
+            instance.monitoring = enabled
+        state = "pending" if enabled else "disabling"
+        rows = [{"InstanceId": each.id, "Monitoring": {"State": state}} for each in instances]
+        return {"InstanceMonitorings": rows}
+
+    @operation
+    def modify_instance_maintenance_options(self, p: Params) -> Result:
+        """EC2 docs: running or stopped instances."""
+        instance = self._all({"InstanceIds": [p["InstanceId"]]})[0]
+        self._must_take_a_profile(instance)
+        if p.get("AutoRecovery") not in ("default", "disabled"):
+            raise invalid_value(f"Invalid value '{p.get('AutoRecovery')}' for AutoRecovery")
+        instance.auto_recovery = p["AutoRecovery"]
+        return {"InstanceId": instance.id, "AutoRecovery": instance.auto_recovery}
+
+    @operation
+    def modify_instance_credit_specification(self, p: Params) -> Result:
+        """EC2 docs: what is refused is told in the answer, which is no error."""
+        done: list[Result] = []
+        refused: list[Result] = []
+        for asked in p["InstanceCreditSpecifications"]:
+            instance = self.instance(asked["InstanceId"])
+            if not self.instance_type(instance.instance_type).burstable:
+                code = "InstanceCreditSpecification.NotSupported"
+            elif instance.state not in ("running", "stopped"):
+                code = "IncorrectInstanceState"
+            else:
+                instance.cpu_credits = asked["CpuCredits"]
+                done.append({"InstanceId": instance.id})
+                continue
+            refused.append({"InstanceId": instance.id, "Error": {"Code": code, "Message": "It was not changed."}})
+        return {
+            "SuccessfulInstanceCreditSpecifications": done,
+            "UnsuccessfulInstanceCreditSpecifications": refused,
+        }
+
+    @operation
+    def modify_instance_placement(self, p: Params) -> Result:
+        """EC2 docs: on a stopped instance; an empty group name takes it out of its group."""
+        instance = self._all({"InstanceIds": [p["InstanceId"]]})[0]
+        self._must_be_stopped(instance)
+        if p.get("GroupName"):
+            self.check_group(p["GroupName"], self.instance_type(instance.instance_type))
+        if "GroupName" in p:
+            instance.placement["GroupName"] = p["GroupName"]
+            instance.placement.pop("PartitionNumber", None)
+        return {"Return": True}
 
     @operation
     def modify_instance_metadata_options(self, p: Params) -> Result:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from .catalogue import InstanceType
 from .errors import EC2Error, bad_combination, invalid_value, missing
-from .instance_views import InstanceViews
-from .records import Image, Instance, Interface, Params, Result, Subnet, Volume
+from .launch_options import LaunchOptions
+from .records import Image, Instance, Interface, Params, Result, Subnet
 from .state import operation
 
 MAX_USER_DATA = 16384
@@ -47,7 +47,7 @@ class _Place:
     spec: Params
 
 
-class Launches(InstanceViews):
+class Launches(LaunchOptions):
     """EC2 docs: launches are idempotent by token, and the token counts per zone once a zone is known."""
 
     @operation
@@ -147,6 +147,7 @@ class Launches(InstanceViews):
             raise invalid_value(f"Invalid availability zone: [{zone}]")
         if p.get("MetadataOptions", {}).get("InstanceMetadataTags") == "enabled":
             check_imds_tags(tags)
+        self.check_options(p, image, kind)
         return kind
 
     def known_profile(self, asked: dict[str, str]) -> str | None:
@@ -311,10 +312,20 @@ class Launches(InstanceViews):
                 ebs_optimized=p.get("EbsOptimized", False),
                 monitoring=p.get("Monitoring", {}).get("Enabled", False),
                 hibernation=p.get("HibernationOptions", {}).get("Configured", False),
-                tenancy=p.get("Placement", {}).get("Tenancy", "default"),
+                tenancy=p.get("Placement", {}).get(
+                    "Tenancy", "host" if "HostId" in p.get("Placement", {}) else "default"
+                ),
                 metadata=options,
                 cpu_credits=p.get("CreditSpecification", {}).get("CpuCredits", _default_credits(kind)),
                 auto_recovery=p.get("MaintenanceOptions", {}).get("AutoRecovery", "default"),
+                placement={
+                    key: value
+                    for key, value in p.get("Placement", {}).items()
+                    if key not in ("Tenancy", "AvailabilityZone")
+                },
+                cpu=dict(p.get("CpuOptions", {})),
+                enclave=p.get("EnclaveOptions", {}).get("Enabled", False),
+                reservation=dict(p.get("CapacityReservationSpecification", {})),
                 dns_options=dict(p.get("PrivateDnsNameOptions", {})),
                 since=self.now,
                 tags=dict(tags["instance"]),
@@ -323,7 +334,8 @@ class Launches(InstanceViews):
         self.data.instances[instance.id] = instance
         for place in places:
             self._attach_at_launch(instance, place, tags["network-interface"], alone=len(places) == 1)
-        self._make_volumes(p, instance, tags["volume"])
+        self.make_volumes(p, instance, tags["volume"])
+        self.request_spot(p, instance, tags["spot-instances-request"])
         self.later(self.settings.pending_delay, "running", instance.id)
         return instance
 
@@ -341,28 +353,6 @@ class Launches(InstanceViews):
         attachment.status = "attaching"
         self.later(self.settings.attach_delay, "attached", attachment.id)
         self.refresh_public_ip(eni)
-
-    def _make_volumes(self, p: Params, instance: Instance, tags: dict[str, str]) -> None:
-        devices: dict[str, Params] = {"/dev/xvda": {}}
-        for mapping in p.get("BlockDeviceMappings", []):
-            if "Ebs" in mapping:
-                devices[mapping.get("DeviceName", "/dev/xvda")] = mapping["Ebs"]
-        for device, ebs in devices.items():
-            volume = self.born(
-                Volume(
-                    self.new_id("vol"),
-                    instance.id,
-                    device,
-                    ebs.get("VolumeSize", 8),
-                    ebs.get("VolumeType", "gp3"),
-                    ebs.get("DeleteOnTermination", True),
-                    instance.zone,
-                    ebs.get("Encrypted", False),
-                    tags=dict(tags),
-                )
-            )
-            self.data.volumes[volume.id] = volume
-            instance.volumes.append(volume.id)
 
 
 def _default_credits(kind: InstanceType) -> str:

@@ -294,7 +294,7 @@ class Places(State):
                         "DeleteOnTermination": True,
                         "Encrypted": False,
                         "SnapshotId": image.snapshot_id,
-                        "VolumeSize": 8,
+                        "VolumeSize": image.size,
                         "VolumeType": "gp3",
                         "Iops": 3000,
                         "Throughput": 125,
@@ -598,6 +598,7 @@ class Places(State):
         boot_mode: str = "uefi-preferred",
         ena: bool = True,
         root_device: str = "ebs",
+        size: int = 8,
     ) -> str:
         """A new image's id; `parameter` is the SSM name that points at it from now on."""
         with self.lock:
@@ -613,6 +614,7 @@ class Places(State):
                 boot_mode=boot_mode,
                 ena=ena,
                 root_device=root_device,
+                size=size,
                 snapshot_id=self.new_id("snap"),
                 created=self.now,
             )

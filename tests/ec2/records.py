@@ -278,6 +278,20 @@ class Volume(Resource):
     delete_on_termination: bool
     zone: str
     encrypted: bool = False
+    iops: int | None = None
+    throughput: int | None = None
+    kms_key_id: str | None = None
+    snapshot_id: str = ""
+
+
+@dataclass
+class SpotRequest(Resource):
+    instance_id: str
+    type: str
+    """`one-time` or `persistent`."""
+    behavior: str
+    state: str = "active"
+    max_price: str = ""
 
 
 @dataclass
@@ -319,6 +333,12 @@ class Instance(Resource):
     blocked: set[tuple[int, int]] = field(default_factory=set)
     """Seats (card, device index) that a forced detach has left unusable until the instance stops."""
     auto_recovery: str = "default"
+    placement: dict[str, Any] = field(default_factory=dict)
+    """The group, the partition and the host, as a launch names them."""
+    cpu: dict[str, Any] = field(default_factory=dict)
+    enclave: bool = False
+    reservation: dict[str, Any] = field(default_factory=dict)
+    spot_request: str | None = None
     dns_options: dict[str, Any] = field(default_factory=dict)
     operator: str | None = None
     type_before: tuple[str, float] | None = None
@@ -339,6 +359,8 @@ class Image(Resource):
     boot_mode: str = "uefi-preferred"
     ena: bool = True
     root_device: str = "ebs"
+    size: int = 8
+    """GiB of the snapshot of its root volume."""
 
 
 @dataclass
@@ -365,6 +387,14 @@ class Data:
     instances: dict[str, Instance] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
+    snapshots: dict[str, int] = field(default_factory=dict)
+    """Snapshots beside those of images: id to GiB."""
+    placement_groups: dict[str, str] = field(default_factory=dict)
+    """Placement groups: name to strategy."""
+    hosts: set[str] = field(default_factory=set)
+    reservations: set[str] = field(default_factory=set)
+    """Capacity Reservations."""
+    spot_requests: dict[str, SpotRequest] = field(default_factory=dict)
     attachments: dict[str, str] = field(default_factory=dict)
     """Attachment id to interface id."""
     rules: dict[str, str] = field(default_factory=dict)

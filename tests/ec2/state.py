@@ -84,6 +84,12 @@ KINDS: dict[str, Kind] = {
     "rtb": Kind("route-table", "route_tables", "InvalidRouteTableID", "The routeTable ID '{}' does not exist"),
     "ami": Kind("image", "images", "InvalidAMIID", "The image id '[{}]' does not exist"),
     "vol": Kind("volume", "volumes", "InvalidVolume", "The volume '{}' does not exist."),
+    "sir": Kind(
+        "spot-instances-request",
+        "spot_requests",
+        "InvalidSpotInstanceRequestID",
+        "The spot instance request ID '{}' does not exist",
+    ),
     "eni-attach": Kind("", "attachments", "InvalidAttachmentID", "The attachment ID '{}' does not exist"),
     "eipassoc": Kind("", "associations", "InvalidAssociationID", "The association ID '{}' does not exist"),
 }

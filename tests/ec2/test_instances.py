@@ -301,7 +301,8 @@ def test_a_stopped_instance_keeps_its_interfaces(lab: Lab) -> None:
 def test_hibernation_is_a_way_to_stop(lab: Lab) -> None:
     """EC2 docs: a hibernated instance is `stopped` with a reason; it must have been launched for it."""
     plain = lab.instance()
-    ready = lab.instance(HibernationOptions={"Configured": True})
+    root = {"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True}}
+    ready = lab.instance(HibernationOptions={"Configured": True}, BlockDeviceMappings=[root])
     assert lab.state(plain) == lab.state(ready) == "running"
     with refused("UnsupportedHibernationConfiguration"):
         lab.ec2.stop_instances(InstanceIds=[plain], Hibernate=True)

@@ -273,6 +273,12 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, Occ
     return attachment, occupant
 
 
+_FURTHER = (
+    *("ebs_optimized", "monitoring", "auto_recovery", "stop_protected", "shutdown_behavior", "cpu_credits"),
+    *("placement_group", "spot_request"),
+)
+
+
 def _instance(
     name: str, row: Words, stack: str, places: Sequence[tuple[LiveAttachment, Occupant]]
 ) -> LiveInstance:
@@ -300,7 +306,7 @@ def _instance(
         key_name=row.get("key_name"),
         metadata_options=row.get("metadata_options", {}),
         protected=row.get("protected"),
-        ebs_optimized=row.get("ebs_optimized", False),
+        **{key: row[key] for key in _FURTHER if key in row},
         profile=row.get("profile"),
         profile_association=f"iip-assoc-{name}" if row.get("profile") else None,
         zone=row.get("zone", "us-east-1a"),

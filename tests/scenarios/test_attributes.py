@@ -12,6 +12,7 @@ import pytest
 
 from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact, Plan
+from enireconcile.spec.row import Row
 from enireconcile.spec.rows import (
     Attachment,
     ConnectionTracking,
@@ -19,7 +20,6 @@ from enireconcile.spec.rows import (
     MetadataOptions,
     NetworkInterface,
     Resource,
-    Row,
     SecurityGroup,
 )
 from tests.harness import Harness
@@ -48,6 +48,8 @@ class Lab:
         world.add_key_pair("dev")
         world.add_instance_profile("db")
         image = next(iter(world.data.images.values()))
+        world.add_placement_group("red")
+        world.add_placement_group("blue")
         for each in (OLD_IMAGE, NEW_IMAGE):
             world.data.images[each] = replace(image, id=each)
         harness.loop.now += 60
@@ -233,10 +235,86 @@ def instances() -> Iterator[Case]:
     yield case("ebs_optimized", True, False, optimized, ASLEEP, slow_disks, ASLEEP, **restart)
     yield case("state", "running", "stopped", shown("State", "Name"), STOP, stop, START)
     yield case("termination_protection", True, False, protected, SET, unprotect, SET)
+    yield case("stop_protection", True, False, attribute("DisableApiStop"), SET, stoppable, SET)
+    yield case("shutdown_behavior", "terminate", "stop", attribute(_SHUTDOWN), SET, stops_at_shutdown, SET)
+    monitoring, watch, blind = shown("Monitoring", "State"), ("MonitorInstances",), ("UnmonitorInstances",)
+    yield Case(
+        "instances", "monitoring", {"monitoring": True}, {"monitoring": False}, monitoring,
+        "enabled", "disabled", blind, unmonitored, watch,
+    )  # fmt: skip
+    recovery, recovers = shown("MaintenanceOptions", "AutoRecovery"), ("ModifyInstanceMaintenanceOptions",)
+    yield Case(
+        "instances", "auto_recovery", {"auto_recovery": False}, {"auto_recovery": True}, recovery,
+        "disabled", "default", recovers, recovering, recovers,
+    )  # fmt: skip
+    credited = ("ModifyInstanceCreditSpecification",)
+    yield case("cpu_credits", "standard", "unlimited", cpu_credits, credited, unlimited, credited)
+    red, blue = ({"placement": {"group": name}, **restart} for name in ("red", "blue"))
+    moved = ("ModifyInstancePlacement", *START, *STOP)
+    group = shown("Placement", "GroupName")
+    yield Case("instances", "placement", red, blue, group, "red", "blue", moved, out_of_group, moved)
+    yield from launched(again)
     yield metadata("http_tokens", "HttpTokens", "required", "optional", "optional")
     yield metadata("http_endpoint", "HttpEndpoint", "enabled", "disabled", "disabled")
     yield metadata("http_put_response_hop_limit", "HttpPutResponseHopLimit", 3, 1, 5)
     yield metadata("instance_metadata_tags", "InstanceMetadataTags", "disabled", "enabled", "enabled")
+
+
+def launched(again: Words) -> Iterator[Case]:
+    """What EC2 sets at launch only."""
+
+    def case(key: str, made: object, changed: object, look: Look, seen: object, then: object, **more: Any) -> Case:
+        before, after = ({**again, key: value, **more} for value in (made, changed))
+        return Case("instances", key, before, after, look, seen, then, ANEW)
+
+    root = [{"size_gib": size, "type": "gp3", "encrypted": True} for size in (20, 30)]
+    yield case("root_volume", root[0], root[1], volumes("Size"), {"/dev/xvda": 20}, {"/dev/xvda": 30})
+    data = [[{"device_name": "/dev/sdf", "size_gib": 5, "type": kind}] for kind in ("gp2", "gp3")]
+    types = [{"/dev/xvda": "gp3", "/dev/sdf": kind} for kind in ("gp2", "gp3")]
+    yield case("volumes", data[0], data[1], volumes("VolumeType"), *types)
+    tags = [{"/dev/xvda": {"Role": "db", "Disk": disk}} for disk in "ab"]
+    disks = {"Disk": "a"}, {"Disk": "b"}
+    yield case("volume_tags", *disks, volumes("Tags"), *tags, tags={"Role": "db"})
+    cores = [{"core_count": 1, "threads_per_core": threads} for threads in (1, 2)]
+    yield case("cpu_options", cores[0], cores[1], shown("CpuOptions", "ThreadsPerCore"), 1, 2)
+    hidden = {"root_volume": {"encrypted": True}}
+    hibernates = shown("HibernationOptions", "Configured")
+    yield case("hibernation", {"configured": True}, False, hibernates, True, False, **hidden)
+    enclaves, large = shown("EnclaveOptions", "Enabled"), {"instance_type": "m5.xlarge"}
+    yield case("enclave", True, {"enabled": False}, enclaves, True, False, **large)
+    preference = "capacity_reservation_preference"
+    reserved = shown("CapacityReservationSpecification", "CapacityReservationPreference")
+    none, some = {preference: "none"}, {preference: "open"}
+    yield case("capacity_reservation", none, some, reserved, "none", "open")
+    persistent = {"spot_instance_type": "persistent", "instance_interruption_behavior": "stop"}
+    yield Case(
+        "instances", "spot", {**again, "spot": {}}, {**again, "spot": persistent}, spot,
+        "one-time active", "persistent active", ("CancelSpotInstanceRequests", *ANEW),
+    )  # fmt: skip
+    tenancies = ({"tenancy": "dedicated"}, {"tenancy": "default"})
+    yield case("placement", *tenancies, shown("Placement", "Tenancy"), "dedicated", "default")
+
+
+def volumes(key: str) -> Look:
+    """What EC2 shows of each volume, by device; of tags those that are not enireconcile's."""
+
+    def look(lab: Lab) -> object:
+        filters = [{"Name": "attachment.instance-id", "Values": [lab.id]}]
+        found = lab.ec2.describe_volumes(Filters=filters)["Volumes"]
+        return {each["Attachments"][0]["Device"]: own(each[key]) for each in found}
+
+    def own(value: Any) -> object:
+        if not isinstance(value, list):
+            return value
+        return {tag["Key"]: tag["Value"] for tag in value if not tag["Key"].startswith("enireconcile:")}
+
+    return look
+
+
+def spot(lab: Lab) -> object:
+    ids = [lab.found()["SpotInstanceRequestId"]]
+    [request] = lab.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=ids)["SpotInstanceRequests"]
+    return f"{request['Type']} {request['State']}"
 
 
 def metadata(key: str, option: str, made: object, changed: object, drifted: object) -> Case:
@@ -293,13 +371,52 @@ def stop(lab: Lab) -> None:
     lab.wait()
 
 
-def protected(lab: Lab) -> object:
-    answer = lab.ec2.describe_instance_attribute(InstanceId=lab.id, Attribute="disableApiTermination")
-    return answer["DisableApiTermination"]["Value"]
+_SHUTDOWN = "InstanceInitiatedShutdownBehavior"
 
 
-def unprotect(lab: Lab) -> None:
-    lab.ec2.modify_instance_attribute(InstanceId=lab.id, DisableApiTermination={"Value": False})
+def attribute(name: str) -> Look:
+    """What DescribeInstanceAttribute shows."""
+
+    def look(lab: Lab) -> object:
+        attribute = name[0].lower() + name[1:]
+        return lab.ec2.describe_instance_attribute(InstanceId=lab.id, Attribute=attribute)[name]["Value"]
+
+    return look
+
+
+def set_to(name: str, value: object) -> Deed:
+    def deed(lab: Lab) -> None:
+        lab.ec2.modify_instance_attribute(InstanceId=lab.id, **{name: {"Value": value}})
+
+    return deed
+
+
+protected, unprotect = attribute("DisableApiTermination"), set_to("DisableApiTermination", False)
+stoppable, stops_at_shutdown = set_to("DisableApiStop", False), set_to(_SHUTDOWN, "stop")
+
+
+def unmonitored(lab: Lab) -> None:
+    lab.ec2.unmonitor_instances(InstanceIds=[lab.id])
+
+
+def recovering(lab: Lab) -> None:
+    lab.ec2.modify_instance_maintenance_options(InstanceId=lab.id, AutoRecovery="default")
+
+
+def cpu_credits(lab: Lab) -> object:
+    answer = lab.ec2.describe_instance_credit_specifications(InstanceIds=[lab.id])
+    return answer["InstanceCreditSpecifications"][0]["CpuCredits"]
+
+
+def unlimited(lab: Lab) -> None:
+    asked = [{"InstanceId": lab.id, "CpuCredits": "unlimited"}]
+    lab.ec2.modify_instance_credit_specification(InstanceCreditSpecifications=asked)
+
+
+def out_of_group(lab: Lab) -> None:
+    stop(lab)
+    lab.ec2.modify_instance_placement(InstanceId=lab.id, GroupName="")
+    lab.ec2.start_instances(InstanceIds=[lab.id])
 
 
 # ---- network interfaces
@@ -475,7 +592,7 @@ def test_created_kept_corrected_changed(case: Case, harness: Harness) -> None:
     """After each apply another one calls nothing; drift and change are told by the attribute's name."""
     lab, name = Lab(harness, case.section), case.attribute.partition(".")[0]
     # A new instance is attached to by the interface that stays.
-    around = {"network_interfaces.eth0": ["attachment"]} if case.changes == ANEW else {}
+    around = {"network_interfaces.eth0": ["attachment"]} if "RunInstances" in case.changes else {}
     differs = {f"{case.section}.a": [name], **around}
     lab.converge(case.before)
     assert case.look(lab) == case.made

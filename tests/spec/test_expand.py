@@ -229,7 +229,7 @@ def test_defaults_yield_to_what_excludes_them() -> None:
 # ---- user data
 
 
-def script(text: str, **variables: str) -> str | Template | None:
+def script(text: str, **variables: str) -> str | bytes | Template | None:
     """The user data that a block of text becomes."""
     block = "".join(f"      {line}\n" for line in text.splitlines())
     return given(f"{INSTANCE}user_data: |\n{block}", **variables).own_instances["web"].user_data

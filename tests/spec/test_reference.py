@@ -12,16 +12,26 @@ from pydantic.fields import FieldInfo
 
 from enireconcile.kinds import KINDS
 from enireconcile.kinds.attributes import Changes
-from enireconcile.spec import rows
+from enireconcile.spec import launch, rows
+from enireconcile.spec.row import Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "spec.md"
-HEADINGS: dict[type[rows.Row], str] = {
+HEADINGS: dict[type[Row], str] = {
     rows.Document: "The file",
     rows.SecurityGroup: "security_groups",
     rows.IngressRule: "Rules",
     rows.EgressRule: "Rules",
     rows.Instance: "instances",
     rows.MetadataOptions: "Metadata options",
+    launch.RootVolume: "Volumes",
+    launch.Volume: "Volumes",
+    launch.Placement: "Placement",
+    launch.CpuOptions: "CPU options",
+    launch.Hibernation: "Hibernation and enclaves",
+    launch.Enclave: "Hibernation and enclaves",
+    launch.CapacityReservation: "Capacity Reservations",
+    launch.CapacityReservationTarget: "Capacity Reservations",
+    launch.Spot: "Spot",
     rows.ExternalInstance: "External instances",
     rows.NetworkInterface: "network_interfaces",
     rows.ConnectionTracking: "Connection tracking",
@@ -53,7 +63,7 @@ def choices(annotation: Any) -> Iterator[str]:
             yield from choices(part)
 
 
-def is_required(row: type[rows.Row], key: str) -> bool:
+def is_required(row: type[Row], key: str) -> bool:
     needed = row.needed if issubclass(row, rows.Resource) else ()
     return row.model_fields[key].is_required() or key in needed
 
@@ -66,7 +76,7 @@ def written(field: FieldInfo) -> str | None:
 
 
 @pytest.mark.parametrize(("row", "key"), KEYS, ids=IDS)
-def test_defaults(row: type[rows.Row], key: str) -> None:
+def test_defaults(row: type[Row], key: str) -> None:
     """Required keys are marked so, and a default that can be written is the one in the model."""
     _, default, _ = columns(HEADINGS[row], key)
     assert (default == "*required*") == is_required(row, key)
@@ -76,7 +86,7 @@ def test_defaults(row: type[rows.Row], key: str) -> None:
 
 
 @pytest.mark.parametrize(("row", "key"), KEYS, ids=IDS)
-def test_choices(row: type[rows.Row], key: str) -> None:
+def test_choices(row: type[Row], key: str) -> None:
     """Every word that a key allows is in its description."""
     value, _, _ = columns(HEADINGS[row], key)
     annotation = row.model_fields[key].annotation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 from pathlib import Path
@@ -154,7 +155,6 @@ FILES = [
     ("loop", "'loop'"),
     ("boot", "there is no file 'boot'"),
     ("long.sh", "'long.sh' is longer than 16384 bytes, EC2's limit for user data"),
-    ("binary", "'binary' is not UTF-8 text"),
     ("''", "must be the path of a file"),
     ("[web.sh]", "must be the path of a file"),
     (r'"a\0b"', r"cannot read 'a\x00b'"),
@@ -171,10 +171,23 @@ def test_user_data_files_that_are_refused(tmp_path: Path, written: str, message:
     (top / "link").symlink_to(tmp_path / "secret")
     (top / "loop").symlink_to(top / "loop")
     (top / "long.sh").write_text("x" * 16385)
-    (top / "binary").write_bytes(b"\x1f\x8b")
     (found,) = problems(with_user_data(top, f"    user_data_file: {written}\n"))
     assert f"{top}/s.yaml:8:21: instances.web.user_data_file: " in found
     assert message in found
+
+
+def test_user_data_of_any_bytes(tmp_path: Path) -> None:
+    """What is not UTF-8, gzip for example, stays as it is; nothing in it is a reference."""
+    content = gzip.compress(b"#!/bin/sh\n", mtime=0) + b"${var.none} $${x}"
+    (tmp_path / "boot.gz").write_bytes(content)
+    (loaded,) = load([with_user_data(tmp_path, "    user_data_file: boot.gz\n")])
+    assert loaded.document.own_instances["web"].user_data == content
+
+
+def test_user_data_of_too_many_bytes(tmp_path: Path) -> None:
+    (tmp_path / "boot.gz").write_bytes(b"\xff" * 16385)
+    (found,) = problems(with_user_data(tmp_path, "    user_data_file: boot.gz\n"))
+    assert "'boot.gz' is longer than 16384 bytes" in found
 
 
 def test_user_data_twice(tmp_path: Path) -> None:

@@ -323,7 +323,12 @@ IMAGES = [
 
 IMAGE_PARTS = [
     # the image of an instance, where in it the problem is
-    ("{id: ami-12345678}", "7:13 instances.web.image.id", "unknown key", "choose from: name, owner, ssm"),
+    (
+        "{id: ami-12345678}",
+        "7:13 instances.web.image.id",
+        "unknown key",
+        "choose from: architecture, name, owner, ssm",
+    ),
     ("{ssm: a b}", "7:18 instances.web.image.ssm", "the name of an SSM parameter", "/team/ami"),
     ("{name: '', owner: self}", "7:19 instances.web.image.name", "a pattern of image names", "al2023"),
     ("{name: a, owner: me}", "7:29 instances.web.image.owner", "`amazon`, `self` or an account id", ""),
