@@ -169,6 +169,10 @@ def _names_key_pairs(purpose: Purpose) -> bool:
     return any(row.key_name is not None for row in purpose.rows(SECTION))
 
 
+def _names_groups(purpose: Purpose) -> bool:
+    return any(row.placement is not None and row.placement.group for row in purpose.rows(SECTION))
+
+
 def _requests_spot(purpose: Purpose) -> bool:
     return any(row.spot is not None for row in purpose.rows(SECTION))
 
@@ -221,6 +225,7 @@ class Instances(Kind):
         "DescribeKeyPairs": Read(_names_key_pairs),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeIamInstanceProfileAssociations": Read(_sets_profiles),
+        "DescribePlacementGroups": Read(_names_groups),
         "DescribeInstanceCreditSpecifications": Read(_sets_credits),
         "DescribeInstanceAttribute": Read(keeps_or_removes(SECTION), owned=True, conditions=_attribute_reads),
     }
@@ -574,7 +579,8 @@ def _old_user_data(item: Item, live: LiveInstance, row: Instance, world: World) 
 
 def _old_settings(item: Item, live: LiveInstance, row: Instance) -> Iterator[str]:
     """The warning that the row has other settings than the launch of the instance had. Adopted ones have none."""
-    changed = [name for name in changed_since_launch(row, live) if not item.differs(name)]
+    told = {field.field for field in (*item.fields, *item.ignored)}
+    changed = [name for name in changed_since_launch(row, live) if name not in told]
     if row.adopt is None and changed:
         have, them = ("has", "it") if len(changed) == 1 else ("have", "them")
         yield (

@@ -90,7 +90,9 @@ class Setting(Attribute):
         if self.launched(wanted) is None:
             return self.observed(live)
         hashed = launched_with(live).get(self.name)
-        return wanted if hashed == self.digest(wanted) else hashed
+        if hashed == self.digest(wanted):
+            return wanted
+        return None if hashed is None else f"sha256:{hashed}"
 
     def digest(self, value: Any) -> str | None:
         """The hash of what only a launch can set; None for what every launch has."""

@@ -36,7 +36,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
     answers = _Answers(reader)
     (
         ((types, similar), per_interface, lists, addresses, routes),
-        (images, offers, key_pairs, groups),
+        (images, offers, key_pairs, placement_groups, groups),
     ) = await asyncio.gather(
         asyncio.gather(
             _types(answers, sorted(asked.types)),
@@ -49,6 +49,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
             _images(answers, sorted(asked.images)),
             _offers(answers, sorted(asked.offered)),
             _key_pairs(answers, sorted(asked.key_pairs)),
+            _placement_groups(answers, sorted(asked.placement_groups)),
             _groups(answers, sorted(asked.groups)),
         ),
     )
@@ -65,6 +66,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
         images=images,
         offers=offers,
         key_pairs=key_pairs,
+        placement_groups=placement_groups,
         groups=groups,
         group_vpcs=group_vpcs,
         connected=connected,
@@ -170,6 +172,13 @@ async def _key_pairs(answers: _Answers, names: Sequence[str]) -> frozenset[str]:
     patterns = [literal(name) for name in names]
     found = await answers.ask_all("DescribeKeyPairs", "key-name", patterns, "KeyPairs")
     return frozenset(item["KeyName"] for item in found)
+
+
+async def _placement_groups(answers: _Answers, names: Sequence[str]) -> dict[str, str]:
+    """The strategies of placement groups by name."""
+    patterns = [literal(name) for name in names]
+    found = await answers.ask_all("DescribePlacementGroups", "group-name", patterns, "PlacementGroups")
+    return {item["GroupName"]: item["Strategy"] for item in found if item.get("State") == "available"}
 
 
 async def _groups(answers: _Answers, ids: Sequence[str]) -> dict[str, LiveSecurityGroup]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -483,7 +483,7 @@ INSTANCE_ATTRIBUTES = {
         "shutdown_behavior",
     ),
 }
-"""Keys of a row that only DescribeInstanceAttribute shows: EC2's name, the key in the answer, the record's field."""
+"""Keys of a row that only DescribeInstanceAttribute shows: EC2's name, the key in the answer, our field."""
 
 
 def instance(described: Mapping[str, Any]) -> LiveInstance:
@@ -679,7 +679,9 @@ class LiveInstanceType:
     ``interfaces`` is the most of them together, ``ipv4`` and ``ipv6`` the addresses on each; ``adapters`` is the
     number of Elastic Fabric Adapters; ``prefixes`` says whether it supports prefixes. It supports each of its
     ``architectures``, ``boot_modes``, ``virtualizations`` and ``root_devices``, and any where EC2 lists none;
-    ``requires_ena`` says whether it needs an image with the driver of the Elastic Network Adapter.
+    ``requires_ena`` says whether it needs an image with the driver of the Elastic Network Adapter. ``lacks`` has
+    the keys of an instance's row that it does not support; ``cores``, ``threads`` and ``strategies`` (of placement
+    groups) what it supports, empty where EC2 does not tell.
     """
 
     name: str
@@ -694,6 +696,10 @@ class LiveInstanceType:
     virtualizations: tuple[str, ...] = ()
     root_devices: tuple[str, ...] = ()
     requires_ena: bool = False
+    lacks: frozenset[str] = frozenset()
+    cores: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
+    strategies: tuple[str, ...] = ()
 
     def addresses(self, family: str) -> int:
         """Of ``IPv4`` or ``IPv6``."""
@@ -704,6 +710,7 @@ def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
     """An item of DescribeInstanceTypes. Some cards support more interfaces with flexible queues."""
     network = described["NetworkInfo"]
     cards = sorted(network.get("NetworkCards") or (), key=lambda card: int(card["NetworkCardIndex"]))
+    cpus = described.get("VCpuInfo") or {}
     more = [card.get("AdditionalFlexibleNetworkInterfaces", 0) for card in cards]
     return LiveInstanceType(
         name=described["InstanceType"],
@@ -720,7 +727,23 @@ def instance_type(described: Mapping[str, Any]) -> LiveInstanceType:
         virtualizations=tuple(sorted(described.get("SupportedVirtualizationTypes") or ())),
         root_devices=tuple(sorted(described.get("SupportedRootDeviceTypes") or ())),
         requires_ena=network.get("EnaSupport") == "required",
+        lacks=frozenset(_lacking(described)),
+        cores=tuple(cpus.get("ValidCores") or ()),
+        threads=tuple(cpus.get("ValidThreadsPerCore") or ()),
+        strategies=tuple((described.get("PlacementGroupInfo") or {}).get("SupportedStrategies") or ()),
     )
+
+
+def _lacking(described: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of an instance's row that EC2 says the type does not support."""
+    if described.get("HibernationSupported") is False:
+        yield "hibernation"
+    if described.get("BurstablePerformanceSupported") is False:
+        yield "cpu_credits"
+    if described.get("NitroEnclavesSupport") == "unsupported":
+        yield "enclave"
+    if "spot" not in (described.get("SupportedUsageClasses") or ("spot",)):
+        yield "spot"
 
 
 @dataclass(frozen=True)
@@ -741,6 +764,7 @@ class Questions:
     images: frozenset[str] = frozenset()
     offered: frozenset[str] = frozenset()
     key_pairs: frozenset[str] = frozenset()
+    placement_groups: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     group_vpcs: frozenset[tuple[str, str]] = frozenset()
     peers: frozenset[tuple[str, str]] = frozenset()
@@ -765,6 +789,7 @@ class Limits:
 
     ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
     the most entries that each may have, None where EC2 does not return them. ``offers`` are (type, zone).
+    ``placement_groups`` maps names to strategies.
     ``group_vpcs`` are (group, VPC) of groups that are associated with a VPC besides their own; ``connected`` are
     pairs of VPCs whose groups may name each other.
     """
@@ -777,6 +802,7 @@ class Limits:
     routes: tuple[LiveRoute, ...] = ()
     images: Mapping[str, LiveImage] = field(default_factory=dict)
     offers: frozenset[tuple[str, str]] = frozenset()
+    placement_groups: Mapping[str, str] = field(default_factory=dict)
     key_pairs: frozenset[str] = frozenset()
     groups: Mapping[str, LiveSecurityGroup] = field(default_factory=dict)
     group_vpcs: frozenset[tuple[str, str]] = frozenset()

@@ -43,6 +43,7 @@ def questions(case: Case) -> Questions:
         limits.questions(case),
         images=frozenset(step.params["ImageId"] for step in launches),
         offered=frozenset(types),
+        placement_groups=frozenset(group for _, group in _placements(case)),
         key_pairs=frozenset(step.params["KeyName"] for step in launches if "KeyName" in step.params),
         groups=frozenset(named - {group.id for group in _known_groups(case)}),
         group_vpcs=frozenset(
@@ -58,6 +59,7 @@ def judge(case: Case) -> limits.Judgement:
     issues = [
         *_launches(case),
         *_type_changes(case),
+        *_placement_groups(case),
         *_groups_on_interfaces(case),
         *_peers(case),
         *_prefix_lists(case),
@@ -79,6 +81,7 @@ def _launches(case: Case) -> Iterator[Issue]:
         image_id = str(step.params["ImageId"])
         if image := case.limits.images.get(image_id):
             yield from _image(step.address, image, kind, case)
+            yield from _volumes(step.address, image, case)
         elif "DescribeImages" in case.limits.read:
             yield case.mistake(
                 step.address,
@@ -90,6 +93,8 @@ def _launches(case: Case) -> Iterator[Issue]:
         zone = _zone_of_launch(step, case)
         if kind is not None and zone:
             yield from _offer(step.address, kind.name, zone, case)
+        if kind is not None:
+            yield from _lacking(step, kind, case)
         yield from _no_way_back(step, zone, case)
 
 
@@ -126,6 +131,76 @@ def _misfits(what: str, has: Platform, kind: LiveInstanceType) -> Iterator[tuple
             f"{what} has no support for the Elastic Network Adapter (ENA), and {kind.name} requires it",
             "choose an image with ENA support, or an instance type that does not require it",
         )
+
+
+def _volumes(address: str, image: LiveImage, case: Case) -> Iterator[Issue]:
+    """Volumes that the image does not allow."""
+    row = case.world.document.own_instances[address.partition(".")[2]]
+    least = image.devices.get(image.root_device_name, 0)
+    if row.root_volume is not None and row.root_volume.size_gib is not None and row.root_volume.size_gib < least:
+        message = f"{row.root_volume.size_gib} GiB is less than the root volume of {image.id}"
+        yield case.mistake(address, ("root_volume", "size_gib"), message, f"write {least} or more")
+    for index, volume in enumerate(row.volumes or ()):
+        if volume.device_name == image.root_device_name:
+            message = f"{volume.device_name} is the root device of {image.id}"
+            hint = "write `root_volume` for it, or choose another device name"
+            yield case.mistake(address, ("volumes", index, "device_name"), message, hint)
+
+
+_FEATURES = {
+    "cpu_credits": ("CreditSpecification", "has no CPU credits"),
+    "hibernation": ("HibernationOptions", "does not support hibernation"),
+    "enclave": ("EnclaveOptions", "does not support Nitro Enclaves"),
+    "spot": ("InstanceMarketOptions", "is not offered as a Spot Instance"),
+}
+"""Keys of a row: the parameter of a launch that asks for it, and what a type is without it."""
+
+
+def _lacking(step: Step, kind: LiveInstanceType, case: Case) -> Iterator[Issue]:
+    """What the launch asks for and the instance type does not support."""
+    for key, (parameter, message) in _FEATURES.items():
+        if key in kind.lacks and parameter in step.params:
+            hint = "choose another instance type, or remove the key"
+            yield case.mistake(step.address, (key,), f"{kind.name} {message}", hint)
+    options = step.params.get("CpuOptions") or {}
+    for key, parameter, valid in (
+        ("core_count", "CoreCount", kind.cores),
+        ("threads_per_core", "ThreadsPerCore", kind.threads),
+    ):
+        value = options.get(parameter)
+        if valid and value is not None and value not in valid:
+            message = f"{kind.name} takes {', '.join(map(str, valid))}, not {value}"
+            yield case.mistake(step.address, ("cpu_options", key), message, "choose one of these")
+
+
+def _placements(case: Case) -> Iterator[tuple[Step, str]]:
+    """The steps that put an instance into a placement group, with its name."""
+    for step in case.calls("RunInstances"):
+        if group := (step.params.get("Placement") or {}).get("GroupName"):
+            yield step, group
+    for step in case.calls("ModifyInstancePlacement"):
+        if group := step.params["GroupName"]:
+            yield step, group
+
+
+def _placement_groups(case: Case) -> Iterator[Issue]:
+    if "DescribePlacementGroups" not in case.limits.read:
+        return
+    for step, group in _placements(case):
+        strategy = case.limits.placement_groups.get(group)
+        kind = case.limits.types.get(
+            str(case.world.document.own_instances[step.address.partition(".")[2]].instance_type)
+        )
+        path: Path = ("placement", "group")
+        if strategy is None:
+            message = f"there is no placement group {group} in {case.live.region}"
+            yield case.mistake(step.address, path, message, "see `aws ec2 describe-placement-groups`")
+        elif kind is not None and kind.strategies and strategy not in kind.strategies:
+            message = f"{kind.name} is not supported in placement groups with the strategy {strategy}"
+            yield case.mistake(step.address, path, message, "choose another group, or another instance type")
+        elif strategy != "partition" and "PartitionNumber" in (step.params.get("Placement") or {}):
+            message = f"{group} has the strategy {strategy}, and so no partitions"
+            yield case.mistake(step.address, ("placement", "partition"), message, "remove the key")
 
 
 def _key_pair(step: Step, case: Case) -> Iterator[Issue]:

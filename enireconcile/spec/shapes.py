@@ -34,7 +34,7 @@ SelectorKind = Literal["default", "id", "cidr", "tags", "default_for_az"]
 class Shape(BaseModel):
     """The base of all models: immutable, without type conversion, without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", ser_json_bytes="base64")
 
 
 class Ports(Shape):

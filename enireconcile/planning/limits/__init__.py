@@ -92,6 +92,7 @@ CHECKS = {
     "DescribeImages": "whether the image exists and fits the instance type",
     "DescribeInstanceTypeOfferings": "whether the zone offers the instance type",
     "DescribeKeyPairs": "whether the key pair exists",
+    "DescribePlacementGroups": "whether the placement group exists",
     "DescribeSecurityGroups": "whether the security groups that the spec names by id exist, and their VPCs",
     "DescribeSecurityGroupVpcAssociations": "whether a security group can be used in another VPC than its own",
     "DescribeVpcPeeringConnections": "whether the VPCs of groups that rules name are peered",
