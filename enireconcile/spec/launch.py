@@ -273,6 +273,11 @@ def _switch(key: str) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def or_boolean(schema: dict[str, Any]) -> None:
+    """Let the JSON Schema of an optional field take a boolean, too."""
+    schema["anyOf"].append({"type": "boolean"})
+
+
 HibernationField = Annotated[Hibernation, _switch("configured")]
 EnclaveField = Annotated[Enclave, _switch("enabled")]
 

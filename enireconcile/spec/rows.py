@@ -34,6 +34,7 @@ from enireconcile.spec.launch import (
     RootVolume,
     Spot,
     Volumes,
+    or_boolean,
 )
 from enireconcile.spec.places import shown
 from enireconcile.spec.row import Row, choice, within
@@ -478,8 +479,12 @@ class Instance(Resource):
     cpu_options: CpuOptions | None = Field(
         None, description="CPU cores and threads; default: those of the instance type"
     )
-    hibernation: HibernationField | None = Field(None, description="Whether the instance can hibernate")
-    enclave: EnclaveField | None = Field(None, description="Whether the instance can run Nitro Enclaves")
+    hibernation: HibernationField | None = Field(
+        None, description="Whether the instance can hibernate", json_schema_extra=or_boolean
+    )
+    enclave: EnclaveField | None = Field(
+        None, description="Whether the instance can run Nitro Enclaves", json_schema_extra=or_boolean
+    )
     capacity_reservation: CapacityReservation | None = Field(
         None, description="Which Capacity Reservations it uses; default: any that is open and fits"
     )

@@ -26,6 +26,15 @@ from enireconcile.spec import (
     Selector,
 )
 from enireconcile.spec.checks import unreadable_in_metadata
+from enireconcile.spec.launch import (
+    CapacityReservation,
+    CpuOptions,
+    Enclave,
+    Hibernation,
+    Placement,
+    RootVolume,
+    Volume,
+)
 from enireconcile.spec.rows import ADDRESS_KEYS
 
 # Words and numbers that some YAML reader converts to another type, among ordinary text.
@@ -135,6 +144,22 @@ metadata_options = st.builds(
     http_put_response_hop_limit=st.none() | st.integers(1, 64),
     instance_metadata_tags=switches,
 )
+
+
+launches: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("monitoring", "auto_recovery"), st.none() | st.booleans()),
+    "shutdown_behavior": st.none() | st.sampled_from(["stop", "terminate"]),
+    "root_volume": st.none()
+    | st.just(RootVolume(size_gib=20, type="gp3", iops=4000, encrypted=True, kms_key_id="alias/on")),
+    "volumes": st.none() | st.just(()) | st.just((Volume(device_name="/dev/sdf", snapshot_id="snap-12345678"),)),
+    "volume_tags": st.none() | tags,
+    "placement": st.none() | st.sampled_from([Placement(group="on"), Placement(group="", tenancy="host")]),
+    "cpu_options": st.none() | st.just(CpuOptions(core_count=1, threads_per_core=2)),
+    "hibernation": st.none() | st.booleans().map(lambda value: Hibernation(configured=value)),
+    "enclave": st.none() | st.just(Enclave(enabled=False)),
+    "capacity_reservation": st.none() | st.just(CapacityReservation(capacity_reservation_preference="none")),
+}
+"""What a launch says, without what excludes other keys."""
 
 
 @st.composite
@@ -272,6 +297,7 @@ def documents(draw: st.DrawFn) -> Document:
                     state=st.sampled_from(["running", "stopped"]),
                     termination_protection=st.none() | st.booleans(),
                     ebs_optimized=st.none() | st.booleans(),
+                    **launches,
                     metadata_options=metadata_options,
                     on_change=st.sampled_from(["refuse", "restart", "replace"]),
                     tags=tags,
