@@ -138,14 +138,19 @@ def _add_creation(purpose: Purpose, scope: Scope, calls: Mapping[str, Call], pol
     tagging = both(
         _CREATED,
         {"Null": {"ec2:CreateAction": "false"}},
-        among({*spec_keys(purpose), *_volume_keys(purpose), *OWN_TAGS}),
+        among({*spec_keys(purpose), *OWN_TAGS}),
     )
     policy.grant("TagWhatIsCreated", ["ec2:CreateTags"], ["*"], both(tagging, _region(scope)), stack)
+    _add_volume_tags(purpose, scope, policy)
 
 
-def _volume_keys(purpose: Purpose) -> set[str]:
-    """The keys of tags that volumes get at a launch."""
-    return {key for row in purpose.rows("instances") for key in row.volume_tags or ()}
+def _add_volume_tags(purpose: Purpose, scope: Scope, policy: Policy) -> None:
+    """The volumes of a launch get tags of the spec. They carry no tag of the stack, which does not manage them."""
+    rows = [row for row in purpose.rows("instances") if row.volume_tags is not None]
+    keys = {key for row in rows for key in (*purpose.document.tags, *row.tags, *row.volume_tags)}
+    if keys:
+        condition = both({"StringEquals": {"ec2:CreateAction": "RunInstances"}}, among(keys))
+        policy.grant("TagVolumes", ["ec2:CreateTags"], [scope.arn("volume")], condition, purpose.document.stack)
 
 
 def _ec2(call: str) -> str:

@@ -202,7 +202,8 @@ def _volumes(value: Iterable[Mapping[str, Any]], _: Birth) -> Parameters:
 
 
 def _volume_tags(value: Mapping[str, str], birth: Birth) -> Parameters:
-    return {"TagSpecifications": tag_specifications("volume", {**birth.tags, **value, **birth.ownership})}
+    tags = {**birth.tags, **value}
+    return {"TagSpecifications": tag_specifications("volume", tags)} if tags else {}
 
 
 def _spot(value: Mapping[str, Any], birth: Birth) -> Parameters:

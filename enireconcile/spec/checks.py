@@ -47,7 +47,6 @@ Invalid: TypeAlias = Mapping[str, AbstractSet[str]]
 
 MAX_TAGS = 50
 _OWN_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
-_OWN_VOLUME_TAGS = frozenset({STACK_TAG, NAME_TAG})
 
 
 def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
@@ -535,8 +534,9 @@ def _tag_counts(document: Document) -> Iterator[Violation]:
                 yield Violation((section, name, "tags"), *too_many)
     for name, instance in document.own_instances.items():
         keys = common | set(instance.tags) | set(instance.volume_tags or ())
-        if instance.volume_tags is not None and (too_many := _too_many_tags(keys, _OWN_VOLUME_TAGS)):
-            yield Violation(("instances", name, "volume_tags"), *too_many)
+        if instance.volume_tags is not None and len(keys) > MAX_TAGS:
+            message = f"{len(keys)} tags, including those of the file and of the instance; EC2 allows {MAX_TAGS}"
+            yield Violation(("instances", name, "volume_tags"), message, f"remove {len(keys) - MAX_TAGS}")
 
 
 def _metadata_tags(document: Document) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from enireconcile.model import Template
 from enireconcile.spec import Attachment, Document, ForeignSelector, Spec, without_selectors
+from enireconcile.spec import rows as spec_rows
 from enireconcile.spec.rows import ADDRESS_KEYS, Association, EgressRule, IngressRule, NetworkInterface
 from tests.ec2 import World
 from tests.ec2.records import Address, Group, Instance, Interface, Resource
@@ -23,6 +24,7 @@ Identity = tuple[bool, str, int | None, int | None, str, str, str]
 NUMBERS = {"gre": "47", "esp": "50", "ah": "51"}
 STACK, NAME, USER_DATA = "enireconcile:stack", "enireconcile:name", "enireconcile:user-data"
 REPLACES = "enireconcile:replaces"
+LAUNCH = "enireconcile:launch"
 
 
 def assert_exact(world: World, spec: Spec, strangers: Iterable[str] = ()) -> None:
@@ -205,6 +207,10 @@ class Books:
             for each, interface in self.document.network_interfaces.items()
             if interface.attachment and self._belongs(each, interface.attachment, name, live)
         ]
+        if LAUNCH in live.tags:
+            # What was left out later, or is only told of, keeps its hash.
+            tags[LAUNCH] = live.tags[LAUNCH]
+        yield from self._settings(address, row, live)
         hops = live.metadata["HttpPutResponseHopLimit"]
         expected = {
             "state": row.state,
@@ -234,6 +240,23 @@ class Books:
             "tags": live.tags,
         }
         yield from self._differing(address, expected, actual)
+
+    def _settings(self, address: str, row: spec_rows.Instance, live: Instance) -> Iterator[str]:
+        """What a row writes of a launch; what EC2 sets at launch only, where a change takes another instance."""
+        disks = {self.world.data.volumes[each].device: self.world.data.volumes[each] for each in live.volumes}
+        present: dict[str, object] = {
+            "monitoring": live.monitoring,
+            "auto_recovery": live.auto_recovery == "default",
+            "stop_protection": live.no_stop,
+            "shutdown_behavior": live.shutdown_behavior,
+        }
+        wanted = {key: getattr(row, key) for key in present if getattr(row, key) is not None}
+        if row.on_change == "replace" and row.root_volume is not None:
+            present["root_volume"], wanted["root_volume"] = disks["/dev/xvda"].size, row.root_volume.size_gib
+        if row.on_change == "replace" and row.volume_tags is not None:
+            present["volume_tags"] = {disk.tags.get(key) for disk in disks.values() for key in row.volume_tags}
+            wanted["volume_tags"] = set(row.volume_tags.values())
+        yield from self._differing(address, wanted, present)
 
     def _belongs(self, interface: str, place: Attachment, instance: str, live: Instance) -> bool:
         """Is it to be on the instance? Of several, where it stands; who may hold it is asked elsewhere."""

@@ -154,6 +154,12 @@ def specs(draw: st.DrawFn) -> str:
             "user_data": draw(st.sampled_from(["#!/bin/sh\n", "#!/bin/sh\nexit\n"])),
             "on_change": "replace" if name == "one" else "restart",
             **draw(_maybe("termination_protection", st.just(False))),
+            **draw(_maybe("monitoring", st.booleans())),
+            **draw(_maybe("auto_recovery", st.booleans())),
+            **draw(_maybe("stop_protection", st.just(False))),
+            **draw(_maybe("shutdown_behavior", st.sampled_from(["stop", "terminate"]))),
+            **draw(_maybe("root_volume", st.sampled_from([{"size_gib": 10}, {"size_gib": 20}]))),
+            **draw(_maybe("volume_tags", st.just({"Backup": "daily"}))),
             **draw(_maybe("metadata_options", st.just({"http_tokens": "optional"}))),
         }
         interfaces[f"{name}-0"] = {"attachment": {"instance": name, "device_index": 0}}
