@@ -81,7 +81,7 @@ class Kind(ABC):
         """Names of the attributes that EC2 cannot change on the existing resource."""
         return tuple(each.name for each in self.attributes if each.changes is not Changes.IN_PLACE)
 
-    def advice(self, attribute: Attribute) -> str:
+    def advice(self, attribute: Attribute, address: str, world: World) -> str:
         """The hint for an attribute that cannot be changed in place, if there is one."""
         return ""
 

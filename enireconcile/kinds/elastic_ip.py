@@ -88,7 +88,7 @@ class ElasticIps(Kind):
             steps.append(_rename(item, world))
         return steps
 
-    def advice(self, attribute: Attribute) -> str:
+    def advice(self, attribute: Attribute, address: str, world: World) -> str:
         return "an Elastic IP is never released to allocate another"
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:

@@ -293,7 +293,10 @@ class Instances(Kind):
             return super().fixed(item, world)
         return tuple(each.name for each in ATTRIBUTES if each.changes is Changes.AT_CREATION)
 
-    def advice(self, attribute: Attribute) -> str:
+    def advice(self, attribute: Attribute, address: str, world: World) -> str:
+        live = world.record(address, LiveInstance)
+        if live is not None and live.spot_request and attribute.name in _FIXED_ON_SPOT:
+            return "EC2 does not change it on a Spot Instance; on_change: replace launches a new one"
         if attribute.changes is Changes.WHILE_STOPPED:
             return "on_change: restart stops the instance to change it"
         return "on_change: replace launches a new instance for it"

@@ -215,5 +215,5 @@ def _advice(kind: Kind, address: str, name: str, world: World) -> str:
     if world.rows[address].adopt:
         return "; the resource is adopted: remove this attribute"
     attribute = attribute_at(address, name)
-    words = kind.advice(attribute) if attribute is not None else ""
+    words = kind.advice(attribute, address, world) if attribute is not None else ""
     return f"; {words}" if words else ""

@@ -13,7 +13,7 @@ from enireconcile.spec.rows import Document, ExternalInstance
 
 _USER_DATA_FILE = {
     "title": "User data file",
-    "description": "Instead of user_data: the path of a file, relative to the spec and inside its directory",
+    "description": "Instead of user_data: the path of a file of any bytes, relative to the spec, in its directory",
     "type": "string",
     "minLength": 1,
 }

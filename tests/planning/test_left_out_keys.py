@@ -27,6 +27,7 @@ from tests.planning.worlds import Words, plan_of
 SUBNET: Words = {"tags": {"Name": "dual"}}
 CARD: Words = {"subnet": "subnet-dual", "groups": ["sg-dual-default"]}
 HOST: Words = {"image": "ami-12345678", "instance_type": "t3.medium"}
+PERSISTENT: Words = {"spot_instance_type": "persistent", "instance_interruption_behavior": "hibernate"}
 VALUES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
     "security_groups": {
         "group_name": ("a", "b"),
@@ -45,6 +46,23 @@ VALUES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
         "state": ("running", "stopped"),
         "termination_protection": (False, True),
         "ebs_optimized": (False, True),
+        "stop_protection": (False, True),
+        "shutdown_behavior": ("stop", "terminate"),
+        "monitoring": (False, True),
+        "auto_recovery": (True, False),
+        "cpu_credits": ("standard", "unlimited"),
+        "placement": ({"group": "a"}, {"group": "b", "tenancy": "dedicated"}),
+        "root_volume": ({"size_gib": 20}, {"size_gib": 30}),
+        "volumes": ([], [{"device_name": "/dev/sdf", "size_gib": 1}]),
+        "volume_tags": ({"Team": "a"}, {"Team": "b"}),
+        "cpu_options": ({"core_count": 1, "threads_per_core": 1}, {"core_count": 1, "threads_per_core": 2}),
+        "hibernation": (False, True),
+        "enclave": (False, True),
+        "capacity_reservation": (
+            {"capacity_reservation_preference": "open"},
+            {"capacity_reservation_preference": "none"},
+        ),
+        "spot": (PERSISTENT, {**PERSISTENT, "max_price": "0.05"}),
         "metadata_options": ({"http_tokens": "required"}, {"http_tokens": "optional"}),
         "tags": ({"Team": "a"}, {"Team": "b"}),
     },
@@ -93,6 +111,11 @@ LIVE: Mapping[str, Words] = {
         "profile": "arn:aws:iam::123456789012:instance-profile/web",
         "tags": {USER_DATA_TAG: Secret("echo 1").digest},
         "protected": False,
+        "stop_protected": False,
+        "shutdown_behavior": "stop",
+        "cpu_credits": "standard",
+        "placement_group": "a",
+        "spot_request": "sir-12345678",
     },
     "network_interfaces": {
         "subnet": "subnet-dual",

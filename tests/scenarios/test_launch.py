@@ -287,6 +287,7 @@ def test_the_type_of_a_spot_instance_stays(harness: Harness) -> None:
     applied(harness, web(spot=persistent))
     [problem] = refused(harness, web(spot=persistent, on_change="restart", instance_type="t3.small"))
     assert "instance_type is t3.micro, the spec says t3.small" in problem
+    assert "EC2 does not change it on a Spot Instance; on_change: replace launches a new one" in problem
 
 
 # ---- refused before anything changes
