@@ -274,17 +274,10 @@ def sandbox(port: int, command: Sequence[str]) -> int:
 @contextmanager
 def _stoppable(options: Mapping[str, Any]) -> Iterator[Interrupt]:
     """Ctrl-C, SIGTERM and --timeout stop what is inside, from now on."""
-    from enireconcile.cli.signals import Interrupt, exit_now
+    from enireconcile.cli.signals import Interrupt
 
     with Interrupt() as interrupt, interrupt.limited(options["timeout"]):
-        try:
-            yield interrupt
-        except EnireconcileError as error:
-            if not interrupt.abandoned_calls:
-                raise
-            # Something goes on in a thread, and Python would wait for it at its end.
-            logs.complain(error)
-            exit_now(error.exit_code)
+        yield interrupt
 
 
 @contextmanager

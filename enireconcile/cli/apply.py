@@ -12,7 +12,7 @@ from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import publish, write_report
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, random_delay
-from enireconcile.cli.signals import Interrupt, exit_now
+from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.planner import read_and_plan
 from enireconcile.errors import EnireconcileError
 from enireconcile.files import read_limited
@@ -45,8 +45,7 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
         finally:
             interrupt.finish(partial(write_report, options.report, reports), "writing the report")
         _print_comment(reports, options)
-    code = max((report.exit_code for report in reports), default=0)
-    return exit_now(code) if interrupt.abandoned_calls else code
+    return max((report.exit_code for report in reports), default=0)
 
 
 def destroy_specs(

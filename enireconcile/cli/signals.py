@@ -87,7 +87,7 @@ class Interrupt:
     """Handles signals and the time limit while its context is active. For the main thread only.
 
     ``stopped_by`` is the name of the first signal, or None. ``abandoned_calls`` says that a run ended while calls
-    or other work were going on in threads: the process has to end by ``exit_now``, which does not wait for them.
+    or other work were going on in threads, for which nothing waits any more.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from enireconcile.cli.publish import failure, notify, write_report
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection
-from enireconcile.cli.signals import Interrupt, exit_now
+from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.watch import watch as repeat
 from enireconcile.errors import EnireconcileError, StoppedError, internal_error
 from enireconcile.model import Report
@@ -53,8 +53,7 @@ def watch_specs(
         _one_stack_each(specs)
         # Random, so that watchers of one account do not call AWS at the same moment.
         repeat(turn, interrupt.sleep, interval=interval, clock=time.monotonic, jitter=random.random)
-    code = max((report.exit_code for report in cut_short), default=0)
-    return exit_now(code) if interrupt.abandoned_calls else code
+    return max((report.exit_code for report in cut_short), default=0)
 
 
 def _round(

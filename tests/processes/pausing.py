@@ -15,8 +15,8 @@ from typing import Any
 
 from botocore import auth, awsrequest
 
+from enireconcile.__main__ import main
 from enireconcile.aws import api
-from enireconcile.cli.app import main
 from enireconcile.state import s3
 
 VALID = 0.3

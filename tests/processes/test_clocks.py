@@ -18,7 +18,7 @@ SPEC = "version: 1\nstack: one\nregion: us-east-1\nelastic_ips: {ip: {}}\n"
 NEXT_RUN = """
 import time
 from enireconcile.state import clock
-from enireconcile.cli.app import main
+from enireconcile.__main__ import main
 real = time.time
 time.time = lambda: real() + {jump}
 if {rebooted}:

@@ -44,7 +44,7 @@ for module in pkgutil.walk_packages(enireconcile.__path__, "enireconcile."):
 from enireconcile.aws.session import connect
 for service in ("ec2", "sts", "s3"):
     connect(region="us-east-1", profile=None).client(service)
-from enireconcile.cli.app import main
+from enireconcile.__main__ import main
 main()
 """
 """The command, which counts its time once everything is loaded."""

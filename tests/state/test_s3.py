@@ -677,7 +677,7 @@ def server() -> Iterator[EC2Server]:
 STATE = f"s3://{BUCKET}/team"
 WITHOUT_RENEWALS = (
     "-c",
-    "import enireconcile.state.s3 as s3; s3.RENEW_EVERY = 1e9; from enireconcile.cli.app import main; main()",
+    "import enireconcile.state.s3 as s3; s3.RENEW_EVERY = 1e9; from enireconcile.__main__ import main; main()",
 )
 """The command as it runs while its machine sleeps: its lease is never renewed, however long the test takes."""
 
