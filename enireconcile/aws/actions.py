@@ -117,6 +117,7 @@ _ROWS = (
         page_size=1000,
         listing=Listing("NetworkInterfaces[]", "NetworkInterfaceId", "network-interface-id", prefix="eni"),
     ),
+    _read("DescribeNetworkInterfaceAttribute"),
     _read("DescribePlacementGroups"),
     _read("DescribeRouteTables", page_size=100),
     _read(

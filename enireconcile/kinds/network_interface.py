@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -73,6 +73,7 @@ _DEFAULT_TIMEOUTS = {"UdpStreamTimeout": 180, "UdpTimeout": 30}
 
 
 _MODIFY = "ModifyNetworkInterfaceAttribute"
+_AUTOMATIC = "associate_public_ip_address"
 
 
 def _modified(name: str, *logged: str, also: tuple[str, ...] = (), default: Any = None) -> Attribute:
@@ -95,6 +96,10 @@ def _limits(purpose: Purpose) -> Condition:
     """The source/destination check is set to values of the spec only. EC2 has no such key for groups."""
     checks = as_values(row.source_dest_check for row in purpose.rows(SECTION))
     return {"StringEqualsIfExists": {sets("SourceDestCheck"): checks}} if len(checks) == 1 else {}
+
+
+def _sets_automatic_addresses(purpose: Purpose) -> bool:
+    return any(row.associate_public_ip_address is not None for row in purpose.rows(SECTION))
 
 
 def _names_groups(purpose: Purpose) -> bool:
@@ -122,6 +127,7 @@ class NetworkInterfaces(Kind):
         TAGS,
         Attribute("private_ip", Changes.AT_CREATION),
         _modified("connection_tracking", "connectionTrackingSpecification"),
+        _modified(_AUTOMATIC, "associatePublicIpAddress"),
         *interface_addresses.ATTRIBUTES,
     )
     calls: ClassVar[Mapping[str, Call]] = {
@@ -145,6 +151,7 @@ class NetworkInterfaces(Kind):
     }
     reads: ClassVar[Mapping[str, Read]] = {
         "DescribeNetworkInterfaces": Read(),
+        "DescribeNetworkInterfaceAttribute": Read(_sets_automatic_addresses),
         "DescribeSubnets": Read(has(SECTION)),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeAccountAttributes": Read(_exceeds_default_groups),
@@ -166,6 +173,8 @@ class NetworkInterfaces(Kind):
             want["private_ip"] = row.private_ip
         if row.connection_tracking is not None:
             want["connection_tracking"] = row.connection_tracking.written
+        if row.associate_public_ip_address is not None:
+            want[_AUTOMATIC] = row.associate_public_ip_address
         return want | interface_addresses.wanted(row)
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -181,6 +190,7 @@ class NetworkInterfaces(Kind):
             "tags": known_tags(live.tags, want),
             "private_ip": live.private_ip,
             "connection_tracking": _known_timeouts(live, want.get("connection_tracking", ())),
+            _AUTOMATIC: _has_automatic_address(name, live, want, world),
             **interface_addresses.found(live, world),
         }
 
@@ -190,6 +200,8 @@ class NetworkInterfaces(Kind):
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
+            if item.want.get(_AUTOMATIC) and not _elastic_ip_comes(item.name, None, world):
+                steps.append(_assign_automatic_address(item, world))
             return [*steps, *interface_addresses.creation_steps(item, world), *tag_steps(item, world)]
         return [*self._updates(item, world), *interface_addresses.change(item, world), *tag_steps(item, world)]
 
@@ -209,7 +221,11 @@ class NetworkInterfaces(Kind):
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         words = interface_addresses.primary_ip_conflict_warning(item, world)
-        return [*([words] if words else ()), *interface_addresses.takeover_warnings(item, world)]
+        return [
+            *([words] if words else ()),
+            *interface_addresses.takeover_warnings(item, world),
+            *_automatic_address_warnings(item, world),
+        ]
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveNetworkInterface):
@@ -314,6 +330,8 @@ class NetworkInterfaces(Kind):
             # EC2 does not document what happens to timeouts that a call leaves out, so none is left out.
             timeouts = {**(live.timeouts if live else {}), **_timeout_params(want["connection_tracking"])}
             steps.append(_modify(item, world, "ConnectionTrackingSpecification", timeouts, Impact.SAFE))
+        if item.differs(_AUTOMATIC):
+            steps.append(_assign_automatic_address(item, world))
         return steps
 
 
@@ -335,6 +353,82 @@ def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact
         impact=impact,
         brings=frozenset({Fact.CONFIGURED.of(item.address)}),
     )
+
+
+# ---- automatic public addresses
+
+
+def _elastic_ip_comes(name: str, live: LiveNetworkInterface | None, world: World) -> bool:
+    """Does the spec associate an Elastic IP with the primary address? It takes the automatic address's place."""
+    row = world.document.network_interfaces[name]
+    primary = (None, row.private_ip, live.private_ip if live else None)
+    return any(each.interface == name and each.private_ip in primary for each in world.destinations.values())
+
+
+def _elastic_ip_stays(live: LiveNetworkInterface, world: World) -> bool:
+    """Does the primary address keep an Elastic IP that the spec associates with nothing else?"""
+    allocation = live.addresses.get(live.private_ip)
+    leaving = {record.id for _, record in world.leaving}
+    address = next((address for address, record in world.owned.items() if record.id == allocation), None)
+    moves = address is not None and not world.leaves(address, "association")
+    return allocation is not None and allocation not in leaving and not moves
+
+
+def _has_automatic_address(
+    name: str, live: LiveNetworkInterface, want: Mapping[str, Any], world: World
+) -> bool | None:
+    """Whether EC2 assigns an automatic public address; what the spec says where an Elastic IP takes its place."""
+    if _elastic_ip_comes(name, live, world) or _elastic_ip_stays(live, world):
+        return want.get(_AUTOMATIC)
+    return live.automatic_ip is not None or bool(live.associates_public_ip)
+
+
+def _assign_automatic_address(item: Item, world: World) -> Step:
+    """The call that turns it on or off. EC2 takes it only once the interface is attached.
+
+    Raises UnsupportedError for an adopted interface that is no primary one and whose row has no attachment.
+    """
+    assigned = item.want[_AUTOMATIC]
+    live = world.record(item.address, LiveNetworkInterface)
+    place = live.attachment if live else None
+    primary = place is not None and (place.network_card_index, place.device_index) == (0, 0)
+    if item.name not in world.placements and not primary:
+        raise UnsupportedError(
+            f"{item.address}: {_AUTOMATIC}: only the primary interface of an instance can have an automatic "
+            "public address",
+            hint=f"remove {_AUTOMATIC}, or associate an Elastic IP with the interface",
+        )
+    step = _modify(
+        item, world, "AssociatePublicIpAddress", assigned, Impact.SAFE if assigned else Impact.DISRUPTIVE
+    )
+    return replace(step, after=frozenset({Fact.ATTACHED.of(item.address)}), brings=frozenset())
+
+
+def _automatic_address_warnings(item: Item, world: World) -> Iterator[str]:
+    """An automatic public address goes with a stop. EC2 assigns new ones to instances with one interface only."""
+    row, live = world.document.network_interfaces[item.name], world.record(item.address, LiveNetworkInterface)
+    if _elastic_ip_comes(item.name, live, world):
+        return
+    place = live.attachment if live is not None else None
+    if live is not None and live.automatic_ip is not None and place is not None:
+        host = world.name_of(place.instance_id)
+        if f"instances.{host}" in world.stopping or world.is_ending(place.instance_id):
+            yield (
+                f"{item.address}: its automatic public address {live.automatic_ip} goes when {host} stops, and "
+                "EC2 never gives it back; associate an Elastic IP to keep one address"
+            )
+    others = sorted(
+        other
+        for other, each in world.document.network_interfaces.items()
+        if row.attachment and each.attachment and other != item.name
+        if set(row.attachment.candidates) & set(each.attachment.candidates)
+    )
+    if row.associate_public_ip_address and row.attachment and others:
+        yield (
+            f"{item.address}: EC2 assigns no new automatic public address to an instance with several interfaces "
+            f"({row.attachment.candidates[0]} also has {', '.join(others)}), so it has none after a stop and "
+            "start; associate an Elastic IP"
+        )
 
 
 def _group_ids(groups: Sequence[str], world: World) -> list[Id]:

@@ -34,11 +34,11 @@ from enireconcile.model import (
     Reads,
 )
 from enireconcile.ownership import STACK_TAG, USER_DATA_TAG, ownership_filters
-from enireconcile.spec import SECTIONS, Document, Instance
+from enireconcile.spec import SECTIONS, Document, Instance, NetworkInterface
 from enireconcile.spec.shapes import resource_id
 
 T = TypeVar("T")
-R = TypeVar("R", LiveInstance, LiveElasticIp)
+R = TypeVar("R", LiveInstance, LiveNetworkInterface, LiveElasticIp)
 Owned = TypeVar("Owned", LiveSecurityGroup, LiveInstance, LiveNetworkInterface, LiveElasticIp)
 _STATUS_IDS = 100
 
@@ -86,7 +86,7 @@ async def read(
     unanswered: dict[str, str] = {}
     (
         (images, name_conflicts, checks, seen, profiles, cpu_credits),
-        (foreign_interfaces, names, dependents),
+        (foreign_interfaces, names, dependents, automatic),
     ) = await asyncio.gather(
         asyncio.gather(
             _images(reader, document, matches),
@@ -100,6 +100,7 @@ async def read(
             _foreign_interfaces(reader, document, matches, known, externals),
             _reverse_dns(reader, document, matches, _of(LiveElasticIp, known), prune, unanswered),
             _dependents(reader, matches, prune),
+            _automatic_addresses(reader, matches, _of(LiveNetworkInterface, known)),
         ),
     )
     architectures, root_devices = await asyncio.gather(
@@ -109,13 +110,13 @@ async def read(
         live.id: replace(live, profile_association=profiles.get(live.id), cpu_credits=cpu_credits.get(live.id))
         for live in seen.values()
     }
-    completed: dict[str, AnyRecord] = {**completed_instances, **names}
+    completed: dict[str, AnyRecord] = {**completed_instances, **automatic, **names}
     return Live(
         account_id=account,
         region=region,
         security_groups=groups,
         instances=tuple(completed_instances[live.id] for live in instances),
-        network_interfaces=interfaces,
+        network_interfaces=tuple(automatic.get(live.id, live) for live in interfaces),
         elastic_ips=tuple(names.get(live.id, live) for live in addresses),
         subnets=subnets,
         vpcs=vpcs,
@@ -429,6 +430,36 @@ async def _credits(reader: Reads, matches: Matches, instances: Sequence[LiveInst
         for answer in answers
         for found in answer.get("InstanceCreditSpecifications") or ()
     }
+
+
+async def _automatic_addresses(
+    reader: Reads, matches: Matches, interfaces: Sequence[LiveNetworkInterface]
+) -> dict[str, LiveNetworkInterface]:
+    """The interfaces, by id, of which ``associates_public_ip`` had to be read: one call for each.
+
+    That is so where the row sets it and the interface shows no public address at all: an automatic one proves that
+    it is on, and an Elastic IP takes its place.
+    """
+
+    def matters(live: LiveNetworkInterface) -> bool:
+        row, at = matches.row(live), live.attachment
+        return (
+            isinstance(row, NetworkInterface)
+            and row.associate_public_ip_address is not None
+            and "associate_public_ip_address" not in row.lifecycle.ignore
+            and at is not None
+            and (at.network_card_index, at.device_index) == (0, 0)
+            and live.automatic_ip is None
+            and live.private_ip not in live.addresses
+        )
+
+    async def completed(live: LiveNetworkInterface) -> LiveNetworkInterface:
+        params = {"NetworkInterfaceId": live.id, "Attribute": "associatePublicIpAddress"}
+        answer = await reader.read("DescribeNetworkInterfaceAttribute", params)
+        return replace(live, associates_public_ip=bool(answer.get("AssociatePublicIpAddress", False)))
+
+    found = await asyncio.gather(*(completed(live) for live in interfaces if matters(live)))
+    return {live.id: live for live in found}
 
 
 async def _profile_associations(

@@ -118,7 +118,8 @@ class LiveNetworkInterface:
     ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
     are sorted. ``private_ip`` is empty where there is no address at all. ``timeouts`` are those of connection
     tracking that EC2 returns, by its names, in seconds. ``automatic_ip`` is the automatic public address of the
-    primary address, if it has one. ``manager`` is the service that manages it.
+    primary address, if it has one; ``associates_public_ip`` says whether EC2 assigns one while the instance runs,
+    where that was read. ``manager`` is the service that manages it.
     """
 
     id: str
@@ -140,6 +141,7 @@ class LiveNetworkInterface:
     zone: str = ""
     vpc_id: str = ""
     automatic_ip: str | None = None
+    associates_public_ip: bool | None = None
     manager: str | None = None
     mac_address: str = ""
 

@@ -63,6 +63,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _lists_and_numbers(document)
     yield from _private_ips(document)
     yield from _interface_types(document)
+    yield from _automatic_addresses(document)
     yield from _adapters(document)
     yield from _association_targets(document)
     yield from _public_addresses(document)
@@ -420,6 +421,18 @@ def _interface_types(document: Document) -> Iterator[Violation]:
             yield Violation(
                 (*base, "attachment", "instances"), message, "use `instance` with one name", on_key=True
             )
+
+
+def _automatic_addresses(document: Document) -> Iterator[Violation]:
+    """EC2 assigns an automatic public address to a primary interface only."""
+    for name, interface in document.network_interfaces.items():
+        at = interface.attachment
+        if interface.associate_public_ip_address is None or not interface.specifies("attachment"):
+            continue
+        if at is None or (at.network_card_index, at.device_index) != (0, 0):
+            message = "only the primary interface of an instance can have an automatic public address"
+            hint = "attach the interface at device_index 0 of network card 0, or associate an Elastic IP with it"
+            yield Violation(("network_interfaces", name, "associate_public_ip_address"), message, hint)
 
 
 def _adapters(document: Document) -> Iterator[Violation]:

@@ -733,6 +733,13 @@ class NetworkInterface(Resource):
     source_dest_check: Boolean = Field(
         True, description="Source/destination check; false for routers, NAT instances and firewalls"
     )
+    associate_public_ip_address: Boolean | None = Field(
+        None,
+        description=(
+            "Whether EC2 gives a primary interface an automatic public address while its instance runs; "
+            "default: not managed"
+        ),
+    )
     connection_tracking: ConnectionTracking | None = Field(
         None, description="Idle timeouts of tracked connections; default: not managed"
     )

@@ -182,6 +182,8 @@ def specs(draw: st.DrawFn) -> str:
             # Another primary address of a primary interface takes another instance.
             primary = st.sampled_from([f"172.31.1.{20 + number}", f"172.31.1.{30 + number}"])
             row |= draw(_maybe("private_ip", primary))
+        if name.endswith("-0") and not name.startswith("free"):
+            row |= draw(_maybe("associate_public_ip_address", st.booleans()))
         if name.startswith("free"):
             row |= draw(_maybe("interface_type", st.just("trunk")))
         row |= draw(_maybe("connection_tracking", TIMEOUTS))

@@ -251,6 +251,7 @@ def interfaces(
     )
     return NetworkInterface(
         **draw(further(prefix, number)),
+        associate_public_ip_address=draw(st.none() | st.booleans()) if attachment and not index else None,
         connection_tracking=draw(st.none() | timeouts),
         interface_type=draw(
             st.sampled_from(["interface", "trunk"] if attachment else ["interface", "efa", "branch"])

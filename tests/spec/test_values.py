@@ -636,7 +636,7 @@ LIFECYCLES = [
         "{ignore: [tags, state]}",
         ".ignore.1",
         "'state' is not an attribute that can be ignored",
-        "choose from: attachment",
+        "choose from: associate_public_ip_address, attachment",
     ),
     ("{ignore: [tags, tags]}", ".ignore.1", "'tags' is listed twice", "remove one"),
     ("{ignore: [adopt]}", ".ignore.0", "'adopt' is not an attribute that can be ignored", ""),
