@@ -31,7 +31,7 @@ from enireconcile.kinds.takeover import (
 )
 from enireconcile.kinds.world import Id, World
 from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface
-from enireconcile.model import Expect, Impact, Step
+from enireconcile.model import Expect, Impact, Ref, Step
 
 SECTION = "elastic_ips"
 _INTERFACES = "network_interfaces"
@@ -62,7 +62,7 @@ class Associations(Kind):
         if destination is None:
             # Only an ignored association may name a destination that does not exist; there is nothing to compare.
             return {} if world.document.elastic_ips[name].association is not None else {"association": None}
-        return {"association": _normal(destination.interface, destination.private_ip, world)}
+        return {"association": _normal(destination.interface, world.private_ip_of(destination), world)}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveElasticIp)
@@ -98,11 +98,13 @@ class Associations(Kind):
         return [] if _rides_along(item, live, world) else [_associate(item, live, world)]
 
 
-def _normal(interface: str, private_ip: str | None, world: World) -> dict[str, str]:
+def _normal(interface: str, private_ip: Id | None, world: World) -> dict[str, Id]:
     """One spelling for one private address: the primary one is left out."""
     live, row = world.interface(interface), world.document.network_interfaces.get(interface)
     primary = (None, row.private_ip if row else None, live.private_ip if live else None)
-    return {"network_interface": interface} | ({} if private_ip in primary else {"private_ip": str(private_ip)})
+    return {"network_interface": interface} | (
+        {} if private_ip is None or private_ip in primary else {"private_ip": private_ip}
+    )
 
 
 def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
@@ -120,13 +122,14 @@ class _Place:
     """The private address that an Elastic IP is to be associated with, and the Elastic IP that it has by then.
 
     ``address`` is the interface's address, in the same form for an interface outside the spec. ``private_ip`` is
-    None for the primary address. ``slots`` is empty for an interface that does not exist. The slot and the Elastic
-    IP of a private address that moves here are those at its former interface.
+    None for the primary address, and a Ref for one that EC2 is to choose. ``slots`` is empty for what does not
+    exist yet. The slot and the Elastic IP of a private address that moves here are those at its
+    former interface.
     """
 
     address: str
     id: Id
-    private_ip: str | None
+    private_ip: Id | None
     slots: frozenset[str]
     live: LiveNetworkInterface | None
     holder: str | None
@@ -134,11 +137,13 @@ class _Place:
 
 def _place(association: Mapping[str, Any], world: World) -> _Place:
     named: str = association["network_interface"]
-    private_ip: str | None = association.get("private_ip")
+    private_ip: Id | None = association.get("private_ip")
     live = world.interface(named)
     ours = named in world.document.network_interfaces
     address = f"{_INTERFACES}.{named}"
     interface_id = world.id_of(address) if ours else named
+    if isinstance(private_ip, Ref):
+        return _Place(address, interface_id, private_ip, frozenset(), live, None)
     giver = givers(named, world).get(private_ip) if ours and private_ip is not None else None
     there = giver or live
     if there is None:
@@ -194,7 +199,7 @@ def _associate(item: Item, live: LiveElasticIp | None, world: World) -> Step:
 
 def _refuse_lost_address(address: str, place: _Place, world: World) -> None:
     """Raises UnsupportedError for an address that EC2 chose for an interface which this plan replaces."""
-    if place.private_ip is None or place.slots:
+    if not isinstance(place.private_ip, str) or place.slots:
         return
     row = world.rows[place.address]
     if place.private_ip not in getattr(row, "private_ips", ()):
@@ -228,7 +233,7 @@ def _still_as_seen(place: _Place) -> tuple[Expect, ...]:
 
     EC2 displaces any other one, whatever AllowReassociation says, which is about the Elastic IP that moves.
     """
-    if place.live is None and place.holder is None:
+    if isinstance(place.private_ip, Ref) or (place.live is None and place.holder is None):
         return ()
     path = f"PrivateIpAddresses[?PrivateIpAddress=='{place.private_ip}'].Association.AllocationId | [0]"
     seen = tuple(dict.fromkeys((place.holder, None)))

@@ -9,6 +9,7 @@ each request.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ from enireconcile.kinds.takeover import (
 )
 from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveNetworkInterface
-from enireconcile.model import Condition, Expect, Impact, Proof, Step
+from enireconcile.model import Condition, Expect, Impact, Proof, Ref, Step
 from enireconcile.spec import NetworkInterface
 
 
@@ -178,6 +179,14 @@ def change(item: Item, world: World) -> list[Step]:
             present = len(kept) if len(kept) == len(held) else None
             steps += _add(addresses, max(0, missing), item, world, present=present)
     return steps
+
+
+def chosen_at_creation(item: Item, world: World) -> dict[Ref, str]:
+    """What CreateNetworkInterface yields of the addresses that it lets EC2 choose, and Elastic IPs wait for."""
+    others = "NetworkInterface.PrivateIpAddresses[?!Primary]"
+    return {
+        ref: f"{others} | [{number}].PrivateIpAddress" for number, ref in enumerate(world.awaited_ips(item.name))
+    }
 
 
 def named_in(params: Mapping[str, Any]) -> list[str]:
@@ -355,6 +364,20 @@ def _give(
     ]
 
 
+def _assigned(addresses: AddressList, item: Item, world: World) -> dict[Ref, str]:
+    """The addresses that Elastic IPs wait for, in the answer of AssignPrivateIpAddresses."""
+    refs = world.awaited_ips(item.name) if addresses is ADDRESSES4 else []
+    return {ref: f"AssignedPrivateIpAddresses[{number}].PrivateIpAddress" for number, ref in enumerate(refs)}
+
+
+def _added(addresses: AddressList, item: Item, world: World) -> dict[Ref, str]:
+    """The same in the interface as it is afterwards, for an answer can be lost."""
+    live, refs = world.record(item.address, LiveNetworkInterface), _assigned(addresses, item, world)
+    before = json.dumps(live.secondary_ips if live else ())
+    added = f"PrivateIpAddresses[?!Primary && !contains(`{before}`, PrivateIpAddress)].PrivateIpAddress | sort(@)"
+    return {ref: f"{added} | [{number}]" for number, ref in enumerate(refs)}
+
+
 def _add(addresses: AddressList, number: int, item: Item, world: World, *, present: int | None) -> list[Step]:
     """Let EC2 assign ``number`` more. The step waits until they are visible, so that no later read requests them
     again.
@@ -374,7 +397,9 @@ def _add(addresses: AddressList, number: int, item: Item, world: World, *, prese
             address=item.address,
             brings=frozenset({Fact.CONFIGURED.of(item.address)}),
             rather=frozenset({named_addresses_taken(subnet), named_addresses_taken(subnet, late=True)}),
+            yields=_assigned(addresses, item, world) if until is None else {},
             until=until,
+            sees=_added(addresses, item, world) if until is not None else {},
             once=True,
         )
     ]

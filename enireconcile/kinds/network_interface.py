@@ -295,7 +295,7 @@ class NetworkInterfaces(Kind):
             claims=frozenset(private_slot(want["subnet"], each) for each in interface_addresses.named_in(params)),
             brings=frozenset({Fact.CONFIGURED.of(item.address), *({there} if named else ())}),
             rather=frozenset(interface_addresses.named_first(want)),
-            yields=world.made_with(item.address, _MADE),
+            yields=world.made_with(item.address, _MADE) | interface_addresses.chosen_at_creation(item, world),
             # Another host may have created it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
             token=True,

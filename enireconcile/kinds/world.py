@@ -59,11 +59,14 @@ class Placement:
 class Destination:
     """What an Elastic IP is to be associated with: an interface by its name in the spec, or by its id.
 
-    ``private_ip`` is one of its addresses as the spec has it; None is the primary one.
+    ``private_ip`` is one of its addresses as the spec has it; None is the primary one. It is a Ref for a secondary
+    address that EC2 is still to choose. ``chosen_by_ec2`` is that Ref, also where the interface has an address by
+    now: an interface that replaces it will have another one.
     """
 
     interface: str
-    private_ip: str | None = None
+    private_ip: Id | None = None
+    chosen_by_ec2: Ref | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,16 @@ class World:
     def _external(self, address: str) -> LiveInstance | None:
         section, _, name = address.partition(".")
         return self.externals.get(name) if section == "instances" else None
+
+    def private_ip_of(self, destination: Destination) -> Id | None:
+        """The private address of a destination: a Ref while EC2 has not chosen it, None for the primary one."""
+        exists = f"network_interfaces.{destination.interface}" in self.owned
+        return destination.private_ip if exists else destination.chosen_by_ec2 or destination.private_ip
+
+    def awaited_ips(self, interface: str) -> list[Ref]:
+        """The secondary addresses of an interface that EC2 is to choose and Elastic IPs wait for."""
+        there = [each for _, each in sorted(self.destinations.items()) if each.interface == interface]
+        return [private_ip for each in there if isinstance(private_ip := self.private_ip_of(each), Ref)]
 
     def interface(self, named: str) -> LiveNetworkInterface | None:
         """The live interface of a name in the spec, or a foreign one by its id."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from enireconcile.kinds.world import Destination, World
+from enireconcile.kinds.world import Destination, Id, World
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface
+from enireconcile.model import Ref
 from enireconcile.planning.mistakes import Mistakes
 from enireconcile.spec import Association, Path, Spec
 
@@ -53,6 +54,7 @@ class Associations:
             if self.world.leaves(f"{_ADDRESSES}.{name}", "association"):
                 # The row ignores it: other tools may have changed it.
                 del self.mistakes.found[before:]
+        self._choose_secondary(found)
         self._refuse_duplicates(found)
         self._refuse_too_few(found)
         return found
@@ -65,7 +67,8 @@ class Associations:
             path, named = (*path, "instance"), self._primary(str(row.instance))
         named = self._names.get(named, named)
         if named in self.spec.document.network_interfaces or (named and self._is_fit(named, path)):
-            return Destination(named, row.private_ip)
+            chosen = Ref(f"{_INTERFACES}.{named}", f"secondary_private_ips.{path[1]}") if row.secondary else None
+            return Destination(named, chosen or row.private_ip, chosen)
         return None
 
     def _primary(self, instance: str) -> str:
@@ -155,11 +158,80 @@ class Associations:
         if live and (row is None or self.world.leaves(address, "secondary_private_ips")):
             has = live.private_ips
             hint = f"it has {', '.join(has)}"
-        if destination.private_ip in (None, *has):
+        if destination.chosen_by_ec2 or destination.private_ip in (None, *has):
             return True
         words = f"{destination.private_ip} is not a private IP of {live.id if live else address}"
         self.mistakes.add((*path, "private_ip"), words, hint)
         return False
+
+    def _choose_secondary(self, found: dict[str, Destination]) -> None:
+        """Settles which of the addresses that EC2 chose each row with ``secondary`` has.
+
+        A row keeps the address that it has. The others get free ones, the lowest first; then those that EC2 is
+        still to choose, which stay Refs; and only then those with Elastic IPs of others.
+        """
+        rows = {name: each for name, each in sorted(found.items()) if each.chosen_by_ec2}
+        for interface in sorted({each.interface for each in rows.values()}):
+            live = self._live(interface)
+            if live is None:
+                continue
+            mine = [name for name, each in rows.items() if each.interface == interface]
+            pool = self._chosen_by_ec2(interface, live, found)
+            settled = {name: held for name in mine if (held := self._held(name, live)) in pool}
+            rest = [each for each in pool if each not in settled.values()]
+            occupied = [each for each in rest if self._is_occupied(live, each)]
+            free = [each for each in rest if each not in occupied]
+            order = [*free, *[""] * self._coming(interface, live), *occupied]
+            settled |= dict(zip([name for name in mine if name not in settled], order, strict=False))
+            for name in mine:
+                self._settle(name, settled.get(name), found)
+
+    def _settle(self, name: str, private_ip: str | None, found: dict[str, Destination]) -> None:
+        """One row gets its address; an empty one is still to come, None means that there is none for it."""
+        if private_ip:
+            found[name] = replace(found[name], private_ip=private_ip)
+        elif private_ip is None:
+            message = f"{found.pop(name).interface} has no secondary address left for it"
+            hint = f"increase its {_COUNT}, or remove {_COUNT} from its lifecycle.ignore"
+            self.mistakes.add((_ADDRESSES, name, "association", "secondary"), message, hint)
+
+    def _chosen_by_ec2(
+        self, interface: str, live: LiveNetworkInterface, found: Mapping[str, Destination]
+    ) -> list[str]:
+        """The secondary addresses that no row names, for an Elastic IP or to take them over."""
+        named = {each.private_ip for each in found.values() if each.interface == interface}
+        for row in self.spec.document.network_interfaces.values():
+            named |= set(row.secondary_private_ips or ())
+        return [each for each in live.secondary_ips if each not in named]
+
+    def _held(self, name: str, live: LiveNetworkInterface) -> str | None:
+        """The address of the interface that an Elastic IP is associated with. Either of two reads may lag."""
+        record = self.world.record(f"{_ADDRESSES}.{name}", LiveElasticIp)
+        if record is None:
+            return None
+        shown = next((each for each, allocation in live.addresses.items() if allocation == record.id), None)
+        return shown or (record.private_ip if record.network_interface_id == live.id else None)
+
+    def _is_occupied(self, live: LiveNetworkInterface, private_ip: str) -> bool:
+        """Does it have an Elastic IP that stays there if this plan does not displace it?"""
+        allocation = live.addresses.get(private_ip)
+        if allocation is None or any(record.id == allocation for record in self.world.removed.values()):
+            return False
+        owner = next((address for address, record in self.world.owned.items() if record.id == allocation), None)
+        return owner is None or self.world.leaves(owner, "association")
+
+    def _coming(self, interface: str, live: LiveNetworkInterface) -> int:
+        """How many secondary addresses EC2 is still to choose."""
+        row = self.spec.document.network_interfaces[interface]
+        if self.world.leaves(f"{_INTERFACES}.{interface}", _COUNT):
+            return 0
+        elsewhere = {
+            each
+            for name, other in self.spec.document.network_interfaces.items()
+            for each in other.secondary_private_ips or ()
+            if name != interface
+        }
+        return max(0, (row.secondary_private_ip_count or 0) - len(set(live.secondary_ips) - elsewhere))
 
     def _border_group(self, name: str) -> str:
         live = self.world.record(f"{_ADDRESSES}.{name}", LiveElasticIp)
@@ -168,7 +240,7 @@ class Associations:
 
     def _refuse_duplicates(self, destinations: Mapping[str, Destination]) -> None:
         """Two Elastic IPs on one private address, however each row names it."""
-        taken: dict[tuple[str, str | None], str] = {}
+        taken: dict[tuple[str, Id | None], str] = {}
         for name, destination in destinations.items():
             private_ip = (
                 None
@@ -191,7 +263,7 @@ class Associations:
             if count is None or live is None or self.world.leaves(f"{_INTERFACES}.{name}", _COUNT):
                 continue
             named = {
-                each.private_ip or ""
+                str(each.private_ip or "")
                 for address, each in destinations.items()
                 if each.interface == name and not self.world.leaves(f"{_ADDRESSES}.{address}", "association")
             }

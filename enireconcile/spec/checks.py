@@ -66,6 +66,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _automatic_addresses(document)
     yield from _adapters(document)
     yield from _association_targets(document)
+    yield from _secondary_targets(document)
     yield from _public_addresses(document)
     yield from _tag_counts(document)
     yield from _metadata_tags(document)
@@ -469,6 +470,8 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             key = "instance" if target.instance else "network_interface"
             yield Violation((*base, key), message, "choose an interface of another interface_type")
             continue
+        if target.secondary:
+            continue
         private_ip = target.private_ip
         if interface and private_ip == interface.private_ip:
             private_ip = None
@@ -489,6 +492,26 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             message = f"{which} of {shown(holder[1])} is already associated with elastic_ips.{first}"
             key = "private_ip" if private_ip else "instance" if target.instance else "network_interface"
             yield Violation((*base, key), message, "a private address has at most one Elastic IP; choose another")
+
+
+def _secondary_targets(document: Document) -> Iterator[Violation]:
+    """``secondary`` takes an address that EC2 chose: there must be one for each such row."""
+    rows: dict[str, int] = {}
+    for name, address in document.elastic_ips.items():
+        target = address.association
+        holder = _holder(target, document) if target is not None and target.secondary else None
+        if holder is None:
+            continue
+        path: Path = ("elastic_ips", name, "association", "secondary")
+        interface = document.network_interfaces.get(holder[1]) if holder[0] == "network_interfaces" else None
+        count = interface.secondary_private_ip_count if interface else None
+        rows[holder[1]] = rows.get(holder[1], 0) + 1
+        if count is None:
+            message = "is only for an interface of this spec with secondary_private_ip_count"
+            yield Violation(path, message, f"add secondary_private_ip_count to {holder[1]}, or write private_ip")
+        elif rows[holder[1]] > count:
+            message = f"network_interfaces.{holder[1]} has only {count} secondary addresses"
+            yield Violation(path, message, "increase its secondary_private_ip_count: one for each of these rows")
 
 
 def _holder(target: Association, document: Document) -> tuple[str, str] | None:

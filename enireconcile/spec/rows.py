@@ -783,11 +783,17 @@ class Association(Row):
     private_ip: Ipv4 | None = Field(
         None, description="One of the interface's private addresses; default: the primary one"
     )
+    secondary: Boolean = Field(
+        False,
+        description="Instead of private_ip: a secondary address that EC2 chose, which then stays the same",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Association:
         if (self.network_interface is None) == (self.instance is None):
             raise value_error("needs either `network_interface` or `instance`", "write exactly one of the two")
+        if self.secondary and self.private_ip is not None:
+            raise value_error("cannot be combined with private_ip", "keep one of the two", at=("secondary",))
         return self
 
 

@@ -364,7 +364,7 @@ class Books:
     def _address(self, name: str, live: Address) -> Iterator[str]:
         row, address = self.document.elastic_ips[name], f"elastic_ips.{name}"
         expected = {
-            "association": self._place(row.association),
+            "association": self._place(row.association, live),
             "tags": self._tags(address, row.tags),
             "name": live.ptr if row.reverse_dns is None else f"{row.reverse_dns}." if row.reverse_dns else None,
             "pending": None,
@@ -383,13 +383,17 @@ class Books:
         }
         yield from self._differing(address, expected, actual)
 
-    def _place(self, row: Association | None) -> tuple[str | None, str | None]:
-        """The interface and the private address that an Elastic IP leads to."""
+    def _place(self, row: Association | None, live: Address) -> tuple[str | None, str | None]:
+        """The interface and the private address that an Elastic IP leads to; of secondary ones, the one it has."""
         if row is None:
             return None, None
         named = row.network_interface or self.document.primary_interface(row.instance or "")
         record = self.ours.get(f"network_interfaces.{named}") or self.world.data.interfaces.get(named or "")
-        return (record.id, row.private_ip or record.ips[0]) if isinstance(record, Interface) else ("?", "?")
+        if not isinstance(record, Interface):
+            return "?", "?"
+        if row.secondary:
+            return record.id, live.private_ip if live.private_ip in record.ips[1:] else "?"
+        return record.id, row.private_ip or record.ips[0]
 
 
 _CAMEL = {
