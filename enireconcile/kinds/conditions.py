@@ -32,6 +32,8 @@ class Fact(StrEnum):
     """The interface was asked to detach."""
     SECONDARY_IPS_ASSIGNED = "secondary-ips-assigned"
     """The interface has its secondary private IPv4 addresses."""
+    IPV6_ADDRESSES_ASSIGNED = "ipv6-addresses-assigned"
+    """The interface has its IPv6 addresses."""
     ADDRESSES_HANDED_OVER = "addresses-handed-over"
     """Other interfaces have taken over the addresses that the spec moves to them. Subject: interface id."""
     ELASTIC_IP_ASSOCIATED = "elastic-ip-associated"

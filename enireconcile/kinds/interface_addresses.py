@@ -125,7 +125,7 @@ def creation_params(item: Item, world: World) -> dict[str, Any]:
         params[ADDRESSES6.listed] = [{"Ipv6Address": each} for each in now]
     elif want.get(ADDRESSES6.count):
         params[ADDRESSES6.counted] = want[ADDRESSES6.count]
-    elif not {ADDRESSES6.many, ADDRESSES6.count}.isdisjoint(want) and _gives_ipv6(want["subnet"], world):
+    elif not {ADDRESSES6.many, ADDRESSES6.count}.isdisjoint(want) and gives_ipv6(want["subnet"], world):
         params[ADDRESSES6.counted] = 0
     return params
 
@@ -141,6 +141,13 @@ def proof(params: Mapping[str, Any]) -> Proof | None:
         describe="DescribeNetworkInterfaces",
         holder={"addresses.private-ip-address": address, "subnet-id": subnet},
     )
+
+
+def gets_ipv6(params: Mapping[str, Any], world: World) -> bool:
+    """Does a CreateNetworkInterface give the interface an IPv6 address?"""
+    if ADDRESSES6.listed in params or ADDRESSES6.counted in params:
+        return bool(params.get(ADDRESSES6.listed) or params.get(ADDRESSES6.counted))
+    return gives_ipv6(params["SubnetId"], world)
 
 
 def creation_steps(item: Item, world: World) -> list[Step]:
@@ -172,8 +179,11 @@ def change(item: Item, world: World) -> list[Step]:
         if item.differs(addresses.count):
             missing = item.want[addresses.count] - len(kept)
             # Addresses with an Elastic IP are unassigned last, those that the spec gives one after all others.
+            # EC2 never unassigns the primary IPv6 address.
             named = {each.private_ip for each in world.destinations.values() if each.interface == item.name}
-            order = sorted(kept, key=lambda each: (each in named, each in live.addresses, each))
+            order = sorted(
+                kept, key=lambda each: (each == live.primary_ipv6, each in named, each in live.addresses, each)
+            )
             steps += _give(addresses, order[: max(0, -missing)], item, live, world)
             # While others take addresses over, the final number is not known.
             present = len(kept) if len(kept) == len(held) else None
@@ -262,7 +272,7 @@ _UNLIKELY = 100
 """A conflict that is less likely than one in this many needs no warning."""
 
 
-def _gives_ipv6(subnet_id: str, world: World) -> bool:
+def gives_ipv6(subnet_id: str, world: World) -> bool:
     """Does the subnet assign an IPv6 address to every new interface that does not set a number?"""
     subnet = world.subnets_by_id.get(subnet_id)
     return subnet is not None and subnet.gives_ipv6
@@ -299,12 +309,19 @@ def _take(addresses: AddressList, items: Sequence[str], item: Item, world: World
         claims=frozenset(private_slot(subnet, each) for each in items),
         brings=frozenset(
             brought
-            | ({Fact.SECONDARY_IPS_ASSIGNED.of(item.address)} if addresses is ADDRESSES4 else set())
+            | _assigns(addresses, item)
             | ({*map(Fact.ADDRESSES_HANDED_OVER.of, from_whom)} if moving else set())
         ),
         note=_taking(addresses, from_whom.values(), world) if moving else None,
     )
     return [step] if addresses.moves else [*_set_free(addresses, items, item, world), step]
+
+
+def _assigns(addresses: AddressList, item: Item, *, counted: bool = False) -> set[Condition]:
+    """What an assignment brings about for other steps. None of them needs counted IPv4 addresses of no name."""
+    if addresses is ADDRESSES4 and not counted:
+        return {Fact.SECONDARY_IPS_ASSIGNED.of(item.address)}
+    return {Fact.IPV6_ADDRESSES_ASSIGNED.of(item.address)} if addresses is ADDRESSES6 else set()
 
 
 def _set_free(addresses: AddressList, items: Sequence[str], item: Item, world: World) -> list[Step]:
@@ -395,7 +412,7 @@ def _add(addresses: AddressList, number: int, item: Item, world: World, *, prese
             call=addresses.assign_call,
             params={"NetworkInterfaceId": interface_id, addresses.counted: number},
             address=item.address,
-            brings=frozenset({Fact.CONFIGURED.of(item.address)}),
+            brings=frozenset({Fact.CONFIGURED.of(item.address)} | _assigns(addresses, item, counted=True)),
             rather=frozenset({named_addresses_taken(subnet), named_addresses_taken(subnet, late=True)}),
             yields=_assigned(addresses, item, world) if until is None else {},
             until=until,

@@ -128,6 +128,7 @@ class NetworkInterfaces(Kind):
         Attribute("private_ip", Changes.AT_CREATION),
         _modified("connection_tracking", "connectionTrackingSpecification"),
         _modified(_AUTOMATIC, "associatePublicIpAddress"),
+        _modified("primary_ipv6", "enablePrimaryIpv6"),
         *interface_addresses.ATTRIBUTES,
     )
     calls: ClassVar[Mapping[str, Call]] = {
@@ -175,6 +176,8 @@ class NetworkInterfaces(Kind):
             want["connection_tracking"] = row.connection_tracking.written
         if row.associate_public_ip_address is not None:
             want[_AUTOMATIC] = row.associate_public_ip_address
+        if row.primary_ipv6 is not None:
+            want["primary_ipv6"] = row.primary_ipv6
         return want | interface_addresses.wanted(row)
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -190,18 +193,22 @@ class NetworkInterfaces(Kind):
             "tags": known_tags(live.tags, want),
             "private_ip": live.private_ip,
             "connection_tracking": _known_timeouts(live, want.get("connection_tracking", ())),
+            "primary_ipv6": live.primary_ipv6 is not None,
             _AUTOMATIC: _has_automatic_address(name, live, want, world),
             **interface_addresses.found(live, world),
         }
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         if item.have is None:
-            steps = [self._create(item, world)]
+            create = self._create(item, world)
+            steps = [create]
             # CreateNetworkInterface has no parameter for it.
             if not item.want["source_dest_check"]:
                 steps.append(_modify(item, world, "SourceDestCheck", {"Value": False}, Impact.SAFE))
             if item.want.get(_AUTOMATIC) and not _elastic_ip_comes(item.name, None, world):
                 steps.append(_assign_automatic_address(item, world))
+            if item.want.get("primary_ipv6") and "EnablePrimaryIpv6" not in create.params:
+                steps.append(_enable_primary_ipv6(item, world))
             return [*steps, *interface_addresses.creation_steps(item, world), *tag_steps(item, world)]
         return [*self._updates(item, world), *interface_addresses.change(item, world), *tag_steps(item, world)]
 
@@ -285,6 +292,8 @@ class NetworkInterfaces(Kind):
         if "connection_tracking" in want:
             params["ConnectionTrackingSpecification"] = _timeout_params(want["connection_tracking"])
         params |= interface_addresses.creation_params(item, world)
+        if want.get("primary_ipv6") and interface_addresses.gets_ipv6(params, world):
+            params["EnablePrimaryIpv6"] = True
         named = "private_ip" in want
         there = named_addresses_taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
         return Step(
@@ -330,6 +339,8 @@ class NetworkInterfaces(Kind):
             # EC2 does not document what happens to timeouts that a call leaves out, so none is left out.
             timeouts = {**(live.timeouts if live else {}), **_timeout_params(want["connection_tracking"])}
             steps.append(_modify(item, world, "ConnectionTrackingSpecification", timeouts, Impact.SAFE))
+        if item.differs("primary_ipv6"):
+            steps.append(_enable_primary_ipv6(item, world))
         if item.differs(_AUTOMATIC):
             steps.append(_assign_automatic_address(item, world))
         return steps
@@ -353,6 +364,12 @@ def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact
         impact=impact,
         brings=frozenset({Fact.CONFIGURED.of(item.address)}),
     )
+
+
+def _enable_primary_ipv6(item: Item, world: World) -> Step:
+    """The call that makes an IPv6 address the primary one, once the interface has one."""
+    step = _modify(item, world, "EnablePrimaryIpv6", True, Impact.SAFE)
+    return replace(step, after=frozenset({Fact.IPV6_ADDRESSES_ASSIGNED.of(item.address)}))
 
 
 # ---- automatic public addresses

@@ -17,14 +17,23 @@ def further_ips(name: str, world: World) -> tuple[str, ...]:
     return world.document.network_interfaces[name].secondary_private_ips or ()
 
 
+def _further_ips6(name: str, world: World) -> tuple[str, ...]:
+    """The IPv6 addresses that the spec lists for an interface, unless it ignores them."""
+    if world.leaves(f"network_interfaces.{name}", "ipv6_addresses"):
+        return ()
+    return world.document.network_interfaces[name].ipv6_addresses or ()
+
+
 def in_the_way(live: LiveNetworkInterface, world: World) -> bool:
     """Must an interface be deleted before another one can be created, or can have its addresses?
 
-    A secondary address can move to another interface. A primary address never leaves its interface.
+    A secondary address can move to another interface. A primary address, of IPv4 or IPv6, never leaves its
+    interface.
     """
     return any(
         live.private_ip in (row.private_ip, *further_ips(name, world))
         or (row.private_ip in live.secondary_ips and f"network_interfaces.{name}" not in world.owned)
+        or live.primary_ipv6 in _further_ips6(name, world)
         for name, row in world.document.network_interfaces.items()
         if world.subnets[name] == live.subnet_id
     )

@@ -116,10 +116,11 @@ class LiveNetworkInterface:
     """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs.
 
     ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
-    are sorted. ``private_ip`` is empty where there is no address at all. ``timeouts`` are those of connection
-    tracking that EC2 returns, by its names, in seconds. ``automatic_ip`` is the automatic public address of the
-    primary address, if it has one; ``associates_public_ip`` says whether EC2 assigns one while the instance runs,
-    where that was read. ``manager`` is the service that manages it.
+    are sorted. ``primary_ipv6`` is the IPv6 address that EC2 never unassigns. ``private_ip`` is empty where there
+    is no address at all. ``timeouts`` are those of connection tracking that EC2 returns, by its names, in seconds.
+    ``automatic_ip`` is the automatic public address of the primary address, if it has one. Where it was read,
+    ``associates_public_ip`` says whether EC2 assigns one while the instance runs. ``manager`` is the service that
+    manages it.
     """
 
     id: str
@@ -134,6 +135,7 @@ class LiveNetworkInterface:
     addresses: Mapping[str, str] = field(default_factory=dict)
     secondary_ips: tuple[str, ...] = ()
     ipv6_addresses: tuple[str, ...] = ()
+    primary_ipv6: str | None = None
     ipv4_prefixes: tuple[str, ...] = ()
     ipv6_prefixes: tuple[str, ...] = ()
     interface_type: str = "interface"
@@ -177,6 +179,7 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
             )
         ),
         ipv6_addresses=_listed(described, "Ipv6Addresses", "Ipv6Address"),
+        primary_ipv6=next(iter(_listed(described, "Ipv6Addresses", "Ipv6Address", "IsPrimaryIpv6")), None),
         ipv4_prefixes=_listed(described, "Ipv4Prefixes", "Ipv4Prefix"),
         ipv6_prefixes=_listed(described, "Ipv6Prefixes", "Ipv6Prefix"),
         interface_type=described.get("InterfaceType", "interface"),
@@ -189,9 +192,10 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
     )
 
 
-def _listed(described: Mapping[str, Any], key: str, inner: str) -> tuple[str, ...]:
-    """Addresses or prefixes in the one spelling that the spec has, too."""
-    blocks = (ipaddress.ip_network(entry[inner]) for entry in described.get(key) or ())
+def _listed(described: Mapping[str, Any], key: str, inner: str, flag: str | None = None) -> tuple[str, ...]:
+    """Addresses or prefixes, or those with a ``flag``, in the one spelling that the spec has, too."""
+    entries = (entry for entry in described.get(key) or () if flag is None or entry.get(flag))
+    blocks = (ipaddress.ip_network(entry[inner]) for entry in entries)
     texts = (str(block[0]) if block.prefixlen == block.max_prefixlen else str(block) for block in blocks)
     return tuple(sorted(texts))
 

@@ -34,7 +34,8 @@ from enireconcile.planning.foreign import Foreign
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
 from enireconcile.planning.twins import choose
-from enireconcile.spec import ADDRESS_KEYS, Selector, Spec
+from enireconcile.printable import printable
+from enireconcile.spec import ADDRESS_KEYS, NetworkInterface, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
 R = TypeVar("R", bound=Record)
@@ -90,6 +91,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     externals = _select_externals(spec, live, mistakes)
     _check_zones(spec, subnets, known, _zones(world, externals), world, mistakes)
     _check_addresses(spec, subnets, listed, world, mistakes)
+    _check_primary_ipv6(spec, subnets, listed, world, mistakes)
     _check_group_names(spec, vpcs, live, mistakes)
     default_groups = _default_groups(spec, subnets, known, live, world, mistakes)
     zones = {name: known[subnet].zone for name, subnet in subnets.items()}
@@ -378,6 +380,58 @@ def _check_addresses(
                 hint = "associate a CIDR block with it, or choose another subnet"
                 path = ("network_interfaces", name, key)
                 mistakes.add(path, f"{subnet.id} has no IPv{version} CIDR block", hint)
+
+
+def _check_primary_ipv6(
+    spec: Spec, subnets: Mapping[str, str], listed: Mapping[str, LiveSubnet], world: World, mistakes: Mistakes
+) -> None:
+    """EC2 never unassigns a primary IPv6 address, and needs an address to make it the primary one."""
+    primary: dict[tuple[str, str], str] = {}
+    for name, row in spec.document.network_interfaces.items():
+        address, subnet = f"network_interfaces.{name}", subnets.get(name, "")
+        live = world.record(address, LiveNetworkInterface)
+        if live is None or live.subnet_id != subnet or _is_renewed(row, live, world):
+            # It is made, or replaced: with the addresses of its row.
+            had, written = listed[subnet].gives_ipv6 if subnet in listed else True, True
+        else:
+            had, written = bool(live.ipv6_addresses), not world.leaves(address, "primary_ipv6")
+            if live.primary_ipv6 is not None:
+                primary[subnet, live.primary_ipv6] = address
+                _check_kept(name, live, world, mistakes)
+        counted = row.ipv6_addresses is not None or row.ipv6_address_count is not None
+        if row.primary_ipv6 and written and not had and not counted:
+            hint = "write ipv6_addresses or ipv6_address_count"
+            mistakes.add(("network_interfaces", name, "primary_ipv6"), "the interface has no IPv6 address", hint)
+    for name, row in spec.document.network_interfaces.items():
+        for index, each in enumerate(row.ipv6_addresses or ()):
+            holder = primary.get((subnets.get(name, ""), each), f"network_interfaces.{name}")
+            left = world.leaves(f"network_interfaces.{name}", "ipv6_addresses")
+            if holder != f"network_interfaces.{name}" and not left:
+                message = f"{each} is the primary IPv6 address of {holder}, which EC2 cannot unassign"
+                path = ("network_interfaces", name, "ipv6_addresses", index)
+                mistakes.add(path, message, f"leave it in the list of {holder}, and choose another one here")
+
+
+def _is_renewed(row: NetworkInterface, live: LiveNetworkInterface, world: World) -> bool:
+    """Is the interface replaced within its subnet?"""
+    address = f"network_interfaces.{world.name_of(live.id)}"
+    fixed = {"private_ip": row.private_ip or live.private_ip, "interface_type": row.interface_type}
+    return any(getattr(live, key) != value and not world.leaves(address, key) for key, value in fixed.items())
+
+
+def _check_kept(name: str, live: LiveNetworkInterface, world: World, mistakes: Mistakes) -> None:
+    """The row of an interface keeps its primary IPv6 address."""
+    row, address = world.document.network_interfaces[name], f"network_interfaces.{name}"
+    listed, count = row.ipv6_addresses, row.ipv6_address_count
+    if listed is not None and live.primary_ipv6 not in listed:
+        key, hint = "ipv6_addresses", f"add {live.primary_ipv6}"
+    elif count == 0:
+        key, hint = "ipv6_address_count", "write at least 1"
+    else:
+        return
+    if not world.leaves(address, key):
+        message = f"{live.primary_ipv6} is the primary IPv6 address of {live.id}, which EC2 cannot unassign"
+        mistakes.add(("network_interfaces", name, key), message, f"{hint}, or create an interface of another name")
 
 
 def _blocks(subnet: LiveSubnet, version: int) -> tuple[str, ...]:

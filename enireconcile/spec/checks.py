@@ -63,6 +63,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _lists_and_numbers(document)
     yield from _private_ips(document)
     yield from _interface_types(document)
+    yield from _primary_ipv6(document)
     yield from _automatic_addresses(document)
     yield from _adapters(document)
     yield from _association_targets(document)
@@ -404,7 +405,7 @@ def _interface_types(document: Document) -> Iterator[Violation]:
         base: Path = ("network_interfaces", name)
         at = interface.attachment
         if interface.interface_type == "efa-only":
-            for key in ("private_ip", *(key for pair in ADDRESS_KEYS for key in pair)):
+            for key in ("private_ip", *(key for pair in ADDRESS_KEYS for key in pair), "primary_ipv6"):
                 if getattr(interface, key):
                     hint = "remove it, or use interface_type efa"
                     yield Violation((*base, key), "an efa-only interface has no IP addresses", hint)
@@ -422,6 +423,14 @@ def _interface_types(document: Document) -> Iterator[Violation]:
             yield Violation(
                 (*base, "attachment", "instances"), message, "use `instance` with one name", on_key=True
             )
+
+
+def _primary_ipv6(document: Document) -> Iterator[Violation]:
+    """One of the interface's IPv6 addresses becomes the primary one, so it must have one."""
+    for name, interface in document.network_interfaces.items():
+        if interface.primary_ipv6 and (interface.ipv6_addresses == () or interface.ipv6_address_count == 0):
+            hint = "write at least one address in ipv6_addresses, or an ipv6_address_count from 1"
+            yield Violation(("network_interfaces", name, "primary_ipv6"), "needs an IPv6 address", hint)
 
 
 def _automatic_addresses(document: Document) -> Iterator[Violation]:

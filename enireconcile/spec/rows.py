@@ -685,6 +685,12 @@ _GroupItem = Annotated[
 ]
 
 
+def _one_way(value: bool) -> bool:
+    if not value:
+        raise value_error("must be true", "leave it out: EC2 never turns it off once it is on")
+    return value
+
+
 class NetworkInterface(Resource):
     """An elastic network interface. It keeps its addresses when it moves to another instance."""
 
@@ -716,6 +722,11 @@ class NetworkInterface(Resource):
     )
     ipv6_address_count: Count6 | None = Field(
         None, description="How many IPv6 addresses EC2 chooses; instead of ipv6_addresses"
+    )
+    primary_ipv6: (
+        Annotated[Boolean, AfterValidator(_one_way), WithJsonSchema({"type": "boolean", "const": True})] | None
+    ) = Field(
+        None, description="true makes one of its IPv6 addresses the primary one, for good; default: not managed"
     )
     ipv4_prefixes: Annotated[tuple[Ipv4Prefix, ...], BeforeValidator(tuple_of_items)] | None = Field(
         None, description="The complete list of IPv4 prefixes (/28); default: not managed"

@@ -515,6 +515,8 @@ class Interfaces(InterfaceViews):
             raise missing("Ipv6Addresses")
         if set(addresses) - set(eni.ipv6) or set(prefixes) - set(eni.prefixes6):
             raise invalid_value(f"Some of the specified addresses are not assigned to interface {eni.id}")
+        if eni.primary_ipv6 and eni.ipv6[0] in addresses:
+            raise not_permitted(f"The primary IPv6 address {eni.ipv6[0]} of '{eni.id}' cannot be unassigned.")
         for address in addresses:
             subnet.used6.pop(address, None)
         for prefix in prefixes:

@@ -324,6 +324,9 @@ def test_primary_ipv6_cannot_be_taken_back(lab: Lab) -> None:
         modify(NetworkInterfaceId=eni, EnablePrimaryIpv6=False)
     with refused("InvalidParameterCombination"):
         modify(NetworkInterfaceId=lab.eni(), EnablePrimaryIpv6=True)
+    [primary] = lab.show_eni(eni)["Ipv6Addresses"]
+    with refused("OperationNotPermitted"):
+        lab.ec2.unassign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Addresses=[primary["Ipv6Address"]])
 
 
 # -- attach --------------------------------------------------------------------------------------------

@@ -187,6 +187,8 @@ def specs(draw: st.DrawFn) -> str:
         if name.startswith("free"):
             row |= draw(_maybe("interface_type", st.just("trunk")))
         row |= draw(_maybe("connection_tracking", TIMEOUTS))
+        if row.get("ipv6_address_count"):
+            row |= draw(_maybe("primary_ipv6", st.just(True)))
         row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))
         row |= draw(_maybe("source_dest_check", st.booleans()))
         row |= draw(
@@ -293,11 +295,20 @@ def _kept_primaries(before: str, after: str) -> set[str]:
     return (kept - {None}) & {row.get("private_ip") for row in new.values()}
 
 
+def _without_primary_ipv6(text: str) -> str:
+    """EC2 never unassigns a primary IPv6 address, so another spec may only add one."""
+    document = yaml.safe_load(text)
+    for row in document["network_interfaces"].values():
+        row.pop("primary_ipv6", None)
+    return yaml.safe_dump(document, sort_keys=False)
+
+
 @profile
 @given(specs(), specs())
 def test_any_spec_becomes_any_other(before: str, after: str) -> None:
     """One spec is edited into another one of the same stack: what has to go goes, the rest is corrected."""
     assume(not _kept_primaries(before, after))
+    before = _without_primary_ipv6(before)
     with _dual_stack() as harness:
         assert harness.apply(before).outcome == "converged"
         harness.loop.now += 60

@@ -249,9 +249,12 @@ def interfaces(
         network_card_index=draw(st.integers(0, 3)) if index else 0,
         delete_on_termination=draw(st.booleans()),
     )
+    more = draw(further(prefix, number))
+    with_ipv6 = more.get("ipv6_addresses") != () and more.get("ipv6_address_count") != 0
     return NetworkInterface(
-        **draw(further(prefix, number)),
+        **more,
         associate_public_ip_address=draw(st.none() | st.booleans()) if attachment and not index else None,
+        primary_ipv6=draw(st.sampled_from([None, True])) if with_ipv6 else None,
         connection_tracking=draw(st.none() | timeouts),
         interface_type=draw(
             st.sampled_from(["interface", "trunk"] if attachment else ["interface", "efa", "branch"])
