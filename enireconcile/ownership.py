@@ -12,7 +12,7 @@ LAUNCH_TAG = "enireconcile:launch"
 """On an instance: a hash of each setting of its row that EC2 sets at launch only."""
 REPLACES_TAG = "enireconcile:replaces"
 NEW_TAG = "enireconcile:new"
-"""On a resource whose creation takes several calls that are not all done; they include attributes it ignores."""
+"""On a resource whose creation takes several calls that are not all done, if some attributes are set only then."""
 OWN_TAGS = (STACK_TAG, NAME_TAG, USER_DATA_TAG, LAUNCH_TAG, REPLACES_TAG, NEW_TAG)
 
 

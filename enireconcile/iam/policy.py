@@ -283,7 +283,8 @@ def _tagged(tags: Mapping[str, str]) -> Condition:
 def _foreign_groups(purpose: Purpose, scope: Scope) -> _Selected:
     """Foreign groups on the stack's interfaces, as far as they are selected by id or by tags.
 
-    IAM has no condition for the name of a group, and the id of a default group is not in the spec: both are any.
+    IAM has no condition for the name of a group, and the ids of default groups, and of those that other tools add,
+    are not in the spec: these are any.
     """
     rows = purpose.rows("network_interfaces")
     named = {item for row in rows for item in without_selectors(row.security_groups)}
@@ -292,7 +293,7 @@ def _foreign_groups(purpose: Purpose, scope: Scope) -> _Selected:
     found += [
         (scope.arn("security-group"), _tagged(each.tags) if each.tags is not None else {}) for each in selectors
     ]
-    if any(row.security_groups is None for row in rows):
+    if any(row.security_groups is None or "security_groups" in row.lifecycle.additive for row in rows):
         found.append((scope.arn("security-group"), {}))
     return _widest(scope, "security-group", sorted(found, key=repr))
 

@@ -87,11 +87,17 @@ ATTRIBUTES = tuple(
 )
 
 
-def wanted(row: NetworkInterface) -> dict[str, Any]:
-    """The addresses and prefixes that a row of the spec asks for, in normal form."""
-    keys = [key for addresses in ADDRESS_LISTS for key in (addresses.many, addresses.count)]
-    said = {key: getattr(row, key) for key in keys if getattr(row, key) is not None}
-    return {key: sorted(value) if isinstance(value, tuple) else value for key, value in said.items()}
+def wanted(name: str, row: NetworkInterface, live: LiveNetworkInterface | None, world: World) -> dict[str, Any]:
+    """The addresses and prefixes that an interface is to have, in normal form. An additive list keeps others."""
+    want: dict[str, Any] = {}
+    for addresses in ADDRESS_LISTS:
+        listed, count = getattr(row, addresses.many), getattr(row, addresses.count)
+        if listed is not None:
+            adds = live is not None and world.adds_to(f"network_interfaces.{name}", addresses.many)
+            want[addresses.many] = sorted({*listed, *(_kept(addresses, live, world) if live and adds else ())})
+        if count is not None:
+            want[addresses.count] = count
+    return want
 
 
 def found(live: LiveNetworkInterface, world: World) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -162,9 +162,10 @@ class NetworkInterfaces(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.network_interfaces[name]
+        live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
         want: dict[str, Any] = {
             "subnet": chosen(row.subnet, world.subnets[name], world.subnets_by_id),
-            "security_groups": sorted(world.name_of(group) for group in _groups_of(name, world)),
+            "security_groups": sorted({world.name_of(group) for group in _groups_of(name, live, world)}),
             "description": row.description,
             "source_dest_check": row.source_dest_check,
             "interface_type": row.interface_type,
@@ -178,7 +179,7 @@ class NetworkInterfaces(Kind):
             want[_AUTOMATIC] = row.associate_public_ip_address
         if row.primary_ipv6 is not None:
             want["primary_ipv6"] = row.primary_ipv6
-        return want | interface_addresses.wanted(row)
+        return want | interface_addresses.wanted(name, row, live, world)
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
@@ -346,12 +347,15 @@ class NetworkInterfaces(Kind):
         return steps
 
 
-def _groups_of(name: str, world: World) -> Sequence[str]:
-    """Names or ids of the groups that the spec gives an interface; none if it leaves them as they are."""
+def _groups_of(name: str, live: LiveNetworkInterface | None, world: World) -> Collection[str]:
+    """Names or ids of the groups that an interface is to have; none if the spec leaves them as they are."""
     row = world.document.network_interfaces[name]
     if row.security_groups is None and world.leaves(f"{SECTION}.{name}", "security_groups"):
         return ()
-    return without_selectors(row.security_groups) or (world.default_groups[world.subnets[name]],)
+    written = without_selectors(row.security_groups) or (world.default_groups[world.subnets[name]],)
+    if live is None or not world.adds_to(f"{SECTION}.{name}", "security_groups"):
+        return written
+    return {*written, *live.groups}
 
 
 def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact) -> Step:

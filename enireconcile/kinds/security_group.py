@@ -107,20 +107,25 @@ class SecurityGroups(Kind):
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         row = world.document.security_groups[name]
-        peers = _peers_of_other_accounts(world.record(f"{SECTION}.{name}", LiveSecurityGroup))
+        live = world.record(f"{SECTION}.{name}", LiveSecurityGroup)
+        peers = _peers_of_other_accounts(live)
 
-        def rules(rows: Sequence[IngressRule | EgressRule]) -> list[Rule]:
-            return _sorted(rule for each in rows for rule in _wanted(name, each, world, peers))
+        def rules(direction: str, rows: Sequence[IngressRule | EgressRule]) -> list[Rule]:
+            written = _sorted(rule for each in rows for rule in _wanted(name, each, world, peers))
+            if live is None or not world.adds_to(f"{SECTION}.{name}", direction):
+                return written
+            keys = {_key(rule) for rule in written}
+            return _sorted([*written, *(r for r in _observed(direction, live, world) if _key(r) not in keys)])
 
         want: dict[str, Any] = {
             "group_name": row.group_name or name,
             "description": row.description,
             "vpc": chosen(row.vpc, world.vpcs[name], world.vpcs_by_id),
-            "ingress": rules(row.ingress),
+            "ingress": rules("ingress", row.ingress),
             "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
         }
         if row.egress is not None:
-            want["egress"] = rules(row.egress)
+            want["egress"] = rules("egress", row.egress)
         return want
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -249,8 +254,12 @@ def _kept_users(group_id: str, terminating: Collection[str], world: World) -> It
     for name, row in world.document.network_interfaces.items():
         address = f"network_interfaces.{name}"
         card = world.record(address, LiveNetworkInterface)
-        left = card is not None and world.leaves(address, "security_groups")
-        if group_id in (card.groups if card is not None and left else without_selectors(row.security_groups)):
+        groups = set(without_selectors(row.security_groups))
+        if card is not None and world.leaves(address, "security_groups"):
+            groups = set(card.groups)
+        elif card is not None and world.adds_to(address, "security_groups"):
+            groups |= set(card.groups)
+        if group_id in groups:
             yield address
 
 
@@ -260,11 +269,16 @@ def _named_then(name: str, world: World) -> set[str]:
     live = world.record(address, LiveSecurityGroup)
     ends = {end for rule in row.ingress for end in without_selectors(rule.sources)}
     ends |= {end for rule in row.egress or () for end in without_selectors(rule.destinations)}
-    if live is not None and world.leaves(address, "ingress"):
+    if live is not None and _stay(address, "ingress", world):
         ends |= _named(live, "ingress")
-    if live is not None and (row.egress is None or world.leaves(address, "egress")):
+    if live is not None and (row.egress is None or _stay(address, "egress", world)):
         ends |= _named(live, "egress")
     return ends
+
+
+def _stay(address: str, direction: str, world: World) -> bool:
+    """Does the plan revoke none of the rules of a live group?"""
+    return world.leaves(address, direction) or world.adds_to(address, direction)
 
 
 def _named(live: LiveSecurityGroup, *directions: str) -> set[str]:

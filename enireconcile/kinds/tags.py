@@ -21,7 +21,7 @@ def calls_for(resource_types: tuple[str, ...]) -> dict[str, Call]:
     """The calls for tags, which resources of all these types share."""
     return {
         "CreateTags": Call(always, changes=resource_types, conditions=lambda purpose: [only(spec_keys(purpose))]),
-        "DeleteTags": Call(_ignores_attributes, changes=resource_types, conditions=lambda _: [only({NEW_TAG})]),
+        "DeleteTags": Call(_sets_once, changes=resource_types, conditions=lambda _: [only({NEW_TAG})]),
     }
 
 
@@ -41,9 +41,9 @@ def spec_keys(purpose: Purpose) -> set[str]:
     return {"Name", *purpose.document.tags, *(key for row in rows for key in getattr(row, "tags", {}))}
 
 
-def _ignores_attributes(purpose: Purpose) -> bool:
-    """Only a resource with ignored attributes is ever marked as not complete, and loses the mark."""
-    return any(row.lifecycle.ignore for row in purpose.document.resources.values())
+def _sets_once(purpose: Purpose) -> bool:
+    """Only a resource with attributes that are set once is ever marked as not complete, and loses the mark."""
+    return any(row.lifecycle.sets_once for row in purpose.document.resources.values())
 
 
 def wanted_tags(address: str, own: Mapping[str, str | Template], world: World) -> dict[str, str | Template]:
@@ -104,11 +104,11 @@ def tag_steps(item: Item, world: World) -> list[Step]:
 def marked_until_complete(address: str, steps: Sequence[Step], world: World) -> Sequence[Step]:
     """The steps for a resource, with a mark (a tag) on it from its creation until the last of them is done.
 
-    Only resources that ignore attributes, and take several calls to create, need it: a run that finds the mark
-    still sets the ignored attributes.
+    Only resources with attributes that are set once, at creation, and take several calls to create, need it: a run
+    that finds the mark still sets these attributes.
     """
     live = world.owned.get(address)
-    if live is None and not (world.rows[address].lifecycle.ignore and len(steps) > 1):
+    if live is None and not (world.rows[address].lifecycle.sets_once and len(steps) > 1):
         return steps
     if live is not None and NEW_TAG not in live.tags:
         return steps

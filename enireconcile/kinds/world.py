@@ -211,6 +211,15 @@ class World:
         ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
         return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)
 
+    def adds_to(self, address: str, attribute: str) -> bool:
+        """Does this plan only add to a list of a live resource? At its creation, the list is exact."""
+        record = self.owned.get(address)
+        return (
+            record is not None
+            and attribute in self.rows[address].lifecycle.additive
+            and NEW_TAG not in record.tags
+        )
+
     def _set_again(self, record: Record, attribute: str) -> bool:
         if attribute == "association" and isinstance(record, LiveElasticIp):
             return any(record.network_interface_id == other.id for _, other in self.leaving)

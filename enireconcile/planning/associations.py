@@ -155,6 +155,9 @@ class Associations:
             has = tuple(dict.fromkeys((*has, *present)))
             chosen = f"it has {', '.join(has)}" if has else "EC2 chooses its further addresses"
             hint = f"{chosen}; to choose one yourself, write secondary_private_ips"
+        if live and self.world.adds_to(address, "secondary_private_ips"):
+            has = tuple(dict.fromkeys((*has, *live.private_ips)))
+            hint = f"it has {', '.join(has)}"
         if live and (row is None or self.world.leaves(address, "secondary_private_ips")):
             has = live.private_ips
             hint = f"it has {', '.join(has)}"

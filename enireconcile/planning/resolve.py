@@ -429,7 +429,7 @@ def _check_kept(name: str, live: LiveNetworkInterface, world: World, mistakes: M
         key, hint = "ipv6_address_count", "write at least 1"
     else:
         return
-    if not world.leaves(address, key):
+    if not world.leaves(address, key) and not world.adds_to(address, key):
         message = f"{live.primary_ipv6} is the primary IPv6 address of {live.id}, which EC2 cannot unassign"
         mistakes.add(("network_interfaces", name, key), message, f"{hint}, or create an interface of another name")
 

@@ -488,8 +488,9 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             interface is not None
             and interface.specifies("secondary_private_ips")
             and interface.specifies("private_ip")
-            # EC2 chooses as many addresses, which only planning knows.
+            # EC2 chooses as many addresses, or other tools add some, which only planning knows.
             and not interface.secondary_private_ip_count
+            and "secondary_private_ips" not in interface.lifecycle.additive
         )
         if interface and known and private_ip not in (None, *(interface.secondary_private_ips or ())):
             whose = ".".join(holder)
@@ -611,7 +612,7 @@ def _conditional_tags(row: object) -> set[str]:
     tags = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
     if any(getattr(row, key, None) is not None for key in LAUNCH_KEYS):
         tags.add(LAUNCH_TAG)
-    return tags | ({NEW_TAG} if isinstance(row, Resource) and row.lifecycle.ignore else set())
+    return tags | ({NEW_TAG} if isinstance(row, Resource) and row.lifecycle.sets_once else set())
 
 
 def _too_many_tags(keys: Iterable[str], own: frozenset[str] = _OWN_TAGS) -> tuple[str, str] | None:

@@ -106,6 +106,10 @@ _PROTOCOL_WORDS = (*PROTOCOL_NAMES.values(), "all")
 # ---- all resources
 
 
+ADDITIVE = ("ingress", "egress", "security_groups", "secondary_private_ips", "ipv6_addresses")
+"""The lists that can be additive: other tools may add to them."""
+
+
 class Lifecycle(Row):
     """Protection of a resource, and the attributes that other tools may change."""
 
@@ -115,6 +119,18 @@ class Lifecycle(Row):
     ignore: Annotated[tuple[Text, ...], BeforeValidator(tuple_of_items)] = Field(
         (), description="Attributes that other tools may change: set at creation, not compared afterwards"
     )
+    additive: Annotated[
+        tuple[Text, ...],
+        BeforeValidator(tuple_of_items),
+        WithJsonSchema({"type": "array", "items": {"enum": list(ADDITIVE)}}),
+    ] = Field(
+        (), description="Lists to which other tools may add: at least what the row says, and nothing is removed"
+    )
+
+    @property
+    def sets_once(self) -> bool:
+        """Does the creation set what no later run sets again? EC2's own egress rules are removed only then."""
+        return bool(self.ignore) or "egress" in self.additive
 
 
 class Resource(Row):
@@ -142,18 +158,25 @@ class Resource(Row):
         return self.adopt is None or attribute == "tags" or attribute in self.model_fields_set
 
     @model_validator(mode="after")
-    def _check_ignored(self) -> Any:
-        for index, name in enumerate(self.lifecycle.ignore):
-            at = ("lifecycle", "ignore", index)
-            if name not in self.attributes():
-                raise value_error(
-                    f"{shown(name)} is not an attribute that can be ignored",
-                    Nearest(name, self.attributes()),
-                    at=at,
-                )
-            if name in self.lifecycle.ignore[:index]:
-                raise value_error(f"{shown(name)} is listed twice", "remove one", at=at)
+    def _check_lifecycle(self) -> Any:
+        lists = tuple(name for name in self.attributes() if name in ADDITIVE)
+        self._check_named("ignore", self.attributes(), "is not an attribute that can be ignored")
+        self._check_named("additive", lists, "is not a list that can be additive")
+        for index, name in enumerate(self.lifecycle.additive):
+            if name in self.lifecycle.ignore:
+                hint = "keep one: additive to add what is missing, ignore to leave it as it is"
+                raise value_error(f"{shown(name)} is ignored, too", hint, at=("lifecycle", "additive", index))
         return self
+
+    def _check_named(self, key: str, known: tuple[str, ...], problem: str) -> None:
+        names: tuple[str, ...] = getattr(self.lifecycle, key)
+        for index, name in enumerate(names):
+            at = ("lifecycle", key, index)
+            if name not in known:
+                hint = Nearest(name, known, None if known else "no attribute of such a row can")
+                raise value_error(f"{shown(name)} {problem}", hint, at=at)
+            if name in names[:index]:
+                raise value_error(f"{shown(name)} is listed twice", "remove one", at=at)
 
 
 def _adopted(prefix: str, what: str) -> tuple[AfterValidator, WithJsonSchema]:

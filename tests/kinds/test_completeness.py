@@ -18,7 +18,7 @@ from enireconcile.iam.policy import calls
 from enireconcile.kinds import KINDS
 from enireconcile.kinds.attributes import LOGICAL_NAME, Attribute, Changes
 from enireconcile.spec import SECTIONS
-from enireconcile.spec.rows import ElasticIp, Instance, NetworkInterface, Resource, SecurityGroup
+from enireconcile.spec.rows import ADDITIVE, ElasticIp, Instance, NetworkInterface, Resource, SecurityGroup
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "spec.md"
 ROWS: Mapping[str, type[Resource]] = {
@@ -112,6 +112,11 @@ def test_exceptions_are_needed() -> None:
     """Each exception names a key that exists."""
     assert set(NO_ATTRIBUTES) - {name for row in ROWS.values() for name in row.model_fields} == set()
     assert [name for at, name in SHOWN_THOUGH_DEFAULT if name not in ROWS[at].model_fields] == []
+
+
+def test_what_can_be_additive_is_a_list_of_some_row() -> None:
+    """Each of them is an attribute that a kind declares."""
+    assert set(ADDITIVE) - {each.name for at in SECTIONS for each in declared(at)} == set()
 
 
 class MadeUp(Instance):

@@ -31,7 +31,7 @@ from enireconcile.ownership import (
     STACK_TAG,
 )
 from enireconcile.spec import SECTIONS
-from enireconcile.spec.rows import ADDRESS_KEYS
+from enireconcile.spec.rows import ADDITIVE, ADDRESS_KEYS
 from tests.ec2 import Quotas, Settings
 from tests.ec2.records import Interface, Resource
 from tests.harness import Harness, open_harness
@@ -218,7 +218,10 @@ def specs(draw: st.DrawFn) -> str:
     for section, of_section in sections.items():
         for name, row in of_section.items():
             ignored = draw(st.lists(st.sampled_from(IGNORABLE[section]), max_size=2, unique=True))
-            of_section[name] = {**row, **draw(_maybe("lifecycle", st.just({"ignore": ignored})))}
+            lists = [key for key in IGNORABLE[section] if key in ADDITIVE and key not in ignored]
+            additive = [key for key in lists if draw(st.booleans())]
+            lifecycle = {"ignore": ignored, "additive": additive}
+            of_section[name] = {**row, **draw(_maybe("lifecycle", st.just(lifecycle)))}
     for address in addresses.values():
         if address.get("association", {}).get("secondary"):
             # With an ignored number there may be none for it, which is a mistake.
