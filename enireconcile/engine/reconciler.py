@@ -79,6 +79,8 @@ class Apply:
         """Run to the report. Raises EnireconcileError only as long as nothing has been changed."""
         self._reader = Reader(self.channel)
         self._began, self._started = asyncio.get_running_loop().time(), self.now()
+        for address, former in self.spec.document.renamed.items():
+            self.journal.renamed(former, address)
         try:
             return await self._rounds()
         except asyncio.CancelledError:

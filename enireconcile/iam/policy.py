@@ -10,7 +10,7 @@ created need a statement each.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from enireconcile.errors import EnireconcileError
@@ -123,6 +123,7 @@ def _add(document: Document, policy: Policy, others: _Others) -> None:
     _add_external(purpose, scope, calls, policy, others)
     _add_pass_role(purpose, scope, policy, others)
     _add_adoption(purpose, scope, policy)
+    _add_renaming(purpose, scope, policy)
 
 
 def _add_creation(purpose: Purpose, scope: Scope, calls: Mapping[str, Call], policy: Policy) -> None:
@@ -368,21 +369,47 @@ def _add_adoption(purpose: Purpose, scope: Scope, policy: Policy) -> None:
     policy.grant("Adopt", ["ec2:CreateTags"], adopted, both(_CREATED, named, keys), document.stack)
 
 
+def _add_renaming(purpose: Purpose, scope: Scope, policy: Policy) -> None:
+    """Resources of the stack that have a former name of a row may get its present one."""
+    renamed = purpose.document.renamed
+    for kind in sorted({_TYPES[address.partition(".")[0]] for address in renamed}):
+        rows = {new: old for new, old in renamed.items() if _TYPES[new.partition(".")[0]] == kind}
+        named: Condition = {
+            "StringEquals": {
+                f"aws:ResourceTag/{NAME_TAG}": sorted(rows.values()),
+                f"aws:RequestTag/{NAME_TAG}": sorted(rows),
+            }
+        }
+        keys = among({*spec_keys(purpose), NAME_TAG})
+        policy.grant(
+            "Rename", ["ec2:CreateTags"], [scope.arn(kind)], both(_OWNED, named, keys), purpose.document.stack
+        )
+
+
 def _add_denials(documents: Sequence[Document], policy: Policy) -> None:
     """Ownership tags are set once, at creation or adoption. To change them would grant access to any resource.
+    Only the name changes, to that of a row with ``renamed_from``.
 
     These hold whatever other policies allow. A request of DeleteTags without keys deletes all tags, and has no
     ``aws:TagKeys``: ForAnyValue is false for it.
     """
     adopted = {arn for (sid, _), each in policy.statements.items() if sid == "Adopt" for arn in each.resources}
-    ownership: Condition = {
-        "ForAnyValue:StringEquals": {"aws:TagKeys": sorted({*OWN_TAGS} - {NEW_TAG})},
-        "Null": {"ec2:CreateAction": "true"},
-    }
+    renamed = {address for each in documents for address in each.renamed}
+    ownership, unnamed = _tagging({*OWN_TAGS} - {NEW_TAG}), _tagging({*OWN_TAGS} - {NEW_TAG, NAME_TAG})
     without_keys = both(_OWNED, {"Null": {"aws:TagKeys": "true"}})
     policy.deny("NeverDeleteAllTags", {"ec2:DeleteTags"}, {"*"}, without_keys, {each.stack for each in documents})
-    if adopted:
-        policy.deny("NeverDisown", {"ec2:DeleteTags"}, {"*"}, ownership)
-        policy.deny("NeverChangeOwnership", {"ec2:CreateTags"}, adopted, ownership, spared=True)
-    else:
+    if not (adopted or renamed):
         policy.deny("NeverChangeOwnership", {"ec2:CreateTags", "ec2:DeleteTags"}, {"*"}, ownership)
+        return
+    policy.deny("NeverDisown", {"ec2:DeleteTags"}, {"*"}, ownership)
+    changed = unnamed if renamed else ownership
+    policy.deny("NeverChangeOwnership", {"ec2:CreateTags"}, adopted or {"*"}, changed, spared=bool(adopted))
+    if renamed:
+        names = sorted(renamed.union(*(each.adopted for each in documents)))
+        others: Condition = {"StringNotEquals": {f"aws:RequestTag/{NAME_TAG}": names}}
+        policy.deny("NeverRename", {"ec2:CreateTags"}, {"*"}, both(_tagging({NAME_TAG}), others))
+
+
+def _tagging(keys: Collection[str]) -> Condition:
+    """The condition that a request sets or deletes one of these tags on an existing resource."""
+    return {"ForAnyValue:StringEquals": {"aws:TagKeys": sorted(keys)}, "Null": {"ec2:CreateAction": "true"}}

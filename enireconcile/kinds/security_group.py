@@ -132,8 +132,10 @@ class SecurityGroups(Kind):
         live = world.record(f"{SECTION}.{name}", LiveSecurityGroup)
         if live is None:
             return None
-        # Group names are case-insensitive to EC2, so another case is no difference.
-        same_name = live.name.casefold() == str(want["group_name"]).casefold()
+        # Group names are case-insensitive to EC2, so another case is no difference. Nor is a former name.
+        row = world.document.security_groups[name]
+        renamed = row.renamed_from is not None and row.group_name is None
+        same_name = renamed or live.name.casefold() == str(want["group_name"]).casefold()
         return {
             "group_name": want["group_name"] if same_name else live.name,
             "description": live.description,

@@ -97,8 +97,15 @@ def tag_steps(item: Item, world: World) -> list[Step]:
             params={"Resources": [world.id_of(item.address)], "Tags": as_tag_list(changed)},
             address=item.address,
             brings=frozenset({Fact.ADOPTED.of(item.address)}),
+            note=f"renames {former}" if (former := _former_name(before, changed)) else None,
         )
     ]
+
+
+def _former_name(before: Mapping[str, str | Template], changed: Mapping[str, Any]) -> str | None:
+    """The address that the resource had before, if the tags give it another one."""
+    former = before.get(NAME_TAG) if NAME_TAG in changed and STACK_TAG not in changed else None
+    return None if former is None else str(former)
 
 
 def marked_until_complete(address: str, steps: Sequence[Step], world: World) -> Sequence[Step]:

@@ -18,7 +18,7 @@ from enireconcile.live.records import (
     LiveSubnet,
     LiveVpc,
 )
-from enireconcile.ownership import NAME_TAG
+from enireconcile.ownership import NAME_TAG, REPLACES_TAG
 from enireconcile.spec import Document, Resource, Selector
 
 R = TypeVar("R", LiveSecurityGroup, LiveInstance, LiveNetworkInterface, LiveElasticIp)
@@ -58,12 +58,15 @@ def tagged_address(record: AnyRecord) -> str:
 
 
 def by_address(
-    records: Iterable[AnyRecord], adopted: Mapping[str, str] | None = None
+    records: Iterable[AnyRecord],
+    adopted: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> dict[str, tuple[AnyRecord, ...]]:
     """The records by the address of their row.
 
-    ``adopted`` maps addresses to the ids that their rows adopt. A terminating instance belongs to no row, nor does
-    an Elastic IP that an AWS service manages: services copy tags to addresses of their own.
+    ``adopted`` maps addresses to the ids that their rows adopt, ``renamed`` to the addresses that they had before.
+    A terminating instance belongs to no row, nor does an Elastic IP that an AWS service manages: services copy
+    tags to addresses of their own.
     """
     adopting = {record_id: address for address, record_id in (adopted or {}).items()}
     found: dict[str, list[AnyRecord]] = {}
@@ -71,7 +74,23 @@ def by_address(
         if not _is_out_of_reach(record):
             address = adopting.get(record.id) or tagged_address(record)
             found.setdefault(address, []).append(record)
+    for address, former in (renamed or {}).items():
+        _rename(former, address, found)
     return {address: tuple(each) for address, each in found.items()}
+
+
+def _rename(former: str, address: str, found: dict[str, list[AnyRecord]]) -> None:
+    """Moves the records of a former address to the present one, unless that has others.
+
+    A record that one at the present address replaces moves, too: an interrupted run has renamed only the other.
+    """
+    replaced = {record.tags.get(REPLACES_TAG) for record in found.get(address, ())}
+    moving = [each for each in found.get(former, ()) if address not in found or each.id in replaced]
+    staying = [each for each in found.pop(former, ()) if each not in moving]
+    if moving:
+        found.setdefault(address, []).extend(moving)
+    if staying:
+        found[former] = staying
 
 
 def _is_out_of_reach(record: AnyRecord) -> bool:
@@ -85,7 +104,7 @@ class Matches:
 
     def __init__(self, document: Document, records: Iterable[AnyRecord]) -> None:
         self._rows: Mapping[str, Resource] = document.resources
-        self._by_address = by_address(records, document.adopted)
+        self._by_address = by_address(records, document.adopted, document.renamed)
         self._addresses = {record.id: address for address, each in self._by_address.items() for record in each}
 
     def exists(self, address: str) -> bool:

@@ -34,7 +34,6 @@ from enireconcile.planning.foreign import Foreign
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
 from enireconcile.planning.twins import choose
-from enireconcile.printable import printable
 from enireconcile.spec import ADDRESS_KEYS, NetworkInterface, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
@@ -65,7 +64,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     """
     named = set(spec.document.resources)
     mistakes = Mistakes(spec, left_out)
-    owned, replaced, twins = _owned(live, named, mistakes)
+    owned, replaced, twins = _owned(live, named, spec.document.renamed, mistakes)
     adopted = adoptions(spec, live, owned, mistakes)
     world = World(
         document=spec.document,
@@ -146,7 +145,7 @@ def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[s
 
 
 def _owned(
-    live: Live, named: Collection[str], mistakes: Mistakes
+    live: Live, named: Collection[str], renamed: Mapping[str, str], mistakes: Mistakes
 ) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord, ...]], dict[str, str]]:
     """The records of the stack by address, beside them those whose replacement exists already, and the twins.
 
@@ -156,7 +155,9 @@ def _owned(
     owned: dict[str, AnyRecord] = {}
     replaced: dict[str, tuple[AnyRecord, ...]] = {}
     twins: dict[str, str] = {}
-    found = by_address((*live.security_groups, *live.instances, *live.network_interfaces, *live.elastic_ips))
+    found = by_address(
+        (*live.security_groups, *live.instances, *live.network_interfaces, *live.elastic_ips), renamed=renamed
+    )
     for address, records in sorted(found.items()):
         former = _former(records)
         current = [record for record in records if record not in former]
@@ -455,10 +456,9 @@ def _check_group_names(spec: Spec, vpcs: Mapping[str, str], live: Live, mistakes
             hint = f"write another group_name, or `adopt: {holder.id}`, or delete {holder.id}"
         elif (address := tagged_address(holder)) != f"security_groups.{name}":
             message += f": it is {address} of this stack"
-            tag = f"Key={NAME_TAG},Value=security_groups.{name}"
+            former = address.partition(".")[2]
             hint = (
-                f"write another group_name; or, to rename the row and keep the group, tag it: "
-                f"`aws ec2 create-tags --resources {holder.id} --tags {tag}`"
+                f"write another group_name; or, if the row was renamed, `renamed_from: {former}` to keep the group"
             )
         if hint:
             mistakes.add(("security_groups", name), message, hint)
@@ -475,13 +475,13 @@ def _default_groups(
     """The default group of the VPC by subnet id, for interfaces that name no groups."""
     groups: dict[str, str] = {}
     for name, row in spec.document.network_interfaces.items():
-        left = world.leaves(f"network_interfaces.{name}", "security_groups")
-        if row.security_groups is not None or left or name not in subnets:
+        if row.security_groups is not None or name not in subnets:
             continue
         vpc_id = known[subnets[name]].vpc_id
         if vpc_id in live.default_groups:
+            # Also where the row leaves the groups as they are: the interface may be replaced.
             groups[subnets[name]] = live.default_groups[vpc_id]
-        else:
+        elif not world.leaves(f"network_interfaces.{name}", "security_groups"):
             mistakes.add(
                 ("network_interfaces", name),
                 f"{vpc_id} has no default security group that these credentials can see",

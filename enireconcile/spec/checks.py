@@ -52,6 +52,7 @@ _OWN_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
 def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     """All violations between the rows of one document."""
     yield from _adoptions(document)
+    yield from _renames(document, invalid)
     yield from _references(document, invalid)
     yield from _rings(document)
     yield from _group_names(document)
@@ -87,6 +88,27 @@ def _adoptions(document: Document) -> Iterator[Violation]:
             yield Violation(
                 (section, name, "adopt"), f"{adopted} is already adopted by {first}", "remove one of the two rows"
             )
+
+
+# ---- renaming
+
+
+def _renames(document: Document, invalid: Invalid) -> Iterator[Violation]:
+    """The resource of a former name gets one new name, and no row has the former one."""
+    taken: dict[str, str] = {}
+    for address, former in document.renamed.items():
+        section, _, name = address.partition(".")
+        old, path = former.partition(".")[2], (section, name, "renamed_from")
+        first = taken.setdefault(former, address)
+        if old == name:
+            yield Violation(
+                path, "is the name of the row itself", "write the name that it had before, or remove it"
+            )
+        elif old in getattr(document, section) or old in invalid.get(section, ()):
+            message = f"the spec has a row {former}, which keeps the resource of that name"
+            yield Violation(path, message, "remove one of the two")
+        elif first != address:
+            yield Violation(path, f"{former} is already renamed to {first}", "remove one of the two")
 
 
 # ---- references

@@ -143,11 +143,15 @@ class Resource(Row):
         default_factory=Lifecycle,
         description="Protection from deletion, and attributes that other tools may change",
     )
+    renamed_from: Text | None = Field(
+        None, description="The name that the row had before: its resource gets the new one, and stays"
+    )
 
     @classmethod
     def attributes(cls) -> tuple[str, ...]:
-        """The keys that describe the resource itself, without ``adopt``, ``lifecycle`` and ``on_change``."""
-        return tuple(name for name in cls.model_fields if name not in ("adopt", "lifecycle", "on_change"))
+        """The keys that describe the resource itself, not which one it is or what a plan may do with it."""
+        others = ("adopt", "lifecycle", "renamed_from", "on_change")
+        return tuple(name for name in cls.model_fields if name not in others)
 
     def specifies(self, attribute: str) -> bool:
         """Whether the row specifies the attribute, written out or by its default.
@@ -925,6 +929,15 @@ class Document(Row):
             lists += (rule.destinations for rule in group.egress or ())
         found = (item for items in lists for item in items if isinstance(item, ForeignSelector))
         return tuple({selector.key: selector for selector in found}.values())
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The former addresses of rows with ``renamed_from``, by their present ones."""
+        return {
+            address: f"{address.partition('.')[0]}.{row.renamed_from}"
+            for address, row in self.resources.items()
+            if row.renamed_from is not None
+        }
 
     @property
     def protected(self) -> frozenset[str]:

@@ -136,6 +136,7 @@ _EVENTS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "unused": {"address": _is_text, "at": _is_time},
     "used": {"address": _is_text},
     "waits": {"address": _is_text, "digest": _is_text, "at": _is_time},
+    "renamed": {"address": _is_text, "former": _is_text},
     "refused": {"address": _is_text, "call": _is_text, "digest": _is_text, "error": lambda v: isinstance(v, str)},
 }
 """The fields that the events need, with what they must be: another program may have written to the journal."""
@@ -297,6 +298,11 @@ class Journal:
             self._append({"event": "waits", "address": address, "digest": digest})
         return self._age(self._waits[address][1])
 
+    def renamed(self, former: str, address: str) -> None:
+        """A row has a new address: what is known of its last create is known of that, unless it has its own."""
+        if former in self._entries and address not in self._entries:
+            self._append({"event": "renamed", "address": address, "former": former})
+
     def observed(self, present: Mapping[str, str]) -> None:
         """A read showed these resources: address to id."""
         for address, entry in [*self._entries.items()]:
@@ -339,6 +345,9 @@ class Journal:
             self._entries[address] = JournalEntry(
                 event["call"], event["digest"], event["token"], moment, event["previous"]
             )
+        elif kind == "renamed":
+            if former := self._entries.pop(event["former"], None):
+                self._entries[address] = former
         elif kind == "waits":
             self._waits[address] = (event["digest"], moment)
         elif kind == "refused":

@@ -204,6 +204,28 @@ def test_adoption_under_the_policy(slow_harness: Harness) -> None:
             ours.create_tags(Resources=[other], Tags=tags)
 
 
+def test_renaming_under_the_policy(slow_harness: Harness) -> None:
+    """A resource of the stack that has the former name of a row can get that row's name, and nothing else can."""
+    head = "version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: "
+    slow_harness.apply(f"{head}{{old: {{}}, kept: {{}}}}")
+    found = slow_harness.client().describe_addresses()["Addresses"]
+    names = {tag["Value"]: each["AllocationId"] for each in found for tag in each["Tags"] if tag["Key"] == "Name"}
+    text = f"{head}{{new: {{renamed_from: old}}, kept: {{}}}}"
+    slow_harness.obey(text)
+    ours = hands(slow_harness)
+    for address, key, value in (
+        (names["old"], "enireconcile:name", "elastic_ips.other"),
+        (names["kept"], "enireconcile:name", "elastic_ips.new"),
+        (names["old"], "enireconcile:stack", "other"),
+    ):
+        with pytest.raises(ClientError, match="UnauthorizedOperation"):
+            ours.create_tags(Resources=[address], Tags=[{"Key": key, "Value": value}])
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        ours.delete_tags(Resources=[names["old"]], Tags=[{"Key": "enireconcile:name"}])
+    assert slow_harness.apply(text).outcome == "converged"
+    assert slow_harness.plan(text).empty
+
+
 ADOPTED_ATTEMPTS: dict[str, Callable[[Any, str], object]] = {
     "another name": lambda ec2, address: ec2.create_tags(
         Resources=[address], Tags=[*tags_of("lab"), {"Key": "enireconcile:name", "Value": "elastic_ips.other"}]

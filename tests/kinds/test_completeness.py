@@ -30,6 +30,7 @@ ROWS: Mapping[str, type[Resource]] = {
 NO_ATTRIBUTES = {
     "adopt": "names an existing resource",
     "lifecycle": "says what a plan may do with the resource",
+    "renamed_from": "names the resource by a former name",
     "on_change": "says how a plan changes the resource",
 }
 """Keys that describe no property of a live resource, with the reason."""

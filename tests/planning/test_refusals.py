@@ -583,8 +583,7 @@ def test_a_renamed_row_cannot_take_the_group_name_of_its_old_group() -> None:
     old = name_conflict("web", **{STACK_TAG: STACK, NAME_TAG: "security_groups.web"})
     assert refusal({"security_groups": {"web2": {"group_name": "web"}}}, name_conflicts=(old,)) == [
         "security_groups.web2: sg-other already has the name 'web' in vpc-default: it is security_groups.web of "
-        "this stack; write another group_name; or, to rename the row and keep the group, tag it: `aws ec2 "
-        "create-tags --resources sg-other --tags Key=enireconcile:name,Value=security_groups.web2`"
+        "this stack; write another group_name; or, if the row was renamed, `renamed_from: web` to keep the group"
     ]
 
 

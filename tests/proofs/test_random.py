@@ -221,7 +221,8 @@ def specs(draw: st.DrawFn) -> str:
             lists = [key for key in IGNORABLE[section] if key in ADDITIVE and key not in ignored]
             additive = [key for key in lists if draw(st.booleans())]
             lifecycle = {"ignore": ignored, "additive": additive}
-            of_section[name] = {**row, **draw(_maybe("lifecycle", st.just(lifecycle)))}
+            former = draw(_maybe("renamed_from", st.just(f"former-{name}")))
+            of_section[name] = {**row, **former, **draw(_maybe("lifecycle", st.just(lifecycle)))}
     for address in addresses.values():
         if address.get("association", {}).get("secondary"):
             # With an ignored number there may be none for it, which is a mistake.

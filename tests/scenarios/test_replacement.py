@@ -437,3 +437,13 @@ def test_a_protected_instance_is_born_so_and_is_not_ended(slow_harness: Harness)
     with pytest.raises(UnsupportedError, match="protected against termination"):
         lab.harness.plan("version: 1\nstack: lab\nregion: us-east-1\n", prune=True)
     assert lab.calls() == []
+
+
+def test_an_interface_that_ignores_its_groups_is_replaced(harness: Harness) -> None:
+    """The new one gets the VPC's default group, which the plan for the present one would not need."""
+    row = "subnet: {default_for_az: us-east-1a}, lifecycle: {ignore: [security_groups]}"
+    spec = "version: 1\nstack: ignored\nnetwork_interfaces: {a: {%s}}\n"
+    harness.apply(spec % row)
+    replacing = spec % f"{row}, private_ip: 172.31.1.77"
+    assert harness.apply(replacing).outcome == "converged"
+    assert harness.plan(replacing).empty
