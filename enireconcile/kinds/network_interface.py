@@ -371,9 +371,12 @@ def _modify(item: Item, world: World, attribute: str, value: Any, impact: Impact
 
 
 def _enable_primary_ipv6(item: Item, world: World) -> Step:
-    """The call that makes an IPv6 address the primary one, once the interface has one."""
+    """The call that makes an IPv6 address the primary one, once the interface has one.
+
+    An attachment does not wait for it: the address may come from a former interface, and only afterwards.
+    """
     step = _modify(item, world, "EnablePrimaryIpv6", True, Impact.SAFE)
-    return replace(step, after=frozenset({Fact.IPV6_ADDRESSES_ASSIGNED.of(item.address)}))
+    return replace(step, after=frozenset({Fact.IPV6_ADDRESSES_ASSIGNED.of(item.address)}), brings=frozenset())
 
 
 # ---- automatic public addresses

@@ -78,6 +78,8 @@ VALUES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
         "ipv4_prefix_count": (1, 2),
         "ipv6_prefixes": (["2001:db8:0:0:1::/80"], ["2001:db8:0:0:2::/80"]),
         "ipv6_prefix_count": (1, 2),
+        "primary_ipv6": (True, True),
+        "associate_public_ip_address": (False, True),
         "source_dest_check": (True, False),
         "description": ("", "another"),
         "interface_type": ("interface", "efa"),
@@ -104,6 +106,8 @@ ALTERNATIVES = (
     ("ipv6_prefixes", "ipv6_prefix_count"),
     ("address", "public_ipv4_pool"),
 )
+ONLY_WHERE_IT_IS_ABOUT_THEM = ("primary_ipv6", "associate_public_ip_address")
+"""Other values of the row exclude these: the interface is no primary one, and its address may not be kept."""
 LIVE: Mapping[str, Words] = {
     "security_groups": {"vpc": "vpc-default"},
     "instances": {
@@ -204,6 +208,8 @@ def _cases(section: str) -> Iterator[Case]:
 
 def _excluded(name: str, left_out: str, changed: str) -> bool:
     """A row has either a list or a number of addresses: what the case is about, otherwise the list."""
+    if name in ONLY_WHERE_IT_IS_ABOUT_THEM:
+        return name not in (left_out, changed)
     for pair in ALTERNATIVES:
         if name in pair:
             about = [each for each in (changed, left_out) if each in pair]
