@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ from enireconcile.cli import code_if_stopped
 
 def main() -> NoReturn:
     """Run a command and exit with its code. A Ctrl-C while its modules load ends it in one line."""
+    _open_standard_streams()
     try:
         from enireconcile.cli import app
 
@@ -21,6 +23,18 @@ def main() -> NoReturn:
         _exit(code_if_stopped())
     except SystemExit as ended:
         _exit(ended.code if isinstance(ended.code, int) else 1)
+
+
+def _open_standard_streams() -> None:
+    """Open what the caller has closed (``2>&-``) on /dev/null.
+
+    Otherwise Python has no such stream, and the next file or connection gets its number.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest free number is this one: those below are open by now.
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _exit(code: int) -> NoReturn:

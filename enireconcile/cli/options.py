@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTLET = click.Path(dir_okay=False, readable=False, path_type=Path)
+_LONGEST = 10 * 366 * 24 * 3600
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
@@ -29,7 +31,10 @@ def duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
     if not match:
         raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if seconds > _LONGEST:
+        raise click.BadParameter(f"{text!r} is longer than ten years")
+    return seconds
 
 
 def state_location(text: str) -> str:
@@ -38,6 +43,8 @@ def state_location(text: str) -> str:
         r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\x21-\x7e]*)?", text
     ):
         raise click.BadParameter(f"{text!r} has no valid bucket name: write s3://bucket/prefix")
+    if text.startswith("s3://") and set(text) & set("*?$"):
+        raise click.BadParameter(f"{text!r}: a prefix with *, ? or $ would be a pattern in an IAM policy")
     return text
 
 
@@ -58,6 +65,8 @@ def outlet(name: str, what: str, help: str, *, private: bool = False) -> Callabl
     """An option with a file to write; the command gets it as an Outlet. ``what`` names it in errors."""
 
     def made(_: click.Context, __: click.Parameter, path: Path | None) -> Outlet | None:
+        if path is not None and not path.name:
+            raise click.BadParameter("write the name of a file")
         return Outlet(path, what, private=private) if path is not None else None
 
     return click.option(name, type=_OUTLET, callback=made, help=help)
@@ -146,12 +155,27 @@ _specs_options = _all_of(
 )
 
 
+def _refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raises UsageError if a file that the command writes is one that it reads, or writes for something else."""
+    names = {os.path.realpath(path): path for path in inputs if path != "-"}
+    if isinstance(saved := options.get("plan"), Path):
+        names[os.path.realpath(saved)] = "--plan"
+    for option, value in sorted(options.items()):
+        if not isinstance(value, Outlet):
+            continue
+        target = os.path.realpath(value.path)
+        if target in names and (not Path(target).exists() or Path(target).is_file()):
+            raise click.UsageError(f"--{option} {value.path} is the same file as {names[target]}")
+        names[target] = f"--{option}"
+
+
 def takes_specs(*, required: bool = True) -> Callable[[F], F]:
     """SPEC arguments and the options for their variables. The command gets them as ``specs``."""
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def with_specs(*args: Any, specs: Any, var_files: Any, variables: Any, **options: Any) -> Any:
+            _refuse_one_file_for_two([*specs, *var_files], options)
             return command(*args, specs=SpecArguments(specs, var_files, variables), **options)
 
         metavar = "SPEC..." if required else "[SPEC...]"

@@ -83,6 +83,10 @@ def _begun(work: Callable[[], T]) -> concurrent.futures.Future[T]:
     return future
 
 
+_SAME_SIGNAL = 0.25
+"""Seconds: some supervisors send SIGTERM to a process and then to its group, which has the process in it."""
+
+
 class Interrupt:
     """Handles signals and the time limit while its context is active. For the main thread only.
 
@@ -93,6 +97,7 @@ class Interrupt:
     def __init__(self) -> None:
         self.stopped_by: str | None = None
         self.abandoned_calls = False
+        self._signalled = -math.inf
         self._seconds = self._ends = math.inf
         self._stop: Callable[[], object] | None = None
         self._abandon: Callable[[], object] | None = None
@@ -112,6 +117,10 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        now, before = time.monotonic(), self._signalled
+        self._signalled = now
+        if number == signal.SIGTERM and now - before < _SAME_SIGNAL:
+            return
         if self.stopped_by is None:
             self.stopped_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             if self._stop is not None:

@@ -66,11 +66,11 @@ def by_address(
 
     ``adopted`` maps addresses to the ids that their rows adopt, ``renamed`` to the addresses that they had before.
     A terminating instance belongs to no row, nor does an Elastic IP that an AWS service manages: services copy
-    tags to addresses of their own.
+    tags to addresses of their own. What is listed twice, as on two pages of a list that shifts, is one record.
     """
     adopting = {record_id: address for address, record_id in (adopted or {}).items()}
     found: dict[str, list[AnyRecord]] = {}
-    for record in records:
+    for record in {record.id: record for record in records}.values():
         if not _is_out_of_reach(record):
             address = adopting.get(record.id) or tagged_address(record)
             found.setdefault(address, []).append(record)

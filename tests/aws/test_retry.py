@@ -145,3 +145,22 @@ def test_a_thread(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line for _, line in told.lines] == [
         "GetObject: SlowDown: Reduce your rate., tried once in 0 s; 2 more to come"
     ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_last_attempt_comes_when_the_time_is_over(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a whole pause later, however long that would be."""
+    monkeypatch.setattr("enireconcile.aws.retry.random.uniform", lambda _, longest: longest)
+    loop = VirtualLoop()
+    attempts: list[float] = []
+
+    async def call() -> None:
+        async for trial in retrying(is_transient):
+            with trial:
+                attempts.append(loop.now)
+                raise Fault("DescribeVpcs", "Unavailable", "", Meaning.OUTCOME_UNKNOWN, 20.0 + seed)
+
+    with pytest.raises(Fault):
+        run(call(), loop)
+    loop.close()
+    assert attempts[-1] - attempts[0] == pytest.approx(20.0 + seed, abs=0.11)

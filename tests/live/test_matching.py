@@ -72,3 +72,9 @@ def test_what_the_spec_no_longer_names() -> None:
     assert [record.id for record in matches.unnamed(LiveSecurityGroup)] == ["sg-old"]
     assert [record.id for record in matches.unnamed(LiveElasticIp)] == ["eipalloc-old"]
     assert [matches.row(record) is None for record in known] == [False, True, True]
+
+
+def test_a_resource_that_is_listed_twice_is_one() -> None:
+    """A list that shifts between two pages repeats an item."""
+    [live] = records({"elastic_ips": {"web": {}}})
+    assert by_address([live, live]) == {"elastic_ips.web": (live,)}

@@ -520,3 +520,19 @@ def test_an_event_that_cannot_be_read_is_no_one_s(server: EC2Server, command: Ru
     deep = json.dumps({"Events": [{"EventId": "1", "EventName": "x", "CloudTrailEvent": "[" * 100_000}]}).encode()
     server.faults.add(Answer("LookupEvents", times=99, body=deep, content_type="application/x-amz-json-1.1"))
     assert command("plan", "--who", SPEC).code == 0
+
+
+@pytest.mark.parametrize("text", ["2562048h", "99999999999h", "316224001"])
+def test_a_duration_of_more_than_ten_years_is_refused(text: str, command: Run) -> None:
+    """No clock can wait for that long; nothing changes before the limit is known."""
+    ran = command("apply", "-y", "--timeout", text, str(STORY))
+    assert ran.code == 64
+    assert "longer than ten years" in ran.stderr
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/team*", "s3://bucket/a?b", "s3://bucket/${aws:username}"])
+def test_a_state_prefix_is_no_pattern(text: str, command: Run) -> None:
+    """The policy for it would allow other prefixes."""
+    ran = command("iam-policy", "--state", text, str(STORY))
+    assert ran.code == 64
+    assert "pattern" in ran.stderr

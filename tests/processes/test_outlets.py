@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,7 +28,7 @@ from enireconcile.state.directory import Directory
 from tests.commands import running, written
 from tests.ec2 import EC2Server, Fail
 from tests.ec2 import Hook as Deed
-from tests.harness import STORY
+from tests.harness import ENVIRONMENT, STORY
 from tests.outputs.test_metrics import run
 from tests.outputs.test_webhook import report
 from tests.processes.test_cli import BROKEN, Run, command, server
@@ -427,3 +430,60 @@ def test_a_short_jitter_passes(server: EC2Server, command: Run) -> None:
     assert command("apply", "-y", "--jitter", "1ms", SPEC).code == 0
     assert command("plan", "--jitter", "1ms", "--detailed-exitcode", SPEC).code == 0
     assert server.mutating()
+
+
+# ---- what the shell gives and takes away
+
+
+def _shell(server: EC2Server, script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command as ``$cmd`` in a shell script."""
+    mine = {"AWS_ENDPOINT_URL": server.url, "ENIRECONCILE_STATE": str(cwd / "state")}
+    return subprocess.run(
+        ["/bin/sh", "-c", f'cmd="{sys.executable} -m enireconcile"; {script}'],
+        env={**os.environ, **ENVIRONMENT, **mine, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&-", ">&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_changes_nothing(closed: str, server: EC2Server, tmp_path: Path) -> None:
+    """The run converges, writes its report, and no file or connection takes the stream's number."""
+    (tmp_path / "spec.yaml").write_text("version: 1\nstack: one\nregion: us-east-1\nelastic_ips: {a: {}}\n")
+    ran = _shell(server, f"$cmd apply -y --report r.json spec.yaml {closed}", tmp_path)
+    assert ran.returncode == 0, ran
+    assert json.loads((tmp_path / "r.json").read_text())["outcome"] == "converged"
+    assert server.actions(mutating=True) == ["AllocateAddress"]
+
+
+def test_a_spec_from_a_closed_stdin_is_empty(server: EC2Server, tmp_path: Path) -> None:
+    ran = _shell(server, "$cmd plan - <&-", tmp_path)
+    assert ran.returncode == 1
+    assert "the file is empty" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--report spec.yaml",
+        "--report ./state/../spec.yaml",
+        "--metrics link.yaml",
+        "--report same --metrics same",
+        "--var-file vars.yaml --report vars.yaml",
+        '--report ""',
+    ],
+)
+def test_no_file_is_written_for_two_things(options: str, server: EC2Server, tmp_path: Path) -> None:
+    """A spec is not overwritten by its own report: wrong usage, before anything changes."""
+    text = "version: 1\nstack: one\nregion: us-east-1\nelastic_ips: {a: {}}\n"
+    (tmp_path / "spec.yaml").write_text(text)
+    (tmp_path / "vars.yaml").write_text("{}\n")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "link.yaml").symlink_to("spec.yaml")
+    ran = _shell(server, f"$cmd apply -y {options} spec.yaml", tmp_path)
+    assert ran.returncode == 64, ran
+    assert (tmp_path / "spec.yaml").read_text() == text
+    assert server.calls == []
