@@ -81,6 +81,7 @@ class Channel:
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
         answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check)
+        answer.add_done_callback(_retrieved)
         reminder = Reminder(call)
         try:
             response = await asyncio.shield(answer)
@@ -210,6 +211,12 @@ class Writer:
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Raises Fault, and what ``check`` raises."""
         return await self._channel.attempt(call, params, self._check)
+
+
+def _retrieved(answer: asyncio.Future[Any]) -> None:
+    """Take the exception of an answer for which a cancelled task does not wait: asyncio would print it."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _check_filtered(call: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
