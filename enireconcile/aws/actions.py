@@ -67,7 +67,8 @@ class ApiAction:
     @property
     def lists(self) -> bool:
         """Whether its answer is a list, which EC2 sends even when it is empty."""
-        return self.reads and self.service == "ec2" and self.name != "DescribeInstanceAttribute"
+        one = ("DescribeInstanceAttribute", "DescribeNetworkInterfaceAttribute")
+        return self.reads and self.service == "ec2" and self.name not in one
 
 
 def _read(

@@ -36,8 +36,6 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "IamInstanceProfileAssociation": ("AssociationId", "InstanceId", "State"),
     "Image": ("ImageId",),
     "Instance": ("ImageId", "InstanceId", "InstanceType", "State"),
-    # Of DescribeInstanceAttribute, which is asked for this attribute alone.
-    "InstanceAttribute": ("DisableApiTermination",),
     "InstanceNetworkInterface": ("NetworkInterfaceId",),
     "InstanceNetworkInterfaceAttachment": ("AttachmentId", "DeviceIndex"),
     "InstanceState": ("Name",),
@@ -137,6 +135,14 @@ def check_filtered(listing: Listing, params: Mapping[str, Any], objects: list[Ma
                 raise UnreadableAnswer(f"it lists {found}, which the filter {name} excludes")
             if name.startswith("tag:") and not _may_be_tagged(item, name.removeprefix("tag:"), values):
                 raise UnreadableAnswer(f"it lists {found}, whose tags the filter {name} excludes")
+
+
+def check_attribute(params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    """Raises UnreadableAnswer if an answer lacks the one attribute that ``params`` ask for."""
+    if attribute := params.get("Attribute"):
+        name = attribute[0].upper() + attribute[1:]
+        if answer.get(name) is None:
+            raise UnreadableAnswer(f"it lacks {name}")
 
 
 def _may_be_tagged(item: Mapping[str, Any], key: str, values: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ import jmespath
 from botocore import xform_name
 
 from enireconcile.aws.actions import action, is_read
-from enireconcile.aws.answers import UnreadableAnswer, check_filtered
+from enireconcile.aws.answers import UnreadableAnswer, check_attribute, check_filtered
 from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call, unreadable
 from enireconcile.aws.last_check import Check, checked_last
 from enireconcile.aws.pacing import Pacer
@@ -220,11 +220,12 @@ def _retrieved(answer: asyncio.Future[Any]) -> None:
 
 
 def _check_filtered(call: str, params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-    listing = action(call).listing
-    if listing is None:
-        return
+    row = action(call)
     try:
-        check_filtered(listing, params, jmespath.search(listing.objects, answer) or [])
+        if row.listing is not None:
+            check_filtered(row.listing, params, jmespath.search(row.listing.objects, answer) or [])
+        elif not row.lists:
+            check_attribute(params, answer)
     except UnreadableAnswer as error:
         raise unreadable(call, str(error)) from None
 

@@ -31,6 +31,11 @@ def key_pair(_: Harness) -> dict[str, Any]:
     return spec(key_name="ops")
 
 
+def in_a_placement_group(harness: Harness) -> dict[str, Any]:
+    harness.strict.world.add_placement_group("rack", "partition")
+    return spec(placement={"group": "rack"}, instance_type="m5.large")
+
+
 def by_name(harness: Harness) -> dict[str, Any]:
     """Images of two architectures have fitting names, and the type decides."""
     harness.strict.world.add_image("al2023-ami-2023.9-kernel-6.1-arm64", "2026-03-01T00:00:00.000Z")
@@ -83,6 +88,7 @@ SITUATIONS: dict[str, Situation] = {
     "DescribeInstanceTypes": by_name,
     "DescribeKeyPairs": key_pair,
     "DescribeManagedPrefixLists": prefix_list,
+    "DescribePlacementGroups": in_a_placement_group,
     "DescribeRouteTables": deleted,
     "DescribeSecurityGroupVpcAssociations": associated,
     "DescribeSecurityGroups": named_group,
