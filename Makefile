@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
-# The tests of every day. The proofs take long, and the peers need tools that are not Python's.
-TESTS := tests --ignore=tests/proofs --ignore=tests/peers
+# The tests of every day. Proofs and the acceptance kit take long, and the peers need tools that are not Python's.
+PROOFS := tests/proofs tests/acceptance
+TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -37,8 +38,8 @@ layers: $(VENV)/dev.stamp
 coverage: $(VENV)/dev.stamp ## Run the tests and require a minimum of line coverage
 	@$(BIN)/pytest -n auto $(TESTS) --cov
 
-prove: $(VENV)/dev.stamp ## Run the exhaustive proofs (tests/proofs) and print what they covered
-	@$(BIN)/pytest -n auto tests/proofs
+prove: $(VENV)/dev.stamp ## Run the exhaustive proofs and the acceptance kit, and print what the proofs covered
+	@$(BIN)/pytest -n auto $(PROOFS)
 
 peers: $(VENV)/peers.stamp ## Run Ansible and Terraform (if on the PATH) on the tests' EC2, and the command on ministack
 	@$(BIN)/pytest -n auto tests/peers

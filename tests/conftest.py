@@ -18,6 +18,12 @@ from tests.harness import ENVIRONMENT, SLOW, Foreign, Harness, harness_on, open_
 from .s3 import Clock, S3Server
 from .virtual import VirtualLoop
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For ``-n auto``: many tests wait for processes of their own, so there is one worker more than cores."""
+    return (os.cpu_count() or 1) + 1
+
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 (every test has a directory of its own in it)
 _ROOM = 2**30
 # For `make mutants`: a verdict must not depend on luck or load, and the smallest example is not wanted.

@@ -187,7 +187,8 @@ def test_groups(direction: str) -> None:
     for raw, parsed in read("security-groups"):
         record = records.security_group(parsed)
         assert (record.id, record.name, record.vpc_id) == (raw["GroupId"], raw["GroupName"], raw.get("VpcId", ""))
-        world = Resolved(Document(version=1, stack="recorded"), owned={"security_groups.a": record})
+        document = Document.model_validate({"version": 1, "stack": "recorded", "security_groups": {"a": {}}})
+        world = Resolved(document, owned={"security_groups.a": record})
         rules = SecurityGroups().have("a", world, {"group_name": record.name, "tags": {}})
         assert rules is not None
         ends = [rule.get("source") or rule["destination"] for rule in rules[direction]]
