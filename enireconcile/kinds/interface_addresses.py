@@ -198,8 +198,8 @@ def change(item: Item, world: World) -> list[Step]:
 
 
 def chosen_at_creation(item: Item, world: World) -> dict[Ref, str]:
-    """What CreateNetworkInterface yields of the addresses that it lets EC2 choose, and Elastic IPs wait for."""
-    others = "NetworkInterface.PrivateIpAddresses[?!Primary]"
+    """The addresses that a creation lets EC2 choose and Elastic IPs wait for, by their paths in the interface."""
+    others = "PrivateIpAddresses[?!Primary]"
     return {
         ref: f"{others} | [{number}].PrivateIpAddress" for number, ref in enumerate(world.awaited_ips(item.name))
     }

@@ -106,11 +106,8 @@ def _names_groups(purpose: Purpose) -> bool:
     return any(without_selectors(row.security_groups) for row in purpose.rows(SECTION))
 
 
-_MADE = {
-    "id": "NetworkInterface.NetworkInterfaceId",
-    "private_ip": "NetworkInterface.PrivateIpAddress",
-    "mac_address": "NetworkInterface.MacAddress",
-}
+_SHOWN = {"id": "NetworkInterfaceId", "private_ip": "PrivateIpAddress", "mac_address": "MacAddress"}
+"""Attributes that other rows can refer to, by their paths in a described interface."""
 
 
 class NetworkInterfaces(Kind):
@@ -297,6 +294,8 @@ class NetworkInterfaces(Kind):
             params["EnablePrimaryIpv6"] = True
         named = "private_ip" in want
         there = named_addresses_taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
+        # An unanswered create is looked for: then a describe call must tell what the answer would have told.
+        shown = world.made_with(item.address, _SHOWN) | interface_addresses.chosen_at_creation(item, world)
         return Step(
             id=f"{item.address}/CreateNetworkInterface",
             call="CreateNetworkInterface",
@@ -305,7 +304,7 @@ class NetworkInterfaces(Kind):
             claims=frozenset(private_slot(want["subnet"], each) for each in interface_addresses.named_in(params)),
             brings=frozenset({Fact.CONFIGURED.of(item.address), *({there} if named else ())}),
             rather=frozenset(interface_addresses.named_first(want)),
-            yields=world.made_with(item.address, _MADE) | interface_addresses.chosen_at_creation(item, world),
+            yields={ref: f"NetworkInterface.{path}" for ref, path in shown.items()},
             # Another host may have created it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),
             token=True,
@@ -315,7 +314,7 @@ class NetworkInterfaces(Kind):
                     *ownership_filters(world.document.stack, item.address),
                     *({"Name": f"tag:{key}", "Values": [value]} for key, value in _replacing(item, world).items()),
                 ],
-                yields={Ref(item.address): "NetworkInterfaceId"},
+                yields=shown,
             ),
             proof=interface_addresses.proof(params),
         )

@@ -1,4 +1,4 @@
-"""What a run writes: `results.md` for people, `differences.json` for whoever corrects tests/ec2."""
+"""What a run writes: `results.md` to read, `differences.json` to correct tests/ec2 by."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from enireconcile.errors import SpecErrors
 from enireconcile.model import Action
 from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.text import plan_text
+from tests.ec2 import DropConnection
 from tests.harness import SLOW, Harness, open_harness
 
 SPEC = """\
@@ -73,6 +74,15 @@ def test_a_ring_of_references_converges_in_one_round(harness: Harness) -> None:
     }
     assert harness.apply(SPEC).outcome == "unchanged"
     assert harness.apply(SPEC, destroy=True).outcome == "converged"
+
+
+def test_what_a_lost_answer_would_have_told_is_found(harness: Harness) -> None:
+    """The interface is found by its tag after three losses, with the address that the user data names."""
+    harness.strict.faults.add(DropConnection("CreateNetworkInterface", times=99, late=True))
+    report = harness.apply(SPEC)
+    assert (report.outcome, report.error) == ("converged", None)
+    [interface] = harness.client().describe_network_interfaces()["NetworkInterfaces"]
+    assert interface["PrivateIpAddress"] in _script(harness)
 
 
 def test_a_plan_shows_what_is_known_after_apply(harness: Harness) -> None:

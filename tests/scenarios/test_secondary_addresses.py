@@ -179,3 +179,11 @@ elastic_ips:
 """
     with pytest.raises(SpecErrors, match=message):
         harness.plan(spec)
+
+
+def test_the_addresses_of_a_creation_without_an_answer_are_found(harness: Harness) -> None:
+    """The interface is found by its tag after three losses, with the addresses that EC2 chose, in the same run."""
+    harness.strict.faults.add(DropConnection(CREATE, times=99, late=True))
+    report = harness.apply(_spec("one", "two"))
+    assert (report.outcome, report.error) == ("converged", None)
+    assert len(set(_held(harness).values())) == 2
