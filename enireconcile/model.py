@@ -146,7 +146,7 @@ class Expect:
 
     describe: str
     id: str | Ref
-    has: tuple[tuple[str, tuple[str | int | bool | None, ...]], ...] = ()
+    has: tuple[tuple[str, tuple[str | int | bool | Ref | None, ...]], ...] = ()
     never: tuple[tuple[str, tuple[str, ...]], ...] = ()
     gone: bool = False
     timeout: float = 600.0

@@ -11,7 +11,10 @@ SUBNETS = {"lab-a": "10.0.1.0/24", "lab-mgmt": "10.0.2.0/24", "lab-private": "10
 
 
 def lab(harness: Harness) -> tuple[str, dict[str, str]]:
-    """The ids of the VPC called lab, with an internet gateway, and of its subnets by name."""
+    """The ids of the VPC called lab, with an internet gateway, and of its subnets by name.
+
+    The subnet lab-private has a route table of its own, without a way out.
+    """
     return _foreign(harness) if isinstance(harness.server, Foreign) else _strict(harness)
 
 
@@ -19,6 +22,8 @@ def _strict(harness: Harness) -> tuple[str, dict[str, str]]:
     world = harness.strict.world
     vpc = world.add_vpc("10.0.0.0/16", gateway=True, tags={"Name": "lab"})
     subnets = {name: world.add_subnet(vpc, cidr, ZONE, tags={"Name": name}) for name, cidr in SUBNETS.items()}
+    private = world.add_route_table(vpc, {"Name": "lab-private"})
+    harness.client().associate_route_table(RouteTableId=private, SubnetId=subnets["lab-private"])
     return vpc, subnets
 
 
@@ -33,6 +38,8 @@ def _foreign(harness: Harness) -> tuple[str, dict[str, str]]:
         )["Subnet"]["SubnetId"]
         for name, cidr in SUBNETS.items()
     }
+    table = ec2.create_route_table(VpcId=vpc, TagSpecifications=named("route-table", "lab-private"))
+    ec2.associate_route_table(RouteTableId=table["RouteTable"]["RouteTableId"], SubnetId=subnets["lab-private"])
     return vpc, subnets
 
 

@@ -59,7 +59,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "Parameter": ("Value",),
     "PrefixListId": ("PrefixListId",),
     "Reservation": ("Instances",),
-    "RouteTable": ("RouteTableId",),
+    "RouteTable": ("RouteTableId", "VpcId"),
     "SecurityGroup": ("GroupId", "GroupName", "VpcId"),
     "SecurityGroupVpcAssociation": ("GroupId", "VpcId"),
     "Subnet": ("AvailabilityZone", "SubnetId", "VpcId"),
@@ -79,6 +79,7 @@ PRESENT: Mapping[str, tuple[str, ...]] = {
     "IpPermission": ("IpRanges", "PrefixListIds", "UserIdGroupPairs"),
     "LookupEventsResponse": ("Events",),
     "NetworkInterface": ("Groups", "PrivateIpAddresses"),
+    "RouteTable": ("Associations", "Routes"),
     "SecurityGroup": ("IpPermissions", "IpPermissionsEgress"),
     "Tag": ("Value",),
 }

@@ -196,6 +196,19 @@ TABLE = (
     _Row(
         r"UnauthorizedOperation", Meaning.DENIED_OR_GONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release).*"
     ),
+    # Other tools have changed the route table since it was read.
+    _Row(
+        r"RouteAlreadyExists|InvalidRouteTableID\.NotFound|InvalidRouteTableId\.NotFound",
+        Meaning.REPLAN,
+        calls=r"(Create|Replace|Delete)Route",
+    ),
+    _Row(
+        r"InvalidParameterValue",
+        Meaning.REPLAN,
+        calls=r"ReplaceRoute",
+        message=r"no route defined|Use CreateRoute instead",
+    ),
+    _Row(r"InvalidRoute\.NotFound", Meaning.DONE, calls=r"DeleteRoute"),
     # Deleted, detached or released already.
     _Row(_NOT_FOUND, Meaning.DONE, calls=r"(Delete(?!Tags)|Detach|Disassociate|Release|Reset|Terminate).*"),
     _Row(_NOT_FOUND, Meaning.WAIT, seconds=PROPAGATION),

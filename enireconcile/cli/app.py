@@ -104,7 +104,7 @@ def iam_policy(
     With --read-only, the policy covers plan only. Does not call AWS.
     """
     from enireconcile.iam.policy import policy_for
-    from enireconcile.iam.statements import LIMIT, Asked, size
+    from enireconcile.iam.statements import INLINE_LIMIT, LIMIT, Asked, size
 
     bucket = state.removeprefix("s3://") if state and state.startswith("s3://") else None
     documents = [spec.document for spec in specs.load(region=asked["region"])]
@@ -115,7 +115,7 @@ def iam_policy(
     if size(policy) > LIMIT:
         logs.warn(
             f"this policy has {size(policy)} characters, and IAM allows {LIMIT} in a managed policy: "
-            "split it into several"
+            f"split it into several, or make it an inline policy of a role, which takes {INLINE_LIMIT}"
         )
     return 0
 

@@ -278,7 +278,8 @@ class Executor:
         return await self._unless_stopped(self._poller.wait(self._filled(expect)))
 
     def _filled(self, expect: Expect) -> Expect:
-        return replace(expect, id=self._values[expect.id]) if isinstance(expect.id, Ref) else expect
+        has = tuple((path, tuple(_resolved(values, self._values))) for path, values in expect.has)
+        return replace(expect, id=_resolved(expect.id, self._values), has=has)
 
     async def _call(self, step: Step, state: _StepState, params: dict[str, Any]) -> None:
         """Make the call, with these parameters, until EC2 has acted, and remember the values that it yields."""

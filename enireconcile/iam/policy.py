@@ -29,7 +29,14 @@ from enireconcile.kinds.launch import reads_attributes
 from enireconcile.kinds.permissions import Call, Condition, Purpose, Read, unconditional
 from enireconcile.kinds.tags import among, calls_for, spec_keys
 from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG
-from enireconcile.spec import Document, ForeignSelector, NetworkInterface, Selector, without_selectors
+from enireconcile.spec import (
+    Document,
+    ForeignSelector,
+    NetworkInterface,
+    RouteTableSelector,
+    Selector,
+    without_selectors,
+)
 
 _TYPES = {kind.section: kind.resource_type for kind in KINDS if kind.resource_type}
 _TAGGING = calls_for(tuple(_TYPES.values()))
@@ -247,6 +254,7 @@ def _used(purpose: Purpose, scope: Scope, policy: Policy, others: _Others) -> di
     return {
         "security-group": _foreign_groups(purpose, scope),
         "vpc": _selected(scope, "vpc", [row.vpc for row in document.security_groups.values()]),
+        "route-table": _route_tables(purpose, scope),
         "subnet": _selected(scope, "subnet", [_subnet(row) for row in purpose.rows("network_interfaces")]),
         **{kind: [(arn, {}) for arn in sorted(found)] for kind, found in arns.items()},
     }
@@ -268,7 +276,16 @@ def _widest(scope: Scope, kind: str, found: _Selected) -> _Selected:
     return [anything] if anything in found else found
 
 
-def _selection(scope: Scope, kind: str, selector: Selector | None) -> tuple[str, Condition]:
+def _route_tables(purpose: Purpose, scope: Scope) -> _Selected:
+    """The route tables that the spec names by id or by tags. IAM does not know which subnets a table serves."""
+    return _widest(
+        scope,
+        "route-table",
+        [_selection(scope, "route-table", each) for each in purpose.document.route_tables],
+    )
+
+
+def _selection(scope: Scope, kind: str, selector: Selector | RouteTableSelector | None) -> tuple[str, Condition]:
     if selector is not None and selector.id is not None:
         return scope.arn(kind, selector.id), {}
     if selector is not None and selector.tags is not None:

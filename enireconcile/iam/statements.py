@@ -12,6 +12,8 @@ from enireconcile.kinds.permissions import Condition
 
 LIMIT = 6144
 """Characters of a managed policy, white space not counted (IAM quotas)."""
+INLINE_LIMIT = 10240
+"""The same for all inline policies of a role together."""
 
 
 _PUBLIC = frozenset({"image", "snapshot"})

@@ -12,6 +12,7 @@ from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.elastic_ip import ElasticIps
 from enireconcile.kinds.instance import Instances
 from enireconcile.kinds.network_interface import NetworkInterfaces
+from enireconcile.kinds.route import Routes
 from enireconcile.kinds.security_group import SecurityGroups
 from enireconcile.kinds.world import World
 
@@ -19,6 +20,7 @@ KINDS: tuple[Kind, ...] = (
     SecurityGroups(),
     NetworkInterfaces(),
     Attachments(),
+    Routes(),
     ElasticIps(),
     Associations(),
     Instances(),

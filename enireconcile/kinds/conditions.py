@@ -48,6 +48,8 @@ class Fact(StrEnum):
     """The instance has no stop protection any more."""
     SPOT_REQUEST_CANCELLED = "spot-request-cancelled"
     """EC2 launches no other instance for the instance's Spot request. Subject: instance id."""
+    RUNNING = "running"
+    """The instance has been started."""
     STOPPED = "stopped"
     """The instance is stopped."""
     MODIFIED = "modified"

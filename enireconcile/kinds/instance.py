@@ -702,6 +702,7 @@ def _start(item: Item, world: World) -> Step:
                 ),
             }
         ),
+        brings=frozenset({Fact.RUNNING.of(item.address)}),
         # Any state but stopping: another host may have started it by then.
         when=(_reached(("stopped", "pending", "running"), item, world),) if stopping else (),
         until=_reached(("running",), item, world),

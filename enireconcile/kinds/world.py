@@ -16,6 +16,7 @@ from enireconcile.live.records import (
     LiveElasticIp,
     LiveInstance,
     LiveNetworkInterface,
+    LiveRouteTable,
     LiveSubnet,
     LiveVpc,
     Record,
@@ -69,6 +70,14 @@ class Destination:
     chosen_by_ec2: Ref | None = None
 
 
+@dataclass(frozen=True, order=True)
+class RouteKey:
+    """What identifies a route: the id of its route table, and a CIDR or the id of a prefix list."""
+
+    route_table: str
+    destination: str
+
+
 @dataclass(frozen=True)
 class World:
     """The spec and the live state, brought together: selectors are resolved to ids, and ids of the stack's
@@ -84,10 +93,11 @@ class World:
     in the spec; ``placements`` says to which instance each interface belongs, failover included; ``stranded``
     warns of those that no healthy instance can hold. ``destinations`` says which interface each Elastic IP belongs
     to; ``foreign_interfaces`` are interfaces outside the spec, by id, with which Elastic IPs are or will be
-    associated. ``dependents`` are the groups and interfaces, of any owner, that still use groups of the stack
-    which the spec no longer names. ``stopping`` are the addresses of running instances that the plan stops, even
-    temporarily. ``left_out`` are addresses of existing resources that this plan leaves as they are because of a
-    mistake: other rows can refer to them.
+    associated. ``routes`` maps the names of interfaces to the routes that lead there, sorted; ``route_tables`` are
+    those that the spec names, by id. ``dependents`` are the groups and interfaces, of any owner, that still use
+    groups of the stack which the spec no longer names. ``stopping`` are the addresses of running instances that
+    the plan stops, even temporarily. ``left_out`` are addresses of existing resources that this plan leaves as
+    they are because of a mistake: other rows can refer to them.
     """
 
     document: Document
@@ -109,6 +119,8 @@ class World:
     stranded: Mapping[str, str] = field(default_factory=dict)
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
+    routes: Mapping[str, tuple[RouteKey, ...]] = field(default_factory=dict)
+    route_tables: Mapping[str, LiveRouteTable] = field(default_factory=dict)
     dependents: tuple[Record, ...] = ()
     stopping: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()

@@ -21,7 +21,7 @@ from enireconcile.live.records import (
     Limits,
     LiveImage,
     LiveInstanceType,
-    LiveRoute,
+    LiveRouteTable,
     LiveSecurityGroup,
     Questions,
 )
@@ -35,7 +35,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
     """
     answers = _Answers(reader)
     (
-        ((types, similar), per_interface, lists, addresses, routes),
+        ((types, similar), per_interface, lists, addresses, route_tables),
         (images, offers, key_pairs, placement_groups, groups),
     ) = await asyncio.gather(
         asyncio.gather(
@@ -43,7 +43,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
             _groups_per_interface(answers) if asked.groups_per_interface else _nothing(),
             _entries(answers, sorted(asked.prefix_lists)),
             _elastic_ips(answers) if asked.elastic_ips else _nothing(),
-            _routes(answers, sorted(asked.routed_vpcs)),
+            _route_tables(answers, sorted(asked.routed_vpcs)),
         ),
         asyncio.gather(
             _images(answers, sorted(asked.images)),
@@ -62,7 +62,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
         groups_per_interface=per_interface,
         prefix_lists=lists,
         elastic_ips=addresses,
-        routes=routes,
+        route_tables=route_tables,
         images=images,
         offers=offers,
         key_pairs=key_pairs,
@@ -249,12 +249,12 @@ async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
     )
 
 
-async def _routes(answers: _Answers, vpcs: Sequence[str]) -> tuple[LiveRoute, ...]:
-    """The routes to interfaces in these VPCs. EC2 has no filter for routes to one interface."""
+async def _route_tables(answers: _Answers, vpcs: Sequence[str]) -> tuple[LiveRouteTable, ...]:
+    """The route tables of these VPCs. EC2 has no filter for routes to one interface."""
     found = await asyncio.gather(
         *(
             answers.ask("DescribeRouteTables", {"Filters": filters}, "RouteTables")
             for filters in filters_for("vpc-id", vpcs)
         )
     )
-    return tuple(route for chunk in found for table in chunk for route in records.routes(table))
+    return tuple(records.route_table(table) for chunk in found for table in chunk)

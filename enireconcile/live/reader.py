@@ -26,6 +26,7 @@ from enireconcile.live.records import (
     LiveInstance,
     LiveNetworkInterface,
     LivePrefixList,
+    LiveRouteTable,
     LiveSecurityGroup,
     LiveSubnet,
     LiveVpc,
@@ -59,7 +60,8 @@ async def read(
 
     (
         (account, groups, instances, interfaces, addresses),
-        (subnets, vpcs, defaults, externals, foreign_groups, prefix_lists),
+        (subnets, vpcs, defaults, externals),
+        (foreign_groups, prefix_lists, route_tables),
     ) = await asyncio.gather(
         asyncio.gather(
             _account(reader, account_id),
@@ -75,8 +77,11 @@ async def read(
             _vpcs(reader, document),
             _default_groups(reader, document),
             _externals(reader, document),
+        ),
+        asyncio.gather(
             _foreign_groups(reader, document),
             _prefix_lists(reader, document),
+            _route_tables(reader, document),
         ),
     )
     ours: tuple[AnyRecord, ...] = (*groups, *instances, *interfaces, *addresses)
@@ -133,6 +138,7 @@ async def read(
         unanswered=unanswered,
         foreign_groups=foreign_groups,
         prefix_lists=prefix_lists,
+        route_tables=route_tables,
     )
 
 
@@ -199,15 +205,22 @@ async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[A
 
 
 async def _subnets(reader: Reads, document: Document) -> tuple[LiveSubnet, ...]:
-    if not document.network_interfaces:
+    if not (document.network_interfaces or document.route_tables):
         return ()
     return await _listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet)
 
 
 async def _vpcs(reader: Reads, document: Document) -> tuple[LiveVpc, ...]:
-    if not document.security_groups:
+    if not (document.security_groups or document.selects_main_route_tables):
         return ()
     return await _listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
+
+
+async def _route_tables(reader: Reads, document: Document) -> tuple[LiveRouteTable, ...]:
+    """All route tables, in one call, if the spec names any."""
+    if not document.route_tables:
+        return ()
+    return await _listed(reader, "DescribeRouteTables", {}, "RouteTables", records.route_table)
 
 
 async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveInstance, ...]]:

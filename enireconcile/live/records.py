@@ -613,35 +613,82 @@ def vpc(described: Mapping[str, Any]) -> LiveVpc:
     )
 
 
+TARGETS = (
+    "NetworkInterfaceId",
+    "InstanceId",
+    "NatGatewayId",
+    "TransitGatewayId",
+    "VpcPeeringConnectionId",
+    "EgressOnlyInternetGatewayId",
+    "CarrierGatewayId",
+    "LocalGatewayId",
+    "CoreNetworkArn",
+    "OdbNetworkArn",
+    "GatewayId",
+)
+"""EC2's names for what a route leads to. A route to an instance shows its interface, too."""
+DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+"""EC2's names for the destination of a route, which has one of them."""
+
+
 @dataclass(frozen=True)
 class LiveRoute:
-    """A route to an interface. ``table`` is the id of its route table, with the name of that if it has one.
+    """A route of a route table. ``destination`` is a CIDR or the id of a prefix list, ``target`` the id of what it
+    leads to, or ``local``.
 
-    ``active`` is False for a black hole: a route whose interface is attached to no running instance.
+    ``active`` is False for a black hole: a route whose target does not exist, or is attached to no running
+    instance. ``born`` says that it exists as long as its route table, as those within the VPC do.
     """
 
-    table: str
     destination: str
-    network_interface_id: str
-    active: bool
+    target: str
+    active: bool = True
+    born: bool = False
 
 
-_DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+@dataclass(frozen=True)
+class LiveRouteTable:
+    """A described route table. ``subnets`` are those that it serves explicitly; a ``main`` one serves all subnets
+    of its VPC that no other one serves. Routes that a gateway propagates are left out.
+    """
+
+    id: str
+    tags: Mapping[str, str]
+    vpc_id: str
+    main: bool = False
+    subnets: tuple[str, ...] = ()
+    routes: tuple[LiveRoute, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The table in a message: its id, and its name if it has one."""
+        name = self.tags.get("Name")
+        return f"{self.id} ({name})" if name else self.id
+
+    def route(self, destination: str) -> LiveRoute | None:
+        """The route for exactly this destination."""
+        return next((route for route in self.routes if route.destination == destination), None)
 
 
-def routes(described: Mapping[str, Any]) -> tuple[LiveRoute, ...]:
-    """The routes to interfaces in an item of DescribeRouteTables."""
-    name = tags_in(described).get("Name")
-    table = described["RouteTableId"]
-    return tuple(
-        LiveRoute(
-            table=f"{table} ({name})" if name else table,
-            destination=next((route[key] for key in _DESTINATIONS if route.get(key)), ""),
-            network_interface_id=route["NetworkInterfaceId"],
-            active=route.get("State") != "blackhole",
-        )
-        for route in described.get("Routes") or ()
-        if route.get("NetworkInterfaceId")
+def route_table(described: Mapping[str, Any]) -> LiveRouteTable:
+    """An item of DescribeRouteTables."""
+    associations = described.get("Associations") or ()
+    return LiveRouteTable(
+        id=described["RouteTableId"],
+        tags=tags_in(described),
+        vpc_id=described.get("VpcId", ""),
+        main=any(each.get("Main") for each in associations),
+        subnets=tuple(sorted(each["SubnetId"] for each in associations if each.get("SubnetId"))),
+        routes=tuple(
+            LiveRoute(
+                destination=next((route[key] for key in DESTINATIONS if route.get(key)), ""),
+                target=next((route[key] for key in TARGETS if route.get(key)), ""),
+                active=route.get("State") != "blackhole",
+                born=route.get("Origin") == "CreateRouteTable",
+            )
+            for route in described.get("Routes") or ()
+            if route.get("Origin") != "EnableVgwRoutePropagation"
+        ),
     )
 
 
@@ -790,7 +837,8 @@ class ElasticIpLimit:
 
 @dataclass(frozen=True)
 class Limits:
-    """The answers, and the ``routes`` to interfaces. ``read`` has the calls that were answered, ``unanswered``
+    """The answers. ``route_tables`` are those of VPCs in which the plan deletes interfaces. ``read`` has the calls
+    that were answered, ``unanswered``
     maps those that failed to the code of the error.
 
     ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
@@ -805,7 +853,7 @@ class Limits:
     groups_per_interface: int | None = None
     prefix_lists: Mapping[str, int | None] = field(default_factory=dict)
     elastic_ips: ElasticIpLimit | None = None
-    routes: tuple[LiveRoute, ...] = ()
+    route_tables: tuple[LiveRouteTable, ...] = ()
     images: Mapping[str, LiveImage] = field(default_factory=dict)
     offers: frozenset[tuple[str, str]] = frozenset()
     placement_groups: Mapping[str, str] = field(default_factory=dict)
@@ -830,7 +878,8 @@ class Live:
     instances that fit the selectors of external ones, by their names in the spec; ``checks`` maps ids of instances
     that interfaces may fail over to to the worse of their two status checks. ``foreign_interfaces`` are interfaces
     outside the stack with which Elastic IPs of the stack are or will be associated. ``foreign_groups`` and
-    ``prefix_lists`` fit selectors of the spec; the groups may be in any VPC, and of any stack.
+    ``prefix_lists`` fit selectors of the spec; the groups may be in any VPC, and of any stack. ``route_tables``
+    are all of the account and Region, if the spec names any.
     """
 
     account_id: str
@@ -854,3 +903,4 @@ class Live:
     unanswered: Mapping[str, str] = field(default_factory=dict)
     foreign_groups: tuple[LiveSecurityGroup, ...] = ()
     prefix_lists: tuple[LivePrefixList, ...] = ()
+    route_tables: tuple[LiveRouteTable, ...] = ()

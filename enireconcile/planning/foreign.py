@@ -50,7 +50,10 @@ class Foreign:
         The account in ``<account>/<id>`` is removed where it is the account of the stack.
         """
         document = self.world.document
-        interfaces = {name: self._interface(name, row) for name, row in document.network_interfaces.items()}
+        interfaces = {
+            name: self._routes(name, self._interface(name, row))
+            for name, row in document.network_interfaces.items()
+        }
         groups = {name: self._group(name, row) for name, row in document.security_groups.items()}
         changed = {name: row for name, row in groups.items() if row is not document.security_groups[name]}
         self._refuse_repeated(document.model_copy(update={"security_groups": changed}))
@@ -67,6 +70,17 @@ class Foreign:
         else:
             self._refuse_listed_twice(path, items)
         return row.model_copy(update={"security_groups": items})
+
+    def _routes(self, name: str, row: NetworkInterface) -> NetworkInterface:
+        written = [route.destination for route in row.routes]
+        if not _selects(written):
+            return row
+        path: Path = ("network_interfaces", name, "routes")
+        ids = [self._id(item, (*path, index, "destination"), None) for index, item in enumerate(written)]
+        routes = [
+            route.model_copy(update={"destination": each}) for route, each in zip(row.routes, ids, strict=True)
+        ]
+        return row.model_copy(update={"routes": tuple(routes)})
 
     def _refuse_listed_twice(self, path: Path, items: Sequence[Peer]) -> None:
         for index, item in enumerate(items):

@@ -275,6 +275,8 @@ def _taken_from_interface(step: Step, address: str, live: LiveNetworkInterface, 
         return f"would terminate {held.instance_id}, which {address} is attached to"
     if step.call == "RunInstances" and live.id in named:
         return f"would attach {address}"
+    if step.call == "ReplaceRoute" and any(live.id in values for each in step.when for _, values in each.has):
+        return f"would take a route from {address}"
     claims = step.call in ("AssignPrivateIpAddresses", "AssignIpv6Addresses", "CreateNetworkInterface")
     if claims and _subnet(step, world) == live.subnet_id:
         taken = named & {live.private_ip, *live.further}

@@ -1,9 +1,9 @@
 """Paths through the resources of a plan: in which order it may run so that traffic keeps flowing. Pure.
 
 A path is a *door* (see ``doors``), or one of the relations "this instance runs", "this interface is attached",
-"this Elastic IP leads to this interface". What is open before and after the plan stays open at every moment in
-between, in every order that the plan's needs allow, and also if the run ends after any of its calls. What is
-shut before and after stays shut. Where both cannot be had, the open path wins.
+"this Elastic IP leads to this interface", "this route leads to this interface". What is open before and after the
+plan stays open at every moment in between, in every order that the plan's needs allow, and also if the run ends
+after any of its calls. What is shut before and after stays shut. Where both cannot be had, the open path wins.
 
 ``preferences`` tells ``order`` what follows from that; ``breaks`` tells what it could not keep:
 ``interruptions`` of paths that should be open and ``exposures`` of doors that should be shut. Empty lists are a
@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from enireconcile.kinds import World
-from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface, LiveSecurityGroup
-from enireconcile.model import PathBreak, Ref, Step
+from enireconcile.live.records import DESTINATIONS, LiveElasticIp, LiveNetworkInterface, LiveSecurityGroup
+from enireconcile.model import PathBreak, Ref, Step, texts_in
 from enireconcile.planning.doors import (
     GroupChange,
     InterfaceChange,
@@ -53,6 +53,7 @@ def preferences(steps: Sequence[Step], world: World) -> list[tuple[str, str]]:
             keep.update(_kept_open(door))
         else:
             shut.update(_kept_shut(door))
+    keep.update(_rerouted_first(steps, world))
     return [*sorted(keep), *sorted(shut - keep)]
 
 
@@ -67,6 +68,38 @@ def _kept_shut(door: Door) -> Iterator[tuple[str, str]]:
     """A group that would open it for a while ends before it begins."""
     for each in door.providers:
         yield from ((end, start) for end in each.ends for start in each.starts)
+
+
+def _rerouted_first(steps: Sequence[Step], world: World) -> Iterator[tuple[str, str]]:
+    """A route leaves an interface, or ends, before the interface does."""
+    for change, ending in _routes_and_ends(steps, world):
+        yield change.id, ending.id
+
+
+def _routes_and_ends(steps: Sequence[Step], world: World) -> Iterator[tuple[Step, Step]]:
+    """The steps that take a route from an interface of the stack, each with those that end that interface's
+    traffic: they detach or delete it, or stop or terminate its instance.
+    """
+    changes = [step for step in steps if step.call in ("ReplaceRoute", "DeleteRoute")]
+    if not changes:
+        return
+    records = {record.id: record for _, record in world.ours if isinstance(record, LiveNetworkInterface)}
+    for change in changes:
+        former = next((records[text] for text in _targets_before(change) if text in records), None)
+        if former is None:
+            continue
+        ids = {former.id, *((former.attachment.id, former.attachment.instance_id) if former.attachment else ())}
+        for step in steps:
+            if step.call in _ENDING and not ids.isdisjoint(texts_in(step.params)):
+                yield change, step
+
+
+_ENDING = ("DetachNetworkInterface", "DeleteNetworkInterface", "StopInstances", "TerminateInstances")
+
+
+def _targets_before(step: Step) -> Iterator[str]:
+    """What a route leads to before a step."""
+    yield from (str(value) for expect in step.when for _, values in expect.has for value in values)
 
 
 def doors(steps: Sequence[Step], world: World) -> Iterator[Door]:
@@ -222,9 +255,11 @@ class _Order:
 def breaks(steps: Sequence[Step], world: World) -> tuple[tuple[PathBreak, ...], tuple[PathBreak, ...]]:
     """``interruptions`` and ``exposures`` of a plan in order."""
     found = list(doors(steps, world))
+    rerouted = [(change, end) for change, end in _routes_and_ends(steps, world) if _leads_on(change)]
     relevant = {step for door in found for each in door.providers for step in (*each.starts, *each.ends)}
-    order = _Order.of(steps, relevant)
+    order = _Order.of(steps, relevant | {change.id for change, _ in rerouted})
     interruptions = {*_stopped(steps), *_detached(steps, world), *_led_astray(steps, world)}
+    interruptions |= {*_unrouted(rerouted, order)}
     exposures: set[PathBreak] = set()
     for door in found:
         if door.open and (done := _shut_by(door.providers, order)) is not None:
@@ -314,6 +349,26 @@ def _detached(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:
             if leaves.call == "TerminateInstances":
                 why = "its instance is replaced"
             yield PathBreak(address, "attachment", leaves.id, entering[address].id, why)
+
+
+def _leads_on(change: Step) -> bool:
+    """Does a step lead a route to another interface, rather than end it?"""
+    return "NetworkInterfaceId" in change.params
+
+
+def _unrouted(rerouted: Iterable[tuple[Step, Step]], order: _Order) -> Iterator[PathBreak]:
+    """Routes that leave an interface only after it has ended."""
+    first: dict[str, PathBreak] = {}
+    for change, end in rerouted:
+        if change.id in order.closed([end.id]):
+            continue
+        destination = next(change.params[key] for key in DESTINATIONS if key in change.params)
+        what = f"route {destination} of {change.params['RouteTableId']}"
+        found = PathBreak(change.address, what, end.id, change.id, "the interface that it leads to ends before")
+        before = first.setdefault(change.id, found)
+        if order.position[end.id] < order.position[before.begins]:
+            first[change.id] = found
+    yield from first.values()
 
 
 def _led_astray(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:

@@ -397,10 +397,19 @@ def _peers(case: Case) -> Iterator[Issue]:
 def _prefix_lists(case: Case) -> Iterator[Issue]:
     if "DescribeManagedPrefixLists" not in case.limits.read:
         return
-    for address, path, named in _added_peers(case):
+    for address, path, named in (*_added_peers(case), *_destinations(case)):
         if resource_id("pl", named) and named not in case.limits.prefix_lists:
             message = f"there is no prefix list {named} in {case.live.region}"
             yield case.mistake(address, path, message, "see `aws ec2 describe-managed-prefix-lists`")
+
+
+def _destinations(case: Case) -> Iterator[tuple[str, Path, str]]:
+    """The prefix lists that are destinations of new routes: address and path of each, and its id."""
+    for address, named in limits.routes.prefix_lists(case):
+        row = case.world.document.network_interfaces[address.partition(".")[2]]
+        for index, route in enumerate(row.routes):
+            if route.destination == named:
+                yield address, ("routes", index, "destination"), named
 
 
 # ---- addresses

@@ -33,6 +33,7 @@ from enireconcile.planning.failover import choose_placements
 from enireconcile.planning.foreign import Foreign
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
+from enireconcile.planning.routes import Routes
 from enireconcile.planning.twins import choose
 from enireconcile.spec import ADDRESS_KEYS, NetworkInterface, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
@@ -96,6 +97,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     zones = {name: known[subnet].zone for name, subnet in subnets.items()}
     associations = Associations(spec, live, world, externals, zones, mistakes)
     destinations = associations.destinations()
+    routes = Routes(live, world, interface_vpcs, mistakes)
     placed = choose_placements(
         spec.document,
         _by_name("network_interfaces", LiveNetworkInterface, world.owned),
@@ -122,6 +124,8 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         stranded=placed.stranded,
         destinations=destinations,
         foreign_interfaces=associations.foreign_interfaces,
+        routes=routes.by_interface(),
+        route_tables=routes.tables(),
     )
     unnamed = sorted(set(owned) - named - set(world.removed))
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)

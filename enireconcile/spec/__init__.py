@@ -29,10 +29,11 @@ from enireconcile.spec.rows import (
     NetworkInterface,
     Peer,
     Resource,
+    Route,
     SecurityGroup,
     without_selectors,
 )
-from enireconcile.spec.shapes import ForeignSelector, Image, InstanceSelector, Ports, Selector
+from enireconcile.spec.shapes import ForeignSelector, Image, InstanceSelector, Ports, RouteTableSelector, Selector
 
 __all__ = [
     "ADDRESS_KEYS",
@@ -63,6 +64,8 @@ __all__ = [
     "Places",
     "Ports",
     "Resource",
+    "Route",
+    "RouteTableSelector",
     "SecurityGroup",
     "Selector",
     "Spec",

@@ -67,6 +67,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _primary_ipv6(document)
     yield from _automatic_addresses(document)
     yield from _adapters(document)
+    yield from _routes(document)
     yield from _association_targets(document)
     yield from _secondary_targets(document)
     yield from _public_addresses(document)
@@ -481,6 +482,20 @@ def _adapters(document: Document) -> Iterator[Violation]:
             )
             path: Path = ("network_interfaces", name, "attachment")
             yield Violation(path, message, "a network card supports one; choose another network_card_index")
+
+
+# ---- routes
+
+
+def _routes(document: Document) -> Iterator[Violation]:
+    """A destination has one route in a route table, and leads to one interface."""
+    taken: dict[tuple[object, ...], Path] = {}
+    for name, interface in document.network_interfaces.items():
+        for index, route in enumerate(interface.routes):
+            path: Path = ("network_interfaces", name, "routes", index)
+            first = taken.setdefault(route.key, path)
+            if first != path:
+                yield Violation(path, f"the same route as {dotted(first)}", "remove one of the two")
 
 
 # ---- Elastic IPs

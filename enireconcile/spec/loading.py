@@ -52,8 +52,7 @@ class Spec:
 
     def emptied(self) -> Spec:
         """The same stack without any resource; ``protected`` is kept."""
-        no_rows: dict[str, Any] = {section: {} for section in SECTIONS}
-        return replace(self, document=self.document.model_copy(update=no_rows))
+        return replace(self, document=self.document.emptied())
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         """A problem with the value at ``path``, for stages after loading."""

@@ -14,7 +14,7 @@ from typing import Any
 from enireconcile.model import Ref, Template
 from enireconcile.spec.expand import escaped
 from enireconcile.spec.rows import SECTIONS, Document
-from enireconcile.spec.shapes import Image, InstanceSelector, Ports, Selector, Shape
+from enireconcile.spec.shapes import Image, InstanceSelector, Ports, RouteTableSelector, Selector, Shape
 
 _FLOW_WIDTH = 100
 _ALWAYS = frozenset({"version", "stack"})
@@ -73,7 +73,7 @@ def _plain(value: Any, written: bool = False, *, user_data: bool = False) -> Any
         return value.first if value.first == value.last else f"{value.first}-{value.last}"
     if isinstance(value, Selector):
         return "default" if value.default else value.id or _row(value)
-    if isinstance(value, (Image, InstanceSelector)):
+    if isinstance(value, (Image, InstanceSelector, RouteTableSelector)):
         return value.id or _row(value)
     if isinstance(value, Shape):
         return _row(value, written=written)

@@ -76,12 +76,15 @@ from enireconcile.spec.scalars import (
 )
 from enireconcile.spec.shapes import (
     ForeignGroupField,
+    ForeignListField,
     ForeignPeerField,
     ForeignSelector,
     ImageField,
     InstanceField,
     Ports,
     PortsField,
+    RouteTableField,
+    RouteTableSelector,
     Selector,
     SubnetField,
     VpcField,
@@ -106,7 +109,7 @@ _PROTOCOL_WORDS = (*PROTOCOL_NAMES.values(), "all")
 # ---- all resources
 
 
-ADDITIVE = ("ingress", "egress", "security_groups", "secondary_private_ips", "ipv6_addresses")
+ADDITIVE = ("ingress", "egress", "security_groups", "secondary_private_ips", "ipv6_addresses", "routes")
 """The lists that can be additive: other tools may add to them."""
 
 
@@ -254,21 +257,31 @@ def peer(value: str) -> str:
 
     The id of a group of another account can have its account: ``<account>/<id>``.
     """
-    if block := network(value):
-        return str(block)
-    if address := _address(value):
-        raise value_error(f"{shown(value)} is an address, not a CIDR", f"write {address}/{address.max_prefixlen}")
+    if block := _block(value):
+        return block
     if "/sg-" in value:
         if not PEER_GROUP.fullmatch(value):
             hint = "write its account id of 12 digits and its id, for example 123456789012/sg-0123456789abcdef0"
             raise value_error(f"{shown(value)} is not a security group of another account", hint)
         return value
     if "/" in value or ":" in value:
-        raise value_error(f"{shown(value)} is not a valid CIDR", "for example 10.0.0.0/8 or 2001:db8::/32")
+        raise value_error(f"{shown(value)} is not a valid CIDR", _BLOCK_HINT)
     for prefix, what in (("sg", "a security group id"), ("pl", "a prefix list id")):
         if value.startswith(f"{prefix}-") and not resource_id(prefix, value):
             raise value_error(f"{shown(value)} is not {what}", f"for example {prefix}-0123456789abcdef0")
     return value
+
+
+_BLOCK_HINT = "for example 10.0.0.0/8 or 2001:db8::/32"
+
+
+def _block(value: str) -> str | None:
+    """A CIDR in normal form; None if it is none."""
+    if block := network(value):
+        return str(block)
+    if address := _address(value):
+        raise value_error(f"{shown(value)} is an address, not a CIDR", f"write {address}/{address.max_prefixlen}")
+    return None
 
 
 def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -707,6 +720,48 @@ ADDRESS_KEYS = (
 """Addresses and prefixes besides the primary address: for each sort the key of the list and of the count."""
 
 
+def _destination(value: str) -> str:
+    """The destination of a route: a CIDR in normal form, or the id of a prefix list."""
+    if block := _block(value):
+        return block
+    if resource_id("pl", value):
+        return value
+    what = "a prefix list id" if value.startswith("pl-") else "a valid CIDR"
+    raise value_error(f"{shown(value)} is not {what}", f"{_BLOCK_HINT}, pl-… or {{prefix_list_name: …}}")
+
+
+_Destination = Annotated[
+    Annotated[Text, AfterValidator(_destination), Tag(NAMED)] | Annotated[ForeignListField, Tag(SELECTED)],
+    Discriminator(_spelled),
+]
+
+
+class Route(Row):
+    """A route that leads to an interface. The route table is not the stack's: only this route of it is."""
+
+    example: ClassVar[str | None] = "{route_table: rtb-0123456789abcdef0, destination: 0.0.0.0/0}"
+
+    route_table: RouteTableField = Field(
+        description="rtb-…, {tags: {…}}, {subnet: …}: the one of a subnet, or {main_of: …}: the main one of a VPC"
+    )
+    destination: _Destination = Field(
+        description="The traffic that it leads here: a CIDR, pl-… or {prefix_list_name: …}"
+    )
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What identifies the route, in hashable form."""
+        destination = self.destination
+        return (self.route_table.key, destination.key if isinstance(destination, ForeignSelector) else destination)
+
+    @property
+    def text(self) -> str:
+        """The route in a message."""
+        destination = self.destination
+        shown = destination.text if isinstance(destination, ForeignSelector) else destination
+        return f"{shown} of {self.route_table.text}"
+
+
 _GroupItem = Annotated[
     Annotated[Text, Tag(NAMED)] | Annotated[ForeignGroupField, Tag(SELECTED)], Discriminator(_spelled)
 ]
@@ -787,6 +842,9 @@ class NetworkInterface(Resource):
     ] = Field("interface", description="The type of interface; EC2 cannot change it after creation")
     attachment: Attachment | None = Field(
         None, description="Where the interface is attached; default: not attached"
+    )
+    routes: Annotated[tuple[Route, ...], BeforeValidator(tuple_of_items)] = Field(
+        (), description="Routes of route tables that lead to the interface; default: none"
     )
     tags: Tags = Field(
         default_factory=dict, description="Tags of this resource, in addition to the tags of the file"
@@ -899,6 +957,7 @@ class Document(Row):
     elastic_ips: Annotated[Mapping[LogicalName, ElasticIp], _section] = Field(
         default_factory=dict, description="Elastic IPs by name"
     )
+    _emptied_route_tables: tuple[RouteTableSelector, ...] = ()
 
     @property
     def own_instances(self) -> dict[str, Instance]:
@@ -927,8 +986,28 @@ class Document(Row):
         for group in self.security_groups.values():
             lists += (rule.sources for rule in group.ingress)
             lists += (rule.destinations for rule in group.egress or ())
+        lists += ([route.destination for route in row.routes] for row in self.network_interfaces.values())
         found = (item for items in lists for item in items if isinstance(item, ForeignSelector))
         return tuple({selector.key: selector for selector in found}.values())
+
+    @property
+    def route_tables(self) -> tuple[RouteTableSelector, ...]:
+        """The selectors of the route tables that rows name, each once; also of rows that ``emptied`` removed."""
+        rows = self.network_interfaces.values()
+        found = (*(route.route_table for row in rows for route in row.routes), *self._emptied_route_tables)
+        return tuple({selector.key: selector for selector in found}.values())
+
+    @property
+    def selects_main_route_tables(self) -> bool:
+        """Does a row name the main route table of a VPC?"""
+        return any(selector.main_of is not None for selector in self.route_tables)
+
+    def emptied(self) -> Document:
+        """The same stack without any row."""
+        no_rows: dict[str, Any] = {section: {} for section in SECTIONS}
+        document = self.model_copy(update=no_rows)
+        document._emptied_route_tables = self.route_tables
+        return document
 
     @property
     def renamed(self) -> dict[str, str]:

@@ -337,6 +337,13 @@ _IMAGE_KEYS = "needs either `ssm`, or `name` and `owner`"
 
 _TAGS_SCHEMA = _object(tags=SEARCH_TAGS_SCHEMA)
 _CIDR_SCHEMA = _object(cidr={"type": "string", "pattern": r"^[0-9.]+/(1[6-9]|2[0-8])$"})
+_VPC_SCHEMAS = ({"const": "default"}, _id_schema("vpc"), _CIDR_SCHEMA, _TAGS_SCHEMA)
+_SUBNET_SCHEMAS = (
+    _id_schema("subnet"),
+    _TAGS_SCHEMA,
+    _CIDR_SCHEMA,
+    _object(default_for_az={"type": "string", "pattern": "^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$"}),
+)
 
 PortsField = Annotated[
     Ports,
@@ -349,17 +356,12 @@ PortsField = Annotated[
 VpcField = Annotated[
     Selector,
     BeforeValidator(_selector_reader("VPC", ("default", "id", "cidr", "tags"), "vpc", _VPC_HINT)),
-    _one_of({"const": "default"}, _id_schema("vpc"), _CIDR_SCHEMA, _TAGS_SCHEMA),
+    _one_of(*_VPC_SCHEMAS),
 ]
 SubnetField = Annotated[
     Selector,
     BeforeValidator(_selector_reader("subnet", ("id", "tags", "cidr", "default_for_az"), "subnet", _SUBNET_HINT)),
-    _one_of(
-        _id_schema("subnet"),
-        _TAGS_SCHEMA,
-        _CIDR_SCHEMA,
-        _object(default_for_az={"type": "string", "pattern": "^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$"}),
-    ),
+    _one_of(*_SUBNET_SCHEMAS),
 ]
 InstanceField = Annotated[
     InstanceSelector, BeforeValidator(_read_instance), _one_of(_id_schema("i"), _TAGS_SCHEMA)
@@ -389,9 +391,75 @@ ImageField = Annotated[
     ),
 ]
 
+
+class RouteTableSelector(Shape):
+    """Selects a route table: by itself, as the one of a subnet, or as the main one of a VPC. One field is set."""
+
+    id: Text | None = None
+    tags: SearchTags | None = None
+    subnet: SubnetField | None = None
+    main_of: VpcField | None = None
+
+    @property
+    def text(self) -> str:
+        """The selector in a message."""
+        if self.subnet is not None:
+            return f"subnet {self.subnet.text}"
+        if self.main_of is not None:
+            return f"main_of {self.main_of.text}"
+        return self.id or ", ".join(f"{key}={value}" for key, value in sorted((self.tags or {}).items()))
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The selector in hashable form; equal for equal selectors."""
+        tags = tuple(sorted(self.tags.items())) if self.tags is not None else None
+        return (self.id, tags, *(each and each.key for each in (self.subnet, self.main_of)))
+
+    @model_validator(mode="after")
+    def _one(self) -> RouteTableSelector:
+        if sum(item is not None for item in (self.id, self.tags, self.subnet, self.main_of)) != 1:
+            raise value_error("needs exactly one of id, tags, subnet, main_of")
+        return self
+
+
+def _read_route_table(value: object) -> object:
+    if isinstance(value, RouteTableSelector):
+        return value
+    if isinstance(value, str):
+        if not resource_id("rtb", value):
+            raise value_error(f"{shown(value)} is not a route table id", _ROUTE_TABLE_HINT)
+        return {"id": value}
+    if not isinstance(value, Mapping):
+        raise value_error(f"must be a route table selector, not {described(value)}", _ROUTE_TABLE_HINT)
+    _check_keys(value, _ROUTE_TABLE_KEYS)
+    if len(value) != 1:
+        raise value_error(f"needs exactly one of {', '.join(_ROUTE_TABLE_KEYS)}", _ROUTE_TABLE_HINT)
+    if value.get("tags") == {}:
+        raise value_error(
+            "must not be empty: it would match every route table", "list at least one tag", at=("tags",)
+        )
+    return value
+
+
+_ROUTE_TABLE_KEYS = ("tags", "subnet", "main_of")
+_ROUTE_TABLE_HINT = (
+    "write rtb-0123456789abcdef0, {tags: {Name: private-a}}, {subnet: {tags: {Name: lab-a}}} or {main_of: default}"
+)
+RouteTableField = Annotated[
+    RouteTableSelector,
+    BeforeValidator(_read_route_table),
+    _one_of(
+        _id_schema("rtb"),
+        _TAGS_SCHEMA,
+        _object(subnet={"oneOf": [*_SUBNET_SCHEMAS]}),
+        _object(main_of={"oneOf": [*_VPC_SCHEMAS]}),
+    ),
+]
+
 _NAME_SCHEMA = {"type": ["string", "number", "boolean"], "minLength": 1, "maxLength": 255}
 _GROUP_SCHEMAS = (_TAGS_SCHEMA, _object(group_name=_NAME_SCHEMA))
 _GROUP_HINT = "write {tags: {Name: ops}}, {group_name: ops}, an id, or the name of a group in this spec"
+_DESTINATION_HINT = "write a CIDR like 0.0.0.0/0, pl-0123456789abcdef0 or {prefix_list_name: …}"
 _PEER_HINT = (
     "write {tags: {Name: ops}}, {group_name: ops}, {prefix_list_name: com.amazonaws.us-east-1.s3}, a CIDR, an id, "
     "or the name of a group in this spec"
@@ -408,4 +476,9 @@ ForeignPeerField = Annotated[
         _foreign_reader("a source or destination", ("tags", "group_name", "prefix_list_name"), _PEER_HINT)
     ),
     _one_of(*_GROUP_SCHEMAS, _object(prefix_list_name=_NAME_SCHEMA)),
+]
+ForeignListField = Annotated[
+    ForeignSelector,
+    BeforeValidator(_foreign_reader("a destination", ("prefix_list_name",), _DESTINATION_HINT)),
+    _one_of(_object(prefix_list_name=_NAME_SCHEMA)),
 ]

@@ -47,6 +47,7 @@ HEADINGS = {
     "ElasticIp": "elastic_ips",
     "Lifecycle": "lifecycle",
     "Association": "Association",
+    "Route": "Routes",
 }
 
 

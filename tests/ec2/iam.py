@@ -242,6 +242,7 @@ class Account:
             "image": self.data.images,
             "volume": self.data.volumes,
             "spot-instances-request": self.data.spot_requests,
+            "route-table": self.data.route_tables,
         }
         return by_kind[kind]
 
@@ -410,6 +411,12 @@ def _create_group(account: Account, action: str, params: Params) -> Iterator[Che
     yield from _born(account, action, params, "security-group")
     if "VpcId" in params:
         yield account.existing(action, "vpc", params["VpcId"])
+
+
+@_rule("CreateRoute", "ReplaceRoute", "DeleteRoute")
+def _route(account: Account, action: str, params: Params) -> Iterator[Check]:
+    """EC2 docs: nothing is checked but the route table."""
+    yield account.existing(action, "route-table", params["RouteTableId"])
 
 
 @_rule("AttachNetworkInterface")

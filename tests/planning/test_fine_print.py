@@ -50,6 +50,7 @@ FINE_PRINT = {
         f"proof PrivateIpAddress, {HOLDER}",
         f"proof {HOLDER}",
     },
+    "CreateRoute": {"until DescribeRouteTables 120 s"},
     "CreateSecurityGroup": {
         "yields security_groups id: GroupId",
         "look DescribeSecurityGroups tag:enireconcile:stack=lab tag:enireconcile:name=…, "
@@ -60,6 +61,7 @@ FINE_PRINT = {
         f"when DescribeNetworkInterfaces 600 s, {ADVISED}",
         "until DescribeNetworkInterfaces 300 s",
     },
+    "DeleteRoute": {"when DescribeRouteTables 0 s"},
     "DeleteSecurityGroup": set(),
     "DeleteTags": set(),
     "DetachNetworkInterface": {
@@ -75,6 +77,7 @@ FINE_PRINT = {
     "ModifyInstanceMetadataOptions": {f"until DescribeInstances 600 s, {NEVER}"},
     "ModifyNetworkInterfaceAttribute": set(),
     "ReleaseAddress": {f"when DescribeAddressesAttribute 600 s, {ADVISED}"},
+    "ReplaceRoute": {"when DescribeRouteTables 0 s", "until DescribeRouteTables 120 s"},
     "ResetAddressAttribute": {
         f"when DescribeAddressesAttribute 600 s, {ADVISED}",
         f"until DescribeAddressesAttribute 600 s, {ADVISED}",

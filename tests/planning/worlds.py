@@ -25,6 +25,8 @@ from enireconcile.live.records import (
     LiveImage,
     LiveInstance,
     LiveNetworkInterface,
+    LiveRoute,
+    LiveRouteTable,
     LiveSecurityGroup,
     LiveSubnet,
     LiveVpc,
@@ -147,7 +149,8 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
     """The live records of what is told, by section and name.
 
     ``externals`` are external instances by their names in the spec, ``foreign_interfaces`` are interfaces outside
-    the spec by their ids, ``free`` maps subnets to their free addresses.
+    the spec by their ids, ``free`` maps subnets to their free addresses. ``route_tables`` are named by their ids,
+    each with its routes: destinations to targets.
     """
     sections = {section: dict(words.get(section) or {}) for section in _SECTIONS}
     instances, interfaces, addresses = (sections[section] for section in _SECTIONS[1:])
@@ -213,6 +216,15 @@ def live_of(words: Words, spec: Spec | None = None) -> Live:
             for name, row in images.items()
             if name not in running or getattr(row, "on_change", "") == "replace"
         },
+        route_tables=tuple(
+            LiveRouteTable(
+                table,
+                {"Name": table.removeprefix("rtb-")},
+                (row or {}).get("vpc", "vpc-default"),
+                routes=tuple(LiveRoute(to, target) for to, target in (row or {}).get("routes", {}).items()),
+            )
+            for table, row in (words.get("route_tables") or {}).items()
+        ),
         checks={
             _id(row, f"i-{name}"): row["checks"]
             for name, row in ((name, row or {}) for name, row in instances.items())

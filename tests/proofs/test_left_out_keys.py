@@ -85,6 +85,10 @@ VALUES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
         "interface_type": ("interface", "efa"),
         "connection_tracking": ({"udp_timeout": 30}, {"udp_timeout": 60}),
         "attachment": ({"instance": "host", "device_index": 1}, {"instance": "other", "device_index": 2}),
+        "routes": (
+            [{"route_table": {"tags": {"Name": "private"}}, "destination": "10.8.0.0/16"}],
+            [{"route_table": {"tags": {"Name": "private"}}, "destination": "10.9.0.0/16"}],
+        ),
         "tags": ({"Team": "a"}, {"Team": "b"}),
     },
     "elastic_ips": {
@@ -194,6 +198,7 @@ def _live_surroundings(section: str) -> dict[str, Words]:
         "security_groups": {name: {} for name in spec["security_groups"]},
         "instances": hosts,
         "network_interfaces": cards,
+        "route_tables": {"rtb-private": {"vpc": "vpc-dual", "routes": {"10.8.0.0/16": "eni-12345678"}}},
     }
 
 

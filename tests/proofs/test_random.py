@@ -54,7 +54,13 @@ IGNORABLE = {
     "instances": ["state", "instance_type", "user_data", "image", "tags"],
     "network_interfaces": [
         *("attachment", "connection_tracking", "description", "interface_type", "private_ip"),
-        *("security_groups", "source_dest_check", "tags", *(key for pair in ADDRESS_KEYS for key in pair)),
+        *(
+            "routes",
+            "security_groups",
+            "source_dest_check",
+            "tags",
+            *(key for pair in ADDRESS_KEYS for key in pair),
+        ),
     ],
     "elastic_ips": ["association", "network_border_group", "reverse_dns", "tags"],
 }
@@ -176,6 +182,7 @@ def specs(draw: st.DrawFn) -> str:
             free = {"attachment": {"instance": instance, "device_index": index, "delete_on_termination": flag}}
         interfaces[f"free-{number}"] = free
     further = draw(pools(list(interfaces)))
+    led = _dealt(draw, ["10.50.0.0/16", "10.51.0.0/16", "2001:db8:50::/48"], list(interfaces))
     for number, (name, row) in enumerate(interfaces.items()):
         row |= {"subnet": {"default_for_az": "us-east-1a"}, **further[name]}
         if instances.get(name[:-2], {}).get("on_change") != "restart":
@@ -187,6 +194,8 @@ def specs(draw: st.DrawFn) -> str:
         if name.startswith("free"):
             row |= draw(_maybe("interface_type", st.just("trunk")))
         row |= draw(_maybe("connection_tracking", TIMEOUTS))
+        if led.get(name):
+            row["routes"] = [{"route_table": {"main_of": "default"}, "destination": each} for each in led[name]]
         if row.get("ipv6_address_count"):
             row |= draw(_maybe("primary_ipv6", st.just(True)))
         row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))

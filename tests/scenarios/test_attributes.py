@@ -622,6 +622,7 @@ ELSEWHERE = {
     "primary_ipv6": "tests/scenarios/test_primary_ipv6.py",
     "attachment.failover": "tests/scenarios/test_failover.py",
     "associate_public_ip_address": "tests/scenarios/test_automatic_addresses.py",
+    "routes": "tests/scenarios/test_routes.py",
 }
 """Attributes that have tests of their own."""
 

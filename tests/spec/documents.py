@@ -22,6 +22,8 @@ from enireconcile.spec import (
     NetworkInterface,
     Peer,
     Ports,
+    Route,
+    RouteTableSelector,
     SecurityGroup,
     Selector,
 )
@@ -265,8 +267,29 @@ def interfaces(
         description=draw(lines),
         source_dest_check=draw(st.booleans()),
         attachment=attachment or None,
+        routes=draw(routes(number)),
         tags=draw(tags),
     )
+
+
+@st.composite
+def routes(draw: st.DrawFn, number: int) -> tuple[Route, ...]:
+    """Routes that no other interface has."""
+    tables = [
+        RouteTableSelector(id=f"rtb-{number:08x}"),
+        RouteTableSelector(tags={"Name": f"private {number}"}),
+        RouteTableSelector(subnet=Selector(cidr=f"10.{number}.0.0/24")),
+        RouteTableSelector(main_of=Selector(id=f"vpc-{number:08x}")),
+    ]
+    destinations: list[Any] = [
+        "0.0.0.0/0",
+        "2001:db8::/32",
+        "pl-12345678",
+        ForeignSelector(prefix_list_name="x: y"),
+    ]
+    pairs = draw(st.lists(st.tuples(st.sampled_from(tables), st.sampled_from(destinations)), max_size=2))
+    made = {route.key: route for table, to in pairs for route in [Route(route_table=table, destination=to)]}
+    return tuple(made.values())
 
 
 ways: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(

@@ -36,6 +36,7 @@ HEADINGS: dict[type[Row], str] = {
     rows.NetworkInterface: "network_interfaces",
     rows.ConnectionTracking: "Connection tracking",
     rows.Attachment: "Attachment",
+    rows.Route: "Routes",
     rows.Failover: "Failover",
     rows.ElasticIp: "elastic_ips",
     rows.Association: "Association",

@@ -39,7 +39,9 @@ def questions(case: Case) -> Questions:
     return Questions(
         types=frozenset(instance.type for instance in instances.planned_instances(case)),
         groups_per_interface=bool(security_groups.above_default_quota(case)),
-        prefix_lists=frozenset(security_groups.prefix_lists_of_rules(case)),
+        prefix_lists=frozenset(
+            security_groups.prefix_lists_of_rules(case) | {named for _, named in routes.prefix_lists(case)}
+        ),
         elastic_ips=elastic_ips.allocates(case),
         routed_vpcs=frozenset(routes.vpcs_of_deleted(case)),
     )

@@ -4,28 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from enireconcile.live.records import LiveNetworkInterface
+from enireconcile.live.records import DESTINATIONS, LiveNetworkInterface
 from enireconcile.planning.limits.case import Case
 
 
 def vpcs_of_deleted(case: Case) -> Iterator[str]:
-    """The VPCs in which the plan deletes interfaces."""
-    return (live.vpc_id for _, live in _deleted(case).values() if live.vpc_id)
+    """The VPCs in which the plan deletes interfaces, unless all route tables are known already."""
+    if not case.live.route_tables:
+        yield from (live.vpc_id for _, live in _deleted(case).values() if live.vpc_id)
+
+
+def prefix_lists(case: Case) -> Iterator[tuple[str, str]]:
+    """The prefix lists that are destinations of routes which the plan makes, with the addresses of the rows."""
+    for step in case.calls("CreateRoute", "ReplaceRoute"):
+        if "DestinationPrefixListId" in step.params and "NetworkInterfaceId" in step.params:
+            yield step.address, step.params["DestinationPrefixListId"]
 
 
 def black_holes(case: Case) -> Iterator[str]:
-    """A warning for each route to an interface that the plan deletes."""
-    deleted = _deleted(case)
-    for route in sorted(case.limits.routes, key=lambda each: (each.table, each.destination)):
-        if route.network_interface_id not in deleted:
-            continue
-        address, live = deleted[route.network_interface_id]
-        what = f"route {route.destination} of {route.table} leads to {live.id}, which this plan deletes"
-        replaced = any(live is former for former in case.world.replaced.get(address, ()))
-        yield (
-            f"{address}: {what}, and {'becomes' if route.active else 'stays'} a black hole: "
-            f"{'change it to the new interface' if replaced else 'change it first'}"
-        )
+    """A warning for each route to an interface that the plan deletes, and that the plan does not change."""
+    deleted, changed = _deleted(case), _changed(case)
+    tables = {table.id: table for table in (*case.live.route_tables, *case.limits.route_tables)}
+    for table_id, table in sorted(tables.items()):
+        for route in sorted(table.routes, key=lambda each: each.destination):
+            if route.target not in deleted or (table_id, route.destination) in changed:
+                continue
+            address, live = deleted[route.target]
+            what = f"route {route.destination} of {table.text} leads to {live.id}, which this plan deletes"
+            replaced = any(live is former for former in case.world.replaced.get(address, ()))
+            yield (
+                f"{address}: {what}, and {'becomes' if route.active else 'stays'} a black hole: "
+                f"{'change it to the new interface' if replaced else 'change it first'}"
+            )
+
+
+def _changed(case: Case) -> set[tuple[str, str]]:
+    """The routes that the plan moves or deletes: id of the route table, and destination."""
+    return {
+        (step.params["RouteTableId"], step.params[key])
+        for step in case.calls("ReplaceRoute", "DeleteRoute")
+        for key in DESTINATIONS
+        if key in step.params
+    }
 
 
 def _deleted(case: Case) -> Mapping[str, tuple[str, LiveNetworkInterface]]:

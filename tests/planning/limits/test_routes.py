@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import pytest
 
-from enireconcile.live.records import Limits, LiveRoute
+from enireconcile.live.records import Limits, LiveRoute, LiveRouteTable
 from enireconcile.planning.draft import draft
 from tests.planning.limits.situations import ZONE_A
 from tests.planning.worlds import Words, live_of, plan_of, spec_of
 
-NAT = LiveRoute("rtb-1 (private-a)", "0.0.0.0/0", "eni-nat", active=True)
+NAT = LiveRoute("0.0.0.0/0", "eni-nat")
 BROKEN = replace(NAT, destination="::/0", active=False)
-OTHER = LiveRoute("rtb-2", "10.0.0.0/8", "eni-stranger", active=True)
-KNOWN = Limits(routes=(OTHER, BROKEN, NAT), read=frozenset({"DescribeRouteTables"}))
+OTHER = LiveRoute("10.0.0.0/8", "eni-stranger")
+TABLES = (
+    LiveRouteTable("rtb-2", {}, "vpc-default", routes=(OTHER,)),
+    LiveRouteTable("rtb-1", {"Name": "private-a"}, "vpc-default", routes=(BROKEN, NAT)),
+)
+KNOWN = Limits(route_tables=TABLES, read=frozenset({"DescribeRouteTables"}))
 LIVE: Words = {"network_interfaces": {"nat": {}}}
 STAYS: Words = {"network_interfaces": {"nat": {"subnet": ZONE_A}}}
 MOVES: Words = {"network_interfaces": {"nat": {"subnet": {"default_for_az": "us-east-1b"}}}}

@@ -1,0 +1,133 @@
+"""The routes of the spec: the route tables that it selects, and which route leads to which interface. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from enireconcile.kinds.world import RouteKey, World
+from enireconcile.live.matching import selects
+from enireconcile.live.records import Live, LiveRouteTable, LiveSubnet
+from enireconcile.planning.mistakes import Mistakes
+from enireconcile.spec import NetworkInterface, Path, Route, RouteTableSelector
+
+_SECTION = "network_interfaces"
+
+
+@dataclass
+class Routes:
+    """The routes of one spec. ``vpcs`` maps its interfaces to the ids of their VPCs; what EC2 would refuse goes to
+    ``mistakes``.
+    """
+
+    live: Live
+    world: World
+    vpcs: Mapping[str, str]
+    mistakes: Mistakes
+    taken: dict[RouteKey, str] = field(default_factory=dict)
+
+    def tables(self) -> dict[str, LiveRouteTable]:
+        """The route tables that the spec names, by id; also those named by rows that are removed."""
+        found = (self._matching(selector) for selector in self.world.document.route_tables)
+        return {tables[0].id: tables[0] for tables in found if len(tables) == 1}
+
+    def by_interface(self) -> dict[str, tuple[RouteKey, ...]]:
+        """The routes that lead to each interface, sorted."""
+        found = {name: self._of(name, row) for name, row in self.world.document.network_interfaces.items()}
+        return {name: keys for name, keys in found.items() if keys}
+
+    def _of(self, name: str, row: NetworkInterface) -> tuple[RouteKey, ...]:
+        before = len(self.mistakes.found)
+        keys = [
+            self._key(name, route, (_SECTION, name, "routes", index)) for index, route in enumerate(row.routes)
+        ]
+        if self.world.leaves(f"{_SECTION}.{name}", "routes"):
+            # The row ignores them: other tools may have changed them.
+            del self.mistakes.found[before:]
+        return tuple(sorted(key for key in keys if key is not None))
+
+    def _key(self, name: str, route: Route, path: Path) -> RouteKey | None:
+        """What identifies a route; None if there is a problem, here or with its prefix list."""
+        tables = self._matching(route.route_table)
+        if len(tables) != 1:
+            self._refuse_table(route.route_table, (*path, "route_table"), tables)
+            return None
+        table, vpc = tables[0], self.vpcs.get(name)
+        if not isinstance(route.destination, str) or vpc is None:
+            return None
+        if vpc != table.vpc_id:
+            message = f"{table.text} is in {table.vpc_id}, and the interface in {vpc}"
+            self.mistakes.add((*path, "route_table"), message, "a route leads to an interface of its own VPC")
+            return None
+        if words := self._unfit(route.destination, table):
+            self.mistakes.add((*path, "destination"), words, "write the CIDR of one of its subnets, or of the VPC")
+            return None
+        key = RouteKey(table.id, route.destination)
+        first = self.taken.setdefault(key, name)
+        if (first, self._listed_before(key, path)) != (name, False):
+            whose = f"{_SECTION}.{first}"
+            message = f"route {key.destination} of {table.text} leads to {whose} already"
+            self.mistakes.add(path, message, "a destination has one route in a route table", touches=[whose])
+            return None
+        return key
+
+    def _listed_before(self, key: RouteKey, path: Path) -> bool:
+        """Does an earlier item of the same row name this route?"""
+        rows = self.world.document.network_interfaces[str(path[1])].routes[: int(path[3])]
+        return any(
+            route.destination == key.destination
+            and [each.id for each in self._matching(route.route_table)] == [key.route_table]
+            for route in rows
+        )
+
+    def _matching(self, selector: RouteTableSelector) -> list[LiveRouteTable]:
+        """The route tables that fit a selector, by id."""
+        tables = sorted(self.live.route_tables, key=lambda table: table.id)
+        if selector.subnet is not None:
+            subnets = [subnet for subnet in self.live.subnets if selects(selector.subnet, subnet)]
+            return list({table.id: table for subnet in subnets for table in self._serving(subnet)}.values())
+        if selector.main_of is not None:
+            vpcs = {selector.main_of.id} if selector.main_of.id else set()
+            vpcs |= {vpc.id for vpc in self.live.vpcs if selects(selector.main_of, vpc)}
+            return [table for table in tables if table.main and table.vpc_id in vpcs]
+        if selector.tags is not None:
+            return [table for table in tables if selector.tags.items() <= table.tags.items()]
+        return [table for table in tables if table.id == selector.id]
+
+    def _serving(self, subnet: LiveSubnet) -> Iterator[LiveRouteTable]:
+        """The route table of a subnet: its own, else the main one of its VPC."""
+        own = [table for table in self.live.route_tables if subnet.id in table.subnets]
+        yield from own or (t for t in self.live.route_tables if t.main and t.vpc_id == subnet.vpc_id)
+
+    def _refuse_table(self, selector: RouteTableSelector, path: Path, tables: Sequence[LiveRouteTable]) -> None:
+        if tables:
+            ids = ", ".join(table.text for table in tables)
+            self.mistakes.add(
+                path, f"{len(tables)} route tables match {selector.text}: {ids}", "select one of them by its id"
+            )
+        else:
+            message = f"no route table in {self.live.region} matches {selector.text}"
+            self.mistakes.add(path, message, "see `aws ec2 describe-route-tables`")
+
+    def _unfit(self, destination: str, table: LiveRouteTable) -> str | None:
+        """Why EC2 refuses a destination inside the VPC: it takes only whole subnets."""
+        if destination.startswith("pl-"):
+            return None
+        block = ipaddress.ip_network(destination)
+        local = [ipaddress.ip_network(route.destination) for route in table.routes if route.born]
+        if not any(each.version == block.version and _inside(block, each) for each in local):
+            return None
+        whole = {str(each) for each in local}
+        for subnet in self.live.subnets:
+            if subnet.vpc_id == table.vpc_id:
+                whole |= {subnet.cidr, *subnet.ipv6_cidrs}
+        if destination in whole:
+            return None
+        return f"{destination} is inside {table.vpc_id}, and not the CIDR of one of its subnets"
+
+
+def _inside(
+    block: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> bool:
+    return int(other[0]) <= int(block[0]) and int(block[-1]) <= int(other[-1])
