@@ -171,10 +171,10 @@ class Addresses(Interfaces):
                     f"resource {address.id} is already associated with associate-id {address.association_id}",
                 )
             self.drop_association(address)
-        self._bind(address, eni, private_ip)
+        self.bind(address, eni, private_ip)
         return {"AssociationId": address.association_id}
 
-    def _bind(self, address: Address, eni: Interface, private_ip: str) -> None:
+    def bind(self, address: Address, eni: Interface, private_ip: str) -> None:
         self.drop_target(eni.id, private_ip)
         address.association_id = self.new_id("eipassoc")
         address.interface_id, address.private_ip = eni.id, private_ip
@@ -362,7 +362,7 @@ class Addresses(Interfaces):
         """Puts an address on an interface that a service manages, as making a NAT gateway does."""
         with self.lock:
             address, eni = self.data.addresses[allocation_id], self.data.interfaces[interface_id]
-            self._bind(address, eni, eni.ips[0])
+            self.bind(address, eni, eni.ips[0])
             self._remember()
 
     def lock_address(self, allocation_id: str) -> None:

@@ -146,11 +146,20 @@ class Gateway(Resource):
     vpc_id: str | None
 
 
+@dataclass
+class NatGateway(Resource):
+    subnet_id: str
+    vpc_id: str
+    interface_id: str = ""
+    allocation_id: str = ""
+    state: Literal["pending", "available", "deleting", "deleted"] = "pending"
+
+
 @dataclass(frozen=True)
 class Route:
     """Where a route leads: EC2's name for the sort of target, and its id."""
 
-    kind: Literal["GatewayId", "NetworkInterfaceId"]
+    kind: Literal["GatewayId", "NatGatewayId", "NetworkInterfaceId"]
     target: str
 
 
@@ -381,6 +390,7 @@ class Data:
     subnets: dict[str, Subnet] = field(default_factory=dict)
     gateways: dict[str, Gateway] = field(default_factory=dict)
     route_tables: dict[str, RouteTable] = field(default_factory=dict)
+    nat_gateways: dict[str, NatGateway] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     interfaces: dict[str, Interface] = field(default_factory=dict)
     addresses: dict[str, Address] = field(default_factory=dict)

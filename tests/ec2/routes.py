@@ -26,7 +26,7 @@ TARGETS = (
     "VpcEndpointId",
     "VpcPeeringConnectionId",
 )
-"""What a route can lead to. This EC2 has internet gateways, interfaces and instances."""
+"""What a route can lead to. This EC2 has internet gateways, NAT gateways, interfaces and instances."""
 
 
 def destination_key(destination: str) -> str:
@@ -265,6 +265,10 @@ class Routes(Instances):
                     f"route table {table.id} and network gateway {gateway.id} belong to different networks"
                 )
             return Route("GatewayId", gateway.id)
+        if name == "NatGatewayId":
+            nat = self.lookup("nat", self.data.nat_gateways, value)
+            _check_network(table, "NAT gateway", nat)
+            return Route("NatGatewayId", nat.id)
         if name == "InstanceId":
             instance = self.lookup("i", self.data.instances, value)
             attached = self.interfaces_of(instance)
@@ -319,9 +323,12 @@ class Routes(Instances):
 
     def _show_target(self, route: Route) -> Result:
         """EC2 docs: a route is a blackhole while its target is not available, and stays when that is deleted."""
+        told: Result = {}
         if route.kind == "GatewayId":
             gateway = self.data.gateways.get(route.target)
-            available, told = gateway is not None and gateway.vpc_id is not None, {}
+            available = gateway is not None and gateway.vpc_id is not None
+        elif route.kind == "NatGatewayId":
+            available = self.data.nat_gateways[route.target].state in ("pending", "available")
         else:
             eni = self.data.interfaces.get(route.target)
             attachment = eni.attachment if eni else None

@@ -216,7 +216,8 @@ def test_a_route_has_one_destination_and_one_target(lab: Lab) -> None:
             {"DestinationPrefixListId": "pl-0123456789abcdef0", "NetworkInterfaceId": eni},
             "InvalidPrefixListID.NotFound",
         ),
-        ({**destination, "NatGatewayId": "nat-0123456789abcdef0"}, "UnsupportedOperation"),
+        ({**destination, "NatGatewayId": "nat-0123456789abcdef0"}, "InvalidNatGatewayID.NotFound"),
+        ({**destination, "TransitGatewayId": "tgw-0123456789abcdef0"}, "UnsupportedOperation"),
     ):
         with refused(code):
             lab.ec2.create_route(RouteTableId=table, **params)

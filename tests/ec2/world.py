@@ -8,7 +8,7 @@ from collections.abc import Callable
 from . import filters
 from .errors import EC2Error, missing
 from .launch import check_imds_tags
-from .networks import Networks
+from .nat_gateways import NatGateways
 from .records import Data, Params, Resource, Result, Settings
 from .state import KINDS, operation
 
@@ -19,7 +19,7 @@ AMAZON = "137112412989"
 MAX_TAGGED = 1000
 
 
-class World(Networks):
+class World(NatGateways):
     """All operations, and the helpers by which a test arranges what EC2 would not let it arrange."""
 
     def __init__(self, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
