@@ -203,7 +203,7 @@ def _value(value: Any) -> str:
 
 
 def _mapping(value: Mapping[str, Any]) -> str:
-    """A field that is a mapping, in a few words: a rule, an attachment, an association, tags."""
+    """A field that is a mapping, in a few words: a rule, an attachment, a route, an association, tags."""
     if "protocol" in value:
         ports = f" {value['ports']}" if value["ports"] else ""
         end = f"from {value['source']}" if "source" in value else f"to {value['destination']}"
@@ -214,6 +214,8 @@ def _mapping(value: Mapping[str, Any]) -> str:
         card = f", card {value['network_card_index']}" if value["network_card_index"] else ""
         flag = ", deleted on termination" if value["delete_on_termination"] else ""
         return printable(f"{value['instance']}, index {value['device_index']}{card}{flag}")
+    if "route_table" in value:
+        return printable(f"{value['destination']} of {value['route_table']}")
     if "network_interface" in value:
         private = f" ({value['private_ip']})" if value.get("private_ip") else ""
         return printable(f"{value['network_interface']}{private}")

@@ -11,6 +11,7 @@ import pytest
 
 from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact, Plan, Status
+from enireconcile.outputs.text import plan_text
 from tests.harness import SLOW, Harness, open_harness
 
 CREATE, REPLACE, DELETE = "CreateRoute", "ReplaceRoute", "DeleteRoute"
@@ -135,6 +136,7 @@ def test_it_is_created_once_the_instance_runs(account: Account) -> None:
     spec = account.spec(EVERYWHERE)
     plan = account.harness.plan(spec)
     assert _steps(plan) == [(CREATE, "network_interfaces.nat", Impact.SAFE, None)]
+    assert f"routes             0.0.0.0/0 of {account.private}" in plan_text(plan)
     assert account.apply(spec)[-2:] == ["RunInstances", CREATE]
     assert account.routes() == {"0.0.0.0/0": "nat"}
     account.harness.strict.clear()
