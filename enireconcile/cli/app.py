@@ -128,6 +128,7 @@ def iam_policy(
 @opt.metrics
 @opt.jitter
 @opt.target
+@click.option("--destroy", is_flag=True, help="Show what destroy would do.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
 @opt.outlet("--out", "the plan", "Save the plan to this file, for apply --plan.", private=True)
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")

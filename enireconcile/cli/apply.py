@@ -65,6 +65,8 @@ def apply_planfile(
 ) -> int:
     """Apply the plans of a file exactly as saved, or none of them. Returns the exit code."""
     saved, specs = interrupt.in_thread(lambda: _read(path, load), "the plan file and its specs")
+    if saved.destroy:
+        specs, options = [spec.emptied() for spec in specs], replace(options, command="destroy")
     options = replace(
         options,
         prune=saved.prune,

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import click
@@ -52,6 +52,8 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     With targets, only specs that have some of them are planned. Raises TargetError for a target that none has,
     EnireconcileError if the plans cannot be saved; they are printed all the same.
     """
+    if options.destroy:
+        specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.metrics):
         time.sleep(random_delay(options.jitter))
@@ -108,7 +110,7 @@ def _traces(plan: Plan, channel: Channel) -> Traces:
 
 def _save(out: Outlet, planned: Sequence[_Planned], options: PlanOptions) -> None:
     plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
-    saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))))
+    saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))), options.destroy)
     out.write(saved.text(datetime.now(UTC).isoformat(timespec="seconds")))
 
 

@@ -78,10 +78,14 @@ class SeenMessages:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """The options of ``plan``; times are in seconds."""
+    """The options of ``plan``; times are in seconds.
+
+    With ``destroy``, all rows are taken out of the specs before.
+    """
 
     output: str
     prune: bool = False
+    destroy: bool = False
     targets: Sequence[str] = ()
     out: Outlet | None = None
     metrics: Outlet | None = None

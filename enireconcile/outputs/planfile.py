@@ -37,11 +37,15 @@ class SavedPlan:
 
 @dataclass(frozen=True)
 class Saved:
-    """A plan file: the flags that shaped its plans, and the plans in the order of their specs."""
+    """A plan file: the flags that shaped its plans, and the plans in the order of their specs.
+
+    ``destroy`` says that they remove all that the stacks own.
+    """
 
     plans: tuple[SavedPlan, ...]
     prune: bool = False
     targets: tuple[str, ...] = ()
+    destroy: bool = False
 
     def text(self, created: str) -> str:
         """The content of the file. ``created`` is an ISO time."""
@@ -52,6 +56,7 @@ class Saved:
             "created": created,
             "prune": self.prune,
             "targets": list(self.targets),
+            "destroy": self.destroy,
             "plans": [
                 {"file": saved.file, "spec": saved.digest, "plan": encode(saved.plan)} for saved in self.plans
             ],
@@ -98,9 +103,10 @@ def _saved(words: Mapping[str, Any]) -> Saved:
         if not isinstance(plan, Plan) or encode(plan) != each["plan"]:
             raise ValueError
         plans.append(SavedPlan(str(each["file"]), str(each["spec"]), plan))
-    if not plans or not isinstance(words["prune"], bool) or not isinstance(words["targets"], list):
+    flags = (words["prune"], words["destroy"])
+    if not plans or not all(isinstance(flag, bool) for flag in flags) or not isinstance(words["targets"], list):
         raise ValueError
-    return Saved(tuple(plans), words["prune"], tuple(map(str, words["targets"])))
+    return Saved(tuple(plans), words["prune"], tuple(map(str, words["targets"])), words["destroy"])
 
 
 def reasons_against(saved: SavedPlan, digest: str, fresh: Plan) -> list[str]:

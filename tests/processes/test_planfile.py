@@ -65,6 +65,18 @@ def test_exactly_that_plan_is_done(server: EC2Server, command: Run, plan: Path) 
     assert launch.params["UserData"]
 
 
+def test_a_plan_to_destroy(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
+    """It shows what destroy would do, and does it when it is applied: with the same guard."""
+    assert command("apply", "-y", str(spec)).code == 0
+    server.clear()
+    shown = command("plan", "--destroy", "--output", "json", "--out", str(plan), str(spec))
+    assert [(each["address"], each["action"]) for each in shown.json["changes"]] == [("elastic_ips.ip", "delete")]
+    assert server.mutating() == []
+    assert "--allow-destroy was not given" in refused(command, server, plan)
+    ran = command("apply", "-y", "--allow-destroy", "--plan", str(plan))
+    assert (ran.code, server.actions(mutating=True)) == (0, ["ReleaseAddress"])
+
+
 def test_a_second_time_it_is_out_of_date(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
     """The plan was applied already: refused with 3, saying what differs now."""
     command("plan", "--out", str(plan), str(spec))
