@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from typing import Any
 
 from .catalogue import InstanceType
@@ -179,6 +179,9 @@ class Interfaces(InterfaceViews):
                 eni.public_ip = self.new_public_ip()
 
     def new_public_ip(self) -> str:
+        if self.settings.public_network:
+            self.data.public_ips += 1
+            return str(ip_network(self.settings.public_network)[self.data.public_ips])
         return f"{self.rng.choice((3, 18, 34, 52, 54))}.{'.'.join(str(b) for b in self.rng.randbytes(3))}"
 
     # -- attach and detach ---------------------------------------------------------------------------

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 
+from .acls import NetworkAcls
 from .errors import EC2Error, bad_combination, invalid_value, missing
 from .places import zone_id
 from .records import Gateway, Params, Result, Route, Subnet, Vpc
-from .routes import Routes
 from .state import operation
 
 
-class Networks(Routes):
+class Networks(NetworkAcls):
     """EC2 docs: what still holds something, or is still held, cannot be deleted."""
 
     def gateway(self, gateway_id: str) -> Gateway:
@@ -43,7 +43,7 @@ class Networks(Routes):
         is_default: bool = False,
         tags: dict[str, str],
     ) -> Vpc:
-        """A VPC with its default group and its main route table, which are no younger than it is."""
+        """A VPC with its default group, main route table and default ACL, which are no younger than it is."""
         vpc = self.born(
             Vpc(
                 self.new_id("vpc"),
@@ -58,6 +58,7 @@ class Networks(Routes):
         )
         self.data.vpcs[vpc.id] = vpc
         self.make_main_route_table(vpc)
+        self.make_default_acl(vpc)
         group = self.make_group("default", "default VPC security group", vpc.id, {})
         permissions = [{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group.id}]}]
         group.visible_at = self.now
@@ -68,15 +69,17 @@ class Networks(Routes):
 
     @operation
     def delete_vpc(self, p: Params) -> Result:
-        """EC2 docs: its default group and its main route table go with it; all else has to be gone."""
+        """EC2 docs: its default group, main route table and default ACL go with it; all else has to be gone."""
         vpc = self.vpc(p["VpcId"])
         groups = [each for each in self.data.groups.values() if each.vpc_id == vpc.id]
         tables = [each for each in self.data.route_tables.values() if each.vpc_id == vpc.id]
+        acls = [each for each in self.data.network_acls.values() if each.vpc_id == vpc.id]
         if (
             any(each.vpc_id == vpc.id for each in self.data.subnets.values())
             or self.has_gateway(vpc.id)
             or any(each.name != "default" for each in groups)
             or any(not each.main for each in tables)
+            or any(not each.is_default for each in acls)
             or any(vpc.id in pair for pair in self.data.peerings)
         ):
             raise EC2Error("DependencyViolation", f"The vpc '{vpc.id}' has dependencies and cannot be deleted.")
@@ -84,6 +87,8 @@ class Networks(Routes):
             self.drop_group(group)
         for table in tables:
             del self.data.route_tables[table.id]
+        for acl in acls:
+            del self.data.network_acls[acl.id]
         del self.data.vpcs[vpc.id]
         return {}
 
@@ -145,6 +150,8 @@ class Networks(Routes):
             )
         for table in self.data.route_tables.values():
             table.subnets = {each: served for each, served in table.subnets.items() if served != subnet.id}
+        for acl in self.data.network_acls.values():
+            acl.subnets = {each: guarded for each, guarded in acl.subnets.items() if guarded != subnet.id}
         del self.data.subnets[subnet.id]
         return {}
 
@@ -229,7 +236,8 @@ class Networks(Routes):
                 tags=dict(tags or {}),
             )
             groups = [each for each in self.data.groups.values() if each.vpc_id == vpc.id]
-            for record in (vpc, self.main_route_table(vpc.id), *groups):
+            acls = [each for each in self.data.network_acls.values() if each.vpc_id == vpc.id]
+            for record in (vpc, self.main_route_table(vpc.id), *acls, *groups):
                 record.visible_at = self.now
             if gateway:
                 self.add_gateway(vpc.id)

@@ -81,6 +81,8 @@ class Settings:
     """Pages are short, sometimes empty, while a token still promises more."""
     hide_managed: bool = False
     """Resources that a service operates are shown only to those who ask with IncludeManagedResources."""
+    public_network: str = ""
+    """A CIDR block from which public addresses come, in order; by default they are random ones of Amazon's."""
     seed: int = 0
     account_id: str = "123456789012"
     region: str = "us-east-1"
@@ -176,6 +178,26 @@ class RouteTable(Resource):
     @property
     def main(self) -> bool:
         return self.main_association is not None
+
+
+@dataclass(frozen=True)
+class AclEntry:
+    """One rule of a network ACL; the protocol is a number, -1 for all."""
+
+    protocol: str
+    action: str
+    cidr: str
+    ports: tuple[int, int] | None = None
+
+
+@dataclass
+class NetworkAcl(Resource):
+    vpc_id: str
+    is_default: bool = False
+    entries: dict[tuple[bool, int], AclEntry] = field(default_factory=dict)
+    """By direction (True: egress) and number, without the one that denies all else."""
+    subnets: dict[str, str] = field(default_factory=dict)
+    """Association id to subnet; the default ACL guards all that no other does."""
 
 
 @dataclass
@@ -391,6 +413,7 @@ class Data:
     gateways: dict[str, Gateway] = field(default_factory=dict)
     route_tables: dict[str, RouteTable] = field(default_factory=dict)
     nat_gateways: dict[str, NatGateway] = field(default_factory=dict)
+    network_acls: dict[str, NetworkAcl] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     interfaces: dict[str, Interface] = field(default_factory=dict)
     addresses: dict[str, Address] = field(default_factory=dict)
@@ -444,6 +467,8 @@ class Data:
     """Prefix lists that AWS manages; EC2 shows neither MaxEntries nor Version of them."""
     pools: dict[str, list[str]] = field(default_factory=dict)
     """Public IPv4 pools brought by the account, and their free addresses."""
+    public_ips: int = 0
+    """How many addresses of the public network were handed out."""
     released: list[str] = field(default_factory=list)
     """Addresses given back, which can be asked for again by name."""
     forward: dict[str, str] = field(default_factory=dict)

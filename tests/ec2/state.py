@@ -83,6 +83,7 @@ KINDS: dict[str, Kind] = {
     ),
     "rtb": Kind("route-table", "route_tables", "InvalidRouteTableID", "The routeTable ID '{}' does not exist"),
     "nat": Kind("natgateway", "nat_gateways", "InvalidNatGatewayID", "The NatGateway ID '{}' does not exist"),
+    "acl": Kind("network-acl", "network_acls", "InvalidNetworkAclID", "The networkAcl ID '{}' does not exist"),
     "ami": Kind("image", "images", "InvalidAMIID", "The image id '[{}]' does not exist"),
     "vol": Kind("volume", "volumes", "InvalidVolume", "The volume '{}' does not exist."),
     "sir": Kind(
