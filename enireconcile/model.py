@@ -368,11 +368,39 @@ class Denial:
 
 
 @dataclass(frozen=True)
+class CheckResult:
+    """What became of one check.
+
+    ``what`` is the question, ``http 203.0.113.7:80/``. ``got`` is what came back in a few words, None if there was
+    no address to ask. ``why`` says why it failed and what to do next, or that the run was stopped before.
+    """
+
+    name: str
+    what: str
+    expect: str
+    got: str | None
+    seconds: float
+    why: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.why is None
+
+    @property
+    def status(self) -> str:
+        return "ok" if self.ok else "failed"
+
+
+CHECK_FAILED = 6
+"""The exit code of a run that is otherwise done."""
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of an apply.
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
-    those of its last plan.
+    those of its last plan. ``checks`` are the checks that it ran after converging.
     """
 
     stack: str | None
@@ -390,10 +418,15 @@ class Report:
     targets: tuple[str, ...] = ()
     errors: tuple[PlanError, ...] = ()
     denials: tuple[Denial, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+
+    @property
+    def failed_checks(self) -> tuple[CheckResult, ...]:
+        return tuple(check for check in self.checks if not check.ok)
 
     @property
     def exit_code(self) -> int:
-        return _EXIT_CODES[self.outcome]
+        return _EXIT_CODES[self.outcome] or (CHECK_FAILED if self.failed_checks else 0)
 
 
 _EXIT_CODES = {"converged": 0, "unchanged": 0, "failed": 1, "refused": 3, "locked": 4, "partial": 5}

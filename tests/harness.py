@@ -17,7 +17,8 @@ from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
 from enireconcile.engine.planner import account_of, read_and_plan
-from enireconcile.engine.reconciler import Apply, Stop
+from enireconcile.engine.reconciler import Apply
+from enireconcile.engine.stop import Stop
 from enireconcile.errors import SpecErrors
 from enireconcile.iam.policy import (
     policy_for,
@@ -128,7 +129,7 @@ class Harness:
         Raises SpecErrors with the errors of the plan, unless ``partly``: then it is the plan for the rest.
         """
         spec = self.spec(text).emptied() if destroy else self.spec(text)
-        with self._channel(spec, read_only=True) as channel:
+        with self.channel(spec, read_only=True) as channel:
             made = run(read_and_plan(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop)
         return made if partly else _whole(made)
 
@@ -150,7 +151,7 @@ class Harness:
         """
         approved = approve if partly else lambda plan: approve(_whole(plan))
         spec, more = (self.spec(text).emptied(), {**more, "prune": True}) if destroy else (self.spec(text), more)
-        with self._channel(spec) as channel:
+        with self.channel(spec) as channel:
             account = run(account_of(Reader(channel)), self.loop)
             scope = f"{account}-us-east-1-{spec.document.stack}"
             with self._directory(state).locked(scope, timeout=0, now=self.loop.time) as held:
@@ -179,7 +180,7 @@ class Harness:
         ).run()
 
     @contextmanager
-    def _channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
+    def channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
         channel = Channel(_Session(boto(), spec.document.region or "us-east-1", read_only=read_only))
         try:
             yield channel

@@ -111,8 +111,10 @@ _ROWS = (
     _read("DescribeInstanceStatus"),
     _read("DescribeInstanceTypes", page_size=100, asked_once=True),
     _read("DescribeInstanceTypeOfferings", page_size=1000, asked_once=True),
+    _read("DescribeInternetGateways", page_size=1000),
     _read("DescribeKeyPairs"),
     _read("DescribeManagedPrefixLists", page_size=100, asked_once=True),
+    _read("DescribeNetworkAcls", page_size=1000),
     _read(
         "DescribeNetworkInterfaces",
         page_size=1000,

@@ -1,7 +1,8 @@
 """The command line. Each command imports what it needs when it runs: ``--help`` and ``validate`` load no AWS code.
 
 stdout carries the result, stderr everything else. Exit codes: 0 done, 1 error, 2 changes (plan
---detailed-exitcode), 3 refused by a guard, 4 locked, 5 stopped before converging, 64 wrong usage.
+--detailed-exitcode), 3 refused by a guard, 4 locked, 5 stopped before converging, 6 a check failed, 64 wrong
+usage.
 """
 
 from __future__ import annotations
@@ -153,6 +154,7 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
 @opt.jitter
 @opt.target
 @opt.running()
+@click.option("--verify", is_flag=True, help="Run the checks of SPEC after converging.")
 def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, **options: Any) -> int:
     """Plan, ask for approval, execute the plan and read back.
 
@@ -234,6 +236,22 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
             interval,
             interrupt,
         )
+
+
+@cli.command()
+@opt.specs
+@opt.output()
+@opt.aws
+@opt.timeout
+def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeout: float | None) -> int:
+    """Run the checks of SPEC from this machine: does each address answer as the spec expects?
+
+    Says of each check that fails what in EC2 is in its way, or that the guest is next. Changes nothing.
+    """
+    loaded = specs.load(region=connection.region)
+    from enireconcile.cli.verify import verify_specs
+
+    return verify_specs(loaded, connection, output, timeout)
 
 
 @cli.command()

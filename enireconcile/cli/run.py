@@ -19,10 +19,12 @@ from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import complain_of_errors, failure, publish
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt, run_async
+from enireconcile.engine.checks import Checks
 from enireconcile.engine.planner import account_of, guard_account
-from enireconcile.engine.reconciler import Apply, Stop
+from enireconcile.engine.reconciler import Apply
+from enireconcile.engine.stop import Stop
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
-from enireconcile.model import Denial, Impact, Plan, Report
+from enireconcile.model import CheckResult, Denial, Impact, Plan, Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
@@ -160,9 +162,48 @@ class StackRun:
             progress,
         ):
             report = await task
+            report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._print_report(report)
         return replace(report, plan=self.plan)
+
+    async def _checked(
+        self, report: Report, channel: Channel, stop: Stop, progress: Progress
+    ) -> tuple[CheckResult, ...]:
+        """The checks that this run has to make. Where they cannot read, that is why they fail."""
+        deadlines = self._deadlines(report)
+        if report.outcome not in ("converged", "unchanged") or not (self.options.verify or deadlines):
+            return ()
+        checks = Checks(
+            reader=Reader(channel),
+            spec=self.spec,
+            region=channel.session.region,
+            account_id=self.account_id,
+            stop=stop,
+            tell=progress.tell,
+        )
+        try:
+            results = await checks.run(None if self.options.verify else deadlines)
+        except EnireconcileError as error:
+            results = checks.unread(error)
+        for check in results:
+            deadlines.pop(check.name, None)
+        return results
+
+    def _deadlines(self, report: Report) -> dict[str, float]:
+        """In a watch, the checks that are not over since the last change, with their deadlines.
+
+        They are asked once a round: a check that waits for a guest must not delay the next failover.
+        """
+        if self.options.command != "watch":
+            return {}
+        pending = self.options.pending_checks.setdefault(self.spec.document.stack, {})
+        if report.outcome == "converged":
+            now = asyncio.get_running_loop().time()
+            pending.update({name: now + row.seconds for name, row in self.spec.document.checks.items()})
+        for name in pending.keys() - self.spec.document.checks.keys():
+            del pending[name]
+        return pending
 
     def _watching(self, progress: Progress) -> Callable[[Mapping[str, Any]], None]:
         """What tells the progress, and keeps the steps that have begun and not ended."""
@@ -226,7 +267,7 @@ class StackRun:
         failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
-        if self.options.output == "text" and (is_new or acted):
+        if self.options.output == "text" and (is_new or acted or report.checks):
             print_result(report_text(report, click.style))
 
     def _ask(self) -> None:

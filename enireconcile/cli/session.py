@@ -99,7 +99,8 @@ class ApplyOptions:
 
     ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
     for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
-    are the keys of the errors in each stack's last plan, for the next round of a watch.
+    are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are the
+    checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock.
     """
 
     output: str
@@ -117,11 +118,13 @@ class ApplyOptions:
     notify: str | None = field(default=None, repr=False)
     notify_all: bool = False
     jitter: float = 0.0
+    verify: bool = False
     command: str = "apply"
     targets_by_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     saved_plans: Mapping[str, SavedPlan] = field(default_factory=dict)
     seen_messages: SeenMessages = field(default_factory=SeenMessages)
     seen_errors: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    pending_checks: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def allowed(self) -> Allowed:

@@ -7,22 +7,22 @@ there are differences after that, another tool is probably changing the same res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
 from enireconcile.engine import dry_run
 from enireconcile.engine.executor import Executor, ids_in
 from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan, unbelieved
+from enireconcile.engine.stop import Stop, unless_stopped
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Impact, Outcome, PathBreak, Plan, Report, Status, Step, fingerprint, refs_in
 from enireconcile.spec import Spec
 from enireconcile.state.journal import Journal
 
-T = TypeVar("T")
 MAX_ROUNDS = 3
 _ROUND_PAUSE = 2.0
 _FIRST_PAUSE = 0.25
@@ -30,16 +30,6 @@ _LONGEST_PAUSE = 5.0
 _SECOND_READ = 5.0
 """Seconds after which a second read that misses a resource, too, shows that it is gone, if it was there before."""
 _CHANGED = "the live state changed while the plan was applied, and more changes are needed: make a new plan"
-
-
-class Stop(asyncio.Event):
-    """Set when no new call may be made; ``reason`` is the first reason that was given."""
-
-    reason: str | None = None
-
-    def because(self, reason: str) -> None:
-        self.reason = self.reason or reason
-        self.set()
 
 
 @dataclass
@@ -88,7 +78,7 @@ class Apply:
             return self._report("partial", f"{self.stop.reason}; {exited}" if self.stop.reason else exited)
 
     async def _rounds(self) -> Report:
-        plan = await self._unless_stopped(self._trusted_plan())
+        plan = await unless_stopped(self._trusted_plan(), self.stop)
         if plan is None:
             return self._report("partial")
         self._plan = plan
@@ -150,16 +140,6 @@ class Apply:
                     f"in an earlier run:\n  {error}\n  hint: change the spec, or run apply without -y to try again"
                 )
 
-    async def _unless_stopped(self, asking: Coroutine[Any, Any, T]) -> T | None:
-        """The answer, or None if the user stops before there is one; reads need not be finished."""
-        task, stopping = asyncio.ensure_future(asking), asyncio.ensure_future(self.stop.wait())
-        try:
-            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return await task if task.done() else None
-        finally:
-            task.cancel()
-            stopping.cancel()
-
     def _objection(self, plan: Plan, approved: Impact, *, first: bool) -> str | None:
         """Why the plan of this round may not run."""
         if plan.impact.severity > approved.severity:
@@ -172,7 +152,7 @@ class Apply:
     async def _denied(self, plan: Plan) -> str | None:
         """Why the plan may not run: calls that have to follow a removal, and that IAM does not allow."""
         try:
-            found = await self._unless_stopped(dry_run.denied(Writer(self.channel, self.check), plan.steps))
+            found = await unless_stopped(dry_run.denied(Writer(self.channel, self.check), plan.steps), self.stop)
         except EnireconcileError as error:
             return str(error)
         return "\n  ".join(["refused before the first change:", *found]) if found else None

@@ -26,6 +26,7 @@ from enireconcile.kinds.permissions import (
     Purpose,
     Read,
     as_values,
+    checks,
     has,
     removes,
     sets,
@@ -153,7 +154,9 @@ class NetworkInterfaces(Kind):
         "DescribeSubnets": Read(has(SECTION)),
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeAccountAttributes": Read(_exceeds_default_groups),
-        "DescribeRouteTables": Read(removes(SECTION)),
+        "DescribeInternetGateways": Read(checks),
+        "DescribeNetworkAcls": Read(checks),
+        "DescribeRouteTables": Read(lambda purpose: purpose.removes(SECTION) or checks(purpose)),
         "DescribeSecurityGroupVpcAssociations": Read(_names_groups),
     }
 

@@ -65,6 +65,11 @@ def removes(section: str) -> When:
     return lambda purpose: purpose.removes(section)
 
 
+def checks(purpose: Purpose) -> bool:
+    """The spec has checks. When one fails, more is read to say why."""
+    return bool(purpose.document.checks)
+
+
 def keeps_or_removes(section: str) -> When:
     """Either of the two."""
     return lambda purpose: purpose.keeps_or_removes(section)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from enireconcile.errors import AwsError
 from enireconcile.live import records
 from enireconcile.live.filters import (
     filters_for,
     literal,
 )
-from enireconcile.live.optional import read_optional
+from enireconcile.live.optional import Answers
 from enireconcile.live.records import (
     ElasticIpLimit,
     Limits,
@@ -33,7 +31,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
 
     Every read here only sharpens a check. A limit that cannot be read stays unknown, and the plan warns of it.
     """
-    answers = _Answers(reader)
+    answers = Answers(reader)
     (
         ((types, similar), per_interface, lists, addresses, route_tables),
         (images, offers, key_pairs, placement_groups, groups),
@@ -75,42 +73,12 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
     )
 
 
-class _Answers:
-    """Reads that the credentials may not be allowed to make, or that an endpoint may not know or answer.
-
-    ``unanswered`` maps calls that failed, at least once, to the code of the error.
-    """
-
-    def __init__(self, reader: Reads) -> None:
-        self._reader = reader
-        self.read: set[str] = set()
-        self.unanswered: dict[str, str] = {}
-
-    async def ask(self, call: str, params: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-        try:
-            response = await read_optional(self._reader, call, params)
-        except AwsError as error:
-            self.unanswered[call] = error.code
-            return []
-        self.read.add(call)
-        return list(response.get(key) or ())
-
-    async def ask_all(
-        self, call: str, name: str, values: Sequence[str], key: str, more: Mapping[str, Any] | None = None
-    ) -> list[Mapping[str, Any]]:
-        """The items whose filter ``name`` has one of the values; no call for no values."""
-        answers = await asyncio.gather(
-            *(self.ask(call, {**(more or {}), "Filters": each}, key) for each in filters_for(name, values))
-        )
-        return [item for items in answers for item in items]
-
-
 async def _nothing() -> None:
     return None
 
 
 async def _types(
-    answers: _Answers, names: Sequence[str]
+    answers: Answers, names: Sequence[str]
 ) -> tuple[dict[str, LiveInstanceType], dict[str, tuple[str, ...]]]:
     """Instance types by name; for unknown names, the types of the same family or the same size."""
     found = await answers.ask_all("DescribeInstanceTypes", "instance-type", names, "InstanceTypes")
@@ -123,14 +91,14 @@ async def _types(
     return types, similar
 
 
-async def _similar_types(answers: _Answers, name: str) -> tuple[str, ...]:
+async def _similar_types(answers: Answers, name: str) -> tuple[str, ...]:
     family, _, size = name.partition(".")
     filters = [{"Name": "instance-type", "Values": [f"{literal(family)}.*", f"*.{literal(size)}"]}]
     found = await answers.ask("DescribeInstanceTypes", {"Filters": filters}, "InstanceTypes")
     return tuple(sorted(item["InstanceType"] for item in found))
 
 
-async def _groups_per_interface(answers: _Answers) -> int | None:
+async def _groups_per_interface(answers: Answers) -> int | None:
     # All attributes at once: botocore accepts only a few of their names as parameters.
     for item in await answers.ask("DescribeAccountAttributes", {}, "AccountAttributes"):
         if item["AttributeName"] == "vpc-max-security-groups-per-interface":
@@ -143,20 +111,20 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-async def _entries(answers: _Answers, ids: Sequence[str]) -> dict[str, int | None]:
+async def _entries(answers: Answers, ids: Sequence[str]) -> dict[str, int | None]:
     """The maximum number of entries of prefix lists; EC2 does not return it for AWS-managed lists."""
     found = await answers.ask_all("DescribeManagedPrefixLists", "prefix-list-id", ids, "PrefixLists")
     return {item["PrefixListId"]: item.get("MaxEntries") for item in found}
 
 
-async def _images(answers: _Answers, ids: Sequence[str]) -> dict[str, LiveImage]:
+async def _images(answers: Answers, ids: Sequence[str]) -> dict[str, LiveImage]:
     """Images by id. A deprecated image can be launched; a disabled one cannot, as its state says."""
     more = {"IncludeDeprecated": True, "IncludeDisabled": True}
     found = await answers.ask_all("DescribeImages", "image-id", ids, "Images", more)
     return {item["ImageId"]: records.image(item) for item in found}
 
 
-async def _offers(answers: _Answers, types: Sequence[str]) -> frozenset[tuple[str, str]]:
+async def _offers(answers: Answers, types: Sequence[str]) -> frozenset[tuple[str, str]]:
     """The zones in which the Region offers the types."""
     found = await answers.ask_all(
         "DescribeInstanceTypeOfferings",
@@ -168,26 +136,26 @@ async def _offers(answers: _Answers, types: Sequence[str]) -> frozenset[tuple[st
     return frozenset((item["InstanceType"], item["Location"]) for item in found)
 
 
-async def _key_pairs(answers: _Answers, names: Sequence[str]) -> frozenset[str]:
+async def _key_pairs(answers: Answers, names: Sequence[str]) -> frozenset[str]:
     patterns = [literal(name) for name in names]
     found = await answers.ask_all("DescribeKeyPairs", "key-name", patterns, "KeyPairs")
     return frozenset(item["KeyName"] for item in found)
 
 
-async def _placement_groups(answers: _Answers, names: Sequence[str]) -> dict[str, str]:
+async def _placement_groups(answers: Answers, names: Sequence[str]) -> dict[str, str]:
     """The strategies of placement groups by name."""
     patterns = [literal(name) for name in names]
     found = await answers.ask_all("DescribePlacementGroups", "group-name", patterns, "PlacementGroups")
     return {item["GroupName"]: item["Strategy"] for item in found if item.get("State") == "available"}
 
 
-async def _groups(answers: _Answers, ids: Sequence[str]) -> dict[str, LiveSecurityGroup]:
+async def _groups(answers: Answers, ids: Sequence[str]) -> dict[str, LiveSecurityGroup]:
     found = await answers.ask_all("DescribeSecurityGroups", "group-id", ids, "SecurityGroups")
     return {item["GroupId"]: records.security_group(item) for item in found}
 
 
 async def _group_vpcs(
-    answers: _Answers, asked: Questions, groups: Mapping[str, LiveSecurityGroup]
+    answers: Answers, asked: Questions, groups: Mapping[str, LiveSecurityGroup]
 ) -> frozenset[tuple[str, str]]:
     """The VPCs with which groups are associated besides their own; asked only of groups of another VPC."""
     elsewhere = {
@@ -202,7 +170,7 @@ async def _group_vpcs(
 
 
 async def _connected(
-    answers: _Answers, asked: Questions, groups: Mapping[str, LiveSecurityGroup]
+    answers: Answers, asked: Questions, groups: Mapping[str, LiveSecurityGroup]
 ) -> frozenset[frozenset[str]]:
     """Pairs of VPCs whose groups may name each other: peered, or on one transit gateway with such references."""
     pairs = {
@@ -233,7 +201,7 @@ async def _connected(
 _ADDRESSES = "vpc-max-elastic-ips"
 
 
-async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
+async def _elastic_ips(answers: Answers) -> ElasticIpLimit:
     """All Elastic IPs of the account, and its quota."""
     told, listed = await asyncio.gather(
         answers.ask("DescribeAccountAttributes", {"AttributeNames": [_ADDRESSES]}, "AccountAttributes"),
@@ -249,7 +217,7 @@ async def _elastic_ips(answers: _Answers) -> ElasticIpLimit:
     )
 
 
-async def _route_tables(answers: _Answers, vpcs: Sequence[str]) -> tuple[LiveRouteTable, ...]:
+async def _route_tables(answers: Answers, vpcs: Sequence[str]) -> tuple[LiveRouteTable, ...]:
     """The route tables of these VPCs. EC2 has no filter for routes to one interface."""
     found = await asyncio.gather(
         *(

@@ -649,7 +649,7 @@ class LiveRoute:
 @dataclass(frozen=True)
 class LiveRouteTable:
     """A described route table. ``subnets`` are those that it serves explicitly; a ``main`` one serves all subnets
-    of its VPC that no other one serves. Routes that a gateway propagates are left out.
+    of its VPC that no other one serves. ``propagated`` are the routes that a gateway propagates.
     """
 
     id: str
@@ -658,6 +658,7 @@ class LiveRouteTable:
     main: bool = False
     subnets: tuple[str, ...] = ()
     routes: tuple[LiveRoute, ...] = ()
+    propagated: tuple[LiveRoute, ...] = ()
 
     @property
     def text(self) -> str:
@@ -679,17 +680,85 @@ def route_table(described: Mapping[str, Any]) -> LiveRouteTable:
         vpc_id=described.get("VpcId", ""),
         main=any(each.get("Main") for each in associations),
         subnets=tuple(sorted(each["SubnetId"] for each in associations if each.get("SubnetId"))),
-        routes=tuple(
-            LiveRoute(
-                destination=next((route[key] for key in DESTINATIONS if route.get(key)), ""),
-                target=next((route[key] for key in TARGETS if route.get(key)), ""),
-                active=route.get("State") != "blackhole",
-                born=route.get("Origin") == "CreateRouteTable",
-            )
-            for route in described.get("Routes") or ()
-            if route.get("Origin") != "EnableVgwRoutePropagation"
-        ),
+        routes=_routes(described, propagated=False),
+        propagated=_routes(described, propagated=True),
     )
+
+
+def _routes(described: Mapping[str, Any], *, propagated: bool) -> tuple[LiveRoute, ...]:
+    return tuple(
+        LiveRoute(
+            destination=next((route[key] for key in DESTINATIONS if route.get(key)), ""),
+            target=next((route[key] for key in TARGETS if route.get(key)), ""),
+            active=route.get("State") != "blackhole",
+            born=route.get("Origin") == "CreateRouteTable",
+        )
+        for route in described.get("Routes") or ()
+        if (route.get("Origin") == "EnableVgwRoutePropagation") is propagated
+    )
+
+
+@dataclass(frozen=True, order=True)
+class AclRule:
+    """A rule of a network ACL. Those of one direction sort in the order in which EC2 tries them.
+
+    ``protocol`` is a number, ``-1`` for all; without ``ports`` it holds for all of them.
+    """
+
+    number: int
+    egress: bool
+    allows: bool
+    protocol: str
+    cidr: str
+    ports: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class LiveNetworkAcl:
+    """A described network ACL. ``subnets`` are those that it guards."""
+
+    id: str
+    vpc_id: str
+    subnets: tuple[str, ...] = ()
+    rules: tuple[AclRule, ...] = ()
+
+
+def network_acl(described: Mapping[str, Any]) -> LiveNetworkAcl:
+    """An item of DescribeNetworkAcls."""
+    return LiveNetworkAcl(
+        id=described["NetworkAclId"],
+        vpc_id=described.get("VpcId", ""),
+        subnets=tuple(sorted(each["SubnetId"] for each in described.get("Associations") or ())),
+        rules=tuple(sorted(_acl_rule(entry) for entry in described.get("Entries") or ())),
+    )
+
+
+def _acl_rule(entry: Mapping[str, Any]) -> AclRule:
+    ports = entry.get("PortRange")
+    return AclRule(
+        number=entry["RuleNumber"],
+        egress=entry.get("Egress", False),
+        allows=entry["RuleAction"] == "allow",
+        protocol=entry["Protocol"],
+        cidr=entry.get("CidrBlock") or entry.get("Ipv6CidrBlock") or "::/0",
+        ports=(ports["From"], ports["To"]) if ports else None,
+    )
+
+
+@dataclass(frozen=True)
+class LiveInternetGateway:
+    """A described internet gateway; ``vpcs`` are those to which it is attached: one at most."""
+
+    id: str
+    vpcs: tuple[str, ...] = ()
+
+
+def internet_gateway(described: Mapping[str, Any]) -> LiveInternetGateway:
+    """An item of DescribeInternetGateways. EC2 says that it is ``available`` when it is attached."""
+    attached = (
+        each for each in described.get("Attachments") or () if each.get("State") in ("available", "attached")
+    )
+    return LiveInternetGateway(described["InternetGatewayId"], tuple(sorted(each["VpcId"] for each in attached)))
 
 
 @dataclass(frozen=True)
@@ -862,6 +931,21 @@ class Limits:
     group_vpcs: frozenset[tuple[str, str]] = frozenset()
     connected: frozenset[frozenset[str]] = frozenset()
     read: frozenset[str] = frozenset()
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What packets to some interfaces meet, beyond what a plan reads.
+
+    ``groups`` and ``instances`` are by id. ``unanswered`` maps reads that failed to the code of the error.
+    """
+
+    groups: Mapping[str, LiveSecurityGroup] = field(default_factory=dict)
+    instances: Mapping[str, LiveInstance] = field(default_factory=dict)
+    route_tables: tuple[LiveRouteTable, ...] = ()
+    network_acls: tuple[LiveNetworkAcl, ...] = ()
+    internet_gateways: tuple[LiveInternetGateway, ...] = ()
     unanswered: Mapping[str, str] = field(default_factory=dict)
 
 

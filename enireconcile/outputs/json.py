@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from enireconcile.model import (
     FORMAT_VERSION,
     Action,
     Change,
+    CheckResult,
     Denial,
     Outcome,
     PathBreak,
@@ -136,8 +137,24 @@ def report_json(report: Report) -> dict[str, Any]:
         "error": report.error,
         "errors": [_error_json(error) for error in report.errors],
         **_scope(report),
+        **({"checks": checks_json(report.checks)} if report.checks else {}),
         **({"denials": [_denial_json(denial) for denial in report.denials]} if report.denials else {}),
     }
+
+
+def checks_json(checks: Sequence[CheckResult]) -> list[dict[str, Any]]:
+    """What ``verify --output json`` prints."""
+    return [
+        {
+            "name": check.name,
+            "status": check.status,
+            "expect": check.expect,
+            "got": check.got,
+            "seconds": round(check.seconds, 3),
+            "why": check.why,
+        }
+        for check in checks
+    ]
 
 
 def _denial_json(denial: Denial) -> dict[str, Any]:

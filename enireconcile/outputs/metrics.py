@@ -33,6 +33,7 @@ _FAMILIES = {
     "last_run_outcome": ("gauge", "Outcome of the last run: 1 for its outcome, 0 for all others."),
     "drift_resources": ("gauge", "Resources that differed from the spec, by the action that corrects them."),
     "leftover_resources": ("gauge", "Resources that the stack owns and the spec does not name."),
+    "check_ok": ("gauge", "Whether the check was as expected when it was last run: 1 or 0."),
     "remaining_resources": ("gauge", "Resources that still differed from the spec when the last run ended."),
     "runs_total": ("counter", "Runs, by outcome."),
     "steps_total": ("counter", "Steps, by EC2 call and result."),
@@ -53,7 +54,7 @@ class Run:
     """The figures of one run. Times are in seconds, ``ended`` since the epoch.
 
     ``account`` and ``region`` are empty if the run ended before it knew them. ``found`` is the summary of its
-    plan, or None if it made none.
+    plan, or None if it made none. ``checks`` says of each check that it ran whether it was as expected.
     """
 
     stack: str
@@ -68,6 +69,7 @@ class Run:
     steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
     api_calls: Mapping[str, int] = field(default_factory=dict)
     throttled: int = 0
+    checks: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def labels(self) -> Labels:
@@ -93,6 +95,7 @@ def of_report(report: Report, command: str) -> Run:
         steps=Counter((outcome.step.call, str(outcome.status)) for outcome in report.outcomes),
         api_calls=report.api_calls,
         throttled=report.throttled,
+        checks={check.name: check.ok for check in report.checks},
     )
 
 
@@ -183,6 +186,10 @@ def _after(run: Run, labels: Labels, before: Series) -> Series:
             if action not in ("unchanged", "leftover")
         }
         found["leftover_resources", labels] = run.found["leftover"]
+    # A watch runs a part of the checks at a time; else one that was not run is no longer in the spec.
+    if run.command == "watch" or not run.checks:
+        found |= {key: value for key, value in before.items() if key[0] == "check_ok"}
+    found |= {("check_ok", (*labels, ("check", name))): float(ok) for name, ok in run.checks.items()}
     counters = {key: value for key, value in before.items() if _FAMILIES[key[0]][0] == "counter"}
     counters |= dict(
         [

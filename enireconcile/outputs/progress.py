@@ -40,7 +40,7 @@ class Progress:
 
 class _JsonLines(Progress):
     def tell(self, event: Mapping[str, Any]) -> None:
-        if event["type"] == "step" and event["status"] != "waiting":
+        if event["type"] in ("step", "check") and event["status"] != "waiting":
             print_result(dumps(event))
 
 
@@ -52,7 +52,7 @@ class _Plain(Progress):
 
     def tell(self, event: Mapping[str, Any]) -> None:
         if event["type"] != "step":
-            logs.say(_waiting(event), **event)
+            logs.say(_no_step(event), **event)
         elif event["status"] in _MARKS and _is_told(event, self._is_new):
             logs.say(_ended(event), **event)
 
@@ -82,7 +82,15 @@ def _ended(event: Mapping[str, Any]) -> str:
     return line + (f"\n    {printable_lines(event['error'])}" if event["error"] else "")
 
 
-def _waiting(event: Mapping[str, Any]) -> str:
+def _no_step(event: Mapping[str, Any]) -> str:
+    """What is waited for, or how a check ended."""
+    if event["type"] == "checks":
+        names = ", ".join(event["names"])
+        return f"checking {printable(names)} (up to {event['seconds']:.0f} s)"
+    if event["type"] == "check":
+        mark, colour = _MARKS["done" if event["status"] == "ok" else "failed"]
+        words = printable(f"{event['name']}  {event['what']}  {event['got']}")
+        return f"{click.style(mark, fg=colour)} {words}  ({event['seconds']:.1f} s)"
     if event["type"] == "wait":
         return f"waiting for changes in progress: {printable(', '.join(event['ids']))}"
     names = printable(", ".join(event["addresses"]))
@@ -127,7 +135,7 @@ class _Live(Progress):
         from rich.text import Text
 
         if event["type"] != "step":
-            self._bars.console.print(Text(_waiting(event)), soft_wrap=True)
+            self._bars.console.print(Text.from_ansi(_no_step(event)), soft_wrap=True)
             return
         words = _words(event)
         if event["status"] == "started":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from enireconcile.model import Action, Plan, Report, Traces
+from enireconcile.model import Action, CheckResult, Plan, Report, Traces
 from enireconcile.outputs.words import (
     Style,
     change_head,
     change_lines,
+    check_lines,
+    checks_summary,
     error_lines,
     path_lines,
     plain,
@@ -56,3 +58,10 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
 def report_text(report: Report, style: Style = plain) -> str:
     """The closing words of an apply."""
     return "\n".join(report_lines(report, style))
+
+
+def checks_text(stack: str, checks: Sequence[CheckResult], style: Style = plain) -> str:
+    """The checks of a stack, and how many of them failed."""
+    if not checks:
+        return f"{stack}: the spec has no checks"
+    return "\n".join([style(stack, bold=True), *check_lines(checks, style), checks_summary(checks).rstrip(":")])

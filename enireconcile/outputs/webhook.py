@@ -32,7 +32,7 @@ _UNEVENTFUL = frozenset({"unchanged", "locked"})
 
 def wanted(report: Report, *, everything: bool) -> bool:
     """Whether a run is worth a message: by default if something changed or went wrong."""
-    return everything or report.outcome not in _UNEVENTFUL
+    return everything or report.outcome not in _UNEVENTFUL or bool(report.failed_checks)
 
 
 def check(url: str) -> None:

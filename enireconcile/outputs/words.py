@@ -14,6 +14,7 @@ from enireconcile.kinds import Attribute, attribute_at
 from enireconcile.model import (
     Action,
     Change,
+    CheckResult,
     Field,
     Impact,
     Outcome,
@@ -39,6 +40,8 @@ _SIGNS = {
 }
 _IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIVE: "red"}
 _REQUEST = re.compile(r" \(request [^)]*\)")
+_STATES = ("open", "refused", "silent")
+"""What a check can expect."""
 _RELATIONS = {"attachment", "association"}
 _ACTIONS = {
     "create": "to create",
@@ -284,7 +287,32 @@ def report_lines(report: Report, style: Style = plain) -> list[str]:
         lines += [f"  {printable(address)} is {state}" for address, state in _power(report.outcomes).items()]
     if report.remaining:
         lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
+    if report.checks:
+        lines.append(f"  {checks_summary(report.checks, style)}")
+        lines += [f"  {line}" for line in check_lines(report.failed_checks, style)]
     return "\n".join(lines).split("\n")
+
+
+def check_lines(checks: Sequence[CheckResult], style: Style = plain) -> Iterator[str]:
+    """Each check with what it asked and what came back, and why it failed."""
+    width = max((len(check.name) for check in checks), default=0)
+    for check in checks:
+        got = check.got or "not asked"
+        unexpected = not check.ok and got in _STATES and got != check.expect
+        seen = f"{got}, not {check.expect}" if unexpected else got
+        name = printable(check.name).ljust(width)
+        ended = f"{printable(check.what)}  {printable(seen)}  ({check.seconds:.1f} s)"
+        yield f"{style('✓', fg='green') if check.ok else style('✗', fg='red')} {name}  {ended}"
+        if check.why is not None:
+            yield f"    {printable(check.why)}"
+
+
+def checks_summary(checks: Sequence[CheckResult], style: Style = plain) -> str:
+    """How many checks failed."""
+    failed, all_ = sum(not check.ok for check in checks), len(checks)
+    if failed:
+        return style(f"{failed} of {all_} {'check' if all_ == 1 else 'checks'} failed", fg="red") + ":"
+    return "The check passed." if all_ == 1 else f"All {all_} checks passed."
 
 
 def _power(outcomes: Sequence[Outcome]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from enireconcile.spec.rows import (
     SECTIONS,
     Association,
     Attachment,
+    Check,
     ConnectionTracking,
     Document,
     EgressRule,
@@ -31,6 +32,7 @@ from enireconcile.spec.rows import (
     Resource,
     Route,
     SecurityGroup,
+    WebProbe,
     without_selectors,
 )
 from enireconcile.spec.shapes import ForeignSelector, Image, InstanceSelector, Ports, RouteTableSelector, Selector
@@ -43,6 +45,7 @@ __all__ = [
     "SECTIONS",
     "Association",
     "Attachment",
+    "Check",
     "ConnectionTracking",
     "Document",
     "EgressRule",
@@ -69,6 +72,7 @@ __all__ = [
     "SecurityGroup",
     "Selector",
     "Spec",
+    "WebProbe",
     "load",
     "read_stdin",
     "references_in",

@@ -154,6 +154,9 @@ def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
             yield (*path, "instance"), "instances", target.instance
         elif target and target.network_interface and not resource_id("eni", target.network_interface):
             yield (*path, "network_interface"), "network_interfaces", target.network_interface
+    for name, check in document.checks.items():
+        key, asked = check.target
+        yield ("checks", name, key), f"{key}s", asked
 
 
 def references_in(document: Document) -> Iterator[tuple[Path, Ref]]:

@@ -13,13 +13,16 @@ from typing import Any, Final
 
 from enireconcile.model import Ref, Template
 from enireconcile.spec.places import Path, Places, shown
+from enireconcile.spec.row import Row
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
+    PROBES,
+    ROW_SECTIONS,
     SECTIONS,
+    Check,
     ElasticIp,
     Instance,
     NetworkInterface,
-    Resource,
     SecurityGroup,
 )
 from enireconcile.spec.suggest import Hint, Nearest
@@ -33,16 +36,16 @@ MAX_SIZE = 8 * 1024 * 1024
 _DEEPEST = 8
 """Variables that refer to variables that refer to variables …"""
 
-MODELS: Final[Mapping[str, type[Resource]]] = {
+MODELS: Final[Mapping[str, type[Row]]] = {
     "security_groups": SecurityGroup,
     "instances": Instance,
     "network_interfaces": NetworkInterface,
     "elastic_ips": ElasticIp,
+    "checks": Check,
 }
-_INSTEAD = {
-    one: other for pair in (*ADDRESS_KEYS, ("user_data", "user_data_file")) for one, other in (pair, pair[::-1])
-}
-"""Keys that exclude each other: a row with one of them does not take the other from the defaults."""
+_EXCLUSIVE = (*ADDRESS_KEYS, ("user_data", "user_data_file"), ("elastic_ip", "network_interface"), PROBES)
+_INSTEAD = {one: {*keys} - {one} for keys in _EXCLUSIVE for one in keys}
+"""Keys that exclude each other: a row with one of them does not take the others from the defaults."""
 
 _FACTS = ("stack", "region", "account_id")
 ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -149,7 +152,7 @@ class _Expander:
         for key, value in data.items():
             if key in ("variables", "defaults"):
                 continue
-            if key in SECTIONS and isinstance(value, dict):
+            if key in ROW_SECTIONS and isinstance(value, dict):
                 result[key] = self._section(key, value, defaults.get(key, {}))
             else:
                 self._put(result, key, value, (key,), (key,), None)
@@ -182,7 +185,7 @@ class _Expander:
         for section, row in self._mapping(data, "defaults").items():
             path: Path = ("defaults", section)
             if section not in MODELS:
-                self.found.append(Violation(path, "unknown section", Nearest(section, SECTIONS), on_key=True))
+                self.found.append(Violation(path, "unknown section", Nearest(section, ROW_SECTIONS), on_key=True))
             elif not isinstance(row, dict):
                 if row is not None:
                     self.found.append(Violation(path, "must be a mapping", "write `key: value` lines"))
@@ -265,7 +268,7 @@ class _Expander:
                 for tag, item in value.items():
                     if tag not in row[key]:
                         self._put(row[key], tag, item, (*at, tag), (*below, tag), element)
-            elif key not in row and _INSTEAD.get(key) not in row:
+            elif key not in row and _INSTEAD.get(key, set()).isdisjoint(row):
                 self._put(row, key, value, at, below, element)
 
     def _read_file(self, row: dict[str, Any], new: Path, element: Element | None) -> None:

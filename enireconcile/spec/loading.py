@@ -17,7 +17,7 @@ from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.expand import NOTHING_GIVEN, Given, expand
 from enireconcile.spec.places import Path, Place, Places, shown
-from enireconcile.spec.rows import SECTIONS, Document
+from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.userdata import read_user_data
 from enireconcile.spec.violations import Violation, violations
@@ -51,7 +51,7 @@ class Spec:
         return fingerprint([self.document.model_dump(mode="json"), written])
 
     def emptied(self) -> Spec:
-        """The same stack without any resource; ``protected`` is kept."""
+        """The same stack without any resource and check; ``protected`` is kept."""
         return replace(self, document=self.document.emptied())
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
@@ -229,10 +229,12 @@ def _below_any(path: Path, others: AbstractSet[Path]) -> bool:
 
 def _null(path: Path) -> Violation:
     """A null could mean "none" or "not written yet", so it is an error; the hint says what to write instead."""
-    if len(path) == 1 and path[0] in (*SECTIONS, "tags"):
+    if len(path) == 1 and path[0] in (*ROW_SECTIONS, "tags"):
         return Violation(path, "has no value", "remove the key, or write `{}`")
     if len(path) == 2 and path[0] in SECTIONS:
         return Violation(path, "has no value", "write `{}` for a resource with only defaults")
+    if len(path) == 3 and path[0] == "checks" and path[2] in ("http", "https"):
+        return Violation(path, "has no value", "write `{}` for a request with only defaults")
     if path and path[-1] in ("ingress", "egress"):
         return Violation(path, "has no value", "remove the key, or write `[]` for no rules")
     if "tags" in path[:-1]:
@@ -250,7 +252,7 @@ def _check_readable(data: Any, wrong: AbstractSet[Path]) -> Iterator[Violation]:
     for key, value in data.items():
         if key not in Document.model_fields or (key,) in wrong:
             continue
-        if key not in SECTIONS:
+        if key not in ROW_SECTIONS:
             if (key,) not in tops:
                 part[key] = value
         elif isinstance(value, dict):

@@ -13,7 +13,7 @@ from typing import Any
 
 from enireconcile.model import Ref, Template
 from enireconcile.spec.expand import escaped
-from enireconcile.spec.rows import SECTIONS, Document
+from enireconcile.spec.rows import ROW_SECTIONS, Document
 from enireconcile.spec.shapes import Image, InstanceSelector, Ports, RouteTableSelector, Selector, Shape
 
 _FLOW_WIDTH = 100
@@ -35,7 +35,7 @@ def render(document: Document) -> str:
     data = _row(document)
     lines: list[str] = []
     for key, value in data.items():
-        if key in SECTIONS:
+        if key in ROW_SECTIONS:
             lines += ["", f"{key}:", *(line for name, row in value.items() for line in _entry(name, row, 2))]
         else:
             lines += _entry(key, value, 0)

@@ -16,9 +16,10 @@ class Row(Shape):
     """A mapping of the spec file.
 
     ``also`` lists keys that the loader removes before validation. ``example`` is for hints, and
-    None if the mapping may be empty.
+    None if the mapping may be empty. ``needed`` lists keys that are required unless the row has ``adopt``.
     """
 
+    needed: ClassVar[tuple[str, ...]] = ()
     also: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str | None] = None
 

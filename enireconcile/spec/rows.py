@@ -137,9 +137,7 @@ class Lifecycle(Row):
 
 
 class Resource(Row):
-    """The keys of all sections. ``needed`` lists keys that are required unless the row has ``adopt``."""
-
-    needed: ClassVar[tuple[str, ...]] = ()
+    """The keys of all sections of resources."""
 
     adopt: str | None = None
     lifecycle: Lifecycle = Field(
@@ -919,6 +917,114 @@ class ElasticIp(Resource):
     )
 
 
+# ---- checks
+
+
+Port = Annotated[Integer, within(1, 65535)]
+_Status = Annotated[Integer, within(100, 599)]
+PROBES = ("http", "https", "tcp")
+"""The keys of a check that say how to ask; a check has one of them."""
+
+
+def _not_empty(value: str) -> str:
+    if not value:
+        raise value_error("must not be empty", "leave it out to accept any body")
+    return value
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", value):
+        hint = "for example /health; encode spaces and other characters as %XX"
+        raise value_error(f"must be a path that begins with /, not {shown(value)}", hint)
+    return value
+
+
+class WebProbe(Row):
+    """A request that a check makes: GET, over HTTP or HTTPS."""
+
+    port: Port | None = Field(None, description="The TCP port; default: 80 for http, 443 for https")
+    path: Annotated[Text, AfterValidator(_path), WithJsonSchema({"type": "string", "pattern": "^/[!-~]*$"})] = (
+        Field("/", description="The path to request, with its query")
+    )
+    status: _Status | None = Field(None, description="The status that the answer must have; default: 200 to 399")
+    contains: Annotated[Text, AfterValidator(_not_empty)] | None = Field(
+        None, description="Text that the first MiB of the answer's body must contain"
+    )
+    host: DomainName | None = Field(
+        None,
+        description=(
+            "The name to ask for (Host header, SNI). An https check verifies the certificate for this name, and "
+            "verifies none without it; default: the address"
+        ),
+    )
+
+
+class Check(Row):
+    """What should answer at an address, seen from where the command runs."""
+
+    example: ClassVar[str | None] = "{elastic_ip: web-1, tcp: 22}"
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"oneOf": [{"required": [key]} for key in keys]}
+                for keys in (("elastic_ip", "network_interface"), PROBES)
+            ]
+        }
+    )
+
+    elastic_ip: Text | None = Field(None, description="The name of an Elastic IP in this spec")
+    network_interface: Text | None = Field(
+        None, description="Instead of elastic_ip: the name of an interface in this spec, for its primary address"
+    )
+    http: WebProbe | None = Field(
+        None, description="Request a page over HTTP: {port, path, status, contains, host}"
+    )
+    https: WebProbe | None = Field(None, description="Instead of http: request a page over HTTPS")
+    tcp: Port | None = Field(None, description="Instead of http: connect to this TCP port")
+    expect: Annotated[Literal["open", "refused", "silent"], choice("open", "refused", "silent")] = Field(
+        "open", description="open: it answers; refused: it resets the connection; silent: there is no answer"
+    )
+    within: Duration = Field("30s", description="How long to repeat the check until it is as expected")
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The key and the name of what it asks."""
+        if self.elastic_ip is not None:
+            return "elastic_ip", self.elastic_ip
+        return "network_interface", str(self.network_interface)
+
+    @property
+    def web(self) -> WebProbe | None:
+        """The request, if it makes one."""
+        return self.http or self.https
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it asks."""
+        if self.tcp is not None:
+            return self.tcp
+        web, default = (self.http, 80) if self.http is not None else (self.https, 443)
+        return (web.port if web else None) or default
+
+    @property
+    def seconds(self) -> int:
+        """``within`` in seconds."""
+        return seconds_in(self.within)
+
+    @model_validator(mode="after")
+    def _check(self) -> Check:
+        if (self.elastic_ip is None) == (self.network_interface is None):
+            raise value_error("needs either `elastic_ip` or `network_interface`", "write exactly one of the two")
+        if sum(getattr(self, key) is not None for key in PROBES) != 1:
+            hint = "write exactly one of the three, for example `tcp: 22`"
+            raise value_error("needs one of `http`, `https` and `tcp`", hint)
+        if self.web is not None and self.expect != "open":
+            hint = f"write `tcp: {self.port}` instead of the request"
+            raise value_error(f"a request cannot expect {shown(self.expect)}", hint, at=("expect",))
+        return self
+
+
 # ---- the file
 
 
@@ -956,6 +1062,9 @@ class Document(Row):
     )
     elastic_ips: Annotated[Mapping[LogicalName, ElasticIp], _section] = Field(
         default_factory=dict, description="Elastic IPs by name"
+    )
+    checks: Annotated[Mapping[LogicalName, Check], _section] = Field(
+        default_factory=dict, description="Checks by name: what should answer, for verify and apply --verify"
     )
     _emptied_route_tables: tuple[RouteTableSelector, ...] = ()
 
@@ -1004,7 +1113,7 @@ class Document(Row):
 
     def emptied(self) -> Document:
         """The same stack without any row."""
-        no_rows: dict[str, Any] = {section: {} for section in SECTIONS}
+        no_rows: dict[str, Any] = {section: {} for section in ROW_SECTIONS}
         document = self.model_copy(update=no_rows)
         document._emptied_route_tables = self.route_tables
         return document
@@ -1041,3 +1150,6 @@ class Document(Row):
 
 
 SECTIONS = ("security_groups", "instances", "network_interfaces", "elastic_ips")
+"""The sections of resources."""
+ROW_SECTIONS = (*SECTIONS, "checks")
+"""The sections that map names to rows."""

@@ -21,7 +21,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ec2 import Settings
 from tests.harness import ENVIRONMENT, Harness, open_harness
+from tests.probing import guests
 from tests.s3 import BUCKET, Clock, Object, S3Server
 from tests.scenarios.firewalls import Firewalls
 from tests.scenarios.orphans import orphan
@@ -231,6 +233,43 @@ def failover(directory: Path) -> Iterator[str]:
         yield _on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
 
 
+def verify(directory: Path) -> Iterator[str]:
+    """The checks of the page, answered; then without the rule. Loopback plays the addresses, and all their ports.
+
+    A port whose queue is full is as silent as one that no group opens.
+    """
+    spec = directory / "shop.yaml"
+    story = (ROOT / STORY).read_text(encoding="utf-8")
+    with open_harness(directory / "before", Settings(public_network="127.55.0.0/16")) as harness:
+        harness.apply(story)
+        found = {each.tags["Name"]: each.public_ip for each in harness.strict.world.data.addresses.values()}
+        web, other = found["web-1"], found["web-2"]
+        shell = _on(harness, directory, directory)
+
+        def block(page: int, ssh: int) -> str:
+            checks = (
+                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: 1s}}\n"
+                f"  ssh: {{elastic_ip: web-2, tcp: {ssh}}}\n"
+            )
+            spec.write_text(f"{story}\nchecks:\n{checks}", encoding="utf-8")
+            text = shell.block("enireconcile verify shop.yaml")
+            for port, shown in ((page, 80), (ssh, 22)):
+                text = re.sub(rf"\b{port}\b", str(shown), text)
+            return text.replace(web, "203.0.113.7").replace(other, "203.0.113.8")
+
+        with guests.mute(other) as ssh:
+            with guests.web(web) as port:
+                yield block(port, ssh)
+            [group] = harness.client().describe_security_groups(
+                Filters=[{"Name": "group-name", "Values": ["my-sg-1"]}]
+            )["SecurityGroups"]
+            harness.client().revoke_security_group_ingress(
+                GroupId=group["GroupId"], IpPermissions=group["IpPermissions"]
+            )
+            with guests.full(web) as port:
+                yield block(port, ssh)
+
+
 def unlock(directory: Path) -> Iterator[str]:
     """A lock that a run on another machine left 75 seconds ago."""
     clock = Clock()
@@ -261,6 +300,7 @@ SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "docs/how-to/adopt.md": adopt,
     "docs/how-to/ha-failover.md": failover,
     "docs/how-to/state.md": unlock,
+    "docs/how-to/verify.md": verify,
 }
 """Page to what makes its console blocks, in their order on the page."""
 

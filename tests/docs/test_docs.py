@@ -48,6 +48,8 @@ HEADINGS = {
     "Lifecycle": "lifecycle",
     "Association": "Association",
     "Route": "Routes",
+    "Check": "checks",
+    "WebProbe": "Web checks",
 }
 
 

@@ -40,6 +40,8 @@ HEADINGS: dict[type[Row], str] = {
     rows.Failover: "Failover",
     rows.ElasticIp: "elastic_ips",
     rows.Association: "Association",
+    rows.Check: "checks",
+    rows.WebProbe: "Web checks",
     rows.Lifecycle: "lifecycle",
 }
 KEYS = [(row, key) for row in HEADINGS for key in row.model_fields]

@@ -1,0 +1,81 @@
+"""verify: run the checks of specs, and say why one fails. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from enireconcile.aws.api import Reader
+from enireconcile.cli.publish import one_stream
+from enireconcile.cli.session import Connection
+from enireconcile.cli.signals import Interrupt
+from enireconcile.engine.checks import Checks
+from enireconcile.engine.stop import Stop
+from enireconcile.errors import EnireconcileError, StoppedError
+from enireconcile.model import CHECK_FAILED, CheckResult
+from enireconcile.outputs import logs
+from enireconcile.outputs.json import checks_json
+from enireconcile.outputs.progress import progress_for
+from enireconcile.outputs.text import checks_text
+from enireconcile.spec import Spec
+
+_TO_JUDGE = 15.0
+"""Seconds after a time limit in which it is read why checks failed."""
+
+
+def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, timeout: float | None) -> int:
+    """Run the checks of each spec and print the results. Returns the exit code.
+
+    ``timeout`` limits the time that all of it may take, in seconds.
+    """
+    results: list[tuple[str, tuple[CheckResult, ...]]] = []
+    interrupt = Interrupt()
+    with interrupt.limited(timeout):
+        for spec in specs:
+            stack = spec.document.stack
+            with logs.about(stack):
+                # The results are printed below the progress, which need not say the same.
+                brief = output == "text" and one_stream(sys.stdout, sys.stderr)
+                checked = _checked(spec, connection, interrupt, brief=brief) if spec.document.checks else ()
+                results.append((stack, checked))
+    _print(results, output)
+    failed = any(not check.ok for _, checks in results for check in checks)
+    return CHECK_FAILED if failed else 0
+
+
+def _checked(spec: Spec, connection: Connection, interrupt: Interrupt, *, brief: bool) -> tuple[CheckResult, ...]:
+    """Run the checks of one spec; with ``brief``, the progress does not say how each one ends."""
+
+    try:
+        with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
+            progress, left = progress_for(sys.stderr), interrupt.left
+            checks = Checks(
+                reader=Reader(channel),
+                spec=spec,
+                region=channel.session.region,
+                account_id=None,
+                stop=Stop(),
+                tell=lambda event: None if brief and event["type"] == "check" else progress.tell(event),
+                limit=left,
+            )
+            # The checks end by the limit themselves; only then is it read why they failed.
+            with progress, interrupt.limited(left + _TO_JUDGE if left < math.inf else None):
+                return interrupt.run(checks.run(), lambda _: channel.waits())
+    except StoppedError as error:
+        raise EnireconcileError(str(error)) from None
+
+
+def _print(results: Sequence[tuple[str, tuple[CheckResult, ...]]], output: str) -> None:
+    if output == "text":
+        click.echo("\n\n".join(checks_text(stack, checks, click.style) for stack, checks in results))
+        return
+    objects: list[dict[str, Any]] = []
+    for stack, checks in results:
+        more = {"stack": stack} if len(results) > 1 else {}
+        objects += [{**more, **each} for each in checks_json(checks)]
+    click.echo(json.dumps(objects, indent=2))

@@ -1,0 +1,30 @@
+"""What stops a run: no new call may be made, and what is waited for is not waited for any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Stop(asyncio.Event):
+    """Set when no new call may be made; ``reason`` is the first reason that was given."""
+
+    reason: str | None = None
+
+    def because(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.set()
+
+
+async def unless_stopped(doing: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """The result, or None if the run is stopped before there is one."""
+    task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        task.cancel()
+        stopping.cancel()

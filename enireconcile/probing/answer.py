@@ -1,0 +1,35 @@
+"""What came back from an address that a check asked. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from enireconcile.spec import Check
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``state`` is how the connection went; ``wrong`` says in a few words what was wrong beyond that.
+
+    ``unreachable`` is what a router or this machine itself says; a filter is ``silent``.
+    """
+
+    state: Literal["open", "refused", "silent", "unreachable"]
+    wrong: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.wrong or self.state
+
+    def fits(self, check: Check) -> bool:
+        return self.state == check.expect and not self.wrong
+
+
+def question(check: Check, address: str | None) -> str:
+    """What a check asks: ``tcp 203.0.113.7:22``, ``http 203.0.113.7:80/health``."""
+    where = address or ".".join(check.target)
+    host = f"[{where}]" if ":" in where else where
+    if check.web is None:
+        return f"tcp {host}:{check.port}"
+    return f"{'https' if check.https is not None else 'http'} {host}:{check.port}{check.web.path}"
