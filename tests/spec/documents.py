@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from enireconcile.spec import (
     Association,
     Attachment,
+    Check,
     ConnectionTracking,
     Document,
     EgressRule,
@@ -303,6 +304,28 @@ ways: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 """The optional keys of an Elastic IP, without its association."""
 
 
+ports = st.integers(1, 65535)
+requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "port": ports,
+        "path": st.sampled_from(["/", "/health?a=1&b", "/%20", "/on"]),
+        "status": st.sampled_from([200, 404]),
+        "contains": st.sampled_from([*TRAPS, "Testing ENI", "${var.x}", "é"]),
+        "host": st.just("www.example.com"),
+    },
+)
+withins = st.sampled_from(["30s", "90s", "5m"])
+questions = st.one_of(
+    st.fixed_dictionaries({"http": requests}, optional={"within": withins}),
+    st.fixed_dictionaries({"https": requests}),
+    st.fixed_dictionaries(
+        {"tcp": ports}, optional={"expect": st.sampled_from(["refused", "silent"]), "within": withins}
+    ),
+)
+"""What a check asks, and what it expects."""
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> Document:
     """A complete stack with valid references, and without conflicts between rows."""
@@ -344,6 +367,9 @@ def documents(draw: st.DrawFn) -> Document:
     targets = iter([Association(network_interface=name) for name in cards])
     if draw(st.booleans()):
         targets = iter([Association(network_interface="eni-12345678", private_ip="10.0.0.9"), *targets])
+    named = {"elastic_ip": sorted(addresses), "network_interface": sorted(cards)}
+    wheres = st.sampled_from([(key, name) for key, found in named.items() for name in found] or [("", "")])
+    checked = draw(st.dictionaries(names, wheres, max_size=3)) if addresses or cards else {}
     return Document(
         version=1,
         stack=draw(st.sampled_from(["s", "two-enis", "on", "null", "true"])),
@@ -357,5 +383,8 @@ def documents(draw: st.DrawFn) -> Document:
         elastic_ips={
             name: ElasticIp(association=next(targets, None) if wanted else None, tags=draw(tags), **draw(ways))
             for name, wanted in addresses.items()
+        },
+        checks={
+            name: Check.model_validate({key: asked, **draw(questions)}) for name, (key, asked) in checked.items()
         },
     )

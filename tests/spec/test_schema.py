@@ -37,12 +37,24 @@ GOOD = [
     INTERFACE + "private_ip: 10.0.0.10\n    security_groups: [sg-12345678]\n    source_dest_check: false\n",
 ]
 
+CHECKED = HEAD + "elastic_ips: {a: {}}\nnetwork_interfaces: {b: {subnet: subnet-12345678}}\nchecks: {c: "
+GOOD += [
+    CHECKED + "{elastic_ip: a, http: {port: 80, path: /, status: 200, host: a.example}, within: 3m}}\n",
+    CHECKED + "{network_interface: b, tcp: 22, expect: silent}}\n",
+]
+
 BAD = [
     "stack: s\n",
     "version: 1\n",
     "version: 2\nstack: s\n",
     "version: 1\nstack: S\n",
     HEAD + "regoin: x\n",
+    CHECKED + "{elastic_ip: a}}\n",
+    CHECKED + "{elastic_ip: a, tcp: 1, https: {}}}\n",
+    CHECKED + "{elastic_ip: a, network_interface: b, tcp: 1}}\n",
+    CHECKED + "{tcp: 1}}\n",
+    CHECKED + "{elastic_ip: a, tcp: 1, within: 5}}\n",
+    CHECKED + "{elastic_ip: a, http: {path: x}}}\n",
     HEAD + "region: x\n",
     HEAD + "account_id: x\n",
     HEAD + "tags: {'aws:x': y}\n",
