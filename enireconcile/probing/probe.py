@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, cast
 from enireconcile import __version__
 from enireconcile.probing.answer import Answer
 from enireconcile.spec import Check, WebProbe
+from enireconcile.spec.places import shown
 
 PATIENCE = 5.0
 """Seconds within which there must be an answer, else there is silence. Linux sends three SYNs in this time."""
@@ -164,5 +165,5 @@ def _judged(web: WebProbe, status: int, body: bytes) -> str:
     if not right:
         return f"status {status}"
     if web.contains is not None and web.contains.encode() not in body:
-        return f"status {status} without {web.contains!r}"
+        return f"status {status} without {shown(web.contains)}"
     return ""

@@ -633,6 +633,15 @@ def test_what_a_spec_does_not_use_is_not_granted() -> None:
     }
 
 
+def test_checks_add_what_judges_them() -> None:
+    """Three reads, and nothing that changes; without checks, a policy has none of them."""
+    text = "version: 1\nstack: lab\nregion: us-east-1\nelastic_ips: {one: {}}\n"
+    checked = text + "checks: {ssh: {elastic_ip: one, tcp: 22}}\n"
+    added = {f"ec2:Describe{what}" for what in ("RouteTables", "NetworkAcls", "InternetGateways")}
+    for asked in ({}, {"read_only": True}):
+        assert actions(policy_of(checked, **asked)) - actions(policy_of(text, **asked)) == added
+
+
 def test_named_things_are_named() -> None:
     """Ids, keys, parameters and profiles that the spec names are all that it may use."""
     text = """

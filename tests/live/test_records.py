@@ -8,11 +8,14 @@ import pytest
 
 from enireconcile.live import records
 from enireconcile.live.records import (
+    AclRule,
     LiveAttachment,
     LiveElasticIp,
     LiveImage,
     LiveInstance,
     LiveInstanceType,
+    LiveInternetGateway,
+    LiveNetworkAcl,
     LiveNetworkInterface,
     LiveRoute,
     LiveRouteTable,
@@ -163,8 +166,65 @@ ROWS = [
                 LiveRoute("::/0", "eni-2", active=False),
                 LiveRoute("pl-1", "eni-1"),
             ),
+            propagated=(LiveRoute("10.1.0.0/16", "vgw-1"),),
         ),
-        id="a route table with every kind of destination, without what a gateway propagates",
+        id="a route table with every kind of destination, and what a gateway propagates",
+    ),
+    pytest.param(
+        records.network_acl,
+        {
+            "NetworkAclId": "acl-1",
+            "VpcId": "vpc-1",
+            "Associations": [{"SubnetId": "subnet-2"}, {"SubnetId": "subnet-1"}],
+            "Entries": [
+                {
+                    "RuleNumber": 32767,
+                    "Egress": False,
+                    "RuleAction": "deny",
+                    "Protocol": "-1",
+                    "CidrBlock": "0.0.0.0/0",
+                },
+                {
+                    "RuleNumber": 90,
+                    "Egress": True,
+                    "RuleAction": "allow",
+                    "Protocol": "6",
+                    "Ipv6CidrBlock": "::/0",
+                    "PortRange": {"From": 80, "To": 81},
+                },
+            ],
+        },
+        LiveNetworkAcl(
+            "acl-1",
+            "vpc-1",
+            ("subnet-1", "subnet-2"),
+            (
+                AclRule(90, True, True, "6", "::/0", (80, 81)),
+                AclRule(32767, False, False, "-1", "0.0.0.0/0"),
+            ),
+        ),
+        id="a network ACL, whose rules are in the order in which EC2 tries them",
+    ),
+    pytest.param(
+        records.network_acl,
+        {"NetworkAclId": "acl-1", "VpcId": "vpc-1"},
+        LiveNetworkAcl("acl-1", "vpc-1"),
+        id="a network ACL that guards nothing",
+    ),
+    pytest.param(
+        records.internet_gateway,
+        {
+            "InternetGatewayId": "igw-1",
+            "Attachments": [{"VpcId": "vpc-1", "State": "available"}, {"VpcId": "vpc-2", "State": "detached"}],
+        },
+        LiveInternetGateway("igw-1", ("vpc-1",)),
+        id="an internet gateway",
+    ),
+    pytest.param(
+        records.internet_gateway,
+        {"InternetGatewayId": "igw-1"},
+        LiveInternetGateway("igw-1"),
+        id="an internet gateway that is attached to no VPC",
     ),
     pytest.param(
         records.route_table,

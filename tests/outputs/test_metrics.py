@@ -41,6 +41,21 @@ def run(outcome: str = "converged", stack: str = "lab", **words: Any) -> Run:
     return Run(stack=stack, outcome=outcome, **{**usual, **words})
 
 
+def test_checks_keep_their_last_result() -> None:
+    """A run without checks keeps them. One with checks knows all of them; a watch runs a part at a time."""
+    first = updated("", run(checks={"page": True, "ssh": False}))
+    assert check_ok(first) == {"page": 1.0, "ssh": 0.0}
+    assert check_ok(updated(first, run())) == {"page": 1.0, "ssh": 0.0}
+    assert check_ok(updated(first, run(checks={"page": False}))) == {"page": 0.0}
+    watched = updated("", run(checks={"page": True, "ssh": False}, command="watch"))
+    assert check_ok(updated(watched, run(checks={"ssh": True}, command="watch"))) == {"page": 1.0, "ssh": 1.0}
+
+
+def check_ok(text: str) -> dict[str, float]:
+    """The results of the checks by their names."""
+    return {label: value for (name, label), value in samples(text).items() if name == "check_ok"}
+
+
 def samples(text: str) -> dict[tuple[str, str], float]:
     """Values by name and the labels beyond stack, account, region and command, as Prometheus reads them."""
     found = {}

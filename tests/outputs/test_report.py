@@ -14,7 +14,7 @@ from typing import Any
 import click
 import pytest
 
-from enireconcile.model import Action, Outcome, PathBreak, Plan, Report, Status, Step, Trace, Traces
+from enireconcile.model import Action, CheckResult, Outcome, PathBreak, Plan, Report, Status, Step, Trace, Traces
 from enireconcile.outputs.json import dumps, plan_json, report_json
 from enireconcile.outputs.markdown import plans_markdown
 from enireconcile.outputs.text import notes_text, plan_text, report_text
@@ -616,6 +616,27 @@ def test_an_outcome_has_its_exit_code(outcome: str, code: int) -> None:
 def test_the_closing_words_of_an_apply(outcome: str, words: str, mixed: Plan) -> None:
     done, skipped = Outcome(mixed.steps[0], Status.DONE, acted=True), Outcome(mixed.steps[0], Status.SKIPPED)
     assert piped(report_text(report(outcome, done, skipped))).splitlines()[0] == words
+
+
+def test_checks_in_a_report() -> None:
+    """They change the exit code of a run that converged, and of no other one."""
+    good = CheckResult("page", "http 203.0.113.7:80/", "open", "open", 1.24)
+    bad = CheckResult("shut", "tcp 203.0.113.7:80", "silent", None, 30.0, why="x\x1b[2J")
+    run = report("unchanged", checks=(good, bad))
+    assert [replace(run, checks=checks).exit_code for checks in ((), (good,), (bad,))] == [0, 0, 6]
+    assert replace(run, outcome="partial").exit_code == 5
+    assert "checks" not in report_json(replace(run, checks=()))
+    assert report_json(run)["checks"] == [
+        {"name": "page", "status": "ok", "expect": "open", "got": "open", "seconds": 1.24, "why": None},
+        {"name": "shut", "status": "failed", "expect": "silent", "got": None, "seconds": 30.0, "why": "x\x1b[2J"},
+    ]
+    assert report_text(run).splitlines()[1:] == [
+        "  1 of 2 checks failed:",
+        "  ✗ shut  tcp 203.0.113.7:80  not asked  (30.0 s)",
+        "      x\\x1b[2J",
+    ]
+    assert report_text(replace(run, checks=(good,))).splitlines()[1:] == ["  The check passed."]
+    assert report_text(replace(run, checks=(good, good))).splitlines()[1:] == ["  All 2 checks passed."]
 
 
 def test_a_stop_before_any_change_is_reported_so(mixed: Plan) -> None:

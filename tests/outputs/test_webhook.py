@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from enireconcile.errors import EnireconcileError
-from enireconcile.model import Outcome, Report, Status, Step
+from enireconcile.model import CheckResult, Outcome, Report, Status, Step
 from enireconcile.outputs.webhook import check, message, payload, wanted
 
 
@@ -32,6 +32,22 @@ def report(outcome: str, *outcomes: Outcome, **words: Any) -> Report:
 def test_what_is_worth_a_message(outcome: str, expected: bool) -> None:
     assert wanted(report(outcome), everything=False) is expected
     assert wanted(report(outcome), everything=True) is True
+
+
+def test_a_failed_check_is_worth_a_message() -> None:
+    """Also if the run itself had nothing to do."""
+    checks = (
+        CheckResult("page", "http 203.0.113.7:80/", "open", "open", 0.1),
+        CheckResult("ssh", "tcp 203.0.113.7:22", "open", "silent", 30.0, why="<b> has no rule"),
+    )
+    assert wanted(report("unchanged", checks=checks[:1]), everything=False) is False
+    assert wanted(report("unchanged", checks=checks), everything=False) is True
+    assert message(report("unchanged", checks=checks)).splitlines()[1:] == [
+        "Unchanged: everything matches the spec.",
+        "  1 of 2 checks failed:",
+        "  ✗ ssh  tcp 203.0.113.7:22  silent, not open  (30.0 s)",
+        "      &lt;b&gt; has no rule",
+    ]
 
 
 def test_a_message_says_where_what_and_why() -> None:

@@ -333,3 +333,13 @@ def test_all_checks_are_asked_at_once(shop: Harness) -> None:
     assert [each.seconds for each in results] == [pytest.approx(30), pytest.approx(5), pytest.approx(120)]
     assert shop.loop.now - began == pytest.approx(120)
     assert [event["name"] for event in shop.events if event["type"] == "check"] == ["soon", "page", "ssh"]
+
+
+def test_the_policy_of_plan_is_enough(harness: Harness) -> None:
+    """Under it, all that judges a check is read."""
+    harness.obey(SPEC)
+    assert harness.apply(SPEC).outcome == "converged"
+    harness.obey(SPEC, read_only=True)
+    assert verify(harness).why == "EC2's side is open, so look in the guest: `enireconcile guest - web`"
+    denied = [call.action for call in harness.strict.calls if call.error_code == "UnauthorizedOperation"]
+    assert denied == []

@@ -304,11 +304,11 @@ ways: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 """The optional keys of an Elastic IP, without its association."""
 
 
-ports = st.integers(1, 65535)
+port_numbers = st.integers(1, 65535)
 requests = st.fixed_dictionaries(
     {},
     optional={
-        "port": ports,
+        "port": port_numbers,
         "path": st.sampled_from(["/", "/health?a=1&b", "/%20", "/on"]),
         "status": st.sampled_from([200, 404]),
         "contains": st.sampled_from([*TRAPS, "Testing ENI", "${var.x}", "é"]),
@@ -320,7 +320,7 @@ questions = st.one_of(
     st.fixed_dictionaries({"http": requests}, optional={"within": withins}),
     st.fixed_dictionaries({"https": requests}),
     st.fixed_dictionaries(
-        {"tcp": ports}, optional={"expect": st.sampled_from(["refused", "silent"]), "within": withins}
+        {"tcp": port_numbers}, optional={"expect": st.sampled_from(["refused", "silent"]), "within": withins}
     ),
 )
 """What a check asks, and what it expects."""
