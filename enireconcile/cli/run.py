@@ -174,6 +174,8 @@ class StackRun:
         deadlines = self._deadlines(report)
         if report.outcome not in ("converged", "unchanged") or not (self.options.verify or deadlines):
             return ()
+        if not self.spec.document.checks:
+            logs.say("the spec has no checks to verify")
         checks = Checks(
             reader=Reader(channel),
             spec=self.spec,

@@ -142,7 +142,10 @@ def _is_complete(received: bytes) -> bool:
     head, found, body = received.partition(b"\r\n\r\n")
     if not found:
         return False
-    headers = http.client.parse_headers(io.BytesIO(head.partition(b"\r\n")[2] + b"\r\n\r\n"))
+    first, _, rest = head.partition(b"\r\n")
+    if first.split(b" ")[1:2] in ([b"204"], [b"304"]):
+        return True
+    headers = http.client.parse_headers(io.BytesIO(rest + b"\r\n\r\n"))
     length = headers.get("Content-Length", "")
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
         return body.endswith(b"0\r\n\r\n")

@@ -317,6 +317,9 @@ def _no_way_back(case: Case) -> str | None:
 def _no_gateway(case: Case, interface: LiveNetworkInterface) -> str | None:
     if case.target.elastic_ip is None or "DescribeInternetGateways" in case.ways.unanswered:
         return None
+    if _table_of(case, interface) is None:
+        # Another account has shared the subnet, and shows nothing else of the VPC.
+        return None
     if any(interface.vpc_id in each.vpcs for each in case.ways.internet_gateways):
         return None
     return (

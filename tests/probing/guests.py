@@ -13,7 +13,10 @@ PAGE = b"<h1>Testing ENI</h1>"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """``/`` is the page, ``/chunked`` the same in chunks, ``/moved`` a redirect, ``/name`` the Host header."""
+    """``/`` is the page, ``/chunked`` the same in chunks, ``/name`` the Host header, ``/empty`` no body at all.
+
+    Connections stay open, whatever the request asks for.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -23,6 +26,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             self.wfile.write(b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (4, PAGE[:4], len(PAGE) - 4, PAGE[4:]))
+            return
+        if self.path == "/empty":
+            self.send_response(204)
+            self.end_headers()
+            self.close_connection = False
             return
         status = {"/moved": 302, "/gone": 410, "/": 200, "/name": 200}.get(self.path, 404)
         body = self.headers.get("Host", "").encode() if self.path == "/name" else PAGE

@@ -41,6 +41,7 @@ def web(**words: Any) -> Answer:
         ({"path": "/chunked", "contains": "Testing ENI"}, ""),
         ({"contains": "Hello"}, "status 200 without 'Hello'"),
         ({"status": 204}, "status 200"),
+        ({"path": "/empty", "status": 204}, ""),
         ({"path": "/moved"}, ""),
         ({"path": "/gone"}, "status 410"),
         ({"path": "/gone", "status": 410}, ""),

@@ -264,6 +264,11 @@ def test_a_private_source_comes_back_by_any_route() -> None:
     assert why(case(**{**asked, "source": "10.0.9.9"}, ways=ways(tables=(table(),)))) == GUEST
 
 
+def test_a_shared_subnet_shows_nothing_of_its_vpc() -> None:
+    """Its owner's account has the tables, the network ACLs and the gateway."""
+    assert why(case(ways=Ways())) == GUEST
+
+
 def test_what_could_not_be_read_counts_as_open() -> None:
     unread = {"DescribeRouteTables": "AccessDenied", "DescribeInternetGateways": "AccessDenied"}
     assert why(case(ways=Ways(unanswered=unread))) == (

@@ -173,12 +173,15 @@ def test_what_should_not_answer(command: Run, server: EC2Server, tmp_path: Path)
 
 
 def test_a_spec_without_checks(command: Run, server: EC2Server, tmp_path: Path) -> None:
-    """It says so, without a call to AWS."""
+    """verify says so, without a call to AWS; so does apply, which has something else to do."""
     file = spec(tmp_path)
     ran = command("verify", file)
     assert (ran.code, ran.stdout) == (0, "shop: the spec has no checks\n")
     assert command("verify", "--output", "json", file).json == []
     assert server.calls == []
+    ran = command("apply", "-y", "--verify", file)
+    assert ran.code == 0
+    assert "the spec has no checks to verify\n" in ran.stderr
 
 
 def test_several_specs_are_one_list(command: Run, server: EC2Server, tmp_path: Path) -> None:
