@@ -239,6 +239,39 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 
 
 @cli.command()
+@opt.takes_specs(several=False)
+@click.argument("instance", required=False, metavar="[INSTANCE]")
+@opt.aws
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["ip", "networkd"]),
+    required=True,
+    help="What reads the configuration on the guest.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the files below this directory, each at its path on the guest.",
+)
+@click.option(
+    "--published-ports",
+    is_flag=True,
+    help="Answers of containers with published ports leave where the request arrived. Needs nftables.",
+)
+def guest(specs: opt.SpecArguments, instance: str | None, connection: Connection, **options: Any) -> int:
+    """Print the configuration of an instance's network interfaces, for its operating system.
+
+    Reads the live state and changes nothing. Without INSTANCE, the one instance of the spec; with --out, all.
+    """
+    loaded = specs.load(region=connection.region)
+    from enireconcile.cli.guest import GuestOptions, guest_specs
+
+    return guest_specs(loaded, instance, connection, GuestOptions(**options))
+
+
+@cli.command()
 @opt.specs
 @opt.output()
 @opt.aws

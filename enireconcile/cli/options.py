@@ -169,17 +169,19 @@ def _refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) 
         names[target] = f"--{option}"
 
 
-def takes_specs(*, required: bool = True) -> Callable[[F], F]:
+def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F], F]:
     """SPEC arguments and the options for their variables. The command gets them as ``specs``."""
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def with_specs(*args: Any, specs: Any, var_files: Any, variables: Any, **options: Any) -> Any:
+            specs = specs if several else (specs,)
             _refuse_one_file_for_two([*specs, *var_files], options)
             return command(*args, specs=SpecArguments(specs, var_files, variables), **options)
 
-        metavar = "SPEC..." if required else "[SPEC...]"
-        argument = click.argument("specs", nargs=-1, required=required, metavar=metavar)
+        name = "SPEC..." if several else "SPEC"
+        metavar = name if required else f"[{name}]"
+        argument = click.argument("specs", nargs=-1 if several else 1, required=required, metavar=metavar)
         return argument(_specs_options(with_specs))  # type: ignore[return-value]
 
     return decorate

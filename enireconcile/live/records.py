@@ -458,6 +458,8 @@ class LiveInstance:
     manager: str | None = None
     platform: Platform = Platform()
     private_ip: str = ""
+    system: str = ""
+    """EC2's PlatformDetails: ``Linux/UNIX``, ``Windows``, ``Red Hat Enterprise Linux`` …"""
 
     @property
     def terminating(self) -> bool:
@@ -515,6 +517,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         manager=_operator(described),
         platform=_platform(described),
         private_ip=described.get("PrivateIpAddress", ""),
+        system=described.get("PlatformDetails") or "",
     )
 
 
@@ -766,6 +769,7 @@ class LiveImage:
     """An image. ``created`` is EC2's ISO time, which sorts; all but the id is empty if it was not read.
 
     ``devices`` maps the device names of its volumes to the least size of each in GiB, 0 if EC2 does not tell it.
+    ``system`` is EC2's PlatformDetails.
     """
 
     id: str
@@ -774,6 +778,8 @@ class LiveImage:
     platform: Platform = Platform()
     root_device_name: str = ""
     devices: Mapping[str, int] = field(default_factory=dict, hash=False)
+    name: str = ""
+    system: str = ""
 
 
 def image(described: Mapping[str, Any]) -> LiveImage:
@@ -782,6 +788,8 @@ def image(described: Mapping[str, Any]) -> LiveImage:
         id=described["ImageId"],
         created=described.get("CreationDate", ""),
         state=described.get("State", ""),
+        name=described.get("Name") or "",
+        system=described.get("PlatformDetails") or "",
         platform=_platform(described),
         root_device_name=described.get("RootDeviceName") or "",
         devices={

@@ -1,0 +1,167 @@
+"""guest: print what an instance has to configure for its network interfaces, or write the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from enireconcile import files as written
+from enireconcile.aws.api import Reader
+from enireconcile.cli.session import Connection
+from enireconcile.cli.signals import run_async
+from enireconcile.engine.planner import guard_account
+from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile.guest import formats
+from enireconcile.guest.families import family, is_windows
+from enireconcile.guest.output import File
+from enireconcile.kinds.guests import Guests
+from enireconcile.live import guests as live_guests
+from enireconcile.live import reader as live_reader
+from enireconcile.live.records import LiveImage, LiveInstance
+from enireconcile.model import Reads
+from enireconcile.outputs import logs
+from enireconcile.planning.draft import Draft, draft
+from enireconcile.printable import printable
+from enireconcile.spec import Spec
+from enireconcile.spec.suggest import Nearest, hint_text
+
+
+@dataclass(frozen=True)
+class GuestOptions:
+    """``format`` is the name of one."""
+
+    format: str
+    out: Path | None
+    published_ports: bool
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The guests of one spec, and what is known of their images, by instance id."""
+
+    drafted: Draft
+    guests: Guests
+    images: dict[str, LiveImage]
+
+    def instance(self, name: str) -> LiveInstance | None:
+        return self.guests.world.record(f"instances.{name}", LiveInstance)
+
+
+def guest_specs(specs: Sequence[Spec], instance: str | None, connection: Connection, options: GuestOptions) -> int:
+    """Print or write the files of one instance, or write those of all. Returns the exit code."""
+    chosen = _chosen(specs, instance, everything=options.out is not None)
+    for spec in specs:
+        names = [name for each, name in chosen if each is spec]
+        if not names:
+            continue
+        with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
+            seen = run_async(_read(Reader(channel), spec, channel.session.region, names))
+        for name in names:
+            folder = options.out if options.out is None or len(chosen) == 1 else options.out / name
+            _deliver(seen, name, folder, options)
+    return 0
+
+
+def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) -> list[tuple[Spec, str]]:
+    """The instances to configure. Raises EnireconcileError if that is not clear."""
+    known = [(spec, name) for spec in specs for name in sorted(spec.document.instances)]
+    names = [name for _, name in known]
+    if instance is not None:
+        found = [each for each in known if each[1] == instance]
+        if not found:
+            hint = hint_text(Nearest(instance, names)) if names else "the spec has no instances"
+            raise EnireconcileError(f"the spec has no instance {printable(instance)}", hint=hint)
+        return found[:1]
+    attached = [(spec, name) for spec, name in known if _has_interfaces(spec, name)]
+    if not attached:
+        raise EnireconcileError(
+            "no interface of the spec is attached to an instance", hint="nothing is to configure in a guest"
+        )
+    if len(attached) > 1 and not everything:
+        listed = ", ".join(name for _, name in attached)
+        raise EnireconcileError(
+            f"the spec has several instances: {listed}",
+            hint="name one of them, or write the files of all with --out DIR",
+        )
+    return attached
+
+
+def _has_interfaces(spec: Spec, instance: str) -> bool:
+    rows = spec.document.network_interfaces.values()
+    return any(row.attachment is not None and instance in row.attachment.candidates for row in rows)
+
+
+async def _read(reader: Reads, spec: Spec, region: str, names: Sequence[str]) -> _Seen:
+    """Read the live state of the spec, and the primary interfaces and images of these instances."""
+    found = await live_reader.read(reader, spec.document, region)
+    guard_account(spec, found.account_id)
+    drafted = draft(spec, found, prune=False)
+    world = drafted.world
+    instances = [live for name in names if (live := world.record(f"instances.{name}", LiveInstance)) is not None]
+    foreign = await live_guests.primaries(reader, instances)
+    images = await live_guests.images(reader, {live.image_id for live in instances if live.image_id})
+    return _Seen(drafted, Guests(world, foreign), images)
+
+
+def _deliver(seen: _Seen, name: str, folder: Path | None, options: GuestOptions) -> None:
+    _refuse(seen, name)
+    guest = seen.guests.guest(name, publishes=options.published_ports)
+    style = formats.FORMATS[options.format]
+    files = style.files(guest)
+    if folder is None:
+        click.echo(formats.printed(style, files), nl=False)
+    else:
+        _write(folder, files)
+    _advise(seen, name, style, files, folder)
+
+
+def _refuse(seen: _Seen, name: str) -> None:
+    """Raises EnireconcileError if the guest cannot be configured."""
+    live = seen.instance(name)
+    mine = {f"instances.{name}", *seen.guests.missing(name)}
+    problems = [each.problem for each in seen.drafted.exclusions.errors(None) if mine & set(each.left_out)]
+    if problems:
+        raise SpecErrors(problems)
+    if live is not None and is_windows(live.system):
+        raise EnireconcileError(
+            f"instances.{name} ({live.id}) runs Windows",
+            hint="Windows selects the source address by itself; see AWS's guide for secondary addresses there",
+        )
+    if missing := seen.guests.missing(name):
+        what = " and ".join(missing) + (" is" if len(missing) == 1 else " are")
+        raise EnireconcileError(
+            f"{what} not made yet: the guest is configured by the MAC addresses that EC2 gives",
+            hint="apply the spec first",
+        )
+
+
+def _write(folder: Path, files: Sequence[File]) -> None:
+    for file in files:
+        path = folder / file.path.lstrip("/")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written.replace(path, file.text.encode(), mode=file.mode)
+        except OSError as error:
+            raise EnireconcileError(f"cannot write {printable(str(path))}: {error.strerror or error}") from None
+
+
+def _advise(seen: _Seen, name: str, style: formats.Format, files: Sequence[File], folder: Path | None) -> None:
+    """Say what the guest does by itself, and where the files belong."""
+    live = seen.instance(name)
+    image = seen.images.get(live.image_id) if live is not None else None
+    known = family(image.name if image else "", live.system if live else "")
+    if known is None:
+        logs.say(f"note: {name}: it is not known whether its image configures its interfaces by itself")
+    elif known.copes:
+        logs.say(f"note: {name}: {known.name} configures its interfaces by itself; these files take precedence")
+    else:
+        logs.say(f"note: {name}: {known.name} is not known to configure further interfaces by itself")
+    if folder is not None:
+        logs.say(f"note: copy the content of {printable(str(folder))} to / on {name}")
+    else:
+        for file in files:
+            logs.say(f"note: {name}: {file.path} (mode {file.mode:04o})")
+    logs.say(f"note: then run there: {formats.commands(style, tuple(files))}")

@@ -1,0 +1,59 @@
+"""The files of a format, and what they have in common. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from enireconcile.guest.model import Guest, Link, marks
+
+MARKS_UNIT = "enireconcile-marks.service"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on the guest. ``path`` is absolute; ``mode`` is 0644, 0755 or 0600."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+
+def head(guest: Guest, comment: str = "#") -> str:
+    """The first line of every file."""
+    return f"{comment} Made by `enireconcile guest` for instances.{guest.name} of the stack {guest.stack}.\n"
+
+
+def stem(link: Link) -> str:
+    """The part of file names that names the link."""
+    return f"enireconcile-{link.name}"
+
+
+def mark_files(guest: Guest) -> tuple[File, ...]:
+    """The files that mark packets at every boot, where rules need marks. The guest needs nft for them."""
+    text = marks(guest, by_mark=True)
+    if not text:
+        return ()
+    return (
+        File("/etc/enireconcile/marks.nft", head(guest) + text),
+        File(
+            f"/etc/systemd/system/{MARKS_UNIT}",
+            f"{head(guest)}[Unit]\n"
+            "Description=Mark packets by the network interface on which they arrive\n"
+            "After=nftables.service firewalld.service\n"
+            "PartOf=nftables.service\n"
+            "Before=docker.service\n"
+            "\n"
+            "[Service]\n"
+            "Type=oneshot\n"
+            "RemainAfterExit=yes\n"
+            "ExecStart=/usr/sbin/nft -f /etc/enireconcile/marks.nft\n"
+            "\n"
+            "[Install]\n"
+            "WantedBy=multi-user.target\n",
+        ),
+        File("/etc/sysctl.d/60-enireconcile.conf", f"{head(guest)}{VALID_MARK} = 1\n"),
+    )
+
+
+VALID_MARK = "net.ipv4.conf.all.src_valid_mark"
+"""With it, the check of the source address (rp_filter) regards marks."""

@@ -1,0 +1,72 @@
+"""``enireconcile guest`` on the strict EC2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.ec2 import EC2Server
+from tests.harness import STORY
+from tests.processes.test_cli import Run, command, server
+
+__all__ = ["command", "server"]
+
+SPEC = str(STORY)
+
+
+@pytest.fixture
+def applied(server: EC2Server, command: Run) -> EC2Server:
+    """The story, applied."""
+    assert command("apply", "-y", SPEC).code == 0
+    return server
+
+
+def _described(server: EC2Server) -> dict[str, dict[str, str]]:
+    """The story's interfaces by their names."""
+    found = server.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+    return {next(tag["Value"] for tag in each["TagSet"] if tag["Key"] == "Name"): each for each in found}
+
+
+def test_a_guest_is_told_by_mac_address(applied: EC2Server, command: Run) -> None:
+    """The script names the MAC address and the address of each interface, and reads only."""
+    applied.clear()
+    ran = command("guest", SPEC, "--format", "ip")
+    assert (ran.code, applied.actions(mutating=True)) == (0, [])
+    assert ran.stdout.startswith("#!/bin/sh\n")
+    for table, name in ((5000, "web-eth0"), (5001, "web-eth1")):
+        interface = _described(applied)[name]
+        assert f"device=$(link {interface['MacAddress']})  # {name}" in ran.stdout
+        assert f"priority 5022 from {interface['PrivateIpAddress']} table {table}" in ran.stdout
+    assert "Amazon Linux 2023 configures its interfaces by itself" in ran.stderr
+    assert "/usr/local/sbin/enireconcile-guest (mode 0755)" in ran.stderr
+
+
+def test_files_are_written_below_a_directory(applied: EC2Server, command: Run, tmp_path: Path) -> None:
+    ran = command("guest", SPEC, "web", "--format", "networkd", "--out", str(tmp_path / "new"))
+    assert (ran.code, ran.stdout) == (0, "")
+    folder = tmp_path / "new/etc/systemd/network"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "05-enireconcile-web-eth0.network",
+        "05-enireconcile-web-eth1.network",
+    ]
+    mac = _described(applied)["web-eth1"]["MacAddress"]
+    assert f"MACAddress={mac}\n" in (folder / "05-enireconcile-web-eth1.network").read_text()
+    ran = command("guest", SPEC, "--format", "ip", "--out", str(tmp_path / "script"))
+    script = tmp_path / "script/usr/local/sbin/enireconcile-guest"
+    assert (ran.code, script.stat().st_mode & 0o700) == (0, 0o700)
+
+
+@pytest.mark.usefixtures("server")
+def test_an_unknown_instance_is_refused(command: Run) -> None:
+    ran = command("guest", SPEC, "wbe", "--format", "ip")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert ran.stderr == "error: the spec has no instance wbe\n  hint: did you mean `web`?\n"
+
+
+@pytest.mark.usefixtures("server")
+def test_interfaces_must_be_made_first(command: Run) -> None:
+    ran = command("guest", SPEC, "--format", "ip")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "network_interfaces.web-eth0 and network_interfaces.web-eth1 are not made yet" in ran.stderr
+    assert "hint: apply the spec first" in ran.stderr
