@@ -245,9 +245,14 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 @click.option(
     "--format",
     "format",
-    type=click.Choice(["ip", "networkd"]),
+    type=click.Choice(["ip", "networkd", "netplan", "networkmanager", "cloud-init"]),
     required=True,
     help="What reads the configuration on the guest.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["ip", "networkd", "netplan", "networkmanager"]),
+    help="With --format cloud-init: the format of the files that cloud-init writes.  [default: networkd]",
 )
 @click.option(
     "--out",
@@ -260,15 +265,19 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
     is_flag=True,
     help="Answers of containers with published ports leave where the request arrived. Needs nftables.",
 )
-def guest(specs: opt.SpecArguments, instance: str | None, connection: Connection, **options: Any) -> int:
+def guest(
+    specs: opt.SpecArguments, instance: str | None, connection: Connection, backend: str | None, **options: Any
+) -> int:
     """Print the configuration of an instance's network interfaces, for its operating system.
 
     Reads the live state and changes nothing. Without INSTANCE, the one instance of the spec; with --out, all.
     """
+    if backend is not None and options["format"] != "cloud-init":
+        raise click.UsageError("--backend is for --format cloud-init only.")
     loaded = specs.load(region=connection.region)
     from enireconcile.cli.guest import GuestOptions, guest_specs
 
-    return guest_specs(loaded, instance, connection, GuestOptions(**options))
+    return guest_specs(loaded, instance, connection, GuestOptions(backend=backend or "networkd", **options))
 
 
 @cli.command()

@@ -31,9 +31,10 @@ from enireconcile.spec.suggest import Nearest, hint_text
 
 @dataclass(frozen=True)
 class GuestOptions:
-    """``format`` is the name of one."""
+    """``format`` is the name of one; ``backend`` that of the files which cloud-init writes."""
 
     format: str
+    backend: str
     out: Path | None
     published_ports: bool
 
@@ -109,13 +110,25 @@ async def _read(reader: Reads, spec: Spec, region: str, names: Sequence[str]) ->
 def _deliver(seen: _Seen, name: str, folder: Path | None, options: GuestOptions) -> None:
     _refuse(seen, name)
     guest = seen.guests.guest(name, publishes=options.published_ports)
-    style = formats.FORMATS[options.format]
+    _say_what_it_does(seen, name)
+    if options.format == formats.CLOUD_INIT:
+        text = formats.cloud_config(formats.BACKENDS[options.backend], guest)
+        if folder is None:
+            click.echo(text, nl=False)
+        else:
+            _write(folder, (File("/user-data", text),))
+        logs.say(f"note: {name}: this is a part of user data, for a launch; `guest_network` in the spec adds it")
+        return
+    style = formats.BACKENDS[options.format]
     files = style.files(guest)
     if folder is None:
         click.echo(formats.printed(style, files), nl=False)
+        for file in files:
+            logs.say(f"note: {name}: {file.path} (mode {file.mode:04o})")
     else:
         _write(folder, files)
-    _advise(seen, name, style, files, folder)
+        logs.say(f"note: {name}: copy the content of {printable(str(folder))} to /, as root")
+    logs.say(f"note: {name}: then run there: {formats.commands(style, guest, files)}")
 
 
 def _refuse(seen: _Seen, name: str) -> None:
@@ -148,8 +161,8 @@ def _write(folder: Path, files: Sequence[File]) -> None:
             raise EnireconcileError(f"cannot write {printable(str(path))}: {error.strerror or error}") from None
 
 
-def _advise(seen: _Seen, name: str, style: formats.Format, files: Sequence[File], folder: Path | None) -> None:
-    """Say what the guest does by itself, and where the files belong."""
+def _say_what_it_does(seen: _Seen, name: str) -> None:
+    """Say whether the guest configures its interfaces by itself."""
     live = seen.instance(name)
     image = seen.images.get(live.image_id) if live is not None else None
     known = family(image.name if image else "", live.system if live else "")
@@ -159,9 +172,3 @@ def _advise(seen: _Seen, name: str, style: formats.Format, files: Sequence[File]
         logs.say(f"note: {name}: {known.name} configures its interfaces by itself; these files take precedence")
     else:
         logs.say(f"note: {name}: {known.name} is not known to configure further interfaces by itself")
-    if folder is not None:
-        logs.say(f"note: copy the content of {printable(str(folder))} to / on {name}")
-    else:
-        for file in files:
-            logs.say(f"note: {name}: {file.path} (mode {file.mode:04o})")
-    logs.say(f"note: then run there: {formats.commands(style, tuple(files))}")

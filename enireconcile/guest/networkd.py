@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from enireconcile.guest.model import Guest, Link, Rule, Side, routes, rules
-from enireconcile.guest.output import File, head, mark_files, stem
+from enireconcile.guest.output import MTU, File, head, mark_files, stem
 
 FOLDER = "/etc/systemd/network"
 
@@ -29,14 +29,14 @@ def _network(guest: Guest, link: Link) -> str:
 def _settings(link: Link) -> Iterator[str]:
     """DHCP for the primary link only: of another one, EC2 tells all that there is to know."""
     if not link.primary:
-        yield _section("Link", {"RequiredForOnline": "no"})
+        yield _section("Link", {"MTUBytes": str(MTU), "RequiredForOnline": "no"})
         yield _section("Network", {"DHCP": "no", "IPv6AcceptRA": "no"})
         return
     six, four = link.side(6), link.side(4)
     dhcp = "ipv4" if four else "yes"
     yield _section("Network", {"DHCP": dhcp, "IPv6AcceptRA": "yes" if six else "no"})
     if four:
-        yield _section("DHCPv4", {"RouteMetric": "100"})
+        yield _section("DHCPv4", {"RouteMetric": "100", "UseMTU": "yes"})
     if six and four:
         yield without_dhcpv6()
 

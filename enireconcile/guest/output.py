@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from enireconcile.guest.model import Guest, Link, marks
 
 MARKS_UNIT = "enireconcile-marks.service"
+MARKS_FILE = "/etc/enireconcile/marks.nft"
+MTU = 9001
+"""Of every interface in EC2; the primary one gets it by DHCP."""
+SYSCTL_FILE = "/etc/sysctl.d/60-enireconcile.conf"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def mark_files(guest: Guest) -> tuple[File, ...]:
     if not text:
         return ()
     return (
-        File("/etc/enireconcile/marks.nft", head(guest) + text),
+        File(MARKS_FILE, head(guest) + text),
         File(
             f"/etc/systemd/system/{MARKS_UNIT}",
             f"{head(guest)}[Unit]\n"
@@ -46,12 +50,12 @@ def mark_files(guest: Guest) -> tuple[File, ...]:
             "[Service]\n"
             "Type=oneshot\n"
             "RemainAfterExit=yes\n"
-            "ExecStart=/usr/sbin/nft -f /etc/enireconcile/marks.nft\n"
+            f"ExecStart=/usr/sbin/nft -f {MARKS_FILE}\n"
             "\n"
             "[Install]\n"
             "WantedBy=multi-user.target\n",
         ),
-        File("/etc/sysctl.d/60-enireconcile.conf", f"{head(guest)}{VALID_MARK} = 1\n"),
+        File(SYSCTL_FILE, f"{head(guest)}{VALID_MARK} = 1\n"),
     )
 
 

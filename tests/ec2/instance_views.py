@@ -182,7 +182,7 @@ class InstanceViews(Addresses):
             "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
             "BootMode": image.boot_mode if image else "uefi-preferred",
             "CurrentInstanceBootMode": "uefi" if kind.nitro else "legacy-bios",
-            "PlatformDetails": "Linux/UNIX",
+            "PlatformDetails": image.platform if image else "Linux/UNIX",
             "ProductCodes": [],
             "UsageOperation": "RunInstances",
             "UsageOperationUpdateTime": self.date(instance.created),

@@ -277,7 +277,7 @@ class Places(State):
             "ImageOwnerAlias": image.owner_alias,
             "Public": image.public,
             "ImageType": "machine",
-            "PlatformDetails": "Linux/UNIX",
+            "PlatformDetails": image.platform,
             "UsageOperation": "RunInstances",
             "RootDeviceName": "/dev/xvda",
             "RootDeviceType": image.root_device,

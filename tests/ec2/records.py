@@ -390,6 +390,7 @@ class Image(Resource):
     boot_mode: str = "uefi-preferred"
     ena: bool = True
     root_device: str = "ebs"
+    platform: str = "Linux/UNIX"
     size: int = 8
     """GiB of the snapshot of its root volume."""
 

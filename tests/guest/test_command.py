@@ -70,3 +70,25 @@ def test_interfaces_must_be_made_first(command: Run) -> None:
     assert (ran.code, ran.stdout) == (1, "")
     assert "network_interfaces.web-eth0 and network_interfaces.web-eth1 are not made yet" in ran.stderr
     assert "hint: apply the spec first" in ran.stderr
+
+
+@pytest.mark.usefixtures("applied")
+@pytest.mark.parametrize(
+    ("args", "begins", "says"),
+    [
+        (("--format", "netplan"), "# ---- /etc/netplan/60-enireconcile.yaml\n", "then run there: netplan apply"),
+        (("--format", "networkmanager"), "# ---- /etc/NetworkManager/", "nmcli connection up"),
+        (("--format", "cloud-init"), "#cloud-config\n", "this is a part of user data"),
+        (("--format", "cloud-init", "--backend", "ip"), "#cloud-config\n", "this is a part of user data"),
+        (("--format", "networkd", "--published-ports"), "# ---- ", "systemctl enable --now enireconcile-marks"),
+    ],
+)
+def test_every_format_says_what_to_do(args: tuple[str, ...], begins: str, says: str, command: Run) -> None:
+    ran = command("guest", SPEC, *args)
+    assert ran.code == 0
+    assert ran.stdout.startswith(begins)
+    assert says in ran.stderr
+
+
+def test_a_backend_is_for_cloud_init_only(command: Run) -> None:
+    assert command("guest", SPEC, "--format", "ip", "--backend", "ip").code == 64
