@@ -34,11 +34,9 @@ def _rules(guest: Guest, link: Link) -> Iterator[str]:
 
 
 def _device(link: Link) -> Iterator[str]:
-    six, four = link.side(6), link.side(4)
     lines = [f'match: {{macaddress: "{link.mac}"}}', "renderer: networkd"]
     if link.primary:
-        lines += ["dhcp4: true", "dhcp4-overrides: {route-metric: 100}"] if four else ["dhcp6: true"]
-        lines.append(f"accept-ra: {'true' if six else 'false'}")
+        lines += ["dhcp4: true", "dhcp4-overrides: {route-metric: 100}"] if link.side(4) else ["dhcp6: true"]
     else:
         lines += ["optional: true", "accept-ra: false", f"mtu: {MTU}"]
     addresses = [each for side in link.sides for each in _addresses(link, side)]

@@ -34,7 +34,7 @@ def _settings(link: Link) -> Iterator[str]:
         return
     six, four = link.side(6), link.side(4)
     dhcp = "ipv4" if four else "yes"
-    yield _section("Network", {"DHCP": dhcp, "IPv6AcceptRA": "yes" if six else "no"})
+    yield _section("Network", {"DHCP": dhcp})
     if four:
         yield _section("DHCPv4", {"RouteMetric": "100", "UseMTU": "yes"})
     if six and four:

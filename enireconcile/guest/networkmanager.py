@@ -49,9 +49,11 @@ def _numbered(guest: Guest, link: Link, side: Side) -> Iterator[tuple[int, Rule]
 
 def _method(link: Link, side: Side | None, version: int) -> str:
     """DHCP and router advertisements for the primary link only."""
+    if link.primary:
+        return "auto"
     if side is None:
         return "disabled" if version == 4 else "link-local"
-    return "auto" if link.primary else "manual"
+    return "manual"
 
 
 def _settings(link: Link, side: Side) -> Iterator[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from enireconcile.guest import formats
 from enireconcile.guest.model import TABLE, Guest, Link, Side
+from enireconcile.guest.userdata import Content, joined, laid_under
 from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveInstance, LiveNetworkInterface, LiveSubnet
 from enireconcile.model import Ref
@@ -124,6 +127,28 @@ class Guests:
     def _later(self, name: str, attribute: str) -> str:
         """What stands for an attribute that is known once the interface is made."""
         return self.known_later(Ref(f"network_interfaces.{name}", attribute))
+
+    def user_data(self, instance: str) -> Content | None:
+        """The user data for a launch: the row's own and, with ``guest_network``, what configures the guest."""
+        row = self.world.document.own_instances[instance]
+        own = row.user_data
+        if own is not None and not isinstance(own, bytes):
+            own = self.world.text(own)
+        if row.guest_network is None:
+            return own
+        known_later = replace(self, known_later=lambda ref: f"{_BEGIN}{ref}{_END}")
+        text = formats.cloud_config(formats.BACKENDS[row.guest_network], known_later.guest(instance))
+        return laid_under(own, joined(list(_with_refs(text))))
+
+
+_BEGIN, _END = "\ue000", "\ue001"
+"""Around what stands for a reference. They are in no name and no address."""
+
+
+def _with_refs(text: str) -> Iterator[str | Ref]:
+    for number, piece in enumerate(re.split(f"{_BEGIN}([^{_END}]*){_END}", text)):
+        address, _, attribute = piece.rpartition(".")
+        yield Ref(address, attribute) if number % 2 else piece
 
 
 _FLOATING = "secondary_private_ips"

@@ -13,12 +13,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from enireconcile.errors import UnsupportedError
+from enireconcile.guest.userdata import Content, size
 from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.base import Item, Kind
 from enireconcile.kinds.conditions import Fact, groups_configured
 from enireconcile.kinds.detach import (
     free,
 )
+from enireconcile.kinds.guests import Guests
 from enireconcile.kinds.launch import (
     ENDED,
     INSTANCE_TYPE,
@@ -75,7 +77,7 @@ from enireconcile.ownership import (
     ownership_filters,
     tag_specifications,
 )
-from enireconcile.spec.rows import Instance, MetadataOptions
+from enireconcile.spec.rows import USER_DATA_BYTES, Instance, MetadataOptions
 
 SECTION = "instances"
 _DESCRIBE = "DescribeInstances"
@@ -329,7 +331,7 @@ class Instances(Kind):
         if item.have is not None:
             return ()
         booted = [f"network_interfaces.{name}" for name, _, _ in _interfaces_of(item.name, world)]
-        return [*booted, *(ref.address for ref in refs_in(item.want.get("user_data")))]
+        return [*booted, *(ref.address for ref in refs_in(Guests(world).user_data(item.name)))]
 
     def remove(self, address: str, live: Record, world: World) -> Sequence[Step]:
         if not isinstance(live, LiveInstance):
@@ -483,9 +485,20 @@ def _launch_params(item: Item, interfaces: Sequence[tuple[str, int, int]], world
     params = merged([params, *(each.parameters(want.get(each.name), birth) for each in SETTINGS)])
     if "iam_instance_profile" in want:
         params["IamInstanceProfile"] = _profile_params(want["iam_instance_profile"])
-    if "user_data" in want:
-        params["UserData"] = want["user_data"]
+    if (user_data := Guests(world).user_data(item.name)) is not None:
+        _refuse_long(item.address, user_data)
+        params["UserData"] = Secret(user_data)
     return params
+
+
+def _refuse_long(address: str, user_data: Content) -> None:
+    """Raises UnsupportedError if user data is too long with what configures the guest."""
+    if (bytes_long := size(user_data)) > USER_DATA_BYTES:
+        raise UnsupportedError(
+            f"{address}: with guest_network, user data is {bytes_long} bytes long; EC2 accepts at most "
+            f"{USER_DATA_BYTES}",
+            hint="shorten user_data: let the script download the rest at boot",
+        )
 
 
 _ANY_TOKENS = ["optional", "required"]

@@ -167,6 +167,11 @@ def merged(parts: Iterable[Parameters]) -> dict[str, Any]:
 _NAMES = {"size_gib": "VolumeSize", "type": "VolumeType"}
 
 
+def _unsaid(*_: Any) -> Parameters:
+    """RunInstances has no parameter for it."""
+    return {}
+
+
 def _camel(value: Any) -> Any:
     """Mappings with EC2's names of their keys."""
     if isinstance(value, Mapping):
@@ -375,5 +380,7 @@ SETTINGS: tuple[Setting, ...] = (
     _at_launch("enclave", _at("EnclaveOptions"), _camel, usual={"enabled": False}),
     _at_launch("capacity_reservation", _at("CapacityReservationSpecification"), _camel),
     _at_launch("spot", _spot),
+    # kinds.instance lays it under the user data.
+    _at_launch("guest_network", _unsaid),
 )
 """In the order in which a plan shows them."""

@@ -181,7 +181,14 @@ class World:
 
     @cached_property
     def _referred(self) -> frozenset[Ref]:
-        return frozenset(ref for _, ref in references_in(self.document))
+        written = (ref for _, ref in references_in(self.document))
+        guests = (
+            Ref(f"network_interfaces.{name}", attribute)
+            for name, row in self.document.network_interfaces.items()
+            if self.document.guest_networks(row)
+            for attribute in ("mac_address", "private_ip")
+        )
+        return frozenset((*written, *guests))
 
     def _external(self, address: str) -> LiveInstance | None:
         section, _, name = address.partition(".")

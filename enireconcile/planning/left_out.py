@@ -224,8 +224,10 @@ class _Needs:
         name = address.partition(".")[2]
         if address in self.world.owned:
             return
-        for interface, row in self.world.document.network_interfaces.items():
-            if row.attachment is not None and row.attachment.instance == name:
+        document = self.world.document
+        for interface, row in document.network_interfaces.items():
+            boots_with = row.attachment is not None and row.attachment.instance == name
+            if boots_with or name in document.guest_networks(row):
                 needed = f"network_interfaces.{interface}"
                 if needed in self.left_out:
                     yield needed, f"needs {needed}"

@@ -71,6 +71,7 @@ def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
     yield from _association_targets(document)
     yield from _secondary_targets(document)
     yield from _public_addresses(document)
+    yield from _guest_networks(document)
     yield from _tag_counts(document)
     yield from _metadata_tags(document)
     yield from _accounts(document)
@@ -187,6 +188,19 @@ def _rings(document: Document) -> Iterator[Violation]:
             message = "refers to the instance itself, directly or by the user data of another one"
             hint = "let the script read it from the instance metadata, or refer to the primary interface"
             yield Violation(("instances", name, "user_data"), message, hint)
+
+
+def _guest_networks(document: Document) -> Iterator[Violation]:
+    """The user data of a launch has the addresses of all interfaces: EC2 cannot be left to choose further ones."""
+    for name, row in document.network_interfaces.items():
+        for instance in document.guest_networks(row)[:1]:
+            for many, count in ADDRESS_KEYS:
+                if getattr(row, count):
+                    message = (
+                        f"the user data of instances.{instance}, which has guest_network, needs these addresses"
+                    )
+                    hint = f"list them as {many}, or leave out guest_network and run `enireconcile guest`"
+                    yield Violation(("network_interfaces", name, count), message, hint)
 
 
 def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:

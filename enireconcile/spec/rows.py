@@ -479,6 +479,15 @@ class Instance(Resource):
     user_data: Annotated[str | bytes | Template, BeforeValidator(_user_data), ANY_SCALAR] | None = Field(
         None, description="What cloud-init runs at the first boot, at most 16 KiB"
     )
+    guest_network: (
+        Annotated[Literal["networkd", "networkmanager", "ip"], choice("networkd", "networkmanager", "ip")] | None
+    ) = Field(
+        None,
+        description=(
+            "What configures the interfaces in the guest: user data that says so is added at launch, "
+            "for cloud-init; default: nothing"
+        ),
+    )
     state: Annotated[Literal["running", "stopped"], choice("running", "stopped")] = Field(
         "running", description="The state to keep: enireconcile starts or stops the instance if it differs"
     )
@@ -1139,6 +1148,12 @@ class Document(Row):
             if at and at.instance == instance and (at.network_card_index, at.device_index) == (0, 0):
                 return name
         return None
+
+    def guest_networks(self, interface: NetworkInterface) -> tuple[str, ...]:
+        """The instances with ``guest_network`` that an interface is attached to, or may be by a failover."""
+        holders = interface.attachment.candidates if interface.attachment is not None else ()
+        own = self.own_instances
+        return tuple(name for name in holders if name in own and own[name].guest_network is not None)
 
     def own_names(self, section: str) -> list[str]:
         """The names of the managed resources of a section, sorted."""

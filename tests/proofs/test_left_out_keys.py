@@ -63,6 +63,7 @@ VALUES: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
             {"capacity_reservation_preference": "none"},
         ),
         "spot": (PERSISTENT, {**PERSISTENT, "max_price": "0.05"}),
+        "guest_network": ("networkd", "ip"),
         "metadata_options": ({"http_tokens": "required"}, {"http_tokens": "optional"}),
         "tags": ({"Team": "a"}, {"Team": "b"}),
     },

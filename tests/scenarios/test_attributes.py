@@ -619,6 +619,7 @@ WHOLE: dict[str, type[Row]] = {
 """Attributes that have keys of their own."""
 ELSEWHERE = {
     "attachment.instances": "tests/scenarios/test_failover.py",
+    "guest_network": "tests/scenarios/test_guest_network.py",
     "primary_ipv6": "tests/scenarios/test_primary_ipv6.py",
     "attachment.failover": "tests/scenarios/test_failover.py",
     "associate_public_ip_address": "tests/scenarios/test_automatic_addresses.py",

@@ -1,0 +1,185 @@
+"""``guest_network``: the user data of a launch configures the guest, with the addresses that EC2 gave."""
+
+from __future__ import annotations
+
+import base64
+import email
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enireconcile.errors import SpecErrors
+from enireconcile.model import Action
+from enireconcile.outputs.json import plan_json
+from enireconcile.outputs.text import plan_text
+from tests.harness import SLOW, STORY, Harness, open_harness
+
+STORY_TEXT = STORY.read_text()
+SPEC = STORY_TEXT.replace(
+    "    instance_type: t2.micro\n", "    instance_type: t2.micro\n    guest_network: networkd\n"
+)
+OWN = (
+    "#!/bin/bash\n"
+    'dnf -y install httpd && echo "Testing ENI" > /var/www/html/index.html && systemctl enable --now httpd\n'
+)
+
+
+def _without_user_data(instead: str = "") -> str:
+    start, end = SPEC.index("    user_data:"), SPEC.index("# Interfaces are resources")
+    return SPEC[:start] + instead + SPEC[end:]
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Any:
+    with open_harness(tmp_path, SLOW) as opened:
+        yield opened
+
+
+def _user_data(harness: Harness) -> bytes:
+    """That of the one running instance."""
+    [instance] = [each for each in harness.strict.world.data.instances.values() if each.state == "running"]
+    return base64.b64decode(instance.user_data or "")
+
+
+def _parts(harness: Harness) -> list[bytes]:
+    message = email.message_from_bytes(_user_data(harness))
+    parts = [part for part in message.walk() if part.get_content_maintype() != "multipart"]
+    return [bytes(part.get_payload(decode=True) or b"") for part in parts]
+
+
+def _interfaces(harness: Harness) -> dict[str, dict[str, Any]]:
+    found = harness.client().describe_network_interfaces()["NetworkInterfaces"]
+    return {next(tag["Value"] for tag in each["TagSet"] if tag["Key"] == "Name"): each for each in found}
+
+
+def _tags(harness: Harness) -> dict[str, str]:
+    [instance] = harness.client().describe_instances(
+        Filters=[{"Name": "instance-state-name", "Values": ["running"]}]
+    )["Reservations"][0]["Instances"]
+    return {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+
+
+def test_a_launch_knows_the_mac_addresses(harness: Harness) -> None:
+    """The interfaces are made first. The user's script is a part of its own, and runs as it did."""
+    report = harness.apply(SPEC)
+    assert (report.outcome, report.error) == ("converged", None)
+    own, ours = _parts(harness)
+    assert own.decode() == OWN
+    assert ours.startswith(b"#cloud-config\n")
+    for name, interface in _interfaces(harness).items():
+        assert f"05-enireconcile-{name}.network" in ours.decode()
+        assert f"MACAddress={interface['MacAddress']}\n" in ours.decode()
+        assert f"From={interface['PrivateIpAddress']}/32\n" in ours.decode()
+    assert harness.plan(SPEC).empty
+
+
+def test_the_hash_is_that_of_the_users_own(harness: Harness) -> None:
+    """Another script is told as before; the same one is not, although what EC2 has is longer."""
+    assert harness.apply(SPEC).outcome == "converged"
+    with_it = _tags(harness)["enireconcile:user-data"]
+    assert harness.plan(SPEC).warnings == ()
+    [warning] = harness.plan(SPEC.replace("Testing ENI", "another page")).warnings
+    assert "user_data has changed since the instance was launched" in warning
+    assert harness.apply(SPEC, destroy=True).outcome == "converged"
+    assert harness.apply(STORY_TEXT).outcome == "converged"
+    assert _tags(harness)["enireconcile:user-data"] == with_it
+
+
+def test_a_plan_shows_no_user_data(harness: Harness) -> None:
+    plan = harness.plan(SPEC)
+    launch = next(step for step in plan_json(plan, {})["steps"] if step["call"] == "RunInstances")
+    assert launch["params"]["UserData"] == "(known after apply)"
+    creates = {step.id for step in plan.steps if step.call == "CreateNetworkInterface"}
+    assert creates <= set(launch["needs"])
+    assert "guest_network" in plan_text(plan)
+
+
+def test_one_that_has_changed_is_told_or_replaces(harness: Harness) -> None:
+    assert harness.apply(STORY_TEXT).outcome == "converged"
+    [warning] = harness.plan(SPEC).warnings
+    assert "guest_network has changed since the instance was launched" in warning
+    replacing = SPEC.replace("guest_network: networkd", "guest_network: ip\n    on_change: replace")
+    actions = {change.address: change.action for change in harness.plan(replacing).changes}
+    assert actions["instances.web"] is Action.REPLACE
+    harness.loop.now += 60
+    assert harness.apply(replacing).outcome == "converged"
+    assert b"/usr/local/sbin/enireconcile-guest" in _parts(harness)[1]
+    assert harness.plan(replacing).empty
+
+
+@pytest.mark.parametrize("backend", ["networkd", "networkmanager", "ip"])
+def test_without_user_data_it_is_the_part_alone(backend: str, harness: Harness) -> None:
+    text = _without_user_data().replace("guest_network: networkd", f"guest_network: {backend}")
+    assert harness.apply(text).outcome == "converged"
+    made = _user_data(harness).decode()
+    assert made.startswith("#cloud-config\n")
+    for interface in _interfaces(harness).values():
+        assert interface["MacAddress"] in made
+    assert "enireconcile:user-data" not in _tags(harness)
+    assert harness.plan(text).warnings == ()
+
+
+def test_gzip_stays_gzip(harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    packed = gzip.compress(OWN.encode())
+    (tmp_path / "boot.gz").write_bytes(packed)
+    text = _without_user_data("    user_data_file: boot.gz\n\n")
+    assert harness.apply(text).outcome == "converged"
+    own, ours = _parts(harness)
+    assert own == packed
+    assert ours.startswith(b"#cloud-config\n")
+    assert harness.plan(text).warnings == ()
+
+
+def test_it_counts_into_the_limit_of_user_data(harness: Harness) -> None:
+    """Too long together: found before anything changes, with the row's place."""
+    long = SPEC.replace("#!/bin/bash\n", "#!/bin/bash\n      # " + "x" * 16000 + "\n")
+    with pytest.raises(SpecErrors, match=r"with guest_network, user data is \d{5} bytes long") as caught:
+        harness.plan(long)
+    assert caught.value.problems[0].path == "instances.web"
+
+
+FAILOVER = """\
+version: 1
+stack: pair
+region: us-east-1
+defaults:
+  instances:
+    image: {name: "al2023-ami-2023*-x86_64", owner: amazon}
+    instance_type: t3.small
+    guest_network: networkd
+instances: {a: {}, b: {}}
+network_interfaces:
+  a-eth0: {subnet: {default_for_az: us-east-1a}, attachment: {instance: a, device_index: 0}}
+  b-eth0: {subnet: {default_for_az: us-east-1a}, attachment: {instance: b, device_index: 0}}
+  service:
+    subnet: {default_for_az: us-east-1a}
+    attachment: {instances: [a, b], device_index: 1, failover: {health: running}}
+"""
+
+
+def test_every_candidate_boots_with_the_interface_that_may_come(harness: Harness) -> None:
+    assert harness.apply(FAILOVER).outcome == "converged"
+    service = _interfaces(harness)["service"]
+    launched = [base64.b64decode(each.user_data or "") for each in harness.strict.world.data.instances.values()]
+    assert len(launched) == 2
+    assert all(f"MACAddress={service['MacAddress']}\n".encode() in each for each in launched)
+    assert harness.plan(FAILOVER).empty
+
+
+def test_a_target_brings_the_interfaces_that_may_come(harness: Harness) -> None:
+    report = harness.apply(FAILOVER, targets=("instances.b",))
+    assert report.error is None
+    assert "service" in _interfaces(harness)
+
+
+def test_addresses_that_ec2_chooses_are_refused(harness: Harness) -> None:
+    counted = FAILOVER.replace("device_index: 0}}\n  b", "device_index: 0}, secondary_private_ip_count: 2}\n  b")
+    with pytest.raises(SpecErrors) as caught:
+        harness.spec(counted)
+    [problem] = caught.value.problems
+    assert problem.path == "network_interfaces.a-eth0.secondary_private_ip_count"
+    assert "instances.a, which has guest_network" in problem.message
+    assert "list them as secondary_private_ips" in str(problem.hint)
