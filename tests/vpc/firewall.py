@@ -50,12 +50,13 @@ def ruleset(
 add table ip vpc
 delete table ip vpc
 table ip vpc {{
+counter gateway {{ }}
 {_map("to_private", {there: here for here, there in public.items()})}
 {_map("to_public", public)}
 {"".join(chains)}
 chain gateway {{
 ip saddr {_set(public)} accept
-drop
+counter name "gateway" drop
 }}
 chain arriving {{
 type filter hook prerouting priority raw
@@ -104,15 +105,16 @@ meta l4proto icmp update @pings_{link} {{ ip {remote} }}
 {done}
 }}
 chain {way}_{link} {{
-{f"ip {mine} != {own} drop" if port.checked else ""}
+{f'ip {mine} != {own} counter name "check_{way}_{link}" drop' if port.checked else ""}
 ip {remote} != {port.cidr} jump acl_{way}_{acl}
 {key} @flows_{link} {done}
 meta l4proto icmp ip {remote} @pings_{link} {done}
 {_lines(rules)}
-drop
+counter name "groups_{way}_{link}" drop
 }}
 """
     return f"""\
+{_lines([f"counter {what}_{way}_{link} {{ }}" for what in ("check", "groups") for way in ("in", "out")])}
 set flows_{link} {{
 type ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service
 flags dynamic,timeout

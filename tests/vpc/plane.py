@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +23,12 @@ _MAC_OUTSIDE, _MAC_GATEWAY = "02:00:5e:00:00:01", "02:00:5e:00:00:02"
 _DELIVERY = 100
 """The routing table of a VPC's router with all addresses of its interfaces."""
 _FIRST_TABLE = 1000
+_DROPS = {
+    "destination check": "check_in",
+    "ingress": "groups_in",
+    "source check": "check_out",
+    "egress": "groups_out",
+}
 NAMES: Mapping[str, Callable[[int], str]] = {"eth": "eth{}".format, "ens": lambda index: f"ens{index + 5}"}
 """How guests name their interfaces, by device index."""
 
@@ -56,6 +64,13 @@ class Guest(Namespace):
             f"address replace {port.addresses[0]}/{subnet.prefixlen} dev {name}",
             f"route replace default via {router_of(subnet)} dev {name}{more}",
         )
+
+    def statistic(self, name: str) -> int:
+        """One of the kernel's counters in it, such as IPReversePathFilter."""
+        with self.entered():
+            lines = Path("/proc/thread-self/net/netstat").read_text().splitlines()
+        pairs = zip(lines[::2], lines[1::2], strict=True)
+        return int(next(dict(zip(k.split(), v.split(), strict=True))[name] for k, v in pairs if name in k.split()))
 
     def die(self) -> None:
         """It answers no more; EC2 has not noticed yet."""
@@ -193,6 +208,13 @@ class DataPlane:
     def fetch(self, public_ip: str, port: int = 80, *, timeout: float = PATIENCE) -> str | None:
         """The page that a client on the internet gets."""
         return self.outside.fetch(public_ip, port, timeout=timeout)
+
+    def dropped(self, interface_id: str) -> dict[str, int]:
+        """How many packets were dropped at an interface since the last ``sync``, by what dropped them."""
+        plug = self._plugs[interface_id]
+        listed = json.loads(plug.router.run(["nft", "-j", "list", "counters"]).stdout)["nftables"]
+        packets = {row["counter"]["name"]: row["counter"]["packets"] for row in listed if "counter" in row}
+        return {what: packets[f"{counter}_{plug.port.link}"] for what, counter in _DROPS.items()}
 
     # -- the account ---------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ def test_a_group_lets_in_what_its_rules_say(town: Town) -> None:
         plane.sync()
         assert plane.fetch(public) == "page"
         assert plane.fetch(public, 8080, timeout=SILENCE) is None
+        assert plane.dropped(eni)["ingress"]
 
 
 def test_groups_are_stateful(town: Town) -> None:
