@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import functools
 import http.client
 import itertools
@@ -10,10 +11,12 @@ import os
 import selectors
 import shutil
 import socket
+import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
@@ -27,6 +30,8 @@ PATIENCE = 5.0
 SILENCE = 0.7
 """Real seconds after which an answer that should not come has not come."""
 _CLONE_NEWNET = 0x40000000
+_SIOCGIFFLAGS = 0x8913
+_IFF_RUNNING = 0x40
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
@@ -118,6 +123,15 @@ class Namespace:
         with self.entered():
             Path("/proc/sys/net", key).write_text(str(value))
 
+    def until_running(self, link: str) -> None:
+        """Returns once the kernel sends on the link: what is sent sooner is lost."""
+        asked = struct.pack("16sh14x", link.encode(), 0)
+        end = time.monotonic() + PATIENCE
+        with self.open_socket(socket.SOCK_DGRAM) as asking:
+            while not struct.unpack("16xH14x", fcntl.ioctl(asking, _SIOCGIFFLAGS, asked))[0] & _IFF_RUNNING:
+                assert time.monotonic() < end, f"{link} does not come up"
+                time.sleep(0.005)
+
     # -- sockets -------------------------------------------------------------------------------------
 
     @contextmanager
@@ -158,22 +172,27 @@ class Namespace:
     def ask_udp(
         self, address: str, port: int, *, source: str = "", timeout: float = PATIENCE
     ) -> tuple[str, str] | None:
-        """What a UDP service answers, and the address that the answer comes from."""
+        """What a UDP service answers, and the address that the answer comes from. Asks again, as clients do."""
+        end = time.monotonic() + timeout
         with self.open_socket(socket.SOCK_DGRAM) as asking:
-            asking.settimeout(timeout)
+            asking.settimeout(min(timeout, 0.5))
             asking.bind((source, 0))
-            asking.sendto(b"?", (address, port))
-            try:
-                answer, (answered, _) = asking.recvfrom(2048)
-            except OSError:
-                return None
-            return answer.decode(), answered
+            while time.monotonic() < end:
+                asking.sendto(b"?", (address, port))
+                with suppress(TimeoutError):
+                    answer, (answered, _) = asking.recvfrom(2048)
+                    return answer.decode(), answered
+        return None
 
     def serve_http(self, page: str | Callable[[str], str], address: str = "", port: int = 80) -> None:
         """Serves a page until the namespace ends; a function makes it from the client's address."""
         with self.entered():
             server = _PageServer((address, port), _PageHandler)
         server.page = page if callable(page) else lambda _: page
+        self.serve_forever(server)
+
+    def serve_forever(self, server: ThreadingTCPServer) -> None:
+        """Serves until the namespace ends."""
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from . import dhcp
+from . import dhcp, metadata
 from .firewall import Port, Row, ruleset
 from .namespace import PATIENCE, Namespace
 
@@ -40,6 +40,7 @@ class Guest(Namespace):
         super().__init__(instance_id)
         self.instance_id = instance_id
         self.links: dict[str, str] = {}
+        self.script = ""
         self._plugs: dict[str, Plug] = {}
 
     def plugged(self, plug: Plug) -> None:
@@ -54,6 +55,11 @@ class Guest(Namespace):
         """As every image does: its first interface, as DHCP would configure it."""
         self.configure(next(name for name, plug in self._plugs.items() if plug.index == 0))
 
+    def give(self, script: str) -> None:
+        """A shell script that it runs now, and whenever an interface is plugged, as a rule of udev would."""
+        self.script = script
+        self.run(["sh"], input=script)
+
     def configure(self, name: str, metric: int = 0) -> None:
         """An interface as DHCP would configure it: its primary address, its subnet and a default route."""
         port = self._plugs[name].port
@@ -64,6 +70,8 @@ class Guest(Namespace):
             f"address replace {port.addresses[0]}/{subnet.prefixlen} dev {name}",
             f"route replace default via {router_of(subnet)} dev {name}{more}",
         )
+        self.until_running(name)
+        self._plugs[name].router.until_running(port.link)
 
     def statistic(self, name: str) -> int:
         """One of the kernel's counters in it, such as IPReversePathFilter."""
@@ -121,6 +129,7 @@ class Router(Namespace):
             f"neigh replace {CLIENT} lladdr {_MAC_OUTSIDE} dev internet nud permanent",
         )
         self.sysctl("ipv4/conf/internet/proxy_arp", 0)
+        self.ip(f"address add {metadata.ADDRESS}/32 dev lo scope host")
         outside.ip(
             f"link set {self.way_out} up",
             f"neigh replace {self.gateway} lladdr {_MAC_GATEWAY} dev {self.way_out} nud permanent",
@@ -165,7 +174,8 @@ class DataPlane:
         self._name = NAMES[names]
         self._rp_filter = rp_filter
         self.outside = Namespace("outside")
-        self._guests: dict[str, Guest] = {}
+        self.guests: dict[str, Guest] = {}
+        """The running instances by id."""
         self._routers: dict[str, Router] = {}
         self._plugs: dict[str, Plug] = {}
         self._public: set[str] = set()
@@ -203,7 +213,7 @@ class DataPlane:
         )
 
     def guest(self, instance_id: str) -> Guest:
-        return self._guests[instance_id]
+        return self.guests[instance_id]
 
     def fetch(self, public_ip: str, port: int = 80, *, timeout: float = PATIENCE) -> str | None:
         """The page that a client on the internet gets."""
@@ -244,13 +254,13 @@ class DataPlane:
         self._public = public
 
     def _sync_guests(self, account: _Account) -> None:
-        for gone in set(self._guests) - set(account.running):
-            for plug in [each for each in self._plugs.values() if each.guest is self._guests[gone]]:
+        for gone in set(self.guests) - set(account.running):
+            for plug in [each for each in self._plugs.values() if each.guest is self.guests[gone]]:
                 self._unplug(plug)
-            self._guests.pop(gone).close()
+            self.guests.pop(gone).close()
         for instance in account.running:
-            if instance not in self._guests:
-                guest = self._guests[instance] = self._ends.enter_context(Guest(instance))
+            if instance not in self.guests:
+                guest = self.guests[instance] = self._ends.enter_context(Guest(instance))
                 guest.sysctl("ipv4/conf/default/rp_filter", 0)
                 guest.sysctl("ipv4/conf/all/rp_filter", self._rp_filter)
 
@@ -262,7 +272,7 @@ class DataPlane:
             return
         self._numbers += 1
         router = self._router(row["VpcId"])
-        guest = self._guests[row["Attachment"]["InstanceId"]]
+        guest = self.guests[row["Attachment"]["InstanceId"]]
         index = row["Attachment"]["DeviceIndex"]
         name = self._name(index)
         router.ip(
@@ -277,6 +287,8 @@ class DataPlane:
         end = router.serve(listening, functools.partial(dhcp.answer, lease))
         plug = self._plugs[port.id] = Plug(port, guest, name, index, router, end)
         guest.plugged(plug)
+        if guest.script:
+            guest.give(guest.script)
 
     def _unplug(self, plug: Plug) -> None:
         plug.end()
@@ -288,7 +300,37 @@ class DataPlane:
         if vpc not in self._routers:
             self._routers[vpc] = self._ends.enter_context(Router(vpc, len(self._routers)))
             self._routers[vpc].start(self.outside)
+            with self._routers[vpc].entered():
+                service = metadata.MetadataServer(functools.partial(self._metadata, vpc))
+            self._routers[vpc].serve_forever(service)
         return self._routers[vpc]
+
+    def _metadata(self, vpc: str, address: str) -> metadata.Tree | None:
+        """What the instance with this address may read."""
+        router = self._routers[vpc]
+        for plug in self._plugs.values():
+            if plug.router is router and address in plug.port.addresses:
+                return _tree(plug.guest, [each for each in self._plugs.values() if each.guest is plug.guest])
+        return None
+
+
+def _tree(guest: Guest, plugs: Sequence[Plug]) -> metadata.Tree:
+    tree = {"meta-data/instance-id": guest.instance_id}
+    for plug in plugs:
+        port, folder = plug.port, f"meta-data/network/interfaces/macs/{plug.port.mac}"
+        tree |= {
+            f"{folder}/device-number": str(plug.index),
+            f"{folder}/interface-id": port.id,
+            f"{folder}/local-ipv4s": "\n".join(port.addresses),
+            f"{folder}/mac": port.mac,
+            f"{folder}/subnet-id": port.subnet,
+            f"{folder}/subnet-ipv4-cidr-block": port.cidr,
+        }
+        if port.public:
+            tree[f"{folder}/public-ipv4s"] = "\n".join(port.public.values())
+        if plug.index == 0:
+            tree |= {"meta-data/mac": port.mac, "meta-data/local-ipv4": port.addresses[0]}
+    return tree
 
 
 class _Account:

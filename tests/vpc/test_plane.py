@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from tests.ec2.lab import Lab
 
-from . import dhcp
+from . import dhcp, metadata
 from .namespace import SILENCE, needs_namespaces
 from .plane import CLIENT, DataPlane, Guest
 
@@ -283,6 +284,33 @@ def test_dhcp_answers_its_own_guest_only() -> None:
     other = bytes([1, 1, 6, 0]) + bytes(24) + b"\x02\0\0\0\0\x02" + bytes(202)
     assert dhcp.reply_to(lease, other + b"\x63\x82\x53\x63\x35\x01\x01\xff") is None
     assert dhcp.reply_to(lease, b"short") is None
+
+
+def test_metadata_tells_what_an_instance_has(town: Town) -> None:
+    """With a token only, and to each instance its own, whichever interface asks."""
+    enis = [town.eni() for _ in range(2)]
+    instance = town.instance(*enis)
+    macs = [town.show_eni(each)["MacAddress"] for each in enis]
+    with DataPlane(town.ec2) as plane:
+        guest = plane.guest(instance)
+        guest.boot()
+        assert guest.fetch(metadata.ADDRESS, path="/latest/meta-data/") == ""
+        with guest.entered():
+            asking = http.client.HTTPConnection(metadata.ADDRESS, timeout=5)
+            asking.connect()
+        asking.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+        token = asking.getresponse().read().decode()
+        told = {}
+        for path in ("instance-id", "network/interfaces/macs/", f"network/interfaces/macs/{macs[1]}/local-ipv4s"):
+            with guest.entered():
+                asking.request("GET", f"/latest/meta-data/{path}", headers={"X-aws-ec2-metadata-token": token})
+            told[path] = asking.getresponse().read().decode()
+        asking.close()
+    assert list(told.values()) == [
+        instance,
+        "\n".join(sorted(f"{mac}/" for mac in macs)),
+        town.private(enis[1]),
+    ]
 
 
 def test_a_stopped_instance_has_no_guest(town: Town) -> None:
