@@ -1,0 +1,172 @@
+"""An interface that moves takes its traffic along: no command on either guest, and how long it takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.commands import PATIENCE, running
+from tests.ec2 import EC2Server, Settings, World
+from tests.harness import Harness, harness_on
+from tests.lab_vpc import lab
+from tests.proofs.conftest import Proofs
+from tests.proofs.vpc.stage import Stage, spec, staged, standing
+from tests.scenarios.firewalls import HA_FAILOVER, SPEC, Firewalls
+from tests.virtual import VirtualLoop
+from tests.vpc.namespace import SILENCE, needs_namespaces
+from tests.vpc.plane import CLIENT
+
+__all__ = ["needs_namespaces"]
+
+pytestmark = pytest.mark.usefixtures("needs_namespaces")
+SLOW = Settings(attach_delay=0.5, detach_delay=0.5)
+
+
+def _prepared(stage: Stage) -> None:
+    """Each firewall has its configuration, and a page that tells which one it is."""
+    for name in ("fw-a", "fw-b"):
+        stage.configure(name)
+        stage.guest(name).serve_http(name, port=443)
+
+
+@pytest.mark.parametrize("rp_filter", [1, 2])
+def test_there_and_back(slow_harness: Harness, rp_filter: int) -> None:
+    """fw-a dies and boots again; then the interface moves back, and once more: the page is always the holder's."""
+    firewalls = Firewalls(slow_harness)
+    with staged(slow_harness, SPEC, rp_filter=rp_filter) as stage:
+        _prepared(stage)
+        assert stage.plane.fetch(stage.public("service"), 443) == "fw-a"
+        stage.guest("fw-a").die()
+        assert stage.plane.fetch(stage.public("service"), 443, timeout=SILENCE) is None
+        firewalls.sicken("fw-a")
+        stage.apply()
+        assert stage.plane.fetch(stage.public("service"), 443) == "fw-b"
+        _boot_again(stage, firewalls)
+        for holder, other in (("fw-a", "fw-b"), ("fw-b", "fw-a")):
+            firewalls.sicken(other)
+            firewalls.sicken(holder, "ok")
+            stage.apply()
+            assert firewalls.holder() == holder
+            assert stage.plane.fetch(stage.public("service"), 443) == holder
+
+
+def test_a_pair_with_four_legs(slow_harness: Harness) -> None:
+    """Each firewall answers at its own address, for operators; the service at its own, wherever it is."""
+    lab(slow_harness)
+    text = spec("firewall-pair").replace("operators: 192.0.2.0/24", f"operators: {CLIENT}/32")
+    with staged(slow_harness, text, names="ens", rp_filter=2) as stage:
+        _prepared(stage)
+        for name in ("fw-a", "fw-b"):
+            stage.guest(name).serve_http(f"ssh {name}", port=22)
+        for holder, other in (("fw-a", "fw-b"), ("fw-b", "fw-a"), ("fw-a", "fw-b")):
+            slow_harness.strict.world.set_health(stage.guest(other).instance_id)
+            slow_harness.strict.world.set_health(stage.guest(holder).instance_id, "ok")
+            stage.apply()
+            assert stage.plane.fetch(stage.public("service"), 443) == holder
+            assert stage.plane.fetch(stage.public("service"), 22, timeout=SILENCE) is None
+            for name in ("fw-a", "fw-b"):
+                assert stage.plane.fetch(stage.public(name), 22) == f"ssh {name}"
+
+
+FLOATING = """\
+version: 1
+stack: floating
+region: us-east-1
+security_groups: {web: {ingress: [{protocol: tcp, ports: 80, sources: [0.0.0.0/0]}]}}
+defaults:
+  instances: {image: {name: "al2023-ami-2023*-x86_64", owner: amazon}, instance_type: t3.medium}
+  network_interfaces: {subnet: {default_for_az: us-east-1a}, security_groups: [web]}
+instances: {a: {}, b: {}}
+network_interfaces:
+  a: {private_ip: 172.31.0.11, secondary_private_ips: [HOLDER-A], attachment: {instance: a, device_index: 0}}
+  b: {private_ip: 172.31.0.12, secondary_private_ips: [HOLDER-B], attachment: {instance: b, device_index: 0}}
+elastic_ips: {service: {association: {network_interface: HOLDER, private_ip: 172.31.0.100}}}
+"""
+
+
+def _held_by(name: str) -> str:
+    other = "b" if name == "a" else "a"
+    text = FLOATING.replace(f"HOLDER-{name.upper()}", "172.31.0.100").replace(f"HOLDER-{other.upper()}", "")
+    return text.replace("HOLDER", name)
+
+
+def test_a_floating_address(harness: Harness) -> None:
+    """Both guests have it from the start: one call moves it, with its Elastic IP, and the other guest answers."""
+    with staged(harness, _held_by("a")) as stage:
+        for name in ("a", "b"):
+            stage.guest(name).ip("address add 172.31.0.100/32 dev eth0")
+            stage.guest(name).serve_http(name)
+        assert stage.plane.fetch(stage.public("service")) == "a"
+        for name in ("b", "a"):
+            harness.strict.clear()
+            stage.apply(_held_by(name))
+            assert "DetachNetworkInterface" not in harness.strict.actions(mutating=True)
+            assert stage.plane.fetch(stage.public("service")) == name
+
+
+def _boot_again(stage: Stage, firewalls: Firewalls) -> None:
+    """fw-a is stopped and started: what it was given is run at its boot."""
+    script = stage.guest("fw-a").script
+    stage.harness.client().stop_instances(InstanceIds=[firewalls.ids["fw-a"]])
+    stage.harness.loop.now += 5
+    stage.plane.sync()
+    stage.harness.client().start_instances(InstanceIds=[firewalls.ids["fw-a"]])
+    stage.harness.loop.now += 5
+    stage.plane.sync()
+    stage.guest("fw-a").boot()
+    stage.guest("fw-a").give(script)
+    stage.guest("fw-a").serve_http("fw-a", port=443)
+
+
+def test_how_long_it_takes(tmp_path: Path, proofs: Proofs) -> None:
+    """From the holder's death to the first answer, with watch every second and half a second for each EC2 move."""
+    with (
+        EC2Server(World(SLOW)) as server,
+        harness_on(server, VirtualLoop(), tmp_path / "state") as harness,
+        ExitStack() as ends,
+    ):
+        firewalls = Firewalls(harness)
+        with running(server, tmp_path / "state", "watch", "--interval", "1s", str(HA_FAILOVER)):
+            _waited(lambda: _is_attached(firewalls))
+            stage = ends.enter_context(standing(harness, SPEC))
+            _prepared(stage)
+            _waited(lambda: _page(stage) == "fw-a")
+            stage.guest("fw-a").die()
+            died = time.monotonic()
+            firewalls.sicken("fw-a")
+            _waited(lambda: _page(stage) == "fw-b")
+            answered = time.monotonic()
+        calls = [
+            call.time
+            for call in server.calls
+            if call.action in ("DetachNetworkInterface", "AttachNetworkInterface")
+        ]
+        detached, attached = calls[-2:]
+        proofs.measured(
+            f"failover: {answered - died:.1f} s from the holder's death to the first answer: "
+            f"{detached - died:.1f} s until watch noticed (interval 1 s), {attached - detached:.1f} s to detach, "
+            f"{answered - attached:.1f} s to attach and to answer (0.5 s of each in EC2)"
+        )
+
+
+def _is_attached(firewalls: Firewalls) -> bool:
+    filters = [{"Name": "tag:enireconcile:name", "Values": ["network_interfaces.service"]}]
+    found = firewalls.ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    return [row["Attachment"]["Status"] for row in found if "Attachment" in row] == ["attached"]
+
+
+def _page(stage: Stage) -> str | None:
+    stage.plane.sync()
+    return stage.plane.fetch(stage.public("service"), 443, timeout=0.1)
+
+
+def _waited(happened: Callable[[], bool]) -> None:
+    """Looks again and again, for a minute of real time."""
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)

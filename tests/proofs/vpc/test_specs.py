@@ -1,0 +1,174 @@
+"""Every spec in specs/ does what its page in docs/how-to/ says, seen from the clients."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ec2 import Quotas, Settings
+from tests.harness import Harness, open_harness
+from tests.lab_vpc import lab
+from tests.proofs.vpc.stage import SPECS, spec, staged
+from tests.vpc import Guest
+from tests.vpc.namespace import SILENCE, needs_namespaces
+from tests.vpc.plane import CLIENT
+
+__all__ = ["needs_namespaces"]
+
+pytestmark = pytest.mark.usefixtures("needs_namespaces")
+ELSEWHERE = {
+    "two-enis": "test_story",
+    "ha-failover": "test_failover",
+    "firewall-pair": "test_failover",
+}
+"""Specs that have a module of their own."""
+FREE = Settings(quotas=Quotas(addresses=10))
+
+
+def test_every_spec_has_a_test() -> None:
+    here = {"dual-homed", "management-network", "many-addresses", "mail-host", "nat-appliance"}
+    assert here | set(ELSEWHERE) == {path.stem for path in SPECS.glob("*.yaml")}
+
+
+@pytest.fixture
+def rich_harness(tmp_path: Path) -> Iterator[Harness]:
+    """An account that may have ten Elastic IPs."""
+    with open_harness(tmp_path / "state", FREE) as harness:
+        yield harness
+
+
+def _neighbour(harness: Harness, subnet: str, **more: Any) -> tuple[str, str]:
+    """Another instance in a subnet: its id and its address."""
+    ec2 = harness.client()
+    image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
+    launched = ec2.run_instances(
+        ImageId=image["ImageId"], InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet, **more
+    )["Instances"][0]
+    return launched["InstanceId"], launched["PrivateIpAddress"]
+
+
+def _user_data(guest: Guest, harness: Harness, programs: Path) -> None:
+    """The first boot: the instance's user data, as EC2 has it. What it installs is here already."""
+    programs.mkdir()
+    (programs / "dnf").write_text("#!/bin/sh\n")
+    (programs / "dnf").chmod(0o755)
+    answer = harness.client().describe_instance_attribute(InstanceId=guest.instance_id, Attribute="userData")
+    script = base64.b64decode(answer["UserData"]["Value"]).decode()
+    guest.run(["bash", "-eu"], input=script, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"})
+
+
+@pytest.mark.parametrize(("name", "instance"), [("many-addresses", "relay"), ("mail-host", "mail")])
+def test_many_addresses(rich_harness: Harness, name: str, instance: str) -> None:
+    """Each Elastic IP answers with its private address, and what is bound to that one leaves by it."""
+    with staged(rich_harness, spec(name)) as stage:
+        host = stage.guest(instance)
+        addresses = {
+            each["PrivateIpAddress"]: each["PublicIp"]
+            for each in rich_harness.client().describe_addresses()["Addresses"]
+        }
+        assert len(addresses) == (10 if name == "many-addresses" else 5)
+        stage.configure(instance)
+        stage.plane.outside.serve_http(lambda client: client)
+        for private, public in addresses.items():
+            host.serve_http(private, address=private, port=25)
+            assert stage.plane.fetch(public, 25) == private
+            assert host.fetch(CLIENT, source=private) == public
+
+
+@pytest.mark.parametrize("by", ["user data", "guest"])
+def test_dual_homed_media(harness: Harness, tmp_path: Path, by: str) -> None:
+    """Each role answers at its own address only, UDP from the address that it was asked at if its socket is bound
+    to it. For a wildcard socket the kernel chooses the address, and chooses the other one.
+    """
+    lab(harness)
+    with staged(harness, spec("dual-homed")) as stage:
+        sbc = stage.guest("sbc")
+        if by == "guest":
+            stage.configure("sbc")
+        else:
+            sbc.configure(stage.link("sbc-media"), metric=200)
+            _user_data(sbc, harness, tmp_path / "bin")
+        signalling, media = stage.public("sbc-signalling"), stage.public("sbc-media")
+        sbc.serve_http("sip", port=5061)
+        sbc.serve_udp("bound", 10000, "10.0.1.20", "10.0.1.21")
+        sbc.serve_udp("wildcard", 10001)
+        outside = stage.plane.outside
+        assert outside.fetch(signalling, 5061) == "sip"
+        assert outside.fetch(media, 5061, timeout=SILENCE) is None
+        assert outside.ask_udp(media, 10000) == ("bound", media)
+        assert outside.ask_udp(signalling, 10000, timeout=SILENCE) is None
+        assert outside.ask_udp(media, 10001) == ("wildcard", signalling)
+
+
+@pytest.mark.parametrize(("configured", "rp_filter"), [(False, 2), (True, 1), (True, 2)])
+def test_the_nat_appliance_forwards(harness: Harness, tmp_path: Path, configured: bool, rp_filter: int) -> None:
+    """The private subnet's route leads to its inside interface: clients reach the internet from its Elastic IP.
+
+    So do clients in other subnets; a guest that filters by reverse paths strictly needs a route back to them.
+    """
+    vpc, subnets = lab(harness)
+    ec2 = harness.client()
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnets["lab-private"])
+    client, address = _neighbour(harness, subnets["lab-private"])
+    other = harness.strict.world.add_subnet(vpc, "10.0.4.0/24", "us-east-1a")
+    ec2.associate_route_table(RouteTableId=table, SubnetId=other)
+    further, _ = _neighbour(harness, other)
+    with staged(harness, spec("nat-appliance"), rp_filter=rp_filter) as stage:
+        nat, guest = stage.guest("nat"), stage.plane.guest(client)
+        nat.configure(stage.link("nat-inside"), metric=200)
+        if configured:
+            stage.configure("nat")
+        _user_data(nat, harness, tmp_path / "bin")
+        stage.plane.outside.serve_http(lambda client: client)
+        assert guest.fetch(CLIENT, timeout=SILENCE) is None
+        inside = stage.interface("nat-inside")["NetworkInterfaceId"]
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=inside)
+        stage.plane.sync()
+        assert guest.fetch(CLIENT) == stage.public("nat")
+        distant = stage.plane.guest(further)
+        if rp_filter == 1:
+            assert distant.fetch(CLIENT, timeout=SILENCE) is None
+            nat.ip(f"route add 10.0.0.0/16 via 10.0.3.1 dev {stage.link('nat-inside')}")
+        assert distant.fetch(CLIENT) == stage.public("nat")
+        # From outside, nothing begins.
+        guest.serve_http("private")
+        nat.serve_http("nat")
+        assert stage.plane.fetch(stage.public("nat"), timeout=SILENCE) is None
+        assert nat.fetch(address, timeout=SILENCE) is None
+
+
+@pytest.mark.parametrize("by", ["DHCP", "guest"])
+def test_management_traffic_stays_on_its_leg(harness: Harness, by: str) -> None:
+    """HTTPS by the public leg only, SSH by the other only and from its subnet; metrics alone may leave by it."""
+    vpc, subnets = lab(harness)
+    group = harness.client().create_security_group(GroupName="all", Description="all", VpcId=vpc)["GroupId"]
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    harness.client().authorize_security_group_ingress(GroupId=group, IpPermissions=everything)
+    operator, metrics = _neighbour(harness, subnets["lab-mgmt"], SecurityGroupIds=[group])
+    stranger, _ = _neighbour(harness, subnets["lab-a"])
+    with staged(harness, spec("management-network")) as stage:
+        app = stage.guest("app")
+        if by == "guest":
+            stage.configure("app")
+        else:
+            app.configure(stage.link("app-mgmt"), metric=200)
+        app.serve_http("ssh", port=22)
+        app.serve_http("https", port=443)
+        public, own = stage.public("app"), stage.private("app-eth0")
+        plane = stage.plane
+        assert plane.fetch(public, 443) == "https"
+        assert plane.fetch(public, 22, timeout=SILENCE) is None
+        assert plane.guest(operator).fetch("10.0.2.10", 22) == "ssh"
+        assert plane.guest(operator).fetch("10.0.2.10", 443, timeout=SILENCE) is None
+        assert plane.guest(operator).fetch(own, 22, timeout=SILENCE) is None
+        assert plane.guest(stranger).fetch("10.0.2.10", 22, timeout=SILENCE) is None
+        plane.guest(operator).serve_http(lambda client: client, port=9090)
+        plane.guest(operator).serve_http(lambda client: client)
+        assert app.fetch(metrics, 9090) == "10.0.2.10"
+        assert app.fetch(metrics, timeout=SILENCE) is None
