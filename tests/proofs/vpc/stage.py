@@ -96,9 +96,9 @@ class Stage:
         assert "Traceback" not in err.getvalue()
         return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
-    def configure(self, name: str) -> None:
+    def configure(self, name: str, *options: str) -> None:
         """Gives a guest what ``enireconcile guest`` prints for it."""
-        code, script, said = self.command("guest", name, "--format", "ip")
+        code, script, said = self.command("guest", name, "--format", "ip", *options)
         assert code == 0, said
         self.guest(name).give(script)
 

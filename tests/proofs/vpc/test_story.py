@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness import Harness
 from tests.proofs.vpc.stage import STORY, Stage, spec, staged
+from tests.vpc import Namespace
 from tests.vpc.namespace import SILENCE, needs_namespaces
 from tests.vpc.plane import CLIENT
 
@@ -87,6 +88,47 @@ def test_configured(harness: Harness, names: str, rp_filter: int, dhcp: bool) ->
         for address, interface in (("web-1", "web-eth0"), ("web-2", "web-eth1")):
             assert web.fetch(CLIENT, source=stage.private(interface)) == stage.public(address)
         assert web.fetch(CLIENT) == stage.public("web-1")
+
+
+PUBLISHED = """\
+table ip nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        fib daddr type local tcp dport 80 dnat to 172.17.0.2
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat
+        ip saddr 172.17.0.0/16 oifname != docker0 masquerade
+    }
+}
+"""
+"""As Docker publishes port 80."""
+
+
+@pytest.mark.parametrize("rp_filter", [1, 2])
+def test_a_container_with_a_published_port(harness: Harness, rp_filter: int) -> None:
+    """Its answers are routed before they have an address of the guest: marks lead them back, with the option."""
+    with staged(harness, STORY, rp_filter=rp_filter) as stage, Namespace("container") as container:
+        web = stage.guest("web")
+        web.ip(
+            f"link add docker0 type veth peer name eth0 netns {container.namespace}",
+            "link set docker0 up",
+            "address add 172.17.0.1/16 dev docker0",
+        )
+        container.ip("link set eth0 up", "address add 172.17.0.2/16 dev eth0", "route add default via 172.17.0.1")
+        container.until_running("eth0")
+        container.serve_http(PAGE)
+        web.sysctl("ipv4/ip_forward", 1)
+        web.nft(PUBLISHED)
+        stage.configure("web")
+        assert stage.plane.fetch(stage.public("web-1")) == PAGE
+        assert _is_dead(stage)
+        for _ in range(2):
+            stage.configure("web", "--published-ports")
+            for address in ("web-1", "web-2"):
+                assert stage.plane.fetch(stage.public(address)) == PAGE
+        stage.plane.outside.serve_http(lambda client: client)
+        assert container.fetch(CLIENT) == stage.public("web-1")
 
 
 def _dhcp_on_both(stage: Stage) -> None:
