@@ -60,18 +60,22 @@ class Guest(Namespace):
         self.script = script
         self.run(["sh"], input=script)
 
+    def up(self, name: str) -> None:
+        """Sets an interface up; from then on it sends and hears."""
+        self.ip(f"link set {name} up")
+        self.until_running(name)
+        self._plugs[name].router.until_running(self._plugs[name].port.link)
+
     def configure(self, name: str, metric: int = 0) -> None:
         """An interface as DHCP would configure it: its primary address, its subnet and a default route."""
         port = self._plugs[name].port
         subnet = IPv4Network(port.cidr)
         more = f" metric {metric}" if metric else ""
+        self.up(name)
         self.ip(
-            f"link set {name} up",
             f"address replace {port.addresses[0]}/{subnet.prefixlen} dev {name}",
             f"route replace default via {router_of(subnet)} dev {name}{more}",
         )
-        self.until_running(name)
-        self._plugs[name].router.until_running(port.link)
 
     def statistic(self, name: str) -> int:
         """One of the kernel's counters in it, such as IPReversePathFilter."""

@@ -263,7 +263,7 @@ def test_dhcp_tells_the_primary_address(town: Town) -> None:
     mac = town.show_eni(eni)["MacAddress"]
     with DataPlane(town.ec2) as plane:
         guest = plane.guest(instance)
-        guest.ip("link set eth0 up")
+        guest.up("eth0")
         with guest.entered():
             asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with asking:
