@@ -205,7 +205,7 @@ def _is_attached(firewalls: Firewalls) -> bool:
 
 def _page(stage: Stage) -> str | None:
     stage.plane.sync()
-    return stage.plane.fetch(stage.public("service"), 443, timeout=0.1)
+    return stage.plane.fetch(stage.public("service"), 443, timeout=0.3)
 
 
 def _waited(happened: Callable[[], bool]) -> None:

@@ -107,17 +107,17 @@ def test_dual_homed_media(harness: Harness, tmp_path: Path, by: str) -> None:
 
 @pytest.mark.parametrize(("configured", "rp_filter"), [(False, 2), (True, 1), (True, 2)])
 def test_the_nat_appliance_forwards(harness: Harness, tmp_path: Path, configured: bool, rp_filter: int) -> None:
-    """The private subnet's route leads to its inside interface: clients reach the internet from its Elastic IP.
+    """The private subnet's route leads to its inside interface: clients reach the internet by its Elastic IP.
 
     So do clients in other subnets; a guest that filters by reverse paths strictly needs a route back to them.
     """
     vpc, subnets = lab(harness)
     ec2 = harness.client()
-    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-    ec2.associate_route_table(RouteTableId=table, SubnetId=subnets["lab-private"])
+    named = {"Name": "tag:Name", "Values": ["lab-private"]}
+    [table] = ec2.describe_route_tables(Filters=[named])["RouteTables"]
     client, address = _neighbour(harness, subnets["lab-private"])
     other = harness.strict.world.add_subnet(vpc, "10.0.4.0/24", "us-east-1a")
-    ec2.associate_route_table(RouteTableId=table, SubnetId=other)
+    ec2.associate_route_table(RouteTableId=table["RouteTableId"], SubnetId=other)
     further, _ = _neighbour(harness, other)
     with staged(harness, spec("nat-appliance"), rp_filter=rp_filter) as stage:
         nat, guest = stage.guest("nat"), stage.plane.guest(client)
@@ -126,16 +126,17 @@ def test_the_nat_appliance_forwards(harness: Harness, tmp_path: Path, configured
             stage.configure("nat")
         _user_data(nat, harness, tmp_path / "bin")
         stage.plane.outside.serve_http(lambda client: client)
-        assert guest.fetch(CLIENT, timeout=SILENCE) is None
-        inside = stage.interface("nat-inside")["NetworkInterfaceId"]
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=inside)
-        stage.plane.sync()
         assert guest.fetch(CLIENT) == stage.public("nat")
         distant = stage.plane.guest(further)
         if rp_filter == 1:
             assert distant.fetch(CLIENT, timeout=SILENCE) is None
             nat.ip(f"route add 10.0.0.0/16 via 10.0.3.1 dev {stage.link('nat-inside')}")
         assert distant.fetch(CLIENT) == stage.public("nat")
+        ec2.delete_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+        stage.plane.sync()
+        assert guest.fetch(CLIENT, timeout=SILENCE) is None
+        stage.apply()
+        assert guest.fetch(CLIENT) == stage.public("nat")
         # From outside, nothing begins.
         guest.serve_http("private")
         nat.serve_http("nat")
