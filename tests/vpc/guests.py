@@ -1,0 +1,207 @@
+"""What configures the network of a guest, the real thing, inside a network namespace.
+
+Each program runs in a mount namespace of its own, with an /etc, /run, /var and /tmp of its own; the rest of the
+machine's files is read-only there, and so is /sys, so that nothing waits for udev. All processes of a guest end
+with it.
+
+``files`` is what a guest has been given: absolute paths and texts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Files = Mapping[str, str]
+
+PATIENCE = 20.0
+"""Seconds after which a guest is said never to become what a test waits for."""
+NETWORKD = "/lib/systemd/systemd-networkd"
+NETPLAN = "/usr/libexec/netplan/generate"
+NETPLAN_BEFORE_0_106 = "/usr/lib/netplan/generate"
+_OWN = ("etc", "run", "var", "tmp")
+_SHARED_ETC = ("alternatives", "cloud", "group", "iproute2", "ld.so.cache", "nsswitch.conf", "passwd")
+"""What programs need of the machine's /etc, copied."""
+_ENTER = """
+mount --make-rprivate /
+for own in etc run var tmp; do mount --bind "$0/$own" "/$own"; done
+mount -o remount,bind,ro /
+mount -o remount,bind,ro /sys
+exec "$@"
+"""
+
+
+def lacking(*programs: str) -> str | None:
+    """Why guests with these programs cannot run here; None if they can."""
+    if os.geteuid() != 0:
+        return "network namespaces and mounts need root"
+    absent = [program for program in ("ip", "unshare", *programs) if shutil.which(program) is None]
+    if absent:
+        return f"not installed: {', '.join(absent)}"
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False, capture_output=True, text=True
+    )
+    return f"namespaces cannot be made: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def lacking_netplan() -> str | None:
+    return lacking(NETWORKD) or (None if _netplan() else "not installed: netplan")
+
+
+def _netplan() -> str | None:
+    return next((path for path in (NETPLAN, NETPLAN_BEFORE_0_106) if Path(path).exists()), None)
+
+
+@dataclass(frozen=True)
+class System:
+    """The files of a guest, and the network namespace that its programs run in."""
+
+    namespace: str
+    root: Path
+
+    def write(self, files: Files) -> None:
+        """Put files into /etc, /run, /var or /tmp. NetworkManager reads only what others cannot."""
+        for name, text in files.items():
+            path = self.root / name.lstrip("/")
+            assert path.relative_to(self.root).parts[0] in _OWN, name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o600 if name.endswith((".nmconnection", ".yaml")) else 0o644)
+
+    def run(self, *command: str, stdin: str | None = None) -> str:
+        """What a program prints on the guest. AssertionError: it fails."""
+        ran = subprocess.run(
+            [*self._entered("--mount"), *command],
+            check=False,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+        return ran.stdout
+
+    @contextlib.contextmanager
+    def running(self, *command: str) -> Iterator[None]:
+        """A program that runs meanwhile, and all that it starts."""
+        log = self.root / "log"
+        with log.open("ab") as out:
+            alone = self._entered("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+            process = subprocess.Popen([*alone, *command], stdout=out, stderr=out, start_new_session=True)
+        try:
+            yield
+            assert process.poll() is None, f"{command} has ended"
+        except AssertionError as error:
+            error.add_note(log.read_text(errors="replace")[-3000:])
+            raise
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def _entered(self, *namespaces: str) -> Sequence[str]:
+        return [
+            "ip",
+            "netns",
+            "exec",
+            self.namespace,
+            "unshare",
+            *namespaces,
+            "sh",
+            "-eu",
+            "-c",
+            _ENTER,
+            str(self.root),
+        ]
+
+
+@contextlib.contextmanager
+def system(namespace: str, files: Files) -> Iterator[System]:
+    """A guest that has these files, and on which no program runs yet."""
+    with tempfile.TemporaryDirectory(prefix="guest-") as directory:
+        made = System(namespace, Path(directory))
+        for own in _OWN:
+            (made.root / own).mkdir(mode=0o755)
+        (made.root / "var/run").symlink_to("/run")
+        for name in _SHARED_ETC:
+            _copy(Path("/etc") / name, made.root / "etc" / name)
+        made.write({"/etc/machine-id": f"{namespace.encode().hex():0<32.32}\n", **files})
+        yield made
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True)
+    elif source.exists():
+        shutil.copy(source, target)
+
+
+# ---- What configures a network
+
+
+@contextlib.contextmanager
+def networkd(namespace: str, files: Files) -> Iterator[System]:
+    """systemd-networkd, with the files of /etc/systemd/network."""
+    with system(namespace, files) as made, running_networkd(made):
+        yield made
+
+
+@contextlib.contextmanager
+def running_networkd(on: System) -> Iterator[None]:
+    runtime = on.root / "run/systemd/netif"
+    runtime.mkdir(parents=True, exist_ok=True)
+    shutil.chown(runtime, "systemd-network", "systemd-network")
+    with on.running("env", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_LOG_COLOR=0", NETWORKD):
+        yield
+
+
+@contextlib.contextmanager
+def netplan(namespace: str, files: Files) -> Iterator[System]:
+    """netplan with networkd behind it, as Ubuntu has it, with the files of /etc/netplan."""
+    generate = _netplan()
+    assert generate
+    with system(namespace, files) as made:
+        made.run(generate)
+        # A veth has no permanent address, which an ENI has.
+        for made_of_it in (made.root / "run/systemd/network").glob("*.network"):
+            text = made_of_it.read_text(encoding="utf-8")
+            made_of_it.write_text(text.replace("PermanentMACAddress=", "MACAddress="), encoding="utf-8")
+        with running_networkd(made):
+            yield made
+
+
+@contextlib.contextmanager
+def networkmanager(namespace: str, files: Files) -> Iterator[System]:
+    """NetworkManager, with the keyfiles of /etc/NetworkManager/system-connections."""
+    config = {"/etc/NetworkManager/NetworkManager.conf": "[main]\nplugins=keyfile\ndhcp=internal\n"}
+    with system(namespace, {**config, **files}) as made:
+        for directory in ("run/dbus", "var/lib/NetworkManager"):
+            (made.root / directory).mkdir(parents=True)
+        with made.running("dbus-daemon", "--system", "--nofork", "--nopidfile"):
+            until((made.root / "run/dbus/system_bus_socket").exists, "the message bus")
+            with made.running("NetworkManager", "--no-daemon"):
+                yield made
+
+
+def script(on: System, text: str) -> None:
+    """Run a shell script, once."""
+    on.run("sh", "-eu", "-s", stdin=text)
+
+
+# ---- Waiting
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Return once the condition holds. AssertionError: it does not within PATIENCE."""
+    turn, deadline = threading.Event(), time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
+        turn.wait(0.02)
