@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
 
-from tests.vpc import guests
+from tests.vpc import Namespace, dhcp, guests, needs_namespaces
 from tests.vpc.guests import Files, System, until
 
+__all__ = ["needs_namespaces"]
+
+pytestmark = pytest.mark.usefixtures("needs_namespaces")
 MACS = {"eth0": "02:00:00:00:00:01", "eth1": "02:00:00:00:00:02"}
 SUBNET = {"eth0": "10.0.1", "eth1": "10.0.2"}
 NETWORKD = {
@@ -73,85 +73,62 @@ MANAGERS = [
         manager, files, id=manager.__name__, marks=pytest.mark.skipif(bool(reason), reason=reason or "present")
     )
     for manager, files, reason in (
-        (guests.networkd, NETWORKD, guests.lacking(guests.NETWORKD, "dnsmasq")),
-        (guests.netplan, NETPLAN, guests.lacking_netplan() or guests.lacking("dnsmasq")),
-        (guests.networkmanager, NETWORKMANAGER, guests.lacking("NetworkManager", "dbus-daemon", "dnsmasq")),
+        (guests.networkd, NETWORKD, guests.lacking(guests.NETWORKD)),
+        (guests.netplan, NETPLAN, guests.lacking_netplan()),
+        (guests.networkmanager, NETWORKMANAGER, guests.lacking("NetworkManager", "dbus-daemon")),
     )
 ]
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A guest's namespace and a router's, which has a DHCP server; cables can be plugged between them."""
+class Bench(Namespace):
+    """A guest, and a router with a DHCP service on each of two cables that can be plugged into the guest."""
 
-    guest: str
-    router: str
+    def __init__(self) -> None:
+        super().__init__("guest")
+        self.router = Namespace("router")
+        self._unplugs: dict[str, Callable[[], None]] = {}
 
     def plug(self, name: str) -> None:
-        _ip("-n", self.router, "link", "set", name, "netns", self.guest)
-        _ip("-n", self.router, "link", "set", f"r-{name}", "up")
+        subnet = IPv4Network(f"{SUBNET[name]}.0/24")
+        self.router.ip(
+            f"link add r-{name} type veth peer name {name} netns {self.namespace} address {MACS[name]}",
+            f"address add {SUBNET[name]}.1/24 dev r-{name}",
+            f"link set r-{name} up",
+        )
+        with self.router.entered():
+            listening = dhcp.open_socket(f"r-{name}")
+        lease = dhcp.Lease(MACS[name], f"{SUBNET[name]}.20", subnet, subnet.network_address + 1)
+        self._unplugs[name] = self.router.serve(listening, functools.partial(dhcp.answer, lease))
 
     def unplug(self, name: str) -> None:
-        _ip("-n", self.guest, "link", "set", name, "netns", self.router)
+        self._unplugs.pop(name)()
+        self.router.ip(f"link del r-{name}")
 
     def has(self, name: str) -> bool:
         """Whether the guest has the address, the rule and the table of an interface."""
         table, address = f"500{name[-1]}", f"{SUBNET[name]}.20"
-        rules = {(rule["src"], rule.get("table")) for rule in _listed("-n", self.guest, "-4", "rule")}
-        routes = [
-            route
-            for route in _listed("-n", self.guest, "-4", "route", "show", "table", "all")
-            if route.get("table") == table and route["dst"] == "default" and route["dev"] == name
-        ]
-        return (address, table) in rules and bool(routes) and address in self._addresses(name)
+        rules = {(rule["src"], rule.get("table")) for rule in self._listed("rule")}
+        routes = self._listed("route", "show", "table", "all")
+        ways = {(route.get("table"), route["dst"], route["dev"]) for route in routes if "dev" in route}
+        own = [each["local"] for link in self._listed("address", "show", name) for each in link["addr_info"]]
+        return (address, table) in rules and (table, "default", name) in ways and address in own
 
-    def _addresses(self, name: str) -> list[str]:
-        (link,) = _listed("-n", self.guest, "address", "show", name)
-        return [address["local"] for address in link["addr_info"]]
-
-
-def _ip(*words: str) -> str:
-    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
-
-
-def _listed(*words: str) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = json.loads(_ip("-json", *words) or "[]")
-    return listed
+    def _listed(self, *words: str) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = json.loads(self.run(["ip", "-json", "-4", *words]).stdout or "[]")
+        return listed
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(f"guest-{os.getpid()}", f"router-{os.getpid()}")
-    with contextlib.ExitStack() as stack:
-        for namespace in (made.guest, made.router):
-            _ip("netns", "add", namespace)
-            stack.callback(_ip, "netns", "delete", namespace)
-            _ip("-n", namespace, "link", "set", "lo", "up")
-        ranges = []
-        for name, mac in MACS.items():
-            _ip("-n", made.router, "link", "add", name, "address", mac, "type", "veth", "peer", f"r-{name}")
-            _ip("-n", made.router, "address", "add", f"{SUBNET[name]}.1/24", "dev", f"r-{name}")
-            ranges += [
-                f"--dhcp-host={mac},{SUBNET[name]}.20",
-                f"--dhcp-range={SUBNET[name]}.0,static,255.255.255.0",
-            ]
-        log = tmp_path / "dnsmasq"
-        options = ["--conf-file=/dev/null", "--no-daemon", "--port=0", "--user=root", "--pid-file", "--log-dhcp"]
-        lease = f"--dhcp-leasefile={tmp_path / 'leases'}"
-        with log.open("wb") as out:
-            command = ["ip", "netns", "exec", made.router, "dnsmasq", *options, lease, *ranges]
-            server = subprocess.Popen(command, stdout=out, stderr=out)
-        stack.callback(server.wait)
-        stack.callback(server.kill)
-        until(lambda: "DHCP, static leases" in log.read_text(), "the DHCP server")
-        yield made
+def bench() -> Iterator[Bench]:
+    with Bench() as bench, bench.router:
+        yield bench
 
 
 @pytest.mark.parametrize(("manager", "files"), MANAGERS)
 def test_configures_what_is_there_and_what_comes(bench: Bench, manager: Manager, files: Files) -> None:
     """An interface that is plugged in later, and again after it was away."""
     bench.plug("eth0")
-    with manager(bench.guest, files):
+    with manager(bench.namespace, files):
         until(lambda: bench.has("eth0"), "eth0 is configured")
         for _ in range(2):
             bench.plug("eth1")
@@ -160,21 +137,21 @@ def test_configures_what_is_there_and_what_comes(bench: Bench, manager: Manager,
         assert bench.has("eth0")
 
 
-@pytest.mark.skipif(bool(guests.lacking(guests.NETWORKD, "dnsmasq")), reason=str(guests.lacking(guests.NETWORKD)))
+@pytest.mark.skipif(bool(guests.lacking(guests.NETWORKD)), reason=str(guests.lacking(guests.NETWORKD)))
 def test_networkd_removes_what_was_made_by_hand(bench: Bench) -> None:
     """When it configures an interface: the rules of all, and the routes of that one."""
     bench.plug("eth0")
-    with guests.networkd(bench.guest, NETWORKD):
+    with guests.networkd(bench.namespace, NETWORKD):
         until(lambda: bench.has("eth0"), "eth0 is configured")
-        _ip("-n", bench.guest, "rule", "add", "from", "10.0.1.20", "lookup", "777")
-        assert "777" in _ip("-n", bench.guest, "rule")
+        bench.ip("rule add from 10.0.1.20 lookup 777")
+        assert "777" in bench.run(["ip", "rule"]).stdout
         bench.plug("eth1")
         until(lambda: bench.has("eth1"), "eth1 is configured")
-        assert "777" not in _ip("-n", bench.guest, "rule")
+        assert "777" not in bench.run(["ip", "rule"]).stdout
 
 
 def test_a_guest_sees_its_own_files(bench: Bench) -> None:
-    with guests.system(bench.guest, {"/etc/hostname": "guest\n"}) as guest:
+    with guests.system(bench.namespace, {"/etc/hostname": "guest\n"}) as guest:
         assert guest.run("cat", "/etc/hostname") == "guest\n"
         assert guest.run("ls", "/var") == "run\n"
         with pytest.raises(AssertionError, match="Read-only file system"):
