@@ -18,8 +18,8 @@ class Firewalls:
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
         self.ec2 = harness.client()
-        self.vpc, subnets = lab(harness)
-        self.subnet = subnets["lab-a"]
+        self.vpc, self.subnets = lab(harness)
+        self.subnet = self.subnets["lab-a"]
         self.ids = {name: self.launch(name, self.subnet) for name in ("fw-a", "fw-b")}
         harness.loop.now += 60
 

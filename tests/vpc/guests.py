@@ -1,8 +1,7 @@
 """What configures the network of a guest, the real thing, inside a network namespace.
 
-Each program runs in a mount namespace of its own, with an /etc, /run, /var and /tmp of its own; the rest of the
-machine's files is read-only there, and so is /sys, so that nothing waits for udev. All processes of a guest end
-with it.
+Each program runs in a mount namespace with an /etc, /run, /var, /tmp and /usr/local of the guest. All other files
+are the machine's, and read-only; so is /sys, so that nothing waits for udev. All processes of a guest end with it.
 
 ``files`` is what a guest has been given: absolute paths and texts.
 """
@@ -11,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,19 +22,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 Files = Mapping[str, str]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a guest is said never to become what a test waits for."""
 NETWORKD = "/lib/systemd/systemd-networkd"
 NETPLAN = "/usr/libexec/netplan/generate"
 NETPLAN_BEFORE_0_106 = "/usr/lib/netplan/generate"
-_OWN = ("etc", "run", "var", "tmp")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SECRET = (".nmconnection", ".yaml")
+_OWN = ("etc", "run", "var", "tmp", "usr/local")
 _SHARED_ETC = ("alternatives", "cloud", "group", "iproute2", "ld.so.cache", "nsswitch.conf", "passwd")
 """What programs need of the machine's /etc, copied."""
 _ENTER = """
 mount --make-rprivate /
-for own in etc run var tmp; do mount --bind "$0/$own" "/$own"; done
+for own in etc run var usr/local tmp; do mount --bind "$0/$own" "/$own"; done
 mount -o remount,bind,ro /
 mount -o remount,bind,ro /sys
 exec "$@"
@@ -53,8 +58,16 @@ def lacking(*programs: str) -> str | None:
     return f"namespaces cannot be made: {tried.stderr.strip()}" if tried.returncode else None
 
 
+def lacking_networkd() -> str | None:
+    return lacking(NETWORKD)
+
+
 def lacking_netplan() -> str | None:
-    return lacking(NETWORKD) or (None if _netplan() else "not installed: netplan")
+    return lacking_networkd() or (None if _netplan() else "not installed: netplan")
+
+
+def lacking_networkmanager() -> str | None:
+    return lacking("NetworkManager", "dbus-daemon")
 
 
 def _netplan() -> str | None:
@@ -69,13 +82,31 @@ class System:
     root: Path
 
     def write(self, files: Files) -> None:
-        """Put files into /etc, /run, /var or /tmp. NetworkManager reads only what others cannot."""
+        """Put files into the guest's own folders. NetworkManager reads only what others cannot."""
         for name, text in files.items():
+            assert name.startswith(tuple(f"/{own}/" for own in _OWN)), name
             path = self.root / name.lstrip("/")
-            assert path.relative_to(self.root).parts[0] in _OWN, name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            path.chmod(0o600 if name.endswith((".nmconnection", ".yaml")) else 0o644)
+            path.chmod(0o755 if text.startswith("#!") else 0o600 if name.endswith(_SECRET) else 0o644)
+
+    def boot(self) -> None:
+        """What systemd starts at boot, of what is in /etc: the settings of the kernel and the units."""
+        for settings in sorted((self.root / "etc/sysctl.d").glob("*.conf")):
+            self.run("sysctl", "-q", "-p", f"/etc/sysctl.d/{settings.name}")
+        for unit in sorted((self.root / "etc/systemd/system").glob("*.service")):
+            self._start(unit.name)
+
+    def plugged(self) -> None:
+        """An interface has come: the units that rules of udev want. Managers notice it by themselves."""
+        for rules in sorted((self.root / "etc/udev/rules.d").glob("*.rules")):
+            for unit in re.findall(r'SYSTEMD_WANTS\}\+="([^"]+)"', rules.read_text(encoding="utf-8")):
+                self._start(unit)
+
+    def _start(self, unit: str) -> None:
+        text = (self.root / "etc/systemd/system" / unit).read_text(encoding="utf-8")
+        for command in re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE):
+            self.run(*shlex.split(command))
 
     def run(self, *command: str, stdin: str | None = None) -> str:
         """What a program prints on the guest. AssertionError: it fails."""
@@ -86,6 +117,7 @@ class System:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
+            env={**os.environ, "PATH": _PATH},
         )
         assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
         return ran.stdout
@@ -129,7 +161,7 @@ def system(namespace: str, files: Files) -> Iterator[System]:
     with tempfile.TemporaryDirectory(prefix="guest-") as directory:
         made = System(namespace, Path(directory))
         for own in _OWN:
-            (made.root / own).mkdir(mode=0o755)
+            (made.root / own).mkdir(mode=0o755, parents=True)
         (made.root / "var/run").symlink_to("/run")
         for name in _SHARED_ETC:
             _copy(Path("/etc") / name, made.root / "etc" / name)
@@ -150,8 +182,10 @@ def _copy(source: Path, target: Path) -> None:
 @contextlib.contextmanager
 def networkd(namespace: str, files: Files) -> Iterator[System]:
     """systemd-networkd, with the files of /etc/systemd/network."""
-    with system(namespace, files) as made, running_networkd(made):
-        yield made
+    with system(namespace, files) as made:
+        made.boot()
+        with running_networkd(made):
+            yield made
 
 
 @contextlib.contextmanager
@@ -169,6 +203,7 @@ def netplan(namespace: str, files: Files) -> Iterator[System]:
     generate = _netplan()
     assert generate
     with system(namespace, files) as made:
+        made.boot()
         made.run(generate)
         # A veth has no permanent address, which an ENI has.
         for made_of_it in (made.root / "run/systemd/network").glob("*.network"):
@@ -185,15 +220,64 @@ def networkmanager(namespace: str, files: Files) -> Iterator[System]:
     with system(namespace, {**config, **files}) as made:
         for directory in ("run/dbus", "var/lib/NetworkManager"):
             (made.root / directory).mkdir(parents=True)
+        made.boot()
         with made.running("dbus-daemon", "--system", "--nofork", "--nopidfile"):
             until((made.root / "run/dbus/system_bus_socket").exists, "the message bus")
             with made.running("NetworkManager", "--no-daemon"):
                 yield made
 
 
-def script(on: System, text: str) -> None:
-    """Run a shell script, once."""
-    on.run("sh", "-eu", "-s", stdin=text)
+@contextlib.contextmanager
+def script(namespace: str, files: Files) -> Iterator[System]:
+    """No manager: a script, which a unit runs at boot."""
+    with system(namespace, files) as made:
+        made.boot()
+        yield made
+
+
+@dataclass(frozen=True)
+class Manager:
+    """What reads the files of a format."""
+
+    run: Callable[[str, Files], contextlib.AbstractContextManager[System]]
+    lacking: Callable[[], str | None]
+
+
+MANAGERS: Mapping[str, Manager] = {
+    "ip": Manager(script, lacking),
+    "networkd": Manager(networkd, lacking_networkd),
+    "netplan": Manager(netplan, lacking_netplan),
+    "networkmanager": Manager(networkmanager, lacking_networkmanager),
+}
+"""By the name of the format."""
+
+
+# ---- cloud-init
+
+_SYSTEMCTL = {"/usr/local/bin/systemctl": '#!/bin/sh\necho "$*" >> /run/asked\n'}
+"""There is no systemd in the namespace: what it was asked to do is written down."""
+
+
+@contextlib.contextmanager
+def cloud_config(namespace: str, files: Files, part: str) -> Iterator[System]:
+    """The first boot of an image with networkd, with a part in its user data: networkd runs before cloud-init."""
+    with system(namespace, {**files, **_SYSTEMCTL}) as made:
+        with running_networkd(made):
+            asked = run_part(made, part)
+        assert "try-restart systemd-networkd.service" in asked, asked
+        with running_networkd(made):
+            yield made
+
+
+def run_part(on: System, part: str) -> Sequence[str]:
+    """What cloud-init does with a part at a boot, and what it asks of systemd."""
+    assert part.startswith("#cloud-config\n")
+    config = yaml.safe_load(part)
+    assert set(config) <= {"bootcmd", "merge_how"}, "this is not interpreted here"
+    lines = [each if isinstance(each, str) else shlex.join(each) for each in config["bootcmd"]]
+    on.write({"/var/bootcmd": "\n".join(lines), "/run/asked": ""})
+    on.run("sh", "/var/bootcmd")
+    return (on.root / "run/asked").read_text(encoding="utf-8").splitlines()
 
 
 # ---- Waiting

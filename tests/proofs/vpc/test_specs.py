@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,10 @@ import pytest
 from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
+from tests.proofs.vpc.real import AMAZON_LINUX, boot_first
 from tests.proofs.vpc.stage import SPECS, spec, staged
 from tests.vpc import Guest
+from tests.vpc.guests import system
 from tests.vpc.namespace import SILENCE, needs_namespaces
 from tests.vpc.plane import CLIENT
 
@@ -52,14 +52,10 @@ def _neighbour(harness: Harness, subnet: str, **more: Any) -> tuple[str, str]:
     return launched["InstanceId"], launched["PrivateIpAddress"]
 
 
-def _user_data(guest: Guest, harness: Harness, programs: Path) -> None:
-    """The first boot: the instance's user data, as EC2 has it. What it installs is here already."""
-    programs.mkdir()
-    (programs / "dnf").write_text("#!/bin/sh\n")
-    (programs / "dnf").chmod(0o755)
-    answer = harness.client().describe_instance_attribute(InstanceId=guest.instance_id, Attribute="userData")
-    script = base64.b64decode(answer["UserData"]["Value"]).decode()
-    guest.run(["bash", "-eu"], input=script, env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"})
+def _user_data(guest: Guest, harness: Harness) -> None:
+    """The first boot: the instance's user data, as EC2 has it, with files of its own."""
+    with system(guest.namespace, AMAZON_LINUX) as booted:
+        boot_first(booted, harness, guest.instance_id)
 
 
 @pytest.mark.parametrize(("name", "instance"), [("many-addresses", "relay"), ("mail-host", "mail")])
@@ -81,7 +77,7 @@ def test_many_addresses(rich_harness: Harness, name: str, instance: str) -> None
 
 
 @pytest.mark.parametrize("by", ["user data", "guest"])
-def test_dual_homed_media(harness: Harness, tmp_path: Path, by: str) -> None:
+def test_dual_homed_media(harness: Harness, by: str) -> None:
     """Each role answers at its own address only, UDP from the address that it was asked at if its socket is bound
     to it. For a wildcard socket the kernel chooses the address, and chooses the other one.
     """
@@ -92,7 +88,7 @@ def test_dual_homed_media(harness: Harness, tmp_path: Path, by: str) -> None:
             stage.configure("sbc")
         else:
             sbc.configure(stage.link("sbc-media"), metric=200)
-            _user_data(sbc, harness, tmp_path / "bin")
+            _user_data(sbc, harness)
         signalling, media = stage.public("sbc-signalling"), stage.public("sbc-media")
         sbc.serve_http("sip", port=5061)
         sbc.serve_udp("bound", 10000, "10.0.1.20", "10.0.1.21")
@@ -106,7 +102,7 @@ def test_dual_homed_media(harness: Harness, tmp_path: Path, by: str) -> None:
 
 
 @pytest.mark.parametrize(("configured", "rp_filter"), [(False, 2), (True, 1), (True, 2)])
-def test_the_nat_appliance_forwards(harness: Harness, tmp_path: Path, configured: bool, rp_filter: int) -> None:
+def test_the_nat_appliance_forwards(harness: Harness, configured: bool, rp_filter: int) -> None:
     """The private subnet's route leads to its inside interface: clients reach the internet by its Elastic IP.
 
     So do clients in other subnets; a guest that filters by reverse paths strictly needs a route back to them.
@@ -124,7 +120,7 @@ def test_the_nat_appliance_forwards(harness: Harness, tmp_path: Path, configured
         nat.configure(stage.link("nat-inside"), metric=200)
         if configured:
             stage.configure("nat")
-        _user_data(nat, harness, tmp_path / "bin")
+        _user_data(nat, harness)
         stage.plane.outside.serve_http(lambda client: client)
         assert guest.fetch(CLIENT) == stage.public("nat")
         distant = stage.plane.guest(further)

@@ -1,0 +1,200 @@
+"""What ``enireconcile guest`` prints makes real guests answer: in each format, when interfaces come and go."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Harness
+from tests.proofs.vpc.real import answers, detach, image, launch, tree, unbooted
+from tests.proofs.vpc.stage import STORY, Stage
+from tests.scenarios.firewalls import SPEC as FAILOVER
+from tests.scenarios.firewalls import Firewalls
+from tests.vpc import guests, needs_namespaces
+from tests.vpc.guests import Files, System, until
+from tests.vpc.namespace import SILENCE
+from tests.vpc.plane import CLIENT
+
+__all__ = ["needs_namespaces"]
+
+pytestmark = pytest.mark.usefixtures("needs_namespaces")
+PAGE = "Testing ENI"
+Manager = Callable[[str, Files], AbstractContextManager[System]]
+
+
+@pytest.fixture(params=guests.MANAGERS)
+def format_name(request: pytest.FixtureRequest) -> str:
+    """Of what runs here."""
+    name: str = request.param
+    if reason := guests.MANAGERS[name].lacking():
+        pytest.skip(reason)
+    return name
+
+
+def made(stage: Stage, name: str, form: str) -> Files:
+    """The files that ``enireconcile guest`` writes."""
+    folder = stage.harness.state.with_name(f"{name}-{form}")
+    code, _, said = stage.command("guest", name, "--format", form, "--out", str(folder))
+    assert code == 0, said
+    return tree(folder)
+
+
+@contextmanager
+def configured(stage: Stage, name: str, form: str, of_image: Files | None = None) -> Iterator[System]:
+    """The guest, with these files beside those of its image, with what reads them, and a page."""
+    guest = stage.guest(name)
+    guest.serve_http(PAGE)
+    if form == "ip":
+        guest.boot()
+    files = {**(of_image or {}), **made(stage, name, form)}
+    with guests.MANAGERS[form].run(guest.namespace, files) as system:
+        yield system
+
+
+@contextmanager
+def web_configured(stage: Stage, form: str) -> Iterator[System]:
+    with configured(stage, "web", form, image(stage, "web-eth0").get(form)) as system:
+        yield system
+
+
+@pytest.mark.parametrize(("names", "rp_filter"), [("eth", 2), ("ens", 1)])
+def test_both_addresses_answer(harness: Harness, format_name: str, names: str, rp_filter: int) -> None:
+    """And what is bound to an address leaves by it; what is bound to none, by the first."""
+    with unbooted(harness, STORY, names=names, rp_filter=rp_filter) as stage, web_configured(stage, format_name):
+        answers(stage, "web-1", "web-2")
+        stage.plane.outside.serve_http(lambda client: client)
+        for number in "01":
+            private, public = stage.private(f"web-eth{number}"), stage.public(f"web-{int(number) + 1}")
+            assert stage.guest("web").fetch(CLIENT, source=private) == public
+        assert stage.guest("web").fetch(CLIENT) == stage.public("web-1")
+
+
+def test_an_interface_that_comes_later(harness: Harness, format_name: str) -> None:
+    """Nothing is typed on the guest, neither the first time nor after it was away."""
+    with unbooted(harness, STORY) as stage:
+        detach(stage, "web-eth1")
+        with web_configured(stage, format_name) as system:
+            answers(stage, "web-1")
+            for _ in range(2):
+                stage.apply()
+                system.plugged()
+                answers(stage, "web-2")
+                detach(stage, "web-eth1")
+                answers(stage, "web-1")
+
+
+@pytest.mark.parametrize("form", ["networkd", "netplan", "networkmanager"])
+def test_a_failover_needs_no_command(harness: Harness, form: str) -> None:
+    """There and back again."""
+    if reason := guests.MANAGERS[form].lacking():
+        pytest.skip(reason)
+    text = FAILOVER.replace("preempt: false", "preempt: true").replace("ports: 443", "ports: 80")
+    firewalls = Firewalls(harness)
+    with unbooted(harness, text) as stage, configured(stage, "fw-a", form), configured(stage, "fw-b", form):
+        answers(stage, "service")
+        for health, holder in (("impaired", "fw-b"), ("ok", "fw-a")):
+            firewalls.sicken("fw-a", health)
+            stage.apply()
+            assert firewalls.holder() == holder
+            answers(stage, "service")
+
+
+def test_the_script_can_be_repeated(harness: Harness) -> None:
+    with unbooted(harness, STORY) as stage, web_configured(stage, "ip") as system:
+        answers(stage, "web-1", "web-2")
+        state = system.run("sh", "-c", "ip address; ip rule; ip route show table all")
+        system.plugged()
+        assert system.run("sh", "-c", "ip address; ip rule; ip route show table all") == state
+
+
+@pytest.mark.skipif(guests.lacking_networkd() is not None, reason=str(guests.lacking_networkd()))
+def test_the_first_boot_with_cloud_init(harness: Harness) -> None:
+    """The part writes the files and has them read; at the next boots it finds them as they should be."""
+    with unbooted(harness, STORY) as stage:
+        web = stage.guest("web")
+        web.serve_http(PAGE)
+        code, part, said = stage.command("guest", "web", "--format", "cloud-init")
+        assert code == 0, said
+        of_image = image(stage, "web-eth0")["networkd"]
+        with guests.cloud_config(web.namespace, of_image, part) as system:
+            answers(stage, "web-1", "web-2")
+            assert guests.run_part(system, part) == []
+
+
+@pytest.mark.skipif(shutil.which("cloud-init") is None, reason="not installed: cloud-init")
+@pytest.mark.parametrize("backend", ["networkd", "netplan", "networkmanager", "ip"])
+def test_cloud_init_accepts_the_part(harness: Harness, tmp_path: Path, backend: str) -> None:
+    harness.apply(STORY)
+    with unbooted(harness, STORY) as stage:
+        _, part, _ = stage.command("guest", "web", "--format", "cloud-init", "--backend", backend)
+    (tmp_path / "part").write_text(part)
+    checked = subprocess.run(
+        ["cloud-init", "schema", "--config-file", str(tmp_path / "part")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+DNAT = """
+table ip nat {
+    chain in { type nat hook prerouting priority dstnat; ip daddr 10.0.1.100 tcp dport 80 dnat to 10.0.3.20; }
+}
+"""
+
+
+def test_a_firewall_that_translates(harness: Harness, format_name: str) -> None:
+    """What a server behind it answers is routed before its source is translated back to the service's address."""
+    firewalls = Firewalls(harness)
+    vpc, subnets = firewalls.vpc, firewalls.subnets
+    server = _server(harness, vpc, subnets["lab-private"])
+    with unbooted(harness, FAILOVER.replace("ports: 443", "ports: 80"), rp_filter=2) as stage:
+        inside = stage.interface("service")["NetworkInterfaceId"]
+        ec2 = harness.client()
+        table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnets["lab-private"])
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=inside)
+        stage.plane.sync()
+        behind = stage.plane.guest(server)
+        behind.boot()
+        behind.serve_http("behind")
+        firewall = stage.guest("fw-a")
+        firewall.sysctl("ipv4/ip_forward", 1)
+        firewall.nft(DNAT)
+        with configured(stage, "fw-a", format_name):
+            answers(stage, "service")
+            assert stage.plane.fetch(stage.public("service")) == "behind"
+
+
+def _server(harness: Harness, vpc: str, subnet: str) -> str:
+    """An instance at 10.0.3.20 that lets everything in."""
+    ec2 = harness.client()
+    group = ec2.create_security_group(GroupName="open", Description="open", VpcId=vpc)["GroupId"]
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=everything)
+    return launch(harness, subnet, SecurityGroupIds=[group], PrivateIpAddress="10.0.3.20")
+
+
+@pytest.mark.skipif(guests.lacking_networkd() is not None, reason=str(guests.lacking_networkd()))
+def test_what_is_made_by_hand_dies_beside_networkd(harness: Harness) -> None:
+    """It answers when it is tried, and no longer after an interface has come."""
+    with unbooted(harness, STORY) as stage:
+        web = stage.guest("web")
+        web.serve_http(PAGE)
+        with guests.networkd(
+            web.namespace, {**image(stage, "web-eth0")["networkd"], **made(stage, "web", "ip")}
+        ) as system:
+            until(lambda: stage.private("web-eth1") in web.run(["ip", "address"]).stdout, "DHCP")
+            system.boot()
+            answers(stage, "web-1", "web-2")
+            detach(stage, "web-eth1")
+            stage.apply()
+            until(lambda: stage.private("web-eth1") in web.run(["ip", "address"]).stdout, "DHCP")
+            until(lambda: "5000" not in web.run(["ip", "rule"]).stdout, "networkd removes the rules")
+            assert stage.plane.fetch(stage.public("web-2"), timeout=SILENCE) is None
