@@ -62,6 +62,20 @@ def web_configured(stage: Stage, form: str) -> Iterator[System]:
         yield system
 
 
+@pytest.mark.parametrize("form", ["networkd", "netplan", "networkmanager"])
+def test_an_image_alone_has_one_road(harness: Harness, form: str) -> None:
+    """DHCP on both: all answers leave by the interface with the better default route."""
+    if reason := guests.MANAGERS[form].lacking():
+        pytest.skip(reason)
+    with unbooted(harness, STORY) as stage:
+        web = stage.guest("web")
+        web.serve_http(PAGE)
+        with guests.MANAGERS[form].run(web.namespace, image(stage, "web-eth0")[form]):
+            until(lambda: web.run(["ip", "route", "show", "default"]).stdout.count("\n") == 2, "DHCP on both")
+            pages = [stage.plane.fetch(stage.public(f"web-{number}"), timeout=SILENCE) for number in "12"]
+            assert sorted(pages, key=bool) == [None, PAGE]
+
+
 @pytest.mark.parametrize(("names", "rp_filter"), [("eth", 2), ("ens", 1)])
 def test_both_addresses_answer(harness: Harness, format_name: str, names: str, rp_filter: int) -> None:
     """And what is bound to an address leaves by it; what is bound to none, by the first."""
@@ -129,7 +143,6 @@ def test_the_first_boot_with_cloud_init(harness: Harness) -> None:
 @pytest.mark.skipif(shutil.which("cloud-init") is None, reason="not installed: cloud-init")
 @pytest.mark.parametrize("backend", ["networkd", "netplan", "networkmanager", "ip"])
 def test_cloud_init_accepts_the_part(harness: Harness, tmp_path: Path, backend: str) -> None:
-    harness.apply(STORY)
     with unbooted(harness, STORY) as stage:
         _, part, _ = stage.command("guest", "web", "--format", "cloud-init", "--backend", backend)
     (tmp_path / "part").write_text(part)
