@@ -136,7 +136,9 @@ class System:
             error.add_note(log.read_text(errors="replace")[-3000:])
             raise
         finally:
-            process.send_signal(signal.SIGKILL)
+            # unshare itself ends once its child has, which is the first process of the namespace: all others have.
+            for pid in _children(process.pid) or [process.pid]:
+                os.kill(pid, signal.SIGKILL)
             process.wait()
 
     def _entered(self, *namespaces: str) -> Sequence[str]:
@@ -153,6 +155,13 @@ class System:
             _ENTER,
             str(self.root),
         ]
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process that has one thread."""
+    with contextlib.suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 @contextlib.contextmanager
