@@ -21,7 +21,7 @@ from enireconcile.cli.app import main
 from tests.docs.console import ROOT
 from tests.harness import Harness
 from tests.lab_vpc import ZONE, lab
-from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, launch, tree, unbooted
+from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, launch, private_table, tree, unbooted
 from tests.proofs.vpc.stage import STORY, spec
 from tests.scenarios.firewalls import Firewalls
 from tests.vpc import guests
@@ -145,17 +145,10 @@ def many_addresses(reader: Reader, harness: Harness) -> None:
 def nat_appliance(reader: Reader, harness: Harness) -> None:
     """Clients in the private subnet, and in one more: with a strict filter, the latter need what the page adds."""
     vpc, subnets = lab(harness)
-    ec2 = harness.client()
     further = harness.strict.world.add_subnet(vpc, "10.0.4.0/24", ZONE)
-    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-    clients = []
-    for subnet in (subnets["lab-private"], further):
-        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-        clients.append(launch(harness, subnet))
+    harness.client().associate_route_table(RouteTableId=private_table(harness), SubnetId=further)
+    clients = [launch(harness, subnet) for subnet in (subnets["lab-private"], further)]
     with unbooted(harness, spec("nat-appliance")) as stage:
-        inside = stage.interface("nat-inside")["NetworkInterfaceId"]
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=inside)
-        stage.plane.sync()
         stage.plane.outside.serve_http(lambda client: client)
         near, far = (stage.plane.guest(each) for each in clients)
         nat, public = stage.guest("nat"), stage.public("nat")

@@ -47,8 +47,8 @@ exec "$@"
 
 def lacking(*programs: str) -> str | None:
     """Why guests with these programs cannot run here; None if they can."""
-    if os.geteuid() != 0:
-        return "network namespaces and mounts need root"
+    if os.geteuid() != 0 or int(Path("/proc/self/uid_map").read_text().split()[2]) < 1000:
+        return "root is needed, and the users that services run as"
     absent = [program for program in ("ip", "unshare", *programs) if shutil.which(program) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
@@ -137,8 +137,9 @@ class System:
             raise
         finally:
             # unshare itself ends once its child has, which is the first process of the namespace: all others have.
-            for pid in _children(process.pid) or [process.pid]:
-                os.kill(pid, signal.SIGKILL)
+            if process.poll() is None:
+                for pid in _children(process.pid) or [process.pid]:
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
 
     def _entered(self, *namespaces: str) -> Sequence[str]:

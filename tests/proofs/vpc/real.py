@@ -52,6 +52,13 @@ def launch(harness: Harness, subnet: str, **more: Any) -> str:
     return str(launched["Instances"][0]["InstanceId"])
 
 
+def private_table(harness: Harness) -> str:
+    """The route table of the lab's private subnet."""
+    named = [{"Name": "tag:Name", "Values": ["lab-private"]}]
+    (table,) = harness.client().describe_route_tables(Filters=named)["RouteTables"]
+    return str(table["RouteTableId"])
+
+
 AMAZON_LINUX = {
     "/etc/sysconfig/nftables.conf": "# none\n",
     "/etc/sysctl.d/00-defaults.conf": "# none\n",

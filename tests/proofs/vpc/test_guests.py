@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Harness
-from tests.proofs.vpc.real import answers, detach, image, launch, tree, unbooted
+from tests.proofs.vpc.real import answers, detach, image, launch, private_table, tree, unbooted
 from tests.proofs.vpc.stage import STORY, Stage
 from tests.scenarios.firewalls import SPEC as FAILOVER
 from tests.scenarios.firewalls import Firewalls
@@ -169,10 +169,9 @@ def test_a_firewall_that_translates(harness: Harness, format_name: str) -> None:
     server = _server(harness, vpc, subnets["lab-private"])
     with unbooted(harness, FAILOVER.replace("ports: 443", "ports: 80"), rp_filter=2) as stage:
         inside = stage.interface("service")["NetworkInterfaceId"]
-        ec2 = harness.client()
-        table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
-        ec2.associate_route_table(RouteTableId=table, SubnetId=subnets["lab-private"])
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=inside)
+        harness.client().create_route(
+            RouteTableId=private_table(harness), DestinationCidrBlock="0.0.0.0/0", NetworkInterfaceId=inside
+        )
         stage.plane.sync()
         behind = stage.plane.guest(server)
         behind.boot()
