@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Harness
+from tests.ec2 import Quotas, Settings
+from tests.harness import Harness, open_harness
+from tests.lab_vpc import lab
 from tests.proofs.vpc.real import answers, detach, image, launch, private_table, tree, unbooted
 from tests.proofs.vpc.stage import STORY, Stage
 from tests.scenarios.firewalls import SPEC as FAILOVER
@@ -48,7 +50,8 @@ def made(stage: Stage, name: str, form: str) -> Files:
 def configured(stage: Stage, name: str, form: str, of_image: Files | None = None) -> Iterator[System]:
     """The guest, with these files beside those of its image, with what reads them, and a page."""
     guest = stage.guest(name)
-    guest.serve_http(PAGE)
+    if guest.fetch("127.0.0.1") is None:
+        guest.serve_http(PAGE)
     if form == "ip":
         guest.boot()
     files = {**(of_image or {}), **made(stage, name, form)}
@@ -86,6 +89,63 @@ def test_both_addresses_answer(harness: Harness, format_name: str, names: str, r
             private, public = stage.private(f"web-eth{number}"), stage.public(f"web-{int(number) + 1}")
             assert stage.guest("web").fetch(CLIENT, source=private) == public
         assert stage.guest("web").fetch(CLIENT) == stage.public("web-1")
+
+
+LEGS = """\
+version: 1
+stack: legs
+region: us-east-1
+security_groups:
+  web: {vpc: {tags: {Name: lab}}, ingress: [{protocol: tcp, ports: 80, sources: [0.0.0.0/0]}]}
+defaults: {network_interfaces: {security_groups: [web]}}
+instances:
+  web: {image: {name: "al2023-ami-2023*", owner: amazon}, instance_type: m5.large}
+network_interfaces:
+  one:
+    subnet: {tags: {Name: lab-a}}
+    private_ip: 10.0.1.10
+    secondary_private_ips: [10.0.1.11]
+    attachment: {instance: web, device_index: 0}
+  two:
+    subnet: {tags: {Name: lab-a}}
+    private_ip: 10.0.1.20
+    secondary_private_ips: [10.0.1.21]
+    attachment: {instance: web, device_index: 1}
+  three:
+    subnet: {tags: {Name: lab-mgmt}}
+    private_ip: 10.0.2.30
+    secondary_private_ips: [10.0.2.31]
+    attachment: {instance: web, device_index: 2}
+elastic_ips:
+  a: {association: {network_interface: one}}
+  b: {association: {network_interface: one, private_ip: 10.0.1.11}}
+  c: {association: {network_interface: two}}
+  d: {association: {network_interface: two, private_ip: 10.0.1.21}}
+  e: {association: {network_interface: three}}
+  f: {association: {network_interface: three, private_ip: 10.0.2.31}}
+"""
+
+
+def test_three_legs_with_two_addresses_each(rich_harness: Harness, format_name: str) -> None:
+    """Seen from the internet and from each of the subnets; also after what configures them has started again."""
+    _, subnets = lab(rich_harness)
+    neighbours = [launch(rich_harness, subnets[name]) for name in ("lab-a", "lab-mgmt")]
+    with unbooted(rich_harness, LEGS, names="ens", rp_filter=1) as stage:
+        clients = [stage.plane.guest(each) for each in neighbours]
+        for client in clients:
+            client.boot()
+        for _ in range(2):
+            with configured(stage, "web", format_name):
+                answers(stage, *"abcdef")
+                for address in ("10.0.1.10", "10.0.1.11", "10.0.1.20", "10.0.1.21", "10.0.2.30", "10.0.2.31"):
+                    assert [client.fetch(address) for client in clients] == [PAGE, PAGE], address
+
+
+@pytest.fixture
+def rich_harness(tmp_path: Path) -> Iterator[Harness]:
+    """An account that may have ten Elastic IPs."""
+    with open_harness(tmp_path / "state", Settings(quotas=Quotas(addresses=10))) as harness:
+        yield harness
 
 
 def test_an_interface_that_comes_later(harness: Harness, format_name: str) -> None:
