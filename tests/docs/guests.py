@@ -21,7 +21,17 @@ from enireconcile.cli.app import main
 from tests.docs.console import ROOT
 from tests.harness import Harness
 from tests.lab_vpc import ZONE, lab
-from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, launch, private_table, tree, unbooted
+from tests.proofs.vpc.real import (
+    AMAZON_LINUX,
+    answers,
+    boot_first,
+    image,
+    launch,
+    private_table,
+    tree,
+    unbooted,
+    user_data,
+)
 from tests.proofs.vpc.stage import STORY, spec
 from tests.scenarios.firewalls import Firewalls
 from tests.vpc import guests
@@ -114,6 +124,9 @@ def dual_homed(reader: Reader, harness: Harness) -> None:
     with unbooted(harness, spec("dual-homed"), rp_filter=1) as stage:
         sbc = stage.guest("sbc")
         sbc.serve_http("sip", port=5061)
+        part = user_data(harness, sbc.instance_id)
+        with guests.cloud_config(sbc.namespace, image(stage, "sbc-signalling")["networkd"], part):
+            answers(stage, "sbc-signalling", port=5061)
         with guests.networkd(sbc.namespace, reader.make()) as system:
             answers(stage, "sbc-signalling", port=5061)
             media = stage.public("sbc-media")

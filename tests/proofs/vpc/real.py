@@ -69,10 +69,15 @@ AMAZON_LINUX = {
 """What user data finds there: the folders, and the programs that it runs. The unit loads that file."""
 
 
-def boot_first(system: System, harness: Harness, instance_id: str) -> None:
-    """The first boot runs the user data."""
+def user_data(harness: Harness, instance_id: str) -> str:
+    """What the instance was launched with."""
     answer = harness.client().describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
-    system.write({"/var/user-data": base64.b64decode(answer["UserData"]["Value"]).decode()})
+    return base64.b64decode(answer["UserData"]["Value"]).decode()
+
+
+def boot_first(system: System, harness: Harness, instance_id: str) -> None:
+    """The first boot runs the script in the user data."""
+    system.write({"/var/user-data": user_data(harness, instance_id)})
     system.run("/var/user-data")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
-from tests.proofs.vpc.real import AMAZON_LINUX, boot_first
+from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, image, user_data
 from tests.proofs.vpc.stage import SPECS, spec, staged
 from tests.vpc import Guest
-from tests.vpc.guests import system
+from tests.vpc.guests import cloud_config, lacking_networkd, system
 from tests.vpc.namespace import SILENCE, needs_namespaces
 from tests.vpc.plane import CLIENT
 
@@ -81,16 +82,20 @@ def test_dual_homed_media(harness: Harness, by: str) -> None:
     """Each role answers at its own address only, UDP from the address that it was asked at if its socket is bound
     to it. For a wildcard socket the kernel chooses the address, and chooses the other one.
     """
+    if by == "user data" and (reason := lacking_networkd()):
+        pytest.skip(reason)
     lab(harness)
-    with staged(harness, spec("dual-homed")) as stage:
+    with staged(harness, spec("dual-homed")) as stage, ExitStack() as booted:
         sbc = stage.guest("sbc")
+        sbc.serve_http("sip", port=5061)
         if by == "guest":
             stage.configure("sbc")
         else:
-            sbc.configure(stage.link("sbc-media"), metric=200)
-            _user_data(sbc, harness)
+            part = user_data(harness, sbc.instance_id)
+            of_image = image(stage, "sbc-signalling")["networkd"]
+            booted.enter_context(cloud_config(sbc.namespace, of_image, part))
+            answers(stage, "sbc-signalling", port=5061)
         signalling, media = stage.public("sbc-signalling"), stage.public("sbc-media")
-        sbc.serve_http("sip", port=5061)
         sbc.serve_udp("bound", 10000, "10.0.1.20", "10.0.1.21")
         sbc.serve_udp("wildcard", 10001)
         outside = stage.plane.outside
