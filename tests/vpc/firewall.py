@@ -129,7 +129,7 @@ timeout 10s
 
 
 def _matches(permission: Row, remote: str, members: Mapping[str, Sequence[str]]) -> list[str]:
-    """A match for each peer of a permission."""
+    """A match for each peer of a permission: IPv4 blocks and groups. Prefix lists are not modelled."""
     peers = [each["CidrIp"] for each in permission.get("IpRanges", [])]
     peers += [_set(members.get(each["GroupId"], ())) for each in permission.get("UserIdGroupPairs", [])]
     ports = _ports(permission["IpProtocol"], permission.get("FromPort"), permission.get("ToPort"))

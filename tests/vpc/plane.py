@@ -108,7 +108,6 @@ class Router(Namespace):
         super().__init__(vpc_id)
         self.number = number
         self.ports: dict[str, Port] = {}
-        self.tables = 0
 
     @property
     def way_out(self) -> str:
