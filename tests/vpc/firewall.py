@@ -95,7 +95,9 @@ def _port(port: Port, groups: Mapping[str, Row], members: Mapping[str, Sequence[
     ):
         mine, done = ("saddr", "return") if way == "out" else ("daddr", "accept")
         permissions = [row for group in port.groups for row in groups[group][direction]]
-        rules = [
+        # A NAT gateway has no groups, and lets all pass.
+        rules = [f"goto pass_{way}_{link}"] * (not port.groups)
+        rules += [
             f"{match} goto pass_{way}_{link}" for row in permissions for match in _matches(row, remote, members)
         ]
         chains += f"""\

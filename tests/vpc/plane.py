@@ -33,8 +33,15 @@ NAMES: Mapping[str, Callable[[int], str]] = {"eth": "eth{}".format, "ens": lambd
 """How guests name their interfaces, by device index."""
 
 
+_TRANSLATE = "table ip nat { chain out { type nat hook postrouting priority srcnat; masquerade; }; }"
+"""What a NAT gateway does."""
+
+
 class Guest(Namespace):
-    """A running instance. ``links`` maps the ids of its interfaces to their names in it."""
+    """A running instance. ``links`` maps the ids of its interfaces to their names.
+
+    A NAT gateway is one, too.
+    """
 
     def __init__(self, instance_id: str) -> None:
         super().__init__(instance_id)
@@ -42,6 +49,15 @@ class Guest(Namespace):
         self.links: dict[str, str] = {}
         self.script = ""
         self._plugs: dict[str, Plug] = {}
+
+    @property
+    def address(self) -> str:
+        """The primary address of its first interface."""
+        return self._plugs[self._first].port.addresses[0]
+
+    @property
+    def _first(self) -> str:
+        return next(name for name, plug in self._plugs.items() if plug.index == 0)
 
     def plugged(self, plug: Plug) -> None:
         self.links[plug.port.id] = plug.name
@@ -53,7 +69,7 @@ class Guest(Namespace):
 
     def boot(self) -> None:
         """As every image does: its first interface, as DHCP would configure it."""
-        self.configure(next(name for name, plug in self._plugs.items() if plug.index == 0))
+        self.configure(self._first)
 
     def give(self, script: str) -> None:
         """A shell script that it runs now, and whenever an interface is plugged, as a rule of udev would."""
@@ -177,8 +193,7 @@ class DataPlane:
         self._name = NAMES[names]
         self._rp_filter = rp_filter
         self.outside = Namespace("outside")
-        self.guests: dict[str, Guest] = {}
-        """The running instances by id."""
+        self._hosts: dict[str, Guest] = {}
         self._routers: dict[str, Router] = {}
         self._plugs: dict[str, Plug] = {}
         self._public: set[str] = set()
@@ -215,8 +230,13 @@ class DataPlane:
             f"route add default dev nowhere src {CLIENT}",
         )
 
+    @property
+    def guests(self) -> dict[str, Guest]:
+        """The running instances by id."""
+        return {host: guest for host, guest in self._hosts.items() if host.startswith("i-")}
+
     def guest(self, instance_id: str) -> Guest:
-        return self.guests[instance_id]
+        return self._hosts[instance_id]
 
     def fetch(self, public_ip: str, port: int = 80, *, timeout: float = PATIENCE) -> str | None:
         """The page that a client on the internet gets."""
@@ -233,7 +253,7 @@ class DataPlane:
 
     def sync(self) -> None:
         account = _Account(self.ec2)
-        self._sync_guests(account)
+        self._sync_hosts(account)
         for plug in [each for each in self._plugs.values() if not account.has(each)]:
             self._unplug(plug)
         for row in account.attached():
@@ -256,16 +276,19 @@ class DataPlane:
         self.outside.ip(*(f"route del {each}/32" for each in sorted(self._public - public)))
         self._public = public
 
-    def _sync_guests(self, account: _Account) -> None:
-        for gone in set(self.guests) - set(account.running):
-            for plug in [each for each in self._plugs.values() if each.guest is self.guests[gone]]:
+    def _sync_hosts(self, account: _Account) -> None:
+        for gone in set(self._hosts) - set(account.running):
+            for plug in [each for each in self._plugs.values() if each.guest is self._hosts[gone]]:
                 self._unplug(plug)
-            self.guests.pop(gone).close()
-        for instance in account.running:
-            if instance not in self.guests:
-                guest = self.guests[instance] = self._ends.enter_context(Guest(instance))
-                guest.sysctl("ipv4/conf/default/rp_filter", 0)
-                guest.sysctl("ipv4/conf/all/rp_filter", self._rp_filter)
+            self._hosts.pop(gone).close()
+        for name in account.running:
+            if name not in self._hosts:
+                host = self._hosts[name] = self._ends.enter_context(Guest(name))
+                host.sysctl("ipv4/conf/default/rp_filter", 0)
+                host.sysctl("ipv4/conf/all/rp_filter", 0 if name in account.nats else self._rp_filter)
+                if name in account.nats:
+                    host.sysctl("ipv4/ip_forward", 1)
+                    host.nft(_TRANSLATE)
 
     def _plug(self, row: Row, account: _Account) -> None:
         known = self._plugs.get(row["NetworkInterfaceId"])
@@ -275,7 +298,7 @@ class DataPlane:
             return
         self._numbers += 1
         router = self._router(row["VpcId"])
-        guest = self.guests[row["Attachment"]["InstanceId"]]
+        guest = self._hosts[row["Attachment"]["InstanceId"]]
         index = row["Attachment"]["DeviceIndex"]
         name = self._name(index)
         router.ip(
@@ -292,6 +315,8 @@ class DataPlane:
         guest.plugged(plug)
         if guest.script:
             guest.give(guest.script)
+        if guest.instance_id in account.nats:
+            guest.boot()
 
     def _unplug(self, plug: Plug) -> None:
         plug.end()
@@ -345,6 +370,14 @@ class _Account:
 
         instances = rows("describe_instances", "Reservations[].Instances[]")
         self.running = [row["InstanceId"] for row in instances if row["State"]["Name"] == "running"]
+        gateways = rows("describe_nat_gateways", "NatGateways[]")
+        self.nats = {
+            row["NatGatewayId"]: row["NatGatewayAddresses"][0]["NetworkInterfaceId"]
+            for row in gateways
+            if row["State"] == "available"
+        }
+        """The interfaces of NAT gateways, by the ids of these."""
+        self.running += self.nats
         self.interfaces = rows("describe_network_interfaces", "NetworkInterfaces[]")
         self.groups = {row["GroupId"]: row for row in rows("describe_security_groups", "SecurityGroups[]")}
         self._subnets = {row["SubnetId"]: row for row in rows("describe_subnets", "Subnets[]")}
@@ -358,9 +391,12 @@ class _Account:
         self.members: Mapping[str, list[str]] = members
 
     def attached(self) -> Iterator[Row]:
-        """The interfaces that running instances have."""
+        """The interfaces that running instances have, and those of NAT gateways as if these were instances."""
+        owners = {interface: nat for nat, interface in self.nats.items()}
         for row in self.interfaces:
             place = row.get("Attachment", {})
+            if owner := owners.get(row["NetworkInterfaceId"]):
+                yield {**row, "Attachment": {"InstanceId": owner, "DeviceIndex": 0}}
             if place.get("Status") == "attached" and place.get("InstanceId") in self.running:
                 yield row
 
@@ -423,15 +459,15 @@ class _Account:
             if table["VpcId"] == vpc
         }
 
-    @staticmethod
-    def _route(route: Row, ports: Mapping[str, Port]) -> str | None:
+    def _route(self, route: Row, ports: Mapping[str, Port]) -> str | None:
         destination = route.get("DestinationCidrBlock")
         if destination is None:
             return None
         if route.get("GatewayId") == "local":
             # On to the rule for delivery.
             return f"throw {destination}"
-        port = ports.get(route.get("NetworkInterfaceId", ""))
+        nat = self.nats.get(route.get("NatGatewayId", ""))
+        port = ports.get(nat or route.get("NetworkInterfaceId", ""))
         if port is not None:
             return f"{destination} via {port.addresses[0]} dev {port.link} onlink"
         if route.get("GatewayId", "").startswith("igw-") and route["State"] == "active":

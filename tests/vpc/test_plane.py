@@ -181,6 +181,27 @@ def test_a_route_to_an_interface_leads_through_its_guest(town: Town) -> None:
         assert guest.fetch(CLIENT) == public
 
 
+def test_a_nat_gateway_translates(town: Town) -> None:
+    """For those whose route leads to it; from outside, nothing begins. Once it is gone, so is the way."""
+    table = town.world.add_route_table(town.vpc)
+    private = town.world.add_subnet(town.vpc, "172.31.200.0/24", "us-east-1a")
+    town.ec2.associate_route_table(RouteTableId=table, SubnetId=private)
+    allocation = town.eip()
+    made = town.ec2.create_nat_gateway(SubnetId=town.subnet(), AllocationId=allocation)["NatGateway"]
+    town.ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=made["NatGatewayId"])
+    instance = town.instance(town.eni(SubnetId=private))
+    public = town.show_address(allocation)["PublicIp"]
+    with DataPlane(town.ec2, rp_filter=1) as plane:
+        assert list(plane.guests) == [instance]
+        plane.outside.serve_http(lambda client: client)
+        guest = served(plane, instance)
+        assert guest.fetch(CLIENT) == public
+        assert plane.fetch(public, timeout=SILENCE) is None
+        town.ec2.delete_nat_gateway(NatGatewayId=made["NatGatewayId"])
+        plane.sync()
+        assert guest.fetch(CLIENT, timeout=SILENCE) is None
+
+
 def test_an_interface_takes_its_traffic_along(town: Town) -> None:
     """Detached it is dead; on another instance, with the same MAC address, it answers from there."""
     group = town.let_in("web", {**HTTP, **ANYWHERE})

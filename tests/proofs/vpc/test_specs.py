@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
-from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, image, user_data
-from tests.proofs.vpc.stage import SPECS, spec, staged
+from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, image, launch, private_table, user_data
+from tests.proofs.vpc.stage import SPECS, spec, staged, standing
 from tests.vpc import Guest
 from tests.vpc.guests import cloud_config, lacking_networkd, system
 from tests.vpc.namespace import SILENCE, needs_namespaces
@@ -41,16 +40,6 @@ def rich_harness(tmp_path: Path) -> Iterator[Harness]:
     """An account that may have ten Elastic IPs."""
     with open_harness(tmp_path / "state", FREE) as harness:
         yield harness
-
-
-def _neighbour(harness: Harness, subnet: str, **more: Any) -> tuple[str, str]:
-    """Another instance in a subnet: its id and its address."""
-    ec2 = harness.client()
-    image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
-    launched = ec2.run_instances(
-        ImageId=image["ImageId"], InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet, **more
-    )["Instances"][0]
-    return launched["InstanceId"], launched["PrivateIpAddress"]
 
 
 def _user_data(guest: Guest, harness: Harness) -> None:
@@ -114,12 +103,11 @@ def test_the_nat_appliance_forwards(harness: Harness, configured: bool, rp_filte
     """
     vpc, subnets = lab(harness)
     ec2 = harness.client()
-    named = {"Name": "tag:Name", "Values": ["lab-private"]}
-    [table] = ec2.describe_route_tables(Filters=[named])["RouteTables"]
-    client, address = _neighbour(harness, subnets["lab-private"])
+    table = private_table(harness)
+    client = launch(harness, subnets["lab-private"])
     other = harness.strict.world.add_subnet(vpc, "10.0.4.0/24", "us-east-1a")
-    ec2.associate_route_table(RouteTableId=table["RouteTableId"], SubnetId=other)
-    further, _ = _neighbour(harness, other)
+    ec2.associate_route_table(RouteTableId=table, SubnetId=other)
+    further = launch(harness, other)
     with staged(harness, spec("nat-appliance"), rp_filter=rp_filter) as stage:
         nat, guest = stage.guest("nat"), stage.plane.guest(client)
         nat.configure(stage.link("nat-inside"), metric=200)
@@ -133,7 +121,7 @@ def test_the_nat_appliance_forwards(harness: Harness, configured: bool, rp_filte
             assert distant.fetch(CLIENT, timeout=SILENCE) is None
             nat.ip(f"route add 10.0.0.0/16 via 10.0.3.1 dev {stage.link('nat-inside')}")
         assert distant.fetch(CLIENT) == stage.public("nat")
-        ec2.delete_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
+        ec2.delete_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0")
         stage.plane.sync()
         assert guest.fetch(CLIENT, timeout=SILENCE) is None
         stage.apply()
@@ -142,7 +130,36 @@ def test_the_nat_appliance_forwards(harness: Harness, configured: bool, rp_filte
         guest.serve_http("private")
         nat.serve_http("nat")
         assert stage.plane.fetch(stage.public("nat"), timeout=SILENCE) is None
-        assert nat.fetch(address, timeout=SILENCE) is None
+        assert nat.fetch(guest.address, timeout=SILENCE) is None
+
+
+def test_it_takes_the_place_of_a_nat_gateway(harness: Harness) -> None:
+    """The client's next connection leaves from the NAT instance; with the route moved back, from the gateway."""
+    _, subnets = lab(harness)
+    ec2 = harness.client()
+    table = private_table(harness)
+    address = ec2.allocate_address()
+    made = ec2.create_nat_gateway(SubnetId=subnets["lab-a"], AllocationId=address["AllocationId"])["NatGateway"]
+    way = {
+        "RouteTableId": table,
+        "DestinationCidrBlock": "0.0.0.0/0",
+        "NatGatewayId": made["NatGatewayId"],
+    }
+    ec2.create_route(**way)
+    client = launch(harness, subnets["lab-private"])
+    with standing(harness, spec("nat-appliance"), rp_filter=2) as stage:
+        guest = stage.plane.guest(client)
+        stage.plane.outside.serve_http(lambda client: client)
+        assert guest.fetch(CLIENT) == address["PublicIp"]
+        stage.apply()
+        nat = stage.guest("nat")
+        nat.boot()
+        nat.configure(stage.link("nat-inside"), metric=200)
+        _user_data(nat, harness)
+        assert guest.fetch(CLIENT) == stage.public("nat")
+        ec2.replace_route(**way)
+        stage.plane.sync()
+        assert guest.fetch(CLIENT) == address["PublicIp"]
 
 
 @pytest.mark.parametrize("by", ["DHCP", "guest"])
@@ -152,8 +169,8 @@ def test_management_traffic_stays_on_its_leg(harness: Harness, by: str) -> None:
     group = harness.client().create_security_group(GroupName="all", Description="all", VpcId=vpc)["GroupId"]
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     harness.client().authorize_security_group_ingress(GroupId=group, IpPermissions=everything)
-    operator, metrics = _neighbour(harness, subnets["lab-mgmt"], SecurityGroupIds=[group])
-    stranger, _ = _neighbour(harness, subnets["lab-a"])
+    operator = launch(harness, subnets["lab-mgmt"], SecurityGroupIds=[group])
+    stranger = launch(harness, subnets["lab-a"])
     with staged(harness, spec("management-network")) as stage:
         app = stage.guest("app")
         if by == "guest":
@@ -172,5 +189,5 @@ def test_management_traffic_stays_on_its_leg(harness: Harness, by: str) -> None:
         assert plane.guest(stranger).fetch("10.0.2.10", 22, timeout=SILENCE) is None
         plane.guest(operator).serve_http(lambda client: client, port=9090)
         plane.guest(operator).serve_http(lambda client: client)
-        assert app.fetch(metrics, 9090) == "10.0.2.10"
-        assert app.fetch(metrics, timeout=SILENCE) is None
+        assert app.fetch(plane.guest(operator).address, 9090) == "10.0.2.10"
+        assert app.fetch(plane.guest(operator).address, timeout=SILENCE) is None
