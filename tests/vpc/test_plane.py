@@ -368,6 +368,37 @@ def test_a_subnet_without_a_way_back_is_silent(town: Town) -> None:
         assert plane.fetch(public, timeout=SILENCE) is None
 
 
+def test_a_network_acl_remembers_nothing(town: Town) -> None:
+    """It guards its subnet, for questions and answers alike. Neighbours in the subnet do not meet it."""
+    group = town.let_in("web", {**HTTP, **ANYWHERE})
+    enis = [town.eni(Groups=[group]) for _ in range(2)]
+    instances, public = [town.instance(each) for each in enis], town.public(enis[0])
+    mine = [{"Name": "association.subnet-id", "Values": [town.subnet()]}]
+    [acl] = town.ec2.describe_network_acls(Filters=mine)["NetworkAcls"]
+
+    def deny(egress: bool, first: int, last: int) -> None:
+        town.ec2.create_network_acl_entry(
+            NetworkAclId=acl["NetworkAclId"],
+            RuleNumber=50,
+            Protocol="6",
+            RuleAction="deny",
+            Egress=egress,
+            CidrBlock="0.0.0.0/0",
+            PortRange={"From": first, "To": last},
+        )
+        plane.sync()
+
+    with DataPlane(town.ec2) as plane:
+        _, neighbour = (served(plane, each) for each in instances)
+        assert plane.fetch(public) == "page"
+        deny(True, 1024, 65535)
+        assert plane.fetch(public, timeout=SILENCE) is None
+        town.ec2.delete_network_acl_entry(NetworkAclId=acl["NetworkAclId"], RuleNumber=50, Egress=True)
+        deny(False, 80, 80)
+        assert plane.fetch(public, timeout=SILENCE) is None
+        assert neighbour.fetch(town.private(enis[0])) == "page"
+
+
 def test_vpcs_are_apart(town: Town) -> None:
     """Two VPCs may have the same addresses; they meet on the internet only."""
     planes = []
