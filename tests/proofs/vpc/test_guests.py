@@ -15,9 +15,10 @@ from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
 from tests.proofs.vpc.real import answers, detach, image, launch, private_table, tree, unbooted
 from tests.proofs.vpc.stage import STORY, Stage
+from tests.proofs.vpc.test_story import PUBLISHED
 from tests.scenarios.firewalls import SPEC as FAILOVER
 from tests.scenarios.firewalls import Firewalls
-from tests.vpc import guests, needs_namespaces
+from tests.vpc import Namespace, guests, needs_namespaces
 from tests.vpc.guests import Files, System, until
 from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
@@ -38,30 +39,32 @@ def format_name(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def made(stage: Stage, name: str, form: str) -> Files:
+def made(stage: Stage, name: str, form: str, *options: str) -> Files:
     """The files that ``enireconcile guest`` writes."""
     folder = stage.harness.state.with_name(f"{name}-{form}")
-    code, _, said = stage.command("guest", name, "--format", form, "--out", str(folder))
+    code, _, said = stage.command("guest", name, "--format", form, "--out", str(folder), *options)
     assert code == 0, said
     return tree(folder)
 
 
 @contextmanager
-def configured(stage: Stage, name: str, form: str, of_image: Files | None = None) -> Iterator[System]:
-    """The guest, with these files beside those of its image, with what reads them, and a page."""
+def configured(
+    stage: Stage, name: str, form: str, *options: str, of_image: Files | None = None
+) -> Iterator[System]:
+    """The guest, with these files beside those of its image, and with what reads them."""
     guest = stage.guest(name)
-    if guest.fetch("127.0.0.1") is None:
-        guest.serve_http(PAGE)
     if form == "ip":
         guest.boot()
-    files = {**(of_image or {}), **made(stage, name, form)}
+    files = {**(of_image or {}), **made(stage, name, form, *options)}
     with guests.MANAGERS[form].run(guest.namespace, files) as system:
         yield system
 
 
 @contextmanager
-def web_configured(stage: Stage, form: str) -> Iterator[System]:
-    with configured(stage, "web", form, image(stage, "web-eth0").get(form)) as system:
+def web_configured(stage: Stage, form: str, *options: str) -> Iterator[System]:
+    """The guest of the story, with a page."""
+    stage.guest("web").serve_http(PAGE)
+    with configured(stage, "web", form, *options, of_image=image(stage, "web-eth0").get(form)) as system:
         yield system
 
 
@@ -134,6 +137,7 @@ def test_three_legs_with_two_addresses_each(rich_harness: Harness, format_name: 
         clients = [stage.plane.guest(each) for each in neighbours]
         for client in clients:
             client.boot()
+        stage.guest("web").serve_http(PAGE)
         for _ in range(2):
             with configured(stage, "web", format_name):
                 answers(stage, *"abcdef")
@@ -170,6 +174,8 @@ def test_a_failover_needs_no_command(harness: Harness, form: str) -> None:
     text = FAILOVER.replace("preempt: false", "preempt: true").replace("ports: 443", "ports: 80")
     firewalls = Firewalls(harness)
     with unbooted(harness, text) as stage, configured(stage, "fw-a", form), configured(stage, "fw-b", form):
+        for name in firewalls.ids:
+            stage.guest(name).serve_http(PAGE)
         answers(stage, "service")
         for health, holder in (("impaired", "fw-b"), ("ok", "fw-a")):
             firewalls.sicken("fw-a", health)
@@ -242,6 +248,25 @@ def test_a_firewall_that_translates(harness: Harness, format_name: str) -> None:
         with configured(stage, "fw-a", format_name):
             answers(stage, "service")
             assert stage.plane.fetch(stage.public("service")) == "behind"
+
+
+def test_a_container_with_a_published_port(harness: Harness, format_name: str) -> None:
+    """Its answers are routed before they have an address of the guest."""
+    with unbooted(harness, STORY, rp_filter=1) as stage, Namespace("container") as container:
+        web = stage.guest("web")
+        web.ip(
+            f"link add docker0 type veth peer name eth0 netns {container.namespace}",
+            "link set docker0 up",
+            "address add 172.17.0.1/16 dev docker0",
+        )
+        container.ip("link set eth0 up", "address add 172.17.0.2/16 dev eth0", "route add default via 172.17.0.1")
+        container.until_running("eth0")
+        container.serve_http("container")
+        web.sysctl("ipv4/ip_forward", 1)
+        web.nft(PUBLISHED)
+        with web_configured(stage, format_name, "--published-ports"):
+            answers(stage, "web-1", "web-2")
+            assert stage.plane.fetch(stage.public("web-2")) == "container"
 
 
 def _server(harness: Harness, vpc: str, subnet: str) -> str:
