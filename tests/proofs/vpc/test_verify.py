@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.harness import Harness
+from tests.proofs.conftest import Proofs
 from tests.proofs.vpc.stage import STORY, Stage, staged
 from tests.two_enis import Account
 from tests.vpc.namespace import SILENCE, needs_namespaces
@@ -97,7 +98,7 @@ WORLDS: dict[str, tuple[Callable[[Stage], None], str]] = {
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_the_reason(harness: Harness, world: str) -> None:
+def test_the_reason(harness: Harness, proofs: Proofs, world: str) -> None:
     """In a world where the page answers at both addresses but for one thing, verify names that thing."""
     breaking, reason = WORLDS[world]
     with staged(harness, TEXT) as stage:
@@ -116,6 +117,7 @@ def test_the_reason(harness: Harness, world: str) -> None:
         assert code == 6
         assert checks["second"]["status"] == "failed"
         assert reason in checks["second"]["why"]
+    proofs.count("broken worlds")
 
 
 def test_all_is_well(harness: Harness) -> None:
