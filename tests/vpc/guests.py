@@ -49,7 +49,9 @@ def lacking(*programs: str) -> str | None:
     """Why guests with these programs cannot run here; None if they can."""
     if os.geteuid() != 0 or int(Path("/proc/self/uid_map").read_text().split()[2]) < 1000:
         return "root is needed, and the users that services run as"
-    absent = [program for program in ("ip", "unshare", *programs) if shutil.which(program) is None]
+    absent = [
+        program for program in ("ip", "nft", "sysctl", "unshare", *programs) if shutil.which(program) is None
+    ]
     if absent:
         return f"not installed: {', '.join(absent)}"
     tried = subprocess.run(
