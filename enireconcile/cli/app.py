@@ -246,13 +246,12 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
     "--format",
     "format",
     type=click.Choice(["ip", "networkd", "netplan", "networkmanager", "cloud-init"]),
-    required=True,
-    help="What reads the configuration on the guest.",
+    help="What reads the configuration on the guest.  [default: what its image has, else ip]",
 )
 @click.option(
     "--backend",
     type=click.Choice(["ip", "networkd", "netplan", "networkmanager"]),
-    help="With --format cloud-init: the format of the files that cloud-init writes.  [default: networkd]",
+    help="With --format cloud-init: the format of the files that cloud-init writes.  [default: as --format]",
 )
 @click.option(
     "--out",
@@ -277,7 +276,7 @@ def guest(
     loaded = specs.load(region=connection.region)
     from enireconcile.cli.guest import GuestOptions, guest_specs
 
-    return guest_specs(loaded, instance, connection, GuestOptions(backend=backend or "networkd", **options))
+    return guest_specs(loaded, instance, connection, GuestOptions(backend=backend, **options))
 
 
 @cli.command()

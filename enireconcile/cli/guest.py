@@ -31,10 +31,10 @@ from enireconcile.spec.suggest import Nearest, hint_text
 
 @dataclass(frozen=True)
 class GuestOptions:
-    """``format`` is the name of one; ``backend`` that of the files which cloud-init writes."""
+    """``format``, and ``backend`` of the files that cloud-init writes; None: what the image has."""
 
-    format: str
-    backend: str
+    format: str | None
+    backend: str | None
     out: Path | None
     published_ports: bool
 
@@ -76,7 +76,7 @@ def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) ->
             hint = hint_text(Nearest(instance, names)) if names else "the spec has no instances"
             raise EnireconcileError(f"the spec has no instance {printable(instance)}", hint=hint)
         return found[:1]
-    attached = [(spec, name) for spec, name in known if _has_interfaces(spec, name)]
+    attached = [(spec, name) for spec, name in known if _interfaces(spec, name)]
     if not attached:
         raise EnireconcileError(
             "no interface of the spec is attached to an instance", hint="nothing is to configure in a guest"
@@ -90,9 +90,10 @@ def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) ->
     return attached
 
 
-def _has_interfaces(spec: Spec, instance: str) -> bool:
-    rows = spec.document.network_interfaces.values()
-    return any(row.attachment is not None and instance in row.attachment.candidates for row in rows)
+def _interfaces(spec: Spec, instance: str) -> list[str]:
+    """The interfaces that the spec attaches to an instance, or may attach by a failover."""
+    rows = spec.document.network_interfaces.items()
+    return [name for name, row in rows if row.attachment is not None and instance in row.attachment.candidates]
 
 
 async def _read(reader: Reads, spec: Spec, region: str, names: Sequence[str]) -> _Seen:
@@ -110,16 +111,16 @@ async def _read(reader: Reads, spec: Spec, region: str, names: Sequence[str]) ->
 def _deliver(seen: _Seen, name: str, folder: Path | None, options: GuestOptions) -> None:
     _refuse(seen, name)
     guest = seen.guests.guest(name, publishes=options.published_ports)
-    _say_what_it_does(seen, name)
+    usual = _say_what_it_does(seen, name)
     if options.format == formats.CLOUD_INIT:
-        text = formats.cloud_config(formats.BACKENDS[options.backend], guest)
+        text = formats.cloud_config(formats.BACKENDS[options.backend or usual], guest)
         if folder is None:
             click.echo(text, nl=False)
         else:
             _write(folder, (File("/user-data", text),))
         logs.say(f"note: {name}: this is a part of user data, for a launch; `guest_network` in the spec adds it")
         return
-    style = formats.BACKENDS[options.format]
+    style = formats.BACKENDS[options.format or usual]
     files = style.files(guest)
     if folder is None:
         click.echo(formats.printed(style, files), nl=False)
@@ -134,7 +135,7 @@ def _deliver(seen: _Seen, name: str, folder: Path | None, options: GuestOptions)
 def _refuse(seen: _Seen, name: str) -> None:
     """Raises EnireconcileError if the guest cannot be configured."""
     live = seen.instance(name)
-    mine = {f"instances.{name}", *seen.guests.missing(name)}
+    mine = {f"instances.{name}", *(f"network_interfaces.{each}" for each in _interfaces(seen.drafted.spec, name))}
     problems = [each.problem for each in seen.drafted.exclusions.errors(None) if mine & set(each.left_out)]
     if problems:
         raise SpecErrors(problems)
@@ -161,8 +162,8 @@ def _write(folder: Path, files: Sequence[File]) -> None:
             raise EnireconcileError(f"cannot write {printable(str(path))}: {error.strerror or error}") from None
 
 
-def _say_what_it_does(seen: _Seen, name: str) -> None:
-    """Say whether the guest configures its interfaces by itself."""
+def _say_what_it_does(seen: _Seen, name: str) -> str:
+    """Say whether the guest configures its interfaces by itself. Returns the format that its image reads."""
     live = seen.instance(name)
     image = seen.images.get(live.image_id) if live is not None else None
     known = family(image.name if image else "", live.system if live else "")
@@ -172,3 +173,4 @@ def _say_what_it_does(seen: _Seen, name: str) -> None:
         logs.say(f"note: {name}: {known.name} configures its interfaces by itself; these files take precedence")
     else:
         logs.say(f"note: {name}: {known.name} is not known to configure further interfaces by itself")
+    return known.format if known is not None else "ip"

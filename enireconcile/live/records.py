@@ -460,6 +460,8 @@ class LiveInstance:
     private_ip: str = ""
     system: str = ""
     """EC2's PlatformDetails: ``Linux/UNIX``, ``Windows``, ``Red Hat Enterprise Linux`` …"""
+    subnet_id: str = ""
+    """That of its primary interface."""
 
     @property
     def terminating(self) -> bool:
@@ -518,6 +520,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         platform=_platform(described),
         private_ip=described.get("PrivateIpAddress", ""),
         system=described.get("PlatformDetails") or "",
+        subnet_id=described.get("SubnetId") or "",
     )
 
 

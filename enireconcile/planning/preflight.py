@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from enireconcile.guest.families import is_windows
 from enireconcile.kinds.world import Id
 from enireconcile.live.records import (
     LiveImage,
@@ -22,7 +23,7 @@ from enireconcile.live.records import (
     Questions,
 )
 from enireconcile.model import Ref, Step
-from enireconcile.planning import limits
+from enireconcile.planning import guests, limits
 from enireconcile.planning.limits.case import INTERFACES, Case, Issue
 from enireconcile.planning.mistakes import Mistake
 from enireconcile.spec import Path, without_selectors
@@ -66,6 +67,7 @@ def judge(case: Case) -> limits.Judgement:
         *_kept_addresses(case),
         *_metadata_tags(case),
         *_missing_candidates(case),
+        *guests.warnings(case),
     ]
     mistakes = [issue for issue in issues if isinstance(issue, Mistake)]
     warnings = [issue for issue in issues if isinstance(issue, str)]
@@ -105,6 +107,10 @@ def _image(address: str, image: LiveImage, kind: LiveInstanceType | None, case: 
     if kind is not None:
         for message, hint in _misfits(image.id, image.platform, kind):
             yield case.mistake(address, ("image",), message, hint)
+    row = case.world.document.own_instances[address.partition(".")[2]]
+    if row.guest_network is not None and is_windows(image.system):
+        message = f"{image.id} is an image of Windows, and guest_network needs cloud-init"
+        yield case.mistake(address, ("guest_network",), message, "leave it out")
     if image.platform.root_device == "instance-store":
         yield (
             f"{address}: the root device of {image.id} is instance store: EC2 cannot stop the instance, and its "

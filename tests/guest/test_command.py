@@ -92,3 +92,12 @@ def test_every_format_says_what_to_do(args: tuple[str, ...], begins: str, says: 
 
 def test_a_backend_is_for_cloud_init_only(command: Run) -> None:
     assert command("guest", SPEC, "--format", "ip", "--backend", "ip").code == 64
+
+
+@pytest.mark.usefixtures("applied")
+def test_without_a_format_it_is_what_the_image_reads(command: Run) -> None:
+    """Amazon Linux 2023 has systemd-networkd."""
+    assert command("guest", SPEC).stdout.startswith(
+        "# ---- /etc/systemd/network/05-enireconcile-web-eth0.network\n"
+    )
+    assert "put 0644 /etc/systemd/network/05-" in command("guest", SPEC, "--format", "cloud-init").stdout

@@ -121,5 +121,12 @@ def test_families_of_images(name: str, system: str, expected: bool | None) -> No
     assert not is_windows(system)
 
 
+def test_what_images_read() -> None:
+    """The default of --format."""
+    names = {"debian-12-": "networkd", "Rocky-9-": "networkmanager", "suse-sles-": "ip", "al2023-ami": "networkd"}
+    found = {name: family(name, "") for name in names}
+    assert {name: each.format if each else None for name, each in found.items()} == names
+
+
 def test_windows_is_known_by_its_platform() -> None:
     assert is_windows("Windows with SQL Server Standard")

@@ -271,7 +271,8 @@ def test_force_is_a_step_of_its_own_and_warned_of(lab: Firewalls) -> None:
         ("DetachNetworkInterface", True, Impact.DISRUPTIVE),
         ("AttachNetworkInterface", False, Impact.SAFE),
     ]
-    [warning] = plan.warnings
+    warning, guest = plan.warnings
+    assert "see `enireconcile guest - fw-a`" in guest
     assert "if fw-a has not released it after 60 s, the plan forces the detach" in warning
     assert "device index 1 of fw-a" in warning
     [change] = [change for change in plan.changes if change.fields]

@@ -114,6 +114,30 @@ def test_a_floating_address_is_on_both(harness: Harness, command: Run, tmp_path:
             assert "priority 5022 from 10.0.1.50 table 5000" in scripts[name], (name, moved)
 
 
+def test_what_plan_may_read_is_enough(harness: Harness, command: Run, tmp_path: Path) -> None:
+    """The image is not among it; then the advice is that for an unknown one."""
+    Firewalls(harness)
+    assert harness.apply(SPEC).outcome == "converged"
+    harness.obey(SPEC, read_only=True)
+    ran = command("guest", _file(tmp_path, SPEC), "fw-a", "--format", "ip")
+    assert ran.code == 0
+    assert "note: fw-a: it is not known whether its image configures its interfaces by itself" in ran.stderr
+
+
+def test_a_mistake_in_its_own_rows_is_told(harness: Harness, command: Run, tmp_path: Path) -> None:
+    """With its place; a mistake elsewhere is none of this guest's."""
+    lab(harness)
+    assert harness.apply(FLOATING).outcome == "converged"
+    wrong = FLOATING.replace(
+        "b-eth0:\n    subnet: {tags: {Name: lab-a}}", "b-eth0:\n    subnet: {tags: {Name: nowhere}}"
+    )
+    spec = _file(tmp_path, wrong)
+    ran = command("guest", spec, "b", "--format", "ip")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "network_interfaces.b-eth0.subnet: no subnet in us-east-1 matches" in ran.stderr
+    assert command("guest", spec, "a", "--format", "ip").code == 0
+
+
 def test_windows_is_refused(harness: Harness, command: Run, tmp_path: Path) -> None:
     Firewalls(harness)
     assert harness.apply(SPEC).outcome == "converged"

@@ -141,6 +141,14 @@ def test_it_counts_into_the_limit_of_user_data(harness: Harness) -> None:
     assert caught.value.problems[0].path == "instances.web"
 
 
+def test_windows_is_refused(harness: Harness) -> None:
+    for image in harness.strict.world.data.images.values():
+        image.platform = "Windows"
+    with pytest.raises(SpecErrors, match="is an image of Windows, and guest_network needs cloud-init") as caught:
+        harness.plan(SPEC)
+    assert caught.value.problems[0].path == "instances.web.guest_network"
+
+
 FAILOVER = """\
 version: 1
 stack: pair

@@ -25,7 +25,7 @@ from tests.planning.limits.situations import (
     spec,
     too_many,
 )
-from tests.planning.worlds import Words, plan_of
+from tests.planning.worlds import Words, plan_of, warnings_of
 
 ADDRESSES = [
     Situation("as many as the type takes", spec(eth0=at(0, secondary_private_ips=["172.31.0.50"])), {}),
@@ -449,7 +449,7 @@ def test_addresses_that_do_not_fit_a_candidate_are_a_warning() -> None:
             "vip": {"secondary": ["172.31.0.50", "172.31.0.51"]},
         },
     }  # fmt: skip
-    assert plan_of(words, live, known=KNOWN).warnings == (
+    assert warnings_of(plan_of(words, live, known=KNOWN)) == (
         f"{NETWORK}.vip cannot fail over to c: t3.micro supports 2 IPv4 addresses per interface, this one would "
         f"have 3 on c",
     )

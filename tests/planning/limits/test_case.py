@@ -25,7 +25,7 @@ from tests.planning.limits.situations import (
     rule_words,
     spec,
 )
-from tests.planning.worlds import Words, live_of, plan_of, spec_of
+from tests.planning.worlds import Words, live_of, plan_of, spec_of, warnings_of
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -66,7 +66,7 @@ def test_what_is_not_known_is_not_refused() -> None:
     denied = Limits(
         unanswered=dict.fromkeys(("DescribeInstanceTypes", "DescribeAccountAttributes"), "UnauthorizedOperation")
     )
-    assert plan_of(words, known=denied).warnings == (
+    assert warnings_of(plan_of(words, known=denied)) == (
         "not checked: how many groups per interface and how many Elastic IPs the account allows; these "
         "credentials are not allowed to call DescribeAccountAttributes",
         "not checked: how many interfaces and addresses the instance types support; these credentials are not "

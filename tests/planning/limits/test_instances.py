@@ -18,7 +18,7 @@ from tests.planning.limits.situations import (
     refused_in,
     spec,
 )
-from tests.planning.worlds import Words, plan_of
+from tests.planning.worlds import Words, plan_of, warnings_of
 
 INTERFACES = [
     Situation("as many as the type takes, at launch", spec(eth0=at(0), eth1=at(1)), {}),
@@ -395,7 +395,7 @@ def test_a_full_candidate_is_a_warning_and_the_interface_fails_over_to_another()
     }  # fmt: skip
     plan = plan_of(words, live, known=KNOWN)
     assert "AttachNetworkInterface" in [step.call for step in plan.steps]
-    assert plan.warnings == (
+    assert warnings_of(plan) == (
         f"{NETWORK}.vip cannot fail over to b: t3.micro supports 2 interfaces, the spec attaches 3 to b, counting "
         f"those that can fail over to it",
     )
