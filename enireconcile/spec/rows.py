@@ -1152,8 +1152,8 @@ class Document(Row):
     def guest_networks(self, interface: NetworkInterface) -> tuple[str, ...]:
         """The instances with ``guest_network`` that an interface is attached to, or may be by a failover."""
         holders = interface.attachment.candidates if interface.attachment is not None else ()
-        own = self.own_instances
-        return tuple(name for name in holders if name in own and own[name].guest_network is not None)
+        rows = ((name, self.instances.get(name)) for name in holders)
+        return tuple(name for name, row in rows if isinstance(row, Instance) and row.guest_network is not None)
 
     def own_names(self, section: str) -> list[str]:
         """The names of the managed resources of a section, sorted."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from enireconcile.guest import ip
-from enireconcile.guest.model import Guest
+from enireconcile.guest.model import Guest, marks
 from tests.guest.guests import four, guest, link, two_in_one_subnet, two_in_two_subnets
 
 
@@ -191,6 +191,20 @@ def test_published_ports_are_marked(namespace: Namespace) -> None:
     namespace.configure(two_in_one_subnet(publishes=True))
     assert "ether daddr 02:00:00:00:00:11" in namespace.run("nft", "list", "table", "inet", "enireconcile")
     assert "dev eth1 " in namespace.run("ip", "route", "get", "192.0.2.1", "mark", "5001")
+
+
+def test_marks_can_be_loaded_again(namespace: Namespace) -> None:
+    """The unit of the other formats loads them at every start."""
+    if shutil.which("nft") is None:
+        pytest.skip("needs nft")
+    made = two_in_one_subnet(publishes=True)
+    made = replace(made, links=(made.links[0], replace(made.links[1], forwards=True)))
+    shown = []
+    for _ in range(2):
+        namespace.run("nft", "-f", "-", stdin=marks(made, by_mark=True))
+        shown.append(namespace.run("nft", "list", "ruleset"))
+    assert shown[0] == shown[1]
+    assert "meta mark set 0x00003a99" in shown[0]
 
 
 @pytest.mark.parametrize("made", [two_in_one_subnet(publishes=True), two_in_two_subnets()])

@@ -14,6 +14,7 @@ from enireconcile.errors import SpecErrors
 from enireconcile.model import Action
 from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.text import plan_text
+from tests.ec2 import DropConnection
 from tests.harness import SLOW, STORY, Harness, open_harness
 
 STORY_TEXT = STORY.read_text()
@@ -107,6 +108,34 @@ def test_one_that_has_changed_is_told_or_replaces(harness: Harness) -> None:
     assert harness.apply(replacing).outcome == "converged"
     assert b"/usr/local/sbin/enireconcile-guest" in _parts(harness)[1]
     assert harness.plan(replacing).empty
+
+
+def test_an_interface_that_is_replaced_has_another_mac_address(harness: Harness) -> None:
+    """Its instance is launched anew with it, and knows the new one."""
+    replacing = SPEC.replace("guest_network: networkd", "guest_network: networkd\n    on_change: replace")
+    assert harness.apply(replacing).outcome == "converged"
+    before = _interfaces(harness)["web-eth0"]["MacAddress"]
+    harness.loop.now += 60
+    moved = replacing.replace(
+        "security_groups: [my-sg-1]\n", "security_groups: [my-sg-1]\n    private_ip: 172.31.0.99\n"
+    )
+    assert harness.apply(moved).outcome == "converged"
+    harness.loop.now += 60
+    after = _interfaces(harness)["web-eth0"]
+    ours = _parts(harness)[1].decode()
+    assert before != after["MacAddress"]
+    assert f"MACAddress={after['MacAddress']}\n" in ours
+    assert before not in ours
+    assert "From=172.31.0.99/32\n" in ours
+    assert harness.plan(moved).empty
+
+
+def test_a_lost_answer_tells_the_mac_address_all_the_same(harness: Harness) -> None:
+    harness.strict.faults.add(DropConnection("CreateNetworkInterface", times=99, late=True))
+    report = harness.apply(SPEC)
+    assert (report.outcome, report.error) == ("converged", None)
+    ours = _parts(harness)[1].decode()
+    assert all(each["MacAddress"] in ours for each in _interfaces(harness).values())
 
 
 @pytest.mark.parametrize("backend", ["networkd", "networkmanager", "ip"])
