@@ -72,6 +72,10 @@ def lacking_networkmanager() -> str | None:
     return lacking("NetworkManager", "dbus-daemon")
 
 
+def lacking_cloud_init() -> str | None:
+    return lacking(NETWORKD, "cloud-init")
+
+
 def _netplan() -> str | None:
     return next((path for path in (NETPLAN, NETPLAN_BEFORE_0_106) if Path(path).exists()), None)
 
@@ -271,18 +275,20 @@ _SYSTEMCTL = {"/usr/local/bin/systemctl": '#!/bin/sh\necho "$*" >> /run/asked\n'
 
 
 @contextlib.contextmanager
-def cloud_config(namespace: str, files: Files, part: str) -> Iterator[System]:
-    """The first boot of an image with networkd, with a part in its user data: networkd runs before cloud-init."""
+def cloud_config(
+    namespace: str, files: Files, user_data: str, cloud_init: Callable[[System, str], Sequence[str]] | None = None
+) -> Iterator[System]:
+    """The first boot of an image with networkd, which runs before cloud-init."""
     with system(namespace, {**files, **_SYSTEMCTL}) as made:
         with running_networkd(made):
-            asked = run_part(made, part)
+            asked = (cloud_init or run_part)(made, user_data)
         assert "try-restart systemd-networkd.service" in asked, asked
         with running_networkd(made):
             yield made
 
 
 def run_part(on: System, part: str) -> Sequence[str]:
-    """What cloud-init does with a part at a boot, and what it asks of systemd."""
+    """What cloud-init does at a boot with user data that is one part, and what it asks of systemd."""
     assert part.startswith("#cloud-config\n")
     config = yaml.safe_load(part)
     assert set(config) <= {"bootcmd", "merge_how"}, "this is not interpreted here"
@@ -290,6 +296,33 @@ def run_part(on: System, part: str) -> Sequence[str]:
     on.write({"/var/bootcmd": "\n".join(lines), "/run/asked": ""})
     on.run("sh", "/var/bootcmd")
     return (on.root / "run/asked").read_text(encoding="utf-8").splitlines()
+
+
+def run_cloud_init(on: System, user_data: str) -> Sequence[str]:
+    """The same by cloud-init itself, with one module: others would change disks and users."""
+    for defaults in (on.root / "etc/cloud/cloud.cfg.d").glob("*"):
+        defaults.unlink()
+    seed = "/var/lib/cloud/seed/nocloud"
+    on.write(
+        {
+            "/etc/cloud/cloud.cfg": _CLOUD_CFG,
+            f"{seed}/meta-data": "instance-id: i-00000000000000001\n",
+            f"{seed}/user-data": user_data,
+            "/run/asked": "",
+        }
+    )
+    on.run("unshare", "--uts", "cloud-init", "init", "--local")
+    on.run("unshare", "--uts", "cloud-init", "init")
+    return (on.root / "run/asked").read_text(encoding="utf-8").splitlines()
+
+
+_CLOUD_CFG = """\
+datasource_list: [NoCloud]
+datasource: {NoCloud: {fs_label: null}}
+cloud_init_modules: [bootcmd]
+network: {config: disabled}
+system_info: {distro: debian}
+"""
 
 
 # ---- Waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
-from tests.proofs.vpc.real import answers, detach, image, launch, private_table, tree, unbooted
+from tests.proofs.vpc.real import answers, detach, image, launch, private_table, tree, unbooted, user_data
 from tests.proofs.vpc.stage import STORY, Stage
 from tests.proofs.vpc.test_story import PUBLISHED
 from tests.scenarios.firewalls import SPEC as FAILOVER
@@ -209,6 +210,30 @@ def test_the_first_boot_with_cloud_init(harness: Harness) -> None:
         with guests.cloud_config(web.namespace, of_image, part) as system:
             answers(stage, "web-1", "web-2")
             assert guests.run_part(system, part) == []
+
+
+OWN = """\
+    user_data: |
+      #cloud-config
+      bootcmd: [touch /run/own]
+    guest_network: networkd
+"""
+
+
+@pytest.mark.skipif(guests.lacking_cloud_init() is not None, reason=str(guests.lacking_cloud_init()))
+def test_cloud_init_runs_the_part_beside_the_users_own(harness: Harness) -> None:
+    """With guest_network, an instance boots into its configuration; nothing is done on it."""
+    text = re.sub(r"    user_data: \|.*\n(?:      .*\n)+", OWN, STORY)
+    assert text != STORY
+    with unbooted(harness, text) as stage:
+        web = stage.guest("web")
+        web.serve_http(PAGE)
+        of_image = image(stage, "web-eth0")["networkd"]
+        launched_with = user_data(harness, web.instance_id)
+        with guests.cloud_config(web.namespace, of_image, launched_with, guests.run_cloud_init) as system:
+            answers(stage, "web-1", "web-2")
+            assert (system.root / "run/own").exists()
+            assert guests.run_cloud_init(system, launched_with) == []
 
 
 @pytest.mark.skipif(shutil.which("cloud-init") is None, reason="not installed: cloud-init")
