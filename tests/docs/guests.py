@@ -25,6 +25,7 @@ from tests.proofs.vpc.real import (
     AMAZON_LINUX,
     answers,
     boot_first,
+    has,
     image,
     launch,
     private_table,
@@ -42,7 +43,7 @@ from tests.vpc.plane import CLIENT
 BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 TYPED = "sh guest"
-GUEST_PROGRAM = re.compile(r"(?:sudo )?(?:ip|iptables|netplan|networkctl|nft|nmcli|sysctl) ")
+GUEST_PROGRAM = re.compile(r"(?:^|[;&|(] ?)(?:sudo )?(?:ip|iptables|netplan|networkctl|nft|nmcli|sysctl) ")
 MAKES = re.compile(r"^enireconcile guest .*", re.MULTILINE)
 
 
@@ -63,7 +64,7 @@ def stray(page: str) -> list[str]:
     text = (ROOT / page).read_text(encoding="utf-8")
     lines = [line.strip() for language, block in _blocks(page) if language != TYPED for line in block.splitlines()]
     lines += SPAN.findall(BLOCK.sub("", text))
-    return [line for line in lines if GUEST_PROGRAM.match(line)]
+    return [line for line in lines if GUEST_PROGRAM.search(line)]
 
 
 def _blocks(page: str) -> list[tuple[str, str]]:
@@ -85,8 +86,8 @@ class Reader:
         (self.desk / "specs").symlink_to(ROOT / "specs")
 
     def make(self) -> Files:
-        """Run the next ``enireconcile guest``: the files that it writes."""
-        words = shlex.split(self._made.pop(0))[1:]
+        """Run the next ``enireconcile guest``: the files that it writes; none if it prints."""
+        words = shlex.split(self._made.pop(0), comments=True)[1:]
         said = io.StringIO()
         with (
             contextlib.chdir(self.desk),
@@ -95,7 +96,7 @@ class Reader:
         ):
             main(words)
         assert ended.value.code == 0, said.getvalue()
-        return tree(self.desk / words[words.index("--out") + 1])
+        return tree(self.desk / words[words.index("--out") + 1]) if "--out" in words else {}
 
     def type(self, *systems: System) -> str:
         """Run the next block on each of the guests: what it prints, on all of them."""
@@ -129,6 +130,7 @@ def dual_homed(reader: Reader, harness: Harness) -> None:
             answers(stage, "sbc-signalling", port=5061)
         with guests.networkd(sbc.namespace, reader.make()) as system:
             answers(stage, "sbc-signalling", port=5061)
+            has(sbc, "10.0.1.21")
             media = stage.public("sbc-media")
             sbc.serve_udp("rtp", 10000, "10.0.1.21")
             assert stage.plane.outside.ask_udp(media, 10000) == ("rtp", media)
@@ -168,7 +170,8 @@ def nat_appliance(reader: Reader, harness: Harness) -> None:
         for guest in (near, far):
             guest.boot()
         with guests.networkd(nat.namespace, {**reader.make(), **AMAZON_LINUX}) as system:
-            until(lambda: "10.0.3.10" in nat.run(["ip", "address"]).stdout, "the inside interface")
+            has(nat, "10.0.3.10")
+            until(lambda: "default via" in nat.run(["ip", "route"]).stdout, "the default route")
             boot_first(system, harness, nat.instance_id)
             assert [near.fetch(CLIENT), far.fetch(CLIENT)] == [public, public]
             nat.sysctl("ipv4/conf/all/rp_filter", 1)

@@ -123,7 +123,6 @@ class System:
             capture_output=True,
             text=True,
             timeout=PATIENCE,
-            env={**os.environ, "PATH": _PATH},
         )
         assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
         return ran.stdout
@@ -149,19 +148,8 @@ class System:
             process.wait()
 
     def _entered(self, *namespaces: str) -> Sequence[str]:
-        return [
-            "ip",
-            "netns",
-            "exec",
-            self.namespace,
-            "unshare",
-            *namespaces,
-            "sh",
-            "-eu",
-            "-c",
-            _ENTER,
-            str(self.root),
-        ]
+        there = ("env", "-i", f"PATH={_PATH}", "ip", "netns", "exec", self.namespace)
+        return [*there, "unshare", *namespaces, "sh", "-eu", "-c", _ENTER, str(self.root)]
 
 
 def _children(pid: int) -> list[int]:

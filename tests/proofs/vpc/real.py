@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.harness import Harness
 from tests.proofs.vpc.stage import Stage
-from tests.vpc import DataPlane
+from tests.vpc import DataPlane, Guest
 from tests.vpc.guests import Files, System, until
 from tests.vpc.namespace import SILENCE
 
@@ -34,6 +34,12 @@ def answers(stage: Stage, *elastic_ips: str, port: int = 80) -> None:
     for name in elastic_ips:
         public = stage.public(name)
         until(lambda public=public: stage.plane.fetch(public, port, timeout=SILENCE), f"{name} answers")  # type: ignore[misc]
+
+
+def has(guest: Guest, *addresses: str) -> None:
+    """It has configured these addresses, within some time."""
+    for address in addresses:
+        until(lambda address=address: f"inet {address}/" in guest.run(["ip", "address"]).stdout, address)  # type: ignore[misc]
 
 
 def detach(stage: Stage, name: str) -> None:

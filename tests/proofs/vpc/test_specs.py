@@ -11,7 +11,7 @@ import pytest
 from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
-from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, image, launch, private_table, user_data
+from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, has, image, launch, private_table, user_data
 from tests.proofs.vpc.stage import SPECS, spec, staged, standing
 from tests.vpc import Guest
 from tests.vpc.guests import cloud_config, lacking_networkd, system
@@ -83,6 +83,7 @@ def test_dual_homed_media(harness: Harness, by: str) -> None:
             part = user_data(harness, sbc.instance_id)
             of_image = image(stage, "sbc-signalling")["networkd"]
             booted.enter_context(cloud_config(sbc.namespace, of_image, part))
+            has(sbc, "10.0.1.20", "10.0.1.21")
             answers(stage, "sbc-signalling", port=5061)
         signalling, media = stage.public("sbc-signalling"), stage.public("sbc-media")
         sbc.serve_udp("bound", 10000, "10.0.1.20", "10.0.1.21")
