@@ -120,6 +120,22 @@ def two_enis(reader: Reader, harness: Harness) -> None:
             answers(stage, "web-1", "web-2")
 
 
+def guest(reader: Reader, harness: Harness) -> None:
+    """It prints the files of the one instance, writes them, and writes those of all."""
+    (reader.desk / "spec.yaml").write_text(STORY, encoding="utf-8")
+    with unbooted(harness, STORY) as stage:
+        web = stage.guest("web")
+        web.serve_http("page")
+        reader.make()
+        with guests.networkd(web.namespace, reader.make()):
+            answers(stage, "web-1", "web-2")
+        files = reader.make()
+        assert files
+        if guests.lacking_networkmanager() is None:
+            with guests.networkmanager(web.namespace, files):
+                answers(stage, "web-1", "web-2")
+
+
 def dual_homed(reader: Reader, harness: Harness) -> None:
     lab(harness)
     with unbooted(harness, spec("dual-homed"), rp_filter=1) as stage:
@@ -246,6 +262,7 @@ def move(harness: Harness, address: str, instance_id: str) -> None:
 SCENES: Mapping[str, Callable[[Reader, Harness], None]] = {
     "docs/tutorial.md": two_enis,
     "docs/how-to/dual-homed.md": dual_homed,
+    "docs/how-to/guest.md": guest,
     "docs/how-to/ha-failover.md": ha_failover,
     "docs/how-to/management-network.md": management_network,
     "docs/how-to/many-addresses.md": many_addresses,
