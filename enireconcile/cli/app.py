@@ -283,7 +283,9 @@ def guest(
 @opt.specs
 @opt.output()
 @opt.aws
-@opt.timeout
+@click.option(
+    "--timeout", type=opt.duration, metavar="DURATION", help="End all checks after this time at the latest."
+)
 def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeout: float | None) -> int:
     """Run the checks of SPEC from this machine: does each address answer as the spec expects?
 

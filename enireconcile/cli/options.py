@@ -220,9 +220,6 @@ state = click.option(
     help="Directory or s3://bucket/prefix of the lock, the journal and the last report.  "
     "[default: the user's state directory]",
 )
-timeout = click.option(
-    "--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."
-)
 auto_approve = click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for approval.")
 _aws_options = _all_of(
     click.option("--region", metavar="REGION", help="AWS Region; overrides the spec and the environment."),
@@ -281,7 +278,7 @@ def running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
             help="Refuse plans that change more than N resources.",
         ),
         outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
-        timeout,
+        click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
         click.option(
             "--settle-timeout",
             type=duration,

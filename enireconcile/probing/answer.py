@@ -28,7 +28,8 @@ class Answer:
 
 def question(check: Check, address: str | None) -> str:
     """What a check asks: ``tcp 203.0.113.7:22``, ``http 203.0.113.7:80/health``."""
-    where = address or ".".join(check.target)
+    key, name = check.target
+    where = address or f"{key}s.{name}"
     host = f"[{where}]" if ":" in where else where
     if check.web is None:
         return f"tcp {host}:{check.port}"

@@ -175,7 +175,9 @@ def _not_attached(case: Case) -> str | None:
         return None
     name = f"{_named(interface)} ({interface.id})" if _named(interface) != interface.id else interface.id
     if interface.attachment is None:
-        return f"{name} is attached to no instance: run {case.apply}"
+        row = case.document.network_interfaces.get(_named(interface))
+        fix = "attach it" if row is None else f"run {case.apply}" if row.attachment else "give it an `attachment`"
+        return f"{name} is attached to no instance: {fix}"
     if interface.attachment.status in ("attaching", "detaching"):
         return f"{name} is {interface.attachment.status}: run the check again in a moment"
     return None
@@ -187,7 +189,8 @@ def _not_running(case: Case) -> str | None:
         return None
     name = f"{case.instance_name} ({instance.id})" if case.instance_name != instance.id else instance.id
     row = case.document.own_instances.get(case.instance_name)
-    fix = "its row says `state: stopped`" if row is not None and row.state == "stopped" else f"run {case.apply}"
+    stopped = row is not None and row.state == "stopped"
+    fix = "its row says `state: stopped`" if stopped else f"run {case.apply}" if row is not None else "start it"
     return f"{name} is {instance.state}, not running: {fix}"
 
 
@@ -454,6 +457,8 @@ def _in_the_guest(case: Case) -> str:
 def _why_not_silent(case: Case, answer: Answer) -> str:
     if answer.state == "unreachable":
         return f"{answer.wrong}: this machine, or a router on the way, has no route to {case.target.address}"
+    if case.interface is None:
+        return f"{case.target.address} leads to no interface: what answers there is not of this stack"
     door = _door(case)
     if door is None:
         return f"the groups of {case.name} could not be read: one of their rules lets it in"

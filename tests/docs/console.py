@@ -246,9 +246,9 @@ def verify(directory: Path) -> Iterator[str]:
         web, other = found["web-1"], found["web-2"]
         shell = _on(harness, directory, directory)
 
-        def block(page: int, ssh: int) -> str:
+        def block(page: int, ssh: int, within: str) -> str:
             checks = (
-                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: 1s}}\n"
+                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: {within}}}\n"
                 f"  ssh: {{elastic_ip: web-2, tcp: {ssh}}}\n"
             )
             spec.write_text(f"{story}\nchecks:\n{checks}", encoding="utf-8")
@@ -259,7 +259,7 @@ def verify(directory: Path) -> Iterator[str]:
 
         with guests.mute(other) as ssh:
             with guests.web(web) as port:
-                yield block(port, ssh)
+                yield block(port, ssh, "30s")
             [group] = harness.client().describe_security_groups(
                 Filters=[{"Name": "group-name", "Values": ["my-sg-1"]}]
             )["SecurityGroups"]
@@ -267,7 +267,7 @@ def verify(directory: Path) -> Iterator[str]:
                 GroupId=group["GroupId"], IpPermissions=group["IpPermissions"]
             )
             with guests.full(web) as port:
-                yield block(port, ssh)
+                yield block(port, ssh, "1s")
 
 
 def unlock(directory: Path) -> Iterator[str]:

@@ -154,7 +154,7 @@ def test_a_port_that_does_not_speak_tls() -> None:
 )
 def test_what_a_check_asks(row: Check, words: str) -> None:
     assert question(row, "192.0.2.7") == words
-    assert question(row, None) == words.replace("192.0.2.7", "elastic_ip.web")
+    assert question(row, None) == words.replace("192.0.2.7", "elastic_ips.web")
 
 
 def test_the_address_from_which_this_machine_asks() -> None:

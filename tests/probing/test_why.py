@@ -55,9 +55,14 @@ def mine(name: str) -> dict[str, str]:
     return {STACK_TAG: "shop", NAME_TAG: name}
 
 
-def spec(*, private: bool = False, expect: str = "open") -> Document:
+IMAGE = "image: ami-12345678, instance_type: t3.micro"
+
+
+def spec(*, private: bool = False, expect: str = "open", without: str = "\0", image: str = IMAGE) -> Document:
     target = "network_interface: eth0" if private else "elastic_ip: web"
-    return document(TEXT.replace("TARGET", target).replace("EXPECT", expect))
+    return document(
+        TEXT.replace(without, "").replace(IMAGE, image).replace("TARGET", target).replace("EXPECT", expect)
+    )
 
 
 def live(*rules: dict[str, Any], source: LiveNetworkInterface | None = None) -> Live:
@@ -125,6 +130,58 @@ def case(**words: Any) -> Case:
 
 def test_nothing_is_wrong_in_ec2() -> None:
     assert why(case()) == GUEST
+
+
+# ---- what to do about what is not as it should be
+
+
+def changed(record: str, **words: Any) -> Live:
+    """The live state with another interface, instance or address."""
+    state = live()
+    [first] = getattr(state, record)
+    found: Any = {record: (replace(first, **words),)}
+    return replace(state, **found)
+
+
+def test_apply_is_the_remedy_only_where_the_spec_says_so() -> None:
+    """Else the row itself has to change, or what the spec does not manage."""
+    free = changed("network_interfaces", attachment=None)
+    alone = spec(without=", attachment: {instance: web, device_index: 0}", image="external: i-12345678")
+    assert why(case(live=free)) == "eth0 (eni-1) is attached to no instance: run `enireconcile apply shop.yaml`"
+    assert why(case(live=free, document=alone)) == (
+        "eth0 (eni-1) is attached to no instance: give it an `attachment`"
+    )
+    theirs = replace(changed("network_interfaces", attachment=None, tags={}), foreign_interfaces=())
+    [eni] = theirs.network_interfaces
+    foreign = replace(theirs, network_interfaces=(), foreign_interfaces=(eni,))
+    assert why(case(live=foreign)) == "eni-1 is attached to no instance: attach it"
+    for status in ("attaching", "detaching"):
+        [eth0] = live().network_interfaces
+        moving = replace(eth0.attachment, status=status) if eth0.attachment else None
+        assert why(case(live=changed("network_interfaces", attachment=moving))) == (
+            f"eth0 (eni-1) is {status}: run the check again in a moment"
+        )
+
+
+def test_an_instance_outside_the_stack_is_not_started_by_apply() -> None:
+    stopped = changed("instances", state="stopped")
+    assert why(case(live=stopped)) == "web (i-1) is stopped, not running: run `enireconcile apply shop.yaml`"
+    outside = replace(stopped, instances=(), externals={"fw": stopped.instances})
+    assert why(case(live=outside)) == "fw (i-1) is stopped, not running: start it"
+    unknown = replace(stopped, instances=())
+    read = replace(ways(), instances={"i-1": replace(stopped.instances[0], tags={})})
+    assert why(case(live=unknown, ways=read)) == "i-1 is stopped, not running: start it"
+
+
+def test_an_address_without_an_association_in_its_row() -> None:
+    bare = spec(without="association: {network_interface: eth0}")
+    free = changed("elastic_ips", association_id=None, network_interface_id=None, private_ip=None)
+    assert why(case(live=free, document=bare)) == (
+        "203.0.113.7 leads nowhere: it is associated with no interface; give it an `association`"
+    )
+    assert why(case(live=free, document=spec(expect="silent"), answer=Answer("refused"))) == (
+        "203.0.113.7 leads to no interface: what answers there is not of this stack"
+    )
 
 
 # ---- rules
