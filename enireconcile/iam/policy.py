@@ -25,7 +25,7 @@ from enireconcile.iam.statements import (
     numbered,
 )
 from enireconcile.kinds import KINDS
-from enireconcile.kinds.launch import reads_attributes
+from enireconcile.kinds.launch import DESCRIBE_KEY, names_used, reads_attributes
 from enireconcile.kinds.permissions import Call, Condition, Purpose, Read, unconditional
 from enireconcile.kinds.tags import among, calls_for, spec_keys
 from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG
@@ -194,6 +194,7 @@ def _add_reads(purpose: Purpose, scope: Scope, policy: Policy) -> None:
     adopted = [row.adopt for row in purpose.rows("instances") if reads_attributes(row)]
     before = [scope.arn("instance", each) for each in adopted if each is not None]
     policy.grant("ReadWhatIsAdopted", ["ec2:DescribeInstanceAttribute"], before)
+    _add_keys(purpose, scope, policy)
     parameters = {image.ssm for image in _images(purpose) if image.ssm is not None}
     policy.grant("ReadImageParameters", ["ssm:GetParameter"], {_parameter(scope, name) for name in parameters})
     if policy.asked.bucket:
@@ -204,6 +205,28 @@ def _add_reads(purpose: Purpose, scope: Scope, policy: Policy) -> None:
         policy.grant("KeepState", ["s3:GetObject", "s3:PutObject"], [objects])
         inside = {"StringLike": {"s3:prefix": f"{prefix}/*"}} if prefix else None
         policy.grant("FindState", ["s3:ListBucket"], [bucket], inside)
+
+
+def _add_keys(purpose: Purpose, scope: Scope, policy: Policy) -> None:
+    """KMS keys of volumes. EC2 uses a key in the name of who launches; an alias is no resource of IAM's."""
+    launched = purpose.rows("instances")
+    for name in sorted({name for row in launched for call, _, name in names_used(row) if call == DESCRIBE_KEY}):
+        plain = name.rpartition(":")[2].removeprefix("key/")
+        region, account = name.split(":")[3:5] if name.startswith("arn:") else (scope.region, scope.account)
+        is_alias = plain.startswith("alias/")
+        keys = [f"arn:{scope.partition}:kms:{region}:{account}:key/{'*' if is_alias else plain}"]
+        named: Condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": plain}} if is_alias else {}
+        policy.grant("ReadKeys", ["kms:DescribeKey"], keys, named)
+        if not policy.asked.read_only:
+            service = f"ec2.{region}.amazonaws.com{'.cn' if scope.partition == 'aws-cn' else ''}"
+            via = both(named, {"StringLike": {"kms:ViaService": service}})
+            policy.grant("UseKeys", _KEY_USES, keys, via)
+            grants = both(via, {"Bool": {"kms:GrantIsForAWSResource": "true"}})
+            policy.grant("GrantKeys", ["kms:CreateGrant"], keys, grants)
+
+
+_KEY_USES = ("kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+"""What EC2 does with the key of a volume (EC2 user guide, "Amazon EBS encryption"), besides making a grant."""
 
 
 def _images(purpose: Purpose) -> list[Any]:

@@ -22,17 +22,20 @@ from enireconcile.kinds.detach import (
 )
 from enireconcile.kinds.guests import Guests
 from enireconcile.kinds.launch import (
+    DESCRIBE_KEY,
     ENDED,
     INSTANCE_TYPE,
     KEY_NAME,
     MODIFY,
     SETTINGS,
     STOP_PROTECTION,
+    USED,
     Birth,
     Setting,
     changed_since_launch,
     launch_tag,
     merged,
+    names_used,
     reads_attributes,
 )
 from enireconcile.kinds.permissions import (
@@ -40,6 +43,7 @@ from enireconcile.kinds.permissions import (
     Condition,
     Purpose,
     Read,
+    When,
     as_values,
     has,
     keeps_or_removes,
@@ -167,8 +171,9 @@ def _attribute_reads(purpose: Purpose) -> Sequence[Condition]:
     return [*([named] if protected else []), *([without_user_data] if purpose.removes(SECTION) else [])]
 
 
-def _names_key_pairs(purpose: Purpose) -> bool:
-    return any(row.key_name is not None for row in purpose.rows(SECTION))
+def _names(call: str) -> When:
+    """A row names something that the call shows."""
+    return lambda purpose: any(call == each for row in purpose.rows(SECTION) for each, *_ in names_used(row))
 
 
 def _names_groups(purpose: Purpose) -> bool:
@@ -224,7 +229,7 @@ class Instances(Kind):
         "DescribeInstances": Read(),
         "DescribeImages": Read(_launches),
         "DescribeInstanceTypeOfferings": Read(has(SECTION)),
-        "DescribeKeyPairs": Read(_names_key_pairs),
+        **{call: Read(_names(call)) for call in USED if call != DESCRIBE_KEY},
         "DescribeInstanceTypes": Read(has(SECTION)),
         "DescribeIamInstanceProfileAssociations": Read(_sets_profiles),
         "DescribePlacementGroups": Read(_names_groups),

@@ -9,7 +9,7 @@ the row that it was launched from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from enireconcile.kinds.world import Id
 from enireconcile.live.records import INSTANCE_ATTRIBUTES, LiveInstance
 from enireconcile.model import Expect, fingerprint
 from enireconcile.ownership import LAUNCH_TAG, tag_specifications
+from enireconcile.spec import Path
 from enireconcile.spec.launch import as_written
 from enireconcile.spec.rows import Instance, Resource
 
@@ -145,6 +146,54 @@ def changed_since_launch(row: Instance, live: LiveInstance) -> list[str]:
         and each.launched(value) is not None
         and each.digest(value) != present.get(each.name)
     ]
+
+
+# ---- what a launch names and leaves as it is
+
+
+@dataclass(frozen=True)
+class Used:
+    """How a row names it in a message, the state in which it can be used (if it has any), and where to look."""
+
+    what: str
+    state: str
+    look: str
+
+
+DESCRIBE_KEY = "DescribeKey"
+USED: Mapping[str, Used] = {
+    "DescribeKeyPairs": Used("key pair", "", "see `aws ec2 describe-key-pairs`"),
+    "DescribeSnapshots": Used(
+        "snapshot",
+        "completed",
+        "see `aws ec2 describe-snapshots`; a snapshot of another account has to be shared with this one",
+    ),
+    "DescribeHosts": Used("Dedicated Host", "available", "see `aws ec2 describe-hosts`"),
+    "DescribeCapacityReservations": Used(
+        "Capacity Reservation", "active", "see `aws ec2 describe-capacity-reservations`"
+    ),
+    DESCRIBE_KEY: Used("KMS key", "Enabled", "see `aws kms list-keys` and `aws kms list-aliases`"),
+}
+"""By the call that shows whether it exists."""
+
+
+def names_used(row: Instance) -> Iterator[tuple[str, Path, str]]:
+    """What a launch from the row names: the call of USED, the path in the row, the name."""
+    if row.key_name is not None:
+        yield "DescribeKeyPairs", ("key_name",), row.key_name
+    if row.placement is not None and row.placement.host_id is not None:
+        yield "DescribeHosts", ("placement", "host_id"), row.placement.host_id
+    target = row.capacity_reservation.capacity_reservation_target if row.capacity_reservation else None
+    if target is not None and target.capacity_reservation_id is not None:
+        path = ("capacity_reservation", "capacity_reservation_target", "capacity_reservation_id")
+        yield "DescribeCapacityReservations", path, target.capacity_reservation_id
+    if row.root_volume is not None and row.root_volume.kms_key_id is not None:
+        yield DESCRIBE_KEY, ("root_volume", "kms_key_id"), row.root_volume.kms_key_id
+    for index, volume in enumerate(row.volumes or ()):
+        if volume.kms_key_id is not None:
+            yield DESCRIBE_KEY, ("volumes", index, "kms_key_id"), volume.kms_key_id
+        if volume.snapshot_id is not None:
+            yield "DescribeSnapshots", ("volumes", index, "snapshot_id"), volume.snapshot_id
 
 
 def merged(parts: Iterable[Parameters]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Each is one filtered call for all that the plan uses, and no call for a plan tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from enireconcile.live import records
 from enireconcile.live.filters import (
@@ -21,6 +21,7 @@ from enireconcile.live.records import (
     LiveInstanceType,
     LiveRouteTable,
     LiveSecurityGroup,
+    LiveUsed,
     Questions,
 )
 from enireconcile.model import Reads
@@ -34,7 +35,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
     answers = Answers(reader)
     (
         ((types, similar), per_interface, lists, addresses, route_tables),
-        (images, offers, key_pairs, placement_groups, groups),
+        (images, offers, used, placement_groups, groups),
     ) = await asyncio.gather(
         asyncio.gather(
             _types(answers, sorted(asked.types)),
@@ -46,7 +47,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
         asyncio.gather(
             _images(answers, sorted(asked.images)),
             _offers(answers, sorted(asked.offered)),
-            _key_pairs(answers, sorted(asked.key_pairs)),
+            _used(answers, asked.used),
             _placement_groups(answers, sorted(asked.placement_groups)),
             _groups(answers, sorted(asked.groups)),
         ),
@@ -63,7 +64,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
         route_tables=route_tables,
         images=images,
         offers=offers,
-        key_pairs=key_pairs,
+        used=used,
         placement_groups=placement_groups,
         groups=groups,
         group_vpcs=group_vpcs,
@@ -136,10 +137,58 @@ async def _offers(answers: Answers, types: Sequence[str]) -> frozenset[tuple[str
     return frozenset((item["InstanceType"], item["Location"]) for item in found)
 
 
-async def _key_pairs(answers: Answers, names: Sequence[str]) -> frozenset[str]:
+async def _used(answers: Answers, asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], LiveUsed]:
+    """What launches name, by the call that shows it and by name."""
+    wanted = {call: sorted(name for each, name in asked if each == call) for call in _USED}
+    calls = [call for call, names in wanted.items() if names]
+    found = await asyncio.gather(*(_USED[call](answers, wanted[call]) for call in calls))
+    return {
+        (call, name): each for call, by_name in zip(calls, found, strict=True) for name, each in by_name.items()
+    }
+
+
+async def _key_pairs(answers: Answers, names: Sequence[str]) -> dict[str, LiveUsed]:
     patterns = [literal(name) for name in names]
     found = await answers.ask_all("DescribeKeyPairs", "key-name", patterns, "KeyPairs")
-    return frozenset(item["KeyName"] for item in found)
+    return {item["KeyName"]: LiveUsed() for item in found}
+
+
+async def _snapshots(answers: Answers, ids: Sequence[str]) -> dict[str, LiveUsed]:
+    found = await answers.ask_all("DescribeSnapshots", "snapshot-id", ids, "Snapshots")
+    return {item["SnapshotId"]: records.used(item) for item in found}
+
+
+async def _hosts(answers: Answers, _: Sequence[str]) -> dict[str, LiveUsed]:
+    """All of the account: EC2 has no filter for their ids, and one unknown id in a list fails the call."""
+    found = await answers.ask("DescribeHosts", {}, "Hosts")
+    return {item["HostId"]: records.used(item) for item in found}
+
+
+async def _reservations(answers: Answers, _: Sequence[str]) -> dict[str, LiveUsed]:
+    """All of the account, as hosts are."""
+    found = await answers.ask("DescribeCapacityReservations", {}, "CapacityReservations")
+    return {item["CapacityReservationId"]: records.used(item) for item in found}
+
+
+async def _kms_keys(answers: Answers, names: Sequence[str]) -> dict[str, LiveUsed]:
+    """Keys by the id, alias or ARN that the spec has. KMS describes one a call."""
+    found = await asyncio.gather(
+        *(answers.ask("DescribeKey", {"KeyId": name}, "KeyMetadata", "NotFoundException") for name in names)
+    )
+    return {
+        name: LiveUsed(state=item.get("KeyState", ""))
+        for name, items in zip(names, found, strict=True)
+        for item in items
+    }
+
+
+_USED: Mapping[str, Callable[[Answers, Sequence[str]], Awaitable[dict[str, LiveUsed]]]] = {
+    "DescribeKeyPairs": _key_pairs,
+    "DescribeSnapshots": _snapshots,
+    "DescribeHosts": _hosts,
+    "DescribeCapacityReservations": _reservations,
+    "DescribeKey": _kms_keys,
+}
 
 
 async def _placement_groups(answers: Answers, names: Sequence[str]) -> dict[str, str]:

@@ -38,14 +38,20 @@ class Answers:
         self.read: set[str] = set()
         self.unanswered: dict[str, str] = {}
 
-    async def ask(self, call: str, params: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    async def ask(
+        self, call: str, params: Mapping[str, Any], key: str, absent: str = ""
+    ) -> list[Mapping[str, Any]]:
+        """The items under ``key``, or the one item; none if EC2 answers with the code ``absent``."""
         try:
             response = await read_optional(self._reader, call, params)
         except AwsError as error:
-            self.unanswered[call] = error.code
-            return []
+            if error.code != absent:
+                self.unanswered[call] = error.code
+                return []
+            response = {}
         self.read.add(call)
-        return list(response.get(key) or ())
+        found = response.get(key) or ()
+        return [found] if isinstance(found, Mapping) else list(found)
 
     async def ask_all(
         self, call: str, name: str, values: Sequence[str], key: str, more: Mapping[str, Any] | None = None

@@ -880,13 +880,40 @@ def _lacking(described: Mapping[str, Any]) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class LiveUsed:
+    """Something that a launch names and leaves as it is: a key pair, a snapshot, a Dedicated Host, a Capacity
+    Reservation or a KMS key.
+
+    ``state`` is EC2's word for it, ``size`` the GiB of a snapshot. A host and a reservation take instances of one
+    ``instance_type`` in one ``zone``. What does not apply is empty.
+    """
+
+    state: str = ""
+    size: int = 0
+    instance_type: str = ""
+    zone: str = ""
+
+
+def used(described: Mapping[str, Any]) -> LiveUsed:
+    """An item of DescribeSnapshots, DescribeHosts or DescribeCapacityReservations."""
+    properties = described.get("HostProperties") or {}
+    return LiveUsed(
+        state=described.get("State", ""),
+        size=described.get("VolumeSize", 0),
+        instance_type=described.get("InstanceType") or properties.get("InstanceType") or "",
+        zone=described.get("AvailabilityZone") or "",
+    )
+
+
+@dataclass(frozen=True)
 class Questions:
     """What has to be read to judge a plan.
 
-    ``offered`` are types whose zones matter. ``groups`` are the ids of foreign security groups. ``group_vpcs`` are
-    (id of a group, VPC) where an interface in that VPC gets the group; ``peers`` are (VPC, peer) where a rule of a
-    group in that VPC names the peer, a foreign group or the VPC of another group of the stack.
-    ``routed_vpcs`` are the VPCs whose routes matter.
+    ``offered`` are types whose zones matter. ``used`` is what launches name: the call that shows it, its name.
+    ``groups`` are the ids of foreign security groups. ``group_vpcs`` are (id of a group, VPC) where an
+    interface in that VPC gets the group; ``peers`` are (VPC, peer) where a rule of a group in that VPC names
+    the peer, a foreign group or the VPC of another group of the stack. ``routed_vpcs`` are the VPCs whose
+    routes matter.
     """
 
     types: frozenset[str] = frozenset()
@@ -896,7 +923,7 @@ class Questions:
     routed_vpcs: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
     offered: frozenset[str] = frozenset()
-    key_pairs: frozenset[str] = frozenset()
+    used: frozenset[tuple[str, str]] = frozenset()
     placement_groups: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     group_vpcs: frozenset[tuple[str, str]] = frozenset()
@@ -923,7 +950,7 @@ class Limits:
 
     ``similar_types`` maps unknown instance types to existing ones with similar names; ``prefix_lists`` maps ids to
     the most entries that each may have, None where EC2 does not return them. ``offers`` are (type, zone).
-    ``placement_groups`` maps names to strategies.
+    ``placement_groups`` maps names to strategies, ``used`` the call and the name to what launches name.
     ``group_vpcs`` are (group, VPC) of groups that are associated with a VPC besides their own; ``connected`` are
     pairs of VPCs whose groups may name each other.
     """
@@ -937,7 +964,7 @@ class Limits:
     images: Mapping[str, LiveImage] = field(default_factory=dict)
     offers: frozenset[tuple[str, str]] = frozenset()
     placement_groups: Mapping[str, str] = field(default_factory=dict)
-    key_pairs: frozenset[str] = frozenset()
+    used: Mapping[tuple[str, str], LiveUsed] = field(default_factory=dict)
     groups: Mapping[str, LiveSecurityGroup] = field(default_factory=dict)
     group_vpcs: frozenset[tuple[str, str]] = frozenset()
     connected: frozenset[frozenset[str]] = frozenset()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from enireconcile.guest.families import is_windows
+from enireconcile.kinds.launch import USED, names_used
 from enireconcile.kinds.world import Id
 from enireconcile.live.records import (
     LiveImage,
@@ -26,7 +27,7 @@ from enireconcile.model import Ref, Step
 from enireconcile.planning import guests, limits
 from enireconcile.planning.limits.case import INTERFACES, Case, Issue
 from enireconcile.planning.mistakes import Mistake
-from enireconcile.spec import Path, without_selectors
+from enireconcile.spec import Instance, Path, without_selectors
 from enireconcile.spec.checks import peers_of, unreadable_in_metadata
 from enireconcile.spec.shapes import resource_id
 
@@ -45,7 +46,7 @@ def questions(case: Case) -> Questions:
         images=frozenset(step.params["ImageId"] for step in launches),
         offered=frozenset(types),
         placement_groups=frozenset(group for _, group in _placements(case)),
-        key_pairs=frozenset(step.params["KeyName"] for step in launches if "KeyName" in step.params),
+        used=frozenset((call, name) for step in launches for call, _, name in names_used(_row(step, case))),
         groups=frozenset(named - {group.id for group in _known_groups(case)}),
         group_vpcs=frozenset(
             (group, vpc) for _, _, group, vpc in pairs if isinstance(group, str) and _vpc_of(group, case) != vpc
@@ -83,7 +84,7 @@ def _launches(case: Case) -> Iterator[Issue]:
         image_id = str(step.params["ImageId"])
         if image := case.limits.images.get(image_id):
             yield from _image(step.address, image, kind, case)
-            yield from _volumes(step.address, image, case)
+            yield from _volumes(step, image, case)
         elif "DescribeImages" in case.limits.read:
             yield case.mistake(
                 step.address,
@@ -91,8 +92,8 @@ def _launches(case: Case) -> Iterator[Issue]:
                 f"there is no image {image_id} in {case.live.region} that these credentials can use",
                 "see `aws ec2 describe-images`; an image of another account has to be shared with this one",
             )
-        yield from _key_pair(step, case)
         zone = _zone_of_launch(step, case)
+        yield from _used(step, zone, case)
         if kind is not None and zone:
             yield from _offer(step.address, kind.name, zone, case)
         if kind is not None:
@@ -139,9 +140,9 @@ def _misfits(what: str, has: Platform, kind: LiveInstanceType) -> Iterator[tuple
         )
 
 
-def _volumes(address: str, image: LiveImage, case: Case) -> Iterator[Issue]:
+def _volumes(step: Step, image: LiveImage, case: Case) -> Iterator[Issue]:
     """Volumes that the image does not allow."""
-    row = case.world.document.own_instances[address.partition(".")[2]]
+    address, row = step.address, _row(step, case)
     least = image.devices.get(image.root_device_name, 0)
     if row.root_volume is not None and row.root_volume.size_gib is not None and row.root_volume.size_gib < least:
         message = f"{row.root_volume.size_gib} GiB is less than the root volume of {image.id}"
@@ -194,9 +195,7 @@ def _placement_groups(case: Case) -> Iterator[Issue]:
         return
     for step, group in _placements(case):
         strategy = case.limits.placement_groups.get(group)
-        kind = case.limits.types.get(
-            str(case.world.document.own_instances[step.address.partition(".")[2]].instance_type)
-        )
+        kind = case.limits.types.get(str(_row(step, case).instance_type))
         path: Path = ("placement", "group")
         if strategy is None:
             message = f"there is no placement group {group} in {case.live.region}"
@@ -209,11 +208,37 @@ def _placement_groups(case: Case) -> Iterator[Issue]:
             yield case.mistake(step.address, ("placement", "partition"), message, "remove the key")
 
 
-def _key_pair(step: Step, case: Case) -> Iterator[Issue]:
-    name = step.params.get("KeyName")
-    if name is not None and "DescribeKeyPairs" in case.limits.read and name not in case.limits.key_pairs:
-        message = f"there is no key pair {name} in {case.live.region}"
-        yield case.mistake(step.address, ("key_name",), message, "see `aws ec2 describe-key-pairs`")
+def _row(step: Step, case: Case) -> Instance:
+    return case.world.document.own_instances[step.address.partition(".")[2]]
+
+
+def _used(step: Step, zone: str, case: Case) -> Iterator[Issue]:
+    """What a launch names, and EC2 does not show or cannot use for it."""
+    row = _row(step, case)
+    for call, path, name in names_used(row):
+        use, live = USED[call], case.limits.used.get((call, name))
+        if call not in case.limits.read:
+            continue
+        if live is None:
+            message = f"there is no {use.what} {name} in {case.live.region}"
+            yield case.mistake(step.address, path, message, use.look)
+            continue
+        if use.state and live.state and live.state != use.state:
+            message = f"the {use.what} {name} is {live.state}, and has to be {use.state}"
+            yield case.mistake(step.address, path, message, use.look)
+        kind = step.params["InstanceType"]
+        if live.instance_type not in ("", kind):
+            message = f"the {use.what} {name} is for {live.instance_type}, and the instance is a {kind}"
+            yield case.mistake(step.address, path, message, "name another one, or change the instance type")
+        if zone and live.zone not in ("", zone):
+            message = f"the {use.what} {name} is in {live.zone}, and the subnet of the instance in {zone}"
+            yield case.mistake(step.address, path, message, "name another one, or choose a subnet in its zone")
+    for index, volume in enumerate(row.volumes or ()):
+        snapshot = case.limits.used.get(("DescribeSnapshots", volume.snapshot_id or ""))
+        if snapshot is not None and volume.size_gib is not None and volume.size_gib < snapshot.size:
+            message = f"{volume.size_gib} GiB is less than the {snapshot.size} GiB of {volume.snapshot_id}"
+            hint = f"write {snapshot.size} or more, or leave it out"
+            yield case.mistake(step.address, ("volumes", index, "size_gib"), message, hint)
 
 
 def _zone_of_launch(step: Step, case: Case) -> str:

@@ -123,6 +123,7 @@ def _operator(name: str) -> Test:
         "StringLike": _like,
         "StringNotLike": _like,
         "ArnLike": _like,
+        "Bool": _equal_ignoring_case,
     }[base]
     negated = "Not" in base
 
@@ -171,12 +172,12 @@ class Account:
     def __init__(self, data: Data, settings: Settings) -> None:
         self.data = data
         self._place = f"{settings.region}:{settings.account_id}"
-        self._region = settings.region
+        self.region = settings.region
         self._account = settings.account_id
 
     def arn(self, kind: str, name: str) -> str:
         """EC2 docs: public resources, images say, name no account."""
-        place = f"{self._region}:" if kind in ("image", "snapshot") else self._place
+        place = f"{self.region}:" if kind in ("image", "snapshot") else self._place
         return f"arn:aws:ec2:{place}:{kind}/{name}"
 
     @property
@@ -189,8 +190,19 @@ class Account:
 
     def parameter(self, name: str) -> str:
         """SSM docs: public parameters, whose names begin with /aws/, name no account."""
-        place = f"{self._region}:" if name.startswith("/aws/") else self._place
+        place = f"{self.region}:" if name.startswith("/aws/") else self._place
         return f"arn:aws:ssm:{place}:parameter/{name.lstrip('/')}"
+
+    def key(self, action: str, named: str, **more: Sequence[str]) -> Check:
+        """KMS docs: a statement names a key by its ARN; its aliases are a condition key."""
+        plain = named.split(":")[-1].removeprefix("key/")
+        key = self.data.kms_aliases.get(plain, plain)
+        aliases = [alias for alias, each in self.data.kms_aliases.items() if each == key]
+        return Check(
+            action,
+            f"arn:aws:kms:{self._place}:key/{key}",
+            self.context(**{"kms:ResourceAliases": aliases}, **more),
+        )
 
     def existing(self, action: str, kind: str, name: str) -> Check:
         """On a resource that is there, with its tags; one that is not has none."""
@@ -229,7 +241,7 @@ class Account:
         return Check(f"ec2:{action}", self.arn(kind, name), {**there, **_requested(tags), **more})
 
     def context(self, **more: Sequence[str]) -> Context:
-        return {"aws:RequestedRegion": [self._region], "ec2:Region": [self._region], **more}
+        return {"aws:RequestedRegion": [self.region], "ec2:Region": [self.region], **more}
 
     def records(self, kind: str) -> Mapping[str, Any]:
         by_kind: dict[str, Mapping[str, Any]] = {
@@ -290,6 +302,8 @@ def checks(account: Account, service: str, action: str, params: Params) -> list[
         return []  # IAM docs: GetCallerIdentity needs no permission
     if service == "ssm":
         return [Check(f"ssm:{action}", account.parameter(params["Name"]), account.context())]
+    if service == "kms":
+        return [account.key(f"kms:{action}", params["KeyId"])]
     if service != "ec2":
         return [Check(f"{service}:{action}", "*", account.context())]
     if action in _RULES:
@@ -378,8 +392,19 @@ def _run(account: Account, action: str, params: Params) -> Iterator[Check]:
     if "CapacityReservationId" in target:
         yield account.plain(action, "capacity-reservation", target["CapacityReservationId"])
     for mapping in params.get("BlockDeviceMappings", []):
-        if "SnapshotId" in mapping.get("Ebs", {}):
-            yield account.plain(action, "snapshot", mapping["Ebs"]["SnapshotId"])
+        ebs = mapping.get("Ebs", {})
+        if "SnapshotId" in ebs:
+            yield account.plain(action, "snapshot", ebs["SnapshotId"])
+        if "KmsKeyId" in ebs:
+            yield from _uses_key(account, ebs["KmsKeyId"])
+
+
+def _uses_key(account: Account, named: str) -> Iterator[Check]:
+    """EC2 docs: it uses the key in the name of who launches. What KMS denies ends the instance, not the call."""
+    via = {"kms:ViaService": [f"ec2.{account.region}.amazonaws.com"]}
+    for use in ("Decrypt", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo"):
+        yield account.key(f"kms:{use}", named, **via)
+    yield account.key("kms:CreateGrant", named, **via, **{"kms:GrantIsForAWSResource": ["true"]})
 
 
 def _passes_role(account: Account, profile: Params) -> Check:

@@ -48,7 +48,11 @@ class Instances(Launches):
 
     def on_running(self, instance_id: str, when: float) -> None:
         instance = self.data.instances.get(instance_id)
-        if instance and instance.state == "pending":
+        if instance and instance.state == "pending" and self.has_unusable_key(instance):
+            code = "Client.InvalidKMSKey.InvalidState"
+            instance.reason_code = (code, f"{code}: The KMS key provided is in an incorrect state")
+            self.on_terminated(instance_id, when)
+        elif instance and instance.state == "pending":
             instance.state, instance.since = "running", when
 
     def on_stopped(self, instance_id: str, when: float) -> None:

@@ -256,6 +256,7 @@ class Launches(LaunchOptions):
                 f"Your requested instance type ({kind.name}) is not supported in your requested Availability Zone "
                 f"({min(zones)}).",
             )
+        self.check_reserved(p, kind, zones)
         asked = p.get("Placement", {}).get("AvailabilityZone")
         if len(zones) > 1 or (asked and zones != {asked}):
             raise bad_combination("All network interfaces must be in the instance's availability zone")

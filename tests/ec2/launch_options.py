@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import filters
 from .catalogue import InstanceType
 from .errors import EC2Error, bad_combination, invalid_value, missing
 from .instance_views import InstanceViews
-from .records import Image, Instance, Params, Result, SpotRequest, Volume
+from .records import Image, Instance, Params, Reserved, Resource, Result, SpotRequest, Volume
 from .state import operation
 
 ROOT = "/dev/xvda"
@@ -19,6 +20,11 @@ SIZES = {
     "st1": (125, 16384),
     "sc1": (125, 16384),
     "standard": (1, 1024),
+}
+_RESERVED: filters.Extractors[Reserved] = {
+    "availability-zone": lambda each: [each.zone],
+    "instance-type": lambda each: [each.instance_type],
+    "state": lambda each: [each.state],
 }
 IOPS = {"gp3": (3000, 80000, 500), "io1": (100, 64000, 50), "io2": (100, 256000, 1000)}
 
@@ -124,11 +130,8 @@ class LaunchOptions(InstanceViews):
         strategy = self.check_group(placement["GroupName"], kind) if placement.get("GroupName") else ""
         if "PartitionNumber" in placement and strategy != "partition":
             raise bad_combination("PartitionNumber is valid only for a placement group of the strategy partition")
-        if placement.get("HostId") is not None:
-            if placement.get("Tenancy", "host") != "host":
-                raise bad_combination("A host ID needs the tenancy host")
-            if placement["HostId"] not in self.data.hosts:
-                raise EC2Error("InvalidHostID.NotFound", f"The host ID '{placement['HostId']}' does not exist")
+        if placement.get("HostId") is not None and placement.get("Tenancy", "host") != "host":
+            raise bad_combination("A host ID needs the tenancy host")
 
     def _check_cpu(self, options: Params, kind: InstanceType) -> None:
         if not options:
@@ -154,14 +157,28 @@ class LaunchOptions(InstanceViews):
         if p.get("EnclaveOptions", {}).get("Enabled"):
             raise bad_combination("Hibernation and Nitro Enclaves cannot be enabled together.")
 
-    def _check_reservation(self, asked: Params) -> None:
+    @staticmethod
+    def _check_reservation(asked: Params) -> None:
         if len(asked) > 1:
             raise bad_combination("CapacityReservationPreference and CapacityReservationTarget exclude each other")
-        named = asked.get("CapacityReservationTarget", {}).get("CapacityReservationId")
-        if named is not None and named not in self.data.reservations:
-            raise EC2Error(
-                "InvalidCapacityReservationId.NotFound", f"The Capacity Reservation ID '{named}' does not exist"
-            )
+
+    def check_reserved(self, p: Params, kind: InstanceType, zones: set[str]) -> None:
+        """A host or a reservation takes one type in one zone, while it is active."""
+        target = p.get("CapacityReservationSpecification", {}).get("CapacityReservationTarget", {})
+        if named := target.get("CapacityReservationId"):
+            reservation = self.lookup("cr", self.data.reservations, named)
+            if ({reservation.zone}, reservation.instance_type, reservation.state) != (zones, kind.name, "active"):
+                raise EC2Error(
+                    "ReservationCapacityExceeded",
+                    "The requested reservation does not have sufficient compatible and available capacity for "
+                    "this request.",
+                )
+        if named := p.get("Placement", {}).get("HostId"):
+            host = self.lookup("h", self.data.hosts, named)
+            if ({host.zone}, host.instance_type, host.state) != (zones, kind.name, "available"):
+                raise EC2Error(
+                    "InsufficientHostCapacity", "There is insufficient capacity on the host for this request."
+                )
 
     # -- Spot
 
@@ -227,16 +244,99 @@ class LaunchOptions(InstanceViews):
         rows = [{"SpotInstanceRequestId": each.id, "State": each.state} for each in requests]
         return {"CancelledSpotInstanceRequests": rows}
 
+    # -- what a launch can name
+
     @operation
     def describe_placement_groups(self, p: Params) -> Result:
-        wanted = [each for row in p.get("Filters") or () if row["Name"] == "group-name" for each in row["Values"]]
-        names = p.get("GroupNames") or wanted or list(self.data.placement_groups)
-        rows = [
-            {"GroupName": name, "Strategy": self.data.placement_groups[name], "State": "available"}
-            for name in names
-            if name in self.data.placement_groups
-        ]
+        """EC2 docs: names are an assertion, filters are not."""
+        groups = [Resource(name, tags={"strategy": each}) for name, each in self.data.placement_groups.items()]
+        for name in p.get("GroupNames") or ():
+            if name not in self.data.placement_groups:
+                raise EC2Error("InvalidPlacementGroup.Unknown", f"The Placement Group '{name}' is unknown.")
+        named: set[str] = set(p.get("GroupNames") or self.data.placement_groups)
+        known: filters.Extractors[Resource] = {
+            "group-name": lambda group: [group.id],
+            "strategy": lambda group: [group.tags["strategy"]],
+            "state": lambda _: ["available"],
+        }
+        found = filters.select((each for each in groups if each.id in named), p.get("Filters"), known)
+        rows = [{"GroupName": each.id, "Strategy": each.tags["strategy"], "State": "available"} for each in found]
         return {"PlacementGroups": rows}
+
+    @operation
+    def describe_snapshots(self, p: Params) -> Result:
+        """EC2 docs: all that the account may use, public ones too."""
+        sizes = {image.snapshot_id: image.size for image in self.data.images.values()}
+        listed = {each: Resource(each) for each in {**sizes, **self.data.snapshots}}
+        sizes |= self.data.snapshots
+        known: filters.Extractors[Resource] = {
+            "snapshot-id": lambda each: [each.id],
+            "volume-size": lambda each: [sizes[each.id]],
+            "status": lambda _: ["completed"],
+        }
+        found = filters.select(self.listed("snap", listed, p.get("SnapshotIds")), p.get("Filters"), known)
+        shown, token = self.page("DescribeSnapshots", p, found, p.get("SnapshotIds"))
+        rows = [{"SnapshotId": each.id, "VolumeSize": sizes[each.id], "State": "completed"} for each in shown]
+        return self.answer("Snapshots", rows, token)
+
+    @operation
+    def describe_hosts(self, p: Params) -> Result:
+        """EC2 docs: it has no filter for ids."""
+        known = {**_RESERVED, "auto-placement": lambda _: ["on"]}
+        found = filters.select(self.listed("h", self.data.hosts, p.get("HostIds")), p.get("Filter"), known)
+        shown, token = self.page("DescribeHosts", p, found, p.get("HostIds"), high=500)
+        rows = [
+            {
+                "HostId": each.id,
+                "AvailabilityZone": each.zone,
+                "State": each.state,
+                "HostProperties": {"InstanceType": each.instance_type},
+            }
+            for each in shown
+        ]
+        return self.answer("Hosts", rows, token)
+
+    @operation
+    def describe_capacity_reservations(self, p: Params) -> Result:
+        """EC2 docs: it has no filter for ids."""
+        ids = p.get("CapacityReservationIds")
+        known = {**_RESERVED, "tenancy": lambda _: ["default"]}
+        found = filters.select(self.listed("cr", self.data.reservations, ids), p.get("Filters"), known)
+        shown, token = self.page("DescribeCapacityReservations", p, found, ids, low=1)
+        rows = [
+            {
+                "CapacityReservationId": each.id,
+                "AvailabilityZone": each.zone,
+                "State": each.state,
+                "InstanceType": each.instance_type,
+            }
+            for each in shown
+        ]
+        return self.answer("CapacityReservations", rows, token)
+
+    def kms(self, action: str, p: Params) -> Result:
+        """DescribeKey. KMS docs: it takes the id of a key, an alias, or the ARN of either."""
+        if action != "DescribeKey":
+            raise EC2Error("UnknownOperationException", f"{action} is not supported")
+        with self.lock:
+            key = self.kms_key(p["KeyId"])
+            arn = f"arn:aws:kms:{self.settings.region}:{self.settings.account_id}:key/{key}"
+            if key not in self.data.kms_keys:
+                what = "Alias" if "alias/" in p["KeyId"] else "Key"
+                raise EC2Error("NotFoundException", f"{what} '{arn}' does not exist")
+            state = self.data.kms_keys[key]
+            return {"KeyMetadata": {"KeyId": key, "Arn": arn, "KeyState": state, "Enabled": state == "Enabled"}}
+
+    def kms_key(self, named: str) -> str:
+        """The id of the key that a request names; what it names, if there is no such alias."""
+        plain = named.split(":")[-1].removeprefix("key/")
+        return self.data.kms_aliases.get(plain, plain)
+
+    def has_unusable_key(self, instance: Instance) -> bool:
+        """EC2 docs: the keys of volumes are looked at after the launch was answered."""
+        keys = [self.data.volumes[each].kms_key_id for each in instance.volumes if each in self.data.volumes]
+        states = [self.data.kms_keys.get(self.kms_key(key)) for key in keys if key is not None]
+        return any(state != "Enabled" for state in states)
 
     # -- helpers for tests
 
@@ -245,12 +345,21 @@ class LaunchOptions(InstanceViews):
             self.data.placement_groups[name] = strategy
             self._remember()
 
-    def add_host(self) -> str:
-        """A Dedicated Host of the account."""
-        return self._known(self.data.hosts, "h")
+    def add_host(self, kind: str, zone: str = "us-east-1a", state: str = "available") -> str:
+        """A Dedicated Host of the account for instances of one type."""
+        return self._reserve(self.data.hosts, "h", kind, zone, state)
 
-    def add_capacity_reservation(self) -> str:
-        return self._known(self.data.reservations, "cr")
+    def add_capacity_reservation(self, kind: str, zone: str = "us-east-1a", state: str = "active") -> str:
+        return self._reserve(self.data.reservations, "cr", kind, zone, state)
+
+    def add_kms_key(self, alias: str | None = None, state: str = "Enabled") -> str:
+        """A customer managed key; an alias begins with `alias/`."""
+        with self.lock:
+            key = f"1234abcd-12ab-34cd-56ef-{len(self.data.kms_keys):012x}"
+            self.data.kms_keys[key] = state
+            self.data.kms_aliases |= {alias: key} if alias else {}
+            self._remember()
+            return key
 
     def add_snapshot(self, size: int = 8) -> str:
         """A snapshot of a volume of that many GiB."""
@@ -260,11 +369,12 @@ class LaunchOptions(InstanceViews):
             self._remember()
             return snapshot
 
-    def _known(self, ids: set[str], prefix: str) -> str:
+    def _reserve(self, records: dict[str, Reserved], prefix: str, kind: str, zone: str, state: str) -> str:
         with self.lock:
-            ids.add(new := self.new_id(prefix))
+            new = self.born(Reserved(self.new_id(prefix), kind, zone, state))
+            records[new.id] = new
             self._remember()
-            return new
+            return new.id
 
 
 def check_volume(kind: str, size: int, iops: Any, throughput: Any) -> None:

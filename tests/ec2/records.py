@@ -316,6 +316,15 @@ class Volume(Resource):
 
 
 @dataclass
+class Reserved(Resource):
+    """A Dedicated Host or a Capacity Reservation."""
+
+    instance_type: str
+    zone: str
+    state: str
+
+
+@dataclass
 class SpotRequest(Resource):
     instance_id: str
     type: str
@@ -425,9 +434,14 @@ class Data:
     """Snapshots beside those of images: id to GiB."""
     placement_groups: dict[str, str] = field(default_factory=dict)
     """Placement groups: name to strategy."""
-    hosts: set[str] = field(default_factory=set)
-    reservations: set[str] = field(default_factory=set)
+    hosts: dict[str, Reserved] = field(default_factory=dict)
+    """Dedicated Hosts."""
+    reservations: dict[str, Reserved] = field(default_factory=dict)
     """Capacity Reservations."""
+    kms_keys: dict[str, str] = field(default_factory=dict)
+    """KMS keys: id to state."""
+    kms_aliases: dict[str, str] = field(default_factory=dict)
+    """Aliases of KMS keys, with `alias/`, to ids."""
     spot_requests: dict[str, SpotRequest] = field(default_factory=dict)
     attachments: dict[str, str] = field(default_factory=dict)
     """Attachment id to interface id."""

@@ -113,7 +113,7 @@ class _Listener(ThreadingHTTPServer):
 
 
 class EC2Server:
-    """A context manager: inside it, `url` answers as EC2, STS, SSM and CloudTrail for one world."""
+    """A context manager: inside it, `url` answers as EC2, STS, SSM, KMS and CloudTrail for one world."""
 
     def __init__(self, world: World | None = None, port: int = 0) -> None:
         self.world = world or World()
@@ -254,7 +254,7 @@ class EC2Server:
                 calls = [*self._before, *self.calls]
             owner = self.world.settings.account_id
             return lookup_events(calls, request.params, self.people, owner, self.world.date)
-        return self.world.ssm(request.action, request.params)
+        return getattr(self.world, request.service)(request.action, request.params)  # type: ignore[no-any-return]
 
     def _request_id(self) -> str:
         with self._lock:

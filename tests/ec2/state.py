@@ -92,6 +92,14 @@ KINDS: dict[str, Kind] = {
         "InvalidSpotInstanceRequestID",
         "The spot instance request ID '{}' does not exist",
     ),
+    "snap": Kind("", "snapshots", "InvalidSnapshot", "The snapshot '{}' does not exist."),
+    "h": Kind("", "hosts", "InvalidHostID", "The host ID '{}' does not exist"),
+    "cr": Kind(
+        "",
+        "reservations",
+        "InvalidCapacityReservationId",
+        "The Capacity Reservation ID '{}' does not exist",
+    ),
     "eni-attach": Kind("", "attachments", "InvalidAttachmentID", "The attachment ID '{}' does not exist"),
     "eipassoc": Kind("", "associations", "InvalidAssociationID", "The association ID '{}' does not exist"),
 }

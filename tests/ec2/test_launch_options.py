@@ -87,6 +87,94 @@ def test_launches_that_are_refused(lab: Lab, params: Params, code: str) -> None:
     assert not any(made)
 
 
+HELD: list[tuple[dict[str, str], bool]] = [
+    ({}, True),
+    ({"kind": "t3.small"}, False),
+    ({"zone": "us-east-1b"}, False),
+    ({"state": "pending"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "fits"), HELD, ids=str)
+@pytest.mark.parametrize("what", ["host", "reservation"])
+def test_a_host_and_a_reservation_take_what_fits(lab: Lab, what: str, changes: dict[str, str], fits: bool) -> None:
+    """EC2 docs: one type in one zone. A reservation that does not fit has no compatible capacity."""
+    add = lab.world.add_host if what == "host" else lab.world.add_capacity_reservation
+    made = add(**{"kind": "t3.medium", **changes})
+    target = {"CapacityReservationTarget": {"CapacityReservationId": made}}
+    params: Params = (
+        {"Placement": {"HostId": made}} if what == "host" else {"CapacityReservationSpecification": target}
+    )
+    if fits:
+        assert lab.show_instance(lab.instance(**params))["State"]["Name"] in ("pending", "running")
+    else:
+        with refused("InsufficientHostCapacity" if what == "host" else "ReservationCapacityExceeded"):
+            lab.instance(**params)
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Disabled", None])
+def test_a_key_that_cannot_be_used_ends_the_instance(lab: Lab, state: str | None) -> None:
+    """EC2 docs: the launch itself is answered as if the key were good."""
+    key = lab.world.add_kms_key(state=state) if state else "1234abcd-12ab-34cd-56ef-1234567890ab"
+    instance = lab.instance(**disk(VolumeSize=1, Encrypted=True, KmsKeyId=key))
+    shown = lab.show_instance(instance)
+    if state == "Enabled":
+        assert shown["State"]["Name"] == "running"
+    else:
+        assert shown["State"]["Name"] == "terminated"
+        assert shown["StateReason"]["Code"] == "Client.InvalidKMSKey.InvalidState"
+
+
+def test_what_a_launch_can_name_is_described(lab: Lab) -> None:
+    world = lab.world
+    host, other = world.add_host("t3.micro"), world.add_host("t3.micro", state="released")
+    reservation = world.add_capacity_reservation("t3.micro")
+    world.add_capacity_reservation("t3.micro", state="expired")
+    snapshot = world.add_snapshot(30)
+    available = [{"Name": "state", "Values": ["available"]}]
+    active = [{"Name": "state", "Values": ["active"]}]
+    assert [each["HostId"] for each in lab.ec2.describe_hosts(Filter=available)["Hosts"]] == [host]
+    assert {each["HostId"] for each in lab.ec2.describe_hosts(HostIds=[host, other])["Hosts"]} == {host, other}
+    [found] = lab.ec2.describe_capacity_reservations(Filters=active)["CapacityReservations"]
+    assert (found["CapacityReservationId"], found["InstanceType"]) == (reservation, "t3.micro")
+    [found] = lab.ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    assert found["VolumeSize"] == 30
+    [found] = lab.ec2.describe_placement_groups(GroupNames=["near"])["PlacementGroups"]
+    assert found["Strategy"] == "cluster"
+
+
+NOT_THERE: list[tuple[str, Params, str]] = [
+    ("describe_hosts", {"HostIds": ["h-0123456789abcdef0"]}, "InvalidHostID.NotFound"),
+    (
+        "describe_capacity_reservations",
+        {"CapacityReservationIds": ["cr-0123456789abcdef0"]},
+        "InvalidCapacityReservationId.NotFound",
+    ),
+    ("describe_snapshots", {"SnapshotIds": ["snap-0123456789abcdef0"]}, "InvalidSnapshot.NotFound"),
+    ("describe_placement_groups", {"GroupNames": ["none"]}, "InvalidPlacementGroup.Unknown"),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "code"), NOT_THERE, ids=[method for method, _, _ in NOT_THERE])
+def test_what_is_not_there_fails_the_call(lab: Lab, method: str, params: Params, code: str) -> None:
+    with refused(code):
+        getattr(lab.ec2, method)(**params)
+
+
+@pytest.mark.parametrize("how", ["id", "alias", "arn", "arn of the alias"])
+def test_a_key_is_described_by_each_of_its_names(lab: Lab, how: str) -> None:
+    key = lab.world.add_kms_key("alias/disks")
+    arn = "arn:aws:kms:us-east-1:123456789012:"
+    names = {"id": key, "alias": "alias/disks", "arn": f"{arn}key/{key}", "arn of the alias": f"{arn}alias/disks"}
+    found = lab.server.client("kms").describe_key(KeyId=names[how])["KeyMetadata"]
+    assert (found["KeyId"], found["KeyState"]) == (key, "Enabled")
+
+
+def test_a_key_that_is_not_there(lab: Lab) -> None:
+    with refused("NotFoundException"):
+        lab.server.client("kms").describe_key(KeyId="alias/none")
+
+
 def test_volumes_are_laid_over_those_of_the_image(lab: Lab) -> None:
     """EC2 docs: what a mapping leaves out is as in the image."""
     snapshot = lab.world.add_snapshot(30)

@@ -1,6 +1,6 @@
 """The wire: requests and answers as botocore's own service models describe them.
 
-Three protocols meet at one port: `ec2` (EC2's dialect of Query), `query` (STS) and `json` (SSM, CloudTrail).
+Three protocols meet at one port: `ec2` (EC2's dialect of Query), `query` (STS) and `json` (SSM, KMS, CloudTrail).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .errors import EC2Error, invalid_value, missing
 
 EC2_VERSION = "2016-11-15"
 STS_VERSION = "2011-06-15"
-TARGETS = {"AmazonSSM": "ssm", "com.amazonaws.cloudtrail": "cloudtrail"}
+TARGETS = {"AmazonSSM": "ssm", "TrentService": "kms", "com.amazonaws.cloudtrail": "cloudtrail"}
 """The services that speak JSON, by how they name themselves in a header."""
 
 VALIDATED_ENUMS = frozenset(

@@ -48,6 +48,7 @@ class World(NatGateways):
             owner_alias=None,
         )
         self.add_key_pair("ops")
+        self.add_kms_key("alias/aws/ebs")
         self.add_instance_profile("web")
 
     # -- tags ----------------------------------------------------------------------------------------

@@ -190,8 +190,15 @@ def _supports_key(action: str, arns: list[str], key: str) -> bool:
         _same(key, known)
         for name, row in rows
         if not name or "*" in arns or f"{service}:{name}" in types
-        for known in row["condition_keys"]
+        for known in row["condition_keys"] or _keys_of_type(service, name)
     )
+
+
+def _keys_of_type(service: str, name: str) -> list[str]:
+    """The keys of a type of resource. KMS lists them there only, EC2 with each action, too."""
+    resources = {} if service == "ec2" else definition()[service]["resources"]
+    found: list[str] = resources.get(name, {}).get("condition_keys", [])
+    return found
 
 
 def _condition(key: str) -> str | None:

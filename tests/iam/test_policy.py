@@ -642,9 +642,7 @@ def test_checks_add_what_judges_them() -> None:
         assert actions(policy_of(checked, **asked)) - actions(policy_of(text, **asked)) == added
 
 
-def test_named_things_are_named() -> None:
-    """Ids, keys, parameters and profiles that the spec names are all that it may use."""
-    text = """
+NAMED = """
 version: 1
 stack: lab
 region: cn-north-1
@@ -655,6 +653,12 @@ instances:
     instance_type: t3.micro
     key_name: ops
     iam_instance_profile: arn:aws-cn:iam::123456789012:instance-profile/path/web
+    root_volume: {encrypted: true, kms_key_id: 1234abcd-12ab-34cd-56ef-1234567890ab}
+    volumes:
+      - {device_name: /dev/sdf, size_gib: 1, encrypted: true, kms_key_id: alias/disks}
+      - {device_name: /dev/sdg, snapshot_id: snap-0123456789abcdef0}
+    placement: {host_id: h-0123456789abcdef0}
+    capacity_reservation: {capacity_reservation_target: {capacity_reservation_id: cr-0123456789abcdef0}}
   two: {image: {ssm: /own/image:3}, instance_type: t3.micro}
 network_interfaces:
   one:
@@ -668,13 +672,20 @@ network_interfaces:
 security_groups:
   own: {vpc: vpc-0123456789abcdef0}
 """
-    words = json.dumps(policy_of(text))
+
+
+def test_named_things_are_named() -> None:
+    """Ids, keys, parameters and profiles that the spec names are all that it may use."""
+    words = json.dumps(policy_of(NAMED))
     place = "arn:aws-cn:ec2:cn-north-1:123456789012"
     for arn in (
         f"{place}:subnet/subnet-0123456789abcdef0",
         f"{place}:security-group/sg-0123456789abcdef0",
         f"{place}:vpc/vpc-0123456789abcdef0",
         f"{place}:key-pair/ops",
+        f"{place}:capacity-reservation/cr-0123456789abcdef0",
+        "arn:aws-cn:ec2:cn-north-1::snapshot/snap-0123456789abcdef0",
+        "arn:aws-cn:kms:cn-north-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/own/image",
         "arn:aws-cn:iam::123456789012:role/web",
     ):
@@ -682,6 +693,8 @@ security_groups:
     assert f"{place}:subnet/*" not in words
     assert f"{place}:vpc/*" not in words
     assert "ec2.amazonaws.com.cn" in words
+    assert '"kms:ViaService": "ec2.cn-north-1.amazonaws.com.cn"' in words
+    assert '"kms:ResourceAliases": "alias/disks"' in words
 
 
 def statements(policy: Mapping[str, Any], action: str, kind: str) -> list[dict[str, Any]]:
@@ -961,6 +974,8 @@ def test_the_linter_finds_nothing() -> None:
         policy_of(*TEXTS.values(), bucket="state/prefix", who=True, also=also),
         *(policy_of(text) for text in TEXTS.values()),
         policy_of(RICH.read_text(), read_only=True),
+        policy_of(NAMED),
+        policy_of(NAMED, read_only=True),
         policy_of("version: 1\nstack: lab\nelastic_ips: {one: {adopt: eipalloc-0123456789abcdef0}}\n"),
     ]
     assert [finding for policy in policies for finding in lint(policy)] == []

@@ -40,6 +40,15 @@ def web(**row: Any) -> Words:
     return spec(on_change=row.pop("on_change", "refuse"), **row)
 
 
+def disk(**more: Any) -> Words:
+    return {"device_name": "/dev/sdf", **({} if "snapshot_id" in more else {"size_gib": 1}), **more}
+
+
+def reserved(reservation: str) -> Words:
+    target = {"capacity_reservation_id": reservation}
+    return {"capacity_reservation": {"capacity_reservation_target": target}}
+
+
 def plan(harness: Harness, document: Words) -> Plan:
     return harness.plan(json.dumps(document))
 
@@ -57,6 +66,7 @@ def tags_of(harness: Harness) -> dict[str, str]:
 
 def prepared(harness: Harness) -> None:
     harness.strict.world.add_placement_group("rack", "partition")
+    harness.strict.world.add_kms_key("alias/ebs")
 
 
 # ---- the whole
@@ -316,6 +326,109 @@ def test_what_ec2_would_refuse(harness: Harness, row: Words, message: str) -> No
     harness.strict.world.add_placement_group("far", "spread")
     [problem] = refused(harness, web(**row))
     assert problem.startswith(f"instances.web.{message}")
+
+
+# ---- what a launch names
+
+MISSING: dict[str, tuple[Words, str]] = {
+    "snapshot": (
+        {"volumes": [{"device_name": "/dev/sdf", "snapshot_id": "snap-0123456789abcdef0"}]},
+        "volumes.0.snapshot_id: there is no snapshot snap-0123456789abcdef0 in us-east-1; see `aws ec2 describe-",
+    ),
+    "host": (
+        {"placement": {"host_id": "h-0123456789abcdef0"}},
+        "placement.host_id: there is no Dedicated Host h-0123456789abcdef0 in us-east-1; see `aws ec2 describe-",
+    ),
+    "reservation": (
+        reserved("cr-0123456789abcdef0"),
+        "capacity_reservation.capacity_reservation_target.capacity_reservation_id: there is no Capacity "
+        "Reservation cr-0123456789abcdef0 in us-east-1; see `aws ec2 describe-",
+    ),
+    "key of the root volume": (
+        {"root_volume": {"encrypted": True, "kms_key_id": "alias/none"}},
+        "root_volume.kms_key_id: there is no KMS key alias/none in us-east-1; see `aws kms list-keys`",
+    ),
+    "key of a volume": (
+        {"volumes": [disk(kms_key_id="1234abcd-12ab-34cd-56ef-1234567890ab", encrypted=True)]},
+        "volumes.0.kms_key_id: there is no KMS key 1234abcd-12ab-34cd-56ef-1234567890ab in us-east-1",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_what_does_not_exist_is_found_when_planning(harness: Harness, what: str) -> None:
+    """The row that names it is left out with its interface; the rest is planned."""
+    row, message = MISSING[what]
+    document = web(**row)
+    [problem] = refused(harness, document)
+    assert problem.startswith(f"instances.web.{message}")
+    document["elastic_ips"] = {"spare": {}}
+    partial = harness.plan(json.dumps(document), partly=True)
+    [error] = partial.errors
+    assert error.left_out == ("instances.web", "network_interfaces.eth0")
+    assert {step.address for step in partial.steps} == {"elastic_ips.spare", "security_groups.web"}
+
+
+def test_what_does_not_fit_is_found_when_planning(harness: Harness) -> None:
+    world = harness.strict.world
+    name = "volumes.0."
+    snapshot, off = world.add_snapshot(30), world.add_kms_key(state="PendingDeletion")
+    larger, elsewhere = world.add_host("t3.large"), world.add_host("t3.micro", "us-east-1b")
+    released = world.add_host("t3.micro", state="released")
+    ended = world.add_capacity_reservation("t3.micro", state="expired")
+    large = world.add_capacity_reservation("t3.large")
+    at = "capacity_reservation.capacity_reservation_target.capacity_reservation_id"
+    cases: list[tuple[Words, str]] = [
+        (
+            {"volumes": [disk(snapshot_id=snapshot, size_gib=20)]},
+            f"{name}size_gib: 20 GiB is less than the 30 GiB of {snapshot}; write 30 or more, or leave it out",
+        ),
+        (
+            {"volumes": [disk(encrypted=True, kms_key_id=off)]},
+            f"{name}kms_key_id: the KMS key {off} is PendingDeletion, and has to be Enabled; see",
+        ),
+        (
+            {"placement": {"host_id": larger}},
+            f"placement.host_id: the Dedicated Host {larger} is for t3.large, and the instance is a t3",
+        ),
+        (
+            {"placement": {"host_id": elsewhere}},
+            f"placement.host_id: the Dedicated Host {elsewhere} is in us-east-1b, and the subnet of the instance "
+            "in us-east-1a; name another one",
+        ),
+        (
+            {"placement": {"host_id": released}},
+            f"placement.host_id: the Dedicated Host {released} is released, and",
+        ),
+        (reserved(ended), f"{at}: the Capacity Reservation {ended} is expired, and has to be active; see"),
+        (reserved(large), f"{at}: the Capacity Reservation {large} is for t3.large, and the instance is a"),
+    ]
+    for row, message in cases:
+        [problem] = refused(harness, web(**row))
+        assert problem.startswith(f"instances.web.{message}")
+
+
+def test_what_a_launch_names_is_there(harness: Harness) -> None:
+    """All of it at once, under its policy; at rest nothing of it is read."""
+    world = harness.strict.world
+    world.add_kms_key("alias/disks")
+    key, snapshot = world.add_kms_key(), world.add_snapshot(30)
+    document = web(
+        root_volume={"encrypted": True, "kms_key_id": "alias/disks"},
+        volumes=[disk(snapshot_id=snapshot), {**disk(encrypted=True, kms_key_id=key), "device_name": "/dev/sdg"}],
+        placement={"tenancy": "host", "host_id": world.add_host("t3.micro")},
+        **reserved(world.add_capacity_reservation("t3.micro")),
+    )
+    harness.obey(json.dumps(document))
+    applied(harness, document)
+    assert [volume.size for volume in sorted(world.data.volumes.values(), key=lambda each: each.device)] == [
+        30,
+        1,
+        8,
+    ]
+    assert plan(harness, document).empty
+    reads = {"DescribeSnapshots", "DescribeHosts", "DescribeCapacityReservations", "DescribeKey"}
+    assert not reads & set(harness.strict.actions())
 
 
 # ---- images and user data

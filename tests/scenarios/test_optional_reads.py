@@ -36,6 +36,19 @@ def in_a_placement_group(harness: Harness) -> dict[str, Any]:
     return spec(placement={"group": "rack"}, instance_type="m5.large")
 
 
+def naming(harness: Harness) -> dict[str, Any]:
+    """A launch that names a snapshot, a host, a reservation and a key."""
+    world = harness.strict.world
+    key = world.add_kms_key()
+    disk = {"device_name": "/dev/sdf", "snapshot_id": world.add_snapshot(), "encrypted": True, "kms_key_id": key}
+    target = {"capacity_reservation_id": world.add_capacity_reservation("t3.micro")}
+    return spec(
+        volumes=[disk],
+        placement={"host_id": world.add_host("t3.micro")},
+        capacity_reservation={"capacity_reservation_target": target},
+    )
+
+
 def by_name(harness: Harness) -> dict[str, Any]:
     """Images of two architectures have fitting names, and the type decides."""
     harness.strict.world.add_image("al2023-ami-2023.9-kernel-6.1-arm64", "2026-03-01T00:00:00.000Z")
@@ -83,15 +96,19 @@ SITUATIONS: dict[str, Situation] = {
     "DescribeAccountAttributes": address,
     "DescribeAddresses": address,
     "DescribeAddressesAttribute": released,
+    "DescribeCapacityReservations": naming,
+    "DescribeHosts": naming,
     "DescribeImages": launch,
     "DescribeInstanceTypeOfferings": launch,
     "DescribeInstanceTypes": by_name,
+    "DescribeKey": naming,
     "DescribeKeyPairs": key_pair,
     "DescribeManagedPrefixLists": prefix_list,
     "DescribePlacementGroups": in_a_placement_group,
     "DescribeRouteTables": deleted,
     "DescribeSecurityGroupVpcAssociations": associated,
     "DescribeSecurityGroups": named_group,
+    "DescribeSnapshots": naming,
     "DescribeTransitGatewayVpcAttachments": peered,
     "DescribeVpcPeeringConnections": peered,
 }
