@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from enireconcile import model
 from enireconcile.errors import UnsupportedError
 from enireconcile.guest.userdata import Content, size
 from enireconcile.kinds.attributes import Attribute, Changes
@@ -560,17 +561,30 @@ def _modify(setting: Setting, item: Item, world: World) -> Step:
     """The call that changes a setting of an existing instance."""
     instance, value = world.id_of(item.address), item.want[setting.name]
     call, params = setting.change(instance, setting.encoded(value))
-    guards = setting is STOP_PROTECTION
+    after, brings = _around_restart(setting, item)
     return Step(
         id="/".join([item.address, call, *([setting.parameter] if setting.parameter else [])]),
         call=call,
         params=params,
         address=item.address,
-        # The plan may stop the instance, too: without protection.
-        after=frozenset({Fact.STOPPED.of(item.address)}) if guards and value else frozenset(),
-        brings=frozenset({Fact.STOPPABLE.of(item.address)}) if guards and not value else frozenset(),
+        after=after,
+        brings=brings,
         until=setting.expect(instance, value),
     )
+
+
+def _around_restart(setting: Setting, item: Item) -> tuple[frozenset[model.Condition], frozenset[model.Condition]]:
+    """What a change comes after, and what it brings, should the plan restart the instance, too."""
+    nothing: frozenset[model.Condition] = frozenset()
+    if setting is STOP_PROTECTION and item.want[setting.name]:
+        return frozenset({Fact.STOPPED.of(item.address)}), nothing
+    if setting is STOP_PROTECTION:
+        return nothing, frozenset({Fact.STOPPABLE.of(item.address)})
+    if setting.of_type and item.differs(INSTANCE_TYPE.name):
+        # EC2 changes it on the new type only, and on no instance that is starting.
+        typed = Fact.MODIFIED.of(f"{item.address}/{INSTANCE_TYPE.name}")
+        return frozenset({typed}), frozenset({Fact.MODIFIED.of(item.address)})
+    return nothing, nothing
 
 
 def _launched_with(live: LiveInstance, wanted: Secret | None) -> Secret | str | None:

@@ -63,7 +63,7 @@ class Setting(Attribute):
     ``launch`` makes the part of RunInstances' parameters that says it; ``encoded`` turns a value into EC2's
     spelling. ``usual`` is the value that every launch has if nothing is said. ``change`` is the call for an
     existing instance, impossible for what EC2 sets at launch only, and ``shown`` where a describe answer shows its
-    effect: describe call, JMESPath and the values to wait for.
+    effect: describe call, JMESPath and the values to wait for. ``of_type`` says that only some types have it.
 
     ``kept`` is the part of a value that is compared with the live instance, ``launched`` the part that is told by
     a hash; None if there is none.
@@ -74,6 +74,7 @@ class Setting(Attribute):
     usual: Any = False
     change: Change = _impossible
     shown: Callable[[Any], tuple[str, str, tuple[Any, ...]]] | None = None
+    of_type: bool = False
     kept: Callable[[Any], Any] = _itself
     launched: Callable[[Any], Any] = _nothing
 
@@ -419,6 +420,7 @@ SETTINGS: tuple[Setting, ...] = (
         launch=_at("CreditSpecification.CpuCredits"),
         change=_credit,
         shown=lambda value: ("DescribeInstanceCreditSpecifications", "CpuCredits", (value,)),
+        of_type=True,
     ),
     PLACEMENT,
     _at_launch("root_volume", _root_volume),

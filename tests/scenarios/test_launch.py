@@ -275,6 +275,18 @@ def test_credits_that_ec2_does_not_change(harness: Harness) -> None:
     assert step.until.has == (("CpuCredits", ("unlimited",)),)
 
 
+def test_credits_of_a_new_type(harness: Harness) -> None:
+    """The old type has none, and EC2 changes them on no instance that is starting."""
+    applied(harness, web(instance_type="m5.large", on_change="restart"))
+    after = web(instance_type="t3.medium", cpu_credits="standard", on_change="restart")
+    report = harness.apply(json.dumps(after))
+    calls = [outcome.step.call for outcome in report.outcomes]
+    modified = ["ModifyInstanceAttribute", "ModifyInstanceCreditSpecification"]
+    assert calls == ["StopInstances", *modified, "StartInstances"]
+    assert {outcome.status for outcome in report.outcomes} == {"done"}
+    assert plan(harness, after).empty
+
+
 # ---- Spot
 
 
