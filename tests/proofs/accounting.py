@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enireconcile.model import Template
 from enireconcile.spec import Attachment, Document, ForeignSelector, Spec, without_selectors
 from enireconcile.spec import rows as spec_rows
+from enireconcile.spec.launch import RootVolume
 from enireconcile.spec.rows import ADDRESS_KEYS, Association, EgressRule, IngressRule, NetworkInterface
 from tests.ec2 import World
 from tests.ec2.records import Address, Group, Instance, Interface, Resource
@@ -127,7 +128,7 @@ class Books:
                     yield f"left over: {record.id} carries the tag of the stack"
         live = {instance.id for instance in self._instances()}
         for volume in data.volumes.values():
-            if volume.instance_id not in live:
+            if volume.instance_id not in live and volume.delete_on_termination:
                 yield f"leaked: {volume.id} was of {volume.instance_id}"
 
     # ---- how
@@ -222,6 +223,8 @@ class Books:
             "options": (
                 row.metadata_options.http_tokens,
                 row.metadata_options.http_put_response_hop_limit or hops,
+                row.metadata_options.http_endpoint,
+                row.metadata_options.instance_metadata_tags,
             ),
             "image": self._image(name),
             "interfaces": self._ids("network_interfaces", on_it),
@@ -234,7 +237,12 @@ class Books:
             "profile": live.profile,
             "user_data": base64.b64decode(live.user_data).decode() if live.user_data else None,
             "protected": live.no_termination,
-            "options": (live.metadata["HttpTokens"], hops),
+            "options": (
+                live.metadata["HttpTokens"],
+                hops,
+                live.metadata["HttpEndpoint"],
+                live.metadata["InstanceMetadataTags"],
+            ),
             "image": live.image_id,
             "interfaces": set(live.interface_ids),
             "tags": live.tags,
@@ -243,20 +251,83 @@ class Books:
 
     def _settings(self, address: str, row: spec_rows.Instance, live: Instance) -> Iterator[str]:
         """What a row writes of a launch; what EC2 sets at launch only, where a change takes another instance."""
-        disks = {self.world.data.volumes[each].device: self.world.data.volumes[each] for each in live.volumes}
         present: dict[str, object] = {
             "monitoring": live.monitoring,
             "auto_recovery": live.auto_recovery == "default",
             "stop_protection": live.no_stop,
             "shutdown_behavior": live.shutdown_behavior,
+            "ebs_optimized": live.ebs_optimized,
+            "cpu_credits": live.cpu_credits,
         }
         wanted = {key: getattr(row, key) for key in present if getattr(row, key) is not None}
-        if row.on_change == "replace" and row.root_volume is not None:
-            present["root_volume"], wanted["root_volume"] = disks["/dev/xvda"].size, row.root_volume.size_gib
-        if row.on_change == "replace" and row.volume_tags is not None:
-            present["volume_tags"] = {disk.tags.get(key) for disk in disks.values() for key in row.volume_tags}
-            wanted["volume_tags"] = set(row.volume_tags.values())
+        if row.placement is not None and row.placement.group is not None:
+            present["group"], wanted["group"] = live.placement.get("GroupName", ""), row.placement.group
+        if row.on_change == "replace":
+            present |= {key: value for key, value in self._launched(live).items() if getattr(row, key) is not None}
+            wanted |= {key: value for key, value in self._launch(row).items() if getattr(row, key) is not None}
+            yield from self._disks(address, row, live)
         yield from self._differing(address, wanted, present)
+
+    def _launched(self, live: Instance) -> dict[str, object]:
+        """What EC2 sets at launch only, by the keys of the spec."""
+        request = self.world.data.spot_requests.get(live.spot_request or "")
+        return {
+            "hibernation": live.hibernation,
+            "enclave": live.enclave,
+            "cpu_options": live.cpu,
+            "capacity_reservation": live.reservation,
+            "placement": (live.tenancy, live.placement.get("PartitionNumber"), live.placement.get("HostId")),
+            "spot": request and (request.type, request.max_price),
+        }
+
+    def _launch(self, row: spec_rows.Instance) -> dict[str, object]:
+        """What a row wants of that."""
+        place, spot = row.placement, row.spot
+        cpu = row.cpu_options
+        reserved = row.capacity_reservation
+        target = reserved.capacity_reservation_target if reserved else None
+        tenancy = place and (place.tenancy or ("host" if place.host_id else "default"))
+        return {
+            "hibernation": row.hibernation and row.hibernation.configured,
+            "enclave": row.enclave and row.enclave.enabled,
+            "cpu_options": cpu and _named({_CPU[key]: value for key, value in cpu}),
+            "capacity_reservation": reserved
+            and _named(
+                {
+                    "CapacityReservationPreference": reserved.capacity_reservation_preference,
+                    "CapacityReservationTarget": target and _named({_TARGET[key]: value for key, value in target}),
+                }
+            ),
+            "placement": place and (tenancy, place.partition, place.host_id),
+            "spot": spot and (spot.spot_instance_type, spot.max_price or ""),
+        }
+
+    def _disks(self, address: str, row: spec_rows.Instance, live: Instance) -> Iterator[str]:
+        disks = {self.world.data.volumes[each].device: self.world.data.volumes[each] for each in live.volumes}
+        rows = {each.device_name: each for each in row.volumes or ()}
+        if row.volumes is not None and set(rows) != set(disks) - {"/dev/xvda"}:
+            yield f"otherwise: {address}: its volumes are {sorted(disks)}"
+        written: dict[str, RootVolume] = {**rows}
+        if row.root_volume is not None:
+            written["/dev/xvda"] = row.root_volume
+        for device, volume in written.items():
+            disk = disks[device]
+            present = {
+                "size_gib": disk.size,
+                "type": disk.volume_type,
+                "iops": disk.iops,
+                "throughput": disk.throughput,
+                "encrypted": disk.encrypted,
+                "kms_key_id": disk.kms_key_id,
+                "delete_on_termination": disk.delete_on_termination,
+                "snapshot_id": disk.snapshot_id,
+                "device_name": device,
+            }
+            wanted = {key: value for key, value in volume if value is not None}
+            yield from self._differing(f"{address} {device}", wanted, present)
+        for disk in disks.values() if row.volume_tags is not None else ():
+            tags = {**self.document.tags, **row.tags, **(row.volume_tags or {})}
+            yield from self._differing(f"{address} {disk.device}", {"tags": tags}, {"tags": disk.tags})
 
     def _belongs(self, interface: str, place: Attachment, instance: str, live: Instance) -> bool:
         """Is it to be on the instance? Of several, where it stands; who may hold it is asked elsewhere."""
@@ -352,7 +423,7 @@ class Books:
 
     def _holders(self, place: Attachment, live: Interface) -> set[str]:
         """Who may hold an interface: of several a healthy one, or whoever has it if there is none."""
-        candidates = self._ids("instances", list(place.candidates))
+        candidates = self._ids("instances", list(place.candidates)) | self._external(place.candidates)
         if place.instances is None:
             return candidates
         states = {name: each.state for name, each in self.world.data.instances.items()}
@@ -360,6 +431,16 @@ class Books:
         healthy = {each for each in candidates if alive or states.get(each) == "running"}
         here = {str(live.attachment.instance_id)} if live.attachment else set()
         return here if here & healthy or not healthy else healthy
+
+    def _external(self, names: Iterable[str]) -> set[str]:
+        """The instances of others by these names, which are selected by tags."""
+        selectors = [row.external for name, row in self.document.external_instances.items() if name in names]
+        return {
+            each.id
+            for each in self._instances()
+            for selector in selectors
+            if selector.tags and selector.tags.items() <= each.tags.items()
+        }
 
     def _address(self, name: str, live: Address) -> Iterator[str]:
         row, address = self.document.elastic_ips[name], f"elastic_ips.{name}"
@@ -394,6 +475,18 @@ class Books:
         if row.secondary:
             return record.id, live.private_ip if live.private_ip in record.ips[1:] else "?"
         return record.id, row.private_ip or record.ips[0]
+
+
+_CPU = {"core_count": "CoreCount", "threads_per_core": "ThreadsPerCore", "amd_sev_snp": "AmdSevSnp"}
+_TARGET = {
+    "capacity_reservation_id": "CapacityReservationId",
+    "capacity_reservation_resource_group_arn": "CapacityReservationResourceGroupArn",
+}
+
+
+def _named(values: Mapping[str, object]) -> dict[str, object]:
+    """What is written."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 _CAMEL = {

@@ -38,6 +38,7 @@ from tests.harness import Harness, open_harness
 from tests.two_enis import DRIFTS, Account, assert_is_the_story
 
 from .accounting import assert_exact
+from .random_launches import launches, maybe, prepared
 
 EXAMPLES = int(os.environ.get("PROOFS_EXAMPLES", "12"))
 WORLD = Settings(
@@ -45,9 +46,24 @@ WORLD = Settings(
     ptr_delay=0.5, ptr_linger_delay=0.5,
     quotas=Quotas(addresses=20),
 )  # fmt: skip
-GROUPS = ("red", "green", "blue")
+GROUPS: dict[str, dict[str, Any]] = {
+    "red": {},
+    "green": {"group_name": "the green"},
+    "blue": {"description": "Blue"},
+}
+"""What EC2 cannot change of a group is the same in all specs."""
+POOL, OLD_ADDRESS = "ipv4pool-ec2-0123456789abcdef0", "203.0.113.9"
+ADDRESSES: dict[str, dict[str, Any]] = {"ip-1": {"address": OLD_ADDRESS}, "ip-2": {"public_ipv4_pool": POOL}}
+"""Likewise of Elastic IPs."""
+NAMED = {"name": "al2023-ami-2023.*-kernel-6.1-x86_64", "owner": "amazon"}
+IMAGES = (
+    NAMED,
+    {"name": "al2023-ami-2023.*-kernel-6.1-*", "owner": "amazon", "architecture": "x86_64"},
+    {"ssm": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"},
+)
 TIMEOUTS = st.fixed_dictionaries(
-    {"udp_timeout": st.sampled_from([30, 60])}, optional={"tcp_established_timeout": st.just(350)}
+    {"udp_timeout": st.sampled_from([30, 60])},
+    optional={"tcp_established_timeout": st.just(350), "udp_stream_timeout": st.just(90)},
 )
 IGNORABLE = {
     "security_groups": ["ingress", "egress", "description", "tags"],
@@ -95,7 +111,7 @@ def rule_lists(draw: st.DrawFn, end: str) -> list[dict[str, Any]]:
         key = f"{rule['protocol']} {rule.get('ports')}"
         drawn[key] = {**rule, end: draw(st.lists(PEERS, min_size=1, max_size=2, unique_by=str))}
     if draw(st.booleans()):
-        other = draw(st.sampled_from(GROUPS))
+        other = draw(st.sampled_from(sorted(GROUPS)))
         drawn["peer"] = {"protocol": "tcp", "ports": 4000, end: [other]}
     return list(drawn.values())
 
@@ -147,34 +163,33 @@ floating: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 def specs(draw: st.DrawFn) -> str:
     """A spec that the strict EC2 of the first day can hold: at most two instances, five interfaces."""
     groups = {
-        name: {"ingress": draw(rule_lists("sources")), **draw(_maybe("egress", rule_lists("destinations")))}
-        for name in GROUPS
+        name: {
+            **fixed,
+            "ingress": draw(rule_lists("sources")),
+            **draw(maybe("egress", rule_lists("destinations"))),
+            **draw(maybe("vpc", st.sampled_from(["default"]) | st.builds(dict, cidr=st.just("172.31.0.0/16")))),
+            **draw(maybe("tags", st.just({"Team": "a"}))),
+        }
+        for name, fixed in GROUPS.items()
     }
     instances: dict[str, Any] = {}
     interfaces: dict[str, Any] = {}
     for name in draw(st.sampled_from([(), ("one",), ("one", "two")])):
+        replaced = name == "one"
         instances[name] = {
-            "image": {"name": "al2023-ami-2023.*-kernel-6.1-x86_64", "owner": "amazon"},
-            "instance_type": draw(st.sampled_from(["t3.medium", "m5.large"])),
-            "state": draw(st.sampled_from(["running", "running", "stopped"])),
+            "image": dict(draw(st.sampled_from(IMAGES))),
             "user_data": draw(st.sampled_from(["#!/bin/sh\n", "#!/bin/sh\nexit\n"])),
-            "on_change": "replace" if name == "one" else "restart",
-            **draw(_maybe("termination_protection", st.just(False))),
-            **draw(_maybe("monitoring", st.booleans())),
-            **draw(_maybe("auto_recovery", st.booleans())),
-            **draw(_maybe("stop_protection", st.just(False))),
-            **draw(_maybe("shutdown_behavior", st.sampled_from(["stop", "terminate"]))),
-            **draw(_maybe("root_volume", st.sampled_from([{"size_gib": 10}, {"size_gib": 20}]))),
-            **draw(_maybe("volume_tags", st.just({"Backup": "daily"}))),
-            **draw(_maybe("metadata_options", st.just({"http_tokens": "optional"}))),
+            **draw(launches(replaced=replaced)),
         }
         interfaces[f"{name}-0"] = {"attachment": {"instance": name, "device_index": 0}}
+    if draw(st.booleans()):
+        interfaces["guest"] = {"attachment": {"instance": "theirs", "device_index": 1, "network_card_index": 0}}
     slots = draw(st.permutations([(name, index) for name in instances for index in (1, 2)]))
     if len(instances) == 2 and draw(st.booleans()):
         # It may come to index 2 of either.
         interfaces["float"] = {"attachment": draw(floating)}
         slots = [(name, index) for name, index in slots if index != 2]
-    for number in range(draw(st.integers(0 if interfaces else 1, 3))):
+    for number in range(draw(st.integers(0 if interfaces else 1, 3 - ("guest" in interfaces)))):
         free: dict[str, Any] = {}
         if number < len(slots) and draw(st.booleans()):
             instance, index = slots[number]
@@ -184,26 +199,29 @@ def specs(draw: st.DrawFn) -> str:
     further = draw(pools(list(interfaces)))
     led = _dealt(draw, ["10.50.0.0/16", "10.51.0.0/16", "2001:db8:50::/48"], list(interfaces))
     for number, (name, row) in enumerate(interfaces.items()):
-        row |= {"subnet": {"default_for_az": "us-east-1a"}, **further[name]}
+        subnet = draw(st.sampled_from([{"default_for_az": "us-east-1a"}, {"cidr": "172.31.0.0/20"}]))
+        row |= {"subnet": dict(subnet), **further[name]}
         if instances.get(name[:-2], {}).get("on_change") != "restart":
             # Another primary address of a primary interface takes another instance.
             primary = st.sampled_from([f"172.31.1.{20 + number}", f"172.31.1.{30 + number}"])
-            row |= draw(_maybe("private_ip", primary))
+            row |= draw(maybe("private_ip", primary))
         if name.endswith("-0") and not name.startswith("free"):
-            row |= draw(_maybe("associate_public_ip_address", st.booleans()))
+            row |= draw(maybe("associate_public_ip_address", st.booleans()))
         if name.startswith("free"):
-            row |= draw(_maybe("interface_type", st.just("trunk")))
-        row |= draw(_maybe("connection_tracking", TIMEOUTS))
+            row |= draw(maybe("interface_type", st.just("trunk")))
+        row |= draw(maybe("connection_tracking", TIMEOUTS))
         if led.get(name):
             row["routes"] = [{"route_table": {"main_of": "default"}, "destination": each} for each in led[name]]
         if row.get("ipv6_address_count"):
-            row |= draw(_maybe("primary_ipv6", st.just(True)))
-        row |= draw(_maybe("description", st.sampled_from(["x", "y z"])))
-        row |= draw(_maybe("source_dest_check", st.booleans()))
+            row |= draw(maybe("primary_ipv6", st.just(True)))
+        row |= draw(maybe("description", st.sampled_from(["x", "y z"])))
+        row |= draw(maybe("source_dest_check", st.booleans()))
         row |= draw(
-            _maybe("security_groups", st.lists(st.sampled_from(GROUPS) | SELECTOR, min_size=1, unique_by=str))
+            maybe(
+                "security_groups", st.lists(st.sampled_from(sorted(GROUPS)) | SELECTOR, min_size=1, unique_by=str)
+            )
         )
-        row |= draw(_maybe("tags", st.just({"Team": draw(st.sampled_from(["a", "b"]))})))
+        row |= draw(maybe("tags", st.just({"Team": draw(st.sampled_from(["a", "b"]))})))
     places: list[dict[str, Any]] = [_leading_to(name) for name in sorted(interfaces)]
     places += [
         {"network_interface": name, "private_ip": private_ip}
@@ -218,8 +236,10 @@ def specs(draw: st.DrawFn) -> str:
     targets = draw(st.permutations(places))
     addresses = {
         f"ip-{number}": draw(st.sampled_from([{}, {"association": target}]))
-        | draw(_maybe("reverse_dns", st.sampled_from(["", "a.example.com", "b.example.com."])))
-        | draw(_maybe("network_border_group", st.just("us-east-1")))
+        | ADDRESSES.get(f"ip-{number}", {})
+        | draw(maybe("tags", st.just({"Team": "a"})))
+        | draw(maybe("reverse_dns", st.sampled_from(["", "a.example.com", "b.example.com."])))
+        | draw(maybe("network_border_group", st.just("us-east-1")))
         for number, target in enumerate(targets[: draw(st.integers(0, 4))])
     }
     sections = {"security_groups": groups, "instances": instances}
@@ -229,15 +249,21 @@ def specs(draw: st.DrawFn) -> str:
             ignored = draw(st.lists(st.sampled_from(IGNORABLE[section]), max_size=2, unique=True))
             lists = [key for key in IGNORABLE[section] if key in ADDITIVE and key not in ignored]
             additive = [key for key in lists if draw(st.booleans())]
-            lifecycle = {"ignore": ignored, "additive": additive}
-            former = draw(_maybe("renamed_from", st.just(f"former-{name}")))
-            of_section[name] = {**row, **former, **draw(_maybe("lifecycle", st.just(lifecycle)))}
+            lifecycle: dict[str, Any] = {"ignore": ignored, "additive": additive}
+            if section == "elastic_ips":
+                # No change takes another Elastic IP, so it forbids nothing but leaving the file with it.
+                lifecycle |= draw(maybe("prevent_destroy", st.booleans()))
+            former = draw(maybe("renamed_from", st.just(f"former-{name}")))
+            of_section[name] = {**row, **former, **draw(maybe("lifecycle", st.just(lifecycle)))}
+    if "guest" in interfaces:
+        instances["theirs"] = {"external": {"tags": {"Name": "theirs"}}}
     for address in addresses.values():
         if address.get("association", {}).get("secondary"):
             # With an ignored number there may be none for it, which is a mistake.
             lifecycle = interfaces[address["association"]["network_interface"]].get("lifecycle", {})
             lifecycle.get("ignore", []).clear()
     head = {"version": 1, "stack": "random", "region": "us-east-1", "tags": {"Project": "x"}}
+    head |= draw(maybe("account_id", st.just("123456789012")))
     return yaml.safe_dump({**head, **sections}, sort_keys=False)
 
 
@@ -245,10 +271,6 @@ def _leading_to(interface: str) -> dict[str, str]:
     """The primary interface of an instance goes by the name of that."""
     instance, _, index = interface.rpartition("-")
     return {"instance": instance} if index == "0" and instance != "free" else {"network_interface": interface}
-
-
-def _maybe(key: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.one_of(st.just({}), st.fixed_dictionaries({key: values}))
 
 
 profile = settings(
@@ -262,14 +284,43 @@ profile = settings(
 
 @contextmanager
 def _dual_stack() -> Iterator[Harness]:
-    """An account whose default VPC has both families of addresses."""
+    """An account whose default VPC has both families of addresses, with an instance of others in it."""
     with tempfile.TemporaryDirectory() as place, open_harness(Path(place), WORLD) as harness:
+        prepared(harness.strict.world)
         data = harness.strict.world.data
+        data.pools[POOL] = ["198.51.100.7"]
+        data.released.append(OLD_ADDRESS)
         for vpc in data.vpcs.values():
             vpc.ipv6_cidr = "2001:db8::/56"
         for number, subnet in enumerate(data.subnets.values()):
             subnet.ipv6_cidr = f"2001:db8:0:{number}::/64"
+        tags = [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "theirs"}]}]
+        harness.client().run_instances(
+            ImageId=next(iter(data.images)),
+            InstanceType="t3.medium",
+            MinCount=1,
+            MaxCount=1,
+            Placement={"AvailabilityZone": "us-east-1a"},
+            TagSpecifications=tags,
+        )
+        harness.loop.now += 60
+        harness.strict.world.settle()
+        harness.strict.clear()
         yield harness
+
+
+def _strangers(harness: Harness) -> set[str]:
+    """What carries no tag of a stack."""
+    data = harness.strict.world.data
+    kinds: list[Mapping[str, Resource]] = [data.instances, data.interfaces, data.addresses]
+    return {record.id for records in kinds for record in records.values() if STACK_TAG not in record.tags}
+
+
+def _left(harness: Harness) -> set[str]:
+    """What is there besides groups, ended instances aside."""
+    data = harness.strict.world.data
+    ended = {each.id for each in data.instances.values() if each.state == "terminated"}
+    return {*data.instances, *data.interfaces, *data.addresses} - ended
 
 
 def _settled(harness: Harness, text: str) -> None:
@@ -291,14 +342,14 @@ def test_any_spec_converges_and_stays(text: str) -> None:
     """
     with _dual_stack() as harness:
         harness.obey(text)
+        strangers = _strangers(harness)
         report = harness.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
-        assert_exact(harness.strict.world, harness.spec(text))
+        assert_exact(harness.strict.world, harness.spec(text), strangers)
         _settled(harness, text)
         gone = harness.apply("version: 1\nstack: random\nregion: us-east-1\n", prune=True)
         assert (gone.outcome, gone.error) == ("converged", None)
-        assert harness.client().describe_addresses()["Addresses"] == []
-        assert harness.client().describe_network_interfaces()["NetworkInterfaces"] == []
+        assert _left(harness) == strangers
 
 
 def _kept_primaries(before: str, after: str) -> set[str]:
@@ -327,6 +378,7 @@ def test_any_spec_becomes_any_other(before: str, after: str) -> None:
         harness.loop.now += 60
         report = harness.apply(after, prune=True)
         assert report.error is None
+        assert [outcome.error for outcome in report.outcomes if outcome.error is not None] == []
         assert report.outcome in ("converged", "unchanged")
         _settled(harness, after)
 
@@ -339,12 +391,16 @@ def test_any_account_is_adopted(text: str, luck: random.Random) -> None:
     A row may say anything of what is so, or nothing.
     """
     with _dual_stack() as harness:
+        strangers = _strangers(harness)
         assert harness.apply(text).outcome == "converged"
         ids = _orphaned(harness)
         harness.loop.now += 60
         document = yaml.safe_load(text)
         for section in SECTIONS:
             for name, row in document[section].items():
+                if "external" in row:
+                    continue
+                row.get("lifecycle", {}).pop("prevent_destroy", None)
                 said = {key: value for key, value in row.items() if key == "lifecycle" or luck.random() < 0.5}
                 if said.get("association", {}).get("secondary"):
                     # The interface may leave out how many it has.
@@ -359,7 +415,7 @@ def test_any_account_is_adopted(text: str, luck: random.Random) -> None:
         _settled(harness, adopting)
         assert harness.plan(text).empty
         assert harness.apply(adopting, destroy=True).outcome == "converged"
-        assert harness.client().describe_network_interfaces()["NetworkInterfaces"] == []
+        assert _left(harness) == strangers
 
 
 def _orphaned(harness: Harness) -> dict[str, str]:
@@ -529,6 +585,8 @@ def _outspoken(text: str) -> str:
     document = yaml.safe_load(text)
     for section, said in SAID.items():
         for name, row in document[section].items():
+            if "external" in row:
+                continue
             row.pop("lifecycle", None)
             counts = {count: 0 for many, count in ADDRESS_KEYS if many not in row}
             document[section][name] = {**said, **(counts if section == "network_interfaces" else {}), **row}
@@ -549,13 +607,7 @@ def test_any_drift_of_any_spec_is_corrected(text: str, deeds: list[tuple[str, in
             except (ClientError, LookupError):
                 continue  # there is nothing of the kind, or EC2 refuses
             harness.loop.now += 5
-        data = harness.strict.world.data
-        strangers = {
-            record.id
-            for records in (data.interfaces, data.addresses)
-            for record in records.values()
-            if STACK_TAG not in record.tags
-        }
+        strangers = _strangers(harness)
         report = harness.apply(text)
         assert report.error is None
         assert report.outcome in ("converged", "unchanged")
