@@ -873,6 +873,8 @@ def _lacking(described: Mapping[str, Any]) -> Iterator[str]:
         yield "hibernation"
     if described.get("BurstablePerformanceSupported") is False:
         yield "cpu_credits"
+    if (described.get("EbsInfo") or {}).get("EbsOptimizedSupport") == "unsupported":
+        yield "ebs_optimized"
     if described.get("NitroEnclavesSupport") == "unsupported":
         yield "enclave"
     if "spot" not in (described.get("SupportedUsageClasses") or ("spot",)):

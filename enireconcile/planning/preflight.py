@@ -156,6 +156,7 @@ def _volumes(step: Step, image: LiveImage, case: Case) -> Iterator[Issue]:
 
 _FEATURES = {
     "cpu_credits": ("CreditSpecification", "has no CPU credits"),
+    "ebs_optimized": ("EbsOptimized", "cannot be EBS-optimized"),
     "hibernation": ("HibernationOptions", "does not support hibernation"),
     "enclave": ("EnclaveOptions", "does not support Nitro Enclaves"),
     "spot": ("InstanceMarketOptions", "is not offered as a Spot Instance"),

@@ -43,6 +43,12 @@ class LaunchOptions(InstanceViews):
         self._check_cpu(p.get("CpuOptions", {}), kind)
         if "CreditSpecification" in p and not kind.burstable:
             raise bad_combination(f"The parameter CreditSpecification is not supported for {kind.name}")
+        if p.get("EbsOptimized") and not kind.nitro:
+            raise EC2Error(
+                "Unsupported",
+                "EBS-optimized instances are not supported for your requested configuration. Please check the "
+                "documentation for supported configurations.",
+            )
         if p.get("EnclaveOptions", {}).get("Enabled") and not kind.enclaves:
             raise bad_combination(f"The instance type {kind.name} does not support Nitro Enclaves")
         if p.get("HibernationOptions", {}).get("Configured"):

@@ -57,6 +57,7 @@ REFUSED: list[tuple[Params, str]] = [
     ({"CpuOptions": {"AmdSevSnp": "enabled"}}, "InvalidParameterCombination"),
     ({"CpuOptions": {"CoreCount": 1, "ThreadsPerCore": 1}, "kind": "t2.micro"}, "InvalidParameterCombination"),
     ({"CreditSpecification": {"CpuCredits": "standard"}, "kind": "m5.large"}, "InvalidParameterCombination"),
+    ({"EbsOptimized": True, "kind": "t2.micro"}, "Unsupported"),
     ({"HibernationOptions": {"Configured": True}}, "UnsupportedHibernationConfiguration"),
     (
         {"HibernationOptions": {"Configured": True}, "kind": "t2.micro", **root(Encrypted=True)},

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from enireconcile.errors import SpecErrors, UnsupportedError
+from enireconcile.kinds.launch import SETTINGS
 from enireconcile.model import Plan
 from enireconcile.ownership import LAUNCH_TAG
+from tests.ec2 import Fail
 from tests.harness import Harness
 from tests.scenarios.test_preflight import applied, refused, spec, states
 
@@ -67,6 +69,7 @@ def tags_of(harness: Harness) -> dict[str, str]:
 def prepared(harness: Harness) -> None:
     harness.strict.world.add_placement_group("rack", "partition")
     harness.strict.world.add_kms_key("alias/ebs")
+    harness.strict.world.add_instance_profile("db")
 
 
 # ---- the whole
@@ -314,8 +317,9 @@ def test_the_type_of_a_spot_instance_stays(harness: Harness) -> None:
 
 # ---- refused before anything changes
 
-REFUSED = [
+REFUSED: list[tuple[Words, str]] = [
     ({"hibernation": True, "instance_type": "t2.micro"}, "hibernation: t2.micro does not support hibernation"),
+    ({"ebs_optimized": True, "instance_type": "t2.micro"}, "ebs_optimized: t2.micro cannot be EBS-optimized"),
     ({"enclave": True}, "enclave: t3.micro does not support Nitro Enclaves"),
     (
         {"cpu_options": {"core_count": 2, "threads_per_core": 1}},
@@ -340,9 +344,56 @@ def test_what_ec2_would_refuse(harness: Harness, row: Words, message: str) -> No
     assert problem.startswith(f"instances.web.{message}")
 
 
+REFUSED_CHANGES: list[tuple[str, object, object, str]] = [
+    ("monitoring", True, False, "UnmonitorInstances"),
+    ("auto_recovery", True, False, "ModifyInstanceMaintenanceOptions"),
+    ("shutdown_behavior", "stop", "terminate", "ModifyInstanceAttribute"),
+    ("stop_protection", False, True, "ModifyInstanceAttribute"),
+    ("termination_protection", False, True, "ModifyInstanceAttribute"),
+    ("cpu_credits", "standard", "unlimited", "ModifyInstanceCreditSpecification"),
+    ("iam_instance_profile", "db", "web", "ReplaceIamInstanceProfileAssociation"),
+    ("ebs_optimized", False, True, "ModifyInstanceAttribute"),
+    ("placement", {"group": ""}, {"group": "rack"}, "ModifyInstancePlacement"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "after", "call"), REFUSED_CHANGES, ids=[row[0] for row in REFUSED_CHANGES]
+)
+def test_a_change_that_ec2_refuses(harness: Harness, key: str, before: object, after: object, call: str) -> None:
+    """The report names it, the instance runs, and the rest of the plan is done."""
+    prepared(harness)
+    applied(harness, web(**{key: before}, on_change="restart"))
+    harness.strict.faults.add(Fail(call, times=10**6, code="UnauthorizedOperation", message="no"))
+    changed = web(**{key: after}, on_change="restart")
+    changed["elastic_ips"] = {"spare": {}}
+    report = harness.apply(json.dumps(changed))
+    assert (report.outcome, report.remaining) == ("partial", ("instances.web",))
+    [failed] = [outcome for outcome in report.outcomes if outcome.status == "failed"]
+    assert (failed.step.call, failed.step.address) == (call, "instances.web")
+    assert "UnauthorizedOperation" in (failed.error or "")
+    assert "AllocateAddress" in [outcome.step.call for outcome in report.outcomes if outcome.status == "done"]
+    assert states(harness) == ["running"]
+
+
+def test_every_setting_has_a_refusal() -> None:
+    """At the launch, or of a change. Tags of volumes are refused as all tags are: with the file."""
+    refused = {key for row, _ in (*REFUSED, *MISSING.values()) for key in row}
+    refused |= {key for key, *_ in REFUSED_CHANGES}
+    at_validate = {"spot", "volume_tags", "instance_type"}
+    assert {each.name for each in SETTINGS} - at_validate <= refused
+
+
+def test_tags_of_volumes_that_ec2_reserves_are_refused(harness: Harness) -> None:
+    with pytest.raises(SpecErrors, match=r"instances\.web\.volume_tags") as raised:
+        harness.spec(json.dumps(web(volume_tags={"aws:x": "y"})))
+    assert raised.value.problems[0].line
+
+
 # ---- what a launch names
 
 MISSING: dict[str, tuple[Words, str]] = {
+    "key pair": ({"key_name": "none"}, "key_name: there is no key pair none in us-east-1; see `aws ec2 describe-"),
     "snapshot": (
         {"volumes": [{"device_name": "/dev/sdf", "snapshot_id": "snap-0123456789abcdef0"}]},
         "volumes.0.snapshot_id: there is no snapshot snap-0123456789abcdef0 in us-east-1; see `aws ec2 describe-",
