@@ -270,6 +270,36 @@ def verify(directory: Path) -> Iterator[str]:
                 yield block(port, ssh, "1s")
 
 
+def disks(directory: Path) -> Iterator[str]:
+    """The spec of the page: new, with another size, and replaced from the snapshot that the page names."""
+    page = "docs/how-to/disks.md"
+    first, changed = yaml_blocks(page)[0], row_lines(page)
+    path = directory / "db.yaml"
+    with open_harness(directory / "before") as harness:
+        harness.strict.world.data.snapshots["snap-0123456789abcdef0"] = 100
+        shell = _on(harness, directory, directory)
+        path.write_text(first, encoding="utf-8")
+        yield shell.block("enireconcile plan db.yaml", r"\+ instances", ".*volume", "Plan")
+        harness.apply(first)
+        harness.loop.now += 60
+        path.write_text(first.replace("size_gib: 100", "size_gib: 200"), encoding="utf-8")
+        yield shell.block("enireconcile plan db.yaml")
+        harness.apply(first.replace("m5.large\n", "m5.large\n    state: stopped\n"))
+        harness.loop.now += 60
+        old = first.partition("    volumes:\n")[2].partition("    volume_tags")[0]
+        replaced = first.replace(f"    volumes:\n{old}", changed)
+        path.write_text(replaced, encoding="utf-8")
+        yield shell.block("enireconcile plan db.yaml")
+        report = harness.apply(replaced)
+        assert (report.outcome, report.error) == ("converged", None)
+
+
+def row_lines(page: str) -> str:
+    """The lines of a row that a page shows inside of a list, indented as in the spec."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition("   ```yaml\n")[2].partition("   ```\n")[0]
+    return "".join(f" {line}\n" for line in text.splitlines())
+
+
 def unlock(directory: Path) -> Iterator[str]:
     """A lock that a run on another machine left 75 seconds ago."""
     clock = Clock()
@@ -299,6 +329,7 @@ SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "docs/tutorial.md": tutorial,
     "docs/how-to/adopt.md": adopt,
     "docs/how-to/ha-failover.md": failover,
+    "docs/how-to/disks.md": disks,
     "docs/how-to/state.md": unlock,
     "docs/how-to/verify.md": verify,
 }
