@@ -13,16 +13,34 @@ from tests.ec2 import Quotas
 from tests.harness import SLOW, Harness, open_harness
 from tests.lab_vpc import lab
 
+NAMES = {
+    *(
+        "bigip-pair",
+        "copilot",
+        "csr-single",
+        "ecs-stateful",
+        "etcd-pool",
+        "fortigate-ha",
+        "nat-asg",
+        "palo-single",
+    ),
+    *("pfsense", "testbed-3-hosts", "wire-ipv6", "zookeeper-3"),
+}
 SPECS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.yaml"))}
-assert SPECS, "the specs are missing"
+assert set(SPECS) == NAMES
 
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    """A dual-stack default VPC, the lab VPC, and groups of others."""
+    """A dual-stack default VPC, the lab VPC with two zones, and groups of others."""
     with open_harness(tmp_path, replace(SLOW, quotas=Quotas(addresses=10))) as opened:
-        lab(opened)
+        vpc, _ = lab(opened)
         world = opened.strict.world
+        world.add_subnet(vpc, "10.0.4.0/24", tags={"Name": "lab-sync"})
+        world.add_subnet(vpc, "10.0.5.0/24", "us-east-1b", tags={"Name": "lab-b"})
+        private = world.add_subnet(vpc, "10.0.6.0/24", "us-east-1b", tags={"Name": "lab-private-b"})
+        table = world.add_route_table(vpc, {"Name": "lab-private-b"})
+        opened.client().associate_route_table(RouteTableId=table, SubnetId=private)
         default = world.default_vpc()
         assert default is not None
         default.ipv6_cidr = "2001:db8::/56"
@@ -36,12 +54,14 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 
 
 def _drift(harness: Harness, stack: str) -> None:
-    """By hand: an interface comes off, an address too, a flag and a tag change, an instance stops."""
+    """By hand: an interface comes off, an address and a route too, a flag and a tag change, an instance stops."""
     ec2 = harness.client()
     mine = [{"Name": "tag:enireconcile:stack", "Values": [stack]}]
     interfaces = ec2.describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
     for address in ec2.describe_addresses(Filters=mine)["Addresses"][:1]:
         ec2.disassociate_address(AssociationId=address["AssociationId"])
+    for table, route in _routes(harness)[:1]:
+        ec2.delete_route(RouteTableId=table, DestinationCidrBlock=route["DestinationCidrBlock"])
     further = [each for each in interfaces if each.get("Attachment", {}).get("DeviceIndex")]
     for each in further[:1]:
         ec2.detach_network_interface(AttachmentId=each["Attachment"]["AttachmentId"])
@@ -56,6 +76,13 @@ def _drift(harness: Harness, stack: str) -> None:
     harness.loop.now += 10
 
 
+def _routes(harness: Harness) -> list[tuple[str, Any]]:
+    """The routes to interfaces, with their tables."""
+    tables = harness.client().describe_route_tables()["RouteTables"]
+    found = [(table["RouteTableId"], route) for table in tables for route in table["Routes"]]
+    return [(table, route) for table, route in found if route.get("NetworkInterfaceId")]
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_it_lives(name: str, harness: Harness) -> None:
     text = SPECS[name]
@@ -63,6 +90,8 @@ def test_it_lives(name: str, harness: Harness) -> None:
     report = harness.apply(text)
     assert (report.outcome, report.error) == ("converged", None)
     assert harness.plan(text).empty
+    assert len(_routes(harness)) == text.count("destination:") * (2 if name == "nat-asg" else 1)
+    assert {route["State"] for _, route in _routes(harness)} <= {"active"}
     harness.strict.clear()
     assert harness.apply(text).outcome == "unchanged"
     assert harness.strict.mutating() == []
@@ -80,4 +109,5 @@ def test_it_lives(name: str, harness: Harness) -> None:
     data = harness.strict.world.data
     assert not data.addresses
     assert not data.interfaces
+    assert _routes(harness) == []
     assert {*data.groups} == strangers
