@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import yaml
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, assume, given, settings
@@ -39,6 +40,8 @@ from tests.two_enis import DRIFTS, Account, assert_is_the_story
 
 from .accounting import assert_exact
 from .random_launches import launches, maybe, prepared
+
+pytestmark = pytest.mark.timeout(300)
 
 EXAMPLES = int(os.environ.get("PROOFS_EXAMPLES", "12"))
 WORLD = Settings(
