@@ -200,7 +200,7 @@ def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) ->
 @opt.output()
 @opt.aws
 @opt.prune
-@opt.running(lock_timeout="0s")
+@opt.running(approval=opt.approved, lock_timeout="0s")
 @click.option(
     "--interval",
     type=opt.duration,

@@ -221,6 +221,7 @@ state = click.option(
     "[default: the user's state directory]",
 )
 auto_approve = click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for approval.")
+approved = click.option("-y", "--auto-approve", is_flag=True, help="Has no effect: watch never asks for approval.")
 _aws_options = _all_of(
     click.option("--region", metavar="REGION", help="AWS Region; overrides the spec and the environment."),
     click.option("--profile", metavar="NAME", help="AWS profile; overrides AWS_PROFILE."),
@@ -264,10 +265,10 @@ def aws(command: F) -> F:
     return _aws_options(connected)  # type: ignore[return-value]
 
 
-def running(*, lock_timeout: str = "30s") -> Callable[[F], F]:
+def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str = "30s") -> Callable[[F], F]:
     """The options of commands that change resources."""
     return _all_of(
-        auto_approve,
+        approval,
         click.option(
             "--allow-destroy", is_flag=True, help="With -y: allow steps that terminate, release or delete."
         ),

@@ -161,11 +161,11 @@ class StackRun:
             lock.watched(lambda why: loop.call_soon_threadsafe(_stop, stop, f"the lock is lost: {why}")),
             progress,
         ):
-            report = await task
+            report = replace(await task, plan=self.plan)
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._print_report(report)
-        return replace(report, plan=self.plan)
+        return report
 
     async def _checked(
         self, report: Report, channel: Channel, stop: Stop, progress: Progress

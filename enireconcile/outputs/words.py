@@ -327,13 +327,20 @@ def _power(outcomes: Sequence[Outcome]) -> dict[str, str]:
     return states
 
 
+def _matching_words(plan: Plan | None) -> str:
+    """Why there was nothing to do."""
+    if plan is None or plan.summary()["unchanged"] or plan.leftovers:
+        return "everything matches the spec."
+    return "the stack has no resources, and there is nothing to do."
+
+
 def _ending(report: Report, style: Style) -> str:
     done = sum(outcome.status == "done" for outcome in report.outcomes)
     calls = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
     acted = any(outcome.acted for outcome in report.outcomes)
     endings = {
         "converged": ("Converged", f"{calls}; read back, nothing differs."),
-        "unchanged": ("Unchanged", "everything matches the spec."),
+        "unchanged": ("Unchanged", _matching_words(report.plan)),
         "partial": ("Stopped before converging", f"{calls}. Running it again is safe.")
         if acted
         else ("Stopped", "nothing was changed. Running it again is safe."),

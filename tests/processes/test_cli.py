@@ -391,7 +391,9 @@ def test_destroy_wants_more_than_a_yes(server: EC2Server, command: Run, tmp_path
     assert server.mutating() == []
     assert command("destroy", "-y", "--allow-destroy", SPEC).code == 0
     assert server.client().describe_addresses()["Addresses"] == []
-    assert command("destroy", "-y", "--allow-destroy", SPEC).code == 0
+    again = command("destroy", "-y", "--allow-destroy", SPEC)
+    assert again.code == 0
+    assert "Unchanged: the stack has no resources, and there is nothing to do." in again.stdout
 
 
 def test_max_changes(server: EC2Server, command: Run) -> None:
@@ -536,3 +538,9 @@ def test_a_state_prefix_is_no_pattern(text: str, command: Run) -> None:
     ran = command("iam-policy", "--state", text, str(STORY))
     assert ran.code == 64
     assert "pattern" in ran.stderr
+
+
+def test_help_of_watch_says_that_it_never_asks(command: Run) -> None:
+    text = " ".join(command("watch", "--help").stdout.split())
+    assert "Has no effect: watch never asks for approval." in text
+    assert "Do not ask for approval." not in text
