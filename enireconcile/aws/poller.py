@@ -7,6 +7,7 @@ on the larger token bucket (EC2 API reference, "Pagination" and "Filters").
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -211,5 +212,17 @@ def _reason(found: Mapping[str, Any]) -> str:
 def _last_state(expect: Expect, found: Mapping[str, Any] | None) -> str:
     if found is None:
         return f"after {expect.timeout:g} s still not visible"
-    states = (f"{expression} is {jmespath.search(expression, found)}" for expression, _ in expect.has)
-    return printable(f"after {expect.timeout:g} s " + ", ".join(states))
+    states = [(path, jmespath.search(path, found)) for path, _ in expect.has]
+    plain = [
+        f"{path} is {'not set' if value in _NOTHING else value}"
+        for path, value in states
+        if _NAMED.fullmatch(path)
+    ]
+    # Any other expression is no text for people; what it selects is mostly one id or state.
+    others = [f"{expect.describe} shows {'nothing of it' if value in _NOTHING else value}" for _, value in states]
+    return printable(f"after {expect.timeout:g} s " + ", ".join(plain or dict.fromkeys(others)))
+
+
+_NAMED = re.compile(r"[A-Za-z0-9]+(\.[A-Za-z0-9]+)*")
+"""A path that has EC2's names only."""
+_NOTHING: tuple[Any, ...] = (None, "", [], {})

@@ -205,6 +205,24 @@ def test_when_the_time_is_over_the_last_state_is_reported(loop: VirtualLoop) -> 
     assert reader.ticks[-1] == 30
 
 
+@pytest.mark.parametrize(
+    ("has", "words"),
+    [
+        (
+            (("Status", ("available",)), ("Attachment.Status", ("attached",)), ("Status != 'x'", (False,))),
+            "Status is in-use, Attachment.Status is not set",
+        ),
+        ((("Status || ''", ("available",)),), f"{INTERFACES} shows in-use"),
+        ((("PrivateIpAddresses[?Primary] | [0]", ("x",)),), f"{INTERFACES} shows nothing of it"),
+    ],
+)
+def test_the_last_state_is_told_without_expressions(loop: VirtualLoop, has: Any, words: str) -> None:
+    """EC2's names of what it waits for, or what the describe call shows of it."""
+    reader = Reader(loop, eni_1=[(0, "in-use")])
+    (result,) = wait_for(reader, loop, Expect(INTERFACES, "eni-1", has=has, timeout=30))
+    assert missed(result) == f"eni-1: after 30 s {words}"
+
+
 def test_what_is_never_seen_is_waited_for_until_the_time_is_over(loop: VirtualLoop) -> None:
     reader = Reader(loop)
     (result,) = wait_for(reader, loop, available("eni-1", timeout=30))
