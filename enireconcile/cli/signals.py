@@ -167,12 +167,11 @@ class Interrupt:
         """The error of a run that stops before it has changed anything; ``waited`` says for what it waited."""
         if self.stopped_by:
             return StoppedError(f"stopped by {self.stopped_by}; nothing was changed")
-        return StoppedError(self.timed_out(waited) + ("; nothing was changed" if self._seconds else ""))
+        return StoppedError(f"{self.timed_out(waited)}; nothing was changed")
 
     def timed_out(self, waited: str) -> str:
         """That the time limit stopped the run, and for what it waited then."""
-        after = f" after {self._seconds:g} s" if self._seconds else ""
-        return f"stopped by --timeout{after}" + (f": {waited}" if waited else "")
+        return f"stopped by --timeout after {self._seconds:g} s" + (f": {waited}" if waited else "")
 
     # ---- waiting
 

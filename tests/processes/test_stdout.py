@@ -5,22 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ec2 import EC2Server, World
+from tests.ec2 import EC2Server
 from tests.harness import ENVIRONMENT, STORY
 
 PROGRAM = [sys.executable, "-m", "enireconcile"]
-
-
-@pytest.fixture
-def server() -> Iterator[EC2Server]:
-    with EC2Server(World()) as server:
-        yield server
 
 
 def begun(server: EC2Server, state: Path, *args: str, stdout: Any) -> subprocess.Popen[str]:
