@@ -6,7 +6,7 @@ its operating system is not known to do it by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from enireconcile.guest.families import family, family_of_parameter, is_windows
 from enireconcile.live.records import LiveInstance
@@ -28,8 +28,8 @@ def warnings(case: Case) -> Iterator[str]:
             systems = "whose systems are" if len(unsure) > 1 else f"and the system of {unsure[0]} is"
             what = f"{INTERFACES}.{name} moves between {' and '.join(candidates)}, {systems}"
             yield f"{what} not known to configure it: its addresses may stay silent; {_see(unsure[0], case)}"
-    for instance in sorted(case.world.document.instances):
-        sharing = _sharing(instance, case)
+    for instance, names in sorted(_by_instance(case).items()):
+        sharing = _sharing(instance, names, case)
         if instance not in told and attached & set(sharing) and not _copes(instance, case):
             what = f"instances.{instance} has {len(sharing)} interfaces in one subnet, and its system is"
             yield f"{what} not known to configure them: only one may answer; {_see(instance, case)}"
@@ -46,10 +46,18 @@ def _attached(case: Case) -> Iterator[str]:
     yield from (step.address.partition(".")[2] for step in case.calls("AttachNetworkInterface"))
 
 
-def _sharing(instance: str, case: Case) -> list[str]:
+def _by_instance(case: Case) -> dict[str, list[str]]:
+    """The interfaces of each instance of the spec."""
+    found: dict[str, list[str]] = {}
+    for name, place in case.world.placements.items():
+        if place.instance in case.world.document.instances:
+            found.setdefault(place.instance, []).append(name)
+    return found
+
+
+def _sharing(instance: str, names: Sequence[str], case: Case) -> list[str]:
     """The interfaces of an instance in a subnet of which it has another one, too; its primary is one of them."""
     world = case.world
-    names = [name for name, place in world.placements.items() if place.instance == instance]
     subnets = {name: world.subnets.get(name, "") for name in names}
     live = world.record(f"instances.{instance}", LiveInstance)
     primary = live.occupant(0, 0) if live is not None else None

@@ -23,6 +23,8 @@ from enireconcile.printable import printable
 from tests.planning.worlds import Words, plan_of
 
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
+AL2023 = {"ssm": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"}
+"""Of guests that configure their interfaces by themselves: no plan warns of them."""
 SCRIPT = "password=hunter2"
 SHA256_OF_SCRIPT = "sha256:42c842031e73fa74cb753b09101a15f4c0d7844be5f37bfa4af9b9ac435c6ca4"
 # What could steer a terminal: escape, 8-bit CSI, backspace, carriage return, line break, delete, a bidi override.
@@ -34,8 +36,8 @@ MIXED: Words = {
         "shut": {"egress": []},
     },
     "instances": {
-        "web": {"image": "ami-12345678", "instance_type": "t3.micro", "user_data": SCRIPT},
-        "db": {"image": "ami-12345678", "instance_type": "t3.micro", "user_data": SCRIPT, "key_name": "ops"},
+        "web": {"image": AL2023, "instance_type": "t3.micro", "user_data": SCRIPT},
+        "db": {"image": AL2023, "instance_type": "t3.micro", "user_data": SCRIPT, "key_name": "ops"},
     },
     "network_interfaces": {
         "web0": {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index": 0}},
@@ -145,7 +147,7 @@ OTHER: Words = {
         },
         "plain": {},
     },
-    "instances": {"web": {"image": "ami-12345678", "instance_type": "m5.24xlarge"}},
+    "instances": {"web": {"image": AL2023, "instance_type": "m5.24xlarge"}},
     "network_interfaces": {
         "web0": {
             "subnet": ZONE_A,
@@ -344,7 +346,7 @@ def test_one_call_is_one_call() -> None:
 
 def test_a_flag_that_changes_is_no_move() -> None:
     spec = {
-        "instances": {"web": {"image": "ami-12345678", "instance_type": "t3.micro"}},
+        "instances": {"web": {"image": AL2023, "instance_type": "t3.micro"}},
         "network_interfaces": {"eth0": {"subnet": ZONE_A, "attachment": {"instance": "web", "device_index": 0}}},
     }
     live = {
@@ -527,7 +529,7 @@ def test_needs_are_sorted_as_people_count() -> None:
         for number in range(12)
     }
     spec = {
-        "instances": {"web": {"image": "ami-12345678", "instance_type": "m5.24xlarge"}},
+        "instances": {"web": {"image": AL2023, "instance_type": "m5.24xlarge"}},
         "network_interfaces": interfaces,
     }
     launch = plan_json(plan_of(spec), {})["steps"][-1]
