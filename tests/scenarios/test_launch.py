@@ -377,11 +377,14 @@ def test_a_change_that_ec2_refuses(harness: Harness, key: str, before: object, a
 
 
 def test_every_setting_has_a_refusal() -> None:
-    """At the launch, or of a change. Tags of volumes are refused as all tags are: with the file."""
+    """At the launch, or of a change. Tags of volumes are refused as all tags are: with the file.
+
+    Those of ``guest_network`` are in test_guest_network.py.
+    """
     refused = {key for row, _ in (*REFUSED, *MISSING.values()) for key in row}
     refused |= {key for key, *_ in REFUSED_CHANGES}
-    at_validate = {"spot", "volume_tags", "instance_type"}
-    assert {each.name for each in SETTINGS} - at_validate <= refused
+    elsewhere = {"spot", "volume_tags", "instance_type", "guest_network"}
+    assert {each.name for each in SETTINGS} - elsewhere <= refused
 
 
 def test_tags_of_volumes_that_ec2_reserves_are_refused(harness: Harness) -> None:
