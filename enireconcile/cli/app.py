@@ -135,6 +135,8 @@ def iam_policy(
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
+    if options["destroy"] and options["targets"]:
+        raise click.UsageError("--destroy cannot be combined with --target: destroy removes the whole stack.")
     loaded = specs.load(region=connection.region)
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions

@@ -17,6 +17,7 @@ from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.permissions import Call, Purpose, Read
 from enireconcile.kinds.world import Id, RouteKey, World
 from enireconcile.live.records import (
+    PROPAGATED,
     TARGETS,
     LiveInstance,
     LiveNetworkInterface,
@@ -59,7 +60,7 @@ class Routes(Kind):
     def want(self, name: str, world: World) -> dict[str, Any]:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
         there = set() if live is None else leading_to(live.id, world)
-        wanted = {*world.routes.get(name, ())}
+        wanted = {*world.routes.get(name, ()), *_left_by_former(name, world)}
         if not (wanted or there):
             return {}
         if not _takes_traffic(name, world):
@@ -86,7 +87,8 @@ class Routes(Kind):
         """Routes to an interface that ends, unless other rows take them over."""
         if not isinstance(live, LiveNetworkInterface):
             return ()
-        ended = sorted(leading_to(live.id, world) - _claimed("", world))
+        taken = _claimed("", world) | _left_by_former(address.partition(".")[2], world)
+        ended = sorted(leading_to(live.id, world) - taken)
         return [_end(address, key, live.id, world) for key in ended]
 
     def warnings(self, item: Item, world: World) -> Sequence[str]:
@@ -120,6 +122,15 @@ def leading_to(interface_id: str, world: World) -> set[RouteKey]:
 def _claimed(name: str, world: World) -> set[RouteKey]:
     """The routes that rows other than this one name: these move them, or leave them as they are."""
     return {key for other, keys in world.routes.items() if other != name for key in keys}
+
+
+def _left_by_former(name: str, world: World) -> set[RouteKey]:
+    """Routes of others to an interface that is replaced: where the list is additive, its successor gets them."""
+    row = world.document.network_interfaces.get(name)
+    if row is None or "routes" not in row.lifecycle.additive:
+        return set()
+    formers = world.replaced.get(f"{SECTION}.{name}", ())
+    return {key for former in formers for key in leading_to(former.id, world)} - _claimed(name, world)
 
 
 def _takes_traffic(name: str, world: World) -> bool:
@@ -218,5 +229,7 @@ def _parameter(key: RouteKey) -> str:
 
 
 def _leads_to(key: RouteKey, *targets: Id | None, timeout: float) -> Expect:
-    path = f"Routes[?{_parameter(key)}=='{key.destination}'] | [0] | not_null({', '.join(TARGETS)})"
+    # A route that a gateway propagates can have the same destination; EC2 prefers the other one.
+    route = f"Routes[?{_parameter(key)}=='{key.destination}' && Origin!='{PROPAGATED}'] | [0]"
+    path = f"{route} | not_null({', '.join(TARGETS)})"
     return Expect(_DESCRIBE, key.route_table, has=((path, targets),), timeout=timeout)

@@ -633,6 +633,8 @@ TARGETS = (
     "GatewayId",
 )
 """EC2's names for what a route leads to. A route to an instance shows its interface, too."""
+PROPAGATED = "EnableVgwRoutePropagation"
+"""The origin of routes that a gateway propagates: EC2 changes them by itself."""
 DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
 """EC2's names for the destination of a route, which has one of them."""
 
@@ -700,7 +702,7 @@ def _routes(described: Mapping[str, Any], *, propagated: bool) -> tuple[LiveRout
             born=route.get("Origin") == "CreateRouteTable",
         )
         for route in described.get("Routes") or ()
-        if (route.get("Origin") == "EnableVgwRoutePropagation") is propagated
+        if (route.get("Origin") == PROPAGATED) is propagated
     )
 
 

@@ -222,7 +222,7 @@ def _mapping(value: Mapping[str, Any]) -> str:
     if "network_interface" in value:
         private = f" ({value['private_ip']})" if value.get("private_ip") else ""
         return printable(f"{value['network_interface']}{private}")
-    return printable(", ".join(f"{key}={item}" for key, item in value.items()))
+    return printable(", ".join(f"{key}={_value(item)}" for key, item in value.items()))
 
 
 def _impact(impact: Impact, style: Style) -> str:

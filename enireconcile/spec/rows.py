@@ -278,7 +278,8 @@ def _block(value: str) -> str | None:
     if block := network(value):
         return str(block)
     if address := _address(value):
-        raise value_error(f"{shown(value)} is an address, not a CIDR", f"write {address}/{address.max_prefixlen}")
+        length = 0 if address.is_unspecified else address.max_prefixlen
+        raise value_error(f"{shown(value)} is an address, not a CIDR", f"write {address}/{length}")
     return None
 
 

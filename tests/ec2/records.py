@@ -174,6 +174,8 @@ class RouteTable(Resource):
     """Association id to the subnet that is served."""
     routes: dict[str, Route] = field(default_factory=dict)
     """By destination, without the local ones, unless they lead elsewhere."""
+    propagated: dict[str, str] = field(default_factory=dict)
+    """Destinations to the virtual private gateways that propagate them."""
 
     @property
     def main(self) -> bool:

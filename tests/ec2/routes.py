@@ -312,13 +312,25 @@ class Routes(Instances):
         """The routes as EC2 shows them. ReplaceRoute does not change the Origin of a local route."""
         local = self._local(table)
         routes: dict[str, Route | None] = {**dict.fromkeys(local), **table.routes}
-        return [
+        propagated = [
             {
                 destination_key(destination): destination,
-                "Origin": "CreateRouteTable" if destination in local else "CreateRoute",
-                **(self._show_target(route) if route else {"GatewayId": "local", "State": "active"}),
+                "Origin": "EnableVgwRoutePropagation",
+                "GatewayId": gateway,
+                "State": "active",
             }
-            for destination, route in routes.items()
+            for destination, gateway in table.propagated.items()
+        ]
+        return [
+            *propagated,
+            *(
+                {
+                    destination_key(destination): destination,
+                    "Origin": "CreateRouteTable" if destination in local else "CreateRoute",
+                    **(self._show_target(route) if route else {"GatewayId": "local", "State": "active"}),
+                }
+                for destination, route in routes.items()
+            ),
         ]
 
     def _show_target(self, route: Route) -> Result:

@@ -73,6 +73,7 @@ def test_a_plan_to_destroy(server: EC2Server, command: Run, plan: Path, spec: Pa
     assert [(each["address"], each["action"]) for each in shown.json["changes"]] == [("elastic_ips.ip", "delete")]
     assert server.mutating() == []
     assert "--allow-destroy was not given" in refused(command, server, plan)
+    assert command("plan", "--destroy", "--target", "elastic_ips.ip", str(spec)).code == 64
     ran = command("apply", "-y", "--allow-destroy", "--plan", str(plan))
     assert (ran.code, server.actions(mutating=True)) == (0, ["ReleaseAddress"])
 

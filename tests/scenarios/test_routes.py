@@ -220,6 +220,30 @@ def test_additive_routes_only_add(account: Account) -> None:
     assert set(account.routes()) == {"0.0.0.0/0", "10.8.0.0/16", "10.9.0.0/16"}
 
 
+def test_additive_routes_follow_an_interface_that_is_replaced(account: Account) -> None:
+    """Also those that other tools have added."""
+    row: dict[str, Any] = {
+        "subnet": account.public,
+        "attachment": {"instance": "nat", "device_index": 1},
+        "routes": [EVERYWHERE],
+        "source_dest_check": False,
+        "lifecycle": {"additive": ["routes"]},
+    }
+    account.apply(account.spec(more={"second": row | {"private_ip": "10.0.1.50"}}))
+    account.lead("10.9.0.0/16", NetworkInterfaceId=account.interface("second"))
+    account.apply(account.spec(more={"second": row | {"private_ip": "10.0.1.51"}}))
+    assert account.routes() == {"0.0.0.0/0": "second", "10.9.0.0/16": "second"}
+
+
+def test_a_propagated_route_gives_way(account: Account) -> None:
+    """A gateway propagates the same destination; EC2 lists both, in any order."""
+    account.world.data.route_tables[account.private].propagated["10.8.0.0/16"] = "vgw-0123456789abcdef0"
+    spec = account.spec({"route_table": PRIVATE, "destination": "10.8.0.0/16"}, EVERYWHERE)
+    assert account.apply(spec)[-2:] == [CREATE, CREATE]
+    assert account.apply(account.spec(EVERYWHERE)) == [DELETE]
+    assert account.harness.apply(account.spec(EVERYWHERE), destroy=True).outcome == "converged"
+
+
 def test_ignored_routes_are_set_once(account: Account) -> None:
     """Neither drift nor a table that has gone matters then."""
     spec = account.spec(EVERYWHERE, row={"lifecycle": {"ignore": ["routes"]}})

@@ -72,7 +72,7 @@ def judge(case: Case) -> Judgement:
         elif "DescribeInstanceTypes" in case.limits.read:
             issues += instances.unknown_type(instance, case)
     issues += [*addresses.in_subnets(case), *security_groups.on_interfaces(case), *security_groups.rules(case)]
-    issues += [*elastic_ips.quota(case), *routes.black_holes(case)]
+    issues += [*elastic_ips.quota(case), *routes.quota(case), *routes.black_holes(case)]
     warnings = [issue for issue in issues if isinstance(issue, str)]
     unanswered = {**case.live.unanswered, **case.limits.unanswered}
     warnings += [f"not checked: {CHECKS[call]}; {_why(call, unanswered[call])}" for call in sorted(unanswered)]

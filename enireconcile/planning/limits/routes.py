@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from enireconcile.live.records import DESTINATIONS, LiveNetworkInterface
-from enireconcile.planning.limits.case import Case
+from enireconcile.planning.limits.case import Case, Issue
+
+DEFAULT_ROUTES, MOST_ROUTES = 500, 1000
+"""Routes of a route table that no gateway propagates: the default quota, and the highest (Amazon VPC quotas)."""
+_QUOTA = "L-93826ACB"
 
 
 def vpcs_of_deleted(case: Case) -> Iterator[str]:
@@ -19,6 +23,20 @@ def prefix_lists(case: Case) -> Iterator[tuple[str, str]]:
     for step in case.calls("CreateRoute", "ReplaceRoute"):
         if "DestinationPrefixListId" in step.params and "NetworkInterfaceId" in step.params:
             yield step.address, step.params["DestinationPrefixListId"]
+
+
+def quota(case: Case) -> Iterator[Issue]:
+    """The routes of each route table to which the plan adds some."""
+    for table in case.live.route_tables:
+        adding = [step for step in case.calls("CreateRoute") if step.params["RouteTableId"] == table.id]
+        count = len(table.routes) + len(adding)
+        if adding and count > MOST_ROUTES:
+            message = f"{count} routes in {table.text}; EC2 allows at most {MOST_ROUTES} in any account"
+            first, *others = sorted({step.address for step in adding})
+            yield case.mistake(first, ("routes",), message, "use prefix lists or larger blocks", touches=others)
+        elif adding and count > DEFAULT_ROUTES:
+            usual = f"EC2 allows {DEFAULT_ROUTES} unless the account has a higher quota ({_QUOTA})"
+            yield f"{adding[0].address}: {count} routes in {table.text}; {usual}, which was not checked"
 
 
 def black_holes(case: Case) -> Iterator[str]:

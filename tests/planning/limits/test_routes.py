@@ -35,6 +35,40 @@ def test_a_route_to_an_interface_that_is_deleted_is_told(spec: Words, what: str)
 
 
 @pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (499, ""),
+        (500, "501 routes in rtb-12345678 (12345678); EC2 allows 500 unless the account has a higher quota"),
+        (1000, "1001 routes in rtb-12345678 (12345678); EC2 allows at most 1000 in any account"),
+    ],
+)
+def test_a_route_table_takes_so_many_routes(there: int, words: str) -> None:
+    """Up to the default quota nothing is said; above the highest one, the row is left out."""
+    spec: Words = {
+        "instances": {"nat": {"image": "ami-12345678", "instance_type": "t3.micro"}},
+        "network_interfaces": {
+            "nat": {
+                "subnet": ZONE_A,
+                "source_dest_check": False,
+                "attachment": {"instance": "nat", "device_index": 0},
+                "routes": [{"route_table": "rtb-12345678", "destination": "0.0.0.0/0"}],
+            }
+        },
+    }
+    routes = {f"10.{n // 256}.{n % 256}.0/24": "igw-1" for n in range(there)}
+    live: Words = {
+        "instances": {"nat": {}},
+        "network_interfaces": {"nat": {"at": "nat 0", "source_dest_check": False}},
+        "route_tables": {"rtb-12345678": {"routes": routes}},
+    }
+    plan = plan_of(spec, live, partly=True)
+    told = [*plan.warnings, *(error.problem.message for error in plan.errors)]
+    assert [each for each in told if "routes in" in each and words in each] == told
+    assert bool(told) is bool(words)
+    assert bool(plan.errors) is (there >= 1000)
+
+
+@pytest.mark.parametrize(
     ("spec", "prune", "vpcs"),
     [({}, True, {"vpc-default"}), (MOVES, False, {"vpc-default"}), ({}, False, set()), (STAYS, True, set())],
     ids=["pruned", "replaced", "a leftover", "it stays"],
