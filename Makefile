@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and repair, in a sandbox
+demo: $(VENV)/demo.stamp ## Watch a spec go through plan, apply, drift and repair, in a sandbox, and a page come back
 	@$(BIN)/enireconcile sandbox -- $(BIN)/python docs/demo.py
 
 test: $(VENV)/dev.stamp ## Run the tests (all but the proofs and the peers)

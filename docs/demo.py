@@ -1,5 +1,7 @@
 """A tour of a minute, for ``make demo``. It runs inside ``enireconcile sandbox`` only, never on an account.
 
+The last scene is in demo_page.py.
+
 Every scene checks the exit codes of its commands; the first unexpected one ends the tour with code 1.
 """
 
@@ -19,7 +21,7 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = "specs/two-enis.yaml"
 STACK = "two-enis"
-SCENES = 7
+SCENES = 8
 
 
 class EndedOtherwiseError(Exception):
@@ -43,7 +45,7 @@ def main() -> int:
 
 
 def tour(report: Path) -> None:
-    """Spec, plan, apply, nothing to do, drift, repair, destroy. Raises EndedOtherwiseError."""
+    """Spec, plan, apply, nothing to do, drift, repair, destroy, a page. Raises EndedOtherwiseError."""
     heading(1, "The spec", "One instance with two interfaces, each with its own Elastic IP. From " + SPEC + ":")
     click.echo(excerpt())
 
@@ -72,6 +74,15 @@ def tour(report: Path) -> None:
 
     heading(7, "Destroy", "Everything that the stack owns is removed, in order, and nothing else.")
     destroy(report)
+
+    heading(
+        8,
+        "The page",
+        "Does it answer? The sandbox has no packets. So this scene has an EC2, a VPC and a guest of its own, in\n"
+        "network namespaces; the network of this machine is out of reach.\n",
+    )
+    code = page()
+    check(code == 0, f"the last scene ended with code {code}")
 
     farewell()
 
@@ -152,6 +163,16 @@ def drift() -> None:
         deed()
 
 
+def page() -> int:
+    """Run the last scene. Returns its exit code. Ctrl-C goes to the scene, too, which then tidies up."""
+    with subprocess.Popen([sys.executable, str(ROOT / "docs" / "demo_page.py")]) as scene:  # noqa: S603 (our own program)
+        try:
+            return scene.wait()
+        except KeyboardInterrupt:
+            scene.wait()
+            raise
+
+
 def farewell() -> None:
     rule("End of the tour")
     click.echo(
@@ -165,13 +186,16 @@ def farewell() -> None:
 # Running and showing
 
 
-def command(*arguments: str, show: str, keep: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run enireconcile. With ``keep``, its stdout is captured instead of shown."""
+def command(
+    *arguments: str, show: str, keep: bool = False, mute: bool = False, cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """Run enireconcile. With ``keep``, its stdout is captured instead of shown; with ``mute``, its stderr, too."""
     click.echo("\n" + click.style(f"$ enireconcile {show}", bold=True))
     return subprocess.run(  # noqa: S603 (our own program)
         [sys.executable, "-m", "enireconcile", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         stdout=subprocess.PIPE if keep else None,
+        stderr=subprocess.PIPE if mute else None,
         text=True,
         check=False,
     )

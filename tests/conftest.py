@@ -17,6 +17,7 @@ from tests.harness import ENVIRONMENT, SLOW, Foreign, Harness, harness_on, open_
 
 from .s3 import Clock, S3Server
 from .virtual import VirtualLoop
+from .vpc.namespace import why_not
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -105,6 +106,13 @@ def moto_harness(moto: str, tmp_path: Path) -> Iterator[Harness]:
     connection.close()
     with harness_on(Foreign(moto), VirtualLoop(), tmp_path / "state") as harness:
         yield harness
+
+
+@pytest.fixture(scope="session")
+def needs_namespaces() -> None:
+    """Skips tests where network namespaces cannot be made."""
+    if reason := why_not():
+        pytest.skip(reason)
 
 
 @pytest.fixture

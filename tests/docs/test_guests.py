@@ -11,10 +11,7 @@ from tests.docs import guests
 from tests.docs.console import ROOT
 from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
-from tests.vpc import needs_namespaces
 from tests.vpc.guests import lacking_networkd
-
-__all__ = ["needs_namespaces"]
 
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 

@@ -11,7 +11,7 @@ What EC2 delivers, filters and drops is EC2's; what a guest makes of it is the L
 
 from __future__ import annotations
 
-from .namespace import Namespace, needs_namespaces
+from .namespace import Namespace
 from .plane import DataPlane, Guest
 
-__all__ = ["DataPlane", "Guest", "Namespace", "needs_namespaces"]
+__all__ = ["DataPlane", "Guest", "Namespace"]

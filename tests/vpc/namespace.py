@@ -23,8 +23,6 @@ from socketserver import ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
-
 PATIENCE = 5.0
 """Real seconds for an answer that should come."""
 SILENCE = 0.7
@@ -58,13 +56,6 @@ def why_not() -> str | None:
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)
     return f"nftables cannot be used here: {tried.stderr.strip()}" if tried.returncode else None
-
-
-@pytest.fixture(scope="session")
-def needs_namespaces() -> None:
-    """Skips tests where namespaces cannot be made."""
-    if reason := why_not():
-        pytest.skip(reason)
 
 
 def unique(name: str) -> str:

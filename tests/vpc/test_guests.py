@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.vpc import Namespace, dhcp, guests, needs_namespaces
+from tests.vpc import Namespace, dhcp, guests
 from tests.vpc.guests import Files, System, until
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 MACS = {"eth0": "02:00:00:00:00:01", "eth1": "02:00:00:00:00:02"}

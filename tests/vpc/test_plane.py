@@ -16,10 +16,8 @@ import pytest
 from tests.ec2.lab import Lab
 
 from . import dhcp, metadata
-from .namespace import SILENCE, needs_namespaces
+from .namespace import SILENCE
 from .plane import CLIENT, DataPlane, Guest
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 HTTP = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80}

@@ -17,10 +17,8 @@ from tests.proofs.conftest import Proofs
 from tests.proofs.vpc.stage import Stage, spec, staged, standing
 from tests.scenarios.firewalls import HA_FAILOVER, SPEC, Firewalls
 from tests.virtual import VirtualLoop
-from tests.vpc.namespace import SILENCE, needs_namespaces
+from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 SLOW = Settings(attach_delay=0.5, detach_delay=0.5)

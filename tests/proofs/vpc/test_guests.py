@@ -19,12 +19,10 @@ from tests.proofs.vpc.stage import STORY, Stage
 from tests.proofs.vpc.test_story import PUBLISHED
 from tests.scenarios.firewalls import SPEC as FAILOVER
 from tests.scenarios.firewalls import Firewalls
-from tests.vpc import Namespace, guests, needs_namespaces
+from tests.vpc import Namespace, guests
 from tests.vpc.guests import Files, System, until
 from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 PAGE = "Testing ENI"

@@ -15,10 +15,8 @@ from tests.proofs.vpc.real import AMAZON_LINUX, answers, boot_first, has, image,
 from tests.proofs.vpc.stage import SPECS, spec, staged, standing
 from tests.vpc import Guest
 from tests.vpc.guests import cloud_config, lacking_networkd, system
-from tests.vpc.namespace import SILENCE, needs_namespaces
+from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 ELSEWHERE = {

@@ -7,10 +7,8 @@ import pytest
 from tests.harness import Harness
 from tests.proofs.vpc.stage import STORY, Stage, spec, staged
 from tests.vpc import Namespace
-from tests.vpc.namespace import SILENCE, needs_namespaces
+from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 PAGE = "Testing ENI"

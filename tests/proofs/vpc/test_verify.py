@@ -12,10 +12,8 @@ from tests.harness import Harness
 from tests.proofs.conftest import Proofs
 from tests.proofs.vpc.stage import STORY, Stage, staged
 from tests.two_enis import Account
-from tests.vpc.namespace import SILENCE, needs_namespaces
+from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
-
-__all__ = ["needs_namespaces"]
 
 pytestmark = pytest.mark.usefixtures("needs_namespaces")
 CHECKS = """
