@@ -93,6 +93,9 @@ def scene() -> int:
         ec2 = stack.enter_context(EC2Server(world))
         os.environ.update(AWS_ENDPOINT_URL=ec2.url, ENIRECONCILE_STATE=str(folder / "state"))
         applied = enireconcile(folder, "apply", "-y", NAME)
+        warned = [part for part in applied.split("\n\n") if part.startswith("warning: ")]
+        check(len(warned) == 1, f"apply does not warn of the guest\n{applied}")
+        click.echo(click.style(warned[0], fg="yellow"))
         click.echo(click.style(applied.split("\n\n")[-1], fg="green"))
 
         try:

@@ -31,6 +31,8 @@ from tests.scenarios.orphans import orphan
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STORY = "specs/two-enis.yaml"
+AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+DEBIAN = "/aws/service/debian/release/12/latest/amd64"
 LONGEST = 100.0
 """Seconds that a command may take."""
 NOT_RUN = {
@@ -139,14 +141,19 @@ def excerpt(text: str, shown: tuple[str, ...]) -> str:
 
 def sh_blocks(page: str, heading: str) -> list[str]:
     """The ``sh`` blocks of a page's section."""
-    text = (ROOT / page).read_text(encoding="utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return _blocks("sh", page, heading)
 
 
-def yaml_blocks(page: str) -> list[str]:
-    """The ``yaml`` blocks of a page."""
+def yaml_blocks(page: str, heading: str = "") -> list[str]:
+    """The ``yaml`` blocks of a page, or of a section of it."""
+    return _blocks("yaml", page, heading)
+
+
+def _blocks(language: str, page: str, heading: str) -> list[str]:
     text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    if heading:
+        text = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 # ---- The pages
@@ -198,6 +205,7 @@ def tutorial(directory: Path) -> Iterator[str]:
             shell.script(script)
         yield shell.block(f"enireconcile plan {STORY}")
         yield shell.block(f"enireconcile apply {STORY}", "Apply this plan", "Converged", answer="y")
+        yield from roads(directory)
         removed = "- ", "Plan", r"\d+ EC2 calls", "Apply this plan", "Converged"
         yield shell.block(f"enireconcile destroy {STORY}", *removed, answer="y")
 
@@ -233,41 +241,96 @@ def failover(directory: Path) -> Iterator[str]:
         yield _on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
 
 
-def verify(directory: Path) -> Iterator[str]:
-    """The checks of the page, answered; then without the rule. Loopback plays the addresses, and all their ports.
+def roads(directory: Path) -> Iterator[str]:
+    """The end of the tutorial, on Debian: the second address is closed, then dead in the guest, then alive."""
+    checks, rule = yaml_blocks("docs/tutorial.md", "A page through both addresses")
+    path = directory / STORY
+    story = replaced((ROOT / STORY).read_text(encoding="utf-8"), AMAZON_LINUX, DEBIAN)
+    with played(directory, story) as stage:
 
-    A port whose queue is full is as silent as one that no group opens.
-    """
+        def write(first: int, second: int, rules: str) -> None:
+            text = replaced(stage.story, "  my-sg-2: {}              # no ingress: no port is open\n", rules)
+            asked = replaced(checks, "web-1, http: {", f"web-1, http: {{port: {first}, ")
+            asked = replaced(asked, "web-2, http: {", f"web-2, http: {{port: {second}, ")
+            path.write_text(f"{text}\n{asked}", encoding="utf-8")
+            stage.shown |= {str(first): "80", str(second): "80"}
+
+        with guests.web(stage.public("web-1")) as first:
+            with guests.full(stage.public("web-2")) as second:
+                write(first, second, "  my-sg-2: {}\n")
+                yield stage.block(f"enireconcile verify {STORY}")
+                write(first, second, rule.replace("ports: 80", f"ports: {second}"))
+                yield stage.block(f"enireconcile apply --verify {STORY}", answer="y")
+            with guests.web(stage.public("web-2")) as second:
+                write(first, second, rule)
+                yield stage.block(f"enireconcile verify {STORY}")
+
+
+def verify(directory: Path) -> Iterator[str]:
+    """The checks of the page, answered; then without the rule."""
     spec = directory / "shop.yaml"
-    story = (ROOT / STORY).read_text(encoding="utf-8")
-    with open_harness(directory / "before", Settings(public_network="127.55.0.0/16")) as harness:
-        harness.apply(story)
-        found = {each.tags["Name"]: each.public_ip for each in harness.strict.world.data.addresses.values()}
-        web, other = found["web-1"], found["web-2"]
-        shell = _on(harness, directory, directory)
+    with played(directory, (ROOT / STORY).read_text(encoding="utf-8")) as stage:
 
         def block(page: int, ssh: int, within: str) -> str:
             checks = (
                 f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: {within}}}\n"
                 f"  ssh: {{elastic_ip: web-2, tcp: {ssh}}}\n"
             )
-            spec.write_text(f"{story}\nchecks:\n{checks}", encoding="utf-8")
-            text = shell.block("enireconcile verify shop.yaml")
-            for port, shown in ((page, 80), (ssh, 22)):
-                text = re.sub(rf"\b{port}\b", str(shown), text)
-            return text.replace(web, "203.0.113.7").replace(other, "203.0.113.8")
+            spec.write_text(f"{stage.story}\nchecks:\n{checks}", encoding="utf-8")
+            stage.shown |= {str(page): "80", str(ssh): "22"}
+            return stage.block("enireconcile verify shop.yaml")
 
-        with guests.mute(other) as ssh:
-            with guests.web(web) as port:
+        with guests.mute(stage.public("web-2")) as ssh:
+            with guests.web(stage.public("web-1")) as port:
                 yield block(port, ssh, "30s")
-            [group] = harness.client().describe_security_groups(
-                Filters=[{"Name": "group-name", "Values": ["my-sg-1"]}]
-            )["SecurityGroups"]
-            harness.client().revoke_security_group_ingress(
-                GroupId=group["GroupId"], IpPermissions=group["IpPermissions"]
-            )
-            with guests.full(web) as port:
+            client = stage.harness.client()
+            [group] = client.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["my-sg-1"]}])[
+                "SecurityGroups"
+            ]
+            client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
+            with guests.full(stage.public("web-1")) as port:
                 yield block(port, ssh, "1s")
+
+
+@dataclass
+class Played:
+    """A story that has been applied, and whose public addresses are loopback's, with all their ports.
+
+    A port whose queue is full is as silent as one that no group opens. ``shown`` is what stands in blocks instead
+    of these addresses and ports.
+    """
+
+    harness: Harness
+    shell: Shell
+    story: str
+    shown: dict[str, str]
+
+    def public(self, name: str) -> str:
+        """The address of an Elastic IP."""
+        found = self.harness.strict.world.data.addresses.values()
+        return next(each.public_ip for each in found if each.tags["Name"] == name)
+
+    def block(self, line: str, answer: str | None = None) -> str:
+        text = self.shell.block(line, answer=answer)
+        for here, instead in self.shown.items():
+            text = re.sub(rf"\b{re.escape(here)}\b", instead, text)
+        return text
+
+
+@contextlib.contextmanager
+def played(directory: Path, story: str) -> Iterator[Played]:
+    with open_harness(directory / "before", Settings(public_network="127.55.0.0/16")) as harness:
+        harness.strict.world.add_image("debian-12-amd64", "2026-01-06", owner_id="136693071363", parameter=DEBIAN)
+        harness.apply(story)
+        stage = Played(harness, _on(harness, directory, directory), story, {})
+        stage.shown |= {stage.public("web-1"): "203.0.113.7", stage.public("web-2"): "203.0.113.8"}
+        yield stage
+
+
+def replaced(text: str, old: str, new: str) -> str:
+    """The text with one part, which it has, replaced."""
+    assert old in text, old
+    return text.replace(old, new)
 
 
 def disks(directory: Path) -> Iterator[str]:

@@ -20,6 +20,7 @@ PAGE = (
     ("No packets here",)
     if why_not()
     else (
+        "warning: instances.web has 2 interfaces in one subnet",
         "Converged: 11 of 11 calls",
         "✓ first",
         "✗ second",
