@@ -64,11 +64,12 @@ from enireconcile.ownership import (
 from enireconcile.spec import without_selectors
 
 SECTION = "network_interfaces"
-_TIMEOUTS = {
+TIMEOUTS = {
     "tcp_established_timeout": "TcpEstablishedTimeout",
     "udp_stream_timeout": "UdpStreamTimeout",
     "udp_timeout": "UdpTimeout",
 }
+"""The keys of ``connection_tracking``, with EC2's names."""
 # The default for established TCP depends on the instance type, so it is unknown if EC2 does not return it.
 _DEFAULT_TIMEOUTS = {"UdpStreamTimeout": 180, "UdpTimeout": 30}
 
@@ -482,10 +483,10 @@ def _refuse_to_replace_primary(
 
 
 def _timeout_params(timeouts: Mapping[str, int]) -> dict[str, int]:
-    return {_TIMEOUTS[name]: value for name, value in timeouts.items()}
+    return {TIMEOUTS[name]: value for name, value in timeouts.items()}
 
 
 def _known_timeouts(live: LiveNetworkInterface, names: Iterable[str]) -> dict[str, int | None]:
     """The live values of the timeouts that the spec names."""
     known = {**_DEFAULT_TIMEOUTS, **live.timeouts}
-    return {name: known.get(_TIMEOUTS[name]) for name in names}
+    return {name: known.get(TIMEOUTS[name]) for name in names}

@@ -388,21 +388,26 @@ def _ports(first: int, last: int) -> str:
 def _observed(direction: str, live: LiveSecurityGroup, world: World) -> list[Rule]:
     """IpPermissions in normal form, one rule a source."""
     return _sorted(
-        {"protocol": _live_protocol(permission), "ports": _live_ports(permission), _END[direction]: other}
-        | {"description": entry.get("Description", "")}
+        {
+            "protocol": live_protocol(permission),
+            "ports": live_ports(permission),
+            _END[direction]: "self" if other == live.id else world.name_of(other),
+            "description": entry.get("Description", ""),
+        }
         for permission in (live.ingress if direction == "ingress" else live.egress)
-        for other, entry in _ends(permission, live, world)
+        for other, entry in live_ends(permission)
     )
 
 
-def _live_protocol(permission: Mapping[str, Any]) -> str:
+def live_protocol(permission: Mapping[str, Any]) -> str:
     """A protocol by its name if it has one; EC2 returns some by number."""
     protocol = str(permission["IpProtocol"])
     return PROTOCOL_NAMES.get(protocol, protocol)
 
 
-def _live_ports(permission: Mapping[str, Any]) -> str | None:
-    protocol, first, last = _live_protocol(permission), permission.get("FromPort"), permission.get("ToPort")
+def live_ports(permission: Mapping[str, Any]) -> str | None:
+    """Ports as the spec writes them, ICMP type and code included; None for all of a protocol without ports."""
+    protocol, first, last = live_protocol(permission), permission.get("FromPort"), permission.get("ToPort")
     if first is None or protocol not in _ALL_PORTS | _ICMP:
         # EC2 opens or closes all other protocols as a whole, whatever ports it shows.
         return None
@@ -414,18 +419,11 @@ def _live_ports(permission: Mapping[str, Any]) -> str | None:
     return _ports(first, first if last is None else last)
 
 
-def _ends(
-    permission: Mapping[str, Any], live: LiveSecurityGroup, world: World
-) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    for entry in permission.get("IpRanges") or ():
-        yield entry["CidrIp"], entry
-    for entry in permission.get("Ipv6Ranges") or ():
-        yield entry["CidrIpv6"], entry
-    for entry in permission.get("PrefixListIds") or ():
-        yield entry["PrefixListId"], entry
-    for entry in permission.get("UserIdGroupPairs") or ():
-        group = peer_group(entry)
-        yield "self" if group == live.id else world.name_of(group), entry
+def live_ends(permission: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The sources or destinations of an IpPermission: CIDRs, prefix lists, groups, with their entries."""
+    for key, name in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6"), ("PrefixListIds", "PrefixListId")):
+        yield from ((entry[name], entry) for entry in permission.get(key) or ())
+    yield from ((peer_group(entry), entry) for entry in permission.get("UserIdGroupPairs") or ())
 
 
 def _rule_steps(direction: str, item: Item, world: World) -> list[Step]:

@@ -65,12 +65,12 @@ async def read(
     ) = await asyncio.gather(
         asyncio.gather(
             _account(reader, account_id),
-            owned(_listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group)),
+            owned(listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group)),
             owned(_instances(reader, mine)),
             owned(
-                _listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface)
+                listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface)
             ),
-            owned(_listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip)),
+            owned(listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip)),
         ),
         asyncio.gather(
             _subnets(reader, document),
@@ -150,13 +150,14 @@ async def _account(reader: Reads, known: str | None) -> str:
     return known or str((await reader.read("GetCallerIdentity"))["Account"])
 
 
-async def _listed(
+async def listed(
     reader: Reads,
     call: str,
     params: Mapping[str, Any],
     key: str,
     parse: Callable[[Mapping[str, Any]], T],
 ) -> tuple[T, ...]:
+    """The records that a describe call returns. Raises AwsError."""
     response = await reader.read(call, params)
     return tuple(parse(item) for item in response.get(key) or ())
 
@@ -177,7 +178,7 @@ async def _adoptable(reader: Reads, document: Document, matches: Matches) -> tup
         if not matches.exists(address):
             wanted[address.partition(".")[0]].append(adopted)
     questions = [
-        _found(reader, section, filters)
+        described(reader, section, filters)
         for section, ids in wanted.items()
         for filters in filters_for(_ID_FILTERS[section], ids)
     ]
@@ -192,35 +193,36 @@ _ID_FILTERS = {
 }
 
 
-async def _found(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[AnyRecord, ...]:
+async def described(reader: Reads, section: str, filters: Sequence[Any]) -> tuple[AnyRecord, ...]:
+    """The records of a section that match the filters: one call. Raises AwsError."""
     params = {"Filters": filters}
     if section == "security_groups":
-        return await _listed(reader, "DescribeSecurityGroups", params, "SecurityGroups", records.security_group)
+        return await listed(reader, "DescribeSecurityGroups", params, "SecurityGroups", records.security_group)
     if section == "instances":
         return await _instances(reader, params)
     if section == "network_interfaces":
         call, key = "DescribeNetworkInterfaces", "NetworkInterfaces"
-        return await _listed(reader, call, params, key, records.network_interface)
-    return await _listed(reader, "DescribeAddresses", params, "Addresses", records.elastic_ip)
+        return await listed(reader, call, params, key, records.network_interface)
+    return await listed(reader, "DescribeAddresses", params, "Addresses", records.elastic_ip)
 
 
 async def _subnets(reader: Reads, document: Document) -> tuple[LiveSubnet, ...]:
     if not (document.network_interfaces or document.route_tables):
         return ()
-    return await _listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet)
+    return await listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet)
 
 
 async def _vpcs(reader: Reads, document: Document) -> tuple[LiveVpc, ...]:
     if not (document.security_groups or document.selects_main_route_tables):
         return ()
-    return await _listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
+    return await listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
 
 
 async def _route_tables(reader: Reads, document: Document) -> tuple[LiveRouteTable, ...]:
     """All route tables, in one call, if the spec names any."""
     if not document.route_tables:
         return ()
-    return await _listed(reader, "DescribeRouteTables", {}, "RouteTables", records.route_table)
+    return await listed(reader, "DescribeRouteTables", {}, "RouteTables", records.route_table)
 
 
 async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveInstance, ...]]:
@@ -255,7 +257,7 @@ async def _foreign_groups(reader: Reads, document: Document) -> tuple[LiveSecuri
     questions += [_tagged(selector.tags) for selector in selectors if selector.tags is not None]
     answers = await asyncio.gather(
         *(
-            _listed(
+            listed(
                 reader, "DescribeSecurityGroups", {"Filters": filters}, "SecurityGroups", records.security_group
             )
             for filters in questions
@@ -270,7 +272,7 @@ async def _prefix_lists(reader: Reads, document: Document) -> tuple[LivePrefixLi
     names = sorted(literal(str(name)) for name in selected)
     answers = await asyncio.gather(
         *(
-            _listed(reader, "DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists", records.prefix_list)
+            listed(reader, "DescribeManagedPrefixLists", {"Filters": filters}, "PrefixLists", records.prefix_list)
             for filters in filters_for("prefix-list-name", names)
         )
     )
@@ -339,7 +341,7 @@ async def _foreign_interfaces(
     ids = wanted - {record.id for record in known}
     chunks = await asyncio.gather(
         *(
-            _listed(
+            listed(
                 reader,
                 "DescribeNetworkInterfaces",
                 {"Filters": filters},
@@ -548,7 +550,7 @@ async def _root_devices(
     unknown = sorted(image_id for image_id, device in known.items() if not device)
     answers = await asyncio.gather(
         *(
-            _listed(reader, "DescribeImages", {"Filters": filters, **_ALL_IMAGES}, "Images", records.image)
+            listed(reader, "DescribeImages", {"Filters": filters, **_ALL_IMAGES}, "Images", records.image)
             for filters in filters_for("image-id", unknown)
         )
     )
@@ -584,7 +586,7 @@ async def _name_conflicts(reader: Reads, document: Document, matches: Matches) -
     )
     found = await asyncio.gather(
         *(
-            _listed(
+            listed(
                 reader, "DescribeSecurityGroups", {"Filters": filters}, "SecurityGroups", records.security_group
             )
             for filters in filters_for("group-name", patterns)
@@ -601,7 +603,7 @@ async def _dependents(reader: Reads, matches: Matches, prune: bool) -> tuple[Any
     leaving = sorted(live.id for live in matches.unnamed(LiveSecurityGroup)) if prune else []
     found = await asyncio.gather(
         *(
-            _found(reader, section, filters)
+            described(reader, section, filters)
             for section, name in (
                 ("security_groups", "ip-permission.group-id"),
                 ("security_groups", "egress.ip-permission.group-id"),
@@ -624,4 +626,4 @@ async def _candidates(reader: Reads, selector: Any) -> tuple[LiveImage, ...]:
         "Owners": [selector.owner],
         "Filters": [{"Name": name, "Values": [value]} for name, value in filters.items() if value is not None],
     }
-    return await _listed(reader, "DescribeImages", params, "Images", records.image)
+    return await listed(reader, "DescribeImages", params, "Images", records.image)

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from enireconcile.model import Ref, Template
 from enireconcile.spec.expand import escaped
+from enireconcile.spec.places import Path
 from enireconcile.spec.rows import ROW_SECTIONS, Document
 from enireconcile.spec.shapes import Image, InstanceSelector, Ports, RouteTableSelector, Selector, Shape
 
 _FLOW_WIDTH = 100
+_NESTED_WIDTH = 50
+_BELOW_ROWS = 4
+"""The indent of the keys of a row."""
+_WIDTH = 115
+_BLOCKS = ("defaults", *ROW_SECTIONS)
+"""The keys of a file with a blank line before them."""
 _ALWAYS = frozenset({"version", "stack"})
 
 # No number, date or indicator begins with a letter. The words of YAML 1.1 (_WORDS) are quoted anyway.
@@ -27,18 +36,35 @@ _ESCAPED = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-
 _BLOCK_TEXT = re.compile(r"(?:[^\s][^\n]*\n)(?:\n*[^\n]+\n)*[^\n]*")
 
 
+Comments = Mapping[Path, str]
+"""Comments by the paths of what they are about; ``()`` is the file."""
+
+
 def render(document: Document) -> str:
     """The YAML text of the document, without values that equal their default.
 
     Raises ValueError for user data that is not text.
     """
-    data = _row(document)
-    lines: list[str] = []
+    return write(plain(document))
+
+
+def plain(document: Document) -> dict[str, Any]:
+    """The document as a file says it, as plain data, without values that equal their default."""
+    return _row(document)
+
+
+def write(data: Mapping[str, Any], comments: Comments = MappingProxyType({})) -> str:
+    """The YAML text of a file that is plain data."""
+    lines = [f"# {_commentary(line)}" for line in comments.get((), "").splitlines()]
+    parents = {path[:length] for path in comments for length in range(len(path))}
+    told = _Told(comments, parents)
     for key, value in data.items():
-        if key in ROW_SECTIONS:
-            lines += ["", f"{key}:", *(line for name, row in value.items() for line in _entry(name, row, 2))]
+        if key in _BLOCKS:
+            lines += ["", f"{key}:"]
+            for name, row in value.items():
+                lines += _entry(name, row, 2, (key,), told)
         else:
-            lines += _entry(key, value, 0)
+            lines += _entry(key, value, 0, (), told)
     return "\n".join(lines) + "\n"
 
 
@@ -49,12 +75,14 @@ def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
     """
     written = written or getattr(row, "adopt", None) is not None
     result = {}
-    for name, field in type(row).model_fields.items():
+    for name, declared in type(row).model_fields.items():
         value = getattr(row, name)
-        default = field.get_default(call_default_factory=True, validated_data={})
+        default = declared.get_default(call_default_factory=True, validated_data={})
         said = written and name in row.model_fields_set and value is not None
         if name in _ALWAYS or value != default or said:
             result[name] = _plain(value, written, user_data=name == "user_data")
+    if result.get("protocol") == "-1":
+        result["protocol"] = "all"
     return result
 
 
@@ -84,19 +112,40 @@ def _plain(value: Any, written: bool = False, *, user_data: bool = False) -> Any
     return value
 
 
-def _entry(key: str, value: Any, indent: int) -> Iterator[str]:
-    """The lines of one entry of a mapping."""
+@dataclass(frozen=True)
+class _Told:
+    """Comments by their paths, and the paths above those."""
+
+    comments: Comments = field(default_factory=dict)
+    parents: Set[Path] = frozenset()
+
+
+def _entry(key: str, value: Any, indent: int, above: Path, told: _Told) -> Iterator[str]:
+    """The lines of one entry of a mapping, with its comment: after its first line, or above it."""
+    path = (*above, key)
+    first, *rest = _bare_entry(key, value, indent, path, told)
+    if path in told.comments:
+        comment = f"# {_commentary(told.comments[path])}"
+        if len(first) + 2 + len(comment) <= _WIDTH:
+            first = f"{first}  {comment}"
+        else:
+            yield " " * indent + comment
+    yield first
+    yield from rest
+
+
+def _bare_entry(key: str, value: Any, indent: int, path: Path, told: _Told) -> Iterator[str]:
     pad, name = " " * indent, _scalar(key)
     flow = _flow(value)
     if isinstance(value, str) and _is_block(value):
         yield f"{pad}{name}: {'|' if value.endswith(chr(10)) else '|-'}"
         yield from (f"{pad}  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
-    elif not isinstance(value, (dict, list)) or not value or _fits(value, flow, indent + len(name)):
+    elif path not in told.parents and _fits(value, flow, indent, len(name)):
         yield f"{pad}{name}: {flow}"
     elif isinstance(value, dict):
         yield f"{pad}{name}:"
         for inner, item in value.items():
-            yield from _entry(inner, item, indent + 2)
+            yield from _entry(inner, item, indent + 2, path, told)
     else:
         yield f"{pad}{name}:"
         for item in value:
@@ -109,15 +158,29 @@ def _item(value: Any, indent: int) -> Iterator[str]:
     if not isinstance(value, dict) or len(flow) + indent <= _FLOW_WIDTH:
         yield f"{pad}- {flow}"
         return
-    lines = [line for key, item in value.items() for line in _entry(key, item, indent + 2)]
+    lines = [line for key, item in value.items() for line in _entry(key, item, indent + 2, (), _Told())]
     yield f"{pad}- {lines[0].lstrip(' ')}"
     yield from lines[1:]
 
 
-def _fits(value: Any, flow: str, before: int) -> bool:
-    """Whether a collection is readable on one line: short, without nested mappings."""
-    items = value.values() if isinstance(value, dict) else value
-    return before + len(flow) <= _FLOW_WIDTH and not any(isinstance(item, dict) and item for item in items)
+def _fits(value: Any, flow: str, indent: int, name: int) -> bool:
+    """Whether a value is readable on one line: a scalar, or a short collection without nested mappings.
+
+    Below a row, a very short mapping may have nested ones: ``{tags: {Name: lab}}``.
+    """
+    if not isinstance(value, (dict, list)) or not value:
+        return True
+    if isinstance(value, dict) and indent >= _BELOW_ROWS and len(flow) <= _NESTED_WIDTH:
+        return True
+    return indent + name + len(flow) <= _FLOW_WIDTH and not any(map(_has_mapping, _items(value)))
+
+
+def _has_mapping(item: Any) -> bool:
+    return (isinstance(item, dict) and bool(item)) or (isinstance(item, list) and any(map(_has_mapping, item)))
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _flow(value: Any) -> str:
@@ -136,6 +199,11 @@ def _scalar(value: str | int | bool) -> str:
     if _BARE_IPV4.fullmatch(value) or (_BARE.fullmatch(value) and value.lower() not in _WORDS):
         return value
     return _ESCAPED.sub(_escape, json.dumps(value, ensure_ascii=False))
+
+
+def _commentary(text: str) -> str:
+    """A comment on one line, of characters that a YAML reader accepts."""
+    return _ESCAPED.sub(_escape, " ".join(text.split()))
 
 
 def _escape(match: re.Match[str]) -> str:
