@@ -20,12 +20,15 @@ from enireconcile.engine.planner import account_of, read_and_plan
 from enireconcile.engine.reconciler import Apply
 from enireconcile.engine.stop import Stop
 from enireconcile.errors import SpecErrors
+from enireconcile.export.document import Exported, exported
 from enireconcile.iam.policy import (
     policy_for,
 )
 from enireconcile.iam.statements import (
     Asked,
 )
+from enireconcile.live.selected import Selection
+from enireconcile.live.selection import select
 from enireconcile.model import Impact, Plan, Report
 from enireconcile.spec import Spec, load
 from enireconcile.state import Journal
@@ -158,6 +161,12 @@ class Harness:
                 applying = self._applying(channel, spec, account, held.journal, timeout, approve=approved, **more)
                 return run(applying, self.loop)
 
+    def export(self, **selected: Any) -> Exported:
+        """What ``export`` prints for a Selection, and its notes."""
+        selection = Selection(**selected)
+        with self.channel(None, read_only=True) as channel:
+            return exported(selection, run(select(Reader(channel), selection, "us-east-1"), self.loop))
+
     def _directory(self, state: Path | None) -> Directory:
         return Directory(state or self.state, BootClock("virtual", self.loop.time))
 
@@ -180,8 +189,9 @@ class Harness:
         ).run()
 
     @contextmanager
-    def channel(self, spec: Spec, *, read_only: bool = False) -> Iterator[Channel]:
-        channel = Channel(_Session(boto(), spec.document.region or "us-east-1", read_only=read_only))
+    def channel(self, spec: Spec | None, *, read_only: bool = False) -> Iterator[Channel]:
+        region = spec.document.region if spec else None
+        channel = Channel(_Session(boto(), region or "us-east-1", read_only=read_only))
         try:
             yield channel
         finally:

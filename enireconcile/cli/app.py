@@ -148,6 +148,27 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
 
 
 @cli.command()
+@opt.ids(
+    "--instance", "instances", "i", "An instance, with its interfaces, their groups and Elastic IPs. Repeatable."
+)
+@opt.ids("--vpc", "vpcs", "vpc", "All of a VPC. Repeatable.")
+@opt.tagged("--tag", "What has this tag, and what that needs. Repeatable: what has all of these tags.")
+@click.option("--stack", metavar="NAME", help="What a stack owns.")
+@opt.aws
+def export(connection: Connection, **selected: Any) -> int:
+    """Write a spec of what exists: --instance, --vpc, --tag or --stack.
+
+    The plan of that spec adopts the resources and changes nothing else. With --stack, it is empty.
+    """
+    if sum(bool(value) for value in selected.values()) != 1:
+        raise click.UsageError("Give one of --instance, --vpc, --tag and --stack.")
+    from enireconcile.cli.export import export_selected
+    from enireconcile.live.selected import Selection
+
+    return export_selected(Selection(**selected), connection)
+
+
+@cli.command()
 @opt.takes_specs(required=False)
 @click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")
 @opt.output("markdown")

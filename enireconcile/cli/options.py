@@ -136,6 +136,32 @@ def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
     return tuple(pairs)
 
 
+def ids(name: str, parameter: str, prefix: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's name
+    """A repeatable option that takes ids of one sort."""
+
+    def check(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            if not re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", text):
+                raise click.BadParameter(f"{text!r} is no id: write {prefix}-0123456789abcdef0")
+        return tuple(dict.fromkeys(texts))
+
+    return click.option(name, parameter, multiple=True, metavar=f"{prefix}-…", callback=check, help=help)
+
+
+def tagged(name: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's name
+    """A repeatable option that takes tags."""
+
+    def read(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+        tags = {}
+        for text in texts:
+            key, equals, tags[key] = text.partition("=")
+            if not (key and equals):
+                raise click.BadParameter(f"{text!r}: write KEY=VALUE")
+        return tags
+
+    return click.option(name, "tags", multiple=True, metavar="KEY=VALUE", callback=read, help=help)
+
+
 _specs_options = _all_of(
     click.option(
         "--var-file",

@@ -32,9 +32,9 @@ class Connection:
 
     @contextmanager
     def open(
-        self, spec: Spec, *, read_only: bool = False, interrupt: Interrupt | None = None
+        self, spec: Spec | None, *, read_only: bool = False, interrupt: Interrupt | None = None
     ) -> Iterator[Channel]:
-        """The channel to AWS for a spec; ``interrupt`` can stop the search for credentials.
+        """The channel to AWS for a spec, or for none; ``interrupt`` can stop the search for credentials.
 
         Raises EnireconcileError without credentials or a Region.
         """
@@ -46,19 +46,19 @@ class Connection:
             if interrupt
             else self._session(spec, read_only)
         )
-        channel = Channel(session, self.parallelism, file=spec.file)
+        channel = Channel(session, self.parallelism, file=spec.file if spec else None)
         try:
             yield channel
         finally:
             channel.close()
 
-    def _session(self, spec: Spec, read_only: bool) -> Session:
+    def _session(self, spec: Spec | None, read_only: bool) -> Session:
         from enireconcile.aws.session import connect
 
         return connect(
-            region=self.region or spec.document.region,
+            region=self.region or (spec.document.region if spec else None),
             profile=self.profile,
-            assume_role_arn=spec.document.assume_role_arn,
+            assume_role_arn=spec.document.assume_role_arn if spec else None,
             parallelism=self.parallelism,
             read_only=read_only,
         )

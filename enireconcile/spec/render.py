@@ -172,7 +172,13 @@ def _fits(value: Any, flow: str, indent: int, name: int) -> bool:
         return True
     if isinstance(value, dict) and indent >= _BELOW_ROWS and len(flow) <= _NESTED_WIDTH:
         return True
-    return indent + name + len(flow) <= _FLOW_WIDTH and not any(map(_has_mapping, _items(value)))
+    nested = any(map(_has_mapping, value.values())) if isinstance(value, dict) else not all(map(_is_small, value))
+    return indent + name + len(flow) <= _FLOW_WIDTH and not nested
+
+
+def _is_small(item: Any) -> bool:
+    """A scalar, or a selector such as ``{group_name: ops}``."""
+    return not _has_mapping(item) or (len(item) == 1 and not any(map(_has_mapping, _items(item))))
 
 
 def _has_mapping(item: Any) -> bool:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from enireconcile.spec import Document, Instance, SecurityGroup, load
-from enireconcile.spec.render import render
+from enireconcile.spec.render import render, write
 from enireconcile.spec.schema import json_schema
 from tests.spec.core import core
 from tests.spec.documents import documents
@@ -55,6 +55,45 @@ def test_an_empty_egress_is_written() -> None:
     """An empty list differs from an absent one."""
     text = render(Document(version=1, stack="s", security_groups={"a": SecurityGroup(egress=())}))
     assert "egress: []" in text
+
+
+def test_comments_are_comments() -> None:
+    """After the line, or above it where that would be too long; nothing in them ends them."""
+    data = {
+        "version": 1,
+        "stack": "s",
+        "instances": {"a": {"adopt": "i-0123456789abcdef0"}, "b": {"adopt": "i-1"}},
+    }
+    text = write(
+        data,
+        {
+            (): "The first.\nThe second.",
+            ("stack",): "x\nregion: nope\x85\u2028y: z",
+            ("instances", "a", "adopt"): "below",
+            ("instances", "b"): "long " * 22,
+            ("instances", "gone"): "of nothing",
+        },
+    )
+    assert text.splitlines() == [
+        "# The first.",
+        "# The second.",
+        "version: 1",
+        "stack: s  # x region: nope y: z",
+        "",
+        "instances:",
+        "  a:",
+        "    adopt: i-0123456789abcdef0  # below",
+        f"  # {'long ' * 21}long",
+        "  b: {adopt: i-1}",
+    ]
+    assert yaml.safe_load(text) == data
+
+
+def test_defaults_stand_above_the_sections() -> None:
+    """As a section of their own."""
+    data = {"version": 1, "stack": "s", "defaults": {"security_groups": {"vpc": {"tags": {"Name": "lab"}}}}}
+    text = "version: 1\nstack: s\n\ndefaults:\n  security_groups:\n    vpc: {tags: {Name: lab}}\n"
+    assert write(data) == text
 
 
 def test_a_long_rule_goes_over_several_lines() -> None:

@@ -1,0 +1,219 @@
+"""The exported spec as text: its rows, without what no spec can say, and with what they share said once. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from enireconcile.errors import Problem, SpecErrors
+from enireconcile.export.addresses import address_row
+from enireconcile.export.gather import gathered
+from enireconcile.export.groups import group_row
+from enireconcile.export.instances import external_row, instance_row, launch_note
+from enireconcile.export.interfaces import interface_row
+from enireconcile.export.names import names_of
+from enireconcile.export.said import Said, Source, unsayable_tags
+from enireconcile.export.selectors import Selectors
+from enireconcile.export.taking import Taken, taken
+from enireconcile.live.records import LiveNetworkInterface
+from enireconcile.live.selected import Selected, Selection
+from enireconcile.spec import SECTIONS, Document, load
+from enireconcile.spec.expand import MODELS, escaped
+from enireconcile.spec.render import plain, write
+
+Rows = dict[str, dict[str, Said]]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The text of a spec, None if no resource can have a row; and what it leaves out, and why."""
+
+    text: str | None
+    notes: tuple[str, ...]
+
+
+def exported(selection: Selection, found: Selected) -> Exported:
+    """The spec of the selected resources. Its plan adopts them, and finds nothing if their stack is selected."""
+    chosen = taken(selection, found)
+    if not chosen.rows:
+        return Exported(None, chosen.notes)
+    names = names_of(chosen, owned=selection.stack is not None)
+    outside = (live for live in found.outside if isinstance(live, LiveNetworkInterface))
+    source = Source(
+        region=found.region,
+        owned=selection.stack is not None,
+        names=names,
+        rows=frozenset(live.id for live in chosen.rows),
+        selectors=Selectors(found),
+        interfaces={live.id: live for live in (*found.network_interfaces, *outside)},
+    )
+    rows = _rows(chosen, source)
+    notes = [*chosen.notes, *_notes(chosen, source), *_unanswered(found)]
+    head = {"version": 1, "stack": selection.stack or _stack_name(found), "region": found.region}
+    document = _loaded(head, rows, notes)
+    return Exported(_text(document, rows, selection), tuple(notes))
+
+
+def _rows(chosen: Taken, source: Source) -> Rows:
+    names = source.names
+    instances = {names[live.id]: instance_row(live, source) for live in chosen.instances}
+    instances |= {names[live.id]: external_row(live) for live in chosen.externals}
+    interfaces = sorted(chosen.network_interfaces, key=lambda live: _interface_order(live, names))
+    places = {live.id: number for number, live in enumerate(interfaces)}
+    # In the order of their interfaces; what is not associated comes last.
+    addresses = sorted(
+        chosen.elastic_ips,
+        key=lambda live: (places.get(live.network_interface_id or "", len(places)), _natural(names[live.id])),
+    )
+    return {
+        "security_groups": _sorted({names[live.id]: group_row(live, source) for live in chosen.security_groups}),
+        "instances": _sorted(instances),
+        "network_interfaces": {names[live.id]: interface_row(live, source) for live in interfaces},
+        "elastic_ips": {names[live.id]: address_row(live, source) for live in addresses},
+    }
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """The order of names in which numbers count as numbers."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _sorted(rows: Mapping[str, Said]) -> dict[str, Said]:
+    return {name: rows[name] for name in sorted(rows, key=_natural)}
+
+
+def _interface_order(live: LiveNetworkInterface, names: Mapping[str, str]) -> tuple[Any, ...]:
+    """By instance and device index; what is not attached comes last."""
+    place = live.attachment
+    where = (place.network_card_index, place.device_index) if place else (0, 0)
+    host = names.get(place.instance_id) if place else None
+    return host is None, _natural(host or ""), where, _natural(names[live.id])
+
+
+def _notes(chosen: Taken, source: Source) -> Iterator[str]:
+    yield from filter(None, (launch_note(live, source) for live in chosen.instances))
+    for live in chosen.rows:
+        for key in unsayable_tags(live):
+            yield f"left out: the tag {key!r} of {live.id}: it has control characters"
+
+
+def _unanswered(found: Selected) -> Iterator[str]:
+    for call, code in sorted(found.unanswered.items()):
+        yield f"{call} was not answered ({code}): what only it shows is left out"
+
+
+# ---- what the spec cannot say
+
+
+def _loaded(head: Mapping[str, Any], rows: Rows, notes: list[str]) -> Document:
+    """The document of the rows. What no spec can say is left out, with a note, until the rest is valid."""
+    for named in rows.values():
+        for said in named.values():
+            _ignore(said)
+    while True:
+        try:
+            return _load(_data(head, rows))
+        except SpecErrors as errors:
+            problems = {_place(problem): problem.message for problem in errors.problems}
+        if not all(section in rows and name in rows[section] for section, name, _ in problems):
+            raise AssertionError(f"the export is no valid spec: {problems}")
+        for (section, name, key), message in problems.items():
+            notes.append(f"left out: {_leave_out(section, name, key, rows)}: {message}")
+
+
+def _load(data: Mapping[str, Any]) -> Document:
+    text = write(data)
+    (spec,) = load(["-"], stdin=lambda: text)
+    return spec.document
+
+
+def _data(head: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
+    sections = {
+        key: {name: _escaped(said.row) for name, said in rows[key].items()} for key in SECTIONS if rows[key]
+    }
+    return {**head, **sections}
+
+
+def _escaped(value: Any) -> Any:
+    """The value as a file writes it, so that nothing in it is read as a reference."""
+    if isinstance(value, Mapping):
+        return {escaped(key): _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return escaped(value) if isinstance(value, str) else value
+
+
+def _ignore(said: Said) -> None:
+    """An attribute that is left out of a row without ``adopt`` would be set to its default: it is ignored."""
+    if said.ignored and "adopt" not in said.row:
+        said.row["lifecycle"] = {"ignore": sorted(set(said.ignored))}
+
+
+def _place(problem: Problem) -> tuple[str, str, str]:
+    """Section, name and key of a problem; what is missing is empty."""
+    section, name, key = [*problem.path.split("."), "", ""][:3]
+    return section, name, key
+
+
+def _leave_out(section: str, name: str, key: str, rows: Rows) -> str:
+    """Leave out the key of a row, or the row if it cannot be without the key. Says which of the two."""
+    said = rows[section].get(name, Said())
+    needed = ("adopt", "external") if "adopt" in said.row else ("external", *MODELS[section].needed)
+    if key in said.row and key not in needed:
+        del said.row[key]
+        said.ignored.append(key)
+        _ignore(said)
+        return f"{section}.{name}.{key}"
+    rows[section].pop(name, None)
+    return f"{section}.{name}, because of its {key}" if key else f"{section}.{name}"
+
+
+# ---- the text
+
+
+def _text(document: Document, rows: Rows, selection: Selection) -> str:
+    """The text, which has to be read back as the same rows."""
+    data = gathered(plain(document))
+    text = write(data, _comments(data, rows, selection))
+    (again,) = load(["-"], stdin=lambda: text)
+    if _effective(again.document) != _effective(document):
+        raise AssertionError("the export is read back as another spec")
+    return text
+
+
+def _effective(document: Document) -> dict[str, Any]:
+    """What each row says, with the tags of the file."""
+    said = {
+        address: row.model_dump(mode="json", exclude_unset=True) for address, row in document.resources.items()
+    }
+    return {
+        address: {**row, "tags": {**document.tags, **row.get("tags", {})}} for address, row in said.items()
+    } | {name: row.external for name, row in document.external_instances.items()}
+
+
+def _comments(data: Mapping[str, Any], rows: Rows, selection: Selection) -> dict[tuple[str | int, ...], str]:
+    """The comments of the rows, as far as the text has what they are about."""
+    found: dict[tuple[str | int, ...], str] = {(): _header(data, selection)}
+    if selection.stack is None:
+        found["stack",] = "choose its name before the first apply: it marks every resource"
+    for section, named in rows.items():
+        for name, said in named.items():
+            for path, words in said.comments.items():
+                if all(key in data[section][name] for key in path[:1]):
+                    found[section, name, *path] = words
+    return found
+
+
+def _header(data: Mapping[str, Any], selection: Selection) -> str:
+    lines = [f"What exists of {selection.text} in {data['region']}."]
+    if any("external" not in row for row in data.get("instances", {}).values()):
+        lines.append("User data and volumes of instances cannot be exported: add them before you launch any anew.")
+    return "\n".join(lines)
+
+
+def _stack_name(found: Selected) -> str:
+    """A name for the stack that no stack has."""
+    numbered = (f"{found.wish}-{number}" for number in range(2, len(found.stacks) + 3))
+    return next(each for each in (found.wish, *numbered) if each not in found.stacks)

@@ -1,0 +1,71 @@
+"""What export starts from: which resources are selected, and what was read of them and around them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from enireconcile.live.records import (
+    LiveElasticIp,
+    LiveInstance,
+    LiveNetworkInterface,
+    LivePrefixList,
+    LiveRouteTable,
+    LiveSecurityGroup,
+    LiveSubnet,
+    LiveVpc,
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which resources: some instances with what belongs to them, all of some VPCs, what has all of these tags with
+    what it needs, or what a stack owns. One field is set.
+    """
+
+    instances: tuple[str, ...] = ()
+    vpcs: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    stack: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The selection in a message."""
+        if self.stack is not None:
+            return f"the stack {self.stack}"
+        if self.tags:
+            return ", ".join(f"{key}={value}" for key, value in sorted(self.tags.items()))
+        return ", ".join((*self.instances, *self.vpcs))
+
+
+def stack_wish(selection: Selection, names: Mapping[str, str]) -> str:
+    """A name for a stack of what is selected: that of the one instance, VPC or tag. ``names`` are Names by id."""
+    wishes = [*(names.get(each, "") for each in (*selection.instances, *selection.vpcs)), *selection.tags.values()]
+    wish = re.sub("[^a-z0-9]+", "-", wishes[0].lower()).strip("-")[:50] if len(wishes) == 1 else ""
+    return wish if wish[:1].isalpha() else f"exported-{wish}".rstrip("-")
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The selected resources, and beside them what they refer to.
+
+    ``outside`` are resources that are not selected, and that selected ones may refer to: the other groups of their
+    VPCs, instances and interfaces. ``subnets``, ``vpcs``, ``route_tables`` and ``prefix_lists`` are all that the
+    account sees, as far as they matter. ``wish`` is a name for a stack of them, and ``stacks`` are those whose
+    names begin so. ``unanswered`` maps optional reads that failed to the code of the error.
+    """
+
+    region: str
+    security_groups: tuple[LiveSecurityGroup, ...] = ()
+    instances: tuple[LiveInstance, ...] = ()
+    network_interfaces: tuple[LiveNetworkInterface, ...] = ()
+    elastic_ips: tuple[LiveElasticIp, ...] = ()
+    outside: tuple[LiveSecurityGroup | LiveInstance | LiveNetworkInterface, ...] = ()
+    subnets: tuple[LiveSubnet, ...] = ()
+    vpcs: tuple[LiveVpc, ...] = ()
+    route_tables: tuple[LiveRouteTable, ...] = ()
+    prefix_lists: tuple[LivePrefixList, ...] = ()
+    wish: str = "exported"
+    stacks: frozenset[str] = frozenset()
+    unanswered: Mapping[str, str] = field(default_factory=dict)

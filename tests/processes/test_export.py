@@ -1,0 +1,73 @@
+"""``export`` as a user meets it: a spec on stdout, notes on stderr, and errors in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.ec2 import EC2Server
+from tests.processes.test_cli import SPEC, Run, command, server
+
+__all__ = ["command", "server"]
+
+
+@pytest.fixture
+def applied(server: EC2Server, command: Run) -> EC2Server:
+    """An account with the story's stack."""
+    assert command("apply", "-y", SPEC).code == 0
+    server.clear()
+    return server
+
+
+def test_a_stack_is_written_and_plans_to_nothing(applied: EC2Server, command: Run, tmp_path: Path) -> None:
+    """The spec alone is on stdout; the account is only read."""
+    ran = command("export", "--stack", "two-enis", "--region", "us-east-1")
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("# What exists of the stack two-enis in us-east-1.\n")
+    path = tmp_path / "again.yaml"
+    path.write_text(ran.stdout, encoding="utf-8")
+    assert command("plan", "--detailed-exitcode", str(path)).code == 0
+    assert applied.mutating() == []
+
+
+def test_what_is_left_out_is_told_on_stderr(applied: EC2Server, command: Run) -> None:
+    """All of the instance belongs to a stack, so there is nothing to adopt."""
+    [web] = applied.world.data.instances
+    ran = command("export", "--instance", web, "--region", "us-east-1")
+    assert (ran.code, ran.stdout) == (1, "")
+    told = (
+        f"note: left out: {web} (web): belongs to the stack two-enis: see `enireconcile export --stack two-enis`"
+    )
+    assert told in ran.stderr.splitlines()
+    assert f"error: nothing of {web} can be exported\n  hint: see the notes above\n" in ran.stderr
+
+
+def test_a_vpc_with_nothing_of_ones_own(server: EC2Server, command: Run) -> None:
+    [vpc] = server.world.data.vpcs
+    ran = command("export", "--vpc", vpc, "--region", "us-east-1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "hint: there is nothing besides a default security group" in ran.stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_nothing_there(command: Run) -> None:
+    ran = command("export", "--stack", "nope", "--region", "us-east-1")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert "error: nothing in us-east-1 belongs to the stack nope\n  hint: there are no stacks" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "Give one of --instance, --vpc, --tag and --stack."),
+        (("--stack", "a", "--vpc", "vpc-0123456789abcdef0"), "Give one of"),
+        (("--instance", "web"), "'web' is no id: write i-0123456789abcdef0"),
+        (("--vpc", "i-0123456789abcdef0"), "is no id: write vpc-0123456789abcdef0"),
+        (("--tag", "team"), "'team': write KEY=VALUE"),
+    ],
+)
+def test_wrong_usage(command: Run, args: tuple[str, ...], words: str) -> None:
+    ran = command("export", *args)
+    assert ran.code == 64
+    assert words in ran.stderr
