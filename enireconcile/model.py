@@ -84,6 +84,9 @@ class Template:
 
 KNOWN_AFTER_APPLY = "(known after apply)"
 
+Resources = Mapping[str, Mapping[str, Any]]
+"""What a stack owns: attributes by address, as ``show --output json`` prints them."""
+
 
 @dataclass(frozen=True)
 class Secret:
@@ -122,7 +125,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Change:
-    """What a plan does to one resource. ``id`` is None until it exists; ``reason`` explains it if unexpected."""
+    """What a plan does to one resource. ``id`` is None until it exists; ``reason`` explains it if unexpected.
+
+    ``public_ip`` is the address of an Elastic IP that exists.
+    """
 
     address: str
     action: Action
@@ -130,6 +136,7 @@ class Change:
     id: str | None
     fields: tuple[Field, ...] = ()
     reason: str | None = None
+    public_ip: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,9 @@ class Step:
     ClientToken, which the journal provides when it runs; ``look`` and ``proof`` are for creates. A call that must
     run ``once`` is repeated after a lost answer only if ``until`` has not shown in time that EC2 has acted;
     without an ``until`` the live state is read again for a new plan.
+
+    Telling: ``summary`` says what the call does in a few words, ``note`` what is unexpected; ``public_ip`` is the
+    address of the Elastic IP that it is about, if that exists.
     """
 
     id: str
@@ -227,6 +237,18 @@ class Step:
     proof: Proof | None = None
     once: bool = False
     note: str | None = None
+    summary: str = ""
+    public_ip: str | None = None
+
+    @property
+    def detail(self) -> str:
+        return detail_of(self.summary)
+
+    @property
+    def words(self) -> str:
+        """The call, what it is about and what it does: for messages."""
+        about = " ".join(filter(None, (self.address, self.public_ip)))
+        return f"{self.call} for {about}" + (f" ({self.detail})" if self.detail else "")
 
     @property
     def predecessors(self) -> frozenset[str]:
@@ -234,12 +256,18 @@ class Step:
         return self.needs | self.ends_first
 
 
+def detail_of(summary: str) -> str:
+    """The summary of a step where it says more than the call: a single word only repeats that."""
+    return summary if " " in summary else ""
+
+
 @dataclass(frozen=True)
 class Leftover:
-    """A live resource that the stack owns and the spec no longer names."""
+    """A live resource that the stack owns and the spec no longer names; ``public_ip`` as in a Change."""
 
     address: str
     id: str
+    public_ip: str | None = None
 
 
 @dataclass(frozen=True)
@@ -400,7 +428,8 @@ class Report:
     """The result of an apply.
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
-    those of its last plan. ``checks`` are the checks that it ran after converging.
+    those of its last plan. ``checks`` are the checks that it ran after converging. ``resources`` are what the
+    stack owns according to its last read; None if it did not get that far.
     """
 
     stack: str | None
@@ -419,6 +448,7 @@ class Report:
     errors: tuple[PlanError, ...] = ()
     denials: tuple[Denial, ...] = ()
     checks: tuple[CheckResult, ...] = ()
+    resources: Resources | None = None
 
     @property
     def failed_checks(self) -> tuple[CheckResult, ...]:

@@ -262,6 +262,26 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 
 
 @cli.command()
+@opt.specs
+@opt.output("env")
+@opt.aws
+@click.option("--get", metavar="ADDRESS.ATTRIBUTE", help="Print this value only, e.g. elastic_ips.web.public_ip.")
+def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str | None) -> int:
+    """Show what the stack owns: names, ids, private and public addresses, holders.
+
+    Reads the live state and changes nothing.
+    """
+    if get is not None and output != "text":
+        raise click.UsageError("--get prints one value as text: it cannot be combined with --output.")
+    if get is not None and get.count(".") < 2:
+        raise click.UsageError(f"--get {get}: write ADDRESS.ATTRIBUTE, for example elastic_ips.web.public_ip.")
+    loaded = specs.load(region=connection.region)
+    from enireconcile.cli.show import show_specs
+
+    return show_specs(loaded, connection, output, get)
+
+
+@cli.command()
 @opt.takes_specs(several=False)
 @click.argument("instance", required=False, metavar="[INSTANCE]")
 @opt.aws

@@ -132,6 +132,7 @@ class Executor:
     spec_ids: AbstractSet[str] = frozenset()
     is_needed: Callable[[Step], Awaitable[bool]] = _always_needed
     _values: Values = field(default_factory=dict)
+    _public_ips: dict[str, str] = field(default_factory=dict)
     _ended: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
     _states: dict[str, _StepState] = field(default_factory=dict)
 
@@ -163,6 +164,7 @@ class Executor:
 
     async def _run_one(self, step: Step) -> Outcome:
         outcome = await self._outcome(step)
+        outcome = replace(outcome, step=self._with_public_ip(step))
         self._say(step, outcome.status, outcome=outcome)
         self._ended[step.id].set_result(outcome)
         return outcome
@@ -289,6 +291,8 @@ class Executor:
             with trial:
                 made = await self._attempt_along_the_chain(step, params, state)
         self._values.update(made)
+        if public_ip := state.answer.get("PublicIp"):
+            self._public_ips[step.address] = public_ip
         state.result_id = made.get(Ref(step.address))
 
     async def _call_with_next_token(self, step: Step, state: _StepState, params: dict[str, Any]) -> None:
@@ -489,14 +493,22 @@ class Executor:
             task.cancel()
             stop.cancel()
 
+    def _with_public_ip(self, step: Step) -> Step:
+        """The step with the address of an Elastic IP that this run has allocated."""
+        public_ip = self._public_ips.get(step.address)
+        return replace(step, public_ip=public_ip) if public_ip else step
+
     def _say(self, step: Step, status: str, *, outcome: Outcome | None = None) -> None:
         event: dict[str, Any] = {
             "type": "step",
             "id": step.id,
             "call": step.call,
             "address": step.address,
+            "summary": step.summary,
             "status": str(status),
         }
+        if public_ip := self._with_public_ip(step).public_ip:
+            event["public_ip"] = public_ip
         if outcome is not None:
             event |= {
                 "attempts": outcome.attempts,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 
 from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
 from enireconcile.live import reader as live_reader
-from enireconcile.model import Plan, Reads
+from enireconcile.model import Plan, Reads, Resources
 from enireconcile.planning.draft import draft
+from enireconcile.planning.inventory import resources
 from enireconcile.spec import Spec
 
 STALE_READS_CAN_CAUSE = (UnsupportedError, SpecErrors)
@@ -25,6 +27,14 @@ _SECOND_LOOK = 2.0
 """Seconds."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A plan, and what the stack owns according to the read that it is made from."""
+
+    plan: Plan
+    resources: Resources
+
+
 async def read_and_plan(
     reader: Reads,
     spec: Spec,
@@ -35,16 +45,31 @@ async def read_and_plan(
     targets: Collection[str] = (),
     believed: Collection[tuple[str, str]] = (),
 ) -> Plan:
-    """The plan from a fresh read. GetCallerIdentity is called only if ``account_id`` is None.
+    """The plan alone, of what ``look`` has seen."""
+    seen = await look(reader, spec, region, account_id, prune=prune, targets=targets, believed=believed)
+    return seen.plan
+
+
+async def look(
+    reader: Reads,
+    spec: Spec,
+    region: str,
+    account_id: str | None = None,
+    *,
+    prune: bool = False,
+    targets: Collection[str] = (),
+    believed: Collection[tuple[str, str]] = (),
+) -> Seen:
+    """A fresh read and its plan. GetCallerIdentity is called only if ``account_id`` is None.
 
     ``believed`` are the keys of errors that need no second look, because an earlier plan had them. Raises
     AwsError, GuardError if the credentials belong to another account than the spec's, and the errors of planning:
     UnsupportedError, SpecErrors.
     """
     with suppress(*STALE_READS_CAN_CAUSE):
-        plan = await _look(reader, spec, region, account_id, prune, targets)
-        if not unbelieved(plan, believed):
-            return plan
+        seen = await _look(reader, spec, region, account_id, prune, targets)
+        if not unbelieved(seen.plan, believed):
+            return seen
     await asyncio.sleep(_SECOND_LOOK)
     return await _look(reader, spec, region, account_id, prune, targets)
 
@@ -56,11 +81,12 @@ def unbelieved(plan: Plan, believed: Collection[tuple[str, str]]) -> bool:
 
 async def _look(
     reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool, targets: Collection[str]
-) -> Plan:
+) -> Seen:
     found = await live_reader.read(reader, spec.document, region, account_id, prune=prune)
     guard_account(spec, found.account_id)
     drafted = draft(spec, found, prune=prune, targets=targets)
-    return drafted.plan(await live_limits.limits(reader, drafted.questions))
+    plan = drafted.plan(await live_limits.limits(reader, drafted.questions))
+    return Seen(plan, resources(spec.document, found))
 
 
 async def account_of(reader: Reads) -> str:

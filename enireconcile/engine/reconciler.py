@@ -16,10 +16,21 @@ from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
 from enireconcile.engine import dry_run
 from enireconcile.engine.executor import Executor, ids_in
-from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, read_and_plan, unbelieved
+from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, look, unbelieved
 from enireconcile.engine.stop import Stop, unless_stopped
 from enireconcile.errors import EnireconcileError
-from enireconcile.model import Impact, Outcome, PathBreak, Plan, Report, Status, Step, fingerprint, refs_in
+from enireconcile.model import (
+    Impact,
+    Outcome,
+    PathBreak,
+    Plan,
+    Report,
+    Resources,
+    Status,
+    Step,
+    fingerprint,
+    refs_in,
+)
 from enireconcile.spec import Spec
 from enireconcile.state.journal import Journal
 
@@ -61,6 +72,7 @@ class Apply:
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     check: Callable[[], None] = lambda: None
     _plan: Plan | None = None
+    _resources: Resources | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
     _refused: set[tuple[str, str]] = field(default_factory=set)
     _not_tried: list[str] = field(default_factory=list)
@@ -169,7 +181,7 @@ class Apply:
 
     async def _fresh_plan(self) -> Plan:
         region = self.channel.session.region
-        made = await read_and_plan(
+        seen = await look(
             self._reader,
             self.spec,
             region,
@@ -178,6 +190,7 @@ class Apply:
             targets=self.targets,
             believed=self.believed,
         )
+        made, self._resources = seen.plan, seen.resources
         present = {change.address: change.id for change in made.changes if change.id}
         present |= {left.address: left.id for left in made.leftovers}
         self.journal.observed(present)
@@ -334,6 +347,7 @@ class Apply:
             targets=self.targets,
             errors=self._plan.errors if self._plan else (),
             denials=tuple(self.channel.denials),
+            resources=self._resources,
         )
 
     def _remaining(self) -> tuple[str, ...]:

@@ -52,26 +52,14 @@ async def read(
     GetCallerIdentity is called only if ``account_id`` is None. With ``prune``, also read what decides whether
     resources that the spec no longer names can be removed.
     """
-    mine = {"Filters": ownership_filters(document.stack)}
-
-    async def owned(found: Awaitable[tuple[Owned, ...]]) -> tuple[Owned, ...]:
-        # The tag decides, not the filter: an endpoint that ignores filters must not give us what is not ours.
-        return tuple(record for record in await found if record.tags.get(STACK_TAG) == document.stack)
-
     (
-        (account, groups, instances, interfaces, addresses),
+        account,
+        (groups, instances, interfaces, addresses),
         (subnets, vpcs, defaults, externals),
         (foreign_groups, prefix_lists, route_tables),
     ) = await asyncio.gather(
-        asyncio.gather(
-            _account(reader, account_id),
-            owned(listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group)),
-            owned(_instances(reader, mine)),
-            owned(
-                listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface)
-            ),
-            owned(listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip)),
-        ),
+        _account(reader, account_id),
+        _owned(reader, document.stack),
         asyncio.gather(
             _subnets(reader, document),
             _vpcs(reader, document),
@@ -139,6 +127,53 @@ async def read(
         foreign_groups=foreign_groups,
         prefix_lists=prefix_lists,
         route_tables=route_tables,
+    )
+
+
+async def read_owned(reader: Reads, document: Document, region: str, *, subnets: bool) -> Live:
+    """Read what the stack owns, who holds it, and, if asked to, the subnets. Raises AwsError."""
+    account, (groups, instances, interfaces, addresses), externals, known = await asyncio.gather(
+        _account(reader, None),
+        _owned(reader, document.stack),
+        _externals(reader, document),
+        listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet) if subnets else _no_subnets(),
+    )
+    return Live(
+        account_id=account,
+        region=region,
+        security_groups=groups,
+        instances=instances,
+        network_interfaces=interfaces,
+        elastic_ips=addresses,
+        externals=externals,
+        subnets=known,
+    )
+
+
+async def _no_subnets() -> tuple[LiveSubnet, ...]:
+    return ()
+
+
+async def _owned(
+    reader: Reads, stack: str
+) -> tuple[
+    tuple[LiveSecurityGroup, ...],
+    tuple[LiveInstance, ...],
+    tuple[LiveNetworkInterface, ...],
+    tuple[LiveElasticIp, ...],
+]:
+    """Everything that carries the tag of the stack."""
+    mine = {"Filters": ownership_filters(stack)}
+
+    async def owned(found: Awaitable[tuple[Owned, ...]]) -> tuple[Owned, ...]:
+        # The tag decides, not the filter: an endpoint that ignores filters must not give us what is not ours.
+        return tuple(record for record in await found if record.tags.get(STACK_TAG) == stack)
+
+    return await asyncio.gather(
+        owned(listed(reader, "DescribeSecurityGroups", mine, "SecurityGroups", records.security_group)),
+        owned(_instances(reader, mine)),
+        owned(listed(reader, "DescribeNetworkInterfaces", mine, "NetworkInterfaces", records.network_interface)),
+        owned(listed(reader, "DescribeAddresses", mine, "Addresses", records.elastic_ip)),
     )
 
 

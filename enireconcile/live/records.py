@@ -118,9 +118,9 @@ class LiveNetworkInterface:
     ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
     are sorted. ``primary_ipv6`` is the IPv6 address that EC2 never unassigns. ``private_ip`` is empty where there
     is no address at all. ``timeouts`` are those of connection tracking that EC2 returns, by its names, in seconds.
-    ``automatic_ip`` is the automatic public address of the primary address, if it has one. Where it was read,
-    ``associates_public_ip`` says whether EC2 assigns one while the instance runs. ``manager`` is the service that
-    manages it.
+    ``public_ip`` is the public address of the primary address: that of an Elastic IP or an automatic one. Where it
+    was read, ``associates_public_ip`` says whether EC2 assigns one while the instance runs. ``manager`` is the
+    service that manages it.
     """
 
     id: str
@@ -142,10 +142,15 @@ class LiveNetworkInterface:
     timeouts: Mapping[str, int] = field(default_factory=dict)
     zone: str = ""
     vpc_id: str = ""
-    automatic_ip: str | None = None
+    public_ip: str | None = None
     associates_public_ip: bool | None = None
     manager: str | None = None
     mac_address: str = ""
+
+    @property
+    def automatic_ip(self) -> str | None:
+        """The public address of the primary address if no Elastic IP is associated with that."""
+        return None if self.private_ip in self.addresses else self.public_ip
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -186,7 +191,7 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         timeouts=dict(described.get("ConnectionTrackingConfiguration") or {}),
         zone=described.get("AvailabilityZone", ""),
         vpc_id=described.get("VpcId", ""),
-        automatic_ip=_automatic_ip(described.get("Association") or {}),
+        public_ip=(described.get("Association") or {}).get("PublicIp") or None,
         mac_address=described.get("MacAddress", ""),
         manager=_manager_of_interface(described),
     )
@@ -278,11 +283,6 @@ def _operator(described: Mapping[str, Any]) -> str | None:
     return str(operator.get("Principal") or "an AWS service") if operator.get("Managed") else None
 
 
-def _automatic_ip(association: Mapping[str, Any]) -> str | None:
-    """A public address without an allocation is no Elastic IP."""
-    return None if association.get("AllocationId") else association.get("PublicIp") or None
-
-
 def _attachment(described: Mapping[str, Any] | None) -> LiveAttachment | None:
     """Absent when detached; some interfaces of services are attached to no instance."""
     if not described or described.get("Status") == "detached" or "InstanceId" not in described:
@@ -351,6 +351,7 @@ class LiveElasticIp:
     border_group: str = ""
     manager: str | None = None
     reverse_dns: ReverseDns | None = None
+    instance_id: str | None = None
 
     @property
     def counts(self) -> bool:
@@ -367,6 +368,7 @@ def elastic_ip(described: Mapping[str, Any]) -> LiveElasticIp:
         association_id=described.get("AssociationId") or None,
         network_interface_id=described.get("NetworkInterfaceId") or None,
         private_ip=described.get("PrivateIpAddress") or None,
+        instance_id=described.get("InstanceId") or None,
         pool=described.get("PublicIpv4Pool") or "amazon",
         border_group=described.get("NetworkBorderGroup") or "",
         manager=_manager_of_address(described.get("ServiceManaged")),
@@ -458,6 +460,7 @@ class LiveInstance:
     manager: str | None = None
     platform: Platform = Platform()
     private_ip: str = ""
+    public_ip: str | None = None
     system: str = ""
     """EC2's PlatformDetails: ``Linux/UNIX``, ``Windows``, ``Red Hat Enterprise Linux`` …"""
     subnet_id: str = ""
@@ -519,6 +522,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         manager=_operator(described),
         platform=_platform(described),
         private_ip=described.get("PrivateIpAddress", ""),
+        public_ip=described.get("PublicIpAddress") or None,
         system=described.get("PlatformDetails") or "",
         subnet_id=described.get("SubnetId") or "",
     )

@@ -13,6 +13,7 @@ from enireconcile.model import (
     Change,
     CheckResult,
     Denial,
+    Leftover,
     Outcome,
     PathBreak,
     Plan,
@@ -22,6 +23,7 @@ from enireconcile.model import (
     Traces,
     plain,
 )
+from enireconcile.planning.inventory import Inventory
 
 
 def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = None) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = 
             _change_json(change, traces) for change in plan.changes if change.action is not Action.UNCHANGED
         ],
         "steps": [_step_json(step) for step in plan.steps],
-        "leftovers": [{"address": left.address, "id": left.id} for left in plan.leftovers],
+        "leftovers": [{"address": left.address, "id": left.id, **_public_ip(left)} for left in plan.leftovers],
         "warnings": list(plan.warnings),
         "interruptions": [_break_json(broken) for broken in plan.interruptions],
         "exposures": [_break_json(broken) for broken in plan.exposures],
@@ -66,6 +68,7 @@ def _change_json(change: Change, traces: Traces | None) -> dict[str, Any]:
         "action": str(change.action),
         "impact": str(change.impact),
         "id": change.id,
+        **_public_ip(change),
         "reason": change.reason,
         "fields": [
             {
@@ -77,6 +80,11 @@ def _change_json(change: Change, traces: Traces | None) -> dict[str, Any]:
             for field in change.fields
         ],
     }
+
+
+def _public_ip(subject: Change | Step | Leftover) -> dict[str, Any]:
+    """The key of an Elastic IP that has its address."""
+    return {"public_ip": subject.public_ip} if subject.public_ip else {}
 
 
 def _break_json(broken: PathBreak) -> dict[str, Any]:
@@ -107,7 +115,9 @@ def _step_json(step: Step) -> dict[str, Any]:
     return {
         "id": step.id,
         "call": step.call,
+        "summary": step.summary,
         "address": step.address,
+        **_public_ip(step),
         "params": plain(step.params),
         "needs": sorted(step.predecessors, key=_step_number),
         "impact": str(step.impact),
@@ -116,6 +126,17 @@ def _step_json(step: Step) -> dict[str, Any]:
 
 def _step_number(step_id: str) -> tuple[int, str]:
     return (len(step_id), step_id)
+
+
+def inventory_json(inventory: Inventory) -> dict[str, Any]:
+    """The object that ``show --output json`` prints."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": inventory.stack,
+        "account_id": inventory.account_id,
+        "region": inventory.region,
+        "resources": inventory.resources,
+    }
 
 
 def report_json(report: Report) -> dict[str, Any]:
@@ -137,6 +158,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "error": report.error,
         "errors": [_error_json(error) for error in report.errors],
         **_scope(report),
+        "resources": report.resources,
         **({"checks": checks_json(report.checks)} if report.checks else {}),
         **({"denials": [_denial_json(denial) for denial in report.denials]} if report.denials else {}),
     }
@@ -170,7 +192,9 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "id": outcome.step.id,
         "call": outcome.step.call,
+        "summary": outcome.step.summary,
         "address": outcome.step.address,
+        **_public_ip(outcome.step),
         "status": str(outcome.status),
         "attempts": outcome.attempts,
         "seconds": round(outcome.seconds, 3),

@@ -19,8 +19,10 @@ from enireconcile.outputs.words import (
     change_lines,
     ec2_calls,
     error_lines,
+    leftover_words,
     path_lines,
     report_lines,
+    step_words,
     summary_lines,
     unchanged_path_lines,
     verb,
@@ -142,7 +144,7 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
         yield from _calls([_done(outcome) for outcome in section.report.outcomes], detail)
     yield from _list("While the plan runs", [line.strip() for line in unchanged_path_lines(plan)], detail)
     yield from _list("Warnings", list(plan.warnings), detail)
-    leftovers = [f"{left.address}  {left.id}" for left in plan.leftovers]
+    leftovers = [leftover_words(left) for left in plan.leftovers]
     yield from _list("The stack owns these, but the spec no longer names them (they are kept)", leftovers, detail)
 
 
@@ -168,7 +170,8 @@ def _table(plan: Plan, traces: Traces, detail: _Detail) -> Iterator[str]:
 def _row(change: Change, plan: Plan, traces: Traces, detail: _Detail) -> str:
     impact = str(change.impact)
     shown = impact if change.impact is Impact.SAFE else f"<b>{impact}</b>"
-    name = _code(change.address) + (f"<br><sub>{_code(change.id)}</sub>" if change.id else "")
+    known = "  ".join(filter(None, (change.public_ip, change.id)))
+    name = _code(change.address) + (f"<br><sub>{_code(known)}</sub>" if known else "")
     cells = [_SIGNS[change.action], name, verb(change), shown]
     if detail.fields:
         lines = (*change_lines(change, traces), *path_lines(plan, change.address))
@@ -176,14 +179,18 @@ def _row(change: Change, plan: Plan, traces: Traces, detail: _Detail) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
+def _call(step: Step) -> str:
+    return step_words(step.call, step.address, step.public_ip, step.detail)
+
+
 def _planned(step: Step, detail: _Detail) -> str:
-    line = f"{step.id}  {step.call}  {step.address}  [{step.impact}]"
+    line = f"{step.id}  {_call(step)}  [{step.impact}]"
     return f"{line}\n      {canonical(step.params)}" if detail.params else line
 
 
 def _done(outcome: Outcome) -> str:
     step = outcome.step
-    line = f"{_MARKS[outcome.status]} {step.id}  {step.call}  {step.address}"
+    line = f"{_MARKS[outcome.status]} {step.id}  {_call(step)}"
     line += f"  {outcome.result_id}" if outcome.result_id else ""
     return line + (f"\n      {outcome.error}" if outcome.error else "")
 

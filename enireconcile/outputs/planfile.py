@@ -19,7 +19,7 @@ from enireconcile.model import Action, Change, Plan, fingerprint
 from enireconcile.planning.codec import decode, encode
 from enireconcile.printable import printable
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 64 * 1024 * 1024
 """The largest file that is read."""
 _KIND = "enireconcile plan"

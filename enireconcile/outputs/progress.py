@@ -8,11 +8,11 @@ from typing import Any, Self, TextIO
 
 import click
 
-from enireconcile.model import Plan
+from enireconcile.model import Plan, detail_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
 from enireconcile.outputs.stdout import print_result
-from enireconcile.outputs.words import without_request_ids
+from enireconcile.outputs.words import step_words, without_request_ids
 from enireconcile.printable import printable, printable_lines
 
 IsNew = Callable[[str, str], bool]
@@ -68,14 +68,13 @@ def _is_told(event: Mapping[str, Any], is_new: IsNew) -> bool:
 
 
 def _words(event: Mapping[str, Any]) -> str:
-    """A call and its address. A leftover's address comes from its tag, which may contain anything."""
-    return f"{event['call']}  {printable(event['address'])}"
+    return step_words(event["call"], event["address"], event.get("public_ip"), detail_of(event["summary"]))
 
 
 def _ended(event: Mapping[str, Any]) -> str:
     mark, colour = _MARKS[event["status"]]
     line = f"{click.style(mark, fg=colour)} {_words(event)}"
-    if event["result_id"]:
+    if event["result_id"] and not event.get("public_ip"):
         line += f"  {printable(event['result_id'])}"
     if event["status"] != "skipped":
         line += f"  ({event['seconds']:.1f} s)"

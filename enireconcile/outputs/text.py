@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from enireconcile.model import Action, CheckResult, Plan, Report, Traces
+from enireconcile.outputs.tables import address_lines, inventory_lines
 from enireconcile.outputs.words import (
     Style,
     change_head,
@@ -12,13 +13,16 @@ from enireconcile.outputs.words import (
     check_lines,
     checks_summary,
     error_lines,
+    leftover_words,
     path_lines,
     plain,
     report_lines,
     scope_lines,
+    stack_head,
     summary_lines,
     unchanged_path_lines,
 )
+from enireconcile.planning.inventory import Inventory
 from enireconcile.printable import printable
 
 
@@ -27,7 +31,7 @@ def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain) ->
 
     With ``traces`` it also says who changed what differs.
     """
-    head = style(f"{plan.stack}  (account {plan.account_id}, {plan.region})", bold=True)
+    head = stack_head(plan.stack, plan.account_id, plan.region, style)
     lines = [head, *scope_lines(plan)]
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
@@ -46,7 +50,7 @@ def notes_text(plan: Plan, style: Style = plain) -> str:
 def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.leftovers:
         yield from ("", "The stack owns these, but the spec no longer names them (they are kept):")
-        yield from (f"  {printable(left.address)}  {printable(left.id)}" for left in plan.leftovers)
+        yield from (f"  {leftover_words(left)}" for left in plan.leftovers)
     if plan.warnings:
         yield ""
         yield from (style(f"warning: {printable(warning)}", fg="yellow") for warning in plan.warnings)
@@ -56,8 +60,18 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
 
 
 def report_text(report: Report, style: Style = plain) -> str:
-    """The closing words of an apply."""
-    return "\n".join(report_lines(report, style))
+    """The closing words of an apply; after one that changed something also what the stack has now."""
+    lines = report_lines(report, style)
+    if report.resources and any(outcome.acted for outcome in report.outcomes):
+        lines += ["", *address_lines(report.resources, style)]
+    return "\n".join(lines)
+
+
+def inventory_text(inventory: Inventory, style: Style = plain) -> str:
+    """What ``show`` prints of a stack."""
+    head = stack_head(inventory.stack, inventory.account_id, inventory.region, style)
+    lines = list(inventory_lines(inventory, style)) or ["The stack owns nothing."]
+    return "\n".join([head, "", *lines])
 
 
 def checks_text(stack: str, checks: Sequence[CheckResult], style: Style = plain) -> str:

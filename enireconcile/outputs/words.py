@@ -17,6 +17,7 @@ from enireconcile.model import (
     CheckResult,
     Field,
     Impact,
+    Leftover,
     Outcome,
     Plan,
     PlanError,
@@ -24,6 +25,7 @@ from enireconcile.model import (
     Report,
     Secret,
     Status,
+    Step,
     Template,
     Trace,
     Traces,
@@ -43,6 +45,8 @@ _REQUEST = re.compile(r" \(request [^)]*\)")
 _STATES = ("open", "refused", "silent")
 """What a check can expect."""
 _RELATIONS = {"attachment", "association"}
+_ENDS = {"instances": "terminate", "elastic_ips": "release"}
+"""EC2's words for the end of a resource, where it is not deleted."""
 _ACTIONS = {
     "create": "to create",
     "adopt": "to adopt",
@@ -76,6 +80,11 @@ def without_request_ids(text: str) -> str:
     return _REQUEST.sub("", text)
 
 
+def stack_head(stack: str, account_id: str, region: str, style: Style = plain) -> str:
+    """The line above what is told of a stack: its name, and where it is."""
+    return style(f"{stack}  (account {account_id}, {region})", bold=True)
+
+
 def scope_lines(subject: Plan | Report) -> list[str]:
     """With ``--target``: which part of the stack a plan or report covers."""
     if not subject.targets:
@@ -85,10 +94,11 @@ def scope_lines(subject: Plan | Report) -> list[str]:
 
 
 def change_head(change: Change, style: Style = plain) -> str:
-    """The first line of a change: sign, address, id, action and impact."""
+    """The first line of a change: sign, address, id or public address, action and impact."""
     sign, colour = _SIGNS[change.action]
     head = style(f"{sign} {printable(change.address)}", fg=colour, bold=True)
-    return f"{head}  {printable(change.id)}".rstrip() + f"  {verb(change)}  [{_impact(change.impact, style)}]"
+    known = printable(change.public_ip or change.id)
+    return f"{head}  {known}".rstrip() + f"  {verb(change)}  [{_impact(change.impact, style)}]"
 
 
 def change_lines(change: Change, traces: Traces | None = None, style: Style = plain) -> Iterator[str]:
@@ -105,7 +115,7 @@ def change_lines(change: Change, traces: Traces | None = None, style: Style = pl
 
 def path_lines(plan: Plan, address: str, style: Style = plain) -> Iterator[str]:
     """What of a resource is interrupted, or exposed, while the plan runs: from which call to which, and why."""
-    calls = {step.id: f"{step.id} {step.call}" for step in plan.steps}
+    calls = {step.id: f"{step.id} ({step.summary})" for step in plan.steps}
     for word, breaks in (("interrupted", plan.interruptions), ("exposed", plan.exposures)):
         for broken in breaks:
             if broken.address == address:
@@ -135,7 +145,10 @@ def verb(change: Change) -> str:
         for field in change.fields
         if field.field in _RELATIONS and field.before and field.after
     )
-    return "move" if moved and change.action is Action.UPDATE else str(change.action)
+    if moved and change.action is Action.UPDATE:
+        return "move"
+    ends = _ENDS if change.action is Action.DELETE else {}
+    return ends.get(change.address.partition(".")[0], str(change.action))
 
 
 def _slot_of(relation: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,7 +292,7 @@ def report_lines(report: Report, style: Style = plain) -> list[str]:
     """The closing lines of an apply: how it ended, what failed and what remains."""
     lines = [_ending(report, style), *scope_lines(report)]
     failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
-    lines += [f"  {outcome.step.id} {outcome.step.call}: {printable_lines(outcome.error)}" for outcome in failed]
+    lines += [f"  {failure_words(outcome.step)}: {printable_lines(outcome.error)}" for outcome in failed]
     if report.error:
         lines.append(f"  {printable_lines(report.error)}")
     lines += [f"  {line}" for error in report.errors for line in error_lines(error)]
@@ -291,6 +304,21 @@ def report_lines(report: Report, style: Style = plain) -> list[str]:
         lines.append(f"  {checks_summary(report.checks, style)}")
         lines += [f"  {line}" for line in check_lines(report.failed_checks, style)]
     return "\n".join(lines).split("\n")
+
+
+def failure_words(step: Step) -> str:
+    """A step that failed, before its error, which names the resource."""
+    return printable(f"{step.id} {step.call}" + (f" ({step.detail})" if step.detail else ""))
+
+
+def step_words(call: str, address: str, public_ip: str | None, detail: str, *, gap: str = "  ") -> str:
+    """A call, the resource, and what the call does to it. A leftover's address may contain anything."""
+    return gap.join(map(printable, filter(None, (call, address, public_ip, detail))))
+
+
+def leftover_words(left: Leftover) -> str:
+    """What the stack owns and the spec no longer names, with its public address and its id."""
+    return "  ".join(map(printable, filter(None, (left.address, left.public_ip, left.id))))
 
 
 def check_lines(checks: Sequence[CheckResult], style: Style = plain) -> Iterator[str]:

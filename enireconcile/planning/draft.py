@@ -14,7 +14,7 @@ from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.tags import marked_until_complete
-from enireconcile.live.records import Limits, Live, Questions
+from enireconcile.live.records import Limits, Live, LiveElasticIp, Questions
 from enireconcile.model import (
     Action,
     Change,
@@ -42,6 +42,7 @@ from enireconcile.planning.mistakes import Mistake, mistake
 from enireconcile.planning.order import arrange, needs_of
 from enireconcile.planning.paths import breaks, preferences
 from enireconcile.planning.resolve import resolve
+from enireconcile.planning.summaries import summarized
 from enireconcile.planning.targeting import targeted_part
 from enireconcile.spec import Spec
 
@@ -88,14 +89,19 @@ class Draft:
             return _draft(self.spec, self.live, self.prune, self.targets, exclusions).plan(known)
         interruptions, exposures = breaks(steps, world)
         warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
+        public_ips = {live.id: live.public_ip for live in (*self.live.elastic_ips, *_adoptable_ips(self.live))}
+        changes = tuple(
+            replace(change, public_ip=public_ips.get(change.id or ""))
+            for change in _changes(self.differences, world, self.steps, self.leftovers, self.twins)
+        )
         return Plan(
             stack=self.spec.document.stack,
             account_id=self.live.account_id,
             region=self.live.region,
             fingerprint=_fingerprint(self.differences, world, steps),
-            changes=_changes(self.differences, world, self.steps, self.leftovers, self.twins),
-            steps=steps,
-            leftovers=self.leftovers,
+            changes=changes,
+            steps=summarized(steps, changes, world),
+            leftovers=tuple(replace(left, public_ip=public_ips.get(left.id)) for left in self.leftovers),
             warnings=(
                 *(
                     *warnings,
@@ -123,6 +129,10 @@ class Draft:
 
     def _case(self, steps: Sequence[Step], known: Limits) -> limits.Case:
         return limits.Case(self.spec, self.live, self.world, steps, known)
+
+
+def _adoptable_ips(live: Live) -> list[LiveElasticIp]:
+    return [record for record in live.adoptable if isinstance(record, LiveElasticIp)]
 
 
 def draft(spec: Spec, live: Live, *, prune: bool, targets: Collection[str] = ()) -> Draft:

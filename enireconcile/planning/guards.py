@@ -55,7 +55,7 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
         )
     changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
     if allowed.max_changes is not None and len(changed) > allowed.max_changes:
-        words = [f"{change.action} {change.address}" for change in changed]
+        words = [" ".join(filter(None, (change.action, change.address, change.public_ip))) for change in changed]
         reasons.append(
             f"it changes {len(changed)} resources, and --max-changes is {allowed.max_changes}:" + _listed(words)
         )
@@ -63,7 +63,7 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
 
 
 def _step_lines(steps: Sequence[Step]) -> list[str]:
-    return [f"{step.id} {step.call} for {step.address}" for step in steps]
+    return [f"{step.id} {step.words}" for step in steps]
 
 
 def _listed(lines: Sequence[str]) -> str:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from enireconcile.kinds.world import World
-from enireconcile.live.matching import by_address, selects, tagged_address, unnamed_address
+from enireconcile.live.matching import selects, tagged_address
 from enireconcile.live.records import (
-    AnyRecord,
     Live,
     LiveInstance,
     LiveNetworkInterface,
@@ -24,7 +23,6 @@ from enireconcile.model import (
 )
 from enireconcile.ownership import (
     NAME_TAG,
-    REPLACES_TAG,
     STACK_TAG,
 )
 from enireconcile.planning.adoption import adoptions
@@ -33,8 +31,9 @@ from enireconcile.planning.failover import choose_placements
 from enireconcile.planning.foreign import Foreign
 from enireconcile.planning.left_out import LeftOut, without
 from enireconcile.planning.mistakes import Mistake, Mistakes
+from enireconcile.planning.owned import Owned
+from enireconcile.planning.owned import owned as find_owned
 from enireconcile.planning.routes import Routes
-from enireconcile.planning.twins import choose
 from enireconcile.spec import ADDRESS_KEYS, NetworkInterface, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
@@ -65,7 +64,9 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     """
     named = set(spec.document.resources)
     mistakes = Mistakes(spec, left_out)
-    owned, replaced, twins = _owned(live, named, spec.document.renamed, mistakes)
+    mine = find_owned(live, named, spec.document.renamed)
+    _refuse_ambiguous(mine, mistakes)
+    owned = mine.records
     adopted = adoptions(spec, live, owned, mistakes)
     world = World(
         document=spec.document,
@@ -73,7 +74,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         adopting=frozenset(address for address, record in adopted.items() if STACK_TAG not in record.tags),
         terminating={instance.id: instance.state for instance in live.instances if instance.terminating},
         removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
-        replaced=dict(sorted(replaced.items())),
+        replaced=dict(sorted(mine.replaced.items())),
         dependents=live.dependents,
     )
     leaving_out = LeftOut.of(left_out, world, live)
@@ -129,7 +130,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     )
     unnamed = sorted(set(owned) - named - set(world.removed))
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
-    return Resolved(world, leftovers, twins, leaving_out, tuple(mistakes.found))
+    return Resolved(world, leftovers, mine.twins, leaving_out, tuple(mistakes.found))
 
 
 def _terminating(spec: Spec, live: Live) -> dict[str, str]:
@@ -148,53 +149,15 @@ def _by_name(section: str, kind: type[R], owned: Mapping[str, Record]) -> dict[s
     }
 
 
-def _owned(
-    live: Live, named: Collection[str], renamed: Mapping[str, str], mistakes: Mistakes
-) -> tuple[dict[str, AnyRecord], dict[str, tuple[AnyRecord, ...]], dict[str, str]]:
-    """The records of the stack by address, beside them those whose replacement exists already, and the twins.
-
-    Several records whose address the spec does not name are all leftovers, under addresses of their own. Several
-    that belong to one row are a mistake, unless all but one are unused twins.
-    """
-    owned: dict[str, AnyRecord] = {}
-    replaced: dict[str, tuple[AnyRecord, ...]] = {}
-    twins: dict[str, str] = {}
-    found = by_address(
-        (*live.security_groups, *live.instances, *live.network_interfaces, *live.elastic_ips), renamed=renamed
-    )
-    for address, records in sorted(found.items()):
-        former = _former(records)
-        current = [record for record in records if record not in former]
-        if address not in named:
-            if len(current) == 1:
-                owned[address], records = current[0], former
-            owned |= {unnamed_address(record): record for record in records}
-            continue
-        if former:
-            replaced[address] = former
-        choice = choose(current)
-        if choice is None:
-            section, _, name = address.partition(".")
-            ids = " and ".join(sorted(record.id for record in current))
-            mistakes.add((section, name), f"several live resources of this stack have this name: {ids}", _ONE)
-            continue
-        owned[address] = choice.kept
-        owned |= {unnamed_address(twin): twin for twin in choice.twins}
-        twins |= {unnamed_address(twin): f"{address} ({choice.kept.id})" for twin in choice.twins}
-    return owned, replaced, twins
+def _refuse_ambiguous(mine: Owned, mistakes: Mistakes) -> None:
+    """Several resources that belong to one row are a mistake, unless all but one are unused twins."""
+    for address, records in mine.ambiguous.items():
+        section, _, name = address.partition(".")
+        ids = " and ".join(sorted(record.id for record in records))
+        mistakes.add((section, name), f"several live resources of this stack have this name: {ids}", _ONE)
 
 
 _ONE = f"keep one of them: delete the others, or remove their tags {NAME_TAG} and {STACK_TAG}"
-
-
-def _former(records: Sequence[AnyRecord]) -> tuple[AnyRecord, ...]:
-    """The records of one address that another one replaces: that one carries the tag from its creation.
-
-    None if the tags, which users can edit, say that of each of them.
-    """
-    superseded = {record.tags.get(REPLACES_TAG) for record in records}
-    former = sorted((record for record in records if record.id in superseded), key=lambda record: record.id)
-    return tuple(former) if len(former) < len(records) else ()
 
 
 def _select_subnets(spec: Spec, live: Live, world: World, mistakes: Mistakes) -> dict[str, str]:

@@ -688,7 +688,7 @@ def test_a_secret_reaches_ec2_and_neither_the_journal_nor_the_events(harness: Ha
 def test_the_start_the_wait_and_the_end_of_a_step_are_reported(harness: Harness) -> None:
     harness.answers[ALLOCATE] = [ADDRESS]
     harness.run(replace(allocate(), until=Expect("DescribeAddresses", "eipalloc-1", gone=True)))
-    common = {"type": "step", "id": "s1", "call": ALLOCATE, "address": "elastic_ips.e1"}
+    common = {"type": "step", "id": "s1", "call": ALLOCATE, "address": "elastic_ips.e1", "summary": ""}
     assert harness.events == [
         common | {"status": "started"},
         common | {"status": "waiting"},

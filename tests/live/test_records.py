@@ -125,6 +125,7 @@ ROWS = [
             addresses={"10.0.0.5": "eipalloc-1", "10.0.0.6": "eipalloc-2"},
             secondary_ips=("10.0.0.6", "10.0.0.7", "10.0.0.8"),
             vpc_id="vpc-1",
+            public_ip="192.0.2.1",
         ),
         id="an interface with all that EC2 tells, one of its public addresses being no Elastic IP",
     ),
@@ -270,9 +271,10 @@ ROWS = [
             "AssociationId": "eipassoc-1",
             "NetworkInterfaceId": "eni-1",
             "PrivateIpAddress": "10.0.0.5",
+            "InstanceId": "i-1",
             "Tags": TAGS,
         },
-        LiveElasticIp("eipalloc-1", NAMED, "192.0.2.1", "eipassoc-1", "eni-1", "10.0.0.5"),
+        LiveElasticIp("eipalloc-1", NAMED, "192.0.2.1", "eipassoc-1", "eni-1", "10.0.0.5", instance_id="i-1"),
         id="an address that stands for something",
     ),
     pytest.param(
@@ -310,7 +312,7 @@ ROWS = [
             "Association": {"IpOwnerId": "amazon", "PublicIp": "192.0.2.9"},
         },
         LiveNetworkInterface(
-            "eni-1", {}, "", (), "", "", True, "", None, zone="us-east-1a", automatic_ip="192.0.2.9"
+            "eni-1", {}, "", (), "", "", True, "", None, zone="us-east-1a", public_ip="192.0.2.9"
         ),
         id="an interface with a public address of EC2's own, which is no Elastic IP",
     ),
@@ -358,6 +360,8 @@ ROWS = [
             "InstanceType": "t3.micro",
             "ImageId": "ami-1",
             "KeyName": "ops",
+            "PrivateIpAddress": "10.0.0.5",
+            "PublicIpAddress": "192.0.2.1",
             "IamInstanceProfile": {"Arn": PROFILE, "Id": "AIPA1"},
             "Placement": {"AvailabilityZone": "us-east-1a", "Tenancy": "default"},
             "Tags": TAGS,
@@ -385,6 +389,8 @@ ROWS = [
                 Occupant("eni-2", 1, 0, "eni-attach-1", "detaching"),
                 Occupant("eni-3", 0, 1, "eni-attach-1", "attached"),
             ),
+            private_ip="10.0.0.5",
+            public_ip="192.0.2.1",
         ),
         id="an instance with all that EC2 tells, its interfaces by card and index",
     ),

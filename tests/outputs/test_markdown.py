@@ -106,7 +106,7 @@ def test_a_plan_says_what_a_person_wants_to_know(mixed: Plan) -> None:
     assert "What differs" in words
     for change in mixed.changes:
         assert (f"<code>{change.address}</code>" in markdown) == (change.action is not Action.UNCHANGED)
-    assert "elastic_ips.old eipalloc-old" in words
+    assert "elastic_ips.old 192.0.2.1 eipalloc-old" in words
     assert f"<details><summary>{len(mixed.steps)} EC2 calls</summary>" in markdown
     assert all(
         any(f"{step.id}  {step.call}  {step.address}" in text for text in quoted(markdown)) for step in mixed.steps
@@ -137,8 +137,11 @@ def test_a_report_says_what_came_of_it(mixed: Plan) -> None:
     )
     words = plain(markdown)
     assert "Stopped before converging: 1 of 3 calls in 3.2 s. Running it again is safe." in words
-    assert f"✓ s1 {mixed.steps[0].call} {mixed.steps[0].address} sg-1" in words
-    assert f"✗ s2 {mixed.steps[1].call} {mixed.steps[1].address} RunInstances: Insuff" in words
+    assert f"✓ s1 {mixed.steps[0].call} {mixed.steps[0].address} 192.0.2.1 associate with web0 sg-1" in words
+    assert (
+        f"✗ s2 {mixed.steps[1].call} {mixed.steps[1].address} {mixed.steps[1].summary} RunInstances: Insuff"
+        in words
+    )
     assert "· s3" in words
     assert "still to do: instances.web" in words
     assert "Plan: " in words

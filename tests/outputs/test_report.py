@@ -101,14 +101,14 @@ lab  (account 123456789012, us-east-1)
     tags               Project: (none) → blog
     attachment         web, index 2 → web, index 1
     detaches eni-stranger
-    interrupted: attachment, from s7 DetachNetworkInterface to s11 AttachNetworkInterface
+    interrupted: attachment, from s7 (detach from web) to s11 (attach to web as index 1)
       EC2 moves an interface by detaching and attaching it
 
-~ elastic_ips.web  eipalloc-web  move  [disruptive]
+~ elastic_ips.web  192.0.2.1  move  [disruptive]
     association  float → web0
 
 The stack owns these, but the spec no longer names them (they are kept):
-  elastic_ips.old  eipalloc-old
+  elastic_ips.old  192.0.2.1  eipalloc-old
 
 warning: instances.web: user_data has changed since the instance was launched; it runs at the first boot only, \
 so the instance stays as it is; on_change: replace launches a new one
@@ -190,16 +190,16 @@ lab  (account 123456789012, us-east-1)
 ~ network_interfaces.web1  eni-web1  update  [safe]
     attachment  (none) → web, index 1, card 1
 
-~ elastic_ips.moved  eipalloc-moved  move  [disruptive]
+~ elastic_ips.moved  192.0.2.1  move  [disruptive]
     association  web0 (172.31.0.99) → web1
 
 + elastic_ips.web  create  [safe]
     tags         Name=shop
     association  web0
 
-- elastic_ips.old  eipalloc-old  delete  [destructive]
+- elastic_ips.old  192.0.2.1  release  [destructive]
 
-- elastic_ips.older  eipalloc-older  delete  [destructive]
+- elastic_ips.older  192.0.2.1  release  [destructive]
 
 Plan: 3 to create, 3 to update, 2 to delete, 1 unchanged.
 13 EC2 calls: 8 safe, 3 disruptive, 2 destructive."""
@@ -270,7 +270,7 @@ def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
 def test_leftovers_are_listed_even_without_changes() -> None:
     assert piped(notes_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
         "The stack owns these, but the spec no longer names them (they are kept):",
-        "  elastic_ips.old  eipalloc-old",
+        "  elastic_ips.old  192.0.2.1  eipalloc-old",
     ]
 
 
@@ -409,7 +409,7 @@ PLAN_KEYS = [
 ]
 SUMMARY_KEYS = ["create", "update", "replace", "delete", "adopt", "unchanged", "leftover"]
 CHANGE_KEYS = {"address", "action", "impact", "id", "fields", "reason"}
-STEP_KEYS = {"id", "call", "address", "params", "needs", "impact"}
+STEP_KEYS = {"id", "call", "summary", "address", "params", "needs", "impact"}
 
 
 def test_what_a_plan_interrupts_and_exposes_is_shown_with_the_calls(mixed: Plan) -> None:
@@ -418,7 +418,7 @@ def test_what_a_plan_interrupts_and_exposes_is_shown_with_the_calls(mixed: Plan)
     still = PathBreak("network_interfaces.web0", "ingress tcp 80 from 0.0.0.0/0", "s1", "s2", "no other order")
     plan = replace(mixed, exposures=(opened,), interruptions=(still,))
     text = piped(plan_text(plan)).splitlines()
-    calls = f"from s1 {plan.steps[0].call} to s2 {plan.steps[1].call}"
+    calls = f"from s1 ({plan.steps[0].summary}) to s2 ({plan.steps[1].summary})"
     at = text.index(f"    exposed: ingress tcp 22 from 0.0.0.0/0, {calls}")
     assert text[at + 1 : at + 3] == ["      no other order", ""]
     assert max(number for number, line in enumerate(text[:at]) if line.startswith("+")) == text.index(
@@ -449,11 +449,18 @@ def test_the_json_of_a_plan_has_the_keys_that_programs_rely_on(mixed: Plan) -> N
     told = plan_json(mixed, {})
     assert list(told) == PLAN_KEYS
     assert list(told["summary"]) == SUMMARY_KEYS
-    assert {frozenset(change) for change in told["changes"]} == {frozenset(CHANGE_KEYS)}
+    assert {
+        frozenset(set(change) - CHANGE_KEYS)
+        for change in told["changes"]
+        if change["address"].startswith("elastic_ips.")
+    } == {frozenset({"public_ip"})}
+    others = [change for change in told["changes"] if not change["address"].startswith("elastic_ips.")]
+    assert {frozenset(change) for change in others} == {frozenset(CHANGE_KEYS)}
     assert {frozenset(field) for change in told["changes"] for field in change["fields"]} == {
         frozenset({"field", "before", "after"})
     }
-    assert {frozenset(step) for step in told["steps"]} == {frozenset(STEP_KEYS)}
+    assert {frozenset(set(step) - {"public_ip"}) for step in told["steps"]} == {frozenset(STEP_KEYS)}
+    assert {step["address"] for step in told["steps"] if "public_ip" in step} == {"elastic_ips.web"}
 
 
 def test_the_head_of_the_json_of_a_plan(mixed: Plan) -> None:
@@ -476,7 +483,7 @@ def test_the_head_of_the_json_of_a_plan(mixed: Plan) -> None:
         },
         "api_calls": {"DescribeAddresses": 2, "DescribeVpcs": 1},
     }
-    assert told["leftovers"] == [{"address": "elastic_ips.old", "id": "eipalloc-old"}]
+    assert told["leftovers"] == [{"address": "elastic_ips.old", "id": "eipalloc-old", "public_ip": "192.0.2.1"}]
     assert (len(told["warnings"]), told["fingerprint"][:7], len(told["fingerprint"])) == (1, "sha256:", 71)
 
 
@@ -512,6 +519,7 @@ def test_what_is_not_known_yet_is_a_ref() -> None:
     assert steps[-1] == {
         "id": "s3",
         "call": "AssociateAddress",
+        "summary": "associate with eth1",
         "address": "elastic_ips.web",
         "params": {
             "AllocationId": {"ref": "elastic_ips.web.id"},
@@ -570,9 +578,16 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "throttled": 3,
         "remaining": ("instances.web",),
         "plan": mixed,
+        "resources": {"elastic_ips.web": {"id": "eipalloc-web"}},
     }
     told = report_json(report("partial", done, failed, error="stopped", **words))
-    common = {"id": step.id, "call": step.call, "address": step.address}
+    common = {
+        "id": step.id,
+        "call": "AssociateAddress",
+        "summary": "associate with web0",
+        "address": "elastic_ips.web",
+        "public_ip": "192.0.2.1",
+    }
     assert told == {
         "type": "report",
         "format_version": "1.0",
@@ -592,6 +607,7 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "remaining": ["instances.web"],
         "error": "stopped",
         "errors": [],
+        "resources": {"elastic_ips.web": {"id": "eipalloc-web"}},
     }
     assert list(told["api_calls"]) == ["CreateTags", "RunInstances"]
 
@@ -667,7 +683,7 @@ def test_the_closing_words_line_by_line(mixed: Plan) -> None:
     text = piped(report_text(report("partial", done, done, failed, error="and\nmore", remaining=remaining)))
     assert text.split("\n") == [
         "Stopped before converging: 2 of 3 calls in 3.2 s. Running it again is safe.",
-        f"  {mixed.steps[1].id} {mixed.steps[1].call}: EC2 said no:",
+        f"  {mixed.steps[1].id} CreateTags (set tag Project): EC2 said no:",
         "  because",
         "  and",
         "more",
@@ -702,7 +718,7 @@ def test_the_closing_lines_state_what_became_of_stopped_instances(
 def test_a_failure_without_a_message_is_reported_without_one(mixed: Plan) -> None:
     """The line ends after the colon."""
     text = piped(report_text(report("partial", Outcome(mixed.steps[0], Status.FAILED))))
-    assert text.split("\n")[1:] == [f"  {mixed.steps[0].id} {mixed.steps[0].call}: "]
+    assert text.split("\n")[1:] == ["  s1 AssociateAddress (associate with web0): "]
 
 
 @pytest.mark.parametrize(

@@ -368,7 +368,7 @@ def _interface(
         timeouts=row.get("timeouts", {}),
         zone=row.get("zone", "us-east-1a"),
         vpc_id=next((each.vpc_id for each in SUBNETS if each.id == row.get("subnet", "subnet-a")), ""),
-        automatic_ip=row.get("automatic_ip"),
+        public_ip=row.get("automatic_ip"),
         manager=row.get("manager"),
     )
 

@@ -160,6 +160,7 @@ def test_text_from_aws_does_not_control_the_terminal(capsys: pytest.CaptureFixtu
         "id": "s1",
         "call": "ReleaseAddress",
         "address": HOSTILE,
+        "summary": f"set tags {HOSTILE}",
         "status": "failed",
         "attempts": 1,
         "seconds": 0.1,
