@@ -103,11 +103,18 @@ def plan(*, changes: bool) -> None:
     check(done.returncode == (2 if changes else 0), f"plan ended with code {done.returncode}")
 
 
+def closing(stdout: str) -> str:
+    """What a run prints after its plan: how it ended, and the addresses."""
+    parts = stdout.strip().split("\n\n")
+    ends = [number for number, part in enumerate(parts) if part.startswith(("Converged", "Unchanged"))]
+    return "\n\n".join(parts[ends[-1] :] if ends else parts[-1:])
+
+
 def apply(report: Path, outcome: str) -> dict[str, Any]:
-    """Apply unattended and show the summary only. Returns the JSON report."""
+    """Apply unattended and show how it ended only. Returns the JSON report."""
     done = command("apply", "-y", SPEC, "--report", str(report), show="apply -y " + SPEC, keep=True)
     check(done.returncode == 0, f"apply ended with code {done.returncode}\n{done.stdout}")
-    click.echo(click.style(done.stdout.strip().split("\n\n")[-1], fg="green"))
+    click.echo(click.style(closing(done.stdout), fg="green"))
     told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     check(told["outcome"] == outcome, f"apply says {told['outcome']}, not {outcome}")
     return told
@@ -120,7 +127,7 @@ def destroy(report: Path) -> None:
         "destroy", *flags, SPEC, "--report", str(report), show=f"destroy {' '.join(flags)} {SPEC}", keep=True
     )
     check(done.returncode == 0, f"destroy ended with code {done.returncode}\n{done.stdout}")
-    click.echo(click.style(done.stdout.strip().split("\n\n")[-1], fg="green"))
+    click.echo(click.style(closing(done.stdout), fg="green"))
     import boto3
 
     ours = [{"Name": "tag:enireconcile:stack", "Values": [STACK]}]

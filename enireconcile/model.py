@@ -451,6 +451,11 @@ class Report:
     resources: Resources | None = None
 
     @property
+    def acted(self) -> bool:
+        """Whether EC2 may have changed something."""
+        return any(outcome.acted for outcome in self.outcomes)
+
+    @property
     def failed_checks(self) -> tuple[CheckResult, ...]:
         return tuple(check for check in self.checks if not check.ok)
 

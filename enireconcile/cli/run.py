@@ -265,11 +265,10 @@ class StackRun:
 
     def _print_report(self, report: Report) -> None:
         # A watch prints a report that is the same in every round only once.
-        acted = any(outcome.acted for outcome in report.outcomes)
         failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
-        if self.options.output == "text" and (is_new or acted or report.checks):
+        if self.options.output == "text" and (is_new or report.acted or report.checks):
             print_result(report_text(report, click.style))
 
     def _ask(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Status, Step, Traces, canonical
+from enireconcile.outputs.tables import address_lines
 from enireconcile.outputs.words import (
     change_lines,
     ec2_calls,
@@ -40,8 +41,12 @@ _MARKS = {Status.DONE: "✓", Status.FAILED: "✗", Status.SKIPPED: "·"}
 
 @dataclass(frozen=True)
 class _Detail:
-    """What a section shows: calls, their parameters, fields that differ; ``most`` is the length of each list."""
+    """What a section shows: addresses after a run, calls, their parameters, fields that differ.
 
+    ``most`` is the length of each list.
+    """
+
+    addresses: bool = True
     params: bool = True
     calls: bool = True
     fields: bool = True
@@ -51,9 +56,9 @@ class _Detail:
 _ALL = _Detail()
 _LESS = (
     replace(_ALL, params=False),
-    replace(_ALL, params=False, calls=False),
-    replace(_ALL, params=False, calls=False, fields=False),
-    *(_Detail(params=False, calls=False, fields=False, most=most) for most in (200, 50, 10, 3)),
+    replace(_ALL, params=False, addresses=False),
+    replace(_ALL, params=False, addresses=False, calls=False),
+    *(_Detail(False, False, False, False, most) for most in (_ALL.most, 200, 50, 10, 3)),
 )
 
 
@@ -142,6 +147,7 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
         yield from _calls([_planned(step, detail) for step in plan.steps], detail)
     else:
         yield from _calls([_done(outcome) for outcome in section.report.outcomes], detail)
+        yield from _addresses(section.report, detail)
     yield from _list("While the plan runs", [line.strip() for line in unchanged_path_lines(plan)], detail)
     yield from _list("Warnings", list(plan.warnings), detail)
     leftovers = [leftover_words(left) for left in plan.leftovers]
@@ -204,6 +210,13 @@ def _calls(lines: Sequence[str], detail: _Detail) -> Iterator[str]:
         return
     shown = [part for line in lines for part in line.split("\n")]
     yield f"<details><summary>{count}</summary>\n{_pre(shown)}\n</details>"
+
+
+def _addresses(report: Report, detail: _Detail) -> Iterator[str]:
+    """What the stack has after a run that changed something."""
+    if detail.addresses and report.acted and report.resources:
+        lines = list(address_lines(report.resources))
+        yield f"<details><summary>Addresses</summary>\n{_pre(lines)}\n</details>"
 
 
 def _list(title: str, items: Sequence[str], detail: _Detail) -> Iterator[str]:

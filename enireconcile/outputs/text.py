@@ -62,7 +62,7 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
 def report_text(report: Report, style: Style = plain) -> str:
     """The closing words of an apply; after one that changed something also what the stack has now."""
     lines = report_lines(report, style)
-    if report.resources and any(outcome.acted for outcome in report.outcomes):
+    if report.acted and report.resources:
         lines += ["", *address_lines(report.resources, style)]
     return "\n".join(lines)
 

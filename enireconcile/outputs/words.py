@@ -365,12 +365,11 @@ def _matching_words(plan: Plan | None) -> str:
 def _ending(report: Report, style: Style) -> str:
     done = sum(outcome.status == "done" for outcome in report.outcomes)
     calls = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
-    acted = any(outcome.acted for outcome in report.outcomes)
     endings = {
         "converged": ("Converged", f"{calls}; read back, nothing differs."),
         "unchanged": ("Unchanged", _matching_words(report.plan)),
         "partial": ("Stopped before converging", f"{calls}. Running it again is safe.")
-        if acted
+        if report.acted
         else ("Stopped", "nothing was changed. Running it again is safe."),
         "in part": ("Applied in part", f"{calls}; {_left_out_words(report.errors)}."),
         "failed": ("Failed", "nothing was changed."),

@@ -128,6 +128,19 @@ def report(outcome: str, *outcomes: Outcome, **words: Any) -> Report:
     return Report("lab", "123456789012", "us-east-1", outcome, started, 3.2, outcomes, **words)
 
 
+def test_a_report_lists_the_addresses_after_a_change(mixed: Plan) -> None:
+    """As long as they fit; the calls are dearer."""
+    address = {"id": "eipalloc-1", "network_interface": None, "private_ip": None}
+    found = {f"elastic_ips.ip-{n}": {**address, "public_ip": f"192.0.2.{n}"} for n in range(2000)}
+    done = Outcome(mixed.steps[0], Status.DONE, acted=True)
+    few = reports_markdown([report("converged", done, plan=mixed, resources=dict(list(found.items())[:2]))])
+    assert "<details><summary>Addresses</summary>\n<pre>" in few
+    assert "elastic_ips\n  ip-0       192.0.2.0  free\n  ip-1       192.0.2.1  free</pre>" in few
+    assert "Addresses" not in reports_markdown([report("unchanged", plan=mixed, resources=found)])
+    many = reports_markdown([report("converged", done, plan=mixed, resources=found)])
+    assert ("Addresses" in many, "1 EC2 call</summary>" in many) == (False, True)
+
+
 def test_a_report_says_what_came_of_it(mixed: Plan) -> None:
     done = Outcome(mixed.steps[0], Status.DONE, result_id="sg-1", acted=True)
     failed = Outcome(mixed.steps[1], Status.FAILED, error="RunInstances: InsufficientInstanceCapacity: no room")

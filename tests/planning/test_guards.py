@@ -49,12 +49,12 @@ def test_all_reasons_are_in_one_message(pruning: Plan) -> None:
         "the plan was refused; nothing was changed:",
         "  it is out of date",
         "  it has destructive steps, and --allow-destroy was not given:",
-        "    s1 ReleaseAddress for elastic_ips.a",
-        "    s2 ReleaseAddress for elastic_ips.b",
+        "    s1 ReleaseAddress for elastic_ips.a 192.0.2.1",
+        "    s2 ReleaseAddress for elastic_ips.b 192.0.2.1",
         "  it changes 3 resources, and --max-changes is 1:",
         "    create elastic_ips.new",
-        "    delete elastic_ips.a",
-        "    delete elastic_ips.b",
+        "    delete elastic_ips.a 192.0.2.1",
+        "    delete elastic_ips.b 192.0.2.1",
     ]
 
 
@@ -72,20 +72,22 @@ def test_what_is_unchanged_is_no_change() -> None:
 def test_a_list_of_twenty_is_shown_whole() -> None:
     plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(20)}}, prune=True)
     [reason] = objections(plan, UNATTENDED)
-    assert reason.splitlines()[-1] == "    s20 ReleaseAddress for elastic_ips.ip-19"
+    assert reason.splitlines()[-1] == "    s20 ReleaseAddress for elastic_ips.ip-19 192.0.2.1"
 
 
 def test_a_long_list_ends_with_a_number() -> None:
     plan = plan_of({}, {"elastic_ips": {f"ip-{number:02}": {} for number in range(23)}}, prune=True)
     [reason] = objections(plan, UNATTENDED)
-    assert reason.splitlines()[-2:] == ["    s20 ReleaseAddress for elastic_ips.ip-19", "    and 3 more"]
+    assert reason.splitlines()[-2:] == ["    s20 ReleaseAddress for elastic_ips.ip-19 192.0.2.1", "    and 3 more"]
 
 
 def test_a_name_from_aws_cannot_control_the_terminal() -> None:
     """A tag that another user has edited says anything."""
     plan = plan_of({}, {"elastic_ips": {"a\x1b[2J\nnothing to see": {}}}, prune=True)
     [reason] = objections(plan, UNATTENDED)
-    assert reason.splitlines()[1:] == ["    s1 ReleaseAddress for elastic_ips.a\\x1b[2J\\nnothing to see"]
+    assert reason.splitlines()[1:] == [
+        "    s1 ReleaseAddress for elastic_ips.a\\x1b[2J\\nnothing to see 192.0.2.1"
+    ]
 
 
 def test_what_runs_unseen() -> None:
@@ -108,7 +110,7 @@ def test_what_the_spec_protects_is_not_destroyed() -> None:
     for allowed in (Allowed(), Allowed(auto_approve=True, allow_destroy=True)):
         assert objections(plan, allowed) == [
             "the spec forbids destroying these (lifecycle.prevent_destroy):"
-            "\n    s1 ReleaseAddress for elastic_ips.a"
+            "\n    s1 ReleaseAddress for elastic_ips.a 192.0.2.1"
             "\n    s4 DeleteNetworkInterface for network_interfaces.a"
         ]
     assert plan.warnings == (
