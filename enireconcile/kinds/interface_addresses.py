@@ -125,7 +125,7 @@ def creation_params(item: Item, world: World) -> dict[str, Any]:
         params["PrivateIpAddresses"] = [{"PrivateIpAddress": primary, "Primary": True}, *others]
     elif primary is not None:
         params["PrivateIpAddress"] = primary
-    if want.get(ADDRESSES4.count):
+    if want.get(ADDRESSES4.count) and not _counted_later(item, world):
         params[ADDRESSES4.counted] = want[ADDRESSES4.count]
     if now := [each for each in want.get(ADDRESSES6.many, ()) if each not in later]:
         params[ADDRESSES6.listed] = [{"Ipv6Address": each} for each in now]
@@ -164,6 +164,8 @@ def creation_steps(item: Item, world: World) -> list[Step]:
         ADDRESSES4, [each for each in want.get(ADDRESSES4.many, ()) if alone or each in later], item, world
     )
     steps += _take(ADDRESSES6, [each for each in want.get(ADDRESSES6.many, ()) if each in later], item, world)
+    if _counted_later(item, world):
+        steps += _add(ADDRESSES4, want[ADDRESSES4.count], item, world, present=0)
     for addresses in (PREFIXES4, PREFIXES6):
         steps += _take(addresses, want.get(addresses.many, ()), item, world)
         steps += _add(addresses, want.get(addresses.count, 0), item, world, present=0)
@@ -199,6 +201,8 @@ def change(item: Item, world: World) -> list[Step]:
 
 def chosen_at_creation(item: Item, world: World) -> dict[Ref, str]:
     """The addresses that a creation lets EC2 choose and Elastic IPs wait for, by their paths in the interface."""
+    if _counted_later(item, world):
+        return {}
     others = "PrivateIpAddresses[?!Primary]"
     return {
         ref: f"{others} | [{number}].PrivateIpAddress" for number, ref in enumerate(world.awaited_ips(item.name))
@@ -212,14 +216,25 @@ def named_in(params: Mapping[str, Any]) -> list[str]:
     return [each for each in (*named, *(row["Ipv6Address"] for row in params.get(ADDRESSES6.listed, ()))) if each]
 
 
-def leaves_some_to_ec2(want: Mapping[str, Any]) -> bool:
+def _counted_later(item: Item, world: World) -> bool:
+    """Does EC2 choose the further addresses only in a call of their own?
+
+    That is so for several new interfaces of a subnet that both name an address and let EC2 choose more: whichever
+    were created first, EC2 might choose the address that another one names.
+    """
+    return item.name in world.mixed_births.get(str(item.want["subnet"]), ())
+
+
+def leaves_some_to_ec2(item: Item, world: World) -> bool:
     """Does EC2 choose any of the IPv4 addresses with which an interface is created?"""
-    return "private_ip" not in want or bool(want.get(ADDRESSES4.count))
+    counted = bool(item.want.get(ADDRESSES4.count)) and not _counted_later(item, world)
+    return "private_ip" not in item.want or counted
 
 
-def named_first(want: Mapping[str, Any]) -> set[Condition]:
+def named_first(item: Item, world: World) -> set[Condition]:
     """The condition for a call that lets EC2 choose addresses: earlier, EC2 may choose one that the spec names."""
-    if not leaves_some_to_ec2(want):
+    want = item.want
+    if not leaves_some_to_ec2(item, world):
         return set()
     early, late = named_addresses_taken(want["subnet"]), named_addresses_taken(want["subnet"], late=True)
     names_some = "private_ip" in want or want.get(ADDRESSES4.many) or want.get(PREFIXES4.many)

@@ -297,7 +297,7 @@ class NetworkInterfaces(Kind):
         if want.get("primary_ipv6") and interface_addresses.gets_ipv6(params, world):
             params["EnablePrimaryIpv6"] = True
         named = "private_ip" in want
-        there = named_addresses_taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(want))
+        there = named_addresses_taken(want["subnet"], late=interface_addresses.leaves_some_to_ec2(item, world))
         # An unanswered create is looked for: then a describe call must tell what the answer would have told.
         shown = world.made_with(item.address, _SHOWN) | interface_addresses.chosen_at_creation(item, world)
         return Step(
@@ -307,7 +307,7 @@ class NetworkInterfaces(Kind):
             address=item.address,
             claims=frozenset(private_slot(want["subnet"], each) for each in interface_addresses.named_in(params)),
             brings=frozenset({Fact.CONFIGURED.of(item.address), *({there} if named else ())}),
-            rather=frozenset(interface_addresses.named_first(want)),
+            rather=frozenset(interface_addresses.named_first(item, world)),
             yields={ref: f"NetworkInterface.{path}" for ref, path in shown.items()},
             # Another host may have created it with the same token, and attached it meanwhile.
             until=Expect(INTERFACES, Ref(item.address), has=(("Status", ("available", "in-use")),), timeout=300),

@@ -294,6 +294,21 @@ class World:
         }
 
     @cached_property
+    def mixed_births(self) -> Mapping[str, frozenset[str]]:
+        """By subnet id, the names of new interfaces that both name an address and let EC2 choose others, if there
+        are several.
+        """
+        found: dict[str, set[str]] = {}
+        for name, row in self.document.network_interfaces.items():
+            if (
+                row.private_ip
+                and row.secondary_private_ip_count
+                and f"network_interfaces.{name}" not in self.owned
+            ):
+                found.setdefault(self.subnets.get(name, ""), set()).add(name)
+        return {subnet: frozenset(names) for subnet, names in found.items() if len(names) > 1}
+
+    @cached_property
     def holders(self) -> Mapping[tuple[str, str], LiveNetworkInterface]:
         """The stack's interfaces that have an address or prefix beyond the primary one, by the same keys."""
         return {

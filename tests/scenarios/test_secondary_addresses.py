@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact, Plan
 from tests.ec2 import DropConnection
-from tests.harness import Harness
+from tests.harness import SLOW, Harness, open_harness
 
 CREATE, ALLOCATE, ASSOCIATE = "CreateNetworkInterface", "AllocateAddress", "AssociateAddress"
 ASSIGN, UNASSIGN = "AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"
@@ -65,6 +68,26 @@ def _interface(harness: Harness) -> Any:
 
 def _secondary(harness: Harness) -> set[str]:
     return {each["PrivateIpAddress"] for each in _interface(harness)["PrivateIpAddresses"] if not each["Primary"]}
+
+
+def test_several_that_name_one_and_let_ec2_choose_more(tmp_path: Path) -> None:
+    """EC2 never chooses for one of them the address that another one names, although few others are free."""
+    for seed in range(6):
+        with open_harness(tmp_path / str(seed), replace(SLOW, seed=seed)) as harness:
+            vpc = harness.strict.world.add_vpc("10.0.0.0/16", gateway=True)
+            subnet = harness.strict.world.add_subnet(vpc, "10.0.1.0/28")
+            rows = {
+                name: {"subnet": subnet, "private_ip": f"10.0.1.{4 + number}", "secondary_private_ip_count": 2}
+                for number, name in enumerate("abc")
+            }
+            addresses = {name: {"association": {"network_interface": name, "secondary": True}} for name in rows}
+            head = {"version": 1, "stack": "lab", "region": "us-east-1"}
+            spec = json.dumps({**head, "network_interfaces": rows, "elastic_ips": addresses})
+            report = harness.apply(spec)
+            assert (report.outcome, report.error) == ("converged", None)
+            assert [step for step in report.outcomes if step.replan] == []
+            harness.loop.now += 30
+            assert harness.plan(spec).empty
 
 
 def test_each_row_gets_an_address_of_a_new_interface(harness: Harness) -> None:
