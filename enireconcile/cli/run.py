@@ -136,7 +136,11 @@ class StackRun:
         """Plan, ask, execute and read back. Raises EnireconcileError as long as nothing was changed."""
         stop, loop = Stop(), asyncio.get_running_loop()
         is_new = self.options.seen_messages.is_new if self.options.command == "watch" else None
-        progress: Progress = json_lines() if self.options.output == "json" else progress_for(sys.stderr, is_new)
+        progress: Progress = (
+            json_lines()
+            if self.options.output == "json"
+            else progress_for(sys.stderr, is_new, quiet=self.options.auto_approve)
+        )
         reconciler = Apply(
             channel=channel,
             spec=self.spec,

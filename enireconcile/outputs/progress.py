@@ -45,15 +45,21 @@ class _JsonLines(Progress):
 
 
 class _Plain(Progress):
-    """A line for each step that ends, for logs and pipes."""
+    """A line for each step that ends, for logs and pipes.
 
-    def __init__(self, is_new: IsNew) -> None:
-        self._is_new = is_new
+    ``quiet``: nothing of checks that pass, as long as no step was told.
+    """
+
+    def __init__(self, is_new: IsNew, *, quiet: bool) -> None:
+        self._is_new, self._quiet = is_new, quiet
 
     def tell(self, event: Mapping[str, Any]) -> None:
+        if self._quiet and (event["type"] == "checks" or (event["type"], event["status"]) == ("check", "ok")):
+            return
         if event["type"] != "step":
             logs.say(_no_step(event), **event)
         elif event["status"] in _MARKS and _is_told(event, self._is_new):
+            self._quiet = False
             logs.say(_ended(event), **event)
 
 
@@ -153,10 +159,11 @@ def json_lines() -> Progress:
     return _JsonLines()
 
 
-def progress_for(stream: TextIO, is_new: IsNew | None = None) -> Progress:
+def progress_for(stream: TextIO, is_new: IsNew | None = None, *, quiet: bool = False) -> Progress:
     """Live on a terminal without logs or JSON, else a line for each step that ends.
 
-    ``is_new`` says whether a message about a subject differs from the last one.
+    ``is_new`` says whether a message about a subject differs from the last one. ``quiet``: nothing of checks that
+    pass after a run without steps, so that cron sends no mail about them.
     """
     told = is_new or _always_new
-    return _Live(stream, told) if stream.isatty() and logs.undisturbed() else _Plain(told)
+    return _Live(stream, told) if stream.isatty() and logs.undisturbed() else _Plain(told, quiet=quiet)

@@ -213,9 +213,19 @@ def test_apply_verifies_after_converging(command: Run, server: EC2Server, tmp_pa
         args = ("apply", "-y", "--verify", "--report", str(report), "--metrics", str(prom))
         ran = command(*args, file)
         lines = command(*args, "--output", "json", file).lines
+        quiet = command(*args, spec(tmp_path, f"page: {{elastic_ip: web, http: {{port: {port}}}}}"))
+        file = spec(
+            tmp_path,
+            f"page: {{elastic_ip: web, http: {{port: {port}}}}}",
+            f"gone: {{elastic_ip: web, http: {{port: {port}, path: /gone}}}}",
+        )
         markdown = command(*args, "--output", "markdown", file)
         without = command("apply", "-y", file)
     assert (ran.code, markdown.code, without.code) == (6, 6, 0)
+    # Cron sends a mail for what is on stderr.
+    assert (quiet.code, quiet.stderr) == (0, "")
+    assert "✗ gone" in ran.stderr
+    assert "page" not in ran.stderr
     assert "Unchanged: everything matches the spec.\n  1 of 2 checks failed:\n" in ran.stdout
     assert f"  ✗ gone  http {web}:{port}/gone  status 410  (" in ran.stdout
     assert "1 of 2 checks failed" in markdown.stdout
