@@ -254,6 +254,8 @@ def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
     counts = plan.summary()
     if not plan.empty:
         yield from _work_lines(plan, style)
+    elif not (plan.changes or plan.leftovers or plan.errors or plan.targets):
+        yield "No changes: the stack has no resources."
     elif counts["unchanged"] or not plan.errors:
         matching = _matching(counts["unchanged"], targeted=bool(plan.targets), others=bool(plan.errors))
         yield f"No changes: {matching} the spec."

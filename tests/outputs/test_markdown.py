@@ -118,7 +118,7 @@ def test_a_plan_says_what_a_person_wants_to_know(mixed: Plan) -> None:
 def test_nothing_to_do() -> None:
     plan = Plan("lab", "123456789012", "us-east-1", "sha256:0", (), ())
     markdown = plans_markdown([plan])
-    assert "No changes: all 0 resources match the spec." in plain(markdown)
+    assert "No changes: the stack has no resources." in plain(markdown)
     assert "<table>" not in markdown
     assert "<details>" not in markdown
 

@@ -76,6 +76,7 @@ def test_a_plan_to_destroy(server: EC2Server, command: Run, plan: Path, spec: Pa
     assert command("plan", "--destroy", "--target", "elastic_ips.ip", str(spec)).code == 64
     ran = command("apply", "-y", "--allow-destroy", "--plan", str(plan))
     assert (ran.code, server.actions(mutating=True)) == (0, ["ReleaseAddress"])
+    assert "No changes: the stack has no resources." in command("plan", "--destroy", str(spec)).stdout
 
 
 def test_a_second_time_it_is_out_of_date(server: EC2Server, command: Run, plan: Path, spec: Path) -> None:
