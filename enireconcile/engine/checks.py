@@ -6,13 +6,14 @@ For those that fail, the live state is read again, with the routes and network A
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from enireconcile.engine.planner import guard_account
 from enireconcile.engine.stop import Stop, unless_stopped
-from enireconcile.errors import AwsError, EnireconcileError
+from enireconcile.errors import AwsError, EnireconcileError, internal_error
 from enireconcile.live import reader as live_reader
 from enireconcile.live.records import Live, Ways
 from enireconcile.live.ways import ways
@@ -22,6 +23,8 @@ from enireconcile.probing.answer import Answer, question
 from enireconcile.probing.target import target_of
 from enireconcile.probing.why import Case, why
 from enireconcile.spec import Check, Spec
+
+log = logging.getLogger("enireconcile.checks")
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 5.0
@@ -126,7 +129,7 @@ class Checks:
         clock, pause = asyncio.get_running_loop().time, _FIRST_PAUSE
         answer: Answer | None = None
         while not self.stop.is_set():
-            latest = await unless_stopped(self.ask(check, address, _patience(check, until - clock())), self.stop)
+            latest = await unless_stopped(self._asked(check, address, until - clock()), self.stop)
             answer = latest or answer
             if latest is not None and (latest.fits(check) or clock() >= until):
                 return answer, True
@@ -135,6 +138,14 @@ class Checks:
             await unless_stopped(asyncio.sleep(min(pause, max(until - clock(), 0.0))), self.stop)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
         return answer, False
+
+    async def _asked(self, check: Check, address: str, left: float) -> Answer:
+        """The answer of one attempt. An unexpected exception is one, too: the other checks go on."""
+        try:
+            return await self.ask(check, address, _patience(check, left))
+        except Exception as error:
+            log.debug("asking %s", question(check, address), exc_info=error)
+            return Answer("unknown", internal_error(error).message)
 
     # ---- judging
 

@@ -10,6 +10,7 @@ import errno
 import http.client
 import io
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator
@@ -25,6 +26,8 @@ PATIENCE = 5.0
 """Seconds within which there must be an answer, else there is silence. Linux sends three SYNs in this time."""
 _LONGEST_BODY = 1024 * 1024
 _CHUNK = 65536
+_INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d[ \r]")
+"""The start of an answer before the final one. After 101, which was not asked for, no HTTP follows."""
 
 Ask: TypeAlias = Callable[[Check, str, float], Coroutine[Any, Any, Answer]]
 """``ask``: a check, an address and a patience in seconds to an answer."""
@@ -40,7 +43,7 @@ async def ask(check: Check, address: str, patience: float = PATIENCE) -> Answer:
             with _closed(writer):
                 return await _page(check, address, reader, writer) if check.web is not None else Answer("open")
     except TimeoutError:
-        return Answer("open", f"no HTTP answer within {patience:g} s") if connected else Answer("silent")
+        return Answer("open", f"no HTTP answer within {round(patience, 1):g} s") if connected else Answer("silent")
     except ssl.SSLError as error:
         return Answer("open", f"TLS: {_of_tls(error)}")
     except ConnectionRefusedError:
@@ -132,8 +135,15 @@ async def _received(reader: asyncio.StreamReader) -> bytes:
     while len(received) < _LONGEST_BODY + _CHUNK:
         part = await reader.read(_CHUNK)
         received += part
-        if not part or _is_complete(received):
+        if not part or _is_complete(_final(received)):
             break
+    return _final(received)
+
+
+def _final(received: bytes) -> bytes:
+    """The answer after those that only announce it, such as 103 Early Hints."""
+    while _INTERIM.match(received):
+        received = received.partition(b"\r\n\r\n")[2]
     return received
 
 
@@ -146,10 +156,12 @@ def _is_complete(received: bytes) -> bool:
     if first.split(b" ")[1:2] in ([b"204"], [b"304"]):
         return True
     headers = http.client.parse_headers(io.BytesIO(rest + b"\r\n\r\n"))
-    length = headers.get("Content-Length", "")
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
         return body.endswith(b"0\r\n\r\n")
-    return length.isdecimal() and len(body) >= int(length)
+    with suppress(ValueError):
+        # Not a number, or too long for one: as for http.client, the answer ends with the connection.
+        return 0 <= int(headers.get("Content-Length", "")) <= len(body)
+    return False
 
 
 class _Received:

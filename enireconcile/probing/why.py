@@ -124,6 +124,8 @@ _Reason: TypeAlias = Callable[[Case], str | None]
 
 def why(case: Case) -> str:
     """Why the check failed, and what to do next."""
+    if case.answer is not None and case.answer.state == "unknown":
+        return case.answer.wrong
     if case.answer is not None and case.check.expect == "silent":
         return _why_not_silent(case, case.answer)
     reasons: list[_Reason] = [_no_address, _leads_nowhere, _not_attached, _not_running]

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PAGE = b"<h1>Testing ENI</h1>"
@@ -57,8 +57,11 @@ def web(host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> Itera
 
 
 @contextmanager
-def sending(answer: bytes, host: str = "127.0.0.1") -> Iterator[int]:
-    """The port of a server that sends these bytes to whatever it gets, and closes the connection."""
+def sending(answer: bytes, host: str = "127.0.0.1", *, keep: bool = False) -> Iterator[int]:
+    """The port of a server that sends these bytes to whatever it gets, and closes the connection.
+
+    With ``keep``, it waits for the other side to close it.
+    """
     with socket.create_server((host, 0)) as listening:
 
         def serve() -> None:
@@ -66,6 +69,9 @@ def sending(answer: bytes, host: str = "127.0.0.1") -> Iterator[int]:
             with connection:
                 connection.recv(65536)
                 connection.sendall(answer)
+                if keep:
+                    with suppress(ConnectionResetError):
+                        connection.recv(1)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

@@ -11,6 +11,8 @@ from enireconcile.engine.checks import Checks
 from enireconcile.engine.stop import Stop
 from enireconcile.model import CheckResult
 from enireconcile.probing.answer import Answer
+from enireconcile.probing.probe import Ask
+from enireconcile.spec import Check
 from tests.ec2 import Fail
 from tests.harness import Harness
 from tests.virtual import run
@@ -49,9 +51,14 @@ def verify(harness: Harness, text: str = SPEC, answer: Answer | None = None, **m
 
 
 def verify_all(
-    harness: Harness, text: str = SPEC, answer: Answer | None = None, *, source: str | None = HERE
+    harness: Harness,
+    text: str = SPEC,
+    answer: Answer | None = None,
+    *,
+    source: str | None = HERE,
+    ask: Ask | None = None,
 ) -> tuple[CheckResult, ...]:
-    async def ask(*_: object) -> Answer:
+    async def always(*_: object) -> Answer:
         return answer or Answer("silent")
 
     spec = harness.spec(text)
@@ -65,7 +72,7 @@ def verify_all(
                 account_id=None,
                 stop=Stop(),
                 tell=harness.events.append,
-                ask=ask,
+                ask=ask or always,
                 source_to=lambda *_: source,
             )
             return await running.run()
@@ -333,6 +340,24 @@ def test_all_checks_are_asked_at_once(shop: Harness) -> None:
     assert [each.seconds for each in results] == [pytest.approx(30), pytest.approx(5), pytest.approx(120)]
     assert shop.loop.now - began == pytest.approx(120)
     assert [event["name"] for event in shop.events if event["type"] == "check"] == ["soon", "page", "ssh"]
+
+
+def test_an_attempt_that_raises_fails_only_its_check(shop: Harness) -> None:
+    """The others keep their results; it is told as what it is, and never as what was expected."""
+
+    async def ask(check: Check, *_: object) -> Answer:
+        if check.port == 443:
+            raise ValueError("Exceeds the limit")
+        return Answer("open")
+
+    more = SPEC + "  odd: {elastic_ip: one, tcp: 443, within: 5s}\n"
+    odd, page = verify_all(shop, more, ask=ask)
+    words = "this is a bug in enireconcile: ValueError: Exceeds the limit"
+    assert (odd.status, odd.got, odd.why) == ("failed", words, words)
+    assert page.status == "ok"
+    quiet = more.replace("tcp: 443,", "tcp: 443, expect: silent,")
+    odd, page = verify_all(shop, quiet, ask=ask)
+    assert (odd.status, odd.why, page.status) == ("failed", words, "ok")
 
 
 def test_the_policy_of_plan_is_enough(harness: Harness) -> None:
