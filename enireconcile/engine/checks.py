@@ -187,7 +187,7 @@ class Checks:
     def _case(self, ended: _Ended, live: Live, found: Ways) -> Case:
         check = self.spec.document.checks[ended.name]
         source = self.source_to(ended.address, check.port) if ended.address else None
-        return Case(check, self.spec.document, self.spec.file, live, found, ended.answer, source)
+        return Case(check, self.spec.document, self.spec.file, live, found, ended.answer, source, ended.address)
 
 
 def _is_ok(ended: _Ended, check: Check) -> bool:

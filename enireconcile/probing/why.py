@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ from enireconcile.live.records import (
     AclRule,
     AnyRecord,
     Live,
+    LiveElasticIp,
     LiveInstance,
     LiveNetworkAcl,
     LiveNetworkInterface,
@@ -25,9 +27,10 @@ from enireconcile.live.records import (
     Ways,
     peer_group,
 )
+from enireconcile.ownership import STACK_TAG
 from enireconcile.probing.answer import Answer
 from enireconcile.probing.target import Target, interfaces_in, matches, target_of
-from enireconcile.spec import Check, Document
+from enireconcile.spec import Association, Check, Document
 
 _EPHEMERAL = (32768, 60999)
 """The ports of this machine to which the answers go, as Linux chooses them."""
@@ -38,15 +41,18 @@ _PRIVATE = tuple(
     )
 )
 _TCP = ("tcp", "6", "-1")
-_INTERNET = ("igw-", "vpce-")
-"""Where answers to the internet may go: a gateway, or the endpoint of a firewall in front of it."""
+_INTERNET = ("igw-", "vpce-", "eni-", "cagw-", "lgw-")
+"""Where answers to the internet may go: a gateway, or the endpoint or the interface of a firewall before it."""
+_OTHER_GATEWAYS = ("cagw-", "lgw-")
+"""Those of Wavelength Zones and Outposts, which take the place of an internet gateway."""
 
 
 @dataclass(frozen=True)
 class Case:
     """A failed check: what the spec says, what was live afterwards, and what came back.
 
-    ``file`` is the spec's. ``source`` is the address from which this machine asked, None if it has no route.
+    ``file`` is the spec's. ``source`` is the address from which this machine asked, None if it has no route;
+    ``asked`` the address that it asked, None if there was none.
     """
 
     check: Check
@@ -56,6 +62,7 @@ class Case:
     ways: Ways
     answer: Answer | None
     source: str | None
+    asked: str | None
 
     @cached_property
     def target(self) -> Target:
@@ -72,8 +79,13 @@ class Case:
         return f"`enireconcile apply {self.file}`"
 
     @property
-    def guest(self) -> str:
-        return f"`enireconcile guest {self.file} {self.instance_name}`"
+    def look_in_the_guest(self) -> str:
+        """Where to look next, with the command that shows the guest's network as far as there is one."""
+        if self.interface is not None and self.interface.manager is not None:
+            return f"look at {self.interface.manager}, which manages {self.interface.id}"
+        if self.instance_name in self.document.instances:
+            return f"look in the guest: `enireconcile guest {self.file} {self.instance_name}`"
+        return f"look in the guest of {self.instance_name}" if self.instance else "look in the guest"
 
     @property
     def what(self) -> str:
@@ -102,7 +114,10 @@ class Case:
         for name, candidates in self.live.externals.items():
             if found in candidates:
                 return name
-        return _named(found)
+        adopted = {each: address for address, each in self.document.adopted.items()}
+        if found.id in adopted:
+            return adopted[found.id].partition(".")[2]
+        return _named(found) if found.tags.get(STACK_TAG) == self.document.stack else found.id
 
     @property
     def known_source(self) -> str | None:
@@ -117,6 +132,23 @@ class Case:
         """The source of the packets, for a message: an address, or any."""
         return self.known_source or ("::/0" if ":" in (self.target.address or "") else "0.0.0.0/0")
 
+    @property
+    def from_here(self) -> str:
+        return f"from {self.known_source or 'this machine'}"
+
+    def has_source(self, block: str) -> bool | None:
+        """Whether a block has the source of the packets; None if that is not known."""
+        if self.known_source is not None:
+            return _contains(block, self.known_source)
+        network = ipaddress.ip_network(block, strict=False)
+        if network.version != ipaddress.ip_network(self.here).version:
+            return False
+        if network.prefixlen == 0:
+            return True
+        # What comes to an Elastic IP comes over the internet, from a public address.
+        private = self.target.elastic_ip is not None and any(_contains(str(each), block) for each in _PRIVATE)
+        return False if private else None
+
 
 _Reason: TypeAlias = Callable[[Case], str | None]
 """Says what is wrong, or None."""
@@ -126,6 +158,8 @@ def why(case: Case) -> str:
     """Why the check failed, and what to do next."""
     if case.answer is not None and case.answer.state == "unknown":
         return case.answer.wrong
+    if moved := _moved(case):
+        return moved
     if case.answer is not None and case.check.expect == "silent":
         return _why_not_silent(case, case.answer)
     reasons: list[_Reason] = [_no_address, _leads_nowhere, _not_attached, _not_running]
@@ -155,6 +189,14 @@ def _no_address(case: Case) -> str | None:
     return f"{case.name} does not have {what} yet: run {case.apply}"
 
 
+def _moved(case: Case) -> str | None:
+    """The address was replaced, or came, while the old one was asked: what came back is not of this one."""
+    if case.target.address in (None, case.asked):
+        return None
+    asked = f"{case.asked} was asked" if case.asked is not None else "there was none to ask"
+    return f"{case.name} now has {case.target.address}, when {asked}: run the check again"
+
+
 def _leads_nowhere(case: Case) -> str | None:
     address = case.target.elastic_ip
     if address is None:
@@ -164,11 +206,39 @@ def _leads_nowhere(case: Case) -> str | None:
     if address.association_id is None:
         fix = f"run {case.apply}" if wanted is not None else "give it an `association`"
         return f"{address.public_ip} leads nowhere: it is associated with no interface; {fix}"
-    named = wanted and (wanted.network_interface or case.document.primary_interface(wanted.instance or ""))
-    right = matches(case.document, case.live).at(f"network_interfaces.{named}", LiveNetworkInterface)
-    if right and address.network_interface_id not in {each.id for each in right}:
-        return f"{address.public_ip} leads to {address.network_interface_id}, not to {named}: run {case.apply}"
+    return _leads_elsewhere(case, address, wanted) if wanted is not None else None
+
+
+def _leads_elsewhere(case: Case, address: LiveElasticIp, wanted: Association) -> str | None:
+    name, right = _right_interfaces(case, wanted)
+    if right and address.network_interface_id not in right:
+        return f"{address.public_ip} leads to {address.network_interface_id}, not to {name}: run {case.apply}"
+    if case.interface is None:
+        return None
+    row = case.document.network_interfaces.get(name)
+    primary = {case.interface.private_ip, row.private_ip if row is not None else None} - {None}
+    meant = "a secondary one" if wanted.secondary else wanted.private_ip or "its primary one"
+    at_primary = address.private_ip in primary
+    if wanted.secondary or wanted.private_ip in (None, *primary):
+        misled = at_primary is wanted.secondary
+    else:
+        misled = address.private_ip != wanted.private_ip
+    if misled:
+        return f"{address.public_ip} leads to {address.private_ip} of {name}, not to {meant}: run {case.apply}"
     return None
+
+
+def _right_interfaces(case: Case, wanted: Association) -> tuple[str, AbstractSet[str]]:
+    """What an association names, and the ids of the interfaces that it is; none if they are not known."""
+    found = matches(case.document, case.live)
+    named = wanted.network_interface or case.document.primary_interface(str(wanted.instance))
+    if named is not None:
+        ours = {each.id for each in found.at(f"network_interfaces.{named}", LiveNetworkInterface)}
+        return named, ours if named in case.document.network_interfaces else {named}
+    holder = str(wanted.instance)
+    instances = (*found.at(f"instances.{holder}", LiveInstance), *case.live.externals.get(holder, ()))
+    occupants = (each.occupant(0, 0) for each in instances)
+    return f"the primary interface of {holder}", {each.network_interface_id for each in occupants if each}
 
 
 def _not_attached(case: Case) -> str | None:
@@ -191,8 +261,16 @@ def _not_running(case: Case) -> str | None:
         return None
     name = f"{case.instance_name} ({instance.id})" if case.instance_name != instance.id else instance.id
     row = case.document.own_instances.get(case.instance_name)
-    stopped = row is not None and row.state == "stopped"
-    fix = "its row says `state: stopped`" if stopped else f"run {case.apply}" if row is not None else "start it"
+    if instance.state == "pending":
+        return f"{name} is pending, not running: run the check again in a moment"
+    if row is not None and row.state == "stopped" and not instance.terminating:
+        fix = "its row says `state: stopped`"
+    elif row is not None:
+        fix = f"run {case.apply}"
+    elif instance.terminating:
+        fix = "launch another one"
+    else:
+        fix = "start it" if instance.state == "stopped" else "start it once it is stopped"
     return f"{name} is {instance.state}, not running: {fix}"
 
 
@@ -203,14 +281,13 @@ def _not_running(case: Case) -> str | None:
 class _Door:
     """The rules of an interface's groups for the port of a check, as texts after the group's name.
 
-    ``open`` let it in from here; ``perhaps`` may, since it is not known here what they name; ``elsewhere`` are the
-    sources of those that let it in from other addresses.
+    ``open`` let it in from here; ``perhaps`` may, since it is not known here what they name, or which address of
+    this machine EC2 sees.
     """
 
     groups: tuple[str, ...]
     open: tuple[tuple[str, str], ...]
     perhaps: tuple[tuple[str, str], ...]
-    elsewhere: tuple[str, ...]
 
 
 def _no_rule(case: Case) -> str | None:
@@ -218,12 +295,13 @@ def _no_rule(case: Case) -> str | None:
     if door is None or door.open or door.perhaps:
         return None
     some, have = " and ".join(door.groups), "has" if len(door.groups) == 1 else "have"
-    rule = f"{{protocol: tcp, ports: {case.check.port}, sources: [{_as_block(case.here)}]}}"
-    fix = f"this rule would let it in: {rule}"
-    if case.known_source is None and door.elsewhere:
-        sources = ", ".join(door.elsewhere)
-        return f"{some} {have} rules for {case.what} from {sources} only, and not from {case.here}; {fix}"
-    return f"{some} {have} no rule for {case.what} from {case.here}; {fix}"
+    # Never any address: behind a NAT, that would open the port to the world.
+    source = _as_block(case.known_source or ("ADDRESS/128" if ":" in case.here else "ADDRESS/32"))
+    rule = f"{{protocol: tcp, ports: {case.check.port}, sources: [{source}]}}"
+    with_address = "" if case.known_source else ", with the address from which EC2 sees it"
+    return (
+        f"{some} {have} no rule for {case.what} {case.from_here}; this rule would let it in{with_address}: {rule}"
+    )
 
 
 def _as_block(source: str) -> str:
@@ -239,17 +317,14 @@ def _door(case: Case) -> _Door | None:
         return None
     opened: list[tuple[str, str]] = []
     perhaps: list[tuple[str, str]] = []
-    elsewhere: list[str] = []
     for group in (known[each] for each in interface.groups):
         for source, verdict in _sources(case, group):
             if verdict is True:
                 opened.append((_group_name(group), source))
             elif verdict is None:
                 perhaps.append((_group_name(group), source))
-            else:
-                elsewhere.append(source.partition(" from ")[2])
     names = tuple(_group_name(known[each]) for each in interface.groups)
-    return _Door(names, tuple(opened), tuple(perhaps), tuple(dict.fromkeys(elsewhere)))
+    return _Door(names, tuple(opened), tuple(perhaps))
 
 
 def _group_name(group: LiveSecurityGroup) -> str:
@@ -264,7 +339,7 @@ def _sources(case: Case, group: LiveSecurityGroup) -> Iterator[tuple[str, bool |
             continue
         words = _rule_words(rule)
         for block in (*_texts_of(rule, "IpRanges", "CidrIp"), *_texts_of(rule, "Ipv6Ranges", "CidrIpv6")):
-            yield f"{words} from {block}", _contains(block, case.here)
+            yield f"{words} from {block}", case.has_source(block)
         for block in _texts_of(rule, "PrefixListIds", "PrefixListId"):
             yield f"{words} from {block}", None
         for pair in rule.get("UserIdGroupPairs") or ():
@@ -322,10 +397,13 @@ def _no_way_back(case: Case) -> str | None:
 def _no_gateway(case: Case, interface: LiveNetworkInterface) -> str | None:
     if case.target.elastic_ip is None or "DescribeInternetGateways" in case.ways.unanswered:
         return None
-    if _table_of(case, interface) is None:
+    table = _table_of(case, interface)
+    if table is None:
         # Another account has shared the subnet, and shows nothing else of the VPC.
         return None
     if any(interface.vpc_id in each.vpcs for each in case.ways.internet_gateways):
+        return None
+    if any(each.active and each.target.startswith(_OTHER_GATEWAYS) for each in table.routes):
         return None
     return (
         f"{interface.vpc_id} has no internet gateway, so nothing reaches {case.target.address}: attach one, and "
@@ -339,8 +417,10 @@ def _no_route(case: Case, interface: LiveNetworkInterface) -> str | None:
         return None
     public = case.target.elastic_ip is not None
     where, back = f"{table.text}, the route table of {interface.subnet_id},", f"back to {case.here}"
-    route = _route_to(table, case.here)
-    if route is None and any(each.destination.startswith("pl-") for each in table.routes):
+    route = _route_back(case, table, interface)
+    lists = [each for each in table.routes if each.destination.startswith("pl-")]
+    if any(route is None or each.target.startswith("igw-") for each in lists):
+        # What a list contains is not read. One to an endpoint is most often of S3 or DynamoDB.
         return None
     if route is None and public:
         gateway = next((each.id for each in case.ways.internet_gateways if interface.vpc_id in each.vpcs), "igw-…")
@@ -349,7 +429,7 @@ def _no_route(case: Case, interface: LiveNetworkInterface) -> str | None:
         return f"{where} has no way {back}: add a route for {_as_block(case.here)}"
     if not route.active:
         return f"{where} has no way {back}: its route {route.destination} to {route.target} is a black hole"
-    if public and not route.target.startswith(_INTERNET):
+    if not _leads_back(case, route, interface):
         return (
             f"{where} has no way {back} for a public address: its route {route.destination} leads to "
             f"{route.target}, not to an internet gateway"
@@ -364,15 +444,24 @@ def _table_of(case: Case, interface: LiveNetworkInterface) -> LiveRouteTable | N
     return next(explicit, next((each for each in tables if each.main), None))
 
 
-def _route_to(table: LiveRouteTable, source: str) -> LiveRoute | None:
-    """The most specific route, which EC2 takes. If the source is any, a route to a part of it will do."""
+def _route_back(case: Case, table: LiveRouteTable, interface: LiveNetworkInterface) -> LiveRoute | None:
+    """The most specific route, which EC2 takes. If the source is not known, one that may be its and leads back."""
     routes = [each for each in (*table.routes, *table.propagated) if "/" in each.destination]
-    blocks = [(ipaddress.ip_network(each.destination), each) for each in routes]
-    fitting = [(block.prefixlen, each) for block, each in blocks if _contains(str(block), source)]
-    if fitting:
-        return max(fitting, key=lambda found: found[0])[1]
-    parts = (each for block, each in blocks if "/0" in source and each.target.startswith(_INTERNET))
-    return next(parts, None)
+    verdicts = [(each, case.has_source(each.destination)) for each in routes]
+    perhaps = (each for each, verdict in verdicts if verdict is None and _leads_back(case, each, interface))
+    fitting = [each for each, verdict in verdicts if verdict is True]
+    return next(perhaps, max(fitting, key=_prefix_length, default=None))
+
+
+def _prefix_length(route: LiveRoute) -> int:
+    return ipaddress.ip_network(route.destination).prefixlen
+
+
+def _leads_back(case: Case, route: LiveRoute, interface: LiveNetworkInterface) -> bool:
+    """Whether the answers may come back by a route, as far as it is known where a firewall sends them."""
+    public = case.target.elastic_ip is not None
+    out = route.target.startswith(_INTERNET) and route.target != interface.id
+    return route.active and (out or not public)
 
 
 # ---- network ACLs
@@ -446,14 +535,23 @@ def _in_the_guest(case: Case) -> str:
         return f"{holder} answers, but not as expected ({answer.wrong}): look at its service on {case.what}"
     if answer is not None and answer.state == "refused":
         return (
-            f"{holder} refuses {case.what}: nothing listens there, or its firewall rejects it; look in the guest: "
-            f"{case.guest}"
+            f"{holder} refuses {case.what}: nothing listens there, or its firewall rejects it; "
+            f"{case.look_in_the_guest}"
         )
     if answer is not None and answer.state == "unreachable":
         return f"{answer.wrong}: this machine, or a router on the way, has no route to {case.target.address}"
     unread = ", ".join(f"{call}: {code}" for call, code in sorted(case.ways.unanswered.items()))
     known = f" as far as it can be read ({unread})" if unread else ""
-    return f"EC2's side is open{known}, so look in the guest: {case.guest}"
+    return f"EC2's side is open{known}{_provided(case)}, so {case.look_in_the_guest}"
+
+
+def _provided(case: Case) -> str:
+    """The rules that may let it in, if no other one does: for a reader who knows where EC2 sees this machine."""
+    door = _door(case)
+    if door is None or door.open or not door.perhaps:
+        return ""
+    rules = "; ".join(f"{group}: {rule}" for group, rule in door.perhaps)
+    return f", if one of these rules lets this machine in ({rules})"
 
 
 def _why_not_silent(case: Case, answer: Answer) -> str:
@@ -468,9 +566,7 @@ def _why_not_silent(case: Case, answer: Answer) -> str:
         if rules:
             group, rule = rules[0]
             return f"{group} {verb} it in: {rule}"
-    if door.elsewhere and case.known_source is None:
-        return f"{' and '.join(door.groups)} lets it in from {', '.join(door.elsewhere)}"
     return (
-        f"no rule of {' and '.join(door.groups)} lets {case.what} in from {case.here}: what answers at "
+        f"no rule of {' and '.join(door.groups)} lets {case.what} in {case.from_here}: what answers at "
         f"{case.target.address} is not this interface, or goes there by another way"
     )

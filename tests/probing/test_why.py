@@ -22,6 +22,7 @@ from enireconcile.live.records import (
     LiveRoute,
     LiveRouteTable,
     LiveSecurityGroup,
+    Occupant,
     Ways,
 )
 from enireconcile.ownership import NAME_TAG, STACK_TAG
@@ -123,6 +124,9 @@ def case(**words: Any) -> Case:
         "ways": ways(),
         "answer": Answer("silent"),
         "source": HERE,
+        "asked": "10.0.1.10"
+        if words.get("document", spec()).checks["check"].elastic_ip is None
+        else "203.0.113.7",
         **words,
     }
     return Case(usual["document"].checks["check"], file="shop.yaml", **usual)
@@ -184,6 +188,91 @@ def test_an_address_without_an_association_in_its_row() -> None:
     )
 
 
+def bound(association: str, **more: str) -> Document:
+    """The spec with another association of the Elastic IP, and with other words replaced."""
+    text = TEXT.replace("TARGET", "elastic_ip: web").replace("EXPECT", "open")
+    for old, new in {"association: {network_interface: eth0}": f"association: {association}", **more}.items():
+        text = text.replace(old, new)
+    return document(text)
+
+
+def test_an_address_that_changed_during_the_check() -> None:
+    """What came back is of the old one, so that nothing in EC2 or in the guest can explain it."""
+    now = "elastic_ips.web now has 203.0.113.7, when {}: run the check again"
+    silent, refused, answers = Answer("silent"), Answer("refused"), Answer("open")
+    for expect, answer in (("open", silent), ("open", refused), ("silent", answers)):
+        reason = why(case(document=spec(expect=expect), answer=answer, asked="203.0.113.9"))
+        assert reason == now.format("203.0.113.9 was asked")
+    assert why(case(answer=None, asked=None)) == now.format("there was none to ask")
+
+
+@pytest.mark.parametrize(
+    ("more", "at", "meant"),
+    [
+        (", private_ip: 10.0.1.11", "10.0.1.10", "10.0.1.11"),
+        (", private_ip: 10.0.1.10", "10.0.1.11", "10.0.1.10"),
+        ("", "10.0.1.11", "its primary one"),
+        (", secondary: true", "10.0.1.10", "a secondary one"),
+        (", private_ip: 10.0.1.11", "10.0.1.11", None),
+        (", private_ip: 10.0.1.10", "10.0.1.10", None),
+        (", secondary: true", "10.0.1.11", None),
+    ],
+)
+def test_an_address_on_another_private_address_of_the_interface(more: str, at: str, meant: str | None) -> None:
+    """It leads to the right interface, and yet not to what the guest listens on."""
+    has = "private_ip: 10.0.1.10, secondary_private_ips: [10.0.1.11]"
+    if "secondary" in more:
+        has = "secondary_private_ip_count: 1"
+    row = bound(f"{{network_interface: eth0{more}}}", **{"subnet: ": f"{has}, subnet: "})
+    led = f"203.0.113.7 leads to {at} of eth0, not to {meant}: run `enireconcile apply shop.yaml`"
+    assert why(case(document=row, live=changed("elastic_ips", private_ip=at))) == (led if meant else GUEST)
+
+
+def test_an_address_for_what_the_spec_does_not_make() -> None:
+    fix = "run `enireconcile apply shop.yaml`"
+    row = bound("{network_interface: eni-0123456789abcdef0}")
+    assert why(case(document=row)) == f"203.0.113.7 leads to eni-1, not to eni-0123456789abcdef0: {fix}"
+    fw = bound("{instance: fw}", **{"instances: {": "instances: {fw: {external: i-0123456789abcdef0}, "})
+    [web] = live().instances
+    holder = replace(web, tags={}, occupants=(Occupant("eni-2", 0, 0, "eni-attach-2"),))
+    state = replace(live(), externals={"fw": (holder,)})
+    assert why(case(document=fw, live=state)) == (
+        f"203.0.113.7 leads to eni-1, not to the primary interface of fw: {fix}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "ours", "theirs"),
+    [
+        ("pending", "run the check again in a moment", "run the check again in a moment"),
+        ("stopping", "run `enireconcile apply shop.yaml`", "start it once it is stopped"),
+        ("stopped", "run `enireconcile apply shop.yaml`", "start it"),
+        ("shutting-down", "run `enireconcile apply shop.yaml`", "launch another one"),
+    ],
+)
+def test_an_instance_that_is_on_its_way(state: str, ours: str, theirs: str) -> None:
+    """To wait is enough for one that starts; one that ends has to be replaced."""
+    now = changed("instances", state=state)
+    assert why(case(live=now)) == f"web (i-1) is {state}, not running: {ours}"
+    outside = replace(now, instances=(), externals={"fw": now.instances})
+    assert why(case(live=outside)) == f"fw (i-1) is {state}, not running: {theirs}"
+
+
+def test_a_guest_outside_the_spec_has_no_command() -> None:
+    """The command guest knows the instances of the spec only."""
+    side = "EC2's side is open, so look"
+    for tags in ({}, {STACK_TAG: "other", NAME_TAG: "instances.web"}):
+        assert why(case(live=changed("instances", tags=tags))) == f"{side} in the guest of i-1"
+    assert why(case(live=replace(live(), instances=()))) == f"{side} in the guest"
+    managed = changed("network_interfaces", manager="amazon-elb")
+    assert why(case(live=managed)) == f"{side} at amazon-elb, which manages eni-1"
+    adopted = spec(image=f"adopt: i-0123456789abcdef0, {IMAGE}")
+    theirs = replace(live().instances[0], id="i-0123456789abcdef0", tags={})
+    attached = LiveAttachment("eni-attach-1", theirs.id, 0, 0, False, "attached")
+    state = replace(changed("network_interfaces", attachment=attached), instances=(theirs,))
+    assert why(case(document=adopted, live=state)) == GUEST
+
+
 # ---- rules
 
 
@@ -201,8 +290,6 @@ def tcp(first: int, last: int, *cidrs: str, **more: Any) -> dict[str, Any]:
         {"IpProtocol": "tcp", "FromPort": -1, "ToPort": -1, "IpRanges": [{"CidrIp": ANY}]},
         tcp(1, 443, "198.51.100.0/24"),
         tcp(443, 65535, "192.0.2.0/24", "198.51.100.7/32"),
-        # What the list contains is not read: it may have this machine.
-        tcp(443, 443, PrefixListIds=[{"PrefixListId": "pl-1"}]),
     ],
 )
 def test_rules_that_let_it_in(rule: dict[str, Any]) -> None:
@@ -231,12 +318,40 @@ def test_rules_that_do_not(rule: dict[str, Any]) -> None:
     assert why(case(live=live(rule))) == NO_RULE
 
 
-def test_a_rule_for_others_is_told_behind_a_nat() -> None:
-    """The address that EC2 sees may be one of these, so that the reason must not say that there is no rule."""
-    narrow = live(tcp(443, 443, "192.0.2.0/24", "203.0.113.0/24"))
-    assert why(case(live=narrow, source="10.1.2.3")) == (
-        "web has rules for tcp 443 from 192.0.2.0/24, 203.0.113.0/24 only, and not from 0.0.0.0/0; this rule "
-        "would let it in: {protocol: tcp, ports: 443, sources: [0.0.0.0/0]}"
+MAYBE = (
+    "EC2's side is open, if one of these rules lets this machine in ({}), so look in the guest: "
+    "`enireconcile guest shop.yaml web`"
+)
+
+
+def test_a_prefix_list_may_have_this_machine() -> None:
+    """What it contains is not read."""
+    rule = tcp(443, 443, PrefixListIds=[{"PrefixListId": "pl-1"}])
+    assert why(case(live=live(rule))) == MAYBE.format("web: tcp 443 from pl-1")
+
+
+@pytest.mark.parametrize("source", ["192.168.1.5", None])
+@pytest.mark.parametrize("cidrs", [("198.51.100.0/24",), ("0.0.0.0/1", "128.0.0.0/1")], ids=["office", "halves"])
+def test_behind_a_nat_any_rule_may_be_for_this_machine(source: str | None, cidrs: tuple[str, ...]) -> None:
+    """EC2 sees the address of the NAT, which is not known here."""
+    told = "; ".join(f"web: tcp 443 from {each}" for each in cidrs)
+    assert why(case(live=live(tcp(443, 443, *cidrs)), source=source)) == MAYBE.format(told)
+    assert why(case(live=live(tcp(443, 443, *cidrs, ANY)), source=source)) == GUEST
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        tcp(1, 442, "198.51.100.0/24"),
+        tcp(443, 443, Ipv6Ranges=[{"CidrIpv6": "2001:db8::/64"}, {"CidrIpv6": "::/0"}]),
+        # The NAT has a public address.
+        tcp(443, 443, "10.0.0.0/8", "192.168.1.5/32"),
+    ],
+)
+def test_behind_a_nat_a_rule_for_any_address_is_never_advised(rule: dict[str, Any]) -> None:
+    assert why(case(live=live(rule), source="192.168.1.5")) == (
+        "web has no rule for tcp 443 from this machine; this rule would let it in, with the address from which "
+        "EC2 sees it: {protocol: tcp, ports: 443, sources: [ADDRESS/32]}"
     )
 
 
@@ -253,7 +368,7 @@ def member(address: str, *groups: str) -> LiveNetworkInterface:
 def test_members_of_a_group_inside_the_vpc(source: LiveNetworkInterface | None, opens: bool) -> None:
     rule = tcp(443, 443, UserIdGroupPairs=[{"GroupId": "sg-1"}])
     reason = why(case(document=spec(private=True), live=live(rule, source=source), source="10.0.2.9"))
-    assert (reason == GUEST) == opens
+    assert ("look in the guest" in reason) == opens
     assert opens or reason.startswith("web has no rule for tcp 443 from 10.0.2.9; ")
 
 
@@ -278,6 +393,12 @@ def test_several_groups() -> None:
         ((INTERNET, LiveRoute("198.51.100.0/24", "tgw-1")), "198.51.100.0/24 leads to tgw-1"),
         ((LiveRoute(ANY, "nat-1"), LiveRoute("198.51.100.0/24", "igw-1")), None),
         ((LiveRoute(ANY, "vpce-1"),), None),
+        # The interface of a firewall, to which the gateway's own table leads, too; or one that does not answer.
+        ((LiveRoute(ANY, "eni-fw"),), None),
+        ((LiveRoute(ANY, "eni-fw", active=False),), "is a black hole"),
+        ((LiveRoute(ANY, "eni-1"),), "its route 0.0.0.0/0 leads to eni-1, not to an internet gateway"),
+        ((LiveRoute(ANY, "nat-1"), LiveRoute("pl-1", "igw-1")), None),
+        ((LiveRoute(ANY, "nat-1"), LiveRoute("pl-1", "vpce-1")), "leads to nat-1"),
         ((LiveRoute("pl-1", "igw-1"),), None),
         ((LiveRoute("::/0", "igw-1"),), ""),
         ((LiveRoute(ANY, "igw-1", active=False),), "is a black hole"),
@@ -307,6 +428,30 @@ def test_the_table_of_the_subnet_comes_before_the_main_one() -> None:
 def test_a_part_of_the_internet_will_do_where_the_source_is_not_known() -> None:
     halves = (LiveRoute("0.0.0.0/1", "igw-1"), LiveRoute("128.0.0.0/1", "igw-1"))
     assert why(case(ways=ways(tables=(table(*halves),)), source=None)) == GUEST
+
+
+@pytest.mark.parametrize("source", ["192.168.1.5", None])
+@pytest.mark.parametrize(
+    ("routes", "target"),
+    [
+        ((LiveRoute(ANY, "nat-1"), LiveRoute("198.51.100.0/24", "igw-1")), None),
+        ((LiveRoute(ANY, "igw-1"), LiveRoute("198.51.100.0/24", "tgw-1")), None),
+        ((LiveRoute(ANY, "nat-1"), LiveRoute("198.51.100.0/24", "igw-1", active=False)), "leads to nat-1"),
+        ((LiveRoute(ANY, "nat-1"), LiveRoute("192.168.0.0/16", "eni-vpn")), "leads to nat-1"),
+        ((LiveRoute(ANY, "nat-1"), LiveRoute("::/0", "igw-1")), "leads to nat-1"),
+    ],
+)
+def test_behind_a_nat_any_route_may_be_for_this_machine(
+    source: str | None, routes: tuple[LiveRoute, ...], target: str | None
+) -> None:
+    reason = why(case(ways=ways(tables=(table(*routes),)), source=source))
+    assert (reason == GUEST) if target is None else (target in reason)
+
+
+def test_a_wavelength_zone_and_an_outpost_have_other_gateways() -> None:
+    for gateway in ("cagw-1", "lgw-1"):
+        others = replace(ways(tables=(table(LiveRoute(ANY, gateway)),)), internet_gateways=())
+        assert why(case(ways=others)) == GUEST
 
 
 def test_a_private_source_comes_back_by_any_route() -> None:
@@ -394,7 +539,7 @@ def test_the_first_rule_that_fits(rules: tuple[AclRule, ...], source: str | None
             HERE,
             "web may let it in: tcp 443 from pl-1",
         ),
-        ([tcp(400, 500, "192.0.2.0/24")], None, "web lets it in from 192.0.2.0/24"),
+        ([tcp(400, 500, "192.0.2.0/24")], None, "web may let it in: tcp 400-500 from 192.0.2.0/24"),
         (
             [tcp(400, 500, "192.0.2.0/24")],
             HERE,

@@ -152,8 +152,8 @@ def test_checks_that_fail_say_why(command: Run, server: EC2Server, tmp_path: Pat
     assert found["quiet"]["status"] == "ok"
     assert found["guest"]["why"] == f"EC2's side is open, so look in the guest: `enireconcile guest {file} web`"
     assert found["group"]["why"] == (
-        f"shop-shut has no rule for tcp {filtered} from 0.0.0.0/0; this rule would let it in: "
-        f"{{protocol: tcp, ports: {filtered}, sources: [0.0.0.0/0]}}"
+        f"shop-shut has no rule for tcp {filtered} from this machine; this rule would let it in, with the address "
+        f"from which EC2 sees it: {{protocol: tcp, ports: {filtered}, sources: [ADDRESS/32]}}"
     )
     assert f"    {found['group']['why']}\n" in text.stdout
     assert f"✗ group  tcp {other}:{filtered}  silent, not open  (" in text.stdout

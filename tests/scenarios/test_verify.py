@@ -130,6 +130,25 @@ def test_the_address_leads_elsewhere(shop: Harness) -> None:
     assert verify(shop).why == (f"{address.public_ip} leads to {other}, not to eth1: run `enireconcile apply -`")
 
 
+def test_the_address_changes_while_it_is_asked(shop: Harness) -> None:
+    """It was replaced: the guest has nothing to do with the silence of the old one."""
+    old, ec2 = only(shop, "addresses"), shop.client()
+
+    async def ask(*_: object) -> Answer:
+        if old.id in shop.strict.world.data.addresses:
+            ec2.disassociate_address(AssociationId=old.association_id)
+            ec2.release_address(AllocationId=old.id)
+            tags = [{"Key": key, "Value": value} for key, value in old.tags.items()]
+            made = ec2.allocate_address(TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}])
+            eth1 = only(shop, "interfaces").id
+            ec2.associate_address(AllocationId=made["AllocationId"], NetworkInterfaceId=eth1)
+        return Answer("silent")
+
+    [result] = verify_all(shop, ask=ask)
+    new = only(shop, "addresses").public_ip
+    assert result.why == f"elastic_ips.one now has {new}, when {old.public_ip} was asked: run the check again"
+
+
 def test_the_interface_is_not_attached(shop: Harness) -> None:
     interface = only(shop, "interfaces")
     shop.client().detach_network_interface(AttachmentId=interface.attachment.id)
@@ -159,8 +178,8 @@ def test_no_rule_lets_it_in(shop: Harness) -> None:
     )
     for behind_nat in ("10.9.8.7", None):
         assert verify(shop, shut, source=behind_nat).why == (
-            "shut has no rule for tcp 80 from 0.0.0.0/0; this rule would let it in: "
-            "{protocol: tcp, ports: 80, sources: [0.0.0.0/0]}"
+            "shut has no rule for tcp 80 from this machine; this rule would let it in, with the address from "
+            "which EC2 sees it: {protocol: tcp, ports: 80, sources: [ADDRESS/32]}"
         )
 
 
