@@ -176,13 +176,21 @@ class Checks:
         interfaces = {each.interface.id: each.interface for each in targets if each.interface is not None}
         found = await ways(self.reader, live, interfaces.values()) if interfaces else Ways()
         found = Ways(**{**vars(found), "unanswered": {**found.unanswered, **unread}})
-        return {each.name: why(self._case(each, live, found)) for each in failed}
+        return {each.name: self._why(each, live, found) for each in failed}
 
     async def _read_again(self, before: Live) -> tuple[Live, Mapping[str, str]]:
         try:
             return await self._read(before.account_id), {}
         except AwsError as error:
             return before, {error.call: error.code}
+
+    def _why(self, ended: _Ended, live: Live, found: Ways) -> str:
+        """The reason. An unexpected exception is one, too: the results are kept."""
+        try:
+            return why(self._case(ended, live, found))
+        except Exception as error:
+            log.debug("judging %s", ended.name, exc_info=error)
+            return internal_error(error).message
 
     def _case(self, ended: _Ended, live: Live, found: Ways) -> Case:
         check = self.spec.document.checks[ended.name]

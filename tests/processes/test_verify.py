@@ -128,6 +128,30 @@ def test_checks_that_are_as_expected(command: Run, server: EC2Server, tmp_path: 
     assert all(set(each) == {"name", "status", "expect", "got", "seconds", "why"} for each in listed.json)
 
 
+@pytest.mark.usefixtures("asked_once")
+def test_a_malformed_answer_loses_no_results(command: Run, server: EC2Server, tmp_path: Path) -> None:
+    """A length that is no number, of more digits than Python reads, and headers without an end."""
+    applied(command, spec(tmp_path))
+    web, report = addresses(server)["web"], tmp_path / "report.json"
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nTesting ENI"
+    endless = b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n"
+    with guests.sending(long, web) as odd, guests.sending(endless, web) as worse, guests.mute(web) as port:
+        file = spec(
+            tmp_path,
+            f"long: {{elastic_ip: web, http: {{port: {odd}, contains: Testing ENI}}}}",
+            f"endless: {{elastic_ip: web, http: {{port: {worse}, path: '/?token=s3cr3t'}}}}",
+            f"port: {{elastic_ip: web, tcp: {port}}}",
+        )
+        ran = command("apply", "-y", "--verify", "--report", str(report), file)
+    assert ran.code == 6
+    assert {each["name"]: each["got"] for each in written(report)["checks"]} == {
+        "long": "open",
+        "endless": "not an HTTP answer",
+        "port": "open",
+    }
+    assert "s3cr3t" not in ran.stdout + ran.stderr + report.read_text(encoding="utf-8")
+
+
 @pytest.mark.usefixtures("silence")
 def test_checks_that_fail_say_why(command: Run, server: EC2Server, tmp_path: Path) -> None:
     """Exit code 6. The SYN of a port whose queue is full is dropped, as EC2 drops what no rule lets in."""

@@ -379,6 +379,13 @@ def test_an_attempt_that_raises_fails_only_its_check(shop: Harness) -> None:
     assert (odd.status, odd.why, page.status) == ("failed", words, "ok")
 
 
+def test_a_reason_that_raises_fails_only_its_check(shop: Harness) -> None:
+    """Here, an address of this machine that is none."""
+    result = verify(shop, source="127.0.0.1.")
+    assert (result.status, result.got) == ("failed", "silent")
+    assert str(result.why).startswith("this is a bug in enireconcile: ValueError: '127.0.0.1.' does not appear")
+
+
 def test_the_policy_of_plan_is_enough(harness: Harness) -> None:
     """Under it, all that judges a check is read."""
     harness.obey(SPEC)
