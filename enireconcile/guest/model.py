@@ -86,6 +86,11 @@ class Link:
     forwards: bool = False
     public: bool = False
 
+    @property
+    def subnets(self) -> frozenset[str]:
+        """The subnets of the first family in which it has addresses."""
+        return frozenset(self.sides[0].subnets if self.sides else ())
+
     def side(self, version: int) -> Side | None:
         return next((side for side in self.sides if side.version == version), None)
 
@@ -108,8 +113,8 @@ class Guest:
 
     def forwards_between(self, link: Link) -> bool:
         """Does the guest forward from this link to others? Else what it forwards leaves where it arrived."""
-        others = (other for other in self.links if other.forwards and other != link)
-        return any(other.sides[0].subnets != link.sides[0].subnets for other in others)
+        others = (other for other in self.links if other.forwards and other.sides and other != link)
+        return any(other.subnets != link.subnets for other in others)
 
     def returns(self, link: Link) -> bool:
         """Does what arrives on the link, to be forwarded, leave by it where no other route is more specific?

@@ -42,11 +42,14 @@ class Guests:
         return [f"network_interfaces.{name}" for _, _, name, live in self._places(instance) if live is None]
 
     def _places(self, instance: str) -> Iterator[tuple[int, int, str, LiveNetworkInterface | None]]:
-        """Card, index, name and record of the interfaces that the spec gives to an instance, and its primary."""
+        """Card, index, name and record of the interfaces that the spec gives to an instance, and its primary.
+
+        An efa-only interface is no network device in the guest.
+        """
         taken = set()
         for name, row in self.world.document.network_interfaces.items():
             at = row.attachment
-            if at is not None and instance in at.candidates:
+            if at is not None and instance in at.candidates and self.world.has_addresses(name):
                 taken.add((at.network_card_index, at.device_index))
                 live = self.world.record(f"network_interfaces.{name}", LiveNetworkInterface)
                 yield at.network_card_index, at.device_index, name, live

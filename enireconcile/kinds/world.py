@@ -186,9 +186,20 @@ class World:
             Ref(f"network_interfaces.{name}", attribute)
             for name, row in self.document.network_interfaces.items()
             if self.document.guest_networks(row)
-            for attribute in ("mac_address", "private_ip")
+            for attribute in ("mac_address", *(("private_ip",) if self._has_ipv4(name) else ()))
         )
         return frozenset((*written, *guests))
+
+    def _has_ipv4(self, interface: str) -> bool:
+        """Does an interface of the spec get an IPv4 address? None does in a subnet for IPv6 alone."""
+        subnet = self.subnets_by_id.get(self.subnets.get(interface, ""))
+        return subnet is not None and bool(subnet.cidr)
+
+    def has_addresses(self, interface: str) -> bool:
+        """Has an interface of the spec addresses? One that is efa-only never has."""
+        record = self.record(f"network_interfaces.{interface}", LiveNetworkInterface)
+        has = record or self.document.network_interfaces[interface]
+        return has.interface_type != "efa-only"
 
     def _external(self, address: str) -> LiveInstance | None:
         section, _, name = address.partition(".")

@@ -68,7 +68,7 @@ def judge(case: Case) -> limits.Judgement:
         *_kept_addresses(case),
         *_metadata_tags(case),
         *_missing_candidates(case),
-        *guests.warnings(case),
+        *guests.judge(case),
     ]
     mistakes = [issue for issue in issues if isinstance(issue, Mistake)]
     warnings = [issue for issue in issues if isinstance(issue, str)]

@@ -1151,8 +1151,13 @@ class Document(Row):
         return None
 
     def guest_networks(self, interface: NetworkInterface) -> tuple[str, ...]:
-        """The instances with ``guest_network`` that an interface is attached to, or may be by a failover."""
-        holders = interface.attachment.candidates if interface.attachment is not None else ()
+        """The instances with ``guest_network`` that an interface is attached to, or may be by a failover.
+
+        None of an efa-only interface: it is no network device in the guest.
+        """
+        if interface.attachment is None or interface.interface_type == "efa-only":
+            return ()
+        holders = interface.attachment.candidates
         rows = ((name, self.instances.get(name)) for name in holders)
         return tuple(name for name, row in rows if isinstance(row, Instance) and row.guest_network is not None)
 

@@ -73,6 +73,13 @@ def test_what_is_forwarded_returns_by_its_link_unless_the_guest_is_between(
     assert [any(rule.arrives for rule in _rules(made, index)) for index in range(2)] == returns
 
 
+def test_a_link_without_addresses_forwards_nothing() -> None:
+    """Its subnet gives none, or only IPv6 addresses that are not known yet."""
+    bare = [replace(each, sides=()) for each in ONE_SUBNET]
+    made = _forwarding(*bare, forwards=(0, 1))
+    assert [made.forwards_between(each) for each in made.links] == [False, False]
+
+
 def test_between_two_links_the_direct_way_comes_first() -> None:
     made = _forwarding(*TWO_SUBNETS, forwards=(0, 1), public=(0,))
     assert [(each.priority, each.table, each.specific) for each in _rules(made, 0) if each.arrives] == [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from enireconcile.errors import SpecErrors
 from enireconcile.live.records import Limits, Live, LiveImage
 from enireconcile.planning.draft import make_plan
 from tests.planning.worlds import Words, live_of, plan_of, spec_of
@@ -74,6 +75,86 @@ def test_only_the_plan_that_attaches_tells() -> None:
     assert _told(_spec(), STANDING) == []
     assert _told(_spec(tags={"Team": "net"}), STANDING) == []
     assert len(_told(_spec(), DETACHED)) == 1
+
+
+def test_guest_network_knows_what_is_there_at_launch() -> None:
+    """User data names MAC addresses: an interface that is made later is in none."""
+    with_it = _spec(guest_network="ip")
+    assert _told(with_it) == []
+    assert _told(with_it, STANDING) == []
+    added: Words = {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}}
+    [told] = _told(with_it, added)
+    assert "guest_network configures only what is there at launch; see `enireconcile guest - web`" in told
+    assert len(_told(with_it, DETACHED)) == 1
+    assert _told(_spec(guest_network="ip", image={"name": "RHEL-9*_HVM-*", "owner": "309956199498"}), added) == []
+
+
+SERVICE: Words = {
+    "instances": {
+        name: {"image": DEBIAN, "instance_type": "t3.micro", "guest_network": "ip"} for name in ("a", "b")
+    },
+    "network_interfaces": {
+        **{
+            f"{name}-eth0": {"subnet": SUBNETS["a"], "attachment": {"instance": name, "device_index": 0}}
+            for name in ("a", "b")
+        },
+        "service": {
+            "subnet": SUBNETS["a"],
+            "attachment": {"instances": ["a", "b"], "device_index": 1, "failover": {"health": "running"}},
+        },
+    },
+}
+
+
+def test_a_failover_interface_was_there_at_launch_unless_it_is_made_now() -> None:
+    standing: Words = {
+        "instances": {"a": {}, "b": {}},
+        "network_interfaces": {"a-eth0": {"at": "a 0"}, "b-eth0": {"at": "b 0"}, "service": {}},
+    }
+    assert _told(SERVICE, standing) == []
+    del standing["network_interfaces"]["service"]
+    [told] = _told(SERVICE, standing)
+    assert "network_interfaces.service moves between a and b" in told
+    assert "guest_network configures only what is there at launch" in told
+
+
+def test_an_efa_only_interface_is_none_of_the_two() -> None:
+    """It has no address that could be silent."""
+    spec = _spec()
+    spec["instances"]["web"]["instance_type"] = "p4d.24xlarge"
+    spec["network_interfaces"]["eth1"]["interface_type"] = "efa-only"
+    assert _told(spec) == []
+
+
+@pytest.mark.parametrize(
+    ("subnet", "row", "refused"),
+    [
+        ("generous", {}, True),
+        ("generous", {"ipv6_address_count": 0}, False),
+        ("generous", {"ipv6_addresses": ["2001:db8:0:1::5"]}, False),
+        ("dual", {}, False),
+        ("six", {}, True),
+        ("six", {"ipv6_addresses": ["2001:db8:0:6::5"]}, False),
+    ],
+)
+def test_an_ipv6_address_that_the_subnet_gives_is_refused(subnet: str, row: Words, refused: bool) -> None:
+    """The launch would not know it. Without guest_network, or on an instance that stands, it does no harm."""
+    spec = _spec(guest_network="networkd")
+    for each in spec["network_interfaces"].values():
+        each["subnet"] = {"tags": {"Name": "dual"}}
+    spec["network_interfaces"]["eth1"] |= {"subnet": {"tags": {"Name": subnet}}, **row}
+    if refused:
+        with pytest.raises(SpecErrors) as caught:
+            plan_of(spec)
+        [problem] = caught.value.problems
+        assert problem.path == "network_interfaces.eth1.subnet"
+        assert "an IPv6 address, which the user data of instances.web, which has guest_network" in problem.message
+        assert "ipv6_addresses" in str(problem.hint)
+        assert ("`ipv6_address_count: 0`" in str(problem.hint)) is (subnet != "six")
+    else:
+        assert plan_of(spec).steps
+    del spec["instances"]["web"]["guest_network"]
+    assert plan_of(spec).steps
 
 
 FAILOVER: Words = {

@@ -220,3 +220,52 @@ def test_addresses_that_ec2_chooses_are_refused(harness: Harness) -> None:
     assert problem.path == "network_interfaces.a-eth0.secondary_private_ip_count"
     assert "instances.a, which has guest_network" in problem.message
     assert "list them as secondary_private_ips" in str(problem.hint)
+
+
+EFA = """\
+version: 1
+stack: cluster
+region: us-east-1
+instances:
+  node:
+    image: {name: "al2023-ami-2023*-x86_64", owner: amazon}
+    instance_type: p4d.24xlarge
+    guest_network: networkd
+network_interfaces:
+  f0:
+    subnet: {default_for_az: us-east-1a}
+    interface_type: efa
+    attachment: {instance: node, device_index: 0}
+  f1:
+    subnet: {default_for_az: us-east-1a}
+    interface_type: efa-only
+    attachment: {instance: node, network_card_index: 1, device_index: 1}
+"""
+
+
+def test_an_efa_only_interface_is_no_device_in_the_guest(harness: Harness) -> None:
+    assert harness.apply(EFA).outcome == "converged"
+    made, interfaces = _user_data(harness).decode(), _interfaces(harness)
+    assert interfaces["f0"]["MacAddress"] in made
+    assert interfaces["f1"]["MacAddress"] not in made
+    assert "network_interfaces." not in made
+    assert harness.plan(EFA).empty
+
+
+def test_what_a_subnet_gives_is_refused_and_none_is_not(harness: Harness) -> None:
+    """In a subnet with AssignIpv6AddressOnCreation."""
+    world = harness.strict.world
+    vpc = world.add_vpc("10.9.0.0/16", ipv6_cidr="2001:db8::/56")
+    world.add_subnet(vpc, "10.9.0.0/24", ipv6_cidr="2001:db8::/64", assign_ipv6=True, tags={"Name": "generous"})
+    text = FAILOVER.replace("{default_for_az: us-east-1a}", "{tags: {Name: generous}}")
+    with pytest.raises(SpecErrors, match="gives the interface an IPv6 address") as caught:
+        harness.plan(text)
+    assert {each.path for each in caught.value.problems} == {
+        f"network_interfaces.{name}.subnet" for name in ("a-eth0", "b-eth0", "service")
+    }
+    none = text.replace("{tags: {Name: generous}}", "{tags: {Name: generous}}, ipv6_address_count: 0")
+    none = none.replace(
+        "    subnet: {tags: {Name: generous}}, ipv", "    subnet: {tags: {Name: generous}}\n    ipv"
+    )
+    assert harness.apply(none).outcome == "converged"
+    assert all(not each["Ipv6Addresses"] for each in _interfaces(harness).values())
