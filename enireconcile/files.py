@@ -31,10 +31,13 @@ def read_regular(path: Path, limit: int) -> bytes:
         return read_limited(file, limit)
 
 
-def replace(path: Path, content: bytes, *, mode: int = 0o666, like: os.stat_result | None = None) -> None:
+def replace(
+    path: Path, content: bytes, *, mode: int = 0o666, like: os.stat_result | None = None, exact: bool = False
+) -> None:
     """Replace or create a file: the whole content or, even after a crash, none of it.
 
-    With ``like``, the new file gets its mode and, where possible, its owner; otherwise ``mode`` less the umask.
+    With ``like``, the new file gets its mode and, where possible, its owner; otherwise ``mode``, less the umask
+    unless ``exact``.
     """
     partial = _partial(path.parent)
     descriptor = _create(partial, mode)
@@ -42,6 +45,8 @@ def replace(path: Path, content: bytes, *, mode: int = 0o666, like: os.stat_resu
         with os.fdopen(descriptor, "wb") as file:
             if like is not None:
                 _resemble(descriptor, like)
+            elif exact:
+                os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
@@ -51,6 +56,14 @@ def replace(path: Path, content: bytes, *, mode: int = 0o666, like: os.stat_resu
             partial.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def make_folders(folder: Path, mode: int) -> None:
+    """Create a folder and those above it that are missing. The new ones have this mode, whatever the umask is."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        each.chmod(mode)
 
 
 def overwrite(path: Path, content: bytes, *, private: bool = False) -> None:

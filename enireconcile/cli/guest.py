@@ -61,9 +61,16 @@ def guest_specs(specs: Sequence[Spec], instance: str | None, connection: Connect
         with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
             seen = run_async(_read(Reader(channel), spec, channel.session.region, names))
         for name in names:
-            folder = options.out if options.out is None or len(chosen) == 1 else options.out / name
-            _deliver(seen, name, folder, options)
+            _deliver(seen, name, _folder(spec, name, chosen, options), options)
     return 0
+
+
+def _folder(spec: Spec, name: str, chosen: Sequence[tuple[Spec, str]], options: GuestOptions) -> Path | None:
+    """Where the files of an instance go: several have a directory each, below one for their stack."""
+    if options.out is None or len(chosen) == 1:
+        return options.out
+    several = len({each.file for each, _ in chosen}) > 1
+    return options.out / spec.document.stack / name if several else options.out / name
 
 
 def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) -> list[tuple[Spec, str]]:
@@ -75,7 +82,12 @@ def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) ->
         if not found:
             hint = hint_text(Nearest(instance, names)) if names else "the spec has no instances"
             raise EnireconcileError(f"the spec has no instance {printable(instance)}", hint=hint)
-        return found[:1]
+        if len(found) > 1:
+            files = ", ".join(printable(each.file) for each, _ in found)
+            raise EnireconcileError(
+                f"several specs have an instance {printable(instance)}: {files}", hint="give one of them as SPEC"
+            )
+        return found
     attached = [(spec, name) for spec, name in known if _interfaces(spec, name)]
     if not attached:
         raise EnireconcileError(
@@ -87,6 +99,15 @@ def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) ->
             f"the spec has several instances: {listed}",
             hint="name one of them, or write the files of all with --out DIR",
         )
+    first: dict[tuple[str, str], Spec] = {}
+    for spec, name in attached:
+        other = first.setdefault((spec.document.stack, name), spec)
+        if other is not spec:
+            raise EnireconcileError(
+                f"{printable(other.file)} and {printable(spec.file)} both have instances.{name} of the stack "
+                f"{spec.document.stack}",
+                hint="give one of them as SPEC",
+            )
     return attached
 
 
@@ -156,8 +177,8 @@ def _write(folder: Path, files: Sequence[File]) -> None:
     for file in files:
         path = folder / file.path.lstrip("/")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            written.replace(path, file.text.encode(), mode=file.mode)
+            written.make_folders(path.parent, 0o755)
+            written.replace(path, file.text.encode(), mode=file.mode, exact=True)
         except OSError as error:
             raise EnireconcileError(f"cannot write {printable(str(path))}: {error.strerror or error}") from None
 

@@ -64,7 +64,10 @@ def _parts(content: str | Template) -> tuple[str | Ref, ...]:
 
 
 def _texts(content: Content) -> Iterator[str]:
-    if not isinstance(content, bytes):
+    """The texts that are, or may become, text of the whole: an archive in a gzip file is unpacked."""
+    if isinstance(content, bytes):
+        yield _unpacked(content) or ""
+    else:
         yield from (part for part in _parts(content) if isinstance(part, str))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,42 @@ def test_files_are_written_below_a_directory(applied: EC2Server, command: Run, t
     ran = command("guest", SPEC, "--format", "ip", "--out", str(tmp_path / "script"))
     script = tmp_path / "script/usr/local/sbin/enireconcile-guest"
     assert (ran.code, script.stat().st_mode & 0o700) == (0, 0o700)
+
+
+@pytest.mark.usefixtures("applied")
+def test_two_stacks_may_use_one_name(command: Run, tmp_path: Path) -> None:
+    """Neither the files of one nor the other are lost, and one instance is not taken for the other."""
+    specs = tmp_path / "specs"
+    specs.mkdir()
+    story = STORY.read_text()
+    (specs / "a.yaml").write_text(story)
+    other = story.replace("stack: two-enis", "stack: other").replace("my-sg-", "other-sg-")
+    (specs / "b.yaml").write_text(other)
+    assert command("apply", "-y", str(specs / "b.yaml")).code == 0
+    ran = command("guest", str(specs), "web", "--format", "ip")
+    assert (ran.code, ran.stdout) == (1, "")
+    assert f"several specs have an instance web: {specs}/a.yaml, {specs}/b.yaml" in ran.stderr
+    assert command("guest", str(specs), "--format", "ip", "--out", str(tmp_path / "out")).code == 0
+    for name in ("two-enis", "other"):
+        [script] = (tmp_path / "out" / name / "web/usr/local/sbin").iterdir()
+        assert f"of the stack {name}." in script.read_text()
+    (specs / "c.yaml").write_text(other)
+    ran = command("guest", str(specs), "--format", "ip", "--out", str(tmp_path / "out"))
+    assert ran.code == 1
+    assert "both have instances.web of the stack other" in ran.stderr
+
+
+@pytest.mark.usefixtures("applied")
+def test_modes_do_not_depend_on_the_umask(command: Run, tmp_path: Path) -> None:
+    """The daemons that read them are not root, and a copy of the folders must not close those of the guest."""
+    out, before = tmp_path / "out", os.umask(0o077)
+    try:
+        ran = command("guest", SPEC, "--format", "networkd", "--out", str(out))
+    finally:
+        os.umask(before)
+    assert ran.code == 0
+    modes = {path.is_dir(): oct(path.stat().st_mode & 0o777) for path in (out, *out.rglob("*"))}
+    assert modes == {True: "0o755", False: "0o644"}
 
 
 @pytest.mark.usefixtures("server")

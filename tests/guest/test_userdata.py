@@ -34,6 +34,10 @@ OWN: dict[str, tuple[str | bytes, list[bytes]]] = {
     "other bytes": (b"#!/bin/sh\n: \xff\xfe\n", [b"#!/bin/sh\n: \xff\xfe\n"]),
     "an archive": (ARCHIVE, [b"#!/bin/sh\necho one", b"packages: [two]"]),
     "a packed archive": (gzip.compress(ARCHIVE.encode()), [b"#!/bin/sh\necho one", b"packages: [two]"]),
+    "a packed archive with our boundary": (
+        gzip.compress(ARCHIVE.replace('"b"', '"==enireconcile=="').replace("--b", "--==enireconcile==").encode()),
+        [b"#!/bin/sh\necho one", b"packages: [two]"],
+    ),
 }
 """User data, and the content of its parts."""
 
