@@ -99,15 +99,6 @@ def _chosen(specs: Sequence[Spec], instance: str | None, *, everything: bool) ->
             f"the spec has several instances: {listed}",
             hint="name one of them, or write the files of all with --out DIR",
         )
-    first: dict[tuple[str, str], Spec] = {}
-    for spec, name in attached:
-        other = first.setdefault((spec.document.stack, name), spec)
-        if other is not spec:
-            raise EnireconcileError(
-                f"{printable(other.file)} and {printable(spec.file)} both have instances.{name} of the stack "
-                f"{spec.document.stack}",
-                hint="give one of them as SPEC",
-            )
     return attached
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from enireconcile.guest import cloud_init, ip, netplan, networkd, networkmanager
 from enireconcile.guest.model import Guest
-from enireconcile.guest.output import MARKS_FILE, MARKS_UNIT, SYSCTL_FILE, File
+from enireconcile.guest.output import File, marks_file, marks_unit, sysctl_file
 
 CLOUD_INIT = "cloud-init"
 
@@ -33,8 +33,13 @@ def _always(commands: str) -> Callable[[Guest], str]:
 BACKENDS = {
     "ip": Format(
         ip.files,
-        _always(f"systemctl daemon-reload && udevadm control --reload && systemctl enable --now {ip.UNIT}"),
-        _always(f"systemctl daemon-reload; udevadm control --reload; systemctl enable {ip.UNIT}; {ip.SCRIPT}"),
+        lambda guest: (
+            f"systemctl daemon-reload && udevadm control --reload && systemctl enable --now {ip.unit(guest)}"
+        ),
+        lambda guest: (
+            "systemctl daemon-reload; udevadm control --reload; "
+            f"systemctl enable {ip.unit(guest)}; {ip.script(guest)}"
+        ),
         single=True,
     ),
     "networkd": Format(
@@ -53,19 +58,19 @@ NAMES = (*BACKENDS, CLOUD_INIT)
 
 def commands(style: Format, guest: Guest, files: tuple[File, ...]) -> str:
     """What to run on the guest once the files are in place."""
-    marks = f"sysctl -p {SYSCTL_FILE} && systemctl enable --now {MARKS_UNIT} && " if _has_marks(files) else ""
-    return f"{marks}{style.apply(guest)}"
+    marks = f"sysctl -p {sysctl_file(guest)} && systemctl enable --now {marks_unit(guest)} && "
+    return f"{marks if _has_marks(guest, files) else ''}{style.apply(guest)}"
 
 
 def cloud_config(style: Format, guest: Guest) -> str:
     """The part of user data that writes the files and puts them into effect."""
     files = style.files(guest)
-    marks = f"sysctl -p {SYSCTL_FILE}; systemctl enable {MARKS_UNIT}; nft -f {MARKS_FILE}\n"
-    return cloud_init.part(guest, files, (marks if _has_marks(files) else "") + style.boot(guest))
+    marks = f"sysctl -p {sysctl_file(guest)}; systemctl enable {marks_unit(guest)}; nft -f {marks_file(guest)}\n"
+    return cloud_init.part(guest, files, (marks if _has_marks(guest, files) else "") + style.boot(guest))
 
 
-def _has_marks(files: tuple[File, ...]) -> bool:
-    return any(file.path == MARKS_FILE for file in files)
+def _has_marks(guest: Guest, files: tuple[File, ...]) -> bool:
+    return any(file.path == marks_file(guest) for file in files)
 
 
 def printed(style: Format, files: tuple[File, ...]) -> str:

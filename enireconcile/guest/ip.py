@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from enireconcile.guest.model import Guest, Link, Rule, Side, marks, routes, rules
 from enireconcile.guest.output import VALID_MARK, File, head
 
-SCRIPT = "/usr/local/sbin/enireconcile-guest"
-UNIT = "enireconcile-guest.service"
-
 _ABOUT = """\
 # Safe to repeat. Run it as root at every boot, and again whenever a network interface is plugged:
 # its routes go with it. A systemd unit and a udev rule do that: `enireconcile guest --out DIR` writes them.
@@ -45,7 +42,26 @@ rules_now() {
         -e 's/from all //; s/ lookup / table /; s/ *$//' -e 's/^\\(50[012][012]\\):[[:space:]]*/priority \\1 /p'
 }
 
-# rules FAMILY WANTED: adds the rules that are not there, then removes those that are not wanted.
+# ours FAMILY RULE NOW WANTED: is it a rule of this stack? Those of another stack on this instance stay.
+ours() {
+    selector=${2#priority ???? }
+    selector=${selector% table *}
+    table=${2##* }
+    if [ "$table" = main ]; then
+        # The last of the three rules tells the table.
+        table=$(printf '%s\\n' "$3" | grep -F "2 $selector table ") || return 1
+        table=${table##* }
+    fi
+    for own in $tables; do
+        [ "$table" != "$own" ] || return 0
+        # It is from an address that this stack now has elsewhere.
+        case "$4 " in *" $selector table $own"[!0-9]*) return 0 ;; esac
+    done
+    # The interface is no longer here.
+    [ -z "$(ip "$1" route show table "$table" 2> /dev/null)" ]
+}
+
+# rules FAMILY WANTED: adds the rules that are not there, then removes those of ours that are not wanted.
 rules() {
     now=$(rules_now "$1")
     printf '%s\\n' "$2" | grep -vxF -e "" -e "$now" | while read -r rule; do
@@ -58,6 +74,7 @@ rules() {
         ip "$1" rule add $rule $specific
     done
     printf '%s\\n' "$now" | grep -vxF -e "" -e "$2" | while read -r rule; do
+        ours "$1" "$rule" "$now" "$2" || continue
         # shellcheck disable=SC2086 # words
         ip "$1" rule del $rule
     done
@@ -69,12 +86,21 @@ want6=
 """
 
 
+def script(guest: Guest) -> str:
+    """The path of the script. Several stacks may have interfaces on one instance."""
+    return f"/usr/local/sbin/enireconcile-guest-{guest.stack}"
+
+
+def unit(guest: Guest) -> str:
+    return f"enireconcile-guest-{guest.stack}.service"
+
+
 def files(guest: Guest) -> tuple[File, ...]:
     """The script, and the units that run it at boot and when an interface is plugged."""
     return (
-        File(SCRIPT, _script(guest), 0o755),
+        File(script(guest), _script(guest), 0o755),
         File(
-            f"/etc/systemd/system/{UNIT}",
+            f"/etc/systemd/system/{unit(guest)}",
             f"{head(guest)}[Unit]\n"
             "Description=Configure network interfaces and their addresses\n"
             "Wants=network-online.target\n"
@@ -82,21 +108,22 @@ def files(guest: Guest) -> tuple[File, ...]:
             "\n"
             "[Service]\n"
             "Type=oneshot\n"
-            f"ExecStart={SCRIPT}\n"
+            f"ExecStart={script(guest)}\n"
             "\n"
             "[Install]\n"
             "WantedBy=multi-user.target\n",
         ),
         File(
-            "/etc/udev/rules.d/99-enireconcile-guest.rules",
+            f"/etc/udev/rules.d/99-enireconcile-guest-{guest.stack}.rules",
             f'{head(guest)}ACTION=="add", SUBSYSTEM=="net", KERNEL!="lo", TAG+="systemd", '
-            f'ENV{{SYSTEMD_WANTS}}+="{UNIT}"\n',
+            f'ENV{{SYSTEMD_WANTS}}+="{unit(guest)}"\n',
         ),
     )
 
 
 def _script(guest: Guest) -> str:
-    blocks = [f"#!/bin/sh\n{head(guest)}{_ABOUT}", *(_block(guest, link) for link in guest.links)]
+    own = " ".join(str(link.table) for link in guest.links if not link.shared)
+    blocks = [f'#!/bin/sh\n{head(guest)}{_ABOUT}tables="{own}"\n', *(_block(guest, link) for link in guest.links)]
     blocks.append("".join(f'rules -{version} "$want{version}"\n' for version in guest.versions))
     if text := marks(guest, by_mark=False):
         blocks.append(f"nft -f - <<'END'\n{text}END\n{_set(VALID_MARK, 1)}\n")

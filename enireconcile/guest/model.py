@@ -75,7 +75,8 @@ class Side:
 class Link:
     """A network interface as a guest sees it. ``sides`` are its families.
 
-    ``forwards``: its source/destination check is off. ``public``: it has a public address.
+    ``forwards``: its source/destination check is off. ``public``: it has a public address. ``shared``: it is no
+    interface of the stack, and other stacks may configure it, too.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Link:
     sides: tuple[Side, ...]
     forwards: bool = False
     public: bool = False
+    shared: bool = False
 
     @property
     def subnets(self) -> frozenset[str]:
@@ -196,11 +198,11 @@ def marks(guest: Guest, *, by_mark: bool) -> str:
         ]
     if not lines:
         return ""
-    body = "\n".join(f"        {line}" for line in lines)
+    name, body = f"enireconcile-{guest.stack}", "\n".join(f"        {line}" for line in lines)
     return (
-        "table inet enireconcile\n"
-        "delete table inet enireconcile\n"
-        "table inet enireconcile {\n"
+        f"table inet {name}\n"
+        f"delete table inet {name}\n"
+        f"table inet {name} {{\n"
         "    chain arrival {\n"
         "        type filter hook prerouting priority mangle; policy accept;\n"
         f"{body}\n"

@@ -8,23 +8,25 @@ from enireconcile.guest import networkd
 from enireconcile.guest.model import Guest, Link, Side, routes
 from enireconcile.guest.output import MTU, File, head, mark_files
 
-_ID = "00-"
-"""Begins the names of our definitions, so that networkd finds their files before those of others."""
-
 
 def files(guest: Guest) -> tuple[File, ...]:
     """The YAML, which only root may read, and a drop-in for each link."""
-    devices = "".join(line for link in guest.links for line in _device(link))
+    devices = "".join(line for link in guest.links for line in _device(guest, link))
     yaml = f"{head(guest)}network:\n  version: 2\n  ethernets:\n{devices}"
     return (
-        File("/etc/netplan/60-enireconcile.yaml", yaml, 0o600),
-        *(File(_dropin(link), head(guest) + "\n".join(_rules(guest, link))) for link in guest.links),
+        File(f"/etc/netplan/60-enireconcile-{guest.stack}.yaml", yaml, 0o600),
+        *(File(_dropin(guest, link), head(guest) + "\n".join(_rules(guest, link))) for link in guest.links),
         *mark_files(guest),
     )
 
 
-def _dropin(link: Link) -> str:
-    return f"{networkd.FOLDER}/10-netplan-{_ID}{link.name}.network.d/enireconcile.conf"
+def _id(guest: Guest, link: Link) -> str:
+    """The name of a definition. networkd finds its file before those of others, that of the link's stack first."""
+    return f"{'01' if link.shared else '00'}-{guest.stack}.{link.name}"
+
+
+def _dropin(guest: Guest, link: Link) -> str:
+    return f"{networkd.FOLDER}/10-netplan-{_id(guest, link)}.network.d/enireconcile.conf"
 
 
 def _rules(guest: Guest, link: Link) -> Iterator[str]:
@@ -33,7 +35,7 @@ def _rules(guest: Guest, link: Link) -> Iterator[str]:
     yield from networkd.policy(guest, link)
 
 
-def _device(link: Link) -> Iterator[str]:
+def _device(guest: Guest, link: Link) -> Iterator[str]:
     lines = [f'match: {{macaddress: "{link.mac}"}}', "renderer: networkd"]
     if link.primary:
         lines += ["dhcp4: true", "dhcp4-overrides: {route-metric: 100}"] if link.side(4) else ["dhcp6: true"]
@@ -43,7 +45,7 @@ def _device(link: Link) -> Iterator[str]:
     if addresses:
         lines += ["addresses:", *(f'  - "{address}"' for address in addresses)]
     lines += ["routes:", *(f"  - {{{line}}}" for side in link.sides for line in _routes(link, side))]
-    yield f'    "{_ID}{link.name}":\n'
+    yield f'    "{_id(guest, link)}":\n'
     yield from (f"      {line}\n" for line in lines)
 
 

@@ -13,9 +13,17 @@ FOLDER = "/etc/systemd/network"
 def files(guest: Guest) -> tuple[File, ...]:
     """A file for each link. Its name sorts before those of netplan, cloud-init and the distributions."""
     return (
-        *(File(f"{FOLDER}/05-{stem(link)}.network", _network(guest, link)) for link in guest.links),
+        *(
+            File(f"{FOLDER}/{_rank(link)}-{stem(guest, link)}.network", _network(guest, link))
+            for link in guest.links
+        ),
         *mark_files(guest),
     )
+
+
+def _rank(link: Link) -> str:
+    """The first file for a MAC address counts: that of the stack that has the interface."""
+    return "06" if link.shared else "05"
 
 
 def _network(guest: Guest, link: Link) -> str:

@@ -16,7 +16,10 @@ _NAMESPACE = uuid.UUID("5d0f0c0e-4a4b-5b1f-9a52-6f1f0a3c7f11")
 def files(guest: Guest) -> tuple[File, ...]:
     """The keyfiles, which NetworkManager reads only if nobody but root can."""
     return (
-        *(File(f"{_FOLDER}/{stem(link)}.nmconnection", _keyfile(guest, link), 0o600) for link in guest.links),
+        *(
+            File(f"{_FOLDER}/{stem(guest, link)}.nmconnection", _keyfile(guest, link), 0o600)
+            for link in guest.links
+        ),
         *mark_files(guest),
     )
 
@@ -25,9 +28,9 @@ def _keyfile(guest: Guest, link: Link) -> str:
     identity = uuid.uuid5(_NAMESPACE, f"{guest.stack}/{guest.name}/{link.name}")
     return "\n".join(
         [
-            # The highest priority: cloud-init's own profiles have 120.
-            f"{head(guest)}[connection]\nid={stem(link)}\nuuid={identity}\ntype=ethernet\n"
-            "autoconnect-priority=999\n",
+            # The highest priority, before another stack's; cloud-init's own profiles have 120.
+            f"{head(guest)}[connection]\nid={stem(guest, link)}\nuuid={identity}\ntype=ethernet\n"
+            f"autoconnect-priority={998 if link.shared else 999}\n",
             f"[ethernet]\nmac-address={link.mac}\n" + ("" if link.primary else f"mtu={MTU}\n"),
             *(_section(guest, link, version) for version in (4, 6)),
         ]
@@ -80,5 +83,5 @@ def _rule(rule: Rule, side: Side) -> str:
 
 def activation(guest: Guest) -> str:
     """The commands that put the profiles of the links that are plugged into effect."""
-    names = " ".join(stem(link) for link in guest.links)
+    names = " ".join(stem(guest, link) for link in guest.links)
     return f"nmcli connection reload; for name in {names}; do nmcli connection up $name || true; done"

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 from enireconcile.guest.model import Guest, Link, marks
 
-MARKS_UNIT = "enireconcile-marks.service"
-MARKS_FILE = "/etc/enireconcile/marks.nft"
 MTU = 9001
 """Of every interface in EC2; the primary one gets it by DHCP."""
-SYSCTL_FILE = "/etc/sysctl.d/60-enireconcile.conf"
 
 
 @dataclass(frozen=True)
@@ -27,9 +24,24 @@ def head(guest: Guest, comment: str = "#") -> str:
     return f"{comment} Made by `enireconcile guest` for instances.{guest.name} of the stack {guest.stack}.\n"
 
 
-def stem(link: Link) -> str:
-    """The part of file names that names the link."""
-    return f"enireconcile-{link.name}"
+def stem(guest: Guest, link: Link) -> str:
+    """The part of file names that names the link. Several stacks may have interfaces on one instance.
+
+    No name has a dot: no two stacks and links make one name.
+    """
+    return f"enireconcile-{guest.stack}.{link.name}"
+
+
+def marks_unit(guest: Guest) -> str:
+    return f"enireconcile-marks-{guest.stack}.service"
+
+
+def marks_file(guest: Guest) -> str:
+    return f"/etc/enireconcile/marks-{guest.stack}.nft"
+
+
+def sysctl_file(guest: Guest) -> str:
+    return f"/etc/sysctl.d/60-enireconcile-{guest.stack}.conf"
 
 
 def mark_files(guest: Guest) -> tuple[File, ...]:
@@ -38,9 +50,9 @@ def mark_files(guest: Guest) -> tuple[File, ...]:
     if not text:
         return ()
     return (
-        File(MARKS_FILE, head(guest) + text),
+        File(marks_file(guest), head(guest) + text),
         File(
-            f"/etc/systemd/system/{MARKS_UNIT}",
+            f"/etc/systemd/system/{marks_unit(guest)}",
             f"{head(guest)}[Unit]\n"
             "Description=Mark packets by the network interface on which they arrive\n"
             "After=nftables.service firewalld.service\n"
@@ -50,12 +62,12 @@ def mark_files(guest: Guest) -> tuple[File, ...]:
             "[Service]\n"
             "Type=oneshot\n"
             "RemainAfterExit=yes\n"
-            f"ExecStart=/usr/sbin/nft -f {MARKS_FILE}\n"
+            f"ExecStart=/usr/sbin/nft -f {marks_file(guest)}\n"
             "\n"
             "[Install]\n"
             "WantedBy=multi-user.target\n",
         ),
-        File(SYSCTL_FILE, f"{head(guest)}{VALID_MARK} = 1\n"),
+        File(sysctl_file(guest), f"{head(guest)}{VALID_MARK} = 1\n"),
     )
 
 

@@ -70,6 +70,7 @@ class Guests:
             sides=tuple(self._sides(name, live, self.world.subnets_by_id.get(subnet))),
             forwards=not checked,
             public=self._is_public(name, live),
+            shared=row is None,
         )
 
     def _sides(self, name: str, live: LiveNetworkInterface | None, subnet: LiveSubnet | None) -> Iterator[Side]:

@@ -92,10 +92,12 @@ def test_netplan_generates_what_networkd_finds_first(made: Guest, tmp_path: Path
     )
     assert (done.returncode, done.stderr) == (0, "")
     for each in made.links:
-        generated = (tmp_path / f"run/systemd/network/10-netplan-00-{each.name}.network").read_text()
+        generated = (tmp_path / f"run/systemd/network/10-netplan-00-lab.{each.name}.network").read_text()
         assert each.mac in generated
         assert f"Table={each.table}" in generated
-        assert (tmp_path / f"etc/systemd/network/10-netplan-00-{each.name}.network.d/enireconcile.conf").is_file()
+        assert (
+            tmp_path / f"etc/systemd/network/10-netplan-00-lab.{each.name}.network.d/enireconcile.conf"
+        ).is_file()
 
 
 def _keys(text: str) -> dict[str, dict[str, str]]:
@@ -186,7 +188,7 @@ def test_cloud_init_merges_it_with_what_the_user_has(tmp_path: Path) -> None:
     merged: dict[str, Any] = yaml.safe_load(out.read_text())
     assert merged["packages"] == ["nginx"]
     assert merged["bootcmd"][0] == "echo mine"
-    assert "05-enireconcile-web-eth0.network" in merged["bootcmd"][1]
+    assert "05-enireconcile-lab.web-eth0.network" in merged["bootcmd"][1]
 
 
 def test_a_prefix_is_a_source_and_no_address() -> None:
@@ -194,3 +196,16 @@ def test_a_prefix_is_a_source_and_no_address() -> None:
     assert "From=10.0.1.32/28" in rendered("networkd", made)
     assert "Address=10.0.1.32" not in rendered("networkd", made)
     assert "priority 5022 from 10.0.1.32/28 table 5000" in rendered("ip", made)
+
+
+@pytest.mark.parametrize("backend", formats.BACKENDS)
+def test_two_stacks_on_one_guest_have_files_of_their_own(backend: str) -> None:
+    """What both configure, the primary interface of an instance outside of one, is as its own stack says."""
+    mine, style = _firewall(), formats.BACKENDS[backend]
+    shared, own = mine.links
+    theirs = replace(mine, stack="other", links=(replace(shared, name="eni-0123", shared=True), own))
+    paths = [{file.path for file in style.files(each)} for each in (mine, theirs)]
+    assert not paths[0] & paths[1]
+    if backend in ("networkd", "netplan"):
+        found = [path for path in sorted(paths[0] | paths[1]) if "eth0" in path or "eni-0123" in path]
+        assert "lab.web-eth0" in found[0]

@@ -139,6 +139,40 @@ def test_what_the_spec_no_longer_has_goes(namespace: Namespace) -> None:
     assert "5100: from 10.9.9.9 lookup 77" in namespace.rules()
 
 
+def test_two_stacks_have_interfaces_on_one_guest(namespace: Namespace) -> None:
+    """Each has a script, and the primary interface is of neither. They leave each other's rules alone."""
+    _plugged(namespace, "eth0", "eth1", "eth2")
+    primary = link(0, four("10.0.1.10"), shared=True)
+    mine = guest(primary, link(1, four("10.0.1.20", "10.0.1.21")))
+    theirs = replace(guest(primary, link(2, four("10.0.1.30"))), stack="other")
+    namespace.configure(mine)
+    namespace.configure(theirs)
+    both = namespace.rules()
+    assert len(both) == 3 * 4
+    namespace.configure(mine)
+    assert namespace.rules() == both
+    for source, device in (("10.0.1.10", "eth0"), ("10.0.1.21", "eth1"), ("10.0.1.30", "eth2")):
+        assert f"dev {device} " in namespace.run("ip", "route", "get", "192.0.2.1", "from", source)
+    # An address that a stack no longer has, or has on another interface, takes its rules along, and no others.
+    namespace.configure(guest(primary, link(1, four("10.0.1.20"))))
+    assert namespace.rules() == [rule for rule in both if "10.0.1.21" not in rule]
+    moved = replace(
+        theirs, links=(link(0, four("10.0.1.9"), shared=True), link(2, four("10.0.1.30", "10.0.1.10")))
+    )
+    namespace.configure(moved)
+    assert "dev eth2 " in namespace.run("ip", "route", "get", "192.0.2.1", "from", "10.0.1.10")
+
+
+def test_marks_of_two_stacks_stand_side_by_side(namespace: Namespace) -> None:
+    if shutil.which("nft") is None:
+        pytest.skip("needs nft")
+    made = two_in_one_subnet(publishes=True)
+    for stack in ("lab", "other-1"):
+        namespace.run("nft", "-f", "-", stdin=marks(replace(made, stack=stack), by_mark=False))
+    shown = namespace.run("nft", "list", "tables").splitlines()
+    assert shown == ["table inet enireconcile-lab", "table inet enireconcile-other-1"]
+
+
 def test_an_interface_that_is_not_here_waits(namespace: Namespace) -> None:
     """A candidate without the interface has no rules for it; when it is plugged and the script runs, it has."""
     _plugged(namespace, "eth0")
@@ -189,7 +223,7 @@ def test_published_ports_are_marked(namespace: Namespace) -> None:
         pytest.skip("needs nft")
     _plugged(namespace, "eth0", "eth1")
     namespace.configure(two_in_one_subnet(publishes=True))
-    assert "ether daddr 02:00:00:00:00:11" in namespace.run("nft", "list", "table", "inet", "enireconcile")
+    assert "ether daddr 02:00:00:00:00:11" in namespace.run("nft", "list", "table", "inet", "enireconcile-lab")
     assert "dev eth1 " in namespace.run("ip", "route", "get", "192.0.2.1", "mark", "5001")
 
 

@@ -31,7 +31,7 @@ def _scripts(command: Run, spec: str, out: Path) -> dict[str, str]:
     """The scripts of all instances, by their names."""
     assert command("guest", spec, "--format", "ip", "--out", str(out)).code == 0
     return {
-        folder.name: (folder / "usr/local/sbin/enireconcile-guest").read_text() for folder in sorted(out.iterdir())
+        folder.name: next((folder / "usr/local/sbin").iterdir()).read_text() for folder in sorted(out.iterdir())
     }
 
 

@@ -70,7 +70,7 @@ def test_a_launch_knows_the_mac_addresses(harness: Harness) -> None:
     assert own.decode() == OWN
     assert ours.startswith(b"#cloud-config\n")
     for name, interface in _interfaces(harness).items():
-        assert f"05-enireconcile-{name}.network" in ours.decode()
+        assert f"05-enireconcile-two-enis.{name}.network" in ours.decode()
         assert f"MACAddress={interface['MacAddress']}\n" in ours.decode()
         assert f"From={interface['PrivateIpAddress']}/32\n" in ours.decode()
     assert harness.plan(SPEC).empty
@@ -106,7 +106,7 @@ def test_one_that_has_changed_is_told_or_replaces(harness: Harness) -> None:
     assert actions["instances.web"] is Action.REPLACE
     harness.loop.now += 60
     assert harness.apply(replacing).outcome == "converged"
-    assert b"/usr/local/sbin/enireconcile-guest" in _parts(harness)[1]
+    assert b"/usr/local/sbin/enireconcile-guest-two-enis" in _parts(harness)[1]
     assert harness.plan(replacing).empty
 
 
