@@ -96,7 +96,8 @@ def scene() -> int:
         warned = [part for part in applied.split("\n\n") if part.startswith("warning: ")]
         check(len(warned) == 1, f"apply does not warn of the guest\n{applied}")
         click.echo(click.style(warned[0], fg="yellow"))
-        click.echo(click.style(applied.split("\n\n")[-1], fg="green"))
+        ending, table = applied.split("\n\n")[-2:]
+        click.echo(click.style(f"{ending}\n", fg="green") + f"\n{table}")
 
         try:
             plane = stack.enter_context(DataPlane(ec2.client()))

@@ -54,7 +54,7 @@ class _Plain(Progress):
         self._is_new, self._quiet = is_new, quiet
 
     def tell(self, event: Mapping[str, Any]) -> None:
-        if self._quiet and (event["type"] == "checks" or (event["type"], event["status"]) == ("check", "ok")):
+        if self._quiet and (event["type"], event.get("status")) in (("checks", None), ("check", "ok")):
             return
         if event["type"] != "step":
             logs.say(_no_step(event), **event)

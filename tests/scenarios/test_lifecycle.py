@@ -59,10 +59,11 @@ def test_what_is_protected_is_not_destroyed(slow_harness: Harness) -> None:
     )
     with pytest.raises(GuardError) as refused:
         slow_harness.apply(PROTECTED, destroy=True, approve=_allow_all)
+    assert release.public_ip
     assert str(refused.value).splitlines() == [
         "the plan was refused; nothing was changed:",
         "  the spec forbids destroying these (lifecycle.prevent_destroy):",
-        f"    {release.id} ReleaseAddress for elastic_ips.web-1",
+        f"    {release.id} ReleaseAddress for elastic_ips.web-1 {release.public_ip}",
     ]
     assert slow_harness.strict.mutating() == []
     assert slow_harness.apply(TEXT, destroy=True, approve=_allow_all).outcome == "converged"
