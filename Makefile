@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
-# The tests of every day. Proofs, packets and the acceptance kit take long, and the peers need tools that are not Python's.
-PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py
+# The tests of every day. Proofs, packets, time limits and the acceptance kit take long, and the peers need tools that are not Python's.
+PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/processes/test_timeout.py
 TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

@@ -91,6 +91,17 @@ class Routes(Kind):
         ended = sorted(leading_to(live.id, world) - taken)
         return [_end(address, key, live.id, world) for key in ended]
 
+    def blocked_removals(self, world: World) -> Mapping[str, str]:
+        """Interfaces with a route that a row is to take over which is left out: the route would end with them."""
+        found = {}
+        for address, record in world.removed.items():
+            awaited = sorted(leading_to(record.id, world) & world.awaited_routes.keys())
+            if awaited and isinstance(record, LiveNetworkInterface):
+                key = awaited[0]
+                heir = f"{SECTION}.{world.awaited_routes[key]}"
+                found[address] = f"route {key.destination} of {key.route_table}, until {heir} can take it over"
+        return found
+
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         """Routes that lead nowhere yet, and a check that drops their traffic."""
         row = world.document.network_interfaces[item.name]

@@ -120,6 +120,8 @@ class World:
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
     routes: Mapping[str, tuple[RouteKey, ...]] = field(default_factory=dict)
+    awaited_routes: Mapping[RouteKey, str] = field(default_factory=dict)
+    """Routes that rows get which are left out now, and the names of these interfaces."""
     route_tables: Mapping[str, LiveRouteTable] = field(default_factory=dict)
     dependents: tuple[Record, ...] = ()
     stopping: frozenset[str] = frozenset()

@@ -78,6 +78,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         dependents=live.dependents,
     )
     leaving_out = LeftOut.of(left_out, world, live)
+    whole = Routes(live, world, {}, mistakes)
     world = without(leaving_out, world)
     mistakes.left_out = leaving_out.addresses
     spec = replace(spec, document=world.document)
@@ -126,11 +127,18 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         destinations=destinations,
         foreign_interfaces=associations.foreign_interfaces,
         routes=routes.by_interface(),
-        route_tables=routes.tables(),
+        route_tables=whole.tables(),
+        awaited_routes=whole.awaited(_interfaces_in(leaving_out.addresses)),
     )
     unnamed = sorted(set(owned) - named - set(world.removed))
     leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
     return Resolved(world, leftovers, mine.twins, leaving_out, tuple(mistakes.found))
+
+
+def _interfaces_in(addresses: Collection[str]) -> list[str]:
+    """The names of the interfaces at these addresses."""
+    split = (address.partition(".") for address in addresses)
+    return [name for section, _, name in split if section == "network_interfaces"]
 
 
 def _terminating(spec: Spec, live: Live) -> dict[str, str]:

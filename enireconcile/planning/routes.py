@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from enireconcile.kinds.world import RouteKey, World
@@ -31,6 +31,16 @@ class Routes:
         """The route tables that the spec names, by id; also those named by rows that are removed."""
         found = (self._matching(selector) for selector in self.world.document.route_tables)
         return {tables[0].id: tables[0] for tables in found if len(tables) == 1}
+
+    def awaited(self, names: Iterable[str]) -> dict[RouteKey, str]:
+        """The routes that rows of these names get once they are no longer left out, and the name of each row."""
+        rows = ((name, self.world.document.network_interfaces.get(name)) for name in sorted(names))
+        return {
+            RouteKey(tables[0].id, route.destination): name
+            for name, row in rows
+            for route in (row.routes if row is not None else ())
+            if isinstance(route.destination, str) and len(tables := self._matching(route.route_table)) == 1
+        }
 
     def by_interface(self) -> dict[str, tuple[RouteKey, ...]]:
         """The routes that lead to each interface, sorted."""

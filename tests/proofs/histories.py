@@ -83,12 +83,18 @@ def _interface(rng: Random, spec: Spec) -> dict[str, Any]:
 
 def _change_machine(rng: Random, spec: Spec) -> None:
     for row in spec["instances"].values():
-        row |= _machine(rng)
+        # A move of the primary interface may still need it.
+        kept = {"on_change": "replace"} if row["on_change"] == "replace" else {}
+        row |= {**_machine(rng), **kept}
 
 
 def _move_to_another_subnet(rng: Random, spec: Spec) -> None:
-    """EC2 cannot: the interface is replaced, and a primary one takes its instance along."""
-    _interface(rng, spec)["subnet"] = rng.choice(_SUBNETS)
+    """EC2 cannot: the interface is replaced. A primary one takes its instance along, which the row must allow."""
+    row = _interface(rng, spec)
+    row["subnet"] = rng.choice(_SUBNETS)
+    at = row.get("attachment", {})
+    if at.get("device_index") == 0:
+        spec["instances"][at["instance"]]["on_change"] = "replace"
 
 
 def _change_groups(rng: Random, spec: Spec) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from enireconcile.spec import Document, load
 from enireconcile.spec.row import Row
-from enireconcile.spec.rows import ExternalInstance, Instance
+from enireconcile.spec.rows import Check, ExternalInstance, Instance
 
 from .test_random import specs
 
@@ -21,8 +21,10 @@ ELSEWHERE: Mapping[str, str] = {
     "NetworkInterface.adopt": "test_any_account_is_adopted writes it",
     "ElasticIp.adopt": "test_any_account_is_adopted writes it",
     "NetworkInterface.ipv4_prefixes": "EC2 may have chosen an address inside of one that is listed",
+    "Instance.guest_network": "excludes what EC2 chooses; tests/scenarios/test_guest_network.py writes it",
+    "Document.checks": "ask what answers, and change nothing in EC2",
 }
-"""Keys that no random spec writes, with the reason."""
+"""Keys that no random spec writes, with the reason. Nor does one write those of checks."""
 
 
 def keys_of(model: Any, seen: set[str] | None = None) -> set[str]:
@@ -56,7 +58,7 @@ def written_in(value: object) -> Iterator[str]:
 
 @pytest.mark.timeout(300)
 def test_every_key_is_written_by_a_random_spec() -> None:
-    keys, written = keys_of(Document), set[str]()
+    keys, written = keys_of(Document) - keys_of(Check), set[str]()
 
     @settings(
         max_examples=300,

@@ -403,6 +403,21 @@ def test_the_route_has_moved_before_the_former_interface_ends(account: Account) 
     assert account.routes() == {"0.0.0.0/0": "nat"}
 
 
+def test_an_interface_stays_as_long_as_its_successor_is_left_out(account: Account) -> None:
+    """Its route would end with it."""
+    account.apply(_pair(account, "", "route"))
+    spec = account.spec(EVERYWHERE, row={"security_groups": ["sg-0123456789abcdef0"]})
+    plan = account.harness.plan(spec, prune=True, partly=True)
+    assert plan.steps == ()
+    heir = "until network_interfaces.nat can take it over"
+    [warning] = [each for each in plan.warnings if heir in each]
+    assert "network_interfaces.second" in warning
+    account.harness.apply(spec, prune=True, partly=True)
+    assert account.routes() == {"0.0.0.0/0": "second"}
+    account.apply(account.spec(EVERYWHERE), prune=True)
+    assert account.routes() == {"0.0.0.0/0": "nat"}
+
+
 def test_a_route_ends_before_its_interface(account: Account) -> None:
     """Where another row still names the table."""
     other = {"route_table": PRIVATE, "destination": "10.8.0.0/16"}
