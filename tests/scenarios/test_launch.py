@@ -138,6 +138,7 @@ CHANGED = [
     ({}, {"volumes": [{"device_name": "/dev/sdf", "size_gib": 1}]}, "volumes has"),
     ({"volume_tags": {"a": "b"}}, {"volume_tags": {}}, "volume_tags has"),
     ({}, {"placement": {"tenancy": "dedicated"}}, "placement has"),
+    ({}, {"placement": {"tenancy": "host", "host_id": "h-0123456789abcdef0"}}, "placement has"),
     ({}, {"hibernation": True, "spot": {}}, "hibernation and spot have"),
     (
         {"cpu_options": {"core_count": 1, "threads_per_core": 1}},
@@ -159,6 +160,15 @@ def test_a_change_is_told_and_nothing_is_done(harness: Harness, before: Words, a
     [warning] = changed.warnings
     assert warning.startswith(f"instances.web: {told} changed since the instance was launched; EC2 sets ")
     assert warning.endswith("on_change: replace launches a new one")
+
+
+def test_another_partition_is_told(harness: Harness) -> None:
+    harness.strict.world.add_placement_group("racks", "partition")
+    applied(harness, web(placement={"group": "racks", "partition": 1}))
+    changed = plan(harness, web(placement={"group": "racks", "partition": 2}))
+    assert changed.empty
+    [warning] = changed.warnings
+    assert warning.startswith("instances.web: placement has changed since the instance was launched")
 
 
 @pytest.mark.parametrize(
