@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -83,6 +83,19 @@ class Template:
 
 
 KNOWN_AFTER_APPLY = "(known after apply)"
+
+
+def joined(parts: Iterable[str | Ref]) -> str | Template:
+    """A text, or a Template if there are Refs in it. Neighbouring texts become one."""
+    merged: list[str | Ref] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        elif part:
+            merged.append(part)
+    refers = any(isinstance(part, Ref) for part in merged)
+    return Template(tuple(merged)) if refers else "".join(map(str, merged))
+
 
 Resources = Mapping[str, Mapping[str, Any]]
 """What a stack owns: attributes by address, as ``show --output json`` prints them."""

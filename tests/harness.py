@@ -16,7 +16,7 @@ from botocore.session import get_session
 from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.session import Session
-from enireconcile.engine.planner import account_of, read_and_plan
+from enireconcile.engine.planner import account_of, look
 from enireconcile.engine.reconciler import Apply
 from enireconcile.engine.stop import Stop
 from enireconcile.errors import SpecErrors
@@ -133,7 +133,7 @@ class Harness:
         """
         spec = self.spec(text).emptied() if destroy else self.spec(text)
         with self.channel(spec, read_only=True) as channel:
-            made = run(read_and_plan(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop)
+            made = run(look(Reader(channel), spec, "us-east-1", prune=prune or destroy), self.loop).plan
         return made if partly else _whole(made)
 
     def apply(

@@ -13,7 +13,7 @@ from enireconcile.cli.publish import publish, write_report
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, random_delay
 from enireconcile.cli.signals import Interrupt
-from enireconcile.engine.planner import read_and_plan
+from enireconcile.engine.planner import look
 from enireconcile.errors import EnireconcileError
 from enireconcile.files import read_limited
 from enireconcile.model import Report
@@ -109,9 +109,9 @@ def _stale(spec: Spec, connection: Connection, options: ApplyOptions, interrupt:
     connection = replace(connection, region=saved.plan.region)
     with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
         region, targets = channel.session.region, options.targets_by_file[spec.file]
-        reading = read_and_plan(Reader(channel), spec, region, prune=options.prune, targets=targets)
+        reading = look(Reader(channel), spec, region, prune=options.prune, targets=targets)
         try:
-            fresh = interrupt.run(reading, lambda _: channel.waits())
+            fresh = interrupt.run(reading, lambda _: channel.waits()).plan
         finally:
             interrupt.abandoned_calls = interrupt.abandoned_calls or channel.busy
     return [*reasons_against(saved, spec.digest, fresh), *objections(saved.plan, options.allowed)]

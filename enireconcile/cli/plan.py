@@ -15,7 +15,7 @@ from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.publish import complain_of_errors, failure, write_metrics
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.signals import run_async
-from enireconcile.engine.planner import read_and_plan
+from enireconcile.engine.planner import look
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Plan, Traces
 from enireconcile.outputs import logs, metrics
@@ -84,7 +84,7 @@ def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets:
 def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Plan:
     began, region = time.time(), channel.session.region
     try:
-        plan = run_async(read_and_plan(Reader(channel), spec, region, prune=options.prune, targets=targets))
+        plan = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets)).plan
     except EnireconcileError as error:
         failed = failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
         write_metrics(options.metrics, metrics.of_report(failed, "plan"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from enireconcile.engine.planner import guard_account
@@ -175,7 +175,7 @@ class Checks:
         targets = [target_of(document.checks[each.name], document, live) for each in failed]
         interfaces = {each.interface.id: each.interface for each in targets if each.interface is not None}
         found = await ways(self.reader, live, interfaces.values()) if interfaces else Ways()
-        found = Ways(**{**vars(found), "unanswered": {**found.unanswered, **unread}})
+        found = replace(found, unanswered={**found.unanswered, **unread})
         return {each.name: self._why(each, live, found) for each in failed}
 
     async def _read_again(self, before: Live) -> tuple[Live, Mapping[str, str]]:

@@ -35,21 +35,6 @@ class Seen:
     resources: Resources
 
 
-async def read_and_plan(
-    reader: Reads,
-    spec: Spec,
-    region: str,
-    account_id: str | None = None,
-    *,
-    prune: bool = False,
-    targets: Collection[str] = (),
-    believed: Collection[tuple[str, str]] = (),
-) -> Plan:
-    """The plan alone, of what ``look`` has seen."""
-    seen = await look(reader, spec, region, account_id, prune=prune, targets=targets, believed=believed)
-    return seen.plan
-
-
 async def look(
     reader: Reads,
     spec: Spec,

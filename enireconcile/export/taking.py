@@ -13,6 +13,7 @@ from enireconcile.live.records import (
     LiveInstance,
     LiveNetworkInterface,
     LiveSecurityGroup,
+    titled,
 )
 from enireconcile.live.selected import Selected, Selection
 from enireconcile.ownership import NAME_TAG, STACK_TAG
@@ -66,7 +67,7 @@ def taken(selection: Selection, found: Selected) -> Taken:
         elastic_ips=tuple(live for live in found.elastic_ips if live.id in fitting),
         externals=tuple(sorted(externals, key=lambda live: live.id)),
         notes=(
-            *(f"left out: {_titled(live)}: {reasons[live.id]}" for live in selected if reasons[live.id]),
+            *(f"left out: {titled(live)}: {reasons[live.id]}" for live in selected if reasons[live.id]),
             *(note for live in selected if live.id in fitting for note in _others(live)),
         ),
     )
@@ -93,9 +94,4 @@ def _objection(live: AnyRecord, selection: Selection, names: Counter[str | None]
 
 def _others(live: AnyRecord) -> list[str]:
     found = {words: live.tags[key] for key, words in _OTHER_TOOLS.items() if key in live.tags}
-    return [f"{_titled(live)} is also managed by {words} {name}" for words, name in found.items()]
-
-
-def _titled(live: AnyRecord) -> str:
-    name = live.tags.get("Name")
-    return f"{live.id} ({name})" if name else live.id
+    return [f"{titled(live)} is also managed by {words} {name}" for words, name in found.items()]

@@ -14,7 +14,7 @@ _NAMESPACE = uuid.UUID("5d0f0c0e-4a4b-5b1f-9a52-6f1f0a3c7f11")
 
 
 def files(guest: Guest) -> tuple[File, ...]:
-    """The keyfiles, which NetworkManager reads only if nobody but root can."""
+    """The keyfiles. NetworkManager ignores those that other users than root can read."""
     return (
         *(
             File(f"{_FOLDER}/{stem(guest, link)}.nmconnection", _keyfile(guest, link), 0o600)

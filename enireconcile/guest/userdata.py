@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator
 
-from enireconcile.model import Ref, Template
+from enireconcile.model import Ref, Template, joined
 
 _BOUNDARY = "==enireconcile=="
 _LARGEST = 2**20
@@ -35,18 +35,6 @@ def laid_under(own: Content | None, part: str | Template) -> str | Template:
         f"\n--{boundary}--\n",
     ]
     return joined(pieces)
-
-
-def joined(pieces: list[str | Ref]) -> str | Template:
-    """A text, or a Template if there are references in it."""
-    merged: list[str | Ref] = []
-    for piece in pieces:
-        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += piece
-        elif piece:
-            merged.append(piece)
-    refers = any(isinstance(piece, Ref) for piece in merged)
-    return Template(tuple(merged)) if refers else "".join(map(str, merged))
 
 
 def size(content: Content) -> int:

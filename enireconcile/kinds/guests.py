@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from enireconcile.guest import formats
 from enireconcile.guest.model import TABLE, Guest, Link, Side
-from enireconcile.guest.userdata import Content, joined, laid_under
+from enireconcile.guest.userdata import Content, laid_under
 from enireconcile.kinds.world import World
 from enireconcile.live.records import LiveInstance, LiveNetworkInterface, LiveSubnet
-from enireconcile.model import Ref
+from enireconcile.model import Ref, joined
 
 ROUTER6 = "fe80:ec2::1"
 """The router of every subnet with IPv6."""
@@ -142,7 +142,7 @@ class Guests:
             return own
         known_later = replace(self, known_later=lambda ref: f"{_BEGIN}{ref}{_END}")
         text = formats.cloud_config(formats.BACKENDS[row.guest_network], known_later.guest(instance))
-        return laid_under(own, joined(list(_with_refs(text))))
+        return laid_under(own, joined(_with_refs(text)))
 
 
 _BEGIN, _END = "\ue000", "\ue001"

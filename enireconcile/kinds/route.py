@@ -7,7 +7,8 @@ any other route is a black hole. A route that leads elsewhere is moved by one Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -38,8 +39,8 @@ def _names_tables(purpose: Purpose) -> bool:
     return bool(purpose.document.route_tables)
 
 
-def _names_main_tables(purpose: Purpose) -> bool:
-    return purpose.document.selects_main_route_tables
+def _searches_main_tables(purpose: Purpose) -> bool:
+    return purpose.document.searches_main_route_tables
 
 
 class Routes(Kind):
@@ -54,12 +55,12 @@ class Routes(Kind):
     }
     reads: ClassVar[Mapping[str, Read]] = {
         _DESCRIBE: Read(_names_tables),
-        "DescribeVpcs": Read(_names_main_tables),
+        "DescribeVpcs": Read(_searches_main_tables),
     }
 
     def want(self, name: str, world: World) -> dict[str, Any]:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
-        there = set() if live is None else leading_to(live.id, world)
+        there = frozenset[RouteKey]() if live is None else _leading_to(live, world)
         wanted = {*world.routes.get(name, ()), *_left_by_former(name, world)}
         if not (wanted or there):
             return {}
@@ -67,11 +68,11 @@ class Routes(Kind):
             wanted &= there
         if world.adds_to(f"{SECTION}.{name}", "routes"):
             wanted |= there
-        return {"routes": _shown(wanted | (there & _claimed(name, world)))}
+        return {"routes": _shown(wanted | _claimed(there, name, world))}
 
     def have(self, name: str, world: World, want: Mapping[str, Any]) -> dict[str, Any] | None:
         live = world.record(f"{SECTION}.{name}", LiveNetworkInterface)
-        return None if live is None else {"routes": _shown(leading_to(live.id, world))}
+        return None if live is None else {"routes": _shown(_leading_to(live, world))}
 
     def steps(self, item: Item, world: World) -> Sequence[Step]:
         if not item.differs("routes"):
@@ -87,15 +88,15 @@ class Routes(Kind):
         """Routes to an interface that ends, unless other rows take them over."""
         if not isinstance(live, LiveNetworkInterface):
             return ()
-        taken = _claimed("", world) | _left_by_former(address.partition(".")[2], world)
-        ended = sorted(leading_to(live.id, world) - taken)
+        kept = world.routed.keys() | _left_by_former(address.partition(".")[2], world)
+        ended = sorted(_leading_to(live, world) - kept)
         return [_end(address, key, live.id, world) for key in ended]
 
     def blocked_removals(self, world: World) -> Mapping[str, str]:
         """Interfaces with a route that a row is to take over which is left out: the route would end with them."""
         found = {}
         for address, record in world.removed.items():
-            awaited = sorted(leading_to(record.id, world) & world.awaited_routes.keys())
+            awaited = sorted(_leading_to(record, world) & world.awaited_routes.keys())
             if awaited and isinstance(record, LiveNetworkInterface):
                 key = awaited[0]
                 heir = f"{SECTION}.{world.awaited_routes[key]}"
@@ -120,19 +121,13 @@ class Routes(Kind):
         return ()
 
 
-def leading_to(interface_id: str, world: World) -> set[RouteKey]:
-    """The routes to an interface, in the route tables that the spec names."""
-    return {
-        RouteKey(table.id, route.destination)
-        for table in world.route_tables.values()
-        for route in table.routes
-        if route.target == interface_id
-    }
+def _leading_to(record: Record, world: World) -> frozenset[RouteKey]:
+    return world.routes_to.get(record.id, frozenset())
 
 
-def _claimed(name: str, world: World) -> set[RouteKey]:
-    """The routes that rows other than this one name: these move them, or leave them as they are."""
-    return {key for other, keys in world.routes.items() if other != name for key in keys}
+def _claimed(keys: AbstractSet[RouteKey], name: str, world: World) -> set[RouteKey]:
+    """Those that rows other than this one name: these move them, or leave them as they are."""
+    return {key for key in keys if world.routed.get(key, name) != name}
 
 
 def _left_by_former(name: str, world: World) -> set[RouteKey]:
@@ -141,7 +136,8 @@ def _left_by_former(name: str, world: World) -> set[RouteKey]:
     if row is None or "routes" not in row.lifecycle.additive:
         return set()
     formers = world.replaced.get(f"{SECTION}.{name}", ())
-    return {key for former in formers for key in leading_to(former.id, world)} - _claimed(name, world)
+    left = {key for former in formers for key in _leading_to(former, world)}
+    return left - _claimed(left, name, world)
 
 
 def _takes_traffic(name: str, world: World) -> bool:
@@ -163,7 +159,7 @@ def _takes_traffic(name: str, world: World) -> bool:
     return instance is None or instance.state == "running"
 
 
-def _shown(keys: set[RouteKey]) -> list[dict[str, str]]:
+def _shown(keys: Iterable[RouteKey]) -> list[dict[str, str]]:
     return [{"route_table": key.route_table, "destination": key.destination} for key in sorted(keys)]
 
 

@@ -21,7 +21,7 @@ from enireconcile.live.records import (
     LiveVpc,
     Record,
 )
-from enireconcile.model import Ref, Template
+from enireconcile.model import Ref, Template, joined
 from enireconcile.ownership import NEW_TAG
 from enireconcile.spec import ADDRESS_KEYS, Document, Resource, Selector, references_in
 
@@ -141,8 +141,7 @@ class World:
         """A text of the spec with all that is known in the place of its references."""
         if isinstance(value, str):
             return value
-        parts = tuple(self._known(part) if isinstance(part, Ref) else part for part in value.parts)
-        return Template(parts) if any(isinstance(part, Ref) for part in parts) else "".join(map(str, parts))
+        return joined(self._known(part) if isinstance(part, Ref) else part for part in value.parts)
 
     def _known(self, ref: Ref) -> str | Ref:
         """The attribute of a resource, as it is or as this plan will make it; the Ref if only EC2 will know."""
@@ -330,6 +329,20 @@ class World:
             if isinstance(live, LiveNetworkInterface)
             for each in live.further
         }
+
+    @cached_property
+    def routes_to(self) -> Mapping[str, frozenset[RouteKey]]:
+        """The routes in the route tables that the spec names, by the id of what they lead to."""
+        found: dict[str, set[RouteKey]] = {}
+        for table in self.route_tables.values():
+            for route in table.routes:
+                found.setdefault(route.target, set()).add(RouteKey(table.id, route.destination))
+        return {target: frozenset(keys) for target, keys in found.items()}
+
+    @cached_property
+    def routed(self) -> Mapping[RouteKey, str]:
+        """The name of the interface whose row names a route."""
+        return {key: name for name, keys in self.routes.items() for key in keys}
 
     def is_ending(self, instance_id: str) -> bool:
         """Is the instance terminating, or does the plan terminate it? Then its interfaces detach by themselves."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 
-from enireconcile.errors import AwsError
-from enireconcile.live import records
-from enireconcile.live.filters import filters_for
-from enireconcile.live.optional import read_optional
+from enireconcile.live.limits import images_by_id
+from enireconcile.live.optional import Answers
+from enireconcile.live.reader import described_by
 from enireconcile.live.records import LiveImage, LiveInstance, LiveNetworkInterface
 from enireconcile.model import Reads
 
@@ -17,27 +15,13 @@ async def primaries(reader: Reads, instances: Collection[LiveInstance]) -> dict[
     """The primary interfaces by instance id. Raises AwsError."""
     occupants = {live.id: live.occupant(0, 0) for live in instances}
     ids = {each.network_interface_id: instance for instance, each in occupants.items() if each is not None}
-    answers = await asyncio.gather(
-        *(
-            reader.read("DescribeNetworkInterfaces", {"Filters": filters})
-            for filters in filters_for("network-interface-id", sorted(ids))
-        )
-    )
-    found = [
-        records.network_interface(item) for answer in answers for item in answer.get("NetworkInterfaces") or ()
-    ]
-    return {ids[live.id]: live for live in found if live.id in ids}
+    found = await described_by(reader, "network_interfaces", "network-interface-id", ids)
+    return {ids[live.id]: live for live in found if isinstance(live, LiveNetworkInterface) and live.id in ids}
 
 
 async def images(reader: Reads, ids: Collection[str]) -> dict[str, LiveImage]:
-    """Images by id, as far as these credentials may read them: they only tell what the guest can do."""
-    found: dict[str, LiveImage] = {}
-    for filters in filters_for("image-id", sorted(ids)):
-        try:
-            params = {"Filters": filters, "IncludeDeprecated": True, "IncludeDisabled": True}
-            answer = await read_optional(reader, "DescribeImages", params)
-        except AwsError:
-            # The advice is then that for an unknown image.
-            continue
-        found |= {image.id: image for image in map(records.image, answer.get("Images") or ())}
-    return found
+    """Images by id, as far as these credentials may read them: they only tell what the guest can do.
+
+    The advice for one that is not read is that for an unknown image.
+    """
+    return await images_by_id(Answers(reader), sorted(ids))

@@ -9,10 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from enireconcile.live import records
-from enireconcile.live.filters import (
-    filters_for,
-    literal,
-)
+from enireconcile.live.filters import literal
 from enireconcile.live.optional import Answers
 from enireconcile.live.records import (
     ElasticIpLimit,
@@ -45,7 +42,7 @@ async def limits(reader: Reads, asked: Questions) -> Limits:
             _route_tables(answers, sorted(asked.routed_vpcs)),
         ),
         asyncio.gather(
-            _images(answers, sorted(asked.images)),
+            images_by_id(answers, sorted(asked.images)),
             _offers(answers, sorted(asked.offered)),
             _used(answers, asked.used),
             _placement_groups(answers, sorted(asked.placement_groups)),
@@ -118,7 +115,7 @@ async def _entries(answers: Answers, ids: Sequence[str]) -> dict[str, int | None
     return {item["PrefixListId"]: item.get("MaxEntries") for item in found}
 
 
-async def _images(answers: Answers, ids: Sequence[str]) -> dict[str, LiveImage]:
+async def images_by_id(answers: Answers, ids: Sequence[str]) -> dict[str, LiveImage]:
     """Images by id. A deprecated image can be launched; a disabled one cannot, as its state says."""
     more = {"IncludeDeprecated": True, "IncludeDisabled": True}
     found = await answers.ask_all("DescribeImages", "image-id", ids, "Images", more)
@@ -268,10 +265,6 @@ async def _elastic_ips(answers: Answers) -> ElasticIpLimit:
 
 async def _route_tables(answers: Answers, vpcs: Sequence[str]) -> tuple[LiveRouteTable, ...]:
     """The route tables of these VPCs. EC2 has no filter for routes to one interface."""
-    found = await asyncio.gather(
-        *(
-            answers.ask("DescribeRouteTables", {"Filters": filters}, "RouteTables")
-            for filters in filters_for("vpc-id", vpcs)
-        )
+    return tuple(
+        map(records.route_table, await answers.ask_all("DescribeRouteTables", "vpc-id", vpcs, "RouteTables"))
     )
-    return tuple(records.route_table(table) for chunk in found for table in chunk)

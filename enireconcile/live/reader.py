@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from enireconcile.errors import AwsError
 from enireconcile.live import records
-from enireconcile.live.filters import filters_for, literal
+from enireconcile.live.filters import filters_for, literal, tag_filters
 from enireconcile.live.matching import Matches
 from enireconcile.live.optional import read_optional
 from enireconcile.live.records import (
@@ -212,12 +212,10 @@ async def _adoptable(reader: Reads, document: Document, matches: Matches) -> tup
     for address, adopted in document.adopted.items():
         if not matches.exists(address):
             wanted[address.partition(".")[0]].append(adopted)
-    questions = [
-        described(reader, section, filters)
-        for section, ids in wanted.items()
-        for filters in filters_for(_ID_FILTERS[section], ids)
-    ]
-    return tuple(record for found in await asyncio.gather(*questions) for record in found)
+    answers = await asyncio.gather(
+        *(described_by(reader, section, _ID_FILTERS[section], ids) for section, ids in wanted.items())
+    )
+    return tuple(record for found in answers for record in found)
 
 
 _ID_FILTERS = {
@@ -241,6 +239,13 @@ async def described(reader: Reads, section: str, filters: Sequence[Any]) -> tupl
     return await listed(reader, "DescribeAddresses", params, "Addresses", records.elastic_ip)
 
 
+async def described_by(reader: Reads, section: str, name: str, values: Iterable[str]) -> tuple[AnyRecord, ...]:
+    """The records of a section whose filter ``name`` has one of the values; no call for no values."""
+    chunks = filters_for(name, sorted(set(values)))
+    answers = await asyncio.gather(*(described(reader, section, filters) for filters in chunks))
+    return tuple(record for found in answers for record in found)
+
+
 async def _subnets(reader: Reads, document: Document) -> tuple[LiveSubnet, ...]:
     if not (document.network_interfaces or document.route_tables):
         return ()
@@ -248,7 +253,7 @@ async def _subnets(reader: Reads, document: Document) -> tuple[LiveSubnet, ...]:
 
 
 async def _vpcs(reader: Reads, document: Document) -> tuple[LiveVpc, ...]:
-    if not (document.security_groups or document.selects_main_route_tables):
+    if not (document.security_groups or document.searches_main_route_tables):
         return ()
     return await listed(reader, "DescribeVpcs", {}, "Vpcs", records.vpc)
 
@@ -265,7 +270,7 @@ async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveI
     selectors = {name: row.external for name, row in document.external_instances.items()}
     by_id = sorted({selector.id for selector in selectors.values() if selector.id is not None})
     questions = list(filters_for("instance-id", by_id))
-    questions += [_tagged(selector.tags) for selector in selectors.values() if selector.tags is not None]
+    questions += [tag_filters(selector.tags) for selector in selectors.values() if selector.tags is not None]
     answers = await asyncio.gather(*(_instances(reader, {"Filters": filters}) for filters in questions))
     found = {instance.id: instance for answer in answers for instance in answer if not instance.terminating}
     return {
@@ -279,17 +284,12 @@ async def _externals(reader: Reads, document: Document) -> dict[str, tuple[LiveI
     }
 
 
-def _tagged(tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The filters for resources that have all these tags."""
-    return [{"Name": f"tag:{key}", "Values": [literal(value)]} for key, value in sorted(tags.items())]
-
-
 async def _foreign_groups(reader: Reads, document: Document) -> tuple[LiveSecurityGroup, ...]:
     """The groups that fit selectors, in any VPC: one call for all names, one for each set of tags."""
     selectors = document.foreign_selectors
     names = sorted({literal(selector.group_name) for selector in selectors if selector.group_name is not None})
     questions = list(filters_for("group-name", names))
-    questions += [_tagged(selector.tags) for selector in selectors if selector.tags is not None]
+    questions += [tag_filters(selector.tags) for selector in selectors if selector.tags is not None]
     answers = await asyncio.gather(
         *(
             listed(
@@ -373,20 +373,9 @@ async def _foreign_interfaces(
             found = (*externals.get(target.instance, ()), *_instances_of(target.instance, matches))
             primaries = (instance.occupant(0, 0) for instance in found)
             wanted |= {primary.network_interface_id for primary in primaries if primary}
-    ids = wanted - {record.id for record in known}
-    chunks = await asyncio.gather(
-        *(
-            listed(
-                reader,
-                "DescribeNetworkInterfaces",
-                {"Filters": filters},
-                "NetworkInterfaces",
-                records.network_interface,
-            )
-            for filters in filters_for("network-interface-id", sorted(each for each in ids if each is not None))
-        )
-    )
-    return tuple(interface for chunk in chunks for interface in chunk)
+    ids = {each for each in wanted if each is not None} - {record.id for record in known}
+    present = await described_by(reader, "network_interfaces", "network-interface-id", ids)
+    return _of(LiveNetworkInterface, present)
 
 
 async def _reverse_dns(
@@ -635,16 +624,15 @@ async def _dependents(reader: Reads, matches: Matches, prune: bool) -> tuple[Any
 
     These are groups whose rules name them, and interfaces that have them.
     """
-    leaving = sorted(live.id for live in matches.unnamed(LiveSecurityGroup)) if prune else []
+    leaving = [live.id for live in matches.unnamed(LiveSecurityGroup)] if prune else []
     found = await asyncio.gather(
         *(
-            described(reader, section, filters)
+            described_by(reader, section, name, leaving)
             for section, name in (
                 ("security_groups", "ip-permission.group-id"),
                 ("security_groups", "egress.ip-permission.group-id"),
                 ("network_interfaces", "group-id"),
             )
-            for filters in filters_for(name, leaving)
         )
     )
     dependents = {record.id: record for records in found for record in records}

@@ -13,18 +13,29 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
-class Record(Protocol):
+class Tagged(Protocol):
+    """A live object with an id and tags."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+class Record(Tagged, Protocol):
     """A live object, parsed once. Attributes beyond these belong to its kind.
 
     ``manager`` is the AWS service that manages it, None for those that are their account's own.
     """
 
     @property
-    def id(self) -> str: ...
-    @property
-    def tags(self) -> Mapping[str, str]: ...
-    @property
     def manager(self) -> str | None: ...
+
+
+def titled(live: Tagged) -> str:
+    """A live object in a message: its id, and its Name if it has one."""
+    name = live.tags.get("Name")
+    return f"{live.id} ({name})" if name else live.id
 
 
 def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
@@ -639,8 +650,12 @@ TARGETS = (
 """EC2's names for what a route leads to. A route to an instance shows its interface, too."""
 PROPAGATED = "EnableVgwRoutePropagation"
 """The origin of routes that a gateway propagates: EC2 changes them by itself."""
-DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
-"""EC2's names for the destination of a route, which has one of them."""
+_DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
+
+
+def destination_of(route: Mapping[str, Any]) -> str:
+    """The destination of a described route, or of a call that changes one: EC2 has three names for it."""
+    return next((route[key] for key in _DESTINATIONS if route.get(key)), "")
 
 
 @dataclass(frozen=True)
@@ -674,13 +689,19 @@ class LiveRouteTable:
 
     @property
     def text(self) -> str:
-        """The table in a message: its id, and its name if it has one."""
-        name = self.tags.get("Name")
-        return f"{self.id} ({name})" if name else self.id
+        """The table in a message."""
+        return titled(self)
 
     def route(self, destination: str) -> LiveRoute | None:
         """The route for exactly this destination."""
         return next((route for route in self.routes if route.destination == destination), None)
+
+
+def serving(tables: Iterable[LiveRouteTable], subnet_id: str, vpc_id: str) -> LiveRouteTable | None:
+    """The route table of a subnet: its own, else the main one of its VPC; None if it is not among these."""
+    near = [table for table in tables if table.vpc_id == vpc_id]
+    own = (table for table in near if subnet_id in table.subnets)
+    return next(own, next((table for table in near if table.main), None))
 
 
 def route_table(described: Mapping[str, Any]) -> LiveRouteTable:
@@ -700,7 +721,7 @@ def route_table(described: Mapping[str, Any]) -> LiveRouteTable:
 def _routes(described: Mapping[str, Any], *, propagated: bool) -> tuple[LiveRoute, ...]:
     return tuple(
         LiveRoute(
-            destination=next((route[key] for key in DESTINATIONS if route.get(key)), ""),
+            destination=destination_of(route),
             target=next((route[key] for key in TARGETS if route.get(key)), ""),
             active=route.get("State") != "blackhole",
             born=route.get("Origin") == "CreateRouteTable",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.live import records
-from enireconcile.live.filters import filters_for, literal
+from enireconcile.live.filters import literal, tag_filters
 from enireconcile.live.optional import Answers
-from enireconcile.live.reader import described, listed
+from enireconcile.live.reader import described, described_by, listed
 from enireconcile.live.records import (
     AnyRecord,
     LiveElasticIp,
@@ -21,6 +21,7 @@ from enireconcile.live.records import (
     LivePrefixList,
     LiveRouteTable,
     LiveSecurityGroup,
+    titled,
 )
 from enireconcile.live.selected import Selected, Selection, stack_wish
 from enireconcile.model import Reads
@@ -45,7 +46,7 @@ async def select(reader: Reads, selection: Selection, region: str) -> Selected:
         await _complete(reader, selection, found)
     selected = await _with_context(reader, selection, found, region)
     if absent := sorted(set(selection.vpcs) - {vpc.id for vpc in selected.vpcs}):
-        there = [_titled(vpc) for vpc in selected.vpcs]
+        there = [titled(vpc) for vpc in selected.vpcs]
         raise _missing(f"no VPC {' and '.join(absent)} in {region}", "VPCs", there)
     if selection.stack is not None:
         return selected
@@ -62,7 +63,7 @@ class _Found:
     def __init__(self) -> None:
         self.records: dict[str, AnyRecord] = {}
 
-    def add(self, answers: Iterable[Sequence[AnyRecord]]) -> None:
+    def add(self, *answers: Sequence[AnyRecord]) -> None:
         for record in (record for answer in answers for record in answer):
             if not (isinstance(record, LiveInstance) and record.terminating):
                 self.records.setdefault(record.id, record)
@@ -72,28 +73,20 @@ class _Found:
         return tuple(sorted(found, key=lambda record: record.id))
 
 
-async def _by(reader: Reads, section: str, name: str, values: Iterable[str]) -> list[Sequence[AnyRecord]]:
-    """The records of a section that have one of these values for a filter."""
-    chunks = filters_for(name, sorted(set(values)))
-    return list(await asyncio.gather(*(described(reader, section, filters) for filters in chunks)))
-
-
 async def _seed(reader: Reads, selection: Selection, found: _Found) -> None:
     """What the selection names itself."""
     if selection.instances:
-        found.add(await _by(reader, "instances", "instance-id", selection.instances))
+        found.add(await described_by(reader, "instances", "instance-id", selection.instances))
         return
     if selection.vpcs:
         sections = ("security_groups", "instances", "network_interfaces")
-        answers = await asyncio.gather(*(_by(reader, each, "vpc-id", selection.vpcs) for each in sections))
-        found.add(answer for each in answers for answer in each)
+        answers = await asyncio.gather(
+            *(described_by(reader, each, "vpc-id", selection.vpcs) for each in sections)
+        )
+        found.add(*answers)
         return
-    filters = ownership_filters(selection.stack) if selection.stack is not None else _tagged(selection.tags)
-    found.add(await asyncio.gather(*(described(reader, section, filters) for section in SECTIONS)))
-
-
-def _tagged(tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"Name": f"tag:{key}", "Values": [literal(value)]} for key, value in sorted(tags.items())]
+    filters = ownership_filters(selection.stack) if selection.stack is not None else tag_filters(selection.tags)
+    found.add(*await asyncio.gather(*(described(reader, section, filters) for section in SECTIONS)))
 
 
 async def _complete(reader: Reads, selection: Selection, found: _Found) -> None:
@@ -101,15 +94,15 @@ async def _complete(reader: Reads, selection: Selection, found: _Found) -> None:
     all interfaces, unless tags select: then only those that have the tags.
     """
     addressed = {live.network_interface_id for live in found.of(LiveElasticIp)} - {None, *found.records}
-    found.add(await _by(reader, "network_interfaces", "network-interface-id", map(str, addressed)))
+    found.add(await described_by(reader, "network_interfaces", "network-interface-id", map(str, addressed)))
     hosts = {live.attachment.instance_id for live in found.of(LiveNetworkInterface) if live.attachment}
-    found.add(await _by(reader, "instances", "instance-id", hosts - set(found.records)))
+    found.add(await described_by(reader, "instances", "instance-id", hosts - set(found.records)))
     if not selection.vpcs:
         instances = [live.id for live in found.of(LiveInstance)]
-        found.add(await _by(reader, "network_interfaces", "attachment.instance-id", instances))
+        found.add(await described_by(reader, "network_interfaces", "attachment.instance-id", instances))
     if not selection.tags:
         interfaces = [live.id for live in found.of(LiveNetworkInterface)]
-        found.add(await _by(reader, "elastic_ips", "network-interface-id", interfaces))
+        found.add(await described_by(reader, "elastic_ips", "network-interface-id", interfaces))
 
 
 async def _with_context(reader: Reads, selection: Selection, found: _Found, region: str) -> Selected:
@@ -154,12 +147,12 @@ async def _around(reader: Reads, found: _Found) -> _Found:
     hosts = {live.attachment.instance_id for live in interfaces if live.attachment} - set(found.records)
     vpcs = {live.vpc_id for live in interfaces} | {live.vpc_id for live in groups}
     answers = await asyncio.gather(
-        _by(reader, "security_groups", "vpc-id", vpcs),
-        _by(reader, "instances", "instance-id", hosts),
-        _by(reader, "network_interfaces", "network-interface-id", map(str, holders)),
+        described_by(reader, "security_groups", "vpc-id", vpcs),
+        described_by(reader, "instances", "instance-id", hosts),
+        described_by(reader, "network_interfaces", "network-interface-id", map(str, holders)),
     )
     near = _Found()
-    near.add(answer for each in answers for answer in each)
+    near.add(*answers)
     return near
 
 
@@ -215,8 +208,8 @@ async def _nothing(reader: Reads, selection: Selection, found: _Found, region: s
     if selection.instances:
         missing = sorted(set(selection.instances) - set(found.records))
         instances = _Found()
-        instances.add([await described(reader, "instances", ())])
-        there = [_titled(live) for live in instances.of(LiveInstance)]
+        instances.add(await described(reader, "instances", ()))
+        there = [titled(live) for live in instances.of(LiveInstance)]
         return _missing(f"no instance {' and '.join(missing)} in {region}", "instances", there)
     if selection.stack is not None:
         stacks = await _values(reader, "tag-key", STACK_TAG, STACK_TAG)
@@ -231,13 +224,8 @@ async def _values(reader: Reads, name: str, value: str, key: str) -> list[str]:
     """The values that a tag has, on resources with this value for a filter."""
     filters = [{"Name": name, "Values": [value]}]
     found = _Found()
-    found.add(await asyncio.gather(*(described(reader, section, filters) for section in SECTIONS)))
+    found.add(*await asyncio.gather(*(described(reader, section, filters) for section in SECTIONS)))
     return sorted({record.tags[key] for record in found.records.values() if key in record.tags})
-
-
-def _titled(live: Any) -> str:
-    name = live.tags.get("Name")
-    return f"{live.id} ({name})" if name else str(live.id)
 
 
 def _missing(message: str, what: str, there: Sequence[str]) -> EnireconcileError:

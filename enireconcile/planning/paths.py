@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from enireconcile.kinds import World
-from enireconcile.live.records import DESTINATIONS, LiveElasticIp, LiveNetworkInterface, LiveSecurityGroup
+from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface, LiveSecurityGroup, destination_of
 from enireconcile.model import PathBreak, Ref, Step, texts_in
 from enireconcile.planning.doors import (
     GroupChange,
@@ -84,14 +84,18 @@ def _routes_and_ends(steps: Sequence[Step], world: World) -> Iterator[tuple[Step
     if not changes:
         return
     records = {record.id: record for _, record in world.ours if isinstance(record, LiveNetworkInterface)}
+    ending: dict[str, dict[str, Step]] = {}
+    for step in steps:
+        for text in texts_in(step.params) if step.call in _ENDING else ():
+            ending.setdefault(text, {})[step.id] = step
     for change in changes:
         former = next((records[text] for text in _targets_before(change) if text in records), None)
         if former is None:
             continue
-        ids = {former.id, *((former.attachment.id, former.attachment.instance_id) if former.attachment else ())}
-        for step in steps:
-            if step.call in _ENDING and not ids.isdisjoint(texts_in(step.params)):
-                yield change, step
+        ends = ending.get(former.id, {})
+        if former.attachment is not None:
+            ends = ends | ending.get(former.attachment.id, {}) | ending.get(former.attachment.instance_id, {})
+        yield from ((change, step) for step in ends.values())
 
 
 _ENDING = ("DetachNetworkInterface", "DeleteNetworkInterface", "StopInstances", "TerminateInstances")
@@ -362,8 +366,7 @@ def _unrouted(rerouted: Iterable[tuple[Step, Step]], order: _Order) -> Iterator[
     for change, end in rerouted:
         if change.id in order.closed([end.id]):
             continue
-        destination = next(change.params[key] for key in DESTINATIONS if key in change.params)
-        what = f"route {destination} of {change.params['RouteTableId']}"
+        what = f"route {destination_of(change.params)} of {change.params['RouteTableId']}"
         found = PathBreak(change.address, what, end.id, change.id, "the interface that it leads to ends before")
         before = first.setdefault(change.id, found)
         if order.position[end.id] < order.position[before.begins]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from enireconcile.kinds.world import RouteKey, World
 from enireconcile.live.matching import selects
-from enireconcile.live.records import Live, LiveRouteTable, LiveSubnet
+from enireconcile.live.records import Live, LiveRouteTable, serving
 from enireconcile.planning.mistakes import Mistakes
 from enireconcile.spec import NetworkInterface, Path, Route, RouteTableSelector
+from enireconcile.spec.checks import is_inside
 
 _SECTION = "network_interfaces"
 
@@ -18,14 +19,14 @@ _SECTION = "network_interfaces"
 @dataclass
 class Routes:
     """The routes of one spec. ``vpcs`` maps its interfaces to the ids of their VPCs; what EC2 would refuse goes to
-    ``mistakes``.
+    ``mistakes``. ``taken`` has the path of the first item for each route.
     """
 
     live: Live
     world: World
     vpcs: Mapping[str, str]
     mistakes: Mistakes
-    taken: dict[RouteKey, str] = field(default_factory=dict)
+    taken: dict[RouteKey, Path] = field(default_factory=dict)
 
     def tables(self) -> dict[str, LiveRouteTable]:
         """The route tables that the spec names, by id; also those named by rows that are removed."""
@@ -74,29 +75,21 @@ class Routes:
             self.mistakes.add((*path, "destination"), words, "write the CIDR of one of its subnets, or of the VPC")
             return None
         key = RouteKey(table.id, route.destination)
-        first = self.taken.setdefault(key, name)
-        if (first, self._listed_before(key, path)) != (name, False):
-            whose = f"{_SECTION}.{first}"
+        first = self.taken.setdefault(key, path)
+        if first != path:
+            whose = f"{_SECTION}.{first[1]}"
             message = f"route {key.destination} of {table.text} leads to {whose} already"
             self.mistakes.add(path, message, "a destination has one route in a route table", touches=[whose])
             return None
         return key
 
-    def _listed_before(self, key: RouteKey, path: Path) -> bool:
-        """Does an earlier item of the same row name this route?"""
-        rows = self.world.document.network_interfaces[str(path[1])].routes[: int(path[3])]
-        return any(
-            route.destination == key.destination
-            and [each.id for each in self._matching(route.route_table)] == [key.route_table]
-            for route in rows
-        )
-
     def _matching(self, selector: RouteTableSelector) -> list[LiveRouteTable]:
         """The route tables that fit a selector, by id."""
         tables = sorted(self.live.route_tables, key=lambda table: table.id)
         if selector.subnet is not None:
-            subnets = [subnet for subnet in self.live.subnets if selects(selector.subnet, subnet)]
-            return list({table.id: table for subnet in subnets for table in self._serving(subnet)}.values())
+            subnets = (subnet for subnet in self.live.subnets if selects(selector.subnet, subnet))
+            found = (serving(tables, subnet.id, subnet.vpc_id) for subnet in subnets)
+            return list({table.id: table for table in found if table is not None}.values())
         if selector.main_of is not None:
             vpcs = {selector.main_of.id} if selector.main_of.id else set()
             vpcs |= {vpc.id for vpc in self.live.vpcs if selects(selector.main_of, vpc)}
@@ -104,11 +97,6 @@ class Routes:
         if selector.tags is not None:
             return [table for table in tables if selector.tags.items() <= table.tags.items()]
         return [table for table in tables if table.id == selector.id]
-
-    def _serving(self, subnet: LiveSubnet) -> Iterator[LiveRouteTable]:
-        """The route table of a subnet: its own, else the main one of its VPC."""
-        own = [table for table in self.live.route_tables if subnet.id in table.subnets]
-        yield from own or (t for t in self.live.route_tables if t.main and t.vpc_id == subnet.vpc_id)
 
     def _refuse_table(self, selector: RouteTableSelector, path: Path, tables: Sequence[LiveRouteTable]) -> None:
         if tables:
@@ -126,7 +114,7 @@ class Routes:
             return None
         block = ipaddress.ip_network(destination)
         local = [ipaddress.ip_network(route.destination) for route in table.routes if route.born]
-        if not any(each.version == block.version and _inside(block, each) for each in local):
+        if not any(is_inside(block, each) for each in local):
             return None
         whole = {str(each) for each in local}
         for subnet in self.live.subnets:
@@ -135,9 +123,3 @@ class Routes:
         if destination in whole:
             return None
         return f"{destination} is inside {table.vpc_id}, and not the CIDR of one of its subnets"
-
-
-def _inside(
-    block: ipaddress.IPv4Network | ipaddress.IPv6Network, other: ipaddress.IPv4Network | ipaddress.IPv6Network
-) -> bool:
-    return int(other[0]) <= int(block[0]) and int(block[-1]) <= int(other[-1])

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from enireconcile.kinds import World
-from enireconcile.live.records import LiveElasticIp, LiveInstance, LiveNetworkInterface
+from enireconcile.live.records import LiveElasticIp, LiveInstance, LiveNetworkInterface, destination_of
 from enireconcile.model import Change, Ref, Step, plain
 from enireconcile.planning.doors import rules_in
 
@@ -129,8 +129,7 @@ def _delete_route(params: Params, name: Names) -> str:
 
 
 def _route(params: Params, name: Names) -> str:
-    destination = next(params[key] for key in sorted(params) if key.startswith("Destination"))
-    return f"{destination} of {name(params['RouteTableId'])}"
+    return f"{destination_of(params)} of {name(params['RouteTableId'])}"
 
 
 def _tags(verb: str, params: Params, _: Names) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from enireconcile.kinds.security_group import live_ends, live_ports, live_protocol
 from enireconcile.live.matching import tagged_address
 from enireconcile.live.records import (
     AclRule,
@@ -25,12 +26,13 @@ from enireconcile.live.records import (
     LiveRouteTable,
     LiveSecurityGroup,
     Ways,
-    peer_group,
+    serving,
 )
 from enireconcile.ownership import STACK_TAG
 from enireconcile.probing.answer import Answer
 from enireconcile.probing.target import Target, interfaces_in, matches, target_of
 from enireconcile.spec import Association, Check, Document
+from enireconcile.spec.checks import is_inside
 
 _EPHEMERAL = (32768, 60999)
 """The ports of this machine to which the answers go, as Linux chooses them."""
@@ -40,7 +42,6 @@ _PRIVATE = tuple(
         ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
     )
 )
-_TCP = ("tcp", "6", "-1")
 _INTERNET = ("igw-", "vpce-", "eni-", "cagw-", "lgw-")
 """Where answers to the internet may go: a gateway, or the endpoint or the interface of a firewall before it."""
 _OTHER_GATEWAYS = ("cagw-", "lgw-")
@@ -337,38 +338,29 @@ def _sources(case: Case, group: LiveSecurityGroup) -> Iterator[tuple[str, bool |
     for rule in group.ingress:
         if not _covers(rule, case.check.port):
             continue
-        words = _rule_words(rule)
-        for block in (*_texts_of(rule, "IpRanges", "CidrIp"), *_texts_of(rule, "Ipv6Ranges", "CidrIpv6")):
-            yield f"{words} from {block}", case.has_source(block)
-        for block in _texts_of(rule, "PrefixListIds", "PrefixListId"):
-            yield f"{words} from {block}", None
-        for pair in rule.get("UserIdGroupPairs") or ():
-            peer = peer_group(pair)
-            yield f"{words} from {peer}", _is_member(case, peer)
+        protocol, ports = live_protocol(rule), live_ports(rule)
+        words = ("all" if protocol == "-1" else protocol) + (f" {ports}" if ports else "")
+        for end, _ in live_ends(rule):
+            yield f"{words} from {end}", _is_from_here(case, end)
 
 
 def _covers(rule: Mapping[str, Any], port: int) -> bool:
-    if rule["IpProtocol"] not in _TCP:
-        return False
     first, last = rule.get("FromPort", -1), rule.get("ToPort", -1)
-    return rule["IpProtocol"] == "-1" or -1 in (first, last) or first <= port <= last
+    whole = live_protocol(rule) == "-1" or -1 in (first, last)
+    return live_protocol(rule) in ("tcp", "-1") and (whole or first <= port <= last)
 
 
-def _rule_words(rule: Mapping[str, Any]) -> str:
-    first, last = rule.get("FromPort", -1), rule.get("ToPort", -1)
-    if rule["IpProtocol"] == "-1" or -1 in (first, last):
-        return "all" if rule["IpProtocol"] == "-1" else "tcp"
-    return f"tcp {first}" if first == last else f"tcp {first}-{last}"
-
-
-def _texts_of(rule: Mapping[str, Any], key: str, inner: str) -> list[str]:
-    return [entry[inner] for entry in rule.get(key) or ()]
+def _is_from_here(case: Case, source: str) -> bool | None:
+    """Whether the source of a rule is this machine; None if that is not known."""
+    if source.startswith("pl-"):
+        return None
+    return _is_member(case, source) if "sg-" in source else case.has_source(source)
 
 
 def _contains(block: str, source: str) -> bool:
     """Whether a block has a source: an address, or any."""
     outer, inner = ipaddress.ip_network(block, strict=False), ipaddress.ip_network(source)
-    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+    return is_inside(inner, outer)
 
 
 def _is_member(case: Case, group: str) -> bool | None:
@@ -439,9 +431,7 @@ def _no_route(case: Case, interface: LiveNetworkInterface) -> str | None:
 
 def _table_of(case: Case, interface: LiveNetworkInterface) -> LiveRouteTable | None:
     """The route table of the interface's subnet; None if it could not be read."""
-    tables = [each for each in case.ways.route_tables if each.vpc_id == interface.vpc_id]
-    explicit = (each for each in tables if interface.subnet_id in each.subnets)
-    return next(explicit, next((each for each in tables if each.main), None))
+    return serving(case.ways.route_tables, interface.subnet_id, interface.vpc_id)
 
 
 def _route_back(case: Case, table: LiveRouteTable, interface: LiveNetworkInterface) -> LiveRoute | None:

@@ -420,6 +420,11 @@ def is_address(block: Block) -> bool:
     return block.prefixlen == block.max_prefixlen
 
 
+def is_inside(block: Block, other: Block) -> bool:
+    """Whether all addresses of the block are in the other one."""
+    return block.version == other.version and int(other[0]) <= int(block[0]) <= int(block[-1]) <= int(other[-1])
+
+
 def block_text(block: Block) -> str:
     """The text of an address without a prefix length, of a prefix with it."""
     return str(block.network_address if is_address(block) else block)
@@ -429,7 +434,7 @@ def misplaced(block: Block, subnet: Block, called: str) -> Iterator[tuple[str, s
     """Message and hint if an address or a prefix does not fit into the subnet; ``called`` names the subnet."""
     first, last = subnet[4], subnet[-2]
     one = f"choose from {first} to {last}" if is_address(block) else f"choose one inside {subnet}"
-    if not int(subnet[0]) <= int(block[0]) <= int(block[-1]) <= int(subnet[-1]):
+    if not is_inside(block, subnet):
         yield f"{block_text(block)} is not in {called} ({subnet})", one
     elif int(block[0]) < int(first) or int(block[-1]) > int(last):
         what = "is" if is_address(block) else "contains"

@@ -7,11 +7,11 @@ place of its template; ``Places.elements`` names the element of ``for_each`` tha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from enireconcile.model import Ref, Template
+from enireconcile.model import Ref, Template, joined
 from enireconcile.spec.places import Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.rows import (
@@ -380,9 +380,7 @@ class _Expander:
 
     def _text(self, text: str, context: _Context, depth: int = 0) -> str | Template:
         """The text with its references replaced, but for those to resources. Raises _Wrong."""
-        parts = [*self._parts(text, context, depth)]
-        refers = any(isinstance(part, Ref) for part in parts)
-        return Template(_merged(parts)) if refers else "".join(map(str, parts))
+        return joined(self._parts(text, context, depth))
 
     def _parts(self, text: str, context: _Context, depth: int) -> Iterator[str | Ref]:
         if depth > _DEEPEST:
@@ -483,17 +481,6 @@ def _resource(name: str, context: _Context) -> Ref:
     if rest[1] not in known:
         raise _Wrong(f"${{{name}}}: {section} have no {shown(rest[1])} to refer to", Nearest(rest[1], known))
     return Ref(f"{section}.{rest[0]}", rest[1])
-
-
-def _merged(parts: Iterable[str | Ref]) -> tuple[str | Ref, ...]:
-    """The parts with neighbouring texts joined."""
-    merged: list[str | Ref] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        elif part:
-            merged.append(part)
-    return tuple(merged)
 
 
 def _is_tag(path: Path) -> bool:

@@ -1117,9 +1117,10 @@ class Document(Row):
         return tuple({selector.key: selector for selector in found}.values())
 
     @property
-    def selects_main_route_tables(self) -> bool:
-        """Does a row name the main route table of a VPC?"""
-        return any(selector.main_of is not None for selector in self.route_tables)
+    def searches_main_route_tables(self) -> bool:
+        """Does a row name the main route table of a VPC that has to be looked for?"""
+        vpcs = (selector.main_of for selector in self.route_tables)
+        return any(vpc is not None and vpc.id is None for vpc in vpcs)
 
     def emptied(self) -> Document:
         """The same stack without any row."""

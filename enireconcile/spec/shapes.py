@@ -227,13 +227,7 @@ def _selector_reader(
             return {"id": value}
         if not isinstance(value, Mapping):
             raise value_error(f"must be a {what} selector, not {described(value)}", hint)
-        _check_keys(value, keys)
-        if len(value) != 1:
-            raise value_error(f"needs exactly one of {', '.join(keys)}", hint)
-        if value.get("tags") == {}:
-            raise value_error(
-                f"must not be empty: it would match every {what}", "list at least one tag", at=("tags",)
-            )
+        _check_single(value, keys, what, hint)
         return value
 
     return read
@@ -269,15 +263,7 @@ def _foreign_reader(what: str, keys: tuple[str, ...], hint: str) -> Callable[[ob
             if key in ForeignSelector.model_fields and key not in keys:
                 raise value_error("is allowed only in rules", hint, at=(key,), key=True)
         if isinstance(value, Mapping):
-            _check_keys(value, keys)
-            if len(value) != 1:
-                raise value_error(f"needs exactly one of {', '.join(keys)}", hint)
-            if value.get("tags") == {}:
-                raise value_error(
-                    "must not be empty: it would match every security group",
-                    "list at least one tag",
-                    at=("tags",),
-                )
+            _check_single(value, keys, "security group", hint)
         return value
 
     return read
@@ -308,6 +294,15 @@ def _check_keys(value: Mapping[str, Any], keys: Sequence[str]) -> None:
     for key in value:
         if key not in keys:
             raise value_error("unknown key", Nearest(key, keys), at=(key,), key=True)
+
+
+def _check_single(value: Mapping[str, Any], keys: Sequence[str], what: str, hint: str) -> None:
+    """A selector of ``what`` has exactly one of the keys, and tags are not empty."""
+    _check_keys(value, keys)
+    if len(value) != 1:
+        raise value_error(f"needs exactly one of {', '.join(keys)}", hint)
+    if value.get("tags") == {}:
+        raise value_error(f"must not be empty: it would match every {what}", "list at least one tag", at=("tags",))
 
 
 def _one_of(*choices: dict[str, Any]) -> WithJsonSchema:
@@ -431,13 +426,7 @@ def _read_route_table(value: object) -> object:
         return {"id": value}
     if not isinstance(value, Mapping):
         raise value_error(f"must be a route table selector, not {described(value)}", _ROUTE_TABLE_HINT)
-    _check_keys(value, _ROUTE_TABLE_KEYS)
-    if len(value) != 1:
-        raise value_error(f"needs exactly one of {', '.join(_ROUTE_TABLE_KEYS)}", _ROUTE_TABLE_HINT)
-    if value.get("tags") == {}:
-        raise value_error(
-            "must not be empty: it would match every route table", "list at least one tag", at=("tags",)
-        )
+    _check_single(value, _ROUTE_TABLE_KEYS, "route table", _ROUTE_TABLE_HINT)
     return value
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enireconcile.engine.planner import read_and_plan
+from enireconcile.engine.planner import look
 from enireconcile.model import Step
 from enireconcile.spec import Spec, load
 from tests import forkserver
@@ -130,8 +130,8 @@ class _Wireless:
 def calls_on_an_empty_account(path: Path) -> list[str]:
     """The mutating calls of a first apply, as the plan has them."""
     world = World()
-    plan = asyncio.run(read_and_plan(_Wireless(world), spec_at(path), "us-east-1", world.settings.account_id))
-    return [step_label(step) for step in plan.steps]
+    seen = asyncio.run(look(_Wireless(world), spec_at(path), "us-east-1", world.settings.account_id))
+    return [step_label(step) for step in seen.plan.steps]
 
 
 # ---- processes

@@ -273,6 +273,13 @@ def test_ways_to_name_a_route_table(account: Account, how: str) -> None:
     assert account.routes(table)["10.200.0.0/16"] == "nat"
 
 
+@pytest.mark.parametrize("by_tags", [True, False])
+def test_vpcs_are_read_only_to_look_for_one(account: Account, by_tags: bool) -> None:
+    main_of = {"tags": {"Name": "lab"}} if by_tags else account.vpc
+    account.harness.plan(account.spec({"route_table": {"main_of": main_of}, "destination": "10.200.0.0/16"}))
+    assert ("DescribeVpcs" in {call.action for call in account.harness.strict.calls}) is by_tags
+
+
 @pytest.mark.parametrize("how", ["ipv6", "id", "name", "a subnet of the VPC", "the VPC itself"])
 def test_destinations(account: Account, how: str) -> None:
     """A CIDR of either family, or a prefix list. Within the VPC a whole subnet, or what EC2 leads locally."""

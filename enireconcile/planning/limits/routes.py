@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from enireconcile.live.records import DESTINATIONS, LiveNetworkInterface
+from enireconcile.live.records import LiveNetworkInterface, destination_of
 from enireconcile.planning.limits.case import Case, Issue
 
 DEFAULT_ROUTES, MOST_ROUTES = 500, 1000
@@ -59,10 +59,8 @@ def black_holes(case: Case) -> Iterator[str]:
 def _changed(case: Case) -> set[tuple[str, str]]:
     """The routes that the plan moves or deletes: id of the route table, and destination."""
     return {
-        (step.params["RouteTableId"], step.params[key])
+        (step.params["RouteTableId"], destination_of(step.params))
         for step in case.calls("ReplaceRoute", "DeleteRoute")
-        for key in DESTINATIONS
-        if key in step.params
     }
 
 
