@@ -73,7 +73,7 @@ def test_a_name_is_made_valid(name: str | None, wanted: str) -> None:
 
 
 def test_several_of_one_name_are_numbered() -> None:
-    """By their ids; a number that somebody has already is skipped."""
+    """In the order of their ids; a number is skipped if another instance has it in its Name."""
     hosts = [_instance(1, "web"), _instance(2, "web"), _instance(3, "web-1"), _instance(4, "db")]
     assert named(hosts=hosts) == ["web-2", "web-3", "web-1", "db"]
 

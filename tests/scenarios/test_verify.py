@@ -124,7 +124,7 @@ def test_the_address_leads_nowhere(shop: Harness) -> None:
 
 
 def test_the_address_leads_elsewhere(shop: Harness) -> None:
-    """Somebody has moved it; the group and the route of the other interface are not the point."""
+    """The reason names the interface that has the address now, not the group or the routes of that one."""
     address, other = only(shop, "addresses"), foreign_interface(shop)
     shop.client().associate_address(AllocationId=address.id, NetworkInterfaceId=other, AllowReassociation=True)
     assert verify(shop).why == (f"{address.public_ip} leads to {other}, not to eth1: run `enireconcile apply -`")

@@ -30,6 +30,7 @@ SILENCE = 0.7
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS = 0x8913
 _IFF_RUNNING = 0x40
+_RTMGRP_LINK = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
@@ -117,11 +118,16 @@ class Namespace:
     def until_running(self, link: str) -> None:
         """Returns once the kernel sends on the link: what is sent sooner is lost."""
         asked = struct.pack("16sh14x", link.encode(), 0)
-        end = time.monotonic() + PATIENCE
-        with self.open_socket(socket.SOCK_DGRAM) as asking:
+        with self.entered():
+            changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        with changes, self.open_socket(socket.SOCK_DGRAM) as asking:
+            changes.bind((0, _RTMGRP_LINK))
+            changes.settimeout(PATIENCE)
             while not struct.unpack("16xH14x", fcntl.ioctl(asking, _SIOCGIFFLAGS, asked))[0] & _IFF_RUNNING:
-                assert time.monotonic() < end, f"{link} does not come up"
-                time.sleep(0.005)
+                try:
+                    changes.recv(65536)
+                except TimeoutError:
+                    raise AssertionError(f"{link} does not come up") from None
 
     # -- sockets -------------------------------------------------------------------------------------
 

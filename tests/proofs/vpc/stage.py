@@ -133,3 +133,35 @@ def staged(harness: Harness, text: str, **more: Any) -> Iterator[Stage]:
     assert (report.outcome, report.error) == ("converged", None), str(report)
     with standing(harness, text, **more) as stage:
         yield stage
+
+
+_PUBLISHED = """\
+table ip nat {
+    chain prerouting {
+        type nat hook prerouting priority dstnat
+        fib daddr type local tcp dport 80 dnat to 172.17.0.2
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat
+        ip saddr 172.17.0.0/16 oifname != docker0 masquerade
+    }
+}
+"""
+"""As Docker publishes port 80."""
+
+
+@contextmanager
+def published(guest: Guest, page: str) -> Iterator[Namespace]:
+    """A container with a page on port 80, which the guest publishes."""
+    with Namespace("container") as container:
+        guest.ip(
+            f"link add docker0 type veth peer name eth0 netns {container.namespace}",
+            "link set docker0 up",
+            "address add 172.17.0.1/16 dev docker0",
+        )
+        container.ip("link set eth0 up", "address add 172.17.0.2/16 dev eth0", "route add default via 172.17.0.1")
+        container.until_running("eth0")
+        container.serve_http(page)
+        guest.sysctl("ipv4/ip_forward", 1)
+        guest.nft(_PUBLISHED)
+        yield container

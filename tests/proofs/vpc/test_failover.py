@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.commands import PATIENCE, running
+from tests.commands import running
 from tests.ec2 import EC2Server, Settings, World
 from tests.harness import Harness, harness_on
 from tests.lab_vpc import lab
@@ -17,6 +16,7 @@ from tests.proofs.conftest import Proofs
 from tests.proofs.vpc.stage import Stage, spec, staged, standing
 from tests.scenarios.firewalls import HA_FAILOVER, SPEC, Firewalls
 from tests.virtual import VirtualLoop
+from tests.vpc.guests import until
 from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
 
@@ -170,17 +170,17 @@ def test_how_long_it_takes(tmp_path: Path, proofs: Proofs) -> None:
     ):
         firewalls = Firewalls(harness)
         with running(server, tmp_path / "state", "watch", "--interval", "1s", str(HA_FAILOVER)):
-            _waited(lambda: _is_attached(firewalls))
+            until(lambda: _is_attached(firewalls), "the interface is attached")
             stage = ends.enter_context(standing(harness, SPEC))
             _prepared(stage)
-            _waited(lambda: _page(stage) == "fw-a")
+            until(lambda: _page(stage) == "fw-a", "fw-a answers")
             stage.guest("fw-a").die()
             died = time.monotonic()
             firewalls.sicken("fw-a")
             service = stage.interface("service")["NetworkInterfaceId"]
-            _waited(lambda: _page(stage) == "fw-b" or service in stage.guest("fw-b").links)
+            until(lambda: _page(stage) == "fw-b" or service in stage.guest("fw-b").links, "fw-b gets it")
             plugged = time.monotonic()
-            _waited(lambda: _page(stage) == "fw-b")
+            until(lambda: _page(stage) == "fw-b", "fw-b answers")
             answered = time.monotonic()
         calls = [
             call.time
@@ -204,11 +204,3 @@ def _is_attached(firewalls: Firewalls) -> bool:
 def _page(stage: Stage) -> str | None:
     stage.plane.sync()
     return stage.plane.fetch(stage.public("service"), 443, timeout=0.3)
-
-
-def _waited(happened: Callable[[], bool]) -> None:
-    """Looks again and again, for a minute of real time."""
-    end = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)

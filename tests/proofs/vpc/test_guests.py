@@ -15,11 +15,10 @@ from tests.ec2 import Quotas, Settings
 from tests.harness import Harness, open_harness
 from tests.lab_vpc import lab
 from tests.proofs.vpc.real import answers, detach, image, launch, private_table, tree, unbooted, user_data
-from tests.proofs.vpc.stage import STORY, Stage
-from tests.proofs.vpc.test_story import PUBLISHED
+from tests.proofs.vpc.stage import STORY, Stage, published
 from tests.scenarios.firewalls import SPEC as FAILOVER
 from tests.scenarios.firewalls import Firewalls
-from tests.vpc import Namespace, guests
+from tests.vpc import guests
 from tests.vpc.guests import Files, System, until
 from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
@@ -280,21 +279,13 @@ def test_a_firewall_that_translates(harness: Harness, format_name: str) -> None:
 
 def test_a_container_with_a_published_port(harness: Harness, format_name: str) -> None:
     """Its answers are routed before they have an address of the guest."""
-    with unbooted(harness, STORY, rp_filter=1) as stage, Namespace("container") as container:
-        web = stage.guest("web")
-        web.ip(
-            f"link add docker0 type veth peer name eth0 netns {container.namespace}",
-            "link set docker0 up",
-            "address add 172.17.0.1/16 dev docker0",
-        )
-        container.ip("link set eth0 up", "address add 172.17.0.2/16 dev eth0", "route add default via 172.17.0.1")
-        container.until_running("eth0")
-        container.serve_http("container")
-        web.sysctl("ipv4/ip_forward", 1)
-        web.nft(PUBLISHED)
-        with web_configured(stage, format_name, "--published-ports"):
-            answers(stage, "web-1", "web-2")
-            assert stage.plane.fetch(stage.public("web-2")) == "container"
+    with (
+        unbooted(harness, STORY, rp_filter=1) as stage,
+        published(stage.guest("web"), "container"),
+        web_configured(stage, format_name, "--published-ports"),
+    ):
+        answers(stage, "web-1", "web-2")
+        assert stage.plane.fetch(stage.public("web-2")) == "container"
 
 
 def _server(harness: Harness, vpc: str, subnet: str) -> str:

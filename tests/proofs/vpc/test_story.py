@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.harness import Harness
-from tests.proofs.vpc.stage import STORY, Stage, spec, staged
-from tests.vpc import Namespace
+from tests.proofs.vpc.stage import STORY, Stage, published, spec, staged
 from tests.vpc.namespace import SILENCE
 from tests.vpc.plane import CLIENT
 
@@ -88,35 +87,9 @@ def test_configured(harness: Harness, names: str, rp_filter: int, dhcp: bool) ->
         assert web.fetch(CLIENT) == stage.public("web-1")
 
 
-PUBLISHED = """\
-table ip nat {
-    chain prerouting {
-        type nat hook prerouting priority dstnat
-        fib daddr type local tcp dport 80 dnat to 172.17.0.2
-    }
-    chain postrouting {
-        type nat hook postrouting priority srcnat
-        ip saddr 172.17.0.0/16 oifname != docker0 masquerade
-    }
-}
-"""
-"""As Docker publishes port 80."""
-
-
 def test_a_container_with_a_published_port(harness: Harness) -> None:
     """Its answers are routed before they have an address of the guest: marks lead them back, with the option."""
-    with staged(harness, STORY, rp_filter=2) as stage, Namespace("container") as container:
-        web = stage.guest("web")
-        web.ip(
-            f"link add docker0 type veth peer name eth0 netns {container.namespace}",
-            "link set docker0 up",
-            "address add 172.17.0.1/16 dev docker0",
-        )
-        container.ip("link set eth0 up", "address add 172.17.0.2/16 dev eth0", "route add default via 172.17.0.1")
-        container.until_running("eth0")
-        container.serve_http(PAGE)
-        web.sysctl("ipv4/ip_forward", 1)
-        web.nft(PUBLISHED)
+    with staged(harness, STORY, rp_filter=2) as stage, published(stage.guest("web"), PAGE) as container:
         stage.configure("web")
         assert stage.plane.fetch(stage.public("web-1")) == PAGE
         assert _is_dead(stage)
