@@ -119,7 +119,7 @@ def scene() -> int:
             f"{len(script.splitlines())} lines of shell, run in the guest: a routing table for each interface."
         )
         click.echo(click.style(enireconcile(folder, "verify", NAME, mute=True), fg="green"))
-        for address in sorted(world.data.addresses.values(), key=lambda each: each.tags["Name"]):
+        for address in sorted(world.data.addresses.values(), key=lambda each: each.public_ip):
             page = plane.fetch(address.public_ip)
             check(page == PAGE, f"{address.public_ip} answers {page!r}")
             click.echo(f"  http://{address.public_ip}/  {page}")
