@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import os
 import shutil
 import signal
+import tempfile
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,15 +41,21 @@ settings.register_profile(
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Temporary files go to memory where there is room: journals are flushed to the disk before every call.
 
-    And Ctrl-C is heard: a script's job in the background is born deaf to it, and so is whatever that starts.
+    The cache is the tests' own. And Ctrl-C is heard: a script's job in the background is born deaf to it, and so
+    is whatever that starts.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # One for all workers and all processes that they start.
+        cache = tempfile.mkdtemp(prefix="enireconcile-cache-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        config.add_cleanup(functools.partial(shutil.rmtree, cache))
+        os.environ["XDG_CACHE_HOME"] = cache
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
-from botocore.loaders import Loader, create_loader
+from botocore.loaders import create_loader
 from botocore.model import OperationModel
 from botocore.session import Session as BotocoreSession
 from botocore.session import get_session
@@ -25,6 +25,8 @@ from enireconcile import __version__
 from enireconcile.aws.actions import is_read
 from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.last_check import check_before_body
+from enireconcile.aws.models import Models
+from enireconcile.aws.tls import share_context
 from enireconcile.errors import EnireconcileError
 
 
@@ -58,6 +60,7 @@ class Session:
                 f"cannot create the {service} client: {error}",
                 hint="check AWS_ENDPOINT_URL and the AWS configuration",
             ) from None
+        share_context(client)
         client.meta.events.register("before-send", check_before_body)
         if self.read_only:
             client.meta.events.register("before-call", _refuse_writes)
@@ -123,9 +126,9 @@ def connect(
 
 
 @functools.cache
-def _models(data_path: str | None) -> Loader:
+def _models(data_path: str | None) -> Models:
     """The loader of service models. They are large, so ``watch``, which creates many sessions, reads them once."""
-    return create_loader(data_path)
+    return Models(create_loader(data_path).search_paths, include_default_search_paths=False)
 
 
 def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
@@ -135,7 +138,9 @@ def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
         return
 
     def create_client(service: str, **kwargs: Any) -> Any:
-        return core.create_client(service, region_name=region, config=_config(10), **kwargs)
+        client = core.create_client(service, region_name=region, config=_config(10), **kwargs)
+        share_context(client)
+        return client
 
     fetcher = AssumeRoleCredentialFetcher(
         client_creator=create_client,

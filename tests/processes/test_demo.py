@@ -58,9 +58,8 @@ MILESTONES = (
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """The environment of a new user: an empty home, no AWS configuration."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ENIRECONCILE_", "XDG_"))
-    }
+    hidden = ("AWS_", "ENIRECONCILE_", "XDG_STATE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return {**kept, "HOME": str(tmp_path)}
 
 
