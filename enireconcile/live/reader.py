@@ -130,13 +130,19 @@ async def read(
     )
 
 
-async def read_owned(reader: Reads, document: Document, region: str, *, subnets: bool) -> Live:
-    """Read what the stack owns, who holds it, and, if asked to, the subnets. Raises AwsError."""
-    account, (groups, instances, interfaces, addresses), externals, known = await asyncio.gather(
+async def read_owned(
+    reader: Reads, document: Document, region: str, *, subnets: bool, route_tables: bool = False
+) -> Live:
+    """Read what the stack owns and who holds it. Raises AwsError.
+
+    If asked to, also the subnets, and the route tables if the spec names any.
+    """
+    account, (groups, instances, interfaces, addresses), externals, known, tables = await asyncio.gather(
         _account(reader, None),
         _owned(reader, document.stack),
         _externals(reader, document),
-        listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet) if subnets else _no_subnets(),
+        listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet) if subnets else _nothing(),
+        _route_tables(reader, document) if route_tables else _nothing(),
     )
     return Live(
         account_id=account,
@@ -147,10 +153,11 @@ async def read_owned(reader: Reads, document: Document, region: str, *, subnets:
         elastic_ips=addresses,
         externals=externals,
         subnets=known,
+        route_tables=tables,
     )
 
 
-async def _no_subnets() -> tuple[LiveSubnet, ...]:
+async def _nothing() -> tuple[Any, ...]:
     return ()
 
 

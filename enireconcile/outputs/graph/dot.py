@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from enireconcile.outputs.graph.lines import outline
 from enireconcile.outputs.graph.picture import Picture, State
+from enireconcile.printable import printable
 
 _LOOKS = {
     State.SAME: ('"#57606a"', '"#f6f8fa"', '"solid"'),
@@ -20,28 +23,29 @@ def dot(picture: Picture) -> str:
     drawn = outline(picture)
     lines = [
         "digraph {",
-        "  rankdir=LR;",
+        "  rankdir=LR; compound=true;",
         '  graph [fontname="sans-serif"];',
         '  node [fontname="sans-serif", shape=box];',
         '  edge [fontname="sans-serif"];',
     ]
-    anchors = {}
+    anchors, clusters = {}, {}
     for number, group in enumerate(drawn.groups):
         indent = "  "
         if group.title is not None:
-            colour, fill, style = _LOOKS[drawn.states[group.key]]
+            colour, _, style = _LOOKS[drawn.states[group.key]]
             lines.append(f"  subgraph cluster_{number} {{")
-            lines.append(f"    label={_text(group.title)}; color={colour}; style={style};")
+            lines.append(f"    label={_label(group.title)}; color={colour}; style={style};")
             indent = "    "
             if not group.nodes:
                 # A cluster without a node is not drawn.
-                lines.append(f'{indent}{_text([group.key])} [label="", shape=point, style=invis];')
+                lines.append(f'{indent}{_quoted(group.key)} [label="", shape=point, style=invis];')
+            clusters[group.key] = f", lhead=cluster_{number}"
             anchors[group.key] = group.nodes[0].key if group.nodes else group.key
         for node in group.nodes:
             colour, fill, style = _LOOKS[drawn.states[node.key]]
             shape = f", shape={_SHAPES[node.shape]}" if node.shape in _SHAPES else ""
             look = f'color={colour}, fillcolor={fill}, fontcolor="#1f2328", style={style[:-1]},filled"'
-            lines.append(f"{indent}{_text([node.key])} [label={_text(node.lines)}{shape}, {look}];")
+            lines.append(f"{indent}{_quoted(node.key)} [label={_label(node.lines)}{shape}, {look}];")
         if group.title is not None:
             lines.append("  }")
     for edge in drawn.edges:
@@ -49,13 +53,18 @@ def dot(picture: Picture) -> str:
         target = anchors.get(edge.target, edge.target)
         style = '"dotted"' if edge.faint else style
         lines.append(
-            f"  {_text([edge.source])} -> {_text([target])} "
-            f"[label={_text([edge.label])}, color={colour}, fontcolor={colour}, style={style}];"
+            f"  {_quoted(edge.source)} -> {_quoted(target)} "
+            f"[label={_label([edge.label])}, color={colour}, fontcolor={colour}, style={style}"
+            f"{clusters.get(edge.target, '')}];"
         )
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _text(lines: list[str] | tuple[str, ...]) -> str:
-    """Lines as one quoted text."""
-    escaped = (line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
-    return '"' + "\\n".join(escaped) + '"'
+def _quoted(text: str) -> str:
+    """A text as an id."""
+    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _label(lines: Sequence[str]) -> str:
+    """Lines as a label, in which Graphviz reads the entities of HTML."""
+    return '"' + "\\n".join(_quoted(line.replace("&", "&amp;"))[1:-1] for line in lines) + '"'

@@ -20,7 +20,7 @@ from enireconcile.planning.routes import tables_matching
 from enireconcile.spec import Document, ForeignSelector, RouteTableSelector, Selector
 from enireconcile.spec.shapes import InstanceSelector
 
-DEFAULT_GROUP = "default group"
+DEFAULT_GROUP = "default (of the VPC)"
 
 
 class Known:
@@ -118,10 +118,10 @@ def subnet_text(subnet: LiveSubnet) -> str:
     return f"{subnet.tags.get('Name') or default} {subnet.cidr}".rstrip()
 
 
-def instance_facts(instance_type: str | None, state: str, external: str = "") -> tuple[Item, ...]:
-    """The facts of an instance: ``external`` says which one it is, if it is not of the stack."""
+def instance_facts(instance_type: str | None, state: str, origin: str = "") -> tuple[Item, ...]:
+    """The facts of an instance: ``origin`` is for one that is not of the stack."""
     facts = {
-        "external": f"external {external}".rstrip() if external else "",
+        "origin": origin,
         "instance_type": instance_type or "",
         "state": "" if state == "running" else state,
     }

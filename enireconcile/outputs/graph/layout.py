@@ -147,8 +147,8 @@ def _head(picture: Picture, title: str, width: float) -> Iterator[Part]:
     if picture.states in ((), (State.SAME,)):
         return
     x, y = float(_MARGIN), _MARGIN + 52
-    for state in State:
-        text = f"{state.mark} {state}".lstrip()
+    for state in picture.states:
+        text = _marked(state, state)
         step = 40 + WORD.width(text) + 16
         if x + step > _MARGIN + width and x > _MARGIN:
             x, y = float(_MARGIN), y + 24
@@ -185,7 +185,7 @@ class _Chip:
     @property
     def width(self) -> float:
         parts = [font.width(text) + 8 for font, text in self.labels if text]
-        return sum(parts) + 16
+        return math.ceil(sum(parts)) + 16
 
     @property
     def labels(self) -> tuple[tuple[Font, str], ...]:
@@ -233,13 +233,13 @@ class _Card:
     def width(self) -> float:
         """The width in which nothing is wrapped or cut."""
         head = _BADGE + NAME.width(self.name) + (WORD.width(self.word) + 16 if self.word else 0)
-        rows = (MONO.width(_marked(row.text, row.state)) + 20 for row in self.rows)
+        rows = (MONO.width(row.text) + 20 for row in self.rows)
         return max(head, *(TEXT.width(each.marked) for each in self.details), *rows, 0) + 2 * _PAD
 
     def height(self, width: float) -> float:
         lines = sum(len(_wrapped(each, width)) for each in self.details)
         rows = sum(row.height for row in self.rows)
-        return 32 + lines * _LINE + (6 + rows if self.rows else 0) + (0 if self.ghost else 6)
+        return 32 + lines * _LINE + (3 + rows if self.rows else 0) + (0 if self.ghost else 6)
 
     def parts(self, x: float, y: float, width: float, chip: float) -> Iterator[Part]:
         """The card with its upper left corner at x and y, and its chips, ``chip`` wide, outside of its box."""
@@ -263,11 +263,10 @@ class _Card:
             for line, full in _wrapped(each, width):
                 yield Label("text", x + _PAD, base + 11, line, each.state, full=full)
                 base += _LINE
-        base += 6
+        base += 3
         for row in self.rows:
             middle = base + row.height / 2
-            text = _marked(row.text, row.state)
-            yield _label("mono", x + _PAD, middle + 4, text, width - 2 * _PAD - 16, row.state)
+            yield _label("mono", x + _PAD, middle + 4, row.text, width - 2 * _PAD - 16, row.state)
             for number, leading in enumerate(row.chips):
                 at, left = base + _ROW * number + _ROW / 2, x + width + _PAD + _WIRE
                 yield Wire(left, x + width - _PAD, at, leading.state)
@@ -282,7 +281,7 @@ def _marked(text: str, state: State) -> str:
 def _wrapped(item: Item, width: float) -> list[tuple[str, str | None]]:
     """The lines of a detail, and the whole text where a line is cut."""
     lines = TEXT.wrap(item.marked.split(" "), width - 2 * _PAD)
-    return [(line, item.text if line.endswith("…") else None) for line in lines]
+    return [(line, item.marked if line.endswith("…") else None) for line in lines]
 
 
 def _label(role: str, x: float, y: float, text: str, room: float, state: State = State.SAME) -> Label:
@@ -380,10 +379,10 @@ def _blocks(picture: Picture, sizes: _Sizes) -> Iterator[_Block]:
     cards = list(_cards(picture))
     for instance in picture.instances:
         mine = tuple(card for card, holder in cards if holder == instance.key)
-        facts = tuple(replace(each, text=printable(each.text)) for each in instance.facts)
+        facts = tuple(map(_printable, instance.facts))
         yield _Block(printable(instance.name), facts, instance.state, mine, (), sizes)
     if alone := tuple(card for card, holder in cards if holder is None):
-        yield _Block("Attached to no instance", (), State.SAME, alone, (), sizes, bare=True)
+        yield _Block("Not attached", (), State.SAME, alone, (), sizes, bare=True)
     used = {each.elastic_ip for each in picture.associations if each.state is not State.REMOVED}
     gone = {each.elastic_ip for each in picture.associations} - used
     free = tuple(
@@ -393,15 +392,14 @@ def _blocks(picture: Picture, sizes: _Sizes) -> Iterator[_Block]:
         if each.key not in used and not (each.key in gone and each.state is State.REMOVED)
     )
     if free:
-        yield _Block("Associated with nothing", (), State.SAME, (), free, sizes, bare=True)
+        yield _Block("Not associated", (), State.SAME, (), free, sizes, bare=True)
 
 
 def _cards(picture: Picture) -> Iterator[tuple[_Card, str | None]]:
     """All cards in the order of their slots, each with the key of the instance that it is in."""
     holders = picture.holders
     interfaces = {each.key: each for each in picture.interfaces}
-    places = sorted(picture.attachments, key=lambda each: (each.card, -1 if each.index is None else each.index))
-    for each in places:
+    for each in picture.places:
         interface = interfaces[each.interface]
         if each.standby or holders.get(each.interface) != each.instance:
             yield _ghost(each, interface, holders.get(each.interface)), each.instance
@@ -422,16 +420,16 @@ def _card(interface: Interface, place: Attachment | None, picture: Picture) -> _
     details = [
         Item(printable(" · ".join(filter(None, (interface.subnet, interface.zone))))),
         *_groups(interface.groups),
-        *(replace(each, text=printable(each.text)) for each in interface.facts),
+        *map(_printable, interface.facts),
     ]
     if place is not None and place.state not in (State.SAME, interface.state):
         details.append(Item(f"attached here, index {place.slot}", place.state))
     rows = [
-        _Row(printable(item.text), item.state, tuple(_chips(interface.key, item.key, picture)))
+        _Row(printable(item.marked), item.state, tuple(_chips(interface.key, item.key, picture)))
         for item in interface.addresses
     ]
     rows += (
-        _Row(f"to {printable(route.destination)}", route.state, (_table(route),))
+        _Row(f"{route.state.mark} to {printable(route.destination)}".lstrip(), route.state, (_table(route),))
         for route in picture.routes
         if route.interface == interface.key
     )
@@ -443,6 +441,10 @@ def _card(interface: Interface, place: Attachment | None, picture: Picture) -> _
         tuple(each for each in details if each.text),
         tuple(rows),
     )
+
+
+def _printable(item: Item) -> Item:
+    return replace(item, text=printable(item.text), was=printable(item.was))
 
 
 def _groups(groups: Sequence[Item]) -> Iterator[Item]:

@@ -95,7 +95,7 @@ def _group(instance: Instance, picture: Picture, inside: Mapping[str, str]) -> G
     members = sorted(
         (
             (each.card, each.index or 0, each.slot, each.state, each.interface)
-            for each in picture.attachments
+            for each in picture.places
             if not each.standby and each.instance == instance.key and inside.get(each.interface) == instance.key
         ),
     )
@@ -144,7 +144,7 @@ def _edges(picture: Picture, inside: Mapping[str, str]) -> Iterator[Edge]:
     for route in picture.routes:
         label = _label(route.destination, route.state)
         yield Edge(f"route table {route.table}", route.interface, label, route.state)
-    for attachment in picture.attachments:
+    for attachment in picture.places:
         if attachment.standby:
             label = f"may fail over, index {attachment.slot}"
             yield Edge(attachment.interface, attachment.instance, label, attachment.state, faint=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enireconcile.outputs.graph.lines import Outline, outline
+from enireconcile.outputs.graph.lines import outline
 from enireconcile.outputs.graph.picture import Picture, State
 
 _CLASSES = {
@@ -24,13 +24,14 @@ _SPELLED = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", 
 
 def mermaid(picture: Picture) -> str:
     """The picture as Mermaid text. States are told in colour, in the line and in words."""
-    drawn: Outline = outline(picture)
+    drawn = outline(picture)
     ids = {key: f"n{index}" for index, key in enumerate(drawn.keys)}
     lines = ["flowchart LR"]
     for group in drawn.groups:
         indent = "  "
         if group.title is not None:
-            lines.append(f"  subgraph {ids[group.key]}[{_text(group.title)}]")
+            # Mermaid leaves room for one line only.
+            lines.append(f"  subgraph {ids[group.key]}[{_text([', '.join(group.title)])}]")
             indent = "    "
         lines += (f"{indent}{ids[node.key]}{_shape(node.shape, _text(node.lines))}" for node in group.nodes)
         if group.title is not None:

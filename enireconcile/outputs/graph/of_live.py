@@ -84,7 +84,9 @@ def _instances(known: Known) -> Iterator[Instance]:
         if isinstance(each, LiveInstance):
             yield Instance(key, name_of(key), instance_facts(each.instance_type, each.state))
     for key, each in known.externals.items():
-        yield Instance(key, name_of(key), instance_facts(each.instance_type, each.state, external=each.id))
+        yield Instance(
+            key, name_of(key), instance_facts(each.instance_type, each.state, origin=f"external {each.id}")
+        )
 
 
 def _others(attachments: Iterable[Attachment], known: Known) -> Iterator[Instance]:
@@ -95,7 +97,7 @@ def _others(attachments: Iterable[Attachment], known: Known) -> Iterator[Instanc
         if key not in present:
             live = named.get(key)
             state = live.state if live is not None else "running"
-            yield Instance(key, name_of(key), instance_facts(None, state, external="not of this stack"))
+            yield Instance(key, name_of(key), instance_facts(None, state, origin="not of this stack"))
 
 
 def _attachments(interfaces: dict[str, LiveNetworkInterface], known: Known) -> Iterator[Attachment]:

@@ -229,28 +229,28 @@ def _standing_once(attachments: Iterable[Attachment]) -> tuple[Attachment, ...]:
 def _union(old: Sequence[Item], new: Sequence[Item]) -> tuple[Item, ...]:
     """The items after, and those that go, at their places."""
     was, then = {item.key: item for item in old}, {item.key: item for item in new}
-    kept = [
-        replace(then[key], state=State.SAME if key in was and was[key].text == then[key].text else State.CHANGED)
-        if key in then and key in was
-        else replace(item, state=State.CREATED if key in then else State.REMOVED)
-        for key, item in {**was, **then}.items()
-    ]
+    kept = [_changed(was.get(key), then.get(key), item) for key, item in {**was, **then}.items()]
     return tuple(sorted(kept, key=lambda item: item.key != PRIMARY))
+
+
+def _changed(was: Item | None, then: Item | None, either: Item) -> Item:
+    if was is None or then is None:
+        return replace(either, state=State.CREATED if was is None else State.REMOVED)
+    return then if was.text == then.text else replace(then, state=State.CHANGED, was=was.text)
 
 
 def _told(old: Sequence[Item], new: Sequence[Item], change: Change) -> tuple[Item, ...]:
     """The facts after the plan. Of one that changes, also what it was."""
     fields = {field.field for field in change.fields}
     was, then = {item.key: item for item in old}, {item.key: item for item in new}
-    told = []
-    for key in dict.fromkeys((*was, *then)):
-        if key not in fields:
-            told.append(was.get(key) or then[key])
-        elif key in was and key in then and was[key] != then[key]:
-            told.append(Item(f"{was[key].text} → {then[key].text}", State.CHANGED, key))
-        else:
-            told.append(replace(then.get(key) or was[key], state=State.CREATED if key in then else State.REMOVED))
-    return tuple(told)
+    if "state" in fields:
+        # A running instance has no fact that says so.
+        running = Item("running", key="state")
+        was, then = {"state": running, **was}, {"state": running, **then}
+    return tuple(
+        _changed(was.get(key), then.get(key), item) if key in fields else was.get(key, item)
+        for key, item in {**was, **then}.items()
+    )
 
 
 def _rest(change: Change) -> tuple[Item, ...]:

@@ -80,7 +80,7 @@ def _instance(name: str, row: rows.Instance | ExternalInstance, known: Known) ->
         live = known.externals.get(key)
         which = live.id if live is not None else instance_text(row.external)
         kind, state = (live.instance_type, live.state) if live is not None else ("", "running")
-        return Instance(key, name, instance_facts(kind, state, external=which))
+        return Instance(key, name, instance_facts(kind, state, origin=f"external {which}"))
     record = known.records.get(key)
     found = record.instance_type if isinstance(record, LiveInstance) else None
     return Instance(key, name, instance_facts(row.instance_type or found, row.state))

@@ -39,16 +39,21 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Item:
-    """A line of an instance or an interface: an address, a group, a fact. ``key`` tells items of a list apart."""
+    """A line of an instance or an interface: an address, a group, a fact.
+
+    ``key`` tells items of a list apart; ``was`` is the text before, if it changes.
+    """
 
     text: str
     state: State = State.SAME
     key: str = ""
+    was: str = ""
 
     @property
     def marked(self) -> str:
         """The text with the mark of its state."""
-        return f"{self.state.mark} {self.text}".lstrip()
+        text = f"{self.was} → {self.text}" if self.was else self.text
+        return f"{self.state.mark} {text}".lstrip()
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,15 @@ class Picture:
         }
 
     @property
+    def places(self) -> tuple[Attachment, ...]:
+        """The attachments in the order of their slots. One that ends says so rather than that it is a standby."""
+        ended = {(each.interface, each.instance) for each in self.attachments if each.state is State.REMOVED}
+        shown = (
+            each for each in self.attachments if not (each.standby and (each.interface, each.instance) in ended)
+        )
+        return tuple(sorted(shown, key=lambda each: (each.card, -1 if each.index is None else each.index)))
+
+    @property
     def empty(self) -> bool:
         """Is there nothing to draw?"""
         return not (self.instances or self.interfaces or self.elastic_ips)
@@ -185,6 +199,7 @@ def _kept(part: Iterable[Any]) -> tuple[Any, ...]:
         replace(
             each,
             state=State.SAME,
+            **({"was": ""} if isinstance(each, Item) else {}),
             **{
                 name: _kept(getattr(each, name))
                 for name in ("groups", "addresses", "facts")

@@ -49,7 +49,7 @@ def _colours(palette: dict[State, tuple[str, str, str]], paper: str, quiet: str)
         yield f"{root}text{of}{{fill:{ink}}}"
         yield f"{root}circle{of}{{fill:{line}}}"
     yield f"{root}rect.ep-instance,{root}rect.ep-ghost{{fill:{paper}}}"
-    yield f"{root}.ep-quiet{{fill:{quiet}}}"
+    yield f"{root}text.ep-quiet{{fill:{quiet}}}"
 
 
 def _style() -> str:
@@ -66,8 +66,7 @@ def _style() -> str:
             for state, dash in _DASHES.items()
         ),
         f"{root}text{{stroke:none}}",
-        f"{root}text.ep-{State.REMOVED}{{text-decoration:line-through}}",
-        f"{root}.ep-word.ep-{State.REMOVED}{{text-decoration:none}}",
+        f"{root}.ep-name.ep-{State.REMOVED}{{text-decoration:line-through}}",
         f"{root}.ep-ghost.ep-{State.SAME}{{stroke-dasharray:4 4}}",
         *_colours(_LIGHT, "#ffffff", "#57606a"),
     ]
