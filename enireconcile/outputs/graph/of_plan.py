@@ -69,7 +69,7 @@ class _Plan:
     def picture(self) -> Picture:
         before, after = self.before, self.after
         attachments = self._relations(before.attachments, after.attachments, self._attachment)
-        return completed(
+        return _ended(
             Picture(
                 before.stack,
                 before.region,
@@ -202,6 +202,33 @@ class _Plan:
             )
             for each in field.after or ()
         ]
+
+
+def _ended(picture: Picture) -> Picture:
+    """The picture with all that its relations name. Those that lose an end are removed with it."""
+    picture = completed(picture)
+    ends: tuple[Instance | Interface, ...] = (*picture.instances, *picture.interfaces)
+    gone = {each.key for each in ends if each.state is State.REMOVED}
+    addresses = {
+        (interface.key, item.key)
+        for interface in picture.interfaces
+        for item in interface.addresses
+        if item.state is State.REMOVED or interface.key in gone
+    }
+    return replace(
+        picture,
+        attachments=tuple(
+            replace(each, state=State.REMOVED) if each.instance in gone and not each.standby else each
+            for each in picture.attachments
+        ),
+        associations=tuple(
+            replace(each, state=State.REMOVED) if (each.interface, each.address) in addresses else each
+            for each in picture.associations
+        ),
+        routes=tuple(
+            replace(each, state=State.REMOVED) if each.interface in gone else each for each in picture.routes
+        ),
+    )
 
 
 def _field(change: Change, name: str) -> Any:

@@ -190,7 +190,8 @@ _PARTS = tuple(each.name for each in fields(Picture) if each.name not in ("stack
 
 def _states_of(each: Any) -> set[State]:
     items = (item for name in ("groups", "addresses", "facts") for item in getattr(each, name, ()))
-    return {each.state, *(item.state for item in items)}
+    # What is new or goes is so with all its items.
+    return {each.state, *(item.state for item in items if item.state is not State.SAME)}
 
 
 def _kept(part: Iterable[Any]) -> tuple[Any, ...]:
