@@ -337,8 +337,14 @@ def test_stacks_in_one_picture_keep_their_names_apart() -> None:
 
 # ---- SVG
 
-ROLES = {"title": Font(19, bold=True), "name": Font(14, bold=True), "text": Font(12), "mono": Font(12, mono=True)}
-FONTS = {**ROLES, "word": Font(11, bold=True)}
+FONTS = {
+    "title": Font(19, bold=True),
+    "name": Font(14, bold=True),
+    "text": Font(12),
+    "chip": Font(12),
+    "mono": Font(12, mono=True),
+    "word": Font(11, bold=True),
+}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ TITLE, NAME, TEXT, MONO, WORD = (
     Font(12, mono=True),
     Font(11, bold=True),
 )
-FONTS = {"title": TITLE, "name": NAME, "text": TEXT, "mono": MONO, "word": WORD}
+FONTS = {"title": TITLE, "name": NAME, "text": TEXT, "chip": TEXT, "mono": MONO, "word": WORD}
+"""By the roles of labels."""
 
 _MARGIN, _PAD, _GAP, _LINE, _ROW = 24, 12, 12, 18, 30
 _WIRE, _BADGE, _CHIP = 40, 30, 24
@@ -199,7 +200,7 @@ class _Chip:
             yield _label("mono", at, base, self.mono, room - word, self.state)
             at, room = at + MONO.width(self.mono) + 8, room - MONO.width(self.mono) - 8
         if self.text and room - word > 20:
-            yield _label("text", at, base, self.text, room - word - 8, self.state)
+            yield _label("chip", at, base, self.text, room - word - 8, self.state)
         if self.word:
             yield Label("word", x + width - 10, base, self.word, self.state, at_end=True)
 
@@ -474,7 +475,10 @@ def _of_association(association: Association, elastic_ip: ElasticIp) -> tuple[St
 
 
 def _address(elastic_ip: ElasticIp, state: State, word: str) -> _Chip:
-    return _Chip("address", printable(elastic_ip.public_ip), printable(elastic_ip.name), state, word)
+    name = printable(elastic_ip.name)
+    # A public address says by itself what it is.
+    text = name if elastic_ip.public_ip else f"Elastic IP {name}"
+    return _Chip("address", printable(elastic_ip.public_ip), text, state, word)
 
 
 def _table(route: Route) -> _Chip:

@@ -79,7 +79,7 @@ def outline(picture: Picture) -> Outline:
     groups = [_group(instance, picture, inside) for instance in picture.instances]
     alone = [_interface(each, "", None) for each in picture.interfaces if each.key not in inside]
     addresses = [
-        Node(each.key, _head(each.name, each.state, printable(each.public_ip or "")), "round")
+        Node(each.key, _head(f"Elastic IP {each.name}", each.state, printable(each.public_ip)), "round")
         for each in picture.elastic_ips
     ]
     tables = dict.fromkeys(route.table for route in picture.routes)

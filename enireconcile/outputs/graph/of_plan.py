@@ -285,6 +285,8 @@ def _rest(change: Change) -> tuple[Item, ...]:
     if change.action not in (Action.UPDATE, Action.ADOPT, Action.REPLACE):
         return ()
     names = [field.field for field in change.fields if field.field not in _DRAWN]
+    if (attachment := _field(change, "attachment")) is not None and attachment.before and attachment.after:
+        names += [key for key in ("delete_on_termination",) if attachment.before[key] != attachment.after[key]]
     words = "adopted" if change.action is Action.ADOPT else ""
     changes = f"changes {', '.join(names)}" if names else ""
     text = "; ".join(filter(None, (words, changes)))
