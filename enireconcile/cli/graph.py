@@ -12,8 +12,8 @@ from enireconcile.outputs.graph import Picture, dot, live_picture, mermaid, spec
 from enireconcile.spec import Spec
 
 FORMATS: dict[str, Callable[[Picture, str], str]] = {
-    "mermaid": lambda picture, _: mermaid(picture),
-    "dot": lambda picture, _: dot(picture),
+    "mermaid": lambda picture, title: mermaid(picture, title=title),
+    "dot": lambda picture, title: dot(picture, title=title),
     "svg": lambda picture, title: svg(picture, title=title),
 }
 
@@ -39,9 +39,7 @@ def _live(spec: Spec, connection: Connection) -> Picture:
     from enireconcile.live.reader import read_owned
 
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-        reading = read_owned(
-            Reader(channel), spec.document, channel.session.region, subnets=True, route_tables=True
-        )
+        reading = read_owned(Reader(channel), spec.document, channel.session.region, subnets=True, networks=True)
         found = run_async(reading)
     guard_account(spec, found.account_id)
     return live_picture(spec.document, found)

@@ -131,18 +131,19 @@ async def read(
 
 
 async def read_owned(
-    reader: Reads, document: Document, region: str, *, subnets: bool, route_tables: bool = False
+    reader: Reads, document: Document, region: str, *, subnets: bool, networks: bool = False
 ) -> Live:
     """Read what the stack owns and who holds it. Raises AwsError.
 
-    If asked to, also the subnets, and the route tables if the spec names any.
+    If asked to, also the subnets; with ``networks`` also the VPCs and route tables, as far as the spec names any.
     """
-    account, (groups, instances, interfaces, addresses), externals, known, tables = await asyncio.gather(
+    account, (groups, instances, interfaces, addresses), externals, known, vpcs, tables = await asyncio.gather(
         _account(reader, None),
         _owned(reader, document.stack),
         _externals(reader, document),
         listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet) if subnets else _nothing(),
-        _route_tables(reader, document) if route_tables else _nothing(),
+        _vpcs(reader, document) if networks else _nothing(),
+        _route_tables(reader, document) if networks else _nothing(),
     )
     return Live(
         account_id=account,
@@ -153,6 +154,7 @@ async def read_owned(
         elastic_ips=addresses,
         externals=externals,
         subnets=known,
+        vpcs=vpcs,
         route_tables=tables,
     )
 

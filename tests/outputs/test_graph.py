@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pydot
 import pytest
+import yaml
 
 from enireconcile.live.records import Live
 from enireconcile.model import Action, Plan
@@ -40,6 +41,7 @@ from enireconcile.outputs.graph.picture import (
     Item,
     Route,
 )
+from enireconcile.printable import printable
 from enireconcile.spec import Document, load
 from tests.planning.test_golden import GOLDEN, planned
 from tests.planning.worlds import live_of, spec_of
@@ -63,6 +65,7 @@ STRANGE = Picture(
     (
         Interface(
             "network_interfaces.graph",
+            HOSTILE,
             HOSTILE,
             HOSTILE,
             "us-east-1a",
@@ -274,6 +277,7 @@ def test_a_spec_alone_tells_selectors_and_what_ec2_chooses() -> None:
     outside, inside = (interfaces[f"network_interfaces.nat-{side}"] for side in ("outside", "inside"))
     assert [item.text for item in outside.addresses] == [CHOSEN]
     assert (inside.subnet, [item.text for item in inside.addresses]) == ("lab-private", ["10.0.3.10"])
+    assert picture.vpc == "VPC lab"
     assert picture.routes == (Route("lab-private", "0.0.0.0/0", "network_interfaces.nat-inside"),)
     assert picture.associations == (Association("elastic_ips.nat", "network_interfaces.nat-outside"),)
 
@@ -528,12 +532,19 @@ MERMAID = re.compile(
 
 def test_mermaid_quotes_every_text() -> None:
     for picture in (STRANGE, hosts(2, 2), *map(of_file, SPECS), *(each.picture for each in situations().values())):
-        lines = mermaid(picture).splitlines()
+        lines = mermaid(picture, title="plan").splitlines()[3:]
         for line in lines:
             assert MERMAID.fullmatch(line), line
         drawn = {found[1] for line in lines if (found := re.match(r" +(?:subgraph )?(n\d+)[\[(]", line))}
         assert drawn == set(re.findall(r"\bn\d+\b", "\n".join(line for line in lines if " class " in f" {line}")))
         assert len(drawn) == len(nodes(picture)) + len({route.table for route in picture.routes})
+
+
+def test_titles_are_quoted() -> None:
+    _, title, _, first, *_ = mermaid(STRANGE, title=HOSTILE).splitlines()
+    assert yaml.safe_load(title) == {"title": f"{printable(HOSTILE)} · {printable(HOSTILE)}"}
+    assert first == "flowchart LR"
+    assert mermaid(Picture("empty")) == "flowchart LR\n"
 
 
 def test_mermaid_tells_states_in_words() -> None:
@@ -556,7 +567,7 @@ def test_dot_is_parsed_and_has_all_that_is_drawn() -> None:
         clusters = graph.get_subgraphs()
         assert len(clusters) == len(picture.instances)
         inside = [node for cluster in clusters for node in cluster.get_nodes() if node.get("shape") != "point"]
-        outside = [node for node in graph.get_nodes() if node.get("label") is not None]
+        outside = [node for node in graph.get_nodes() if node.get("label") and node.get_name() != "graph"]
         tables = {route.table for route in picture.routes}
         assert len(inside) + len(outside) == len(picture.interfaces) + len(picture.elastic_ips) + len(tables)
         names = {node.get_name() for cluster in (graph, *clusters) for node in cluster.get_nodes()}

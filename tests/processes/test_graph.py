@@ -23,9 +23,10 @@ def heading(svg: str) -> str:
 
 def test_a_spec_is_drawn_without_a_call_to_aws(server: EC2Server, command: Run) -> None:
     drawn = {name: command("graph", "--format", name, SPEC).stdout for name in ("mermaid", "dot", "svg")}
-    assert drawn["mermaid"].startswith("flowchart LR\n")
+    title = "two-enis in us-east-1"
+    assert drawn["mermaid"].startswith(f'---\ntitle: "{title} · default VPC"\n---\nflowchart LR\n')
     assert drawn["dot"].startswith("digraph {\n")
-    assert heading(drawn["svg"]) == "two-enis in us-east-1"
+    assert heading(drawn["svg"]) == title
     assert command("graph", SPEC).stdout == drawn["mermaid"]
     assert server.actions() == []
 
@@ -56,7 +57,7 @@ def test_what_is_and_what_changes(server: EC2Server, command: Run, tmp_path: Pat
     assert heading(ran.stdout) == "two-enis in us-east-1, live"
     assert sorted(server.actions()) == [
         *("DescribeAddresses", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups"),
-        *("DescribeSubnets", "GetCallerIdentity"),
+        *("DescribeSubnets", "DescribeVpcs", "GetCallerIdentity"),
     ]
     for address in server.client("ec2").describe_addresses()["Addresses"]:
         assert f">{address['PublicIp']}</text>" in ran.stdout

@@ -32,7 +32,7 @@ def seen(harness: Harness, spec: Spec) -> Seen:
 def found(harness: Harness, spec: Spec) -> Live:
     """What graph --live reads."""
     with harness.channel(spec, read_only=True) as channel:
-        reading = read_owned(Reader(channel), spec.document, REGION, subnets=True, route_tables=True)
+        reading = read_owned(Reader(channel), spec.document, REGION, subnets=True, networks=True)
         return run(reading, harness.loop)
 
 

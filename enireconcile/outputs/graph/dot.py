@@ -18,15 +18,15 @@ _LOOKS = {
 _SHAPES = {"round": "ellipse", "table": "parallelogram"}
 
 
-def dot(picture: Picture) -> str:
+def dot(picture: Picture, *, title: str = "") -> str:
     """The picture as a directed graph. States are told in colour, in the line and in words."""
     drawn = outline(picture)
     lines = [
         "digraph {",
         "  rankdir=LR; compound=true;",
-        '  graph [fontname="sans-serif"];',
-        '  node [fontname="sans-serif", shape=box];',
-        '  edge [fontname="sans-serif"];',
+        f'  graph [fontname="Helvetica", labelloc=t, label={_label([printable(picture.heading(title))])}];',
+        '  node [fontname="Helvetica", shape=box];',
+        '  edge [fontname="Helvetica"];',
     ]
     anchors, clusters = {}, {}
     for number, group in enumerate(drawn.groups):

@@ -13,6 +13,7 @@ from enireconcile.live.records import (
     LiveNetworkInterface,
     LiveRouteTable,
     LiveSubnet,
+    LiveVpc,
 )
 from enireconcile.outputs.graph.picture import CHOSEN, PRIMARY, Item, name_of
 from enireconcile.planning.owned import Owned, owned
@@ -20,6 +21,7 @@ from enireconcile.planning.routes import tables_matching
 from enireconcile.spec import Document, ForeignSelector, RouteTableSelector, Selector
 from enireconcile.spec.shapes import InstanceSelector
 
+DEFAULT_VPC = "default VPC"
 DEFAULT_GROUP = "default (of the VPC)"
 
 
@@ -72,6 +74,11 @@ class Known:
         found = [subnet for subnet in self.live.subnets if selects(selector, subnet)]
         return found[0] if len(found) == 1 else None
 
+    def vpc(self, vpc_id: str) -> str:
+        """A VPC in words, by its id."""
+        found = (vpc for vpc in self.live.vpcs if vpc.id == vpc_id)
+        return next((_vpc_text(vpc) for vpc in found), vpc_id)
+
     def group(self, word: str | ForeignSelector) -> str:
         """A group in a list of an interface: its name here, or its id."""
         if isinstance(word, ForeignSelector):
@@ -116,6 +123,18 @@ def subnet_text(subnet: LiveSubnet) -> str:
     """A subnet by its name, else as the default one of its zone, else by its id; and its CIDR."""
     default = "default subnet" if subnet.default_for_az else subnet.id
     return f"{subnet.tags.get('Name') or default} {subnet.cidr}".rstrip()
+
+
+def _vpc_text(vpc: LiveVpc) -> str:
+    name = vpc.tags.get("Name")
+    if name is None:
+        return DEFAULT_VPC if vpc.is_default else vpc.id
+    return f"VPC {name}"
+
+
+def selected_vpc(selector: Selector) -> str:
+    """The VPC that a selector selects, in words."""
+    return DEFAULT_VPC if selector.default else selector.id or f"VPC {text_of(selector)}"
 
 
 def instance_facts(instance_type: str | None, state: str, origin: str = "") -> tuple[Item, ...]:

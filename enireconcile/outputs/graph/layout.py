@@ -167,7 +167,8 @@ def _counts(picture: Picture) -> str:
         (len(picture.elastic_ips), "Elastic IP"),
         (len(picture.routes), "route"),
     )
-    return ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in numbers if number)
+    counts = ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in numbers if number)
+    return " · ".join(filter(None, (counts, printable(picture.vpc))))
 
 
 # ---- what an interface shows
@@ -418,8 +419,10 @@ def _ghost(place: Attachment, interface: Interface, holder: str | None) -> _Card
 
 
 def _card(interface: Interface, place: Attachment | None, picture: Picture) -> _Card:
+    # One VPC for all is in the heading.
+    where = (interface.subnet, interface.zone, interface.vpc if interface.vpc != picture.vpc else "")
     details = [
-        Item(printable(" · ".join(filter(None, (interface.subnet, interface.zone))))),
+        Item(printable(" · ".join(filter(None, where)))),
         *_groups(interface.groups),
         *map(_printable, interface.facts),
     ]

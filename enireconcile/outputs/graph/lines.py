@@ -77,7 +77,7 @@ def outline(picture: Picture) -> Outline:
     parts = (*picture.instances, *picture.interfaces, *picture.elastic_ips)
     states = {each.key: each.state for each in parts}
     groups = [_group(instance, picture, inside) for instance in picture.instances]
-    alone = [_interface(each, "", None) for each in picture.interfaces if each.key not in inside]
+    alone = [_interface(each, "", None, picture.vpc) for each in picture.interfaces if each.key not in inside]
     addresses = [
         Node(each.key, _head(f"Elastic IP {each.name}", each.state, printable(each.public_ip)), "round")
         for each in picture.elastic_ips
@@ -99,7 +99,7 @@ def _group(instance: Instance, picture: Picture, inside: Mapping[str, str]) -> G
             if not each.standby and each.instance == instance.key and inside.get(each.interface) == instance.key
         ),
     )
-    nodes = {key: _interface(interfaces[key], slot, state) for _, _, slot, state, key in members}
+    nodes = {key: _interface(interfaces[key], slot, state, picture.vpc) for _, _, slot, state, key in members}
     title = (*_head(instance.name, instance.state), *_items(instance.facts))
     return Group(instance.key, title, tuple(nodes.values()))
 
@@ -113,8 +113,10 @@ def _items(items: Iterable[Item]) -> Iterator[str]:
     return (printable(item.marked) for item in items)
 
 
-def _interface(interface: Interface, slot: str, attached: State | None) -> Node:
-    where = ", ".join(filter(None, (interface.subnet, interface.zone)))
+def _interface(interface: Interface, slot: str, attached: State | None, common: str) -> Node:
+    """``common`` is the VPC that the title names."""
+    vpc = interface.vpc if interface.vpc != common else ""
+    where = ", ".join(filter(None, (interface.subnet, interface.zone, vpc)))
     index = f"index {slot}" if slot else ""
     if index and attached not in (None, State.SAME, interface.state):
         index += f" ({attached})"

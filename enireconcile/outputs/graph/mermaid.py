@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from enireconcile.outputs.graph.lines import outline
 from enireconcile.outputs.graph.picture import Picture, State
+from enireconcile.printable import printable
 
 _CLASSES = {
     State.SAME: "fill:#f6f8fa,stroke:#57606a,color:#1f2328",
@@ -22,11 +26,14 @@ _ARROWS = {
 _SPELLED = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;", "\\": "#92;"}
 
 
-def mermaid(picture: Picture) -> str:
+def mermaid(picture: Picture, *, title: str = "") -> str:
     """The picture as Mermaid text. States are told in colour, in the line and in words."""
     drawn = outline(picture)
     ids = {key: f"n{index}" for index, key in enumerate(drawn.keys)}
-    lines = ["flowchart LR"]
+    heading = picture.heading(title)
+    # The front matter is YAML, which reads a text as JSON writes it.
+    lines = ["---", f"title: {json.dumps(printable(heading), ensure_ascii=False)}", "---"] if heading else []
+    lines.append("flowchart LR")
     for group in drawn.groups:
         indent = "  "
         if group.title is not None:
@@ -51,6 +58,6 @@ def _shape(shape: str, text: str) -> str:
     return {"round": f"([{text}])", "table": f"[/{text}/]"}.get(shape, f"[{text}]")
 
 
-def _text(lines: list[str] | tuple[str, ...]) -> str:
+def _text(lines: Sequence[str]) -> str:
     """Lines as one quoted text. Characters that Mermaid or HTML would interpret are spelled out."""
     return '"' + "<br/>".join("".join(_SPELLED.get(char, char) for char in line) for line in lines) + '"'

@@ -66,6 +66,7 @@ def interface_of(live: LiveNetworkInterface, known: Known) -> Interface:
     return Interface(
         key,
         name_of(key),
+        known.vpc(live.vpc_id),
         subnet_text(subnet) if subnet is not None else live.subnet_id,
         live.zone,
         tuple(Item(name, key=name) for name in groups),

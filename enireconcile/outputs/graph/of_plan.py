@@ -117,6 +117,7 @@ class _Plan:
         place = new if change.action is Action.REPLACE else old
         return replace(
             new,
+            vpc=place.vpc,
             subnet=place.subnet,
             zone=place.zone,
             groups=tuple(map(self._group, groups)),

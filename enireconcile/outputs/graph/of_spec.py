@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface
 from enireconcile.outputs.graph.known import (
     DEFAULT_GROUP,
+    DEFAULT_VPC,
     Known,
     address_items,
     instance_facts,
     instance_text,
     interface_facts,
+    selected_vpc,
     subnet_text,
     text_of,
 )
@@ -30,7 +32,7 @@ from enireconcile.outputs.graph.picture import (
     completed,
     name_of,
 )
-from enireconcile.spec import ADDRESS_KEYS, Document, ExternalInstance, NetworkInterface, rows
+from enireconcile.spec import ADDRESS_KEYS, Document, ExternalInstance, NetworkInterface, rows, without_selectors
 
 _HELD = {
     "secondary_private_ips": "secondary_ips",
@@ -90,10 +92,11 @@ def _interface(name: str, row: NetworkInterface, known: Known) -> Interface:
     key = _interface_key(name)
     found = known.records.get(key)
     record = found if isinstance(found, LiveNetworkInterface) else None
-    subnet, zone = _subnet(row, record, known)
+    vpc, subnet, zone = _place(row, record, known)
     return Interface(
         key,
         name,
+        vpc,
         subnet,
         zone,
         _groups(row, record, known),
@@ -109,24 +112,25 @@ def _interface(name: str, row: NetworkInterface, known: Known) -> Interface:
     )
 
 
-def _subnet(row: NetworkInterface, record: LiveNetworkInterface | None, known: Known) -> tuple[str, str]:
-    """Subnet and zone in words."""
-    live = (
-        known.subnet(record.subnet_id)
-        if record is not None
-        else known.selected(row.subnet)
-        if row.subnet
-        else None
-    )
-    if live is not None:
-        return subnet_text(live), live.zone
+def _place(row: NetworkInterface, record: LiveNetworkInterface | None, known: Known) -> tuple[str, str, str]:
+    """VPC, subnet and zone in words."""
     if record is not None:
-        return record.subnet_id, record.zone
+        live = known.subnet(record.subnet_id)
+        return known.vpc(record.vpc_id), subnet_text(live) if live is not None else record.subnet_id, record.zone
     if row.subnet is None:
-        return "", ""
+        return "", "", ""
+    live = known.selected(row.subnet)
+    if live is not None:
+        return known.vpc(live.vpc_id), subnet_text(live), live.zone
     if row.subnet.default_for_az is not None:
-        return "default subnet", row.subnet.default_for_az
-    return text_of(row.subnet), ""
+        return DEFAULT_VPC, "default subnet", row.subnet.default_for_az
+    return _vpc_of_groups(row, known.document), text_of(row.subnet), ""
+
+
+def _vpc_of_groups(row: NetworkInterface, document: Document) -> str:
+    """An interface is in the VPC of its groups; empty if none of them is of the spec."""
+    mine = (document.security_groups.get(name) for name in without_selectors(row.security_groups))
+    return next((selected_vpc(group.vpc) for group in mine if group and group.specifies("vpc")), "")
 
 
 def _groups(row: NetworkInterface, record: LiveNetworkInterface | None, known: Known) -> tuple[Item, ...]:

@@ -68,10 +68,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Interface:
-    """A network interface. Its first address is the primary private one, with the key PRIMARY."""
+    """A network interface, and where it is in words. Its primary address comes first, with the key PRIMARY."""
 
     key: str
     name: str
+    vpc: str = ""
     subnet: str = ""
     zone: str = ""
     groups: tuple[Item, ...] = ()
@@ -150,6 +151,16 @@ class Picture:
         """The states that occur, in their order."""
         found = {state for name in _PARTS for each in getattr(self, name) for state in _states_of(each)}
         return tuple(state for state in State if state in found)
+
+    @property
+    def vpc(self) -> str:
+        """The VPC of all interfaces; empty if there are several, or none is known."""
+        found = {each.vpc for each in self.interfaces if each.vpc}
+        return found.pop() if len(found) == 1 else ""
+
+    def heading(self, title: str) -> str:
+        """The title, and the VPC that all interfaces are in."""
+        return " · ".join(filter(None, (title, self.vpc)))
 
     @property
     def holders(self) -> Mapping[str, str]:

@@ -136,9 +136,9 @@ def _text(label: Label) -> str:
 
 def _description(picture: Picture) -> str:
     """All that is drawn, in sentences."""
-    drawn = outline(picture)
+    drawn, vpc = outline(picture), printable(picture.vpc)
     names = {key: lines[0] for key, lines in drawn.heads.items()}
-    sentences = []
+    sentences = [f"All is in {vpc}."] if vpc.startswith("vpc-") else [f"All is in the {vpc}."] if vpc else []
     for group in drawn.groups:
         if group.title is not None:
             inside = "; ".join(", ".join(node.lines) for node in group.nodes)
