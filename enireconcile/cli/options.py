@@ -77,7 +77,7 @@ def outlet(
     def made(_: click.Context, __: click.Parameter, path: Path | None) -> Outlet | None:
         if path is not None and not path.name:
             raise click.BadParameter("write the name of a file")
-        if path is not None and suffixes and path.suffix not in suffixes:
+        if path is not None and suffixes and path.suffix.lower() not in suffixes:
             raise click.BadParameter(f"{path.name!r} must end in one of {', '.join(suffixes)}")
         return Outlet(path, what, private=private) if path is not None else None
 

@@ -124,7 +124,7 @@ def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
     from enireconcile.outputs.graph import plan_picture
 
     pictures = [plan_picture(each.plan, each.spec.document, each.live) for each in planned]
-    out.write(drawn(pictures, PICTURES[out.path.suffix], "plan"))
+    out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
 
 
 def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:

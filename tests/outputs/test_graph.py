@@ -41,6 +41,7 @@ from enireconcile.outputs.graph.picture import (
     Item,
     Route,
 )
+from enireconcile.planning.draft import make_plan
 from enireconcile.printable import printable
 from enireconcile.spec import Document, load
 from tests.planning.test_golden import GOLDEN, planned
@@ -200,6 +201,25 @@ def test_what_a_plan_leaves_out_is_as_it_is() -> None:
     assert left_out
     for address in left_out:
         assert address not in drawn or drawn[address].state is State.SAME
+
+
+def test_a_plan_of_targets_draws_what_it_makes_and_what_is() -> None:
+    spec = spec_of(
+        {
+            "network_interfaces": {
+                name: {"subnet": {"default_for_az": "us-east-1a"}} for name in ("there", "asked", "other")
+            },
+            "elastic_ips": {"asked": {"association": {"network_interface": "asked"}}, "other": {}},
+        }
+    )
+    live = live_of({"network_interfaces": {"there": {}}}, spec)
+    plan = make_plan(spec, live, targets=["elastic_ips.asked"])
+    drawn = {key: each.state for key, each in nodes(plan_picture(plan, spec.document, live)).items()}
+    assert drawn == {
+        "network_interfaces.there": State.SAME,
+        "network_interfaces.asked": State.CREATED,
+        "elastic_ips.asked": State.CREATED,
+    }
 
 
 def test_leftovers_stay_and_what_is_pruned_goes() -> None:

@@ -11,9 +11,9 @@ is needed to make one is a ``Document`` and, for what is, the ``Live`` that a re
 ``engine.planner.look`` returns all three in its ``Seen``: ``plan``, ``live``, and the document is the spec's. For
 what is once an apply has ended, take ``live_picture`` of its last read.
 
-``svg(picture, title=…)`` is a document of its own. With ``standalone=False`` it is an ``<svg>`` element for an HTML
-page: its ids are made from title and picture, and all rules of its style begin with one class, so that several fit
-in one page. The style is ``STYLE`` for each of them, for a Content-Security-Policy that names its hash.
+``svg(picture, title=…)`` is a document of its own. With ``standalone=False`` it is an ``<svg>`` element for an
+HTML page: its ids are made from title and picture, and all rules of its style begin with one class, so that
+several fit in one page. The style of each is ``STYLE``, for a Content-Security-Policy that names its hash.
 ``mermaid`` and ``dot`` can do without a title.
 """
 

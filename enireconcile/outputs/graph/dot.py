@@ -25,7 +25,7 @@ def dot(picture: Picture, *, title: str = "") -> str:
         "digraph {",
         "  rankdir=LR; compound=true;",
         f'  graph [fontname="Helvetica", labelloc=t, label={_label([printable(picture.heading(title))])}];',
-        '  node [fontname="Helvetica", shape=box];',
+        '  node [fontname="Helvetica", shape=box, margin="0.25,0.1"];',
         '  edge [fontname="Helvetica"];',
     ]
     anchors, clusters = {}, {}

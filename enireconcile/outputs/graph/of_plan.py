@@ -55,10 +55,11 @@ def plan_picture(plan: Plan, document: Document, live: Live) -> Picture:
 
 
 class _Plan:
+    """Before, after, and the changes by address."""
+
     def __init__(self, plan: Plan, document: Document, live: Live) -> None:
         self.known = Known(document, live)
         self.before, self.after = live_picture(document, live), spec_picture(document, live)
-        self.plan = plan
         self.changes: dict[str, Change] = {change.address: change for change in plan.changes}
         self.states = {address: _STATES[change.action] for address, change in self.changes.items()}
         for address, formers in self.known.owned.replaced.items():
@@ -104,8 +105,7 @@ class _Plan:
         return tuple(found)
 
     def _instance(self, old: Instance, new: Instance, change: Change) -> Instance:
-        facts = _told(old.facts, new.facts, change) if change.action is not Action.REPLACE else new.facts
-        return replace(new, facts=(*facts, *_rest(change)))
+        return replace(new, facts=(*_told(old.facts, new.facts, change), *_rest(change)))
 
     def _interface(self, old: Interface, new: Interface, change: Change) -> Interface:
         fields = {field.field for field in change.fields}
@@ -155,7 +155,7 @@ class _Plan:
                 ours = owner in self.known.document.resources
                 found += was or ([] if ours else new.get(owner, []))
             else:
-                found += self._union(was, planned(change, was) if was or owner in new else [], change)
+                found += self._union(was, planned(change, was), change)
         return tuple(found)
 
     def _union(self, was: Sequence[R], then: Sequence[R], change: Change) -> list[R]:
