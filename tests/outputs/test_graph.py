@@ -237,11 +237,19 @@ def test_a_failover_shows_where_the_interface_was_and_where_it_may_go() -> None:
         if each.interface == "network_interfaces.float"
     }
     assert places >= {("instances.b", False, State.CREATED), ("instances.a", False, State.REMOVED)}
-    assert picture.holders["network_interfaces.float"] == "instances.b"
+    assert picture.standing["network_interfaces.float"].instance == "instances.b"
     text = svg(picture, title="failover")
     assert "− moves" in text
     assert "standby" not in text
     assert "standby" in svg(picture.after, title="after")
+
+
+def test_another_index_of_the_same_instance_shows_both() -> None:
+    picture = in_plan("interface-at-another-index")
+    states = {each.state for each in picture.attachments if each.interface == "network_interfaces.eth1"}
+    assert states == {State.CREATED, State.REMOVED}
+    assert picture.standing["network_interfaces.eth1"].state is State.CREATED
+    assert "− moves" in svg(picture, title="another index")
 
 
 def test_an_address_that_moves_is_at_both_ends() -> None:
@@ -267,11 +275,11 @@ def test_what_loses_an_end_ends() -> None:
 
 def test_an_interface_that_goes_stays_in_its_instance_and_one_that_is_detached_does_not() -> None:
     kept = in_plan("removed-instance-and-its-interfaces-stay")
-    assert "network_interfaces.spare" not in kept.holders
+    assert "network_interfaces.spare" not in kept.standing
     gone = in_plan("removed-interface-and-another-takes-its-slot")
     removed = [each.key for each in gone.interfaces if each.state is State.REMOVED]
     assert removed
-    assert set(removed) <= gone.holders.keys()
+    assert set(removed) <= gone.standing.keys()
 
 
 def test_addresses_and_groups_have_states_of_their_own() -> None:

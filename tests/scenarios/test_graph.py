@@ -107,5 +107,5 @@ def test_instances_and_interfaces_of_others(harness: Harness) -> None:
         }
         (admin,) = (each for each in picture.associations if each.elastic_ip == "elastic_ips.admin")
         assert admin.interface.startswith("eni-")
-        assert picture.holders[admin.interface] == "instances.fw-b"
+        assert picture.standing[admin.interface].instance == "instances.fw-b"
     assert firewalls

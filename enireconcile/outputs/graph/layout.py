@@ -399,22 +399,22 @@ def _blocks(picture: Picture, sizes: _Sizes) -> Iterator[_Block]:
 
 def _cards(picture: Picture) -> Iterator[tuple[_Card, str | None]]:
     """All cards in the order of their slots, each with the key of the instance that it is in."""
-    holders = picture.holders
+    standing = picture.standing
     interfaces = {each.key: each for each in picture.interfaces}
     for each in picture.places:
         interface = interfaces[each.interface]
-        if each.standby or holders.get(each.interface) != each.instance:
-            yield _ghost(each, interface, holders.get(each.interface)), each.instance
-        elif not (each.state is State.REMOVED and interface.state is not State.REMOVED):
+        if standing.get(each.interface) == each:
             yield _card(interface, each, picture), each.instance
+        else:
+            yield _ghost(each, interface, moves=each.interface in standing), each.instance
     for interface in picture.interfaces:
-        if interface.key not in holders:
+        if interface.key not in standing:
             yield _card(interface, None, picture), None
 
 
-def _ghost(place: Attachment, interface: Interface, holder: str | None) -> _Card:
+def _ghost(place: Attachment, interface: Interface, *, moves: bool) -> _Card:
     """Where an interface may fail over to, or where it was."""
-    word = "standby" if place.standby else "− moves" if holder is not None else "− detached"
+    word = "standby" if place.standby else "− moves" if moves else "− detached"
     return _Card(printable(interface.name), place.slot, place.state, word, ghost=True)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from enireconcile.outputs.graph.picture import (
     PRIMARY,
+    Attachment,
     ElasticIp,
     Instance,
     Interface,
@@ -72,12 +73,12 @@ class Outline:
 
 def outline(picture: Picture) -> Outline:
     """The picture in text, made printable."""
-    inside = picture.holders
+    standing = picture.standing
     parts: tuple[Instance | Interface | ElasticIp, ...]
     parts = (*picture.instances, *picture.interfaces, *picture.elastic_ips)
     states = {each.key: each.state for each in parts}
-    groups = [_group(instance, picture, inside) for instance in picture.instances]
-    alone = [_interface(each, "", None, picture.vpc) for each in picture.interfaces if each.key not in inside]
+    groups = [_group(instance, picture, standing) for instance in picture.instances]
+    alone = [_interface(each, "", None, picture.vpc) for each in picture.interfaces if each.key not in standing]
     addresses = [
         Node(each.key, _head(f"Elastic IP {each.name}", each.state, printable(each.public_ip)), "round")
         for each in picture.elastic_ips
@@ -86,22 +87,19 @@ def outline(picture: Picture) -> Outline:
     nodes = [Node(f"route table {table}", (f"route table {printable(table)}",), "table") for table in tables]
     states |= {node.key: State.SAME for node in nodes}
     return Outline(
-        (*groups, Group("", None, (*alone, *addresses, *nodes))), tuple(_edges(picture, inside)), states
+        (*groups, Group("", None, (*alone, *addresses, *nodes))), tuple(_edges(picture, standing)), states
     )
 
 
-def _group(instance: Instance, picture: Picture, inside: Mapping[str, str]) -> Group:
+def _group(instance: Instance, picture: Picture, standing: Mapping[str, Attachment]) -> Group:
     interfaces = {each.key: each for each in picture.interfaces}
-    members = sorted(
-        (
-            (each.card, each.index or 0, each.slot, each.state, each.interface)
-            for each in picture.places
-            if not each.standby and each.instance == instance.key and inside.get(each.interface) == instance.key
-        ),
+    nodes = tuple(
+        _interface(interfaces[each.interface], each.slot, each.state, picture.vpc)
+        for each in picture.places
+        if each.instance == instance.key and standing.get(each.interface) == each
     )
-    nodes = {key: _interface(interfaces[key], slot, state, picture.vpc) for _, _, slot, state, key in members}
     title = (*_head(instance.name, instance.state), *_items(instance.facts))
-    return Group(instance.key, title, tuple(nodes.values()))
+    return Group(instance.key, title, nodes)
 
 
 def _head(name: str, state: State, *more: str) -> tuple[str, ...]:
@@ -134,7 +132,7 @@ def _interface(interface: Interface, slot: str, attached: State | None, common: 
     )
 
 
-def _edges(picture: Picture, inside: Mapping[str, str]) -> Iterator[Edge]:
+def _edges(picture: Picture, standing: Mapping[str, Attachment]) -> Iterator[Edge]:
     texts = {(each.key, item.key): item.text for each in picture.interfaces for item in each.addresses}
     counts = {each.key: len(each.addresses) for each in picture.interfaces}
     for association in picture.associations:
@@ -150,7 +148,7 @@ def _edges(picture: Picture, inside: Mapping[str, str]) -> Iterator[Edge]:
         if attachment.standby:
             label = f"may fail over, index {attachment.slot}"
             yield Edge(attachment.interface, attachment.instance, label, attachment.state, faint=True)
-        elif inside.get(attachment.interface) != attachment.instance:
+        elif standing.get(attachment.interface) != attachment:
             label = _label(f"index {attachment.slot}", attachment.state)
             yield Edge(attachment.interface, attachment.instance, label, attachment.state)
 

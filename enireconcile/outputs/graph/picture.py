@@ -163,11 +163,11 @@ class Picture:
         return " · ".join(filter(None, (title, self.vpc)))
 
     @property
-    def holders(self) -> Mapping[str, str]:
-        """The instance in which each interface is drawn: its own after the plan; of one that goes, its last."""
+    def standing(self) -> Mapping[str, Attachment]:
+        """Where each interface is drawn: its attachment after the plan; of one that goes, its last."""
         going = {each.key for each in self.interfaces if each.state is State.REMOVED}
         return {
-            each.interface: each.instance
+            each.interface: each
             for each in self.attachments
             if not each.standby and (each.state is not State.REMOVED or each.interface in going)
         }
