@@ -195,6 +195,12 @@ def test_a_plan_without_changes_is_what_is() -> None:
             assert set(each.picture.associations) == set(before.associations), situation
 
 
+def test_an_external_instance_is_drawn_once() -> None:
+    picture = in_plan("error-beside-a-failover")
+    assert [each.key for each in picture.instances] == ["instances.fw-a", "instances.fw-b"]
+    assert picture.standing["network_interfaces.service"].instance == "instances.fw-b"
+
+
 def test_what_a_plan_leaves_out_is_as_it_is() -> None:
     drawn = nodes(in_plan("error-beside-a-failover"))
     left_out = situations()["error-beside-a-failover"].plan.left_out

@@ -64,7 +64,8 @@ class Known:
     def key_of(self, section: str, name: str) -> str:
         """The key of what a row or a plan names: a row of a section, or an id."""
         address = f"{section}.{name}"
-        return address if address in self.document.resources or address in self.records else self.key(name)
+        rows = getattr(self.document, section)
+        return address if name in rows or address in self.records else self.key(name)
 
     def subnet(self, subnet_id: str) -> LiveSubnet | None:
         return next((subnet for subnet in self.live.subnets if subnet.id == subnet_id), None)

@@ -381,7 +381,7 @@ def _blocks(picture: Picture, sizes: _Sizes) -> Iterator[_Block]:
     cards = list(_cards(picture))
     for instance in picture.instances:
         mine = tuple(card for card, holder in cards if holder == instance.key)
-        facts = tuple(map(_printable, instance.facts))
+        facts = tuple(_facts(tuple(map(_printable, instance.facts))))
         yield _Block(printable(instance.name), facts, instance.state, mine, (), sizes)
     if alone := tuple(card for card, holder in cards if holder is None):
         yield _Block("Not attached", (), State.SAME, alone, (), sizes, bare=True)
@@ -395,6 +395,13 @@ def _blocks(picture: Picture, sizes: _Sizes) -> Iterator[_Block]:
     )
     if free:
         yield _Block("Not associated", (), State.SAME, (), free, sizes, bare=True)
+
+
+def _facts(facts: Sequence[Item]) -> Iterator[Item]:
+    """Facts that stay in one line, each that changes in one of its own."""
+    if same := " · ".join(each.text for each in facts if each.state is State.SAME):
+        yield Item(same)
+    yield from (each for each in facts if each.state is not State.SAME)
 
 
 def _cards(picture: Picture) -> Iterator[tuple[_Card, str | None]]:
