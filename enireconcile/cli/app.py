@@ -132,6 +132,7 @@ def iam_policy(
 @click.option("--destroy", is_flag=True, help="Show what destroy would do.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
 @opt.outlet("--out", "the plan", "Save the plan to this file, for apply --plan.", private=True)
+@opt.picture
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
@@ -279,6 +280,29 @@ def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str
     from enireconcile.cli.show import show_specs
 
     return show_specs(loaded, connection, output, get)
+
+
+@cli.command()
+@opt.specs
+@click.option(
+    "--format",
+    "picture_format",
+    type=click.Choice(["mermaid", "dot", "svg"]),
+    default="mermaid",
+    show_default=True,
+    help="Mermaid for Markdown, DOT for Graphviz, SVG for a browser.",
+)
+@click.option("--live", is_flag=True, help="Draw what is, read from AWS, instead of what SPEC describes.")
+@opt.aws
+def graph(specs: opt.SpecArguments, connection: Connection, picture_format: str, live: bool) -> int:
+    """Draw instances, interfaces, Elastic IPs and routes as a picture.
+
+    Without --live, does not call AWS. `plan --graph FILE` draws what a plan changes.
+    """
+    loaded = specs.load(region=connection.region)
+    from enireconcile.cli.graph import graph_specs
+
+    return graph_specs(loaded, connection, picture_format, live=live)
 
 
 @cli.command()

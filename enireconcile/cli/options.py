@@ -61,12 +61,24 @@ def _webhook_url(_: click.Context, __: click.Parameter, url: str | None) -> str 
     return url
 
 
-def outlet(name: str, what: str, help: str, *, private: bool = False) -> Callable[[F], F]:  # noqa: A002 - click's name
-    """An option with a file to write; the command gets it as an Outlet. ``what`` names it in errors."""
+def outlet(
+    name: str,
+    what: str,
+    help: str,  # noqa: A002 - click's name
+    *,
+    private: bool = False,
+    suffixes: Sequence[str] = (),
+) -> Callable[[F], F]:
+    """An option with a file to write; the command gets it as an Outlet. ``what`` names it in errors.
+
+    With ``suffixes``, the name of the file must end in one of them.
+    """
 
     def made(_: click.Context, __: click.Parameter, path: Path | None) -> Outlet | None:
         if path is not None and not path.name:
             raise click.BadParameter("write the name of a file")
+        if path is not None and suffixes and path.suffix.lower() not in suffixes:
+            raise click.BadParameter(f"{path.name!r} must end in one of {', '.join(suffixes)}")
         return Outlet(path, what, private=private) if path is not None else None
 
     return click.option(name, type=_OUTLET, callback=made, help=help)
@@ -230,6 +242,14 @@ metrics = outlet(
     "--metrics",
     "the metrics",
     "Write Prometheus metrics of this stack to this file, for node_exporter's textfile collector.",
+)
+PICTURES = {".svg": "svg", ".mmd": "mermaid", ".dot": "dot"}
+"""The formats of pictures by the suffixes of files."""
+picture = outlet(
+    "--graph",
+    "the picture",
+    "Draw what changes to this file, as its suffix says: .svg, .mmd (Mermaid) or .dot.",
+    suffixes=tuple(PICTURES),
 )
 jitter = click.option(
     "--jitter",

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 import click
 
 from enireconcile.aws.api import Channel, Reader
+from enireconcile.cli.options import PICTURES
 from enireconcile.cli.publish import complain_of_errors, failure, write_metrics
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.signals import run_async
-from enireconcile.engine.planner import look
+from enireconcile.engine.planner import Seen, look
 from enireconcile.errors import EnireconcileError
+from enireconcile.live.records import Live
 from enireconcile.model import Plan, Traces
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import plan_json
@@ -30,10 +32,11 @@ from enireconcile.spec import Spec
 
 @dataclass(frozen=True)
 class _Planned:
-    """A spec and its plan; with ``--who`` who changed what differs; and the AWS calls that it took."""
+    """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS."""
 
     spec: Spec
     plan: Plan
+    live: Live
     traces: Traces | None
     api_calls: Mapping[str, int]
 
@@ -47,15 +50,15 @@ class Result:
 
 
 def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> Result:
-    """Print a plan for each spec, and save them all.
+    """Print a plan for each spec, and save and draw them all.
 
     With targets, only specs that have some of them are planned. Raises TargetError for a target that none has,
-    EnireconcileError if the plans cannot be saved; they are printed all the same.
+    EnireconcileError if the plans cannot be saved or drawn; they are printed all the same.
     """
     if options.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
-    with opened(options.out, options.metrics):
+    with opened(options.out, options.graph, options.metrics):
         time.sleep(random_delay(options.jitter))
         planned = [
             _plan_one(spec, connection, options, targets[spec.file]) for spec in specs if spec.file in targets
@@ -63,6 +66,8 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
         try:
             if options.out is not None:
                 _save(options.out, planned, options)
+            if options.graph is not None:
+                _draw(options.graph, planned)
         finally:
             _print(planned, options.output, as_list=len(specs) > 1)
     if options.out is not None:
@@ -76,15 +81,15 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
 
 def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-        plan = _read_and_plan(spec, channel, options, targets)
-        traces = _traces(plan, channel) if options.who else None
-        return _Planned(spec, plan, traces, dict(channel.calls))
+        seen = _read_and_plan(spec, channel, options, targets)
+        traces = _traces(seen.plan, channel) if options.who else None
+        return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls))
 
 
-def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Plan:
+def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Seen:
     began, region = time.time(), channel.session.region
     try:
-        plan = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets)).plan
+        seen = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets))
     except EnireconcileError as error:
         failed = failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
         write_metrics(options.metrics, metrics.of_report(failed, "plan"))
@@ -93,9 +98,9 @@ def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: 
     # A plan of some targets does not show the state of the whole stack.
     write_metrics(
         None if targets else options.metrics,
-        metrics.of_plan(plan, ended, ended - began, channel.calls, channel.throttled),
+        metrics.of_plan(seen.plan, ended, ended - began, channel.calls, channel.throttled),
     )
-    return plan
+    return seen
 
 
 def _traces(plan: Plan, channel: Channel) -> Traces:
@@ -112,6 +117,14 @@ def _save(out: Outlet, planned: Sequence[_Planned], options: PlanOptions) -> Non
     plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
     saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))), options.destroy)
     out.write(saved.text(datetime.now(UTC).isoformat(timespec="seconds")))
+
+
+def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
+    from enireconcile.cli.graph import drawn
+    from enireconcile.outputs.graph import plan_picture
+
+    pictures = [plan_picture(each.plan, each.spec.document, each.live) for each in planned]
+    out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
 
 
 def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:

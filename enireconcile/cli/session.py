@@ -88,6 +88,7 @@ class PlanOptions:
     destroy: bool = False
     targets: Sequence[str] = ()
     out: Outlet | None = None
+    graph: Outlet | None = None
     metrics: Outlet | None = None
     jitter: float = 0.0
     who: bool = False

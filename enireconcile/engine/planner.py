@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
 from enireconcile.live import reader as live_reader
+from enireconcile.live.records import Live
 from enireconcile.model import Plan, Reads, Resources
 from enireconcile.planning.draft import draft
 from enireconcile.planning.inventory import resources
@@ -29,9 +30,10 @@ _SECOND_LOOK = 2.0
 
 @dataclass(frozen=True)
 class Seen:
-    """A plan, and what the stack owns according to the read that it is made from."""
+    """A plan, the read that it is made from, and what the stack owns according to that."""
 
     plan: Plan
+    live: Live
     resources: Resources
 
 
@@ -71,7 +73,7 @@ async def _look(
     guard_account(spec, found.account_id)
     drafted = draft(spec, found, prune=prune, targets=targets)
     plan = drafted.plan(await live_limits.limits(reader, drafted.questions))
-    return Seen(plan, resources(spec.document, found))
+    return Seen(plan, found, resources(spec.document, found))
 
 
 async def account_of(reader: Reads) -> str:

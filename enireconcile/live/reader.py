@@ -130,13 +130,20 @@ async def read(
     )
 
 
-async def read_owned(reader: Reads, document: Document, region: str, *, subnets: bool) -> Live:
-    """Read what the stack owns, who holds it, and, if asked to, the subnets. Raises AwsError."""
-    account, (groups, instances, interfaces, addresses), externals, known = await asyncio.gather(
+async def read_owned(
+    reader: Reads, document: Document, region: str, *, subnets: bool, networks: bool = False
+) -> Live:
+    """Read what the stack owns and who holds it. Raises AwsError.
+
+    If asked to, also the subnets; with ``networks`` also the VPCs and route tables, as far as the spec names any.
+    """
+    account, (groups, instances, interfaces, addresses), externals, known, vpcs, tables = await asyncio.gather(
         _account(reader, None),
         _owned(reader, document.stack),
         _externals(reader, document),
-        listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet) if subnets else _no_subnets(),
+        listed(reader, "DescribeSubnets", {}, "Subnets", records.subnet) if subnets else _nothing(),
+        _vpcs(reader, document) if networks else _nothing(),
+        _route_tables(reader, document) if networks else _nothing(),
     )
     return Live(
         account_id=account,
@@ -147,10 +154,12 @@ async def read_owned(reader: Reads, document: Document, region: str, *, subnets:
         elastic_ips=addresses,
         externals=externals,
         subnets=known,
+        vpcs=vpcs,
+        route_tables=tables,
     )
 
 
-async def _no_subnets() -> tuple[LiveSubnet, ...]:
+async def _nothing() -> tuple[Any, ...]:
     return ()
 
 

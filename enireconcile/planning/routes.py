@@ -30,7 +30,7 @@ class Routes:
 
     def tables(self) -> dict[str, LiveRouteTable]:
         """The route tables that the spec names, by id; also those named by rows that are removed."""
-        found = (self._matching(selector) for selector in self.world.document.route_tables)
+        found = (tables_matching(selector, self.live) for selector in self.world.document.route_tables)
         return {tables[0].id: tables[0] for tables in found if len(tables) == 1}
 
     def awaited(self, names: Iterable[str]) -> dict[RouteKey, str]:
@@ -40,7 +40,8 @@ class Routes:
             RouteKey(tables[0].id, route.destination): name
             for name, row in rows
             for route in (row.routes if row is not None else ())
-            if isinstance(route.destination, str) and len(tables := self._matching(route.route_table)) == 1
+            if isinstance(route.destination, str)
+            and len(tables := tables_matching(route.route_table, self.live)) == 1
         }
 
     def by_interface(self) -> dict[str, tuple[RouteKey, ...]]:
@@ -60,7 +61,7 @@ class Routes:
 
     def _key(self, name: str, route: Route, path: Path) -> RouteKey | None:
         """What identifies a route; None if there is a problem, here or with its prefix list."""
-        tables = self._matching(route.route_table)
+        tables = tables_matching(route.route_table, self.live)
         if len(tables) != 1:
             self._refuse_table(route.route_table, (*path, "route_table"), tables)
             return None
@@ -82,21 +83,6 @@ class Routes:
             self.mistakes.add(path, message, "a destination has one route in a route table", touches=[whose])
             return None
         return key
-
-    def _matching(self, selector: RouteTableSelector) -> list[LiveRouteTable]:
-        """The route tables that fit a selector, by id."""
-        tables = sorted(self.live.route_tables, key=lambda table: table.id)
-        if selector.subnet is not None:
-            subnets = (subnet for subnet in self.live.subnets if selects(selector.subnet, subnet))
-            found = (serving(tables, subnet.id, subnet.vpc_id) for subnet in subnets)
-            return list({table.id: table for table in found if table is not None}.values())
-        if selector.main_of is not None:
-            vpcs = {selector.main_of.id} if selector.main_of.id else set()
-            vpcs |= {vpc.id for vpc in self.live.vpcs if selects(selector.main_of, vpc)}
-            return [table for table in tables if table.main and table.vpc_id in vpcs]
-        if selector.tags is not None:
-            return [table for table in tables if selector.tags.items() <= table.tags.items()]
-        return [table for table in tables if table.id == selector.id]
 
     def _refuse_table(self, selector: RouteTableSelector, path: Path, tables: Sequence[LiveRouteTable]) -> None:
         if tables:
@@ -123,3 +109,19 @@ class Routes:
         if destination in whole:
             return None
         return f"{destination} is inside {table.vpc_id}, and not the CIDR of one of its subnets"
+
+
+def tables_matching(selector: RouteTableSelector, live: Live) -> list[LiveRouteTable]:
+    """The route tables that fit a selector, by id."""
+    tables = sorted(live.route_tables, key=lambda table: table.id)
+    if selector.subnet is not None:
+        subnets = (subnet for subnet in live.subnets if selects(selector.subnet, subnet))
+        found = (serving(tables, subnet.id, subnet.vpc_id) for subnet in subnets)
+        return list({table.id: table for table in found if table is not None}.values())
+    if selector.main_of is not None:
+        vpcs = {selector.main_of.id} if selector.main_of.id else set()
+        vpcs |= {vpc.id for vpc in live.vpcs if selects(selector.main_of, vpc)}
+        return [table for table in tables if table.main and table.vpc_id in vpcs]
+    if selector.tags is not None:
+        return [table for table in tables if selector.tags.items() <= table.tags.items()]
+    return [table for table in tables if table.id == selector.id]
