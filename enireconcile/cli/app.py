@@ -169,6 +169,22 @@ def export(connection: Connection, **selected: Any) -> int:
     return export_selected(Selection(**selected), connection)
 
 
+@cli.command("import-terraform")
+@click.argument("state", metavar="STATE.json")
+@click.option("--region", metavar="REGION", help="What is in this AWS Region, if the state has several.")
+@click.option("--account-id", metavar="ID", help="What is in this AWS account, if the state has several.")
+def import_terraform(state: str, region: str | None, account_id: str | None) -> int:
+    """Write a spec of what Terraform manages: STATE.json is the output of `terraform show -json`, or - for stdin.
+
+    The plan of that spec adopts the resources and changes nothing else. stderr has the `terraform state rm` lines
+    for them, and says what stays in Terraform, and why. Does not call AWS: run `terraform apply -refresh-only`
+    before.
+    """
+    from enireconcile.cli.import_terraform import import_state
+
+    return import_state(state, region, account_id)
+
+
 @cli.command()
 @opt.takes_specs(required=False)
 @click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")

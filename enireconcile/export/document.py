@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from enireconcile.errors import Problem, SpecErrors
+from enireconcile.errors import EnireconcileError, Problem, SpecErrors
 from enireconcile.export.addresses import address_row
 from enireconcile.export.gather import gathered
 from enireconcile.export.groups import group_row
@@ -17,21 +17,25 @@ from enireconcile.export.names import names_of
 from enireconcile.export.said import Said, Source, unsayable_tags
 from enireconcile.export.selectors import Selectors
 from enireconcile.export.taking import Taken, taken
-from enireconcile.live.records import LiveNetworkInterface
+from enireconcile.live.records import AnyRecord, LiveNetworkInterface
 from enireconcile.live.selected import Selected, Selection
 from enireconcile.spec import SECTIONS, Document, load
 from enireconcile.spec.expand import MODELS, escaped
 from enireconcile.spec.render import plain, write
+from enireconcile.spec.yamltree import MAX_BYTES
 
 Rows = dict[str, dict[str, Said]]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The text of a spec, None if no resource can have a row; and what it leaves out, and why."""
+    """The text of a spec, None if no resource can have a row; what it leaves out, and why; and the addresses of
+    its rows by the ids of their resources.
+    """
 
     text: str | None
     notes: tuple[str, ...]
+    rows: Mapping[str, str] = field(default_factory=dict)
 
 
 def exported(selection: Selection, found: Selected) -> Exported:
@@ -39,7 +43,7 @@ def exported(selection: Selection, found: Selected) -> Exported:
     chosen = taken(selection, found)
     if not chosen.rows:
         return Exported(None, chosen.notes)
-    names = names_of(chosen, owned=selection.stack is not None)
+    names = names_of(chosen, owned=selection.stack is not None, wishes=found.names)
     outside = (live for live in found.outside if isinstance(live, LiveNetworkInterface))
     source = Source(
         region=found.region,
@@ -52,8 +56,22 @@ def exported(selection: Selection, found: Selected) -> Exported:
     rows = _rows(chosen, source)
     notes = [*chosen.notes, *_notes(chosen, source), *_unanswered(found)]
     head = {"version": 1, "stack": selection.stack or _stack_name(found), "region": found.region}
+    if found.account_id is not None:
+        head["account_id"] = found.account_id
     document = _loaded(head, rows, notes)
-    return Exported(_text(document, rows, selection), tuple(notes))
+    return Exported(_text(document, rows, selection), tuple(notes), _addresses(chosen, names, document))
+
+
+def _addresses(chosen: Taken, names: Mapping[str, str], document: Document) -> dict[str, str]:
+    sections: dict[str, Sequence[AnyRecord]] = {
+        "security_groups": chosen.security_groups,
+        "instances": chosen.instances,
+        "network_interfaces": chosen.network_interfaces,
+        "elastic_ips": chosen.elastic_ips,
+    }
+    addresses = {live.id: f"{section}.{names[live.id]}" for section, lives in sections.items() for live in lives}
+    present = document.resources
+    return {key: address for key, address in addresses.items() if address in present}
 
 
 def _rows(chosen: Taken, source: Source) -> Rows:
@@ -113,8 +131,15 @@ def _loaded(head: Mapping[str, Any], rows: Rows, notes: list[str]) -> Document:
         for said in named.values():
             _ignore(said)
     while True:
+        text = write(_data(head, rows))
+        if len(text.encode()) > MAX_BYTES:
+            count = sum(map(len, rows.values()))
+            raise EnireconcileError(
+                f"a spec with {count} rows would be larger than the {MAX_BYTES} bytes that a spec can have",
+                hint="make several stacks of fewer resources",
+            )
         try:
-            return _load(_data(head, rows))
+            return _load(text)
         except SpecErrors as errors:
             problems = {_place(problem): problem.message for problem in errors.problems}
         if not all(section in rows and name in rows[section] for section, name, _ in problems):
@@ -123,8 +148,7 @@ def _loaded(head: Mapping[str, Any], rows: Rows, notes: list[str]) -> Document:
             notes.append(f"left out: {_leave_out(section, name, key, rows)}: {message}")
 
 
-def _load(data: Mapping[str, Any]) -> Document:
-    text = write(data)
+def _load(text: str) -> Document:
     (spec,) = load(["-"], stdin=lambda: text)
     return spec.document
 

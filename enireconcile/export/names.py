@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from enireconcile.export.taking import Taken
@@ -22,29 +23,40 @@ R = TypeVar("R", LiveSecurityGroup, LiveInstance, LiveNetworkInterface, LiveElas
 _LONGEST = 100
 
 
-def names_of(taken: Taken, *, owned: bool) -> dict[str, str]:
-    """The logical names by id. ``owned``: those in the name tags, which a plan looks for."""
+def names_of(taken: Taken, *, owned: bool, wishes: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The logical names by id. ``owned``: those in the name tags, which a plan looks for. ``wishes`` are names by
+    id that count before Name tags.
+    """
     names: dict[str, str] = {}
     if owned:
         names = {live.id: live.tags[NAME_TAG].partition(".")[2] for live in taken.rows}
-    names |= _named(names, (*taken.instances, *taken.externals), lambda live: _short("instance", live.id))
-    names |= _named(names, taken.security_groups, lambda live: _name(live.name) or _short("group", live.id))
-    names |= _named(names, taken.network_interfaces, lambda live: _interface_role(live, names))
-    return names | _named(names, taken.elastic_ips, lambda live: _address_role(live, taken, names))
+    hosts = (*taken.instances, *taken.externals)
+    names |= _named(names, wishes, hosts, lambda live: _short("instance", live.id))
+    names |= _named(
+        names, wishes, taken.security_groups, lambda live: _name(live.name) or _short("group", live.id)
+    )
+    names |= _named(names, wishes, taken.network_interfaces, lambda live: _interface_role(live, names))
+    return names | _named(names, wishes, taken.elastic_ips, lambda live: _address_role(live, taken, names))
 
 
-def _named(names: Mapping[str, str], rows: Sequence[R], role: Callable[[R], str]) -> dict[str, str]:
-    """Names for the rows of a section that have none: a Name tag that one of them has, else the role, numbered
-    where several have it.
+def _named(
+    names: Mapping[str, str], wishes: Mapping[str, str], rows: Sequence[R], role: Callable[[R], str]
+) -> dict[str, str]:
+    """Names for the rows of a section that have none: a wish or a Name tag that one of them has, else the role,
+    numbered where several have it.
     """
     unnamed = sorted((live for live in rows if live.id not in names), key=lambda live: live.id)
     used = {names[live.id] for live in rows if live.id in names}
-    tagged = {live.id: _valid(live, live.tags.get("Name", "")) for live in unnamed}
+    wished = {live.id: _valid(live, wishes.get(live.id, "")) for live in unnamed}
+    tagged = {live.id: wished[live.id] or _valid(live, live.tags.get("Name", "")) for live in unnamed}
     times = Counter(tagged.values())
     found = {key: name for key, name in tagged.items() if name and times[name] == 1 and name not in used}
     used |= set(found.values())
     others = [live for live in unnamed if live.id not in found]
-    roles = {live.id: _shared(live, tagged[live.id]) or _valid(live, role(live)) or live.id for live in others}
+    roles = {
+        live.id: wished[live.id] or _shared(live, tagged[live.id]) or _valid(live, role(live)) or live.id
+        for live in others
+    }
     counted = Counter(roles.values())
     for live in others:
         found[live.id] = _free(roles[live.id], used, numbered=counted[roles[live.id]] > 1)

@@ -21,29 +21,50 @@ from enireconcile.live.records import (
 @dataclass(frozen=True)
 class Selection:
     """Which resources: some instances with what belongs to them, all of some VPCs, what has all of these tags with
-    what it needs, or what a stack owns. One field is set.
+    what it needs, what a stack owns, or what a Terraform state shows. One field is set; ``terraform`` is the name
+    of a file, empty if there is none.
     """
 
     instances: tuple[str, ...] = ()
     vpcs: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     stack: str | None = None
+    terraform: str | None = None
 
     @property
     def text(self) -> str:
         """The selection in a message."""
         if self.stack is not None:
             return f"the stack {self.stack}"
+        if self.terraform is not None:
+            return f"the Terraform state {self.terraform}" if self.terraform else "a Terraform state"
         if self.tags:
             return ", ".join(f"{key}={value}" for key, value in sorted(self.tags.items()))
         return ", ".join((*self.instances, *self.vpcs))
 
 
+_NAMELESS = ("", "state", "terraform", "tfstate", "show", "terraform-show", "terraform-state")
+"""Names of files that say nothing of a state."""
+
+
 def stack_wish(selection: Selection, names: Mapping[str, str]) -> str:
-    """A name for a stack of what is selected: that of the one instance, VPC or tag. ``names`` are Names by id."""
+    """A name for a stack of what is selected: that of the one instance, VPC, tag or file. ``names`` are Names by
+    id.
+    """
+    if selection.terraform is not None:
+        wish, otherwise = _slug(selection.terraform.partition(".")[0]), "imported"
+        return otherwise if wish in _NAMELESS else _begun(wish, otherwise)
     wishes = [*(names.get(each, "") for each in (*selection.instances, *selection.vpcs)), *selection.tags.values()]
-    wish = re.sub("[^a-z0-9]+", "-", wishes[0].lower()).strip("-")[:50] if len(wishes) == 1 else ""
-    return wish if wish[:1].isalpha() else f"exported-{wish}".rstrip("-")
+    return _begun(_slug(wishes[0]) if len(wishes) == 1 else "", "exported")
+
+
+def _slug(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[:50]
+
+
+def _begun(wish: str, otherwise: str) -> str:
+    """The name of a stack begins with a letter."""
+    return wish if wish[:1].isalpha() else f"{otherwise}-{wish}".rstrip("-")
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,8 @@ class Selected:
     ``outside`` are resources that are not selected, and that selected ones may refer to: the other groups of their
     VPCs, instances and interfaces. ``subnets``, ``vpcs``, ``route_tables`` and ``prefix_lists`` are all that the
     account sees, as far as they matter. ``wish`` is a name for a stack of them, and ``stacks`` are those whose
-    names begin so. ``unanswered`` maps optional reads that failed to the code of the error.
+    names begin so. ``names`` are names for rows by id, which count before Name tags. ``account_id`` is that of the
+    resources where no call can tell it. ``unanswered`` maps optional reads that failed to the code of the error.
     """
 
     region: str
@@ -68,4 +90,6 @@ class Selected:
     prefix_lists: tuple[LivePrefixList, ...] = ()
     wish: str = "exported"
     stacks: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
+    account_id: str | None = None
     unanswered: Mapping[str, str] = field(default_factory=dict)

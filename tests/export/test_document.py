@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 
+from enireconcile.errors import EnireconcileError
+from enireconcile.export import document
 from enireconcile.export.document import exported
 from enireconcile.live.records import instance, network_interface
 from enireconcile.live.selected import Selected, Selection
@@ -48,6 +51,13 @@ def test_a_key_that_no_spec_can_say() -> None:
     assert yaml.safe_load(str(made.text))["instances"] == {"web": {"adopt": WEB, "image": "ami-0123456789abcdef0"}}
     [note] = made.notes
     assert note.startswith("left out: instances.web.instance_type: must be an instance type")
+
+
+def test_more_than_a_spec_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_BYTES", 100)
+    found = Selected("us-east-1", instances=(_web("m5.large", []),))
+    with pytest.raises(EnireconcileError, match="a spec with 1 rows would be larger than the 100 bytes"):
+        exported(Selection(instances=(WEB,)), found)
 
 
 def test_a_row_that_no_spec_can_say() -> None:
