@@ -381,7 +381,7 @@ class Outcome:
     """What became of one step.
 
     ``replan`` says that the live state had changed, so that a new plan may succeed; ``acted`` that EC2 may have
-    changed something, whatever came after.
+    changed something, whatever came after. ``request_id`` is that of EC2's last answer.
     """
 
     step: Step
@@ -392,6 +392,7 @@ class Outcome:
     error: str | None = None
     replan: bool = False
     acted: bool = False
+    request_id: str | None = None
 
     @property
     def refused(self) -> bool:

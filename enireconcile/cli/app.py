@@ -133,6 +133,7 @@ def iam_policy(
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
 @opt.outlet("--out", "the plan", "Save the plan to this file, for apply --plan.", private=True)
 @opt.picture
+@opt.page("Also write the plan as an HTML page to this file.")
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
@@ -434,7 +435,8 @@ def _failures_published(options: Mapping[str, Any], interrupt: Interrupt) -> Ite
         from enireconcile.cli.publish import publish_failure
         from enireconcile.cli.session import ApplyOptions
 
-        publish_failure(error, ApplyOptions(**options), interrupt.left_to_finish)
+        command = click.get_current_context().info_name or ""
+        publish_failure(error, ApplyOptions(**options, command=command), interrupt.left_to_finish)
         raise
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import publish, write_report
+from enireconcile.cli.publish import publish, write_reports
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, random_delay
 from enireconcile.cli.signals import Interrupt
@@ -27,23 +28,29 @@ from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
 from enireconcile.spec import Spec
 
+if TYPE_CHECKING:
+    from enireconcile.outputs.html import Pictures
+
 
 def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> int:
     """Apply each spec in turn; stop at the first that fails. Returns the exit code."""
     reports: list[Report] = []
+    pictures: list[Pictures | None] = []
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
-    with opened(options.report, options.metrics):
+    with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
         try:
             for spec in specs:
                 if spec.file not in options.targets_by_file:
                     continue
-                reports.append(StackRun(spec, options, interrupt).run(connection))
+                run = StackRun(spec, options, interrupt)
+                reports.append(run.run(connection))
+                pictures.append(run.pictures(reports[-1]))
                 if reports[-1].exit_code:
                     break
         finally:
-            interrupt.finish(partial(write_report, options.report, reports), "writing the report")
+            interrupt.finish(partial(write_reports, options, reports, pictures), "writing the report")
         _print_comment(reports, options)
     return max((report.exit_code for report in reports), default=0)
 
@@ -75,7 +82,7 @@ def apply_planfile(
         saved_plans={each.file: each for each in saved.plans},
     )
     if len(specs) > 1:
-        with opened(options.report, options.metrics):
+        with opened(*options.outlets):
             reasons = [
                 f"{spec.document.stack}: {why}"
                 for spec in specs
@@ -126,7 +133,7 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
         if options.output == "json":
             print_result(dumps(report_json(report)))
         publish(report, options)
-    write_report(options.report, reports)
+    write_reports(options, reports)
     _print_comment(reports, options)
     return error.exit_code
 

@@ -84,6 +84,9 @@ def outlet(
     return click.option(name, type=_OUTLET, callback=made, help=help)
 
 
+page = functools.partial(outlet, "--html", "the page")
+
+
 def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
     logs.be_verbose(times)
 
@@ -325,6 +328,7 @@ def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str 
             help="Refuse plans that change more than N resources.",
         ),
         outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
+        page("Write the plan and what happened as an HTML page to this file, whatever the outcome."),
         click.option("--timeout", type=duration, metavar="DURATION", help="Stop after this time, as Ctrl-C does."),
         click.option(
             "--settle-timeout",

@@ -58,7 +58,7 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     if options.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
-    with opened(options.out, options.graph, options.metrics):
+    with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
         planned = [
             _plan_one(spec, connection, options, targets[spec.file]) for spec in specs if spec.file in targets
@@ -68,6 +68,8 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
                 _save(options.out, planned, options)
             if options.graph is not None:
                 _draw(options.graph, planned)
+            if options.html is not None:
+                _write_page(options.html, planned)
         finally:
             _print(planned, options.output, as_list=len(specs) > 1)
     if options.out is not None:
@@ -125,6 +127,20 @@ def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
 
     pictures = [plan_picture(each.plan, each.spec.document, each.live) for each in planned]
     out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
+
+
+def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
+    from enireconcile.outputs import html
+
+    plans = [
+        html.Planned(
+            each.plan,
+            html.pictures_of(each.plan, each.spec.document, each.live),
+            each.traces or Traces(),
+        )
+        for each in planned
+    ]
+    outlet.write(html.plans_html(plans, datetime.now(UTC)))
 
 
 def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:

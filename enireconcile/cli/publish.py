@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, TextIO
 
 from enireconcile.cli.session import ApplyOptions
 from enireconcile.errors import (
@@ -26,6 +27,9 @@ from enireconcile.outputs.json import report_json
 from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.words import without_request_ids
 
+if TYPE_CHECKING:
+    from enireconcile.outputs.html import Pictures
+
 
 def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
     """Metrics that cannot be written are only a warning."""
@@ -40,7 +44,7 @@ def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
 def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: float) -> None:
     """Write the report and notify, within ``patience`` seconds, about a command that got to no stack."""
     report = failure(None, error)
-    write_report(options.report, [report], known=str(error))
+    write_reports(options, [report], known=str(error))
     notify(report, options, patience)
 
 
@@ -113,14 +117,31 @@ def outcome_of(error: EnireconcileError) -> str:
     return "failed"
 
 
-def write_report(outlet: Outlet | None, reports: Sequence[Report], *, known: str = "") -> None:
-    """A report that cannot be written is only a warning, unless that is the ``known`` error of the command."""
-    if outlet is None:
-        return
-    objects = [report_json(report) for report in reports]
-    text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
+def write_reports(
+    options: ApplyOptions,
+    reports: Sequence[Report],
+    pictures: Sequence[Pictures | None] = (),
+    *,
+    known: str = "",
+) -> None:
+    """Write the report and the page, as far as the options ask for them; ``pictures`` has one for each report.
+
+    A file that cannot be written is only a warning, unless that is the ``known`` error of the command.
+    """
+    if options.report is not None:
+        objects = [report_json(report) for report in reports]
+        text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
+        _write(options.report, text + "\n", known)
+    if options.html is not None:
+        from enireconcile.outputs.html import Ran, reports_html
+
+        runs = [Ran(*each) for each in zip_longest(reports, pictures)]
+        _write(options.html, reports_html(runs, datetime.now(UTC), options.command), known)
+
+
+def _write(outlet: Outlet, text: str, known: str) -> None:
     try:
-        outlet.write(text + "\n")
+        outlet.write(text)
     except EnireconcileError as error:
         if str(error) != known:
             logs.warn(str(error))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -37,6 +37,9 @@ from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
 from enireconcile.state import HeldLock, LockInfo, open_store
 
+if TYPE_CHECKING:
+    from enireconcile.outputs.html import Pictures
+
 
 @dataclass
 class StackRun:
@@ -56,6 +59,7 @@ class StackRun:
         self.saved = self.options.saved_plans.get(self.spec.file)
         self.targets = self.options.targets_by_file.get(self.spec.file, ())
         self._steps: dict[str, tuple[str, float]] = {}
+        self._reconciler: Apply | None = None
 
     def run(self, connection: Connection) -> Report:
         """Run under the lock of the stack, and publish the report. An EnireconcileError becomes a report, too."""
@@ -73,6 +77,15 @@ class StackRun:
             print_result(dumps(report_json(report)))
         publish(report, self.options, self.interrupt.left_to_finish)
         return report
+
+    def pictures(self, report: Report) -> Pictures | None:
+        """The pictures of the stack for the page of this report, if the run got to a plan and a page is wanted."""
+        run = self._reconciler
+        if self.options.html is None or self.plan is None or run is None or run.before is None:
+            return None
+        from enireconcile.outputs.html import pictures_of
+
+        return pictures_of(self.plan, self.spec.document, run.before, run.after if report.acted else None)
 
     @contextmanager
     def _connected(self, connection: Connection) -> Iterator[Channel]:
@@ -141,7 +154,7 @@ class StackRun:
             if self.options.output == "json"
             else progress_for(sys.stderr, is_new, quiet=self.options.auto_approve)
         )
-        reconciler = Apply(
+        reconciler = self._reconciler = Apply(
             channel=channel,
             spec=self.spec,
             account_id=self.account_id or "",

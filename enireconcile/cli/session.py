@@ -89,6 +89,7 @@ class PlanOptions:
     targets: Sequence[str] = ()
     out: Outlet | None = None
     graph: Outlet | None = None
+    html: Outlet | None = None
     metrics: Outlet | None = None
     jitter: float = 0.0
     who: bool = False
@@ -115,6 +116,7 @@ class ApplyOptions:
     targets: Sequence[str] = ()
     allow_destroy: bool = False
     max_changes: int | None = None
+    html: Outlet | None = None
     metrics: Outlet | None = None
     notify: str | None = field(default=None, repr=False)
     notify_all: bool = False
@@ -126,6 +128,10 @@ class ApplyOptions:
     seen_messages: SeenMessages = field(default_factory=SeenMessages)
     seen_errors: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     pending_checks: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def outlets(self) -> tuple[Outlet | None, ...]:
+        return self.report, self.html, self.metrics
 
     @property
     def allowed(self) -> Allowed:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from enireconcile.cli.publish import failure, notify, write_report
+from enireconcile.cli.publish import failure, notify, write_reports
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt
@@ -20,6 +21,9 @@ from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import opened
 from enireconcile.spec import Spec
+
+if TYPE_CHECKING:
+    from enireconcile.outputs.html import Pictures
 
 
 def watch_specs(
@@ -48,7 +52,7 @@ def watch_specs(
         # A row that is left out or a step that EC2 refuses must not delay the failover of another one.
         return not any(report.outcome == "failed" and report.plan is None for report in reports)
 
-    with opened(options.report, options.metrics), interrupt, suppress(StoppedError):
+    with opened(*options.outlets), interrupt, suppress(StoppedError):
         specs = interrupt.in_thread(lambda: [spec for source in sources for spec in load(source)], "the specs")
         _one_stack_each(specs)
         # Random, so that watchers of one account do not call AWS at the same moment.
@@ -66,6 +70,7 @@ def _round(
     """Apply every source once. Errors are reported and do not end the watch."""
     specs: list[Spec] = []
     reports: list[Report] = []
+    pictures: list[Pictures | None] = []
     for source in sources:
         with _errors_reported(options):
             specs += load(source)
@@ -74,8 +79,10 @@ def _round(
         for spec in specs:
             if not interrupt.stopped_by:
                 with _errors_reported(options), interrupt.limited(options.timeout):
-                    reports.append(StackRun(spec, options, interrupt).run(connection))
-        write_report(options.report, reports)
+                    run = StackRun(spec, options, interrupt)
+                    reports.append(run.run(connection))
+                    pictures.append(run.pictures(reports[-1]))
+        write_reports(options, reports, pictures)
     return reports
 
 

@@ -99,7 +99,7 @@ class _StepState:
     ``unanswered`` says that an attempt, perhaps of an earlier run, got no answer; ``losses`` counts those of this
     step. ``token`` is the last ClientToken, ``spent`` counts those before it. ``acted`` says that EC2 may have
     changed something; ``answer`` is EC2's last one. ``unknown_since`` is the loop time since when EC2 says that it
-    does not know a new resource.
+    does not know a new resource. ``request_id`` is that of EC2's last answer or error.
     """
 
     attempts: int = 0
@@ -110,6 +110,7 @@ class _StepState:
     acted: bool = False
     answer: Mapping[str, Any] = field(default_factory=dict)
     result_id: str | None = None
+    request_id: str | None = None
     unknown_since: float | None = None
 
 
@@ -164,7 +165,8 @@ class Executor:
 
     async def _run_one(self, step: Step) -> Outcome:
         outcome = await self._outcome(step)
-        outcome = replace(outcome, step=self._with_public_ip(step))
+        state = self._states.get(step.id)
+        outcome = replace(outcome, step=self._with_public_ip(step), request_id=state.request_id if state else None)
         self._say(step, outcome.status, outcome=outcome)
         self._ended[step.id].set_result(outcome)
         return outcome
@@ -331,8 +333,10 @@ class Executor:
             response = await self.writer.write(step.call, request)
         except Fault as fault:
             self.journal.answered(step.address, step.call, fault.code)
+            state.request_id = fault.request_id
             return await self._handle(fault, step, state)
         state.acted, state.answer = True, response
+        state.request_id = response.get("ResponseMetadata", {}).get("RequestId")
         if not _creates(step):
             self.journal.answered(step.address, step.call, None)
         if _is_ended(step, response):

@@ -19,6 +19,7 @@ from enireconcile.engine.executor import Executor, ids_in
 from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, look, unbelieved
 from enireconcile.engine.stop import Stop, unless_stopped
 from enireconcile.errors import EnireconcileError
+from enireconcile.live.records import Live
 from enireconcile.model import (
     Impact,
     Outcome,
@@ -53,6 +54,8 @@ class Apply:
     the lock is lost. ``now`` is the wall clock, for the report only; ``settle`` is how many seconds describes may
     miss a new resource. ``believed`` are the keys of errors of earlier plans of this spec. Cancelling the task
     ends the run at once, with a report.
+
+    ``before`` is the read of the approved plan, ``after`` the last one since the last change, if there is one.
     """
 
     channel: Channel
@@ -71,6 +74,8 @@ class Apply:
     try_refused_again: bool = False
     objections: Callable[[Plan], Sequence[str]] = lambda _: ()
     check: Callable[[], None] = lambda: None
+    before: Live | None = None
+    after: Live | None = None
     _plan: Plan | None = None
     _resources: Resources | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
@@ -95,6 +100,7 @@ class Apply:
             return self._report("partial")
         self._plan = plan
         self.believed = {*self.believed, *(error.key for error in plan.errors)}
+        self.before = self.after
         approved = self.approve(plan)
         # A signal that came during approval is handled before the first step begins.
         await asyncio.sleep(0)
@@ -190,7 +196,7 @@ class Apply:
             targets=self.targets,
             believed=self.believed,
         )
-        made, self._resources = seen.plan, seen.resources
+        made, self.after, self._resources = seen.plan, seen.live, seen.resources
         present = {change.address: change.id for change in made.changes if change.id}
         present |= {left.address: left.id for left in made.leftovers}
         self.journal.observed(present)
@@ -314,6 +320,8 @@ class Apply:
         except asyncio.CancelledError:
             self._outcomes += executor.so_far(steps)
             raise
+        finally:
+            self.after = None
         self._outcomes += outcomes
         return outcomes
 

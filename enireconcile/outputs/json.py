@@ -199,6 +199,7 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "attempts": outcome.attempts,
         "seconds": round(outcome.seconds, 3),
         "result_id": outcome.result_id,
+        "request_id": outcome.request_id,
         "error": outcome.error,
     }
 

@@ -15,7 +15,7 @@ from enireconcile.printable import printable
 
 _ADDRESSES = ("instances", "network_interfaces", "elastic_ips")
 _SECTIONS = (*_ADDRESSES, "security_groups")
-_TITLES = ("", "private IP", "public IP", "holder, state", "id")
+TITLES = ("", "private IP", "public IP", "holder, state", "id")
 _SUBNET_TITLES = ("", "zone", "CIDR", "interfaces")
 
 Row = Sequence[str]
@@ -23,19 +23,21 @@ Row = Sequence[str]
 
 def address_lines(resources: Resources, style: Style = plain) -> Iterator[str]:
     """Names, private and public addresses, and holders."""
-    yield from _table(_TITLES[:-1], {name: rows for name, rows in _rows(resources) if name in _ADDRESSES}, style)
+    yield from _table(
+        TITLES[:-1], {name: rows for name, rows in section_rows(resources) if name in _ADDRESSES}, style
+    )
 
 
 def inventory_lines(inventory: Inventory, style: Style = plain) -> Iterator[str]:
     """The same with ids and groups; and below it the subnets of the interfaces."""
-    yield from _table(_TITLES, dict(_rows(inventory.resources, ids=True)), style)
+    yield from _table(TITLES, dict(section_rows(inventory.resources, ids=True)), style)
     if subnets := list(_subnet_rows(inventory)):
         yield ""
         yield from _table(_SUBNET_TITLES, {"subnets": subnets}, style)
 
 
-def _rows(resources: Resources, *, ids: bool = False) -> Iterator[tuple[str, list[Row]]]:
-    """The rows of each section. What has further addresses has a row for each of them."""
+def section_rows(resources: Resources, *, ids: bool = False) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of each section, below ``TITLES``. What has further addresses has a row for each of them."""
     public_ips = {
         (each["network_interface"], each["private_ip"]): each["public_ip"]
         for address, each in resources.items()

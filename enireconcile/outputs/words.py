@@ -40,6 +40,8 @@ _SIGNS = {
     Action.DELETE: ("-", "red"),
     Action.ADOPT: ("»", "cyan"),
 }
+_LISTED = {"+": "green", "-": "red"}
+"""The colours of the entries that a list gets and loses."""
 _IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIVE: "red"}
 _REQUEST = re.compile(r" \(request [^)]*\)")
 _STATES = ("open", "refused", "silent")
@@ -95,47 +97,76 @@ def scope_lines(subject: Plan | Report) -> list[str]:
 
 def change_head(change: Change, style: Style = plain) -> str:
     """The first line of a change: sign, address, id or public address, action and impact."""
-    sign, colour = _SIGNS[change.action]
-    head = style(f"{sign} {printable(change.address)}", fg=colour, bold=True)
+    _, colour = _SIGNS[change.action]
+    head = style(f"{sign_of(change)} {printable(change.address)}", fg=colour, bold=True)
     known = printable(change.public_ip or change.id)
     return f"{head}  {known}".rstrip() + f"  {verb(change)}  [{_impact(change.impact, style)}]"
 
 
+def sign_of(change: Change) -> str:
+    """``+ ~ ± - »`` for what happens to a resource."""
+    return _SIGNS[change.action][0]
+
+
 def change_lines(change: Change, traces: Traces | None = None, style: Style = plain) -> Iterator[str]:
     """What differs, indented and line by line; with ``traces`` also who changed it; and why it is changed."""
-    fields = [field for field in change.fields if not _implied(change, field)]
-    width = max((len(field.field) for field in fields), default=0)
-    for field in fields:
-        yield from _field_lines(change, field, width, style)
-        if traces is not None and (trace := traces.found.get((change.address, field.field))):
-            yield f"    {' ' * width}  {_trace_words(trace, style)}"
+    fields = list(differences(change))
+    width = max((len(name) for name, _ in fields), default=0)
+    for name, lines in fields:
+        for sign, words in lines:
+            shown = style(f"{sign} {words}", fg=_LISTED[sign]) if sign else words
+            yield f"    {name.ljust(width)}  {shown}"
+        if traces is not None and (trace := traces.found.get((change.address, name))):
+            yield f"    {' ' * width}  {style(trace_words(trace), dim=True)}"
     if change.reason:
         yield f"    {printable(change.reason)}"
 
 
+def differences(change: Change) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each attribute that differs, with its lines: the sign of an entry of a list (else empty), and the words."""
+    for field in change.fields:
+        if not _implied(change, field):
+            yield field.field, list(_field_lines(change, field))
+
+
 def path_lines(plan: Plan, address: str, style: Style = plain) -> Iterator[str]:
     """What of a resource is interrupted, or exposed, while the plan runs: from which call to which, and why."""
-    calls = {step.id: f"{step.id} ({step.summary})" for step in plan.steps}
-    for word, breaks in (("interrupted", plan.interruptions), ("exposed", plan.exposures)):
-        for broken in breaks:
-            if broken.address == address:
-                span = f"from {calls[broken.begins]} to {calls[broken.ends]}"
-                yield f"    {style(word, fg='yellow')}: {printable(f'{broken.what}, {span}')}"
-                yield f"      {printable(broken.why)}"
+    for word, span, why in path_breaks(plan, address):
+        yield f"    {style(word, fg='yellow')}: {span}"
+        yield f"      {why}"
+
+
+def path_breaks(plan: Plan, address: str) -> Iterator[tuple[str, str, str]]:
+    """The same in three parts: ``interrupted`` or ``exposed``; what, from which call to which; and why."""
+    found = [
+        (word, broken)
+        for word, breaks in (("interrupted", plan.interruptions), ("exposed", plan.exposures))
+        for broken in breaks
+        if broken.address == address
+    ]
+    calls = {step.id: f"{step.id} ({step.summary})" for step in plan.steps} if found else {}
+    for word, broken in found:
+        span = f"from {calls[broken.begins]} to {calls[broken.ends]}"
+        yield word, printable(f"{broken.what}, {span}"), printable(broken.why)
 
 
 def unchanged_path_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
     """The same for resources that do not change themselves, each after its address."""
-    changed = {change.address for change in plan.changes if change.action is not Action.UNCHANGED}
-    addresses = {broken.address for broken in (*plan.interruptions, *plan.exposures)} - changed
-    for address in sorted(addresses):
+    for address in unchanged_with_breaks(plan):
         yield f"  {style(printable(address), bold=True)}"
         yield from path_lines(plan, address, style)
 
 
-def _trace_words(trace: Trace, style: Style) -> str:
+def unchanged_with_breaks(plan: Plan) -> list[str]:
+    """The addresses of resources that the plan interrupts or exposes, and does not change."""
+    changed = {change.address for change in plan.changes if change.action is not Action.UNCHANGED}
+    return sorted({broken.address for broken in (*plan.interruptions, *plan.exposures)} - changed)
+
+
+def trace_words(trace: Trace) -> str:
+    """Who changed an attribute, when and by which call."""
     when = trace.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return style(f"by {printable(trace.user)}, {when} ({printable(trace.event)})", dim=True)
+    return f"by {printable(trace.user)}, {when} ({printable(trace.event)})"
 
 
 def verb(change: Change) -> str:
@@ -174,24 +205,19 @@ def _shown_tags(change: Change, field: Field) -> dict[str, str] | None:
     return {key: value for key, value in field.after.items() if key not in usual}
 
 
-def _field_lines(change: Change, field: Field, width: int, style: Style) -> Iterator[str]:
-    name = field.field.ljust(width)
+def _field_lines(change: Change, field: Field) -> Iterator[tuple[str, str]]:
     if change.action is Action.CREATE:
-        yield f"    {name}  {_value(_shown_tags(change, field) or field.after)}"
+        yield "", _value(_shown_tags(change, field) or field.after)
     elif isinstance(field.before, list) and isinstance(field.after, list):
-        for sign, colour, only in (
-            ("+", "green", _without(field.after, field.before)),
-            ("-", "red", _without(field.before, field.after)),
-        ):
-            for item in only:
-                yield f"    {name}  " + style(f"{sign} {_value(item)}", fg=colour)
+        yield from (("+", _value(item)) for item in _without(field.after, field.before))
+        yield from (("-", _value(item)) for item in _without(field.before, field.after))
     elif field.field == "tags":
         for key, after in field.after.items():
             before = field.before.get(key)
             if before != after:
-                yield f"    {name}  {printable(key)}: {_value(before)} → {_value(after)}"
+                yield "", f"{printable(key)}: {_value(before)} → {_value(after)}"
     else:
-        yield f"    {name}  {_value(field.before)} → {_value(field.after)}"
+        yield "", f"{_value(field.before)} → {_value(field.after)}"
 
 
 def _without(items: Sequence[Any], others: Sequence[Any]) -> list[Any]:
@@ -327,14 +353,18 @@ def check_lines(checks: Sequence[CheckResult], style: Style = plain) -> Iterator
     """Each check with what it asked and what came back, and why it failed."""
     width = max((len(check.name) for check in checks), default=0)
     for check in checks:
-        got = check.got or "not asked"
-        unexpected = not check.ok and got in _STATES and got != check.expect
-        seen = f"{got}, not {check.expect}" if unexpected else got
         name = printable(check.name).ljust(width)
-        ended = f"{printable(check.what)}  {printable(seen)}  ({check.seconds:.1f} s)"
+        ended = f"{printable(check.what)}  {printable(answer_words(check))}  ({check.seconds:.1f} s)"
         yield f"{style('✓', fg='green') if check.ok else style('✗', fg='red')} {name}  {ended}"
         if check.why is not None:
             yield f"    {printable(check.why)}"
+
+
+def answer_words(check: CheckResult) -> str:
+    """What came back, and what the check expects instead if that says more."""
+    got = check.got or "not asked"
+    unexpected = not check.ok and got in _STATES and got != check.expect
+    return f"{got}, not {check.expect}" if unexpected else got
 
 
 def checks_summary(checks: Sequence[CheckResult], style: Style = plain) -> str:

@@ -571,7 +571,7 @@ def report(outcome: str, *outcomes: Outcome, **words: Any) -> Report:
 def test_the_report_in_json(mixed: Plan) -> None:
     summary = mixed.summary()
     step = mixed.steps[0]
-    done = Outcome(step, Status.DONE, 2, 0.20049, "sg-1")
+    done = Outcome(step, Status.DONE, 2, 0.20049, "sg-1", request_id="0a1b-2c")
     failed = Outcome(step, Status.FAILED, 1, 0.1, None, "no", replan=True, acted=True)
     words = {
         "api_calls": {"RunInstances": 1, "CreateTags": 2},
@@ -599,8 +599,24 @@ def test_the_report_in_json(mixed: Plan) -> None:
         "seconds": 3.21,
         "summary": summary,
         "steps": [
-            {**common, "status": "done", "attempts": 2, "seconds": 0.2, "result_id": "sg-1", "error": None},
-            {**common, "status": "failed", "attempts": 1, "seconds": 0.1, "result_id": None, "error": "no"},
+            {
+                **common,
+                "status": "done",
+                "attempts": 2,
+                "seconds": 0.2,
+                "result_id": "sg-1",
+                "request_id": "0a1b-2c",
+                "error": None,
+            },
+            {
+                **common,
+                "status": "failed",
+                "attempts": 1,
+                "seconds": 0.1,
+                "result_id": None,
+                "request_id": None,
+                "error": "no",
+            },
         ],
         "api_calls": {"CreateTags": 2, "RunInstances": 1},
         "throttled": 3,
