@@ -89,7 +89,9 @@ class ElasticIps(Kind):
         return steps
 
     def advice(self, attribute: Attribute, address: str, world: World) -> str:
-        return "an Elastic IP is never released to allocate another"
+        if world.rows[address].adopt:
+            return ""
+        return "add a row of another name: an Elastic IP is never released to allocate another"
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveElasticIp)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 _LONGEST_WORD = 127
 _MOST_WORDS = 1000
-_FEW = 20
+FEW = 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Nearest:
         known = sorted(word for word in self.known if word.isprintable())
         if near := _closest(self.word, known):
             return f"did you mean `{near}`?"
-        if self.otherwise is None and 0 < len(known) <= _FEW:
+        if self.otherwise is None and 0 < len(known) <= FEW:
             return f"choose from: {', '.join(known)}"
         return self.otherwise
 
@@ -44,6 +44,13 @@ def hint_text(hint: Hint, *, search: bool = True) -> str | None:
     if isinstance(hint, Nearest):
         return hint.text() if search else hint.otherwise
     return hint
+
+
+def likeness(one: str, other: str) -> float:
+    """How alike two words are, from 0 to 1."""
+    import difflib
+
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def _closest(word: str, known: list[str]) -> str | None:
