@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from enireconcile.kinds import World
+from enireconcile.likeness import likeness
 from enireconcile.live.records import (
     LiveElasticIp,
     LiveInstance,
@@ -17,7 +18,6 @@ from enireconcile.live.records import (
     Record,
 )
 from enireconcile.planning.diff import Difference
-from enireconcile.spec.suggest import likeness
 
 _ALIKE = 0.6
 """The least likeness of two names, from 0 to 1."""

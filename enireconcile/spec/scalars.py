@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from enireconcile.model import Template
+from enireconcile.regions import REGION, REGIONS, wrong_region
 from enireconcile.spec.places import Path, shown
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.yamltree import Plain
@@ -215,29 +216,9 @@ def group_name_problem(name: str) -> str | None:
     return None
 
 
-REGION = (
-    "([a-z]{2}(-gov|-iso[a-z]?)?|eusc-[a-z]{2})"
-    "-(north|south|east|west|central|northeast|northwest|southeast|southwest)-[0-9]"
-)
-"""A pattern: AWS names every Region after an area, a direction and a number. New Regions match, typos do not."""
-_REGIONS = (
-    *("af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
-    *("ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4"),
-    *("ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "cn-north-1"),
-    *("cn-northwest-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1"),
-    *("eu-west-2", "eu-west-3", "eusc-de-east-1", "il-central-1", "me-central-1", "me-south-1", "mx-central-1"),
-    *("sa-east-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"),
-)
-"""For hints only: what does not match the pattern was probably meant to be one of these."""
-
-
 def _region(value: str) -> str:
-    if zone := re.fullmatch(f"({REGION})[a-z]", value):
-        raise value_error(f"must be a Region, but {shown(value)} is an Availability Zone", f"write {zone[1]}")
-    if not re.fullmatch(REGION, value):
-        raise value_error(
-            f"must be a Region, not {shown(value)}", Nearest(value, _REGIONS, "for example us-east-1")
-        )
+    if wrong := wrong_region(value):
+        raise value_error(*wrong)
     return value
 
 
@@ -262,7 +243,7 @@ def _zone(value: str) -> str:
             message = f"must be an Availability Zone, but {shown(value)} is a Region"
             raise value_error(message, f"add the letter of the zone, for example {value}a")
         letter = value[-1:].lower()
-        zones = [f"{region}{letter}" for region in _REGIONS if letter.isalpha()]
+        zones = [f"{region}{letter}" for region in REGIONS if letter.isalpha()]
         hint = Nearest(value, zones, "for example us-east-1a")
         raise value_error(f"must be the name of an Availability Zone, not {shown(value)}", hint)
     return value

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
+from enireconcile.regions import REGION
 from enireconcile.spec.places import shown
 from enireconcile.spec.scalars import (
     ANY_SCALAR,
-    REGION,
     SEARCH_TAGS_SCHEMA,
     UNKNOWN_KEY,
     SearchTags,

@@ -10,6 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from enireconcile.likeness import closest
+
 _LONGEST_WORD = 127
 _MOST_WORDS = 1000
 FEW = 20
@@ -46,19 +48,7 @@ def hint_text(hint: Hint, *, search: bool = True) -> str | None:
     return hint
 
 
-def likeness(one: str, other: str) -> float:
-    """How alike two words are, from 0 to 1."""
-    import difflib
-
-    return difflib.SequenceMatcher(None, one, other).ratio()
-
-
 def _closest(word: str, known: list[str]) -> str | None:
     if len(word) > _LONGEST_WORD or len(known) > _MOST_WORDS:
         return None
-    import difflib  # imported late: valid specs never need it, and it slows down the start
-
-    found = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    # Swapped letters are the commonest slip.
-    swapped = [each for each in found if sorted(each) == sorted(word)]
-    return next(iter((*swapped, *found)), None)
+    return closest(word, known)
