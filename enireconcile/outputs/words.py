@@ -133,6 +133,15 @@ def unchanged_path_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
         yield from path_lines(plan, address, style)
 
 
+def field_words(change: Change) -> dict[str, tuple[str, str]]:
+    """The values of each field, before and after, but of those that a new resource has anyway."""
+    return {
+        field.field: (_value(field.before), _value(_shown_tags(change, field) or field.after))
+        for field in change.fields
+        if not _implied(change, field)
+    }
+
+
 def _trace_words(trace: Trace, style: Style) -> str:
     when = trace.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return style(f"by {printable(trace.user)}, {when} ({printable(trace.event)})", dim=True)
