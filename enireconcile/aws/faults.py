@@ -141,6 +141,8 @@ PROPAGATION = 300.0
 """Seconds after which EC2 must know a new resource in every call."""
 TRANSIENT = 300.0
 """Seconds for which throttling and server errors are retried."""
+NOT_SENT = 10.0
+"""Seconds for which a call is repeated that did not reach the endpoint."""
 _UNREADABLE = 20.0
 """Seconds for which a call is repeated when something other than AWS answers: a proxy does not go away soon."""
 
@@ -449,7 +451,7 @@ def fault_from(call: str, error: Exception, file: str | None = None, profile: st
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", printable(str(error)), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
-        return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, 10.0)
+        return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, NOT_SENT)
     if isinstance(error, UnreadableAnswer):
         return unreadable(call, str(error))
     if isinstance(error, (HTTPClientError, ResponseParserError)):
