@@ -285,7 +285,7 @@ def _named(text: str, names: Mapping[str, str]) -> str:
 _NAMED_FIRST = "the addresses that the spec names in {} are taken: EC2 chooses others at random"
 FACTS = {
     Fact.ADOPTED: "{} carries the tags of this stack",
-    Fact.CONFIGURED: "{} is configured: nothing uses it half made",
+    Fact.CONFIGURED: "{} is configured as its row says",
     Fact.COMPLETE: "{} is created with all its relations",
     Fact.DELETED: "{} is gone",
     Fact.RULES_ADDED: "the new rules of {} are in force, so that no traffic is cut in between",
