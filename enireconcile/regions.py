@@ -20,6 +20,8 @@ REGIONS = (
     *("sa-east-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"),
 )
 """For hints only: what does not match the pattern was probably meant to be one of these."""
+_LONGEST = 60
+"""The most characters of a wrong name that are told."""
 
 
 def wrong_region(name: str) -> tuple[str, str] | None:
@@ -28,5 +30,6 @@ def wrong_region(name: str) -> tuple[str, str] | None:
         return f"must be a Region, but {name!r} is an Availability Zone", f"write {zone[1]}"
     if re.fullmatch(REGION, name):
         return None
+    name = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
     near = closest(name, REGIONS)
     return f"must be a Region, not {name!r}", f"did you mean `{near}`?" if near else "for example us-east-1"

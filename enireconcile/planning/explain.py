@@ -27,6 +27,7 @@ from enireconcile.model import (
     Step,
     refs_in,
 )
+from enireconcile.printable import printable
 from enireconcile.spec import Spec
 from enireconcile.spec.suggest import Nearest, hint_text
 
@@ -112,10 +113,10 @@ def _no_step(plan: Plan, asked: str) -> EnireconcileError:
 def _no_resource(plan: Plan, asked: str, spec: Spec | None) -> EnireconcileError:
     external = spec.document.external_instances if spec else ()
     if asked.partition(".")[2] in external and asked.startswith("instances."):
-        message = f"{asked} is external: enireconcile only attaches to it, and never changes it"
+        message = f"{printable(asked)} is external: enireconcile only attaches to it, and never changes it"
         return EnireconcileError(message, hint="explain an interface that is attached to it")
     hint = hint_text(Nearest(asked, known_addresses(plan))) or "write a section and a name, like elastic_ips.web"
-    return EnireconcileError(f"the plan has no resource {asked}", hint=hint)
+    return EnireconcileError(f"the plan has no resource {printable(asked)}", hint=hint)
 
 
 def _explained(plan: Plan, address: str, spec: Spec | None, only: Step | None = None) -> Explained:

@@ -15,6 +15,8 @@ from enireconcile.spec.scalars import UNKNOWN_KEY
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.violations import Violation, keys_of, row_at
 
+_MOST = 100
+"""Keys whose place is looked up; doing it for thousands would take too long."""
 _ROWS = {
     "security_groups": "a security group",
     "instances": "an instance",
@@ -51,6 +53,7 @@ def in_place(found: Iterable[Violation], data: Mapping[str, Any]) -> Iterator[Vi
     strays = {path: hint for path in _stray_rows(found, data) if (hint := _indent(path, data))}
     told: set[Path] = set()
     moved = {(path[0], row, path[1]) for path in strays if (row := _row_above(path, data))}
+    looked_up = 0
     for violation in found:
         path = violation.path
         if path[:2] in strays:
@@ -61,7 +64,9 @@ def in_place(found: Iterable[Violation], data: Mapping[str, Any]) -> Iterator[Vi
         elif path in moved:
             continue  # it is missing here because it stands one level too far out
         elif violation.on_key and violation.message == UNKNOWN_KEY:
-            yield Violation(path, UNKNOWN_KEY, _where(path, data) or violation.hint, True)
+            looked_up += 1
+            where = _where(path, data) if looked_up <= _MOST else None
+            yield Violation(path, UNKNOWN_KEY, where or violation.hint, True)
         else:
             yield violation
 

@@ -22,7 +22,7 @@ def test_a_step_of_a_plan_and_of_a_saved_plan(server: EC2Server, command: Run, t
     spec.write_text(SPARE, encoding="utf-8")
     told = command("explain", str(spec), "elastic_ips.spare")
     assert (told.code, told.stderr) == (0, "")
-    assert f"{spec}:4:15: the row has no resource yet" in told.stdout
+    assert f"{spec}:4:22: the row has no resource yet" in told.stdout
     assert server.mutating() == []
     assert command("plan", "--out", str(saved), str(spec)).code == 0
     server.clear()

@@ -240,3 +240,17 @@ def test_a_subnet_that_is_no_id(written: str, hint: str) -> None:
 def test_a_status(status: str) -> None:
     text = f"{HEAD}elastic_ips: {{w: {{}}}}\nchecks:\n  page: {{elastic_ip: w, http: {{status: {status}}}}}\n"
     assert_refused(text, "5:40 checks.page.http.status", "must be one HTTP status", "for example 200")
+
+
+def test_thousands_of_unknown_keys_are_told_in_no_time() -> None:
+    """The place of the first ones is looked up."""
+    text = HEAD + "".join(f"attachment{n}: 1\n" for n in range(5000)) + "attachment: 1\n"
+    found = problems(text)
+    assert len(found) == 5001
+    assert found[-1].startswith("5003:1 attachment | unknown key |")
+
+
+def test_a_long_region_is_cut() -> None:
+    [found] = problems(f"{HEAD}region: {'x' * 5000}\n")
+    assert "for example us-east-1" in found
+    assert len(found) < 200
