@@ -22,6 +22,7 @@ from enireconcile.outputs.explain import explained_json, explained_text
 from enireconcile.planning.explain import explain, known_addresses
 from enireconcile.printable import printable
 from enireconcile.spec import Spec
+from enireconcile.spec.loading import STDIN
 
 
 def explain_specs(
@@ -43,8 +44,9 @@ def explain_planfile(path: Path, asked: str, load: Callable[[Sequence[str]], Seq
     planned: list[tuple[Plan, Spec | None]] = []
     for each in saved.plans:
         spec = None
-        with suppress(SpecErrors):
-            (spec,) = load([each.file])
+        if each.file != STDIN:
+            with suppress(SpecErrors):
+                (spec,) = load([each.file])
         planned.append((each.plan, spec if spec is not None and spec.digest == each.digest else None))
     return _print(planned, asked, output)
 
