@@ -121,7 +121,7 @@ class Channel:
             # Our own: no client for this service, the lock is lost, or the session is read-only.
             raise
         except Exception as error:  # noqa: BLE001 (botocore raises more than its own errors for a wrong answer)
-            raise fault_from(call, error, self.file) from None
+            raise fault_from(call, error, self.file, self.session.profile) from None
 
     @contextmanager
     def waiting(self, call: str) -> Iterator[Callable[[Fault], None]]:

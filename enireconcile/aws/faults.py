@@ -26,7 +26,9 @@ from botocore.parsers import ResponseParserError
 from enireconcile.aws import denial
 from enireconcile.aws.answers import UnreadableAnswer
 from enireconcile.errors import DENIED, AwsError
+from enireconcile.likeness import closest
 from enireconcile.printable import printable
+from enireconcile.regions import REGION, REGIONS
 
 log = logging.getLogger("enireconcile.aws")
 
@@ -51,7 +53,8 @@ class Fault(Exception):
     """One failed attempt of one call. Immutable: ``meaning_as`` makes a fault with another meaning.
 
     ``seconds`` is how long to repeat the call before giving up; 0 where its meaning does not repeat it.
-    ``encoded`` is the encoded message of a denial, which no text contains. ``file`` is the spec file of the run.
+    ``encoded`` is the encoded message of a denial, which no text contains. ``file`` is the spec file of the run,
+    ``profile`` its AWS profile.
     """
 
     call: str
@@ -62,6 +65,7 @@ class Fault(Exception):
     request_id: str | None
     encoded: str | None
     file: str | None
+    profile: str | None
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Fault(Exception):
         *,
         encoded: str | None = None,
         file: str | None = None,
+        profile: str | None = None,
     ) -> None:
         message, found = denial.without_encoded(message)
         super().__init__(f"{call}: {code}: {message}")
@@ -86,6 +91,7 @@ class Fault(Exception):
             request_id=request_id,
             encoded=encoded or found,
             file=file,
+            profile=profile,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -107,6 +113,7 @@ class Fault(Exception):
             self.request_id,
             encoded=self.encoded,
             file=self.file,
+            profile=self.profile,
         )
 
     def error(self, address: str | None = None) -> AwsError:
@@ -118,15 +125,24 @@ class Fault(Exception):
             denial.in_words(self.message) if denied else self.message,
             request_id=self.request_id,
             address=address,
-            hint=_hint(self.call, self.code, self.message)
-            or (denial.hint(self.message, self.file) if denied else None),
+            hint=self._hint(denied),
         )
+
+    def _hint(self, denied: bool) -> str | None:
+        if self.code in _SIGN_IN:
+            return _SIGN_IN[self.code].format(login=_login(self.profile))
+        if self.code == "NotSent":
+            return _endpoint_hint(self.message)
+        hint = _hint(self.call, self.code, self.message)
+        return hint or (denial.hint(self.message, self.file) if denied else None)
 
 
 PROPAGATION = 300.0
 """Seconds after which EC2 must know a new resource in every call."""
 TRANSIENT = 300.0
 """Seconds for which throttling and server errors are retried."""
+NOT_SENT = 10.0
+"""Seconds for which a call is repeated that did not reach the endpoint."""
 _UNREADABLE = 20.0
 """Seconds for which a call is repeated when something other than AWS answers: a proxy does not go away soon."""
 
@@ -337,23 +353,55 @@ TABLE = (
 """Rows of (code, call, message) to Meaning. ``seconds`` are from measurements and reports of other tools."""
 
 
-_CREDENTIALS = "check the credentials, and that the Region is enabled in this account"
+def _login(profile: str | None) -> str:
+    return f"`aws sso login --profile {profile}`" if profile and profile != "default" else "`aws sso login`"
+
+
+_EXPIRED = "the credentials have expired: renew AWS_SESSION_TOKEN and its keys, or sign in again, {login}"
+_SESSION = "the session of the profile has ended, or there is none yet: sign in with {login}"
+_SIGN_IN = {
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "SSOTokenLoadError": _SESSION,
+    "UnauthorizedSSOTokenError": _SESSION,
+    "TokenRetrievalError": _SESSION,
+    "NoAuthTokenError": _SESSION,
+    "LoginRefreshRequired": "the session has ended: sign in with `aws login`",
+    "LoginTokenLoadError": "there is no session yet: sign in with `aws login`",
+}
+"""Hints for credentials that a person can renew, by the code of AWS or the name of botocore's error."""
+_NETWORK = "check the network and AWS_ENDPOINT_URL"
+
+
+def _endpoint_hint(message: str) -> str:
+    """What to do about an endpoint that refuses, is slow or does not exist."""
+    if found := re.search(rf"\.({REGION})\.(amazonaws\.com|api\.aws)", message):
+        if found[1] not in REGIONS:
+            near = closest(found[1], REGIONS) or "us-east-1"
+            return f"is {found[1]} a Region? {near} is one; otherwise check the network and HTTPS_PROXY"
+        return "check the network, the DNS and HTTPS_PROXY"
+    if found := re.search(r"https?://(localhost|127\.[0-9.]+)(:[0-9]+)?", message):
+        return f"nothing listens at {found[0]}: start it (`enireconcile sandbox`), or unset AWS_ENDPOINT_URL"
+    return _NETWORK
+
+
+_CREDENTIALS = "check the credentials, this machine's clock, and that the Region is enabled in this account"
 _HINTS = {
     "AuthFailure": _CREDENTIALS,
     "InvalidClientTokenId": _CREDENTIALS,
-    "ExpiredToken": "the credentials have expired: sign in again",
     "RequestExpired": f"{_CLOCK}, or sign in again",
     "SignatureDoesNotMatch": "check the secret access key",
-    "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use an instance profile",
-    "NoAnswer": "check the network and AWS_ENDPOINT_URL",
-    "NotSent": "check the network and AWS_ENDPOINT_URL",
+    "NoCredentials": "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use an instance "
+    "profile; to try without an account, run it in `enireconcile sandbox`",
+    "NoAnswer": _NETWORK,
     "UnreadableAnswer": "another endpoint or a proxy may have answered instead of AWS: check the network, "
     "AWS_ENDPOINT_URL and HTTPS_PROXY",
     "AddressLimitExceeded": "release addresses, or request a higher quota (L-0263D0A3, Elastic IPs per Region)",
     "InsufficientInstanceCapacity": "EC2 has no capacity for this instance type in this Availability Zone now; "
     "run again later, or choose another type or zone",
     "Gateway.NotAttached": "an Elastic IP needs an internet gateway attached to the VPC",
-    "InvalidGroup.Duplicate": "the VPC has a group of this name that this stack does not own: rename or remove it",
+    "InvalidGroup.Duplicate": "the VPC has a group of this name that this stack does not own: `adopt: sg-…` in "
+    "the row manages that one, or write another group_name",
     "InvalidAddress.NotFound": "EC2 can restore a released address only for a limited time, and only if no other "
     "account has it; leave `address` out to get any address",
     "InvalidAddress.PtrSet": "the address still has reverse DNS; run again in a few minutes",
@@ -383,10 +431,10 @@ def classify(call: str, code: str, message: str) -> tuple[Meaning, float]:
     return (row.meaning, row.seconds) if row is not None else (Meaning.REFUSED, 0.0)
 
 
-def fault_from(call: str, error: Exception, file: str | None = None) -> Fault:
+def fault_from(call: str, error: Exception, file: str | None = None, profile: str | None = None) -> Fault:
     """An exception of botocore as a Fault: RETRY if nothing was sent, OUTCOME_UNKNOWN if no valid response came.
 
-    ``file`` is the spec file that the call is for.
+    ``file`` is the spec file that the call is for, ``profile`` the AWS profile.
     """
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})
@@ -399,17 +447,17 @@ def fault_from(call: str, error: Exception, file: str | None = None) -> Fault:
         # 501: the endpoint does not know the call, and a repeat gets the same answer.
         if meaning is Meaning.REFUSED and status >= 500 and status != 501 and not code.startswith("Insufficient"):
             meaning, seconds = Meaning.OUTCOME_UNKNOWN, TRANSIENT
-        return Fault(call, code, message, meaning, seconds, meta.get("RequestId"), file=file)
+        return Fault(call, code, message, meaning, seconds, meta.get("RequestId"), file=file, profile=profile)
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return Fault(call, "NoCredentials", printable(str(error)), Meaning.REFUSED, 0.0)
     if isinstance(error, (EndpointConnectionError, ConnectTimeoutError)):
-        return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, 10.0)
+        return Fault(call, "NotSent", printable(str(error)), Meaning.RETRY, NOT_SENT)
     if isinstance(error, UnreadableAnswer):
         return unreadable(call, str(error))
     if isinstance(error, (HTTPClientError, ResponseParserError)):
         return Fault(call, "NoAnswer", printable(str(error)), Meaning.OUTCOME_UNKNOWN, TRANSIENT)
     if isinstance(error, BotoCoreError):
-        return Fault(call, type(error).__name__, printable(str(error)), Meaning.REFUSED, 0.0)
+        return Fault(call, type(error).__name__, printable(str(error)), Meaning.REFUSED, 0.0, profile=profile)
     # An exception that botocore does not foresee does not tell whether the request was sent.
     return Fault(call, type(error).__name__, printable(str(error)), Meaning.OUTCOME_UNKNOWN, 0.0)
 

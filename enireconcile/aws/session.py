@@ -15,7 +15,15 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    NoRegionError,
+    ProfileNotFound,
+)
 from botocore.loaders import create_loader
 from botocore.model import OperationModel
 from botocore.session import Session as BotocoreSession
@@ -28,6 +36,8 @@ from enireconcile.aws.last_check import check_before_body
 from enireconcile.aws.models import Models
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import EnireconcileError
+from enireconcile.printable import printable
+from enireconcile.regions import wrong_region
 
 
 @dataclass
@@ -57,8 +67,8 @@ class Session:
             )
         except (BotoCoreError, ValueError) as error:
             raise EnireconcileError(
-                f"cannot create the {service} client: {error}",
-                hint="check AWS_ENDPOINT_URL and the AWS configuration",
+                f"cannot create the {service} client: {printable(str(error)).strip().rstrip(':')}",
+                hint=_client_hint(error),
             ) from None
         share_context(client)
         client.meta.events.register("before-send", check_before_body)
@@ -66,9 +76,22 @@ class Session:
             client.meta.events.register("before-call", _refuse_writes)
         return client
 
+    @property
+    def profile(self) -> str:
+        """The name of the AWS profile; ``default`` if none is chosen."""
+        return str(self.boto.profile_name)
+
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+def _client_hint(error: Exception) -> str:
+    if isinstance(error, CredentialRetrievalError):
+        return "run the credential_process of the profile by itself: it must print credentials as JSON"
+    if isinstance(error, (InvalidConfigError, ConfigParseError)):
+        return "correct the profile in ~/.aws/config; `aws configure list` shows what is read"
+    return "check AWS_ENDPOINT_URL, which begins with http:// or https://, and the AWS configuration"
 
 
 def _refuse_writes(model: OperationModel, **_: Any) -> None:
@@ -110,6 +133,9 @@ def connect(
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
+        if wrong := wrong_region(chosen):
+            source = "--region or the spec" if region else "AWS_REGION, AWS_DEFAULT_REGION or the profile"
+            raise EnireconcileError(f"region (from {source}): {wrong[0]}", hint=wrong[1])
         if assume_role_arn:
             _assume(core, assume_role_arn, chosen)
         return Session(boto3.Session(botocore_session=core, region_name=chosen), chosen, parallelism, read_only)

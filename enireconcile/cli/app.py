@@ -364,6 +364,46 @@ def guest(
 
 
 @cli.command()
+@opt.takes_specs(required=False)
+@click.argument("asked", required=False, metavar="ADDRESS|STEP")
+@click.option("--plan", type=opt.FILE, help="Explain this plan, saved by plan --out. Replaces SPEC.")
+@opt.output()
+@opt.aws
+@opt.prune
+@click.option("--destroy", is_flag=True, help="Explain what destroy would do.")
+def explain(
+    specs: opt.SpecArguments,
+    asked: str | None,
+    plan: Path | None,
+    connection: Connection,
+    output: str,
+    prune: bool,
+    destroy: bool,
+) -> int:
+    """Explain a resource or a step of the plan: why it is needed, why in this order, what it interrupts.
+
+    ADDRESS is a section and a name, such as elastic_ips.web; STEP is the id of a step, such as s5.
+    Changes nothing.
+    """
+    if asked is None or (plan is None and not specs):
+        raise click.UsageError(
+            "Missing argument: give SPEC... or --plan FILE, and then what to explain: elastic_ips.web, or s5."
+        )
+    if plan is not None and (specs or connection.region or prune or destroy):
+        raise click.UsageError(
+            "--plan cannot be combined with SPEC, --region, --prune or --destroy: the plan file determines them."
+        )
+    if os.path.exists(asked):  # noqa: PTH110 (False for a text that can be no path)
+        raise click.UsageError(f"{asked} is a file: write SPEC... first, and then what to explain.")
+    loaded = specs.load(region=connection.region) if plan is None else []
+    from enireconcile.cli.explain import explain_planfile, explain_specs
+
+    if plan is not None:
+        return explain_planfile(plan, asked, specs.load, output)
+    return explain_specs(loaded, asked, connection, output, prune=prune, destroy=destroy)
+
+
+@cli.command()
 @opt.specs
 @opt.output()
 @opt.aws

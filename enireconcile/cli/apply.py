@@ -94,11 +94,12 @@ def apply_planfile(
 
 
 def _read(path: Path, load: Callable[[Sequence[str]], Sequence[Spec]]) -> tuple[Saved, Sequence[Spec]]:
-    saved = _saved_in(path)
+    saved = read_planfile(path)
     return saved, load([each.file for each in saved.plans])
 
 
-def _saved_in(path: Path) -> Saved:
+def read_planfile(path: Path) -> Saved:
+    """The plans of a file. Raises EnireconcileError if it cannot be read, and GuardError as ``saved_in``."""
     try:
         with path.open("rb") as file:
             text = read_limited(file, MAX_BYTES).decode(errors="replace")

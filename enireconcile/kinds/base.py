@@ -82,7 +82,7 @@ class Kind(ABC):
         return tuple(each.name for each in self.attributes if each.changes is not Changes.IN_PLACE)
 
     def advice(self, attribute: Attribute, address: str, world: World) -> str:
-        """The hint for an attribute that cannot be changed in place, if there is one."""
+        """What to write to get another value of an attribute that cannot be changed in place; empty: no way."""
         return ""
 
     def stops(self, item: Item, world: World) -> bool:

@@ -89,7 +89,19 @@ class ElasticIps(Kind):
         return steps
 
     def advice(self, attribute: Attribute, address: str, world: World) -> str:
-        return "an Elastic IP is never released to allocate another"
+        if world.rows[address].adopt:
+            return ""
+        return "add a row of another name: an Elastic IP is never released to allocate another"
+
+    def warnings(self, item: Item, world: World) -> Sequence[str]:
+        """The A record of a name cannot lead to an address that is not allocated yet, unless the row chose it."""
+        name = item.want.get("reverse_dns")
+        if item.have is not None or not name or "address" in item.want:
+            return ()
+        return [
+            f"{item.address}: EC2 sets reverse_dns only once an A record of {name} leads to the address, which "
+            "this plan allocates: it is tried once; if EC2 refuses it, enter the A record and apply again"
+        ]
 
     def waits(self, item: Item, world: World) -> Sequence[Expect]:
         live = world.record(item.address, LiveElasticIp)

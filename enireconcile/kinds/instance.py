@@ -303,11 +303,13 @@ class Instances(Kind):
 
     def advice(self, attribute: Attribute, address: str, world: World) -> str:
         live = world.record(address, LiveInstance)
-        if live is not None and live.spot_request and attribute.name in _FIXED_ON_SPOT:
-            return "EC2 does not change it on a Spot Instance; on_change: replace launches a new one"
-        if attribute.changes is Changes.WHILE_STOPPED:
-            return "on_change: restart stops the instance to change it"
-        return "on_change: replace launches a new instance for it"
+        on_spot = live is not None and bool(live.spot_request) and attribute.name in _FIXED_ON_SPOT
+        restart = attribute.changes is Changes.WHILE_STOPPED and not on_spot
+        if world.rows[address].adopt:
+            return "write on_change: restart (same instance, stopped and started)" if restart else ""
+        if restart:
+            return "write on_change: restart (same instance, stopped and started) or replace (new one)"
+        return "write on_change: replace (new one)"
 
     def stops(self, item: Item, world: World) -> bool:
         live = world.record(item.address, LiveInstance)

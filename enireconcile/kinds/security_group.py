@@ -151,6 +151,9 @@ class SecurityGroups(Kind):
             steps += _rule_steps(direction, item, world)
         return [*steps, *tag_steps(item, world)]
 
+    def advice(self, attribute: Attribute, address: str, world: World) -> str:
+        return "" if world.rows[address].adopt else "give the row another name: the plan then makes a new group"
+
     def refers(self, item: Item, world: World) -> Sequence[str]:
         """Groups that its rules name."""
         rules = [*item.want.get("ingress", ()), *item.want.get("egress", ())]

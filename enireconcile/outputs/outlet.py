@@ -139,7 +139,12 @@ def _reason(error: OSError, path: Path) -> tuple[str, str | None]:
         return "its reader has closed it", None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return str(error.strerror), "free some disk space, or name a file on another disk"
-    return str(error.strerror or error), None
+    hints = {
+        errno.ENOENT: f"create the folder {printable(str(path.parent))} first",
+        errno.EACCES: "name a file that you may write, in a folder that you may write to",
+        errno.EISDIR: "name a file, not a folder",
+    }
+    return str(error.strerror or error), hints.get(error.errno or 0)
 
 
 def _own_descriptor(path: Path) -> int | None:

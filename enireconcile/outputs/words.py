@@ -157,6 +157,15 @@ def unchanged_path_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
         yield from path_lines(plan, address, style)
 
 
+def field_words(change: Change) -> dict[str, tuple[str, str]]:
+    """The values of each field, before and after, but of those that a new resource has anyway."""
+    return {
+        field.field: (_value(field.before), _value(_shown_tags(change, field) or field.after))
+        for field in change.fields
+        if not _implied(change, field)
+    }
+
+
 def unchanged_with_breaks(plan: Plan) -> list[str]:
     """The addresses of resources that the plan interrupts or exposes, and does not change."""
     changed = {change.address for change in plan.changes if change.action is not Action.UNCHANGED}

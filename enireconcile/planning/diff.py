@@ -186,21 +186,18 @@ def _replaceable(kind: Kind, item: Item, world: World) -> bool:
     return not world.rows[item.address].adopt and kind.replaces(item, world)
 
 
-def immutable(difference: Difference, world: World) -> list[tuple[str, str]]:
-    """What differs, cannot be changed in place, and does not lead to a replacement: field and message."""
+def immutable(difference: Difference, world: World) -> list[tuple[str, str, str]]:
+    """What differs, cannot be changed in place, and does not lead to a replacement: field, message and hint."""
     return [
         (
             field.field,
             f"{world.owned[difference.address].id}: {field.field} is {_said(field.before)}, the spec says "
-            f"{_said(field.after)}, and it cannot be changed in place"
-            f"{_advice(kind, difference.address, field.field, world)}",
+            f"{_said(field.after)}, and it cannot be changed in place",
+            _advice(kind, difference.address, field, world),
         )
         for kind, item, field in _fixed(difference, world)
         if not _replaceable(kind, item, world)
     ]
-
-
-IMMUTABLE_HINT = "revert the change, rename the resource in the spec, or delete the live resource by hand"
 
 
 def _said(value: Any) -> str:
@@ -210,10 +207,15 @@ def _said(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _advice(kind: Kind, address: str, name: str, world: World) -> str:
-    """What to do about an attribute that cannot be changed, if the hint for all of them is not enough."""
-    if world.rows[address].adopt:
-        return "; the resource is adopted: remove this attribute"
-    attribute = attribute_at(address, name)
-    words = kind.advice(attribute, address, world) if attribute is not None else ""
-    return f"; {words}" if words else ""
+def _advice(kind: Kind, address: str, field: Field, world: World) -> str:
+    """What to write so that the plan works."""
+    attribute = attribute_at(address, field.field)
+    adopted = world.rows[address].adopt is not None
+    choices = [kind.advice(attribute, address, world)] if attribute is not None else []
+    if adopted:
+        choices.append(f"remove {field.field} from the row: the resource is adopted, and keeps what it has")
+    elif field.before is None:
+        choices.append(f"remove {field.field} from the row")
+    else:
+        choices.append(f"keep {_said(field.before)}")
+    return ", or ".join(filter(None, choices))

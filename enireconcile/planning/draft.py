@@ -14,7 +14,7 @@ from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.tags import marked_until_complete
-from enireconcile.live.records import Limits, Live, LiveElasticIp, Questions
+from enireconcile.live.records import Limits, Live, LiveElasticIp, Questions, Record
 from enireconcile.model import (
     Action,
     Change,
@@ -30,7 +30,6 @@ from enireconcile.model import (
 from enireconcile.planning import limits, preflight
 from enireconcile.planning.codec import encode
 from enireconcile.planning.diff import (
-    IMMUTABLE_HINT,
     Difference,
     diff,
     ignored_warnings,
@@ -41,6 +40,7 @@ from enireconcile.planning.left_out import Exclusions, disturbed
 from enireconcile.planning.mistakes import Mistake, mistake
 from enireconcile.planning.order import arrange, needs_of
 from enireconcile.planning.paths import breaks, preferences
+from enireconcile.planning.renamed import renamed_warnings
 from enireconcile.planning.resolve import resolve
 from enireconcile.planning.summaries import summarized
 from enireconcile.planning.targeting import targeted_part
@@ -108,6 +108,7 @@ class Draft:
                     *ignored_warnings(self.differences),
                     *_left(self.kept),
                     *_twin_warnings(self.leftovers, self.twins),
+                    *renamed_warnings(self.differences, self._unnamed(), world),
                     *_forbidden(steps, self.spec),
                 ),
                 *(*judgement.warnings, *self._unknown()),
@@ -119,6 +120,20 @@ class Draft:
             exposures=exposures,
             errors=self.exclusions.errors(self.named),
         )
+
+    def _unnamed(self) -> dict[str, Record]:
+        """What the stack owns and no row names, by address; no unused twins, and no resource that is kept."""
+        live = self.live
+        records: list[Record] = [*live.security_groups, *live.instances]
+        records += [*live.network_interfaces, *live.elastic_ips]
+        by_id = {record.id: record for record in records}
+        left = {each.address: each.id for each in self.leftovers if each not in self.kept}
+        removed = {address: record.id for address, record in self.world.removed.items()}
+        return {
+            address: by_id[aws_id]
+            for address, aws_id in {**left, **removed}.items()
+            if address not in self.twins and aws_id in by_id
+        }
 
     def _unknown(self) -> list[str]:
         known = {difference.address for difference in self.differences} | set(self.world.removed)
@@ -196,9 +211,9 @@ def _mistakes(spec: Spec, differences: Iterable[Difference], world: World, work:
     Raises UnsupportedError if the spec has no rows, for then the whole stack is to be removed.
     """
     found = [
-        mistake(spec, (*_path(difference.address), name), message, IMMUTABLE_HINT)
+        mistake(spec, (*_path(difference.address), name), message, hint)
         for difference in differences
-        for name, message in immutable(difference, world)
+        for name, message, hint in immutable(difference, world)
     ]
     for address, error in work.errors.items():
         if not spec.document.resources:

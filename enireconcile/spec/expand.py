@@ -406,7 +406,7 @@ class _Expander:
         """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong."""
         name, closed = match[1], match[2]
         if not closed:
-            raise _Wrong("`${` has no closing `}`", "write $${ for a literal ${")
+            raise _Wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
         first, *rest = name.split(".")
         if first == "enireconcile" and len(rest) == 1 and rest[0] in _FACTS:
             return self._fact(rest[0])
@@ -418,7 +418,15 @@ class _Expander:
             return self._of_element(name, rest, context.element)
         if first in ATTRIBUTES:
             return _resource(name, context)
-        raise _Wrong(f"unknown reference ${{{name}}}", _NAMESPACES)
+        raise _Wrong(f"unknown reference ${{{name}}}", self._meant(name))
+
+    def _meant(self, name: str) -> str:
+        """What an unknown reference was meant for."""
+        if name in self.variables:
+            return f"write ${{var.{name}}}"
+        if found := re.fullmatch(r"(?:env[.:])(\w{1,60})", name):
+            return f'write ${{var.{found[1]}}}, and run with --var {found[1]}="${found[1]}"'
+        return _NAMESPACES
 
     def _fact(self, name: str) -> Any:
         value = self.tree.data.get(name)

@@ -16,6 +16,7 @@ from enireconcile.errors import Problem, SpecErrors
 from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.expand import NOTHING_GIVEN, Given, expand
+from enireconcile.spec.misplaced import in_place
 from enireconcile.spec.places import Path, Place, Places, shown
 from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
 from enireconcile.spec.suggest import Nearest, hint_text
@@ -212,7 +213,7 @@ def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | No
         incomplete = {path[:-1] for path in tree.nulls}
         found.extend(
             item
-            for item in violations(error)
+            for item in in_place(violations(error), tree.data)
             if item.path not in incomplete and not _below_any(item.path, reported)
         )
     wrong = {violation.path for violation in found} | tree.refused

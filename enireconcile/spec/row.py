@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from enireconcile.spec.scalars import described, value_error
+from enireconcile.spec.scalars import described, mapping_hint, value_error
 from enireconcile.spec.shapes import Shape
 from enireconcile.spec.suggest import Nearest
 
@@ -29,7 +29,7 @@ class Row(Shape):
         if isinstance(value, (Mapping, cls)):
             return value
         example = f"for example {cls.example}" if cls.example else "or `{}` to use only defaults"
-        hint = f"write `key: value` lines, {example}"
+        hint = mapping_hint(value) or f"write `key: value` lines, {example}"
         raise value_error(f"must be a mapping, not {described(value)}", hint)
 
 

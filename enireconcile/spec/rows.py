@@ -75,6 +75,7 @@ from enireconcile.spec.scalars import (
     value_error,
 )
 from enireconcile.spec.shapes import (
+    SERVICES,
     ForeignGroupField,
     ForeignListField,
     ForeignPeerField,
@@ -240,7 +241,18 @@ def protocol(value: object) -> object:
         name.isascii() and name.isdigit() and str(int(name[:4])) == name and int(name) <= 255
     ):
         return name
-    raise value_error(f"{shown(value)} is not a protocol", Nearest(name, _PROTOCOL_WORDS, _PROTOCOL_HINT))
+    hint = _service_hint(name) or Nearest(name, _PROTOCOL_WORDS, _PROTOCOL_HINT)
+    raise value_error(f"{shown(value)} is not a protocol", hint)
+
+
+def _service_hint(name: str) -> str | None:
+    """What to write for a service, or for a protocol with its ports."""
+    if found := re.fullmatch(r"(tcp|udp)[/:]([0-9]{1,5}(-[0-9]{1,5})?)|([0-9]{1,5})/(tcp|udp)", name):
+        return f"write `protocol: {found[1] or found[5]}, ports: {found[2] or found[4]}`"
+    if name in SERVICES:
+        transport, port = SERVICES[name]
+        return f"write `protocol: {transport}, ports: {port}`"
+    return {"ping": "write `protocol: icmp, ports: 8`", "any": "write `protocol: all`"}.get(name)
 
 
 _PROTOCOL_HINT = f"write {', '.join(_PROTOCOL_WORDS)}, or a number from 0 to 255"
@@ -930,8 +942,15 @@ class ElasticIp(Resource):
 # ---- checks
 
 
+def _status(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[1-5][xX*]{1,2}|[0-9]{3}([-,| ]+[0-9]{3})+", value):
+        hint = "write one status, for example 200; without `status`, 200 to 399 are accepted"
+        raise value_error(f"must be one HTTP status, not {shown(value)}", hint)
+    return value
+
+
 Port = Annotated[Integer, within(1, 65535)]
-_Status = Annotated[Integer, within(100, 599)]
+_Status = Annotated[Integer, BeforeValidator(_status), within(100, 599)]
 PROBES = ("http", "https", "tcp")
 """The keys of a check that say how to ask; a check has one of them."""
 

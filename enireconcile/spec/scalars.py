@@ -15,12 +15,14 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from enireconcile.model import Template
+from enireconcile.regions import REGION, REGIONS, wrong_region
 from enireconcile.spec.places import Path, shown
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.yamltree import Plain
 
 VALUE_ERROR = "spec"
 """The type of the errors from ``value_error``, to distinguish them from pydantic's own."""
+UNKNOWN_KEY = "unknown key"
 
 GROUP_TEXT = r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*"
 """The characters that EC2 allows in names and descriptions of security groups and their rules."""
@@ -110,17 +112,49 @@ def tuple_of_items(value: object) -> object:
     """A list. For a single item, the hint shows how to write it as a list."""
     if isinstance(value, tuple):
         return value
-    hint = f"write `[{value}]`" if isinstance(value, str) and value.isprintable() and len(value) <= 60 else None
-    raise value_error(f"must be a list, not {described(value)}", hint)
+    raise value_error(f"must be a list, not {described(value)}", _list_hint(value))
+
+
+def _list_hint(value: object) -> str | None:
+    if isinstance(value, str) and value.isprintable() and len(value) <= 60:
+        return f"write `[{value}]`"
+    if not isinstance(value, Mapping) or not value:
+        return "write `[]` for none" if isinstance(value, Mapping) else None
+    first, content = next(iter(value.items()))
+    if all(isinstance(each, Mapping) for each in value.values()):
+        return f"the items of a list have no names: write `- ` instead of {shown(first + ':')}"
+    return f"begin each item with `- `: `- {first}: …`" if content is not None and first.isprintable() else None
 
 
 def mapping_of_items(value: object) -> object:
     """A mapping of names to values."""
     if not isinstance(value, Mapping):
-        raise value_error(
-            f"must be a mapping, not {described(value)}", "write `key: value` lines, or `{}` for none"
-        )
+        hint = mapping_hint(value) or "write `key: value` lines, or `{}` for none"
+        raise value_error(f"must be a mapping, not {described(value)}", hint)
     return value
+
+
+def mapping_hint(value: object) -> str | None:
+    """How to write as a mapping what was written as a list, or without the space after a colon."""
+    if isinstance(value, Plain) and (found := re.match(r"([\w-]{1,60}) ?:?\{", value)):
+        return f"write a colon and a space after the name: `{found[1]}: {{…}}`"
+    first = value[0] if isinstance(value, tuple) and value else None
+    if not isinstance(first, Mapping) or not first:
+        return None
+    keys = {key.lower(): item for key, item in first.items()}
+    if {"key", "value"} <= keys.keys():
+        return f"write `{_word(keys['key'])}: {_word(keys['value'])}` instead of a key and a value"
+    if "name" in keys:
+        name = _word(keys["name"])
+        return f"write the name as the key, `{name}:` instead of `- name: {name}`, and the rest indented below it"
+    if len(first) == 1:
+        return f"remove the `- `: write `{_word(next(iter(first)))}:`"
+    return "write each row below its name: `NAME:` instead of `- `, and its keys indented below it"
+
+
+def _word(value: object) -> str:
+    """A word that a hint repeats, as far as it is short and printable."""
+    return value if isinstance(value, str) and value.isprintable() and 0 < len(value) <= 60 else "NAME"
 
 
 def matching(pattern: str, message: str, hint: str | None = None) -> AfterValidator:
@@ -182,36 +216,34 @@ def group_name_problem(name: str) -> str | None:
     return None
 
 
-REGION = (
-    "([a-z]{2}(-gov|-iso[a-z]?)?|eusc-[a-z]{2})"
-    "-(north|south|east|west|central|northeast|northwest|southeast|southwest)-[0-9]"
-)
-"""A pattern: AWS names every Region after an area, a direction and a number. New Regions match, typos do not."""
-_REGIONS = (
-    *("af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
-    *("ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4"),
-    *("ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ca-central-1", "ca-west-1", "cn-north-1"),
-    *("cn-northwest-1", "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1"),
-    *("eu-west-2", "eu-west-3", "eusc-de-east-1", "il-central-1", "me-central-1", "me-south-1", "mx-central-1"),
-    *("sa-east-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"),
-)
-"""For hints only: what does not match the pattern was probably meant to be one of these."""
-
-
 def _region(value: str) -> str:
-    if zone := re.fullmatch(f"({REGION})[a-z]", value):
-        raise value_error(f"must be a Region, but {shown(value)} is an Availability Zone", f"write {zone[1]}")
-    if not re.fullmatch(REGION, value):
-        raise value_error(
-            f"must be a Region, not {shown(value)}", Nearest(value, _REGIONS, "for example us-east-1")
-        )
+    if wrong := wrong_region(value):
+        raise value_error(*wrong)
     return value
+
+
+def _account_id(value: str) -> str:
+    if re.fullmatch("[0-9]{12}", value):
+        return value
+    digits = value.replace("-", "").replace(" ", "")
+    if re.fullmatch("[0-9]{12}", digits):
+        hint = f'write "{digits}"'
+    elif re.fullmatch("[0-9]{9,11}", digits):
+        hint = f'leading zeros are lost when a tool reads it as a number: write "{digits.zfill(12)}", in quotes'
+    elif re.fullmatch(r"[0-9.]+[eE]\+?[0-9]+", value):
+        hint = "a tool has read it as a number and rounded it: write the 12 digits in quotes"
+    else:
+        hint = 'for example "123456789012", without dashes'
+    raise value_error(f"must be the 12 digits of an account id, not {shown(value)}", hint)
 
 
 def _zone(value: str) -> str:
     if not re.fullmatch(f"{REGION}[a-z]", value):
+        if re.fullmatch(REGION, value):
+            message = f"must be an Availability Zone, but {shown(value)} is a Region"
+            raise value_error(message, f"add the letter of the zone, for example {value}a")
         letter = value[-1:].lower()
-        zones = [f"{region}{letter}" for region in _REGIONS if letter.isalpha()]
+        zones = [f"{region}{letter}" for region in REGIONS if letter.isalpha()]
         hint = Nearest(value, zones, "for example us-east-1a")
         raise value_error(f"must be the name of an Availability Zone, not {shown(value)}", hint)
     return value
@@ -322,7 +354,10 @@ def duration(value: str) -> str:
     """A duration in seconds, minutes or hours; the normal form is in seconds, ``90s``."""
     found = re.fullmatch(r"([1-9][0-9]{0,5})(s|m|h)", value)
     if not found:
+        clock = re.fullmatch("([0-9]{1,3}):([0-5][0-9])", value)
         hint = f"write {value}s for seconds" if re.fullmatch("[1-9][0-9]{0,5}", value) else "for example 60s or 2m"
+        if clock and (seconds := int(clock[1]) * 60 + int(clock[2])):
+            hint = f"write {seconds}s"
         raise value_error(f"must be a duration, not {shown(value)}", hint)
     return f"{int(found[1]) * {'s': 1, 'm': 60, 'h': 3600}[found[2]]}s"
 
@@ -418,7 +453,7 @@ Region = Annotated[
 ]
 AccountId = Annotated[
     Text,
-    matching("[0-9]{12}", "the 12 digits of an account id", 'for example "123456789012", without dashes'),
+    AfterValidator(_account_id),
     _json(anyOf=[{"type": "string", "pattern": "^[0-9]{12}$"}, {"type": "integer", "minimum": 0}]),
 ]
 RoleArn = Annotated[

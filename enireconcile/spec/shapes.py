@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
+from enireconcile.regions import REGION
 from enireconcile.spec.places import shown
 from enireconcile.spec.scalars import (
     ANY_SCALAR,
     SEARCH_TAGS_SCHEMA,
+    UNKNOWN_KEY,
     SearchTags,
     Text,
     VpcBlock,
@@ -203,9 +205,51 @@ def read_ports(value: object) -> object:
 
 
 def _ports_hint(value: str) -> str:
-    if value in ("all", "any", "*", "-1"):
+    word = value.lower().strip()
+    if word in ("all", "any", "*", "-1"):
         return "leave `ports` out for all ports"
+    if word in SERVICES:
+        return f"write {SERVICES[word][1]}"
+    if re.fullmatch(r"[0-9]{1,5}(\s*,\s*[0-9]{1,5})+", word):
+        return "a rule takes one port or one range; write a rule for each"
+    if found := re.fullmatch(r"([0-9]{1,5})\s*(?::|\.\.|to|–|\s-|-\s)\s*([0-9]{1,5})", word):
+        return f"write {found[1]}-{found[2]}"
+    if found := re.fullmatch(r"([0-9]{1,5})[-+]", word):
+        return f"write {found[1]}, or {found[1]}-65535 for this port and all above"
+    if found := re.fullmatch(r"-([0-9]{1,5})", word):
+        return f"write 0-{found[1]}"
+    if found := re.fullmatch(r"(tcp|udp)/([0-9-]+)|([0-9-]+)/(tcp|udp)", word):
+        return f"write `protocol: {found[1] or found[4]}, ports: {found[2] or found[3]}`"
     return number_hint(value) if re.fullmatch(r"[0-9+_][0-9a-fA-FxXoO_:]*", value) else 'write 80 or "8000-8010"'
+
+
+SERVICES = {
+    "http": ("tcp", "80"),
+    "https": ("tcp", "443"),
+    "ssh": ("tcp", "22"),
+    "sftp": ("tcp", "22"),
+    "smtp": ("tcp", "25"),
+    "imaps": ("tcp", "993"),
+    "rdp": ("tcp", "3389"),
+    "mysql": ("tcp", "3306"),
+    "postgresql": ("tcp", "5432"),
+    "ldaps": ("tcp", "636"),
+    "nfs": ("tcp", "2049"),
+    "ntp": ("udp", "123"),
+    "dns": ("udp", "53"),
+}
+"""Services that people write for a protocol or a port, for hints: IANA's protocol and port."""
+
+
+def _selector_hint(value: str, keys: Sequence[str], hint: str) -> str:
+    """How to write what was meant: a zone, a CIDR, a name; ``hint`` for all else."""
+    if "default_for_az" in keys and re.fullmatch(f"{REGION}[a-z]", value):
+        return f"write {{default_for_az: {value}}}"
+    if re.fullmatch(r"[0-9.]+/[0-9]+", value):
+        return f"write {{cidr: {value}}}"
+    if re.fullmatch(r"[A-Za-z][\w-]{0,60}", value) and not re.match("default$|subnet-[0-9]|vpc-[0-9]", value):
+        return f"write {{tags: {{Name: {value}}}}} for a Name tag, else {hint.removeprefix('write ')}"
+    return hint
 
 
 def _selector_reader(
@@ -223,10 +267,13 @@ def _selector_reader(
             if value == "default" and "default" in kinds:
                 return {"default": True}
             if not resource_id(prefix, value):
-                raise value_error(f"{shown(value)} is not a {what} id", hint)
+                raise value_error(f"{shown(value)} is not a {what} id", _selector_hint(value, keys, hint))
             return {"id": value}
         if not isinstance(value, Mapping):
             raise value_error(f"must be a {what} selector, not {described(value)}", hint)
+        if set(value) in ({"name"}, {"Name"}):
+            (key,) = value
+            raise value_error(UNKNOWN_KEY, "write {tags: {Name: …}}: a name is a tag", at=(key,), key=True)
         _check_single(value, keys, what, hint)
         return value
 
@@ -293,7 +340,7 @@ def _read_image(value: object) -> object:
 def _check_keys(value: Mapping[str, Any], keys: Sequence[str]) -> None:
     for key in value:
         if key not in keys:
-            raise value_error("unknown key", Nearest(key, keys), at=(key,), key=True)
+            raise value_error(UNKNOWN_KEY, Nearest(key, keys), at=(key,), key=True)
 
 
 def _check_single(value: Mapping[str, Any], keys: Sequence[str], what: str, hint: str) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from enireconcile.likeness import closest
+
 _LONGEST_WORD = 127
 _MOST_WORDS = 1000
-_FEW = 20
+FEW = 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Nearest:
         known = sorted(word for word in self.known if word.isprintable())
         if near := _closest(self.word, known):
             return f"did you mean `{near}`?"
-        if self.otherwise is None and 0 < len(known) <= _FEW:
+        if self.otherwise is None and 0 < len(known) <= FEW:
             return f"choose from: {', '.join(known)}"
         return self.otherwise
 
@@ -49,9 +51,4 @@ def hint_text(hint: Hint, *, search: bool = True) -> str | None:
 def _closest(word: str, known: list[str]) -> str | None:
     if len(word) > _LONGEST_WORD or len(known) > _MOST_WORDS:
         return None
-    import difflib  # imported late: valid specs never need it, and it slows down the start
-
-    found = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
-    # Swapped letters are the commonest slip.
-    swapped = [each for each in found if sorted(each) == sorted(word)]
-    return next(iter((*swapped, *found)), None)
+    return closest(word, known)

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from enireconcile.spec.places import Path
 from enireconcile.spec.row import Row
 from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document
-from enireconcile.spec.scalars import VALUE_ERROR
-from enireconcile.spec.suggest import Hint, Nearest
+from enireconcile.spec.scalars import UNKNOWN_KEY, VALUE_ERROR
+from enireconcile.spec.suggest import FEW, Hint, Nearest
 
 _TAGS = (MANAGED, EXTERNAL, NAMED, SELECTED)
 
@@ -40,26 +40,42 @@ def violations(error: ValidationError) -> Iterator[Violation]:
         elif detail["type"] == "missing":
             yield Violation(path, "is missing", _add_hint(path))
         elif detail["type"] == "extra_forbidden":
-            yield Violation(path, "unknown key", _key_hint(path), on_key=True)
+            yield Violation(path, UNKNOWN_KEY, _key_hint(path), on_key=True)
         else:
             yield Violation(path, detail["msg"][:1].lower() + detail["msg"][1:])
 
 
 def _key_hint(path: Path) -> Hint:
-    row = _row_at(path[:-1])
+    row = row_at(path[:-1])
     if row is not None and path[-1] in row.model_fields:
         return "an external instance has only the key `external`: enireconcile never changes it"
-    return Nearest(str(path[-1]), (*row.model_fields, *row.also)) if row else None
+    return Nearest(str(path[-1]), keys_of(row), _SCHEMA if len(keys_of(row)) > FEW else None) if row else None
+
+
+_SCHEMA = "`enireconcile schema` prints the keys of every mapping"
+
+
+def keys_of(row: type[Row] | None) -> tuple[str, ...]:
+    """The keys that a mapping may have; none for what is no mapping."""
+    return (*row.model_fields, *row.also) if row is not None else ()
 
 
 def _add_hint(path: Path) -> str | None:
-    row = _row_at(path[:-1])
+    if path in _FIRST_LINES:
+        return _FIRST_LINES[path]
+    row = row_at(path[:-1])
     about = row.model_fields[str(path[-1])].description if row else None
     return f"add `{path[-1]}: …` ({about})" if about else None
 
 
-def _row_at(path: Path) -> type[Row] | None:
-    """The model of the mapping at ``path``."""
+_FIRST_LINES: dict[Path, str] = {
+    ("version",): "begin the file with `version: 1`",
+    ("stack",): "add `stack: NAME`: every resource of the file is tagged with it",
+}
+
+
+def row_at(path: Path) -> type[Row] | None:
+    """The model of the mapping at ``path``; None for a section or a list of mappings."""
     row: type[Row] | None = Document
     many = False
     for part in path:
@@ -68,7 +84,7 @@ def _row_at(path: Path) -> type[Row] | None:
             continue
         field = row.model_fields.get(str(part)) if row else None
         row, many = _row_in(field.annotation) if field else (None, False)
-    return row
+    return None if many else row
 
 
 def _row_in(annotation: Any, many: bool = False) -> tuple[type[Row] | None, bool]:

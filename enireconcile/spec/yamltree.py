@@ -137,6 +137,8 @@ def _syntax_hint(text: str, place: Place, words: str) -> str | None:
     line = lines[place[0] - 1] if place[0] <= len(lines) else ""
     if "\t" in line[: place[1]] or "tab" in words:
         return "indent with spaces, never with tabs"
+    if found := re.match(r"\s*(?:- )?([\w.-]{1,60}):[\[{]", line):
+        return f"write a space after the colon of `{found[1]}:`"
     if "${" in line[: place[1]] and "flow" in words:
         return "inside { } or [ ], put a value with ${…} in quotes"
     return next((hint for start, hint in _HINTS.items() if start in words), None)

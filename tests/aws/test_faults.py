@@ -14,10 +14,14 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    LoginRefreshRequired,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ReadTimeoutError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -419,6 +423,8 @@ def test_a_fault_travels_as_any_exception_does() -> None:
 class Broken:
     """A session and a client whose every call ends in one exception."""
 
+    profile = "default"
+
     def __init__(self, error: Exception) -> None:
         self.error = error
 
@@ -489,7 +495,8 @@ HINTED = [
     ("AuthFailure", "credentials"),
     ("UnauthorizedOperation", "IAM policy"),
     ("InvalidClientTokenId", "credentials"),
-    ("ExpiredToken", "sign in again"),
+    ("ExpiredToken", "sign in again, `aws sso login`"),
+    ("ExpiredTokenException", "renew AWS_SESSION_TOKEN"),
     ("RequestExpired", "clock"),
     ("NoCredentials", "AWS_PROFILE"),
     ("NoAnswer", "AWS_ENDPOINT_URL"),
@@ -498,7 +505,7 @@ HINTED = [
     ("AddressLimitExceeded", "L-0263D0A3"),
     ("InsufficientInstanceCapacity", "another type or zone"),
     ("Gateway.NotAttached", "internet gateway"),
-    ("InvalidGroup.Duplicate", "rename or remove"),
+    ("InvalidGroup.Duplicate", "adopt: sg-…"),
     ("InvalidIPAddress.InUse", "private address"),
     ("InvalidIPAddress.InUse", "subnet CIDR reservation"),
     ("InsufficientCidrBlocks", "subnet CIDR reservation"),
@@ -514,6 +521,37 @@ HINTED = [
 def test_a_common_error_comes_with_a_hint(code: str, words: str) -> None:
     error = Fault(ALLOCATE, code, "no", Meaning.REFUSED, 0.0).error()
     assert words in (error.hint or "")
+
+
+SIGN_IN = [
+    (SSOTokenLoadError(error_msg="Token for corp does not exist"), "`aws sso login --profile ops`"),
+    (UnauthorizedSSOTokenError(), "`aws sso login --profile ops`"),
+    (TokenRetrievalError(provider="sso", error_msg="Token has expired and refresh failed"), "aws sso login"),
+    (LoginRefreshRequired(), "`aws login`"),
+    (answered("ExpiredToken"), "`aws sso login --profile ops`"),
+]
+
+
+@pytest.mark.parametrize(("error", "words"), SIGN_IN, ids=lambda each: type(each).__name__)
+def test_a_session_that_has_ended_says_how_to_sign_in(error: Exception, words: str) -> None:
+    """With the profile that the run uses, also after the retries have copied the fault."""
+    fault = fault_from("GetCallerIdentity", error, profile="ops")
+    assert words in (fault.error().hint or "")
+    assert words in (fault.meaning_as(Meaning.RETRY).error().hint or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://sts.us-east-7.amazonaws.com/", "is us-east-7 a Region? us-east-1 is one"),
+        ("https://ec2.eu-west-1.amazonaws.com/", "check the network, the DNS and HTTPS_PROXY"),
+        ("http://127.0.0.1:4566/", "nothing listens at http://127.0.0.1:4566: start it (`enireconcile sandbox`)"),
+        ("http://ec2.corp.example:80/", "AWS_ENDPOINT_URL"),
+    ],
+)
+def test_an_endpoint_that_does_not_answer_says_what_to_check(url: str, words: str) -> None:
+    fault = fault_from("DescribeVpcs", EndpointConnectionError(endpoint_url=url))
+    assert words in (fault.error().hint or "")
 
 
 def test_a_name_that_leads_elsewhere_comes_with_a_hint() -> None:

@@ -389,6 +389,16 @@ def unlock(directory: Path) -> Iterator[str]:
         yield Shell(ROOT, variables).block(f"enireconcile unlock {STORY}", answer="y")
 
 
+def order(directory: Path) -> Iterator[str]:
+    """The first example of the page: the interface is in the old group, and the file has the new one."""
+    after = f"version: 1\nstack: web\nregion: us-east-1\n{yaml_blocks('docs/explanation/order.md')[0]}"
+    with open_harness(directory / "before") as harness:
+        harness.apply(after.replace("web2", "web"))
+        harness.loop.now += 60
+        (directory / "web.yaml").write_text(after, encoding="utf-8")
+        yield _on(harness, directory, directory).block("enireconcile explain --prune web.yaml s3")
+
+
 SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "docs/tutorial.md": tutorial,
     "docs/how-to/adopt.md": adopt,
@@ -396,6 +406,7 @@ SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "docs/how-to/disks.md": disks,
     "docs/how-to/state.md": unlock,
     "docs/how-to/verify.md": verify,
+    "docs/explanation/order.md": order,
 }
 """Page to what makes its console blocks, in their order on the page."""
 

@@ -193,9 +193,11 @@ def test_adoption_never_replaces(section: str, live: Words, says: Words, field: 
             {section: {"one": {"id": aws_id, "found": not owned, **live}}},
         )
     (problem,) = raised.value.problems
-    assert (
-        immutable(problem) == f"{section}.one ({aws_id}): {field}; the resource is adopted: remove this attribute"
-    )
+    attribute = field.partition(" ")[0]
+    keep = f"remove {attribute} from the row: the resource is adopted, and keeps what it has"
+    restart = "write on_change: restart (same instance, stopped and started), or "
+    hint = f"{restart if attribute == 'instance_type' else ''}{keep}"
+    assert (immutable(problem), problem.hint) == (f"{section}.one ({aws_id}): {field}", hint)
 
 
 @pytest.mark.parametrize("image", ["ami-12345678", {"ssm": "/newest"}, {"name": "al2023-*", "owner": "amazon"}])

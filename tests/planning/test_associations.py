@@ -460,6 +460,7 @@ def test_an_address_is_not_given_up_for_another_one(row: Words, said: str) -> No
         plan_of({"elastic_ips": {"web": {**row, "tags": {"a": "b"}}}}, {"elastic_ips": {"web": {}}})
     (problem,) = raised.value.problems
     assert f"{immutable(problem)}\n  hint: {problem.hint}" == (
-        f"elastic_ips.web (eipalloc-web): {said}; an Elastic IP is never released to allocate another\n"
-        "  hint: revert the change, rename the resource in the spec, or delete the live resource by hand"
+        f"elastic_ips.web (eipalloc-web): {said}\n"
+        "  hint: add a row of another name: an Elastic IP is never released to allocate another, or keep "
+        f"{said.split()[2].rstrip(',')}"
     )

@@ -137,9 +137,9 @@ def immutable(problem: Problem) -> str:
     """What a problem says of an attribute that cannot be changed in place: ``instances.web (i-web): …``."""
     aws_id, _, words = problem.message.partition(": ")
     section, name, _ = problem.path.split(".")
-    said, found, advice = words.partition(", and it cannot be changed in place")
+    said, found, _ = words.partition(", and it cannot be changed in place")
     assert found
-    return f"{section}.{name} ({aws_id}): {said}{advice}"
+    return f"{section}.{name} ({aws_id}): {said}"
 
 
 def examples(count: int) -> settings:

@@ -275,7 +275,7 @@ def test_a_group_is_refused_a_restart_that_the_spec_does_not_allow(harness: Harn
     prepared(harness)
     applied(harness, web())
     [problem] = refused(harness, web(placement={"group": "rack"}))
-    assert "on_change: restart stops the instance to change it" in problem
+    assert "on_change: restart (same instance" in problem
 
 
 def test_credits_that_ec2_does_not_change(harness: Harness) -> None:
@@ -322,7 +322,7 @@ def test_the_type_of_a_spot_instance_stays(harness: Harness) -> None:
     applied(harness, web(spot=persistent))
     [problem] = refused(harness, web(spot=persistent, on_change="restart", instance_type="t3.small"))
     assert "instance_type is t3.micro, the spec says t3.small" in problem
-    assert "EC2 does not change it on a Spot Instance; on_change: replace launches a new one" in problem
+    assert "write on_change: replace (new one), or keep" in problem
 
 
 # ---- refused before anything changes

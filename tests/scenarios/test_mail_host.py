@@ -33,6 +33,8 @@ def test_allocate_enter_the_records_name(tmp_path: Path) -> None:
         harness.loop.now += 60
         report = harness.apply(_named(TEXT))
         assert report.exit_code == 5
+        tried = [call.params for call in harness.strict.mutating() if call.action == "ModifyAddressAttribute"]
+        assert [params["DomainName"] for params in tried].count("mx3.example.com") == 1
         assert "mx3" in str([outcome.error for outcome in report.outcomes if outcome.error])
         records["mx3.example.com"] = addresses["mx3"]
         harness.loop.now += 60

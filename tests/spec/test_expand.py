@@ -142,7 +142,9 @@ def test_references_inside_text_become_text(written: str, read: str) -> None:
     ("text", "message", "hint"),
     [
         ("${var.opps}", "unknown variable 'opps'", "did you mean `ops`?"),
-        ("${ops}", "unknown reference ${ops}", "${var.NAME}"),
+        ("${ops}", "unknown reference ${ops}", "write ${var.ops}"),
+        ("${opps}", "unknown reference ${opps}", "${var.NAME}"),
+        ("${env:OPS}", "unknown reference ${env:OPS}", '--var OPS="$OPS"'),
         ("${var.ops.x}", "${var.ops.x}: there is no 'x'", ""),
         ("${var.map.x}", "${var.map.x}: there is no 'x'", "choose from: k"),
         ("${each.key}", "outside of a row with `for_each`", "add `for_each`"),

@@ -52,8 +52,8 @@ TOP = [
 ]
 
 HEADS = [
-    ("stack: s", "1:1 version", "is missing", "add `version: …`"),
-    ("version: 1", "1:1 stack", "is missing", "add `stack: …`"),
+    ("stack: s", "1:1 version", "is missing", "begin the file with `version: 1`"),
+    ("version: 1", "1:1 stack", "is missing", "add `stack: NAME`"),
     ("version: 2\nstack: s", "1:10 version", "this release reads spec version 1, not 2", "`version: 1`"),
     ('version: "1"\nstack: s', "1:10 version", "'1' in quotes", "write 1"),
     ("version: 1.0\nstack: s", "1:10 version", "must be a whole number", "write 1"),
@@ -97,7 +97,12 @@ GROUPS = [
     ),
     ("description: a|b", "5:18 security_groups.a.description", "does not allow the character '|'", "letters"),
     (f"description: {'x' * 256}", "5:18 security_groups.a.description", "256 characters long", ""),
-    ("vpc: main", "5:10 security_groups.a.vpc", "'main' is not a VPC id", "write default, vpc-"),
+    (
+        "vpc: main",
+        "5:10 security_groups.a.vpc",
+        "'main' is not a VPC id",
+        "write {tags: {Name: main}} for a Name tag, else default, vpc-",
+    ),
     ("vpc: vpc-xyz", "5:10 security_groups.a.vpc", "'vpc-xyz' is not a VPC id", "vpc-0123456789abcdef0"),
     ("vpc: {id: vpc-12345678}", "5:11 security_groups.a.vpc.id", "unknown key", ""),
     ("vpc: {}", "5:10 security_groups.a.vpc", "exactly one of cidr, tags", "{cidr: "),
@@ -129,10 +134,10 @@ RULES = [
     ("{protocol: 256, sources: [self]}", "6:20 ….protocol", "'256' is not a protocol", "0 to 255"),
     ("{protocol: 06, sources: [self]}", "6:20 ….protocol", "'06' is not a protocol", "0 to 255"),
     ("{protocol: [tcp], sources: [self]}", "6:20 ….protocol", "not a list", "tcp, udp"),
-    ("{protocol: tcp, ports: http, sources: [self]}", "6:32 ….ports", "a port or a range", '80 or "8000-8010"'),
+    ("{protocol: tcp, ports: http, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
     ("{protocol: tcp, ports: 080, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
     ("{protocol: tcp, ports: 0x50, sources: [self]}", "6:32 ….ports", "a port or a range", "write 80"),
-    ("{protocol: tcp, ports: 22:23, sources: [self]}", "6:32 ….ports", "a port or a range", "base-60"),
+    ("{protocol: tcp, ports: 22:23, sources: [self]}", "6:32 ….ports", "a port or a range", "write 22-23"),
     ("{protocol: tcp, ports: all, sources: [self]}", "6:32 ….ports", "a port or a range", "leave `ports` out"),
     ("{protocol: tcp, ports: [80, 443], sources: [self]}", "6:32 ….ports", "not a list", "a rule for each"),
     ("{protocol: tcp, ports: {first: 80, last: 80}, sources: [self]}", "6:32 ….ports", "not a mapping", ""),
@@ -607,7 +612,7 @@ INTERFACES = [
 FAILOVERS = [
     # failover as written, the value's path, the message, the hint
     ("{force_detach_after: 60}", ".force_detach_after", "must be a duration, not '60'", "write 60s for seconds"),
-    ("{force_detach_after: 1:30}", ".force_detach_after", "must be a duration, not '1:30'", "for example 60s"),
+    ("{force_detach_after: 1:30}", ".force_detach_after", "must be a duration, not '1:30'", "write 90s"),
     ("{force_detach_after: 0s}", ".force_detach_after", "must be a duration, not '0s'", "for example 60s"),
     ("{force_detach_after: 500ms}", ".force_detach_after", "must be a duration", "for example 60s"),
     (
@@ -700,7 +705,7 @@ SUBNETS = [
     # a subnet as written at line 5, column 13, line:column path below it, the message, the hint
     ("default", "5:13", "'default' is not a subnet id", "default_for_az"),
     ("vpc-12345678", "5:13", "'vpc-12345678' is not a subnet id", "subnet-0123456789abcdef0"),
-    ("{default_for_az: us-east-1}", "5:30 .default_for_az", "the name of an Availability Zone", "us-east-1a"),
+    ("{default_for_az: us-east-1}", "5:30 .default_for_az", "'us-east-1' is a Region", "us-east-1a"),
     ("{default_for_az: use1-az1}", "5:30 .default_for_az", "the name of an Availability Zone", "us-east-1a"),
     ("{availability_zone: us-east-1a}", "5:14 .availability_zone", "unknown key", "choose from: cidr, "),
     ("{cidr: 10.0.0.0/29}", "5:20 .cidr", "/29 is not a valid size", "/16 to /28"),
@@ -771,11 +776,12 @@ def test_a_network_interface(snippet: str, place: str, message: str, hint: str) 
 
 
 def test_a_name_may_be_that_of_a_field() -> None:
-    """A row may be named like a key of another row."""
+    """A row may be named like a key of another row; if it has nothing of a row, it is meant to be that key."""
     text = HEAD + "network_interfaces:\n  attachment: {description: x}\n"
     assert_refused(text, "4:15 network_interfaces.attachment.subnet", "is missing", "add `subnet: …`")
     text = HEAD + "elastic_ips:\n  association: {network_interface: eth0}\n"
-    assert_refused(text, "4:17 elastic_ips.association.network_interface", "unknown key", "choose from: ")
+    message = "is a key of an Elastic IP, not the name of one"
+    assert_refused(text, "4:3 elastic_ips.association", message, "indent it under the row that it is for")
 
 
 @pytest.mark.parametrize(("written", "message", "hint"), INDEXES)

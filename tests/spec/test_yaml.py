@@ -15,7 +15,7 @@ REFUSED = [
     ("---\n", "1:1", "the file is empty", "begin with `version: 1`"),
     ("null\n", "1:1", "the file is empty", "begin with `version: 1`"),
     ("hello\n", "1:1", "must be a mapping, not 'hello'", "`key: value`"),
-    ("- version: 1\n", "1:1", "must be a mapping, not a list", "`key: value`"),
+    ("- version: 1\n", "1:1", "must be a mapping, not a list", "remove the `- `: write `version:`"),
     (HEAD + "---\nversion: 1\n", "3:1", "a second YAML document", "a file of its own"),
     (HEAD + "stack: t\n", "3:1 stack", "duplicate key; the first is at line 2", "keep one"),
     (HEAD + "tags: {a: x, b: y, a: z}\n", "3:20 tags.a", "duplicate key; the first is at line 3", "keep one"),

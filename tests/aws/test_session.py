@@ -1,0 +1,67 @@
+"""Sessions: a wrong Region and a wrong configuration end in an error that says where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enireconcile.aws.session import connect
+from enireconcile.errors import EnireconcileError
+
+
+@pytest.mark.parametrize(
+    ("region", "message", "hint"),
+    [
+        ("us-east-1a", "must be a Region, but 'us-east-1a' is an Availability Zone", "write us-east-1"),
+        ("us-esat-1", "must be a Region, not 'us-esat-1'", "did you mean `us-east-1`?"),
+        ("us-east-1/", "must be a Region, not 'us-east-1/'", "did you mean `us-east-1`?"),
+        ("nowhere", "must be a Region, not 'nowhere'", "for example us-east-1"),
+    ],
+)
+def test_a_region_that_is_none(region: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes from."""
+    with pytest.raises(EnireconcileError) as raised:
+        connect(region=region, profile=None)
+    assert str(raised.value) == f"region (from --region or the spec): {message}\n  hint: {hint}"
+    monkeypatch.setenv("AWS_REGION", region)
+    with pytest.raises(EnireconcileError) as raised:
+        connect(region=None, profile=None)
+    assert raised.value.message == f"region (from AWS_REGION, AWS_DEFAULT_REGION or the profile): {message}"
+
+
+@pytest.mark.parametrize(
+    ("profile", "message", "hint"),
+    [
+        (
+            "credential_process = /bin/false",
+            "cannot create the sts client: Error when retrieving credentials from custom-process",
+            "run the credential_process of the profile by itself: it must print credentials as JSON",
+        ),
+        (
+            "role_arn = arn:aws:iam::123456789012:role/x\nsource_profile = gone",
+            'cannot create the sts client: The source_profile "gone" referenced in the profile "ops" does not '
+            "exist.",
+            "correct the profile in ~/.aws/config; `aws configure list` shows what is read",
+        ),
+    ],
+)
+def test_a_profile_without_credentials(
+    profile: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(f"[profile ops]\n{profile}\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    with pytest.raises(EnireconcileError) as raised:
+        connect(region="us-east-1", profile="ops").client("sts")
+    assert (raised.value.message, raised.value.hint) == (message, hint)
+
+
+def test_an_endpoint_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:4566")
+    with pytest.raises(EnireconcileError) as raised:
+        connect(region="us-east-1", profile=None).client("sts")
+    assert raised.value.message == "cannot create the sts client: Invalid endpoint: 127.0.0.1:4566"
+    assert raised.value.hint == (
+        "check AWS_ENDPOINT_URL, which begins with http:// or https://, and the AWS configuration"
+    )
