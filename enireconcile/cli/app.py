@@ -25,6 +25,7 @@ import click
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
 from enireconcile.cli import options as opt
+from enireconcile.cli.command import WIDTH, Group
 from enireconcile.errors import EnireconcileError, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
@@ -38,7 +39,7 @@ EXIT_USAGE = 64
 EXIT_CHANGES = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
 @click.version_option(__version__, prog_name="enireconcile")
 def cli() -> None:
     """Keep EC2 instances, network interfaces, Elastic IPs and security groups in the state that a YAML file
@@ -50,7 +51,7 @@ def cli() -> None:
         click.get_current_context().color = False
 
 
-@cli.command()
+@cli.command(examples=["enireconcile validate specs/", "enireconcile validate --output json web.yaml"])
 @opt.specs
 @opt.output()
 def validate(specs: opt.SpecArguments, output: str) -> int:
@@ -71,7 +72,7 @@ def validate(specs: opt.SpecArguments, output: str) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(examples=["enireconcile schema > enireconcile.schema.json"])
 def schema() -> int:
     """Print the JSON Schema of the spec file, for editors."""
     from enireconcile.spec.schema import json_schema
@@ -80,7 +81,10 @@ def schema() -> int:
     return 0
 
 
-@cli.command("iam-policy")
+@cli.command(
+    "iam-policy",
+    examples=["enireconcile iam-policy web.yaml > policy.json", "enireconcile iam-policy --read-only web.yaml"],
+)
 @opt.specs
 @click.option("--read-only", is_flag=True, help="Allow only what plan needs.")
 @click.option("--region", metavar="REGION", help="AWS Region of the policy; overrides the spec.")
@@ -121,7 +125,14 @@ def iam_policy(
     return 0
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile plan web.yaml",
+        "enireconcile plan --out web.plan web.yaml",
+        "enireconcile plan --target elastic_ips.web --detailed-exitcode web.yaml",
+    ],
+    exits=[2, 3],
+)
 @opt.specs
 @opt.output("markdown")
 @opt.aws
@@ -147,7 +158,12 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
     return EXIT_CHANGES if planned.has_changes and detailed_exitcode else 0
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile export --instance i-0a5b1f7d2c9e4b3a6 > web.yaml",
+        "enireconcile export --tag Role=web",
+    ]
+)
 @opt.ids(
     "--instance", "instances", "i", "An instance, with its interfaces, their groups and Elastic IPs. Repeatable."
 )
@@ -168,7 +184,14 @@ def export(connection: Connection, **selected: Any) -> int:
     return export_selected(Selection(**selected), connection)
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile apply web.yaml",
+        "enireconcile apply -y --max-changes 5 --report run.json web.yaml",
+        "enireconcile apply --plan web.plan",
+    ],
+    exits=[3, 4, 5, 6],
+)
 @opt.takes_specs(required=False)
 @click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")
 @opt.output("markdown")
@@ -200,7 +223,10 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
         return apply_specs(loaded, connection, ApplyOptions(**options), interrupt)
 
 
-@cli.command()
+@cli.command(
+    examples=["enireconcile destroy web.yaml", "enireconcile destroy -y --allow-destroy web.yaml"],
+    exits=[3, 4, 5],
+)
 @opt.specs
 @opt.output("markdown")
 @opt.aws
@@ -218,7 +244,7 @@ def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) ->
         return destroy_specs(loaded, connection, ApplyOptions(**options), interrupt)
 
 
-@cli.command()
+@cli.command(examples=["enireconcile watch --interval 15s ha-failover.yaml"], exits=[5])
 @opt.specs
 @opt.output()
 @opt.aws
@@ -261,7 +287,7 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
         )
 
 
-@cli.command()
+@cli.command(examples=["enireconcile show web.yaml", "enireconcile show --get elastic_ips.web.public_ip web.yaml"])
 @opt.specs
 @opt.output("env")
 @opt.aws
@@ -281,7 +307,9 @@ def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str
     return show_specs(loaded, connection, output, get)
 
 
-@cli.command()
+@cli.command(
+    examples=["enireconcile guest web.yaml", "enireconcile guest --format netplan --out files web.yaml web"]
+)
 @opt.takes_specs(several=False)
 @click.argument("instance", required=False, metavar="[INSTANCE]")
 @opt.aws
@@ -322,7 +350,7 @@ def guest(
     return guest_specs(loaded, instance, connection, GuestOptions(backend=backend, **options))
 
 
-@cli.command()
+@cli.command(examples=["enireconcile verify web.yaml"], exits=[6])
 @opt.specs
 @opt.output()
 @opt.aws
@@ -340,7 +368,7 @@ def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeou
     return verify_specs(loaded, connection, output, timeout)
 
 
-@cli.command()
+@cli.command(examples=["enireconcile unlock web.yaml"], exits=[3, 4])
 @opt.specs
 @opt.aws
 @opt.state
@@ -356,7 +384,10 @@ def unlock(
     return unlock_specs(loaded, connection, state, auto_approve=auto_approve, force=force)
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@cli.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    examples=["enireconcile sandbox", "enireconcile sandbox -- enireconcile plan web.yaml"],
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -428,6 +459,8 @@ def _run(args: Sequence[str] | None) -> int:
         return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False) or 0)
     except click.UsageError as error:
         error.show()
+        for note in getattr(error, "__notes__", ()):
+            click.echo(f"  hint: {note}", err=True)
         return EXIT_USAGE
     except click.ClickException as error:
         error.show()

@@ -242,7 +242,6 @@ state = click.option(
     "--state",
     type=state_location,
     metavar="DIR|S3",
-    envvar="ENIRECONCILE_STATE",
     help="Directory or s3://bucket/prefix of the lock, the journal and the last report.  "
     "[default: the user's state directory]",
 )
@@ -318,7 +317,6 @@ def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str 
         click.option(
             "--notify",
             metavar="URL",
-            envvar="ENIRECONCILE_NOTIFY",
             callback=_webhook_url,
             help="POST the report to this https URL if something changed or failed. The URL is never printed.",
         ),
