@@ -25,8 +25,8 @@ import click
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
 from enireconcile.cli import options as opt
-from enireconcile.cli.command import WIDTH, Group
-from enireconcile.errors import EnireconcileError, SpecErrors, internal_error
+from enireconcile.cli.command import WIDTH, Group, help_of
+from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
 from enireconcile.printable import printable
@@ -34,6 +34,7 @@ from enireconcile.printable import printable
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
     from enireconcile.cli.signals import Interrupt
+    from enireconcile.spec import Spec
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
@@ -51,25 +52,35 @@ def cli() -> None:
         click.get_current_context().color = False
 
 
-@cli.command(examples=["enireconcile validate specs/", "enireconcile validate --output json web.yaml"])
+@cli.command(
+    examples=["enireconcile validate specs/", "enireconcile validate --output sarif specs/ > specs.sarif"]
+)
 @opt.specs
-@opt.output()
+@opt.output("sarif", "github")
 def validate(specs: opt.SpecArguments, output: str) -> int:
     """Check spec files without calling AWS."""
+    loaded: Sequence[Spec] = ()
+    problems: Sequence[Problem] = ()
+    code = 0
     try:
         loaded = specs.load()
     except SpecErrors as errors:
         if output == "text":
             raise
-        problems = [vars(problem) for problem in errors.problems]
-        click.echo(json.dumps(problems, indent=2))
-        return errors.exit_code
+        problems, code = errors.problems, errors.exit_code
     if output == "json":
-        click.echo("[]")
-    else:
-        for spec in loaded:
-            click.echo(f"{printable(spec.file)}: valid (stack {spec.document.stack})")
-    return 0
+        click.echo(json.dumps([vars(problem) for problem in problems], indent=2))
+    elif output == "sarif":
+        from enireconcile.outputs.problems import sarif
+
+        click.echo(json.dumps(sarif(problems, Path.cwd()), indent=2))
+    elif output == "github":
+        from enireconcile.outputs.problems import github
+
+        click.echo(github(problems), nl=bool(problems))
+    for spec in loaded if output == "text" else ():
+        click.echo(f"{printable(spec.file)}: valid (stack {spec.document.stack})")
+    return code
 
 
 @cli.command(examples=["enireconcile schema > enireconcile.schema.json"])
@@ -405,6 +416,28 @@ def sandbox(port: int, command: Sequence[str]) -> int:
     from enireconcile.cli.sandbox import run
 
     return run(port, command)
+
+
+@cli.command(examples=["enireconcile version", "enireconcile version --output json"])
+@opt.output()
+def version(output: str) -> int:
+    """Print the versions of enireconcile and of what it runs on, for bug reports."""
+    from enireconcile.cli.version import versions
+
+    found = versions()
+    width = max(map(len, found))
+    text = "\n".join(f"{name:{width}}  {number}" for name, number in found.items())
+    click.echo(json.dumps(found, indent=2) if output == "json" else text)
+    return 0
+
+
+@cli.command("help", examples=["enireconcile help", "enireconcile help apply"])
+@click.argument("path", nargs=-1, metavar="[COMMAND]")
+@click.pass_context
+def help_(ctx: click.Context, path: Sequence[str]) -> int:
+    """List the commands, or explain one."""
+    click.echo(help_of(ctx.find_root(), path))
+    return 0
 
 
 @contextmanager

@@ -32,14 +32,14 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "AWS": ("--region", "--profile", "--parallelism"),
     "Files": ("--out", "--report", "--metrics", "--state"),
     "Messages": ("--notify", "--notify-all"),
-    "Output": ("--output", "--get", "--verbose", "--log-format", "--help"),
+    "Output": ("--output", "--get", "--quiet", "--verbose", "--log-format", "--help"),
 }
 """The groups of options in the order of the help text, and their options."""
 OTHER = "Other options"
 COMMANDS: Mapping[str, Sequence[str]] = {
     "Every day": ("validate", "plan", "apply", "destroy", "show", "verify", "watch"),
     "Existing resources": ("export",),
-    "Setup": ("guest", "iam-policy", "schema", "sandbox", "unlock"),
+    "Setup": ("guest", "iam-policy", "schema", "sandbox", "unlock", "version", "help"),
 }
 """The sections of the list of commands, in its order."""
 EXIT_CODES: Mapping[int, str] = {
@@ -58,7 +58,7 @@ Usage: enireconcile COMMAND [OPTIONS] [SPEC...]
 
   enireconcile plan web.yaml     Show what apply would do.
   enireconcile apply web.yaml    Do it, after a question.
-  enireconcile --help            List all commands."""
+  enireconcile help              List all commands; help COMMAND explains one."""
 
 
 def flag(option: click.Parameter) -> str:
@@ -179,6 +179,18 @@ class Group(click.Group):
                     formatter.write_dl(
                         [(f"{name:{width}}", command.get_short_help_str(WIDTH * 2)) for name, command in commands]
                     )
+
+
+def help_of(ctx: click.Context, path: Sequence[str]) -> str:
+    """The help of a command, by its path below the command of ``ctx``. Raises UsageError if there is none."""
+    command = ctx.command
+    for name in path:
+        if not isinstance(command, click.Group):
+            ctx.fail(f"{ctx.command_path} has no commands of its own.")
+        _, found, _ = command.resolve_command(ctx, [name])
+        command = found or command
+        ctx = click.Context(command, info_name=name, parent=ctx)
+    return command.get_help(ctx)
 
 
 @contextmanager

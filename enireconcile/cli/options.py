@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from enireconcile import durations
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
@@ -22,17 +23,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTLET = click.Path(dir_okay=False, readable=False, path_type=Path)
-_LONGEST = 10 * 366 * 24 * 3600
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_LEVEL = "enireconcile.level"
 
 
 def duration(text: str) -> float:
     """``90``, ``90s``, ``15m``, ``1h`` or ``500ms``, as seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
-    if not match:
+    seconds = durations.seconds(text, unit="s")
+    if seconds is None:
         raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
-    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
-    if seconds > _LONGEST:
+    if seconds > durations.LONGEST:
         raise click.BadParameter(f"{text!r} is longer than ten years")
     return seconds
 
@@ -72,8 +71,22 @@ def outlet(name: str, what: str, help: str, *, private: bool = False) -> Callabl
     return click.option(name, type=_OUTLET, callback=made, help=help)
 
 
-def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
-    logs.be_verbose(times)
+def _be_verbose(ctx: click.Context, __: click.Parameter, times: int) -> None:
+    if times:
+        _ask_for(ctx, "--verbose")
+        logs.be_verbose(times)
+
+
+def _be_quiet(ctx: click.Context, __: click.Parameter, quiet: bool) -> None:
+    if quiet:
+        _ask_for(ctx, "--quiet")
+        logs.be_quiet()
+
+
+def _ask_for(ctx: click.Context, level: str) -> None:
+    """Raises UsageError if the command line asks for another level of detail, too."""
+    if ctx.meta.setdefault(_LEVEL, level) != level:
+        raise click.UsageError("--quiet and --verbose contradict each other: give one of them.", ctx)
 
 
 def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
@@ -274,6 +287,14 @@ _aws_options = _all_of(
         expose_value=False,
         callback=_be_verbose,
         help="Log every AWS call with its request ID; with -vv also its parameters.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_be_quiet,
+        help="Print only errors on stderr. The result on stdout stays.",
     ),
 )
 

@@ -17,6 +17,7 @@ import click
 from enireconcile.errors import EnireconcileError
 
 if TYPE_CHECKING:
+    from moto.core.common_types import TYPE_RESPONSE
     from moto.core.responses import ActionResult
 
 _HOST = "127.0.0.1"
@@ -46,6 +47,7 @@ def run(port: int, command: Sequence[str]) -> int:
     _check_free(port)
     _free_interfaces_of_terminated_instances()
     _apply_delete_on_termination()
+    _refuse_what_moto_lacks()
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
     server.start()
     host, chosen = server.get_host_and_port()
@@ -90,6 +92,27 @@ def _apply_delete_on_termination() -> None:
         return answer
 
     Responses.modify_network_interface_attribute = modify_attachment_too  # type: ignore[assignment,method-assign]
+
+
+def _refuse_what_moto_lacks() -> None:
+    """moto answers a call that it does not simulate with a server error, which is tried again, and a traceback."""
+    from moto.core.exceptions import JsonRESTError
+    from moto.core.responses import ActionResult, BaseResponse
+    from moto.ec2.exceptions import EC2ClientError
+
+    call_action = BaseResponse.call_action
+
+    def refuse_what_is_not_simulated(call: BaseResponse) -> TYPE_RESPONSE:
+        try:
+            return call_action(call)
+        except NotImplementedError:
+            error = "UnsupportedOperation", f"the sandbox does not simulate {call._get_action()}"
+        if call.service_name == "ec2":
+            return call.serialized(ActionResult(EC2ClientError(*error)))
+        refusal = JsonRESTError(*error)
+        return refusal.code, dict(refusal.get_headers()), refusal.description
+
+    BaseResponse.call_action = refuse_what_is_not_simulated  # type: ignore[assignment,method-assign]
 
 
 def correct_boot_modes() -> None:

@@ -147,6 +147,21 @@ def test_what_is_nearest_is_suggested(ended: Ended, args: tuple[str, ...], hint:
     assert hint in shown
 
 
+def test_help_explains_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """``help COMMAND`` is ``COMMAND --help``; of one that is unknown, the nearest."""
+
+    def shown(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(args)
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    assert shown("help") == shown("--help")
+    assert shown("help", "apply") == shown("apply", "--help")
+    assert shown("help", "apply")[1].startswith("Usage: enireconcile apply [OPTIONS]")
+    assert "Did you mean `enireconcile apply`?" in shown("help", "aply")[2]
+    assert shown("help", "plan", "more")[0] == 64
+
+
 # The environment
 
 

@@ -75,3 +75,21 @@ def test_interfaces_end_as_on_ec2(tmp_path: Path) -> None:
     script = " && ".join(f"{sys.executable} -m enireconcile {call} {spec}" for call in calls)
     ran = subprocess.run([*TOOL, "--", "sh", "-c", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_what_is_not_simulated_is_refused_at_once() -> None:
+    """A call that moto lacks: an error that names it, in JSON and in EC2's XML, and no traceback of a server."""
+    ask = """
+import boto3, botocore.exceptions
+for service, call in (("cloudtrail", "lookup_events"), ("ec2", "describe_instance_event_windows")):
+    try:
+        getattr(boto3.client(service), call)()
+    except botocore.exceptions.ClientError as error:
+        print(error.response["Error"]["Code"], error.response["Error"]["Message"])
+"""
+    ran = subprocess.run([*TOOL, "--", sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [
+        "UnsupportedOperation the sandbox does not simulate LookupEvents",
+        "UnsupportedOperation the sandbox does not simulate DescribeInstanceEventWindows",
+    ]
+    assert ran.stderr == ""
