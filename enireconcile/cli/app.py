@@ -24,6 +24,7 @@ import click
 
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
+from enireconcile.cli import init as answers
 from enireconcile.cli import options as opt
 from enireconcile.cli.command import WIDTH, Group, help_of
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
@@ -50,6 +51,44 @@ def cli() -> None:
     """
     if os.environ.get("NO_COLOR"):
         click.get_current_context().color = False
+
+
+@cli.command(
+    examples=[
+        "enireconcile init --out web.yaml",
+        "enireconcile init --no-input --stack web --open 80 --open 22@192.0.2.0/24",
+        "enireconcile init --interfaces 2 --vpc lab --subnet lab-a --open eth1:443",
+    ]
+)
+@click.option("--stack", type=answers.stack, metavar="NAME", help="Name of the stack.")
+@click.option("--vpc", type=answers.id_or_name, metavar="ID|NAME", help="VPC of --subnet.")
+@click.option(
+    "--subnet",
+    type=answers.id_or_name,
+    metavar="ZONE|ID|NAME",
+    help="Subnet: an Availability Zone for its default subnet, an id, or the value of the tag Name.",
+)
+@click.option("--instance-type", type=answers.instance_type, metavar="TYPE", help="Type of the instance.")
+@click.option("--interfaces", type=click.IntRange(1, 2), metavar="N", help="Number of network interfaces.")
+@click.option("--elastic-ips/--no-elastic-ips", default=None, help="Whether each interface has an Elastic IP.")
+@click.option(
+    "--open",
+    type=answers.opening,
+    multiple=True,
+    metavar="PORT[@CIDR]",
+    help="An open port: 80, 8000-8010, 53/udp@10.0.0.0/8; eth1:443 on the second interface. Repeatable.",
+)
+@click.option("--region", type=answers.region, metavar="REGION", help="AWS Region of the spec.")
+@click.option("--no-input", is_flag=True, help="Do not ask: use the default of what is not given.")
+@click.option(
+    "--out", type=opt.FILE, metavar="FILE", help="Write to this file, which must not exist.  [default: stdout]"
+)
+def init(no_input: bool, out: Path | None, **given: Any) -> int:
+    """Write a first spec: one instance with its interfaces and addresses.
+
+    On a terminal, it asks for what the options do not say. Does not call AWS.
+    """
+    return answers.write_first_spec(answers.Given(**given), out, asks=sys.stdin.isatty() and not no_input)
 
 
 @cli.command(

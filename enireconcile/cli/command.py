@@ -22,7 +22,10 @@ WIDTH = 80
 PREFIX = "ENIRECONCILE_"
 GROUPS: Mapping[str, Sequence[str]] = {
     "Approval": ("--auto-approve", "--allow-destroy", "--max-changes", "--force"),
-    "Resources": ("--instance", "--vpc", "--tag", "--stack"),
+    "Resources": (
+        *("--stack", "--instance", "--vpc", "--tag"),
+        *("--subnet", "--instance-type", "--interfaces", "--elastic-ips", "--open"),
+    ),
     "Spec": ("--var", "--var-file"),
     "Plan": ("--plan", "--target", "--prune", "--destroy", "--who", "--detailed-exitcode", "--verify"),
     "Policy": ("--read-only", "--no-destroy", "--also"),
@@ -30,15 +33,15 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Endpoint": ("--port",),
     "Time": ("--interval", "--timeout", "--settle-timeout", "--lock-timeout", "--jitter"),
     "AWS": ("--region", "--profile", "--parallelism"),
-    "Files": ("--out", "--report", "--metrics", "--state"),
+    "Files": ("--no-input", "--out", "--report", "--metrics", "--state"),
     "Messages": ("--notify", "--notify-all"),
     "Output": ("--output", "--get", "--quiet", "--verbose", "--log-format", "--help"),
 }
 """The groups of options in the order of the help text, and their options."""
 OTHER = "Other options"
 COMMANDS: Mapping[str, Sequence[str]] = {
+    "A first spec": ("init", "export"),
     "Every day": ("validate", "plan", "apply", "destroy", "show", "verify", "watch"),
-    "Existing resources": ("export",),
     "Setup": ("guest", "iam-policy", "schema", "sandbox", "unlock", "version", "help"),
 }
 """The sections of the list of commands, in its order."""
@@ -56,6 +59,7 @@ _ALWAYS = (0, 1, 64)
 _START = """\
 Usage: enireconcile COMMAND [OPTIONS] [SPEC...]
 
+  enireconcile init              Write a first spec.
   enireconcile plan web.yaml     Show what apply would do.
   enireconcile apply web.yaml    Do it, after a question.
   enireconcile help              List all commands; help COMMAND explains one."""
@@ -63,7 +67,7 @@ Usage: enireconcile COMMAND [OPTIONS] [SPEC...]
 
 def flag(option: click.Parameter) -> str:
     """The long name of an option: ``--auto-approve``."""
-    return max(option.opts, key=len)
+    return next(name for name in option.opts if name.startswith("--"))
 
 
 def variable(option: click.Parameter) -> str:
