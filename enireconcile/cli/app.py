@@ -436,7 +436,11 @@ def unlock(
 
 @cli.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    examples=["enireconcile sandbox", "enireconcile sandbox -- enireconcile plan web.yaml"],
+    examples=[
+        "enireconcile sandbox",
+        "enireconcile sandbox -- enireconcile plan web.yaml",
+        "enireconcile sandbox --lab -- bash",
+    ],
 )
 @click.option(
     "--port",
@@ -445,8 +449,14 @@ def unlock(
     help="Port to listen on.  [default: any free port]",
     default=0,
 )
+@click.option(
+    "--lab",
+    is_flag=True,
+    help="Add the networks that the project's specs stand in: VPC lab with its subnets, instances fw-a and fw-b, "
+    "key pair ops, instance profile web.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-def sandbox(port: int, command: Sequence[str]) -> int:
+def sandbox(port: int, lab: bool, command: Sequence[str]) -> int:
     """Run a simulated EC2 on this machine, for trying specs.
 
     Needs no AWS account and costs nothing. Prints the variables to export and serves until Ctrl-C. With COMMAND,
@@ -454,7 +464,7 @@ def sandbox(port: int, command: Sequence[str]) -> int:
     """
     from enireconcile.cli.sandbox import run
 
-    return run(port, command)
+    return run(port, command, lab=lab)
 
 
 @cli.command(examples=["enireconcile version", "enireconcile version --output json"])

@@ -30,7 +30,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Plan": ("--plan", "--target", "--prune", "--destroy", "--who", "--detailed-exitcode", "--verify"),
     "Policy": ("--read-only", "--no-destroy", "--also"),
     "Guest": ("--format", "--backend", "--published-ports"),
-    "Endpoint": ("--port",),
+    "Endpoint": ("--port", "--lab"),
     "Time": ("--interval", "--timeout", "--settle-timeout", "--lock-timeout", "--jitter"),
     "AWS": ("--region", "--profile", "--parallelism"),
     "Files": ("--no-input", "--out", "--report", "--metrics", "--state"),

@@ -77,18 +77,27 @@ def test_interfaces_end_as_on_ec2(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_what_is_not_simulated_is_refused_at_once() -> None:
-    """A call that moto lacks: an error that names it, in JSON and in EC2's XML, and no traceback of a server."""
+def test_the_lab_and_what_is_not_simulated() -> None:
+    """The networks of specs/. A call that moto lacks: an error that names it, and no traceback of the server."""
     ask = """
 import boto3, botocore.exceptions
+ec2 = boto3.client("ec2")
+[vpc] = ec2.describe_vpcs(Filters=[{"Name": "tag:Name", "Values": ["lab"]}])["Vpcs"]
+here = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+subnets = ec2.describe_subnets(Filters=here)["Subnets"]
+print(*sorted(tag["Value"] for subnet in subnets for tag in subnet["Tags"]))
+print(*(each["KeyName"] for each in ec2.describe_key_pairs()["KeyPairs"]))
 for service, call in (("cloudtrail", "lookup_events"), ("ec2", "describe_instance_event_windows")):
     try:
         getattr(boto3.client(service), call)()
     except botocore.exceptions.ClientError as error:
         print(error.response["Error"]["Code"], error.response["Error"]["Message"])
 """
-    ran = subprocess.run([*TOOL, "--", sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    command = [*TOOL, "--lab", "--", sys.executable, "-c", ask]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines() == [
+        "lab-a lab-mgmt lab-private lab-public",
+        "ops",
         "UnsupportedOperation the sandbox does not simulate LookupEvents",
         "UnsupportedOperation the sandbox does not simulate DescribeInstanceEventWindows",
     ]
