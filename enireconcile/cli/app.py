@@ -26,7 +26,7 @@ from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
 from enireconcile.cli import init as answers
 from enireconcile.cli import options as opt
-from enireconcile.cli.command import WIDTH, Group, help_of
+from enireconcile.cli.command import WIDTH, Group, commands_for, help_of
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
@@ -422,7 +422,7 @@ def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeou
 @opt.specs
 @opt.aws
 @opt.state
-@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for confirmation.")
+@opt.auto_approve
 @click.option("--force", is_flag=True, help="Also remove the lock of a run that seems to be alive.")
 def unlock(
     specs: opt.SpecArguments, connection: Connection, state: str | None, auto_approve: bool, force: bool
@@ -481,7 +481,7 @@ def version(output: str) -> int:
 
 
 @cli.command("help", examples=["enireconcile help", "enireconcile help apply"])
-@click.argument("path", nargs=-1, metavar="[COMMAND]")
+@click.argument("path", nargs=-1, metavar="[COMMAND]", shell_complete=commands_for)
 @click.pass_context
 def help_(ctx: click.Context, path: Sequence[str]) -> int:
     """List the commands, or explain one."""

@@ -197,6 +197,12 @@ def help_of(ctx: click.Context, path: Sequence[str]) -> str:
     return command.get_help(ctx)
 
 
+def commands_for(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """For the completion of shells: the commands that begin like this."""
+    root = ctx.find_root().command
+    return [name for name in getattr(root, "commands", ()) if name.startswith(incomplete)]
+
+
 @contextmanager
 def _variables_named(ctx: click.Context) -> Iterator[None]:
     """A usage error names the environment variables that values came from: the command line does not show them."""

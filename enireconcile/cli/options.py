@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from enireconcile import durations
 from enireconcile.errors import EnireconcileError
@@ -81,6 +83,13 @@ def _be_quiet(ctx: click.Context, __: click.Parameter, quiet: bool) -> None:
     if quiet:
         _ask_for(ctx, "--quiet")
         logs.be_quiet()
+
+
+def _approval(ctx: click.Context, param: click.Parameter, given: bool) -> bool:
+    """Warns at a terminal, where a question is expected, if the approval comes from the environment."""
+    if given and ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT and sys.stdin.isatty():
+        logs.warn(f"{param.envvar} is set: no question is asked")
+    return given
 
 
 def _ask_for(ctx: click.Context, level: str) -> None:
@@ -180,6 +189,7 @@ _specs_options = _all_of(
         "--var-file",
         "var_files",
         multiple=True,
+        type=click.Path(readable=False),
         metavar="FILE",
         help="A YAML mapping of values for ${var.NAME}; overrides `variables` of the spec. Repeatable.",
     ),
@@ -220,10 +230,34 @@ def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F],
 
         name = "SPEC..." if several else "SPEC"
         metavar = name if required else f"[{name}]"
-        argument = click.argument("specs", nargs=-1 if several else 1, required=required, metavar=metavar)
+        # The loader says what is wrong with a file; the type is for the completion of shells.
+        path = click.Path(readable=False)
+        argument = click.argument(
+            "specs", nargs=-1 if several else 1, required=required, metavar=metavar, type=path
+        )
         return argument(_specs_options(with_specs))  # type: ignore[return-value]
 
     return decorate
+
+
+def _addresses(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """For the completion of shells: the resources of the specs that the command line has so far."""
+    from enireconcile.spec import SECTIONS
+
+    # click has not yet assigned arguments when the value of an option is missing.
+    files = tuple(name for name in ctx.params.get("specs") or ctx.args if name != "-")
+    given = SpecArguments(files, ctx.params.get("var_files") or (), ctx.params.get("variables") or ())
+    try:
+        documents = [spec.document for spec in given.load(every_variable=False)]
+    except EnireconcileError:
+        return []
+    found = [
+        f"{section}.{name}"
+        for document in documents
+        for section in SECTIONS
+        for name in document.own_names(section)
+    ]
+    return [address for address in found if address.startswith(incomplete)]
 
 
 specs = takes_specs()
@@ -232,6 +266,7 @@ target = click.option(
     "targets",
     multiple=True,
     metavar="ADDRESS",
+    shell_complete=_addresses,
     help="Limit the plan to this resource and its dependencies, e.g. elastic_ips.web. Repeatable.",
 )
 prune = click.option(
@@ -258,7 +293,9 @@ state = click.option(
     help="Directory or s3://bucket/prefix of the lock, the journal and the last report.  "
     "[default: the user's state directory]",
 )
-auto_approve = click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for approval.")
+auto_approve = click.option(
+    "-y", "--auto-approve", is_flag=True, callback=_approval, help="Do not ask for approval."
+)
 approved = click.option("-y", "--auto-approve", is_flag=True, help="Has no effect: watch never asks for approval.")
 _aws_options = _all_of(
     click.option("--region", metavar="REGION", help="AWS Region; overrides the spec and the environment."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -233,3 +234,25 @@ def test_values_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert seen["variables"] == (("a", "1"), ("b", "2"))
     assert seen["targets"] == ("elastic_ips.a", "elastic_ips.b")
     assert (seen["timeout"], seen["state"], seen["region"]) == (120.0, str(tmp_path), "us-east-1")
+
+
+def test_approval_by_the_environment_is_told_where_a_question_is_expected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a terminal only: cron sends a mail for every line."""
+    monkeypatch.setenv("ENIRECONCILE_AUTO_APPROVE", "1")
+    warnings = []
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stdin", Terminal(terminal))
+        with pytest.raises(SystemExit):
+            main(["apply", "no-such.yaml"])
+        warnings.append("ENIRECONCILE_AUTO_APPROVE is set: no question is asked" in capsys.readouterr().err)
+    assert warnings == [True, False]
+
+
+class Terminal(io.StringIO):
+    """A stdin that may say that it is a terminal."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: terminal  # type: ignore[method-assign]
