@@ -46,7 +46,13 @@ _UBUNTU = {
     "root_device_name": "/dev/sda1",
     "sriov": "simple",
 }
-_HIDDEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ENDPOINT_URL_EC2")
+_HIDDEN = (
+    "AWS_PROFILE",
+    "ENIRECONCILE_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ENDPOINT_URL_EC2",
+)
 
 
 def run(port: int, command: Sequence[str], *, lab: bool = False) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -24,22 +24,13 @@ from enireconcile.cli.command import (
     grouped,
     variable,
 )
+from tests.docs.reference import commands
 from tests.harness import STORY
 
 SPEC = str(STORY)
 
 
-def _commands(group: click.Group, path: str = "") -> Iterator[tuple[str, Command]]:
-    """All commands by their path, those of groups in groups included."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from _commands(command, f"{path}{name} ")
-        else:
-            assert isinstance(command, Command)
-            yield f"{path}{name}", command
-
-
-ALL: Mapping[str, Command] = dict(_commands(cli))
+ALL: Mapping[str, Command] = dict(commands())
 every_command = pytest.mark.parametrize("name", ALL)
 Ended = Callable[..., tuple[int, str]]
 

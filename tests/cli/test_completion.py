@@ -92,12 +92,13 @@ def test_the_script_that_the_docs_source(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_completes(tmp_path: Path) -> None:
-    """The function that the script defines fills COMPREPLY."""
+    """What the docs say to source defines a function that fills COMPREPLY."""
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    [setup] = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     program = tmp_path / "enireconcile"
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m enireconcile "$@"\n')
     program.chmod(0o700)
     ask = """
-source <(_ENIRECONCILE_COMPLETE=bash_source enireconcile)
 complete -p enireconcile
 COMP_WORDS=(enireconcile plan --det)
 COMP_CWORD=2
@@ -106,7 +107,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     ran = subprocess.run(
-        ["bash", "--norc", "-c", ask], env=environment, capture_output=True, text=True, check=True
+        ["bash", "--norc", "-c", setup + ask], env=environment, capture_output=True, text=True, check=True
     )
     assert ran.stderr == ""
     assert ran.stdout.splitlines() == [

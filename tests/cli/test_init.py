@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from enireconcile.cli.app import cli, main
 from enireconcile.cli.init import Given, answered, first_spec, opening
 from enireconcile.spec import Document, load
 from enireconcile.spec.schema import json_schema
+from tests.docs.console import Shell, sh_blocks
 from tests.harness import Harness
 from tests.lab_vpc import lab
 
@@ -167,3 +170,11 @@ def test_it_applies_and_is_at_rest(harness: Harness) -> None:
         report = harness.apply(text)
         assert (report.outcome, report.error) == ("converged", None)
         assert harness.plan(text).empty
+
+
+def test_the_example_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes a spec and its schema, and validates the spec."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    Shell(tmp_path, {}).script(sh_blocks("docs/reference/cli.md", "init")[0])
+    assert {path.name for path in tmp_path.iterdir()} == {"web.yaml", "enireconcile.schema.json"}
