@@ -7,10 +7,10 @@ An option is in the same group of every command, and has the same environment va
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -160,7 +160,7 @@ class Group(click.Group):
 
     def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
         shown = shlex.quote(printable(name))
-        if name.endswith((".yaml", ".yml", "/")) or Path(name).exists():
+        if name.endswith((".yaml", ".yml", "/")) or os.path.lexists(name):
             ctx.fail(f"{shown} is not a command. Did you mean `{ctx.command_path} plan {shown}`?")
         near = difflib.get_close_matches(name, self.commands, n=1)
         hint = f"Did you mean `{ctx.command_path} {near[0]}`?" if near else "The help lists the commands."
@@ -183,6 +183,10 @@ class Group(click.Group):
                     formatter.write_dl(
                         [(f"{name:{width}}", command.get_short_help_str(WIDTH * 2)) for name, command in commands]
                     )
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        formatter.write_text(f"{ctx.command_path} COMMAND --help explains a command, with examples.")
 
 
 def help_of(ctx: click.Context, path: Sequence[str]) -> str:
@@ -209,13 +213,13 @@ def _variables_named(ctx: click.Context) -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
+        wrong = error.param if isinstance(error, click.BadParameter) else None
         given = [
             param
             for param in ctx.command.params
             if ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+            and (param is wrong if wrong else flag(param) in error.message)
         ]
-        if isinstance(error, click.BadParameter) and error.param is not None:
-            given = [param for param in given if param is error.param]
         if given:
             error.add_note(f"the environment sets {', '.join(map(variable, given))}")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -140,7 +141,7 @@ def answered(given: Given, *, asks: bool) -> Answers:
     if asks and not opened:
         for index in range(count):
             question = f"Open on interface {index}: PORT or PORT@CIDR, several with blanks, - for none"
-            opened += value(None, question, "-", lambda text, index=index: _openings(text, index))  # type: ignore[misc]
+            opened += value(None, question, "-", functools.partial(_openings, index))
     if any(each.interface >= count for each in opened):
         raise click.UsageError("--open eth1:… needs --interfaces 2.")
     return Answers(name, in_region, vpc, subnet, machine, count, public, opened)
@@ -174,7 +175,7 @@ def _yes_or_no(text: str) -> bool:
     return text.lower().startswith("y")
 
 
-def _openings(text: str, interface: int) -> list[Opening]:
+def _openings(interface: int, text: str) -> list[Opening]:
     return [opening(f"eth{interface}:{word}") for word in text.replace(",", " ").split() if word != "-"]
 
 
@@ -208,7 +209,7 @@ instances:
     # The newest Amazon Linux at the launch; a newer one later changes nothing.
     image: {{ssm: /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64}}
     instance_type: {answers.instance_type}
-    on_change: restart  # for another instance type, stop and start it; `replace` launches a new one
+    on_change: restart  # another instance type: stop and start it; `replace`: a new one, also for a newer image
     # key_name: ops     # an EC2 key pair, for SSH
     # user_data: |      # a script that runs once, at the first boot
     #   #!/bin/bash

@@ -128,6 +128,7 @@ def test_no_arguments_at_all(ended: Ended) -> None:
         ((SPEC,), f"Did you mean `enireconcile plan {SPEC}`?"),
         (("aply", SPEC), "Did you mean `enireconcile apply`?"),
         (("frobnicate",), "enireconcile --help"),
+        (("a" * 5000,), "There is no command"),
         (("\x1b[31m.yaml",), r"enireconcile plan '\x1b[31m.yaml'"),
         (("plan", "--detailed-exit-code", SPEC), "--detailed-exitcode"),
         (("apply", "--auto-aprove", SPEC), "--auto-approve"),
