@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 CIDR = "10.0.0.0/16"
 ZONE = "us-east-1a"
@@ -29,7 +30,10 @@ def make_lab(endpoint: str, credentials: Mapping[str, str]) -> None:
         aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
         region_name=credentials["AWS_REGION"],
     )
-    ec2, iam, ssm = (session.client(name, endpoint_url=endpoint) for name in ("ec2", "iam", "ssm"))
+    settings = Config(proxies={})  # the proxy of the user is for AWS
+    ec2, iam, ssm = (
+        session.client(name, endpoint_url=endpoint, config=settings) for name in ("ec2", "iam", "ssm")
+    )
     _, subnets = make_network(ec2)
     image = ssm.get_parameter(Name=_IMAGE)["Parameter"]["Value"]
     for name, address in FIREWALLS.items():

@@ -60,6 +60,9 @@ def run(port: int, command: Sequence[str], *, lab: bool = False) -> int:
 
     With ``lab``, the endpoint has the networks that the project's specs stand in.
     """
+    for name in _HIDDEN:
+        # moto, too, would look for the profile.
+        os.environ.pop(name, None)
     try:
         from moto.server import ThreadedMotoServer
     except ImportError:
@@ -212,9 +215,8 @@ def _check_free(port: int) -> None:
 
 def _with(variables: Mapping[str, str], command: Sequence[str]) -> int:
     """Run a command against the endpoint, with a temporary state directory."""
-    kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
     with tempfile.TemporaryDirectory(prefix="enireconcile-") as state:
-        environment = {**kept, **variables, "ENIRECONCILE_STATE": state}
+        environment = {**os.environ, **variables, "ENIRECONCILE_STATE": state}
         try:
             return subprocess.run(list(command), env=environment, check=False).returncode  # noqa: S603 (it is the user's own command)
         except FileNotFoundError:
