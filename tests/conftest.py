@@ -29,6 +29,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 (every test has a directory of its own in it)
 _ROOM = 2**30
+_OF_TESTS = ("ENIRECONCILE_ACCEPTANCE", "ENIRECONCILE_RECORDINGS")
+"""Variables that are no options of the command, and that some tests read."""
 # For `make mutants`: a verdict must not depend on luck or load, and the smallest example is not wanted.
 settings.register_profile(
     "mutants",
@@ -60,9 +62,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test meets the AWS configuration of whoever runs it."""
+    """No test meets the AWS configuration, or the options in the environment, of the user who runs it."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
+    for name in [each for each in os.environ if each.startswith("ENIRECONCILE_") and each not in _OF_TESTS]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

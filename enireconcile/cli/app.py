@@ -24,8 +24,10 @@ import click
 
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
+from enireconcile.cli import init as answers
 from enireconcile.cli import options as opt
-from enireconcile.errors import EnireconcileError, SpecErrors, internal_error
+from enireconcile.cli.command import WIDTH, Group, commands_for, help_of
+from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
 from enireconcile.printable import printable
@@ -33,12 +35,13 @@ from enireconcile.printable import printable
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
     from enireconcile.cli.signals import Interrupt
+    from enireconcile.spec import Spec
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
 @click.version_option(__version__, prog_name="enireconcile")
 def cli() -> None:
     """Keep EC2 instances, network interfaces, Elastic IPs and security groups in the state that a YAML file
@@ -50,28 +53,76 @@ def cli() -> None:
         click.get_current_context().color = False
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile init --out web.yaml",
+        "enireconcile init --no-input --stack web --open 80 --open 22@192.0.2.0/24",
+        "enireconcile init --interfaces 2 --vpc lab --subnet lab-a --open eth1:443",
+    ]
+)
+@click.option("--stack", type=answers.stack, metavar="NAME", help="Name of the stack.")
+@click.option("--vpc", type=answers.id_or_name, metavar="ID|NAME", help="VPC of --subnet.")
+@click.option(
+    "--subnet",
+    type=answers.id_or_name,
+    metavar="ZONE|ID|NAME",
+    help="Subnet: an Availability Zone for its default subnet, an id, or the value of the tag Name.",
+)
+@click.option("--instance-type", type=answers.instance_type, metavar="TYPE", help="Type of the instance.")
+@click.option("--interfaces", type=click.IntRange(1, 2), metavar="N", help="Number of network interfaces.")
+@click.option("--elastic-ips/--no-elastic-ips", default=None, help="Whether each interface has an Elastic IP.")
+@click.option(
+    "--open",
+    type=answers.opening,
+    multiple=True,
+    metavar="PORT[@CIDR]",
+    help="An open port: 80, 8000-8010, 53/udp@10.0.0.0/8; eth1:443 on the second interface. Repeatable.",
+)
+@click.option("--region", type=answers.region, metavar="REGION", help="AWS Region of the spec.")
+@click.option("--no-input", is_flag=True, help="Do not ask: use the default of what is not given.")
+@click.option(
+    "--out", type=opt.FILE, metavar="FILE", help="Write to this file, which must not exist.  [default: stdout]"
+)
+def init(no_input: bool, out: Path | None, **given: Any) -> int:
+    """Write a first spec: one instance with its interfaces and addresses.
+
+    On a terminal, it asks for what the options do not say. Does not call AWS.
+    """
+    return answers.write_first_spec(answers.Given(**given), out, asks=sys.stdin.isatty() and not no_input)
+
+
+@cli.command(
+    examples=["enireconcile validate specs/", "enireconcile validate --output sarif specs/ > specs.sarif"]
+)
 @opt.specs
-@opt.output()
+@opt.output("sarif", "github")
 def validate(specs: opt.SpecArguments, output: str) -> int:
     """Check spec files without calling AWS."""
+    loaded: Sequence[Spec] = ()
+    problems: Sequence[Problem] = ()
+    code = 0
     try:
         loaded = specs.load()
     except SpecErrors as errors:
         if output == "text":
             raise
-        problems = [vars(problem) for problem in errors.problems]
-        click.echo(json.dumps(problems, indent=2))
-        return errors.exit_code
+        problems, code = errors.problems, errors.exit_code
     if output == "json":
-        click.echo("[]")
-    else:
-        for spec in loaded:
-            click.echo(f"{printable(spec.file)}: valid (stack {spec.document.stack})")
-    return 0
+        click.echo(json.dumps([vars(problem) for problem in problems], indent=2))
+    elif output == "sarif":
+        from enireconcile.outputs.problems import sarif
+
+        click.echo(json.dumps(sarif(problems, Path.cwd()), indent=2))
+    elif output == "github":
+        from enireconcile.outputs.problems import github
+
+        click.echo(github(problems), nl=bool(problems))
+    for spec in loaded if output == "text" else ():
+        click.echo(f"{printable(spec.file)}: valid (stack {spec.document.stack})")
+    return code
 
 
-@cli.command()
+@cli.command(examples=["enireconcile schema > enireconcile.schema.json"])
 def schema() -> int:
     """Print the JSON Schema of the spec file, for editors."""
     from enireconcile.spec.schema import json_schema
@@ -80,7 +131,10 @@ def schema() -> int:
     return 0
 
 
-@cli.command("iam-policy")
+@cli.command(
+    "iam-policy",
+    examples=["enireconcile iam-policy web.yaml > policy.json", "enireconcile iam-policy --read-only web.yaml"],
+)
 @opt.specs
 @click.option("--read-only", is_flag=True, help="Allow only what plan needs.")
 @click.option("--region", metavar="REGION", help="AWS Region of the policy; overrides the spec.")
@@ -121,7 +175,14 @@ def iam_policy(
     return 0
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile plan web.yaml",
+        "enireconcile plan --out web.plan web.yaml",
+        "enireconcile plan --target elastic_ips.web --detailed-exitcode web.yaml",
+    ],
+    exits=[2, 3],
+)
 @opt.specs
 @opt.output("markdown")
 @opt.aws
@@ -149,7 +210,12 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
     return EXIT_CHANGES if planned.has_changes and detailed_exitcode else 0
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile export --instance i-0a5b1f7d2c9e4b3a6 > web.yaml",
+        "enireconcile export --tag Role=web",
+    ]
+)
 @opt.ids(
     "--instance", "instances", "i", "An instance, with its interfaces, their groups and Elastic IPs. Repeatable."
 )
@@ -170,7 +236,13 @@ def export(connection: Connection, **selected: Any) -> int:
     return export_selected(Selection(**selected), connection)
 
 
-@cli.command("import-terraform")
+@cli.command(
+    "import-terraform",
+    examples=[
+        "enireconcile import-terraform state.json > web.yaml",
+        "enireconcile import-terraform --region us-east-1 state.json > web.yaml",
+    ],
+)
 @click.argument("state", metavar="STATE.json")
 @click.option("--region", metavar="REGION", help="What is in this AWS Region, if the state has several.")
 @click.option("--account-id", metavar="ID", help="What is in this AWS account, if the state has several.")
@@ -186,7 +258,14 @@ def import_terraform(state: str, region: str | None, account_id: str | None) -> 
     return import_state(state, region, account_id)
 
 
-@cli.command()
+@cli.command(
+    examples=[
+        "enireconcile apply web.yaml",
+        "enireconcile apply -y --max-changes 5 --report run.json web.yaml",
+        "enireconcile apply --plan web.plan",
+    ],
+    exits=[3, 4, 5, 6],
+)
 @opt.takes_specs(required=False)
 @click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")
 @opt.output("markdown")
@@ -218,7 +297,10 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
         return apply_specs(loaded, connection, ApplyOptions(**options), interrupt)
 
 
-@cli.command()
+@cli.command(
+    examples=["enireconcile destroy web.yaml", "enireconcile destroy -y --allow-destroy web.yaml"],
+    exits=[3, 4, 5],
+)
 @opt.specs
 @opt.output("markdown")
 @opt.aws
@@ -236,7 +318,7 @@ def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) ->
         return destroy_specs(loaded, connection, ApplyOptions(**options), interrupt)
 
 
-@cli.command()
+@cli.command(examples=["enireconcile watch --interval 15s ha-failover.yaml"], exits=[5])
 @opt.specs
 @opt.output()
 @opt.aws
@@ -279,7 +361,7 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
         )
 
 
-@cli.command()
+@cli.command(examples=["enireconcile show web.yaml", "enireconcile show --get elastic_ips.web.public_ip web.yaml"])
 @opt.specs
 @opt.output("env")
 @opt.aws
@@ -299,7 +381,7 @@ def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str
     return show_specs(loaded, connection, output, get)
 
 
-@cli.command()
+@cli.command(examples=["enireconcile graph web.yaml", "enireconcile graph --live --format svg web.yaml > web.svg"])
 @opt.specs
 @click.option(
     "--format",
@@ -322,7 +404,9 @@ def graph(specs: opt.SpecArguments, connection: Connection, picture_format: str,
     return graph_specs(loaded, connection, picture_format, live=live)
 
 
-@cli.command()
+@cli.command(
+    examples=["enireconcile guest web.yaml", "enireconcile guest --format netplan --out files web.yaml web"]
+)
 @opt.takes_specs(several=False)
 @click.argument("instance", required=False, metavar="[INSTANCE]")
 @opt.aws
@@ -363,7 +447,7 @@ def guest(
     return guest_specs(loaded, instance, connection, GuestOptions(backend=backend, **options))
 
 
-@cli.command()
+@cli.command(examples=["enireconcile explain web.yaml elastic_ips.web", "enireconcile explain --plan web.plan s5"])
 @opt.takes_specs(required=False)
 @click.argument("asked", required=False, metavar="ADDRESS|STEP")
 @click.option("--plan", type=opt.FILE, help="Explain this plan, saved by plan --out. Replaces SPEC.")
@@ -403,7 +487,7 @@ def explain(
     return explain_specs(loaded, asked, connection, output, prune=prune, destroy=destroy)
 
 
-@cli.command()
+@cli.command(examples=["enireconcile verify web.yaml"], exits=[6])
 @opt.specs
 @opt.output()
 @opt.aws
@@ -421,11 +505,11 @@ def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeou
     return verify_specs(loaded, connection, output, timeout)
 
 
-@cli.command()
+@cli.command(examples=["enireconcile unlock web.yaml"], exits=[3, 4])
 @opt.specs
 @opt.aws
 @opt.state
-@click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for confirmation.")
+@opt.auto_approve
 @click.option("--force", is_flag=True, help="Also remove the lock of a run that seems to be alive.")
 def unlock(
     specs: opt.SpecArguments, connection: Connection, state: str | None, auto_approve: bool, force: bool
@@ -437,7 +521,14 @@ def unlock(
     return unlock_specs(loaded, connection, state, auto_approve=auto_approve, force=force)
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@cli.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    examples=[
+        "enireconcile sandbox",
+        "enireconcile sandbox -- enireconcile plan web.yaml",
+        "enireconcile sandbox --lab -- bash",
+    ],
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -445,8 +536,14 @@ def unlock(
     help="Port to listen on.  [default: any free port]",
     default=0,
 )
+@click.option(
+    "--lab",
+    is_flag=True,
+    help="Add the networks that the project's specs stand in: VPC lab with its subnets, instances fw-a and fw-b, "
+    "key pair ops, instance profile web.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
-def sandbox(port: int, command: Sequence[str]) -> int:
+def sandbox(port: int, lab: bool, command: Sequence[str]) -> int:
     """Run a simulated EC2 on this machine, for trying specs.
 
     Needs no AWS account and costs nothing. Prints the variables to export and serves until Ctrl-C. With COMMAND,
@@ -454,7 +551,29 @@ def sandbox(port: int, command: Sequence[str]) -> int:
     """
     from enireconcile.cli.sandbox import run
 
-    return run(port, command)
+    return run(port, command, lab=lab)
+
+
+@cli.command(examples=["enireconcile version", "enireconcile version --output json"])
+@opt.output()
+def version(output: str) -> int:
+    """Print the versions of enireconcile and of what it runs on, for bug reports."""
+    from enireconcile.cli.version import versions
+
+    found = versions()
+    width = max(map(len, found))
+    text = "\n".join(f"{name:{width}}  {number}" for name, number in found.items())
+    click.echo(json.dumps(found, indent=2) if output == "json" else text)
+    return 0
+
+
+@cli.command("help", examples=["enireconcile help", "enireconcile help apply"])
+@click.argument("path", nargs=-1, metavar="[COMMAND]", shell_complete=commands_for)
+@click.pass_context
+def help_(ctx: click.Context, path: Sequence[str]) -> int:
+    """List the commands, or explain one."""
+    click.echo(help_of(ctx.find_root(), path))
+    return 0
 
 
 @contextmanager
@@ -510,6 +629,8 @@ def _run(args: Sequence[str] | None) -> int:
         return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False) or 0)
     except click.UsageError as error:
         error.show()
+        for note in getattr(error, "__notes__", ()):
+            click.echo(f"  hint: {note}", err=True)
         return EXIT_USAGE
     except click.ClickException as error:
         error.show()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from enireconcile import durations
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
@@ -22,17 +25,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTLET = click.Path(dir_okay=False, readable=False, path_type=Path)
-_LONGEST = 10 * 366 * 24 * 3600
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_LEVEL = "enireconcile.level"
 
 
 def duration(text: str) -> float:
     """``90``, ``90s``, ``15m``, ``1h`` or ``500ms``, as seconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
-    if not match:
+    seconds = durations.seconds(text, unit="s")
+    if seconds is None:
         raise click.BadParameter(f"{text!r} is not a duration: write 30s, 15m or 1h")
-    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
-    if seconds > _LONGEST:
+    if seconds > durations.LONGEST:
         raise click.BadParameter(f"{text!r} is longer than ten years")
     return seconds
 
@@ -87,8 +88,29 @@ def outlet(
 page = functools.partial(outlet, "--html", "the page")
 
 
-def _be_verbose(_: click.Context, __: click.Parameter, times: int) -> None:
-    logs.be_verbose(times)
+def _be_verbose(ctx: click.Context, __: click.Parameter, times: int) -> None:
+    if times:
+        _ask_for(ctx, "--verbose")
+        logs.be_verbose(times)
+
+
+def _be_quiet(ctx: click.Context, __: click.Parameter, quiet: bool) -> None:
+    if quiet:
+        _ask_for(ctx, "--quiet")
+        logs.be_quiet()
+
+
+def _approval(ctx: click.Context, param: click.Parameter, given: bool) -> bool:
+    """Warns at a terminal, where a question is expected, if the approval comes from the environment."""
+    if given and ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT and sys.stdin.isatty():
+        logs.warn(f"{param.envvar} is set: no question is asked")
+    return given
+
+
+def _ask_for(ctx: click.Context, level: str) -> None:
+    """Raises UsageError if the command line asks for another level of detail, too."""
+    if ctx.meta.setdefault(_LEVEL, level) != level:
+        raise click.UsageError("--quiet and --verbose contradict each other: give one of them.", ctx)
 
 
 def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
@@ -182,6 +204,7 @@ _specs_options = _all_of(
         "--var-file",
         "var_files",
         multiple=True,
+        type=click.Path(readable=False),
         metavar="FILE",
         help="A YAML mapping of values for ${var.NAME}; overrides `variables` of the spec. Repeatable.",
     ),
@@ -222,10 +245,34 @@ def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F],
 
         name = "SPEC..." if several else "SPEC"
         metavar = name if required else f"[{name}]"
-        argument = click.argument("specs", nargs=-1 if several else 1, required=required, metavar=metavar)
+        # The loader says what is wrong with a file; the type is for the completion of shells.
+        path = click.Path(readable=False)
+        argument = click.argument(
+            "specs", nargs=-1 if several else 1, required=required, metavar=metavar, type=path
+        )
         return argument(_specs_options(with_specs))  # type: ignore[return-value]
 
     return decorate
+
+
+def _addresses(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """For the completion of shells: the resources of the specs that the command line has so far."""
+    from enireconcile.spec import SECTIONS
+
+    # click has not yet assigned arguments when the value of an option is missing.
+    files = tuple(name for name in ctx.params.get("specs") or ctx.args if name != "-")
+    given = SpecArguments(files, ctx.params.get("var_files") or (), ctx.params.get("variables") or ())
+    try:
+        documents = [spec.document for spec in given.load(every_variable=False)]
+    except EnireconcileError:
+        return []
+    found = [
+        f"{section}.{name}"
+        for document in documents
+        for section in SECTIONS
+        for name in document.own_names(section)
+    ]
+    return [address for address in found if address.startswith(incomplete)]
 
 
 specs = takes_specs()
@@ -234,6 +281,7 @@ target = click.option(
     "targets",
     multiple=True,
     metavar="ADDRESS",
+    shell_complete=_addresses,
     help="Limit the plan to this resource and its dependencies, e.g. elastic_ips.web. Repeatable.",
 )
 prune = click.option(
@@ -265,11 +313,12 @@ state = click.option(
     "--state",
     type=state_location,
     metavar="DIR|S3",
-    envvar="ENIRECONCILE_STATE",
     help="Directory or s3://bucket/prefix of the lock, the journal and the last report.  "
     "[default: the user's state directory]",
 )
-auto_approve = click.option("-y", "--auto-approve", is_flag=True, help="Do not ask for approval.")
+auto_approve = click.option(
+    "-y", "--auto-approve", is_flag=True, callback=_approval, help="Do not ask for approval."
+)
 approved = click.option("-y", "--auto-approve", is_flag=True, help="Has no effect: watch never asks for approval.")
 _aws_options = _all_of(
     click.option("--region", metavar="REGION", help="AWS Region; overrides the spec and the environment."),
@@ -298,6 +347,14 @@ _aws_options = _all_of(
         expose_value=False,
         callback=_be_verbose,
         help="Log every AWS call with its request ID; with -vv also its parameters.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_be_quiet,
+        help="Print only errors on stderr. The result on stdout stays.",
     ),
 )
 
@@ -342,7 +399,6 @@ def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str 
         click.option(
             "--notify",
             metavar="URL",
-            envvar="ENIRECONCILE_NOTIFY",
             callback=_webhook_url,
             help="POST the report to this https URL if something changed or failed. The URL is never printed.",
         ),

@@ -10,14 +10,16 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from enireconcile.errors import EnireconcileError
 
 if TYPE_CHECKING:
+    from moto.core.common_types import TYPE_RESPONSE
     from moto.core.responses import ActionResult
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 
 _HOST = "127.0.0.1"
 _CREDENTIALS = {
@@ -27,11 +29,40 @@ _CREDENTIALS = {
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-_HIDDEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_ENDPOINT_URL_EC2")
+_UBUNTU = {
+    "ami_id": "ami-0c7217cdde317cfec",
+    "name": "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260115",
+    "description": "Canonical, Ubuntu, 24.04, amd64 noble image",
+    "owner_id": "099720109477",
+    "public": True,
+    "state": "available",
+    "creation_date": "2026-01-15T07:19:48.000Z",
+    "architecture": "x86_64",
+    "virtualization_type": "hvm",
+    "hypervisor": "xen",
+    "image_type": "machine",
+    "image_location": "amazon/ubuntu-noble-24.04",
+    "root_device_type": "ebs",
+    "root_device_name": "/dev/sda1",
+    "sriov": "simple",
+}
+_HIDDEN = (
+    "AWS_PROFILE",
+    "ENIRECONCILE_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ENDPOINT_URL_EC2",
+)
 
 
-def run(port: int, command: Sequence[str]) -> int:
-    """Serve until Ctrl-C or SIGTERM, or while ``command`` runs. Returns the exit code of ``command``."""
+def run(port: int, command: Sequence[str], *, lab: bool = False) -> int:
+    """Serve until Ctrl-C or SIGTERM, or while ``command`` runs. Returns the exit code of ``command``.
+
+    With ``lab``, the endpoint has the networks that the project's specs stand in.
+    """
+    for name in _HIDDEN:
+        # moto, too, would look for the profile.
+        os.environ.pop(name, None)
     try:
         from moto.server import ThreadedMotoServer
     except ImportError:
@@ -46,11 +77,18 @@ def run(port: int, command: Sequence[str]) -> int:
     _check_free(port)
     _free_interfaces_of_terminated_instances()
     _apply_delete_on_termination()
+    _associate_with_private_addresses()
+    _add_public_images()
+    _refuse_what_moto_lacks()
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
     server.start()
     host, chosen = server.get_host_and_port()
     variables = {"AWS_ENDPOINT_URL": f"http://{host}:{chosen}", **_CREDENTIALS}
     try:
+        if lab:
+            from enireconcile.aws.lab import make_lab
+
+            make_lab(variables["AWS_ENDPOINT_URL"], variables)
         return _with(variables, command) if command else _serve(variables)
     finally:
         server.stop()
@@ -92,6 +130,72 @@ def _apply_delete_on_termination() -> None:
     Responses.modify_network_interface_attribute = modify_attachment_too  # type: ignore[assignment,method-assign]
 
 
+def _associate_with_private_addresses() -> None:
+    """moto associates every Elastic IP with the primary private address of its interface."""
+    from moto.ec2.models.elastic_ip_addresses import ElasticAddress, ElasticAddressBackend
+    from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses as Responses
+
+    associate, disassociate = Responses.associate_address, ElasticAddressBackend.disassociate_address
+
+    def private_ip_address(address: ElasticAddress) -> str | None:
+        chosen: str | None = vars(address).get("chosen_private_ip")
+        return (chosen or address.eni.private_ip_address) if address.eni else None
+
+    def show_primary(backend: ElasticAddressBackend, interface: NetworkInterface) -> None:
+        """An interface shows the Elastic IP of its primary private address."""
+        primary = interface.private_ip_address
+        mine = [each for each in backend.addresses if each.eni is interface]
+        interface.public_ip = next((each.public_ip for each in mine if each.private_ip_address == primary), None)
+
+    def associate_address(call: Responses) -> ActionResult:
+        answer: Any = associate(call)
+        [address] = call.ec2_backend.address_by_association([answer.result["AssociationId"]])
+        address.chosen_private_ip = call._get_param("PrivateIpAddress")
+        show_primary(call.ec2_backend, address.eni)
+        return answer  # type: ignore[no-any-return]
+
+    def disassociate_address(
+        backend: ElasticAddressBackend, address: str | None = None, association_id: str | None = None
+    ) -> None:
+        interfaces: list[Any] = [each.eni for each in backend.addresses if each.eni]
+        disassociate(backend, address, association_id)
+        for interface in interfaces:
+            if interface.public_ip is None:
+                show_primary(backend, interface)
+
+    ElasticAddress.private_ip_address = property(private_ip_address)  # type: ignore[assignment]
+    Responses.associate_address = associate_address  # type: ignore[assignment,method-assign]
+    ElasticAddressBackend.disassociate_address = disassociate_address  # type: ignore[assignment,method-assign]
+
+
+def _add_public_images() -> None:
+    """An image of Canonical, which moto does not know."""
+    from moto.ec2.models.amis import AMIS
+
+    AMIS.append(_UBUNTU)
+
+
+def _refuse_what_moto_lacks() -> None:
+    """moto answers a call that it does not simulate with a server error, which is tried again, and a traceback."""
+    from moto.core.exceptions import JsonRESTError
+    from moto.core.responses import ActionResult, BaseResponse
+    from moto.ec2.exceptions import EC2ClientError
+
+    call_action = BaseResponse.call_action
+
+    def refuse_what_is_not_simulated(call: BaseResponse) -> TYPE_RESPONSE:
+        try:
+            return call_action(call)
+        except NotImplementedError:
+            error = "UnsupportedOperation", f"the sandbox does not simulate {call._get_action()}"
+        if call.service_name == "ec2":
+            return call.serialized(ActionResult(EC2ClientError(*error)))
+        refusal = JsonRESTError(*error)
+        return refusal.code, dict(refusal.get_headers()), refusal.description
+
+    BaseResponse.call_action = refuse_what_is_not_simulated  # type: ignore[assignment,method-assign]
+
+
 def correct_boot_modes() -> None:
     """Amazon's images boot in both modes. moto says ``uefi`` of all, which types such as t2.micro cannot boot."""
     from moto.ec2.models.amis import Ami
@@ -111,9 +215,8 @@ def _check_free(port: int) -> None:
 
 def _with(variables: Mapping[str, str], command: Sequence[str]) -> int:
     """Run a command against the endpoint, with a temporary state directory."""
-    kept = {key: value for key, value in os.environ.items() if key not in _HIDDEN}
     with tempfile.TemporaryDirectory(prefix="enireconcile-") as state:
-        environment = {**kept, **variables, "ENIRECONCILE_STATE": state}
+        environment = {**os.environ, **variables, "ENIRECONCILE_STATE": state}
         try:
             return subprocess.run(list(command), env=environment, check=False).returncode  # noqa: S603 (it is the user's own command)
         except FileNotFoundError:

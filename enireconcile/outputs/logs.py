@@ -52,6 +52,12 @@ def be_verbose(times: int) -> None:
     _OURS.setLevel(_LEVELS[min(times, len(_LEVELS) - 1)])
 
 
+def be_quiet() -> None:
+    """Errors only."""
+    _OURS.setLevel(logging.ERROR)
+    _TOLD.setLevel(logging.ERROR)
+
+
 def use_json(as_json: bool) -> None:
     for handler in _OURS.handlers:
         if isinstance(handler, _Stderr):
@@ -59,9 +65,9 @@ def use_json(as_json: bool) -> None:
 
 
 def undisturbed() -> bool:
-    """Whether stderr carries neither JSON nor logs, so that a live display does not disturb it."""
+    """Whether stderr carries messages, and neither JSON nor logs, so that a live display does not disturb it."""
     as_json = any(isinstance(handler, _Stderr) and handler.as_json for handler in _OURS.handlers)
-    return not (as_json or _OURS.isEnabledFor(logging.INFO))
+    return _TOLD.isEnabledFor(logging.INFO) and not (as_json or _OURS.isEnabledFor(logging.INFO))
 
 
 @contextmanager

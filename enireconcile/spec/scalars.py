@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from enireconcile import durations
 from enireconcile.model import Template
 from enireconcile.regions import REGION, REGIONS, wrong_region
 from enireconcile.spec.places import Path, shown
@@ -351,15 +352,17 @@ def ipv4_block(value: str) -> str:
 
 
 def duration(value: str) -> str:
-    """A duration in seconds, minutes or hours; the normal form is in seconds, ``90s``."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})(s|m|h)", value)
-    if not found:
+    """A duration of whole seconds, with its unit; the normal form is in seconds, ``90s``."""
+    seconds = durations.seconds(value)
+    if not seconds or seconds != int(seconds):
         clock = re.fullmatch("([0-9]{1,3}):([0-5][0-9])", value)
         hint = f"write {value}s for seconds" if re.fullmatch("[1-9][0-9]{0,5}", value) else "for example 60s or 2m"
         if clock and (seconds := int(clock[1]) * 60 + int(clock[2])):
             hint = f"write {seconds}s"
         raise value_error(f"must be a duration, not {shown(value)}", hint)
-    return f"{int(found[1]) * {'s': 1, 'm': 60, 'h': 3600}[found[2]]}s"
+    if seconds > durations.LONGEST:
+        raise value_error(f"{shown(value)} is longer than ten years")
+    return f"{int(seconds)}s"
 
 
 def seconds_in(value: str) -> int:
@@ -509,7 +512,7 @@ BorderGroup = Annotated[
 Duration = Annotated[
     Text,
     AfterValidator(duration),
-    _json(type="string", pattern="^[1-9][0-9]{0,5}(s|m|h)$", examples=["60s", "2m"]),
+    _json(type="string", pattern=r"^(?=.*[1-9])\d{1,12}(\.\d{1,6})?(ms|s|m|h)$", examples=["60s", "2m"]),
 ]
 Ipv6 = Annotated[Text, AfterValidator(ipv6), _json(type="string", format="ipv6")]
 Ipv4Prefix = Annotated[

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from enireconcile.aws.lab import ZONE
 from enireconcile.cli.app import main
 from tests.docs.console import ROOT
 from tests.harness import Harness
-from tests.lab_vpc import ZONE, lab
+from tests.lab_vpc import lab
 from tests.proofs.vpc.real import (
     AMAZON_LINUX,
     answers,

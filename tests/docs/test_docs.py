@@ -10,10 +10,12 @@ import click
 import pytest
 
 from enireconcile.cli.app import cli
+from enireconcile.cli.command import variable
 from enireconcile.iam import policy as iam_policy
 from enireconcile.model import FORMAT_VERSION
 from enireconcile.spec import load
 from enireconcile.spec.schema import json_schema
+from tests.docs import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -153,6 +155,37 @@ def test_reference_has_every_option(command: str) -> None:
     options = [param for param in cli.commands[command].params if isinstance(param, click.Option)]
     missing = [name for option in options for name in option.opts if f"`{name}" not in text]
     assert missing == []
+
+
+def test_the_table_of_options_is_current() -> None:
+    """``python -m tests.docs.reference --write`` makes it."""
+    assert reference.main([]) == 0
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_reference_tells_no_option_and_no_default_that_is_not(command: str) -> None:
+    """In the tables of the command's own section."""
+    options = {
+        name: param
+        for param in cli.commands[command].params
+        if isinstance(param, click.Option)
+        for name in (*param.opts, *param.secondary_opts)
+    }
+    for row in re.findall(r"^\| (`-.*) \|$", section(DOCS / "reference" / "cli.md", command), re.MULTILINE):
+        names, _, meaning = re.sub(r"\\\|", "/", row).partition(" | ")
+        told = re.findall(r"(?:^|[\s`])(--?[a-z][a-z-]*)", names)
+        assert [name for name in told if name not in options] == [], row
+        default = re.search(r"\bdefault (\d\w*)", meaning)
+        if default and options[told[0]].show_default:
+            assert default[1] == str(options[told[0]].default), row
+
+
+@pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
+def test_variables_in_the_docs_are_those_of_options(page: Path) -> None:
+    known = {variable(option) for _, command in reference.commands() for option in command.options}
+    named = set(re.findall(r"\bENIRECONCILE_[A-Z_]+", page.read_text(encoding="utf-8")))
+    # For unexpected errors, and for the acceptance kit.
+    assert named - known - {"ENIRECONCILE_DEBUG", "ENIRECONCILE_ACCEPTANCE"} == set()
 
 
 def test_readme_lists_every_command() -> None:

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
+from enireconcile.aws.lab import SUBNETS, ZONE
 from enireconcile.spec import load
 from tests.ec2 import EC2Server, Settings, World
 from tests.harness import ENVIRONMENT
-from tests.lab_vpc import SUBNETS, ZONE
 from tests.processes.test_cli import Run, command
 
 __all__ = ["command"]

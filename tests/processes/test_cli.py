@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import boto3
 import jsonschema
 import pytest
 
+import enireconcile
 from enireconcile.cli.app import main
 from enireconcile.state.directory import Directory
 from tests.ec2 import Answer, EC2Server, Fail, Hook, Settings, VirtualClock, World
@@ -96,6 +99,44 @@ def test_validate(command: Run, tmp_path: Path) -> None:
         ("column", "file", "hint", "line", "message", "path")
     }
     assert command("validate", "--output", "json", SPEC).json == []
+
+
+def test_validate_for_code_hosts(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SARIF with files as the repository knows them, and workflow commands; nothing else on stdout, code 1."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text(BROKEN)
+    log = command("validate", "--output", "sarif", "bad.yaml")
+    places = [result["locations"][0]["physicalLocation"] for result in log.json["runs"][0]["results"]]
+    assert (log.code, log.stderr) == (1, "")
+    assert {place["artifactLocation"]["uri"] for place in places} == {"bad.yaml"}
+    assert {"startLine": 2, "startColumn": 8} in [place["region"] for place in places]
+    annotated = command("validate", "--output", "github", "bad.yaml")
+    assert (annotated.code, annotated.stderr) == (1, "")
+    assert len(annotated.stdout.splitlines()) == len(places)
+    assert annotated.stdout.startswith("::error file=bad.yaml,line=2,col=8,title=enireconcile::stack: ")
+    assert (command("validate", "--output", "github", SPEC).stdout, command("validate", SPEC).code) == ("", 0)
+    assert command("validate", "--output", "sarif", SPEC).json["runs"][0]["results"] == []
+
+
+def test_version(command: Run) -> None:
+    """What a bug report needs, also for programs."""
+    versions = command("version", "--output", "json").json
+    assert versions["enireconcile"] == enireconcile.__version__
+    assert versions["python"] == platform.python_version()
+    assert versions["boto3"] == boto3.__version__
+    assert {line.split()[0] for line in command("version").stdout.splitlines()} == set(versions)
+
+
+def test_quiet_leaves_errors_and_the_result(server: EC2Server, command: Run) -> None:
+    """No steps and no warnings on stderr; the result on stdout, and errors as ever."""
+    ran = command("apply", "-q", "-y", SPEC)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert "Converged" in ran.stdout
+    assert command("plan", "--who", "-q", SPEC).stderr == ""
+    server.faults.add(Fail(action="DescribeVpcs", code="UnauthorizedOperation", message="You are not.", times=9))
+    failed = command("plan", "-q", SPEC)
+    assert (failed.code, "DescribeVpcs" in failed.stderr) == (1, True)
+    assert command("plan", "-q", "-v", SPEC).code == 64
 
 
 def test_schema(command: Run) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from enireconcile.aws.lab import named
 from tests.harness import Harness
-from tests.lab_vpc import lab, named
+from tests.lab_vpc import lab
 
 HA_FAILOVER = Path(__file__).parents[2] / "specs" / "ha-failover.yaml"
 SPEC = HA_FAILOVER.read_text()

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from enireconcile.aws.lab import named
 from enireconcile.errors import EnireconcileError
 from enireconcile.model import Action
 from enireconcile.ownership import OWN_TAGS
 from tests.ec2 import Fail, Quotas
 from tests.harness import SLOW, Harness, open_harness
-from tests.lab_vpc import lab, named
+from tests.lab_vpc import lab
 from tests.scenarios.firewalls import Firewalls
 from tests.scenarios.test_specs import every_spec, prepared
 from tests.two_enis import Account

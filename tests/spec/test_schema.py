@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from enireconcile.spec.schema import json_schema
 from tests.spec.core import core
 from tests.spec.reading import GROUP, HEAD, INSTANCE, INTERFACE, RULE, problems
 from tests.spec.test_two_enis import TWO_ENIS
 
+SPECS = Path(__file__).parents[2] / "specs"
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 GOOD = [
@@ -143,3 +146,17 @@ def test_bad_specs_do_not(text: str) -> None:
 def test_user_data_from_a_file_is_known_to_editors() -> None:
     """The models do not have this key, so the schema adds it."""
     assert list(VALIDATOR.iter_errors(core(INSTANCE + "user_data_file: boot.sh\n"))) == []
+
+
+def test_the_schema_beside_the_specs_is_current() -> None:
+    """``enireconcile schema > specs/enireconcile.schema.json`` makes it."""
+    assert (SPECS / "enireconcile.schema.json").read_text("utf-8") == json.dumps(json_schema(), indent=2) + "\n"
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_spec_tells_editors_its_schema_and_matches_it(path: Path) -> None:
+    """The first line is for the YAML language server, and names a file beside the spec."""
+    text = path.read_text("utf-8")
+    prefix, _, schema = text.partition("\n")[0].partition("$schema=")
+    assert prefix == "# yaml-language-server: "
+    VALIDATOR.evolve(schema=json.loads((path.parent / schema).read_text("utf-8"))).validate(yaml.safe_load(text))

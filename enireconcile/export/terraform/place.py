@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enireconcile.errors import EnireconcileError
 from enireconcile.export.terraform.state import Resource
 from enireconcile.printable import printable
-from enireconcile.spec.scalars import REGION
+from enireconcile.regions import REGION
 
 _ARN = re.compile(r"arn:[^:]*:[^:]*:([a-z0-9-]*):([0-9]{12}|):")
 _ZONE = re.compile(r"([a-z]{2,}(?:-[a-z]+)+-[0-9]+)(?:[a-z]|-.+)")
