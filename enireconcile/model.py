@@ -442,7 +442,8 @@ class Report:
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
     those of its last plan. ``checks`` are the checks that it ran after converging. ``resources`` are what the
-    stack owns according to its last read; None if it did not get that far.
+    stack owns according to its last read; None if it did not get that far. ``destroy`` says that the run was to
+    remove all that the stack owns.
     """
 
     stack: str | None
@@ -462,6 +463,12 @@ class Report:
     denials: tuple[Denial, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     resources: Resources | None = None
+    destroy: bool = False
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether the run has removed what it was to remove."""
+        return self.destroy and self.outcome == "converged"
 
     @property
     def acted(self) -> bool:

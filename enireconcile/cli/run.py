@@ -31,7 +31,7 @@ from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import Progress, json_lines, progress_for
 from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.text import notes_text, plan_text, report_text
-from enireconcile.outputs.words import without_request_ids
+from enireconcile.outputs.words import question, without_request_ids
 from enireconcile.planning.guards import guard, objections
 from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
@@ -165,7 +165,7 @@ class StackRun:
             lock.watched(lambda why: loop.call_soon_threadsafe(_stop, stop, f"the lock is lost: {why}")),
             progress,
         ):
-            report = replace(await task, plan=self.plan)
+            report = replace(await task, plan=self.plan, destroy=self._destroys)
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._print_report(report)
@@ -256,7 +256,7 @@ class StackRun:
             complain_of_errors(plan, self.options.output)
         guard(plan, allowed)
         if not (plan.empty or allowed.auto_approve):
-            self._ask()
+            self._ask(plan)
         progress.begin(plan)
         return allowed.impact if allowed.auto_approve else plan.impact
 
@@ -275,13 +275,17 @@ class StackRun:
         if self.options.output == "text" and (is_new or report.acted or report.checks):
             print_result(report_text(report, click.style))
 
-    def _ask(self) -> None:
+    @property
+    def _destroys(self) -> bool:
+        return self.options.command == "destroy"
+
+    def _ask(self, plan: Plan) -> None:
         if not sys.stdin.isatty():
             raise GuardError(
                 "cannot ask for approval: stdin is not a terminal",
                 hint="give --auto-approve (-y) to run unattended",
             )
-        if not self.interrupt.ask(lambda: confirmed("Apply this plan?")):
+        if not self.interrupt.ask(lambda: confirmed(question(plan, destroy=self._destroys))):
             raise GuardError("the plan was not approved; nothing was changed")
 
 

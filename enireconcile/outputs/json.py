@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from enireconcile.model import (
     Traces,
     plain,
 )
+from enireconcile.planning.estimate import estimate
 from enireconcile.planning.inventory import Inventory
 
 
@@ -44,6 +46,7 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = 
         "interruptions": [_break_json(broken) for broken in plan.interruptions],
         "exposures": [_break_json(broken) for broken in plan.exposures],
         "errors": [_error_json(error) for error in plan.errors],
+        "estimate": asdict(estimate(plan.steps)),
         "api_calls": dict(sorted(api_calls.items())),
         **_scope(plan),
     }

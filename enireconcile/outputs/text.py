@@ -33,13 +33,30 @@ def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain) ->
     """
     head = stack_head(plan.stack, plan.account_id, plan.region, style)
     lines = [head, *scope_lines(plan)]
-    for change in plan.changes:
-        if change.action is not Action.UNCHANGED:
-            lines += ["", change_head(change, style), *change_lines(change, traces, style)]
-            lines += path_lines(plan, change.address, style)
+    for block in _change_blocks(plan, traces, style):
+        lines += ["", *block]
     if others := list(unchanged_path_lines(plan, style)):
         lines += ["", "While the plan runs:", *others]
     return "\n".join([*lines, *_notes(plan, style), "", *summary_lines(plan, style)])
+
+
+def _change_blocks(plan: Plan, traces: Traces | None, style: Style) -> Iterator[list[str]]:
+    """Changes of one line each are a block, as is each change of several lines, and at the end what is deleted."""
+    short: list[str] = []
+    deleted: list[str] = []
+    for change in plan.changes:
+        if change.action is Action.UNCHANGED:
+            continue
+        lines = [change_head(change, style), *change_lines(change, traces, style)]
+        lines += path_lines(plan, change.address, style)
+        if change.action is Action.DELETE:
+            deleted += lines
+        elif len(lines) == 1:
+            short += lines
+        else:
+            yield from filter(None, (short, lines))
+            short = []
+    yield from filter(None, (short, deleted))
 
 
 def notes_text(plan: Plan, style: Style = plain) -> str:

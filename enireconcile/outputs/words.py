@@ -31,6 +31,7 @@ from enireconcile.model import (
     Traces,
 )
 from enireconcile.ownership import NAME_TAG, STACK_TAG
+from enireconcile.planning.estimate import estimate, refill
 from enireconcile.printable import printable, printable_lines
 
 _SIGNS = {
@@ -44,6 +45,8 @@ _IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIV
 _REQUEST = re.compile(r" \(request [^)]*\)")
 _STATES = ("open", "refused", "silent")
 """What a check can expect."""
+_LONG = 10.0
+"""Seconds from which on a plan says how long it takes at least."""
 _RELATIONS = {"attachment", "association"}
 _ENDS = {"instances": "terminate", "elastic_ips": "release"}
 """EC2's words for the end of a resource, where it is not deleted."""
@@ -264,8 +267,7 @@ def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
 
 
 def _left_out_words(errors: Sequence[PlanError]) -> str:
-    count = len({address for error in errors for address in error.left_out})
-    resources = "1 resource" if count == 1 else f"{count} resources"
+    resources = _counted(len({address for error in errors for address in error.left_out}), "resource")
     return f"1 error leaves out {resources}" if len(errors) == 1 else f"{len(errors)} errors leave out {resources}"
 
 
@@ -278,7 +280,56 @@ def _work_lines(plan: Plan, style: Style) -> Iterator[str]:
         for impact in Impact
         if (count := sum(step.impact is impact for step in plan.steps))
     ]
-    yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}."
+    yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}{_pace_words(plan)}."
+
+
+def _pace_words(plan: Plan) -> str:
+    """How long the calls of a plan take at least, if that is long."""
+    made = estimate(plan.steps)
+    if made.bound_by is None or made.seconds <= _LONG:
+        return ""
+    rate = f"{refill(made.bound_by):g} a second"
+    return f"; at EC2's pace at least {int(made.seconds)} s: {made.bound_by}, {rate}"
+
+
+def question(plan: Plan, *, destroy: bool) -> str:
+    """What a user is asked before a plan runs: what it does, by count and impact."""
+    count = len(plan.differing)
+    deed = "Destroy" if destroy else "Apply"
+    asked = f"{deed} {_counted(count, 'resource' if destroy else 'change')}?"
+    parts = [] if destroy else _impact_words(plan)
+    sentences = [", ".join(parts) + "."] if parts else []
+    if gone := sum(step.call == "ReleaseAddress" for step in plan.steps):
+        sentences.append(f"{_counted(gone, 'public address', 'public addresses')} {_verb(gone, 'go')} for good.")
+    return " ".join([asked, *sentences])
+
+
+def _impact_words(plan: Plan) -> list[str]:
+    """How many changes interrupt traffic, are disruptive in another way, replace a resource, and delete one."""
+    interrupting = {broken.address for broken in plan.interruptions}
+    ends = (Action.REPLACE, Action.DELETE)
+    others = {
+        change.address
+        for change in plan.changes
+        if change.impact is not Impact.SAFE and change.action not in ends and change.address not in interrupting
+    }
+    words = [f"{len(interrupting)} {_verb(len(interrupting), 'interrupt')} traffic"] if interrupting else []
+    if others:
+        more = "more " if interrupting else ""
+        words.append(f"{len(others)} {more}{'is' if len(others) == 1 else 'are'} disruptive")
+    for action, verb in zip(ends, ("replace", "delete"), strict=True):
+        if count := plan.summary()[action]:
+            words.append(f"{count} {_verb(count, verb)} a resource")
+    return words
+
+
+def _counted(count: int, one: str, several: str | None = None) -> str:
+    return f"1 {one}" if count == 1 else f"{count} {several or one + 's'}"
+
+
+def _verb(count: int, verb: str) -> str:
+    """A verb for so many subjects."""
+    return {"go": "goes"}.get(verb, f"{verb}s") if count == 1 else verb
 
 
 def _matching(count: int, *, targeted: bool, others: bool) -> str:
@@ -287,7 +338,7 @@ def _matching(count: int, *, targeted: bool, others: bool) -> str:
 
 
 def ec2_calls(count: int) -> str:
-    return "1 EC2 call" if count == 1 else f"{count} EC2 calls"
+    return _counted(count, "EC2 call")
 
 
 def report_lines(report: Report, style: Style = plain) -> list[str]:
@@ -379,6 +430,8 @@ def _ending(report: Report, style: Style) -> str:
         "locked": ("Locked", "another run holds the lock of this stack."),
     }
     in_part = report.outcome == "partial" and report.errors and not report.error and done == len(report.outcomes)
+    if report.destroyed:
+        return style("Destroyed", fg="green", bold=True) + f". {calls}; read back, nothing is left."
     ending, detail = endings["in part" if in_part else report.outcome]
     colour = "green" if report.outcome in ("converged", "unchanged") else "red"
     return style(ending, fg=colour, bold=True) + f": {detail}"

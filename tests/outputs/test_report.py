@@ -198,7 +198,6 @@ lab  (account 123456789012, us-east-1)
     association  web0
 
 - elastic_ips.old  192.0.2.1  release  [destructive]
-
 - elastic_ips.older  192.0.2.1  release  [destructive]
 
 Plan: 3 to create, 3 to update, 2 to delete, 1 unchanged.
@@ -209,6 +208,25 @@ def test_the_text_of_a_plan_that_also_removes() -> None:
     """Rules of all sorts, a second network card, an address off the primary private IP, and what goes."""
     text = piped(plan_text(plan_of(OTHER, OTHER_WORLD, prune=True)))
     assert text.splitlines() == OTHER_TEXT.splitlines()
+
+
+def test_what_has_no_fields_has_no_blank_line() -> None:
+    """Only what has fields is set apart; all that goes is one block at the end."""
+    rows: Words = {"elastic_ips": {"one": {}, "two": {}}, "network_interfaces": {"eth": {"subnet": ZONE_A}}}
+    lines = piped(plan_text(plan_of(rows, {"elastic_ips": {"old": {}, "older": {}}}, prune=True))).splitlines()
+    assert lines[1:-2] == [
+        "",
+        "+ network_interfaces.eth  create  [safe]",
+        "    subnet           subnet-a",
+        "    security_groups  sg-default",
+        "",
+        "+ elastic_ips.one  create  [safe]",
+        "+ elastic_ips.two  create  [safe]",
+        "",
+        "- elastic_ips.old  192.0.2.1  release  [destructive]",
+        "- elastic_ips.older  192.0.2.1  release  [destructive]",
+        "",
+    ]
 
 
 def test_a_replacement_would_be_counted_as_one(mixed: Plan) -> None:
@@ -405,6 +423,7 @@ PLAN_KEYS = [
     "interruptions",
     "exposures",
     "errors",
+    "estimate",
     "api_calls",
 ]
 SUMMARY_KEYS = ["create", "update", "replace", "delete", "adopt", "unchanged", "leftover"]
