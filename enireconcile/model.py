@@ -172,6 +172,15 @@ class Expect:
     timeout: float = 600.0
     advice: str = ""
 
+    @property
+    def words(self) -> str:
+        """The condition in a few words: ``eni-… is attached``."""
+        states = [values[0] for path, values in self.has if path.rpartition(".")[2] in ("Name", "Status")]
+        wanted = [*map(str, states[:1]), *(["gone"] if self.gone else [])]
+        if states or not self.has:
+            return f"{self.id} is {' or '.join(wanted) or 'visible'}"
+        return f"{self.describe} shows the change of {self.id}"
+
 
 @dataclass(frozen=True)
 class Look:
@@ -369,11 +378,17 @@ class Plan:
 
 
 class Status(StrEnum):
-    """How a step ended."""
+    """How a step ended. SENT: EC2 has accepted the call, and the run was stopped before EC2 had done the work."""
 
     DONE = "done"
+    SENT = "sent"
     FAILED = "failed"
     SKIPPED = "skipped"
+
+    @property
+    def for_programs(self) -> str:
+        """The word in JSON and metrics, where a call that EC2 has accepted is done."""
+        return "done" if self is Status.SENT else str(self)
 
 
 @dataclass(frozen=True)
@@ -381,7 +396,7 @@ class Outcome:
     """What became of one step.
 
     ``replan`` says that the live state had changed, so that a new plan may succeed; ``acted`` that EC2 may have
-    changed something, whatever came after.
+    changed something, whatever came after; ``stopped`` that the end of the run ended it, not EC2.
     """
 
     step: Step
@@ -392,11 +407,17 @@ class Outcome:
     error: str | None = None
     replan: bool = False
     acted: bool = False
+    stopped: bool = False
 
     @property
     def refused(self) -> bool:
         """Did the step itself fail for good? A new plan would fail the same way."""
-        return self.status is Status.FAILED and not self.replan
+        return self.status is Status.FAILED and not (self.replan or self.stopped)
+
+    @property
+    def not_ready(self) -> str | None:
+        """What EC2 has accepted and had not done yet when the run was stopped."""
+        return self.error if self.status is Status.SENT else None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call, unread
 from enireconcile.aws.last_check import Check, checked_last
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import Reminder, answer_of, is_transient, retrying
+from enireconcile.aws.sending import Notices, Sending, Slow, sending, waiting
 from enireconcile.aws.session import Session
 from enireconcile.errors import EnireconcileError, LostLockError
 from enireconcile.model import Denial, Secret, canonical
@@ -56,10 +57,19 @@ class Channel:
     """One run's connection to AWS: session, thread pool, pacer and counters.
 
     ``file`` is the spec file of the run, for hints; ``denials`` are the calls that a policy did not allow.
+    ``slow`` is told which endpoint a read waits for.
     """
 
-    def __init__(self, session: Session, parallelism: int = 10, *, file: str | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        parallelism: int = 10,
+        *,
+        file: str | None = None,
+        slow: Slow = lambda *_: None,
+    ) -> None:
         self.session = session
+        self._notices = Notices(slow)
         self.file = file
         self.denials: list[Denial] = []
         self.pacer = Pacer()
@@ -80,11 +90,13 @@ class Channel:
         log.debug("%s %s", call, canonical(params))
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
-        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check)
+        request = Sending()
+        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check, request)
         answer.add_done_callback(_retrieved)
         reminder = Reminder(call)
         try:
-            response = await asyncio.shield(answer)
+            with self._notices.watching(request) if is_read(call) else nullcontext():
+                response = await asyncio.shield(answer)
         except LostLockError:
             self.calls -= Counter([call])
             log.info("%s was not sent: the lock is lost", call)
@@ -103,11 +115,11 @@ class Channel:
         self.pacer.bucket(call).succeeded()
         return response
 
-    def _send(self, call: str, params: dict[str, Any], check: Check | None) -> dict[str, Any]:
+    def _send(self, call: str, params: dict[str, Any], check: Check | None, request: Sending) -> dict[str, Any]:
         this = object()
         self._in_flight.add(this)
         try:
-            with checked_last(check):
+            with checked_last(check), sending(request):
                 return self._answer(call, params)
         finally:
             self._in_flight.discard(this)
@@ -116,7 +128,8 @@ class Channel:
         try:
             client = self.session.client(action(call).service)
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
-            return method(**params)
+            with waiting():
+                return method(**params)
         except (EnireconcileError, PermissionError):
             # Our own: no client for this service, the lock is lost, or the session is read-only.
             raise
@@ -141,6 +154,11 @@ class Channel:
         more = len(waits) - 1
         others = f" and {more} more call{'s' if more > 1 else ''}" if more else ""
         return waits[0].words(asyncio.get_running_loop().time(), others)
+
+    def widen(self, parallelism: int) -> None:
+        """Make up to so many calls at once from now on."""
+        self._pool.shutdown(wait=False)
+        self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
     @property
     def busy(self) -> bool:

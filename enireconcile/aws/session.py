@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
 from botocore.loaders import Loader, create_loader
 from botocore.model import OperationModel
 from botocore.session import Session as BotocoreSession
@@ -25,6 +25,7 @@ from enireconcile import __version__
 from enireconcile.aws.actions import is_read
 from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.last_check import check_before_body
+from enireconcile.aws.sending import note_host, waiting
 from enireconcile.errors import EnireconcileError
 
 
@@ -50,6 +51,9 @@ class Session:
 
     def _make(self, service: str) -> Any:
         try:
+            # A program, a sign-in or the instance's metadata may be slow to give them.
+            with waiting():
+                self.boto.get_credentials()
             client = self.boto.client(  # type: ignore[call-overload]
                 service, region_name=self.region, config=_config(self.parallelism, service)
             )
@@ -103,6 +107,7 @@ def connect(
             core.set_config_variable("profile", profile)
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         check_answers_of(core)
+        core.register("before-send", note_host)
         # botocore reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
@@ -130,19 +135,23 @@ def _models(data_path: str | None) -> Loader:
 
 def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
     """Use the role's credentials: fetched at the first call, refreshed before they expire."""
-    source = core.get_credentials()
-    if source is None:
-        return
+    provider = core.get_component("credential_provider")
 
     def create_client(service: str, **kwargs: Any) -> Any:
         return core.create_client(service, region_name=region, config=_config(10), **kwargs)
 
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=create_client,
-        source_credentials=source,
-        role_arn=role_arn,
-        extra_args={"RoleSessionName": "enireconcile"},
-    )
+    def fetch() -> Any:
+        source = provider.load_credentials()
+        if source is None:
+            raise NoCredentialsError
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=create_client,
+            source_credentials=source,
+            role_arn=role_arn,
+            extra_args={"RoleSessionName": "enireconcile"},
+        )
+        return fetcher.fetch_credentials()
+
     core._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
-        refresh_using=fetcher.fetch_credentials, method="assume-role"
+        refresh_using=fetch, method="assume-role"
     )

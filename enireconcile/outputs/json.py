@@ -20,6 +20,7 @@ from enireconcile.model import (
     Plan,
     PlanError,
     Report,
+    Status,
     Step,
     Traces,
     plain,
@@ -198,12 +199,21 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "summary": outcome.step.summary,
         "address": outcome.step.address,
         **_public_ip(outcome.step),
-        "status": str(outcome.status),
+        "status": outcome.status.for_programs,
         "attempts": outcome.attempts,
         "seconds": round(outcome.seconds, 3),
         "result_id": outcome.result_id,
-        "error": outcome.error,
+        "error": None if outcome.not_ready else outcome.error,
+        **({"not_ready": outcome.not_ready} if outcome.not_ready else {}),
     }
+
+
+def step_event_json(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The line that ``apply --output json`` prints when a step begins or ends."""
+    told = {key: value for key, value in event.items() if key != "stopped"}
+    if event["status"] == Status.SENT:
+        told |= {"status": Status.SENT.for_programs, "error": None, "not_ready": event["error"]}
+    return told
 
 
 def dumps(value: Any) -> str:

@@ -25,7 +25,6 @@ from enireconcile.model import (
     Report,
     Secret,
     Status,
-    Step,
     Template,
     Trace,
     Traces,
@@ -47,6 +46,8 @@ _STATES = ("open", "refused", "silent")
 """What a check can expect."""
 _LONG = 10.0
 """Seconds from which on a plan says how long it takes at least."""
+_SHOWN = 20
+"""The most addresses of a list; the number of the others follows."""
 _RELATIONS = {"attachment", "association"}
 _ENDS = {"instances": "terminate", "elastic_ips": "release"}
 """EC2's words for the end of a resource, where it is not deleted."""
@@ -267,8 +268,14 @@ def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
 
 
 def _left_out_words(errors: Sequence[PlanError]) -> str:
-    resources = _counted(len({address for error in errors for address in error.left_out}), "resource")
+    resources = counted(len({address for error in errors for address in error.left_out}), "resource")
     return f"1 error leaves out {resources}" if len(errors) == 1 else f"{len(errors)} errors leave out {resources}"
+
+
+def errors_words(errors: Sequence[PlanError]) -> str:
+    """The errors of a plan as one message: each with its place, its hint, and what is left out."""
+    lines = (line for error in errors for line in error_lines(error))
+    return "\n".join([f"{_left_out_words(errors)}:", *lines])
 
 
 def _work_lines(plan: Plan, style: Style) -> Iterator[str]:
@@ -296,11 +303,11 @@ def question(plan: Plan, *, destroy: bool) -> str:
     """What a user is asked before a plan runs: what it does, by count and impact."""
     count = len(plan.differing)
     deed = "Destroy" if destroy else "Apply"
-    asked = f"{deed} {_counted(count, 'resource' if destroy else 'change')}?"
+    asked = f"{deed} {counted(count, 'resource' if destroy else 'change')}?"
     parts = [] if destroy else _impact_words(plan)
     sentences = [", ".join(parts) + "."] if parts else []
     if gone := sum(step.call == "ReleaseAddress" for step in plan.steps):
-        sentences.append(f"{_counted(gone, 'public address', 'public addresses')} {_verb(gone, 'go')} for good.")
+        sentences.append(f"{counted(gone, 'public address', 'public addresses')} {_verb(gone, 'go')} for good.")
     return " ".join([asked, *sentences])
 
 
@@ -323,7 +330,8 @@ def _impact_words(plan: Plan) -> list[str]:
     return words
 
 
-def _counted(count: int, one: str, several: str | None = None) -> str:
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """``1 call``, ``3 calls``."""
     return f"1 {one}" if count == 1 else f"{count} {several or one + 's'}"
 
 
@@ -338,35 +346,75 @@ def _matching(count: int, *, targeted: bool, others: bool) -> str:
 
 
 def ec2_calls(count: int) -> str:
-    return _counted(count, "EC2 call")
+    return counted(count, "EC2 call")
 
 
-def report_lines(report: Report, style: Style = plain) -> list[str]:
-    """The closing lines of an apply: how it ended, what failed and what remains."""
+def report_lines(report: Report, style: Style = plain, *, told: bool = False) -> list[str]:
+    """The closing lines of an apply: how it ended, what failed and what remains.
+
+    ``told``: without the failures and errors, which the run has told on stderr when they happened.
+    """
     lines = [_ending(report, style), *scope_lines(report)]
-    failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
-    lines += [f"  {failure_words(outcome.step)}: {printable_lines(outcome.error)}" for outcome in failed]
-    if report.error:
-        lines.append(f"  {printable_lines(report.error)}")
-    lines += [f"  {line}" for error in report.errors for line in error_lines(error)]
+    if not told:
+        lines += _failure_lines(report)
     if report.outcome == "partial":
         lines += [f"  {printable(address)} is {state}" for address, state in _power(report.outcomes).items()]
+    if sent := [outcome.step.address for outcome in report.outcomes if outcome.status is Status.SENT]:
+        lines.append(f"  not yet ready: {_listed(sent)}")
     if report.remaining:
-        lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
+        lines.append(f"  still to do: {_listed(report.remaining)}")
     if report.checks:
         lines.append(f"  {checks_summary(report.checks, style)}")
         lines += [f"  {line}" for line in check_lines(report.failed_checks, style)]
     return "\n".join(lines).split("\n")
 
 
-def failure_words(step: Step) -> str:
-    """A step that failed, before its error, which names the resource."""
-    return printable(f"{step.id} {step.call}" + (f" ({step.detail})" if step.detail else ""))
+def _listed(addresses: Sequence[str]) -> str:
+    more = len(addresses) - _SHOWN
+    return printable(", ".join(addresses[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
-def step_words(call: str, address: str, public_ip: str | None, detail: str, *, gap: str = "  ") -> str:
-    """A call, the resource, and what the call does to it. A leftover's address may contain anything."""
-    return gap.join(map(printable, filter(None, (call, address, public_ip, detail))))
+def _failure_lines(report: Report) -> Iterator[str]:
+    """What failed, or had not ended when the run was stopped, and why."""
+    for outcome in report.outcomes:
+        if outcome.status in (Status.FAILED, Status.SENT):
+            step = outcome.step
+            reason = reason_words(step.call, step.address, outcome.error)
+            yield f"  {printable(step.id)} {outcome_words(outcome, gap=' ')}: {reason}"
+    if report.error:
+        yield f"  {printable_lines(report.error)}"
+    yield from (f"  {line}" for error in report.errors for line in error_lines(error))
+
+
+def reason_words(call: str, address: str, error: str | None) -> str:
+    """Why a step failed, without the call and the resource, which stand before it."""
+    text = printable_lines(error)
+    for subject in (f"{call} for {address}", call):
+        text = text.removeprefix(printable(f"{subject}: "))
+    return text
+
+
+def step_words(
+    call: str, address: str, public_ip: str | None, detail: str, *, done: bool = False, gap: str = "  "
+) -> str:
+    """A call, the resource, and what the call does, or has done. A leftover's address may contain anything."""
+    return gap.join(map(printable, filter(None, (call, address, public_ip, past(detail) if done else detail))))
+
+
+def outcome_words(outcome: Outcome, *, gap: str = "  ") -> str:
+    """The same of a step that has ended."""
+    step, done = outcome.step, outcome.status is Status.DONE
+    return step_words(step.call, step.address, step.public_ip, step.detail, done=done, gap=gap)
+
+
+_PAST = {"cancel": "cancelled", "lead": "led", "set": "set", "stop": "stopped"}
+
+
+def past(detail: str) -> str:
+    """What a step has done: ``revoked tcp 22 from 0.0.0.0/0`` for ``revoke tcp 22 from 0.0.0.0/0``."""
+    verb, space, rest = detail.partition(" ")
+    regular = verb + ("d" if verb.endswith("e") else "ed") if verb else ""
+    return _PAST.get(verb, regular) + space + rest
 
 
 def leftover_words(left: Leftover) -> str:
@@ -416,7 +464,7 @@ def _matching_words(plan: Plan | None) -> str:
 
 
 def _ending(report: Report, style: Style) -> str:
-    done = sum(outcome.status == "done" for outcome in report.outcomes)
+    done = sum(outcome.status in (Status.DONE, Status.SENT) for outcome in report.outcomes)
     calls = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
     endings = {
         "converged": ("Converged", f"{calls}; read back, nothing differs."),

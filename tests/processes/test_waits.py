@@ -1,0 +1,95 @@
+"""What a run says while it waits: for credentials, for an endpoint, for EC2 to do what it was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.commands import PATIENCE, running, written
+from tests.ec2 import Call, EC2Server, Hook, Settings, World
+from tests.harness import ENVIRONMENT, STORY
+
+SPEC = str(STORY)
+ONE = "version: 1\nstack: one\nregion: us-east-1\nelastic_ips: {ip: {}}\n"
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> str:
+    path = tmp_path / "one.yaml"
+    path.write_text(ONE)
+    return str(path)
+
+
+def test_a_slow_endpoint_is_named_at_once(
+    server: EC2Server, tmp_path: Path, one: str, gate: threading.Event
+) -> None:
+    """By its host, once, for reads; also where stderr is no terminal."""
+
+    def hold(_: Call) -> None:
+        gate.wait(PATIENCE)
+
+    server.faults.add(Hook("GetCallerIdentity", callback=hold))
+    with running(server, tmp_path / "state", "apply", "-y", one) as run:
+        run.says(f"waiting for {server.url.removeprefix('http://')} …\n")
+        gate.set()
+        assert run.end()[0] == 0
+    assert run.stderr.count("waiting for") == 1
+
+
+def test_slow_credentials_are_named_at_once(
+    server: EC2Server, tmp_path: Path, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that gives them may ask its user for a code first."""
+    fifo = tmp_path / "answer"
+    os.mkfifo(fifo)
+    config = tmp_path / "config"
+    config.write_text(f"[profile slow]\ncredential_process = cat {fifo}\n")
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    with running(server, tmp_path / "state", "plan", "--profile", "slow", one) as run:
+        run.says("waiting for the credentials …\n")
+        fifo.write_text(
+            json.dumps(
+                {
+                    "Version": 1,
+                    "AccessKeyId": ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+                    "SecretAccessKey": ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+                }
+            )
+        )
+        assert run.end()[0] == 0
+
+
+def test_what_ec2_has_not_done_yet_when_a_run_is_stopped_has_not_failed(tmp_path: Path) -> None:
+    """One Ctrl-C while an instance starts: its launch was sent, and what needs it was stopped."""
+    report = tmp_path / "report.json"
+    looked = threading.Event()
+
+    def look(_: Call) -> None:
+        if "RunInstances" in server.actions():
+            looked.set()
+
+    with EC2Server(World(Settings(pending_delay=3600.0))) as server:
+        server.faults.add(Hook("DescribeInstances", times=10**6, callback=look))
+        options = ("-y", "--report", str(report))
+        with running(server, tmp_path / "state", "apply", *options, SPEC) as run:
+            assert looked.wait(PATIENCE)
+            run.send(signal.SIGINT)
+            code, stdout = run.end()
+    told = {step["call"]: step for step in written(report)["steps"]}
+    assert (code, written(report)["outcome"]) == (5, "partial")
+    assert told["RunInstances"]["status"] == "done"
+    assert re.fullmatch(
+        r"sent; not yet ready: stopped while waiting until i-\w+ is running",
+        told["RunInstances"]["not_ready"],
+    )
+    assert re.search(r"^… RunInstances  instances\.web  .*\n    sent; not yet ready: ", run.stderr, re.MULTILINE)
+    assert ("✗" in run.stderr, "failed" in run.stderr + stdout) == (False, False)
+    assert "  not yet ready: instances.web\n" in stdout
