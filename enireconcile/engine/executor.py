@@ -171,13 +171,13 @@ class Executor:
     def _stopped(self, step: Step, state: _StepState, seconds: float) -> Outcome:
         """The outcome of a step that the end of the run ended, where it is known how far it got."""
         before = "before EC2 accepted the call" if state.attempts else "before the call"
-        waits = f"while waiting until {state.waits.words}" if state.waits else before
+        waits = f"waiting until {state.waits.words}" if state.waits else ""
         if state.sent:
-            status, error = Status.SENT, f"sent; not yet ready: stopped {waits}"
+            status, error = Status.SENT, f"sent; not yet ready: {waits}"
         elif state.acted:
             status, error = Status.FAILED, "called; the run stopped before the result was known"
         else:
-            status, error = Status.SKIPPED, f"stopped {waits}"
+            status, error = Status.SKIPPED, f"stopped {f'while {waits}' if waits else before}"
         return Outcome(
             step,
             status,

@@ -188,7 +188,7 @@ def _ended(event: Event) -> str:
     mark, colour = _MARKS[event["status"]]
     line = f"{click.style(mark, fg=colour)} {_words(event, done=event['status'] == Status.DONE)}"
     reason = reason_words(event["call"], event["address"], event["error"])
-    if event["status"] == Status.SKIPPED:
+    if event["status"] in (Status.SKIPPED, Status.SENT):
         return f"{line}  {reason}"
     if event["result_id"] and not event.get("public_ip"):
         line += f"  {printable(event['result_id'])}"
@@ -226,7 +226,7 @@ class _Live(Progress):
         self._began = 0.0
         self._calls: dict[str, str] = {}
         self._ended: dict[str, str] = {}
-        self._skipped = self._not_begun = 0
+        self._skipped = self._sent = self._not_begun = 0
         self._live: Live | None = None
 
     def __exit__(
@@ -236,7 +236,10 @@ class _Live(Progress):
         traceback: TracebackType | None,
     ) -> None:
         if self._live is not None:
+            logs.show_by(None)
             self._live.stop()
+        if self._sent:
+            self._print(f"… {counted(self._sent, 'call')} sent; EC2 had not done yet what they ask for")
         if self._skipped:
             self._print(f"· {counted(self._skipped, 'call')} skipped, since what they need failed")
         if self._not_begun:
@@ -250,8 +253,16 @@ class _Live(Progress):
         self._began = time.monotonic()
         self._calls = {step.id: step.call for step in plan.steps}
         # Not earlier: a moving display would overwrite the prompt.
-        self._live = Live(self, console=self._console, transient=True, refresh_per_second=8)
+        self._live = Live(
+            self,
+            console=self._console,
+            transient=True,
+            refresh_per_second=8,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._live.start()
+        logs.show_by(self._print)
 
     def remind(self, words: str) -> None:
         """The display shows it all the time."""
@@ -269,10 +280,12 @@ class _Live(Progress):
             self._not_begun += 1
         elif not _is_told(event, self._is_new):
             return
-        elif len(self._calls) <= _FEW or event["status"] in ("failed", "sent"):
+        elif len(self._calls) <= _FEW or event["status"] == "failed":
             self._print(_ended(event))
         elif event["status"] == "skipped":
             self._skipped += 1
+        elif event["status"] == "sent":
+            self._sent += 1
 
     def _print(self, line: str) -> None:
         from rich.text import Text

@@ -287,16 +287,11 @@ def _work_lines(plan: Plan, style: Style) -> Iterator[str]:
         for impact in Impact
         if (count := sum(step.impact is impact for step in plan.steps))
     ]
-    yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}{_pace_words(plan)}."
-
-
-def _pace_words(plan: Plan) -> str:
-    """How long the calls of a plan take at least, if that is long."""
+    yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}."
     made = estimate(plan.steps)
-    if made.bound_by is None or made.seconds <= _LONG:
-        return ""
-    rate = f"{refill(made.bound_by):g} a second"
-    return f"; at EC2's pace at least {int(made.seconds)} s: {made.bound_by}, {rate}"
+    if made.bound_by is not None and made.seconds > _LONG:
+        rate = f"{refill(made.bound_by):g} a second"
+        yield f"At EC2's pace at least {int(made.seconds)} s: {made.bound_by}, {rate}."
 
 
 def question(plan: Plan, *, destroy: bool) -> str:

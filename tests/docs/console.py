@@ -198,16 +198,16 @@ def tutorial(directory: Path) -> Iterator[str]:
         shell = Shell(ROOT, variables)
         yield shell.block(f"enireconcile plan {STORY}")
         marks = r"CreateSecurityGroup .*my-sg-1 ", r"CreateNetworkInterface .*web-eth0 ", "RunInstances "
-        shown = (r"Apply this plan", *(f"✓ {mark}" for mark in marks), "Converged")
+        shown = (r"(Apply|Destroy) \d+ ", *(f"✓ {mark}" for mark in marks), "Converged")
         yield shell.block(f"enireconcile apply {STORY}", *shown, answer="y")
         yield shell.block(f"enireconcile apply {STORY}")
         yield shell.block(f"enireconcile show {STORY}")
         for script in sh_blocks("docs/tutorial.md", "Drift and repair"):
             shell.script(script)
         yield shell.block(f"enireconcile plan {STORY}")
-        yield shell.block(f"enireconcile apply {STORY}", "Apply this plan", "Converged", answer="y")
+        yield shell.block(f"enireconcile apply {STORY}", r"(Apply|Destroy) \d+ ", "Converged", answer="y")
         yield from roads(directory)
-        removed = "- ", "Plan", r"\d+ EC2 calls", "Apply this plan", "Converged"
+        removed = "- ", "Plan", r"\d+ EC2 calls", r"(Apply|Destroy) \d+ ", "Destroyed"
         yield shell.block(f"enireconcile destroy {STORY}", *removed, answer="y")
 
 

@@ -721,7 +721,7 @@ def test_a_wait_ends_when_stop_is_set(harness: Harness) -> None:
     harness.loop.call_later(7.0, harness.stop.set)
     outcome, after = harness.run(step(1, "DetachNetworkInterface", until=until), step(2, "CreateTags", 1))
     assert (ends([outcome]), outcome.acted, harness.now) == (["sent 1x"], True, 7.0)
-    assert outcome.error == "sent; not yet ready: stopped while waiting until eni-1 is available"
+    assert outcome.error == "sent; not yet ready: waiting until eni-1 is available"
     assert (ends([after]), after.error) == (
         ["skipped 0x"],
         "needs s1 (DetachNetworkInterface for elastic_ips.e1), which was stopped",
@@ -864,7 +864,7 @@ def test_an_immediate_exit_reports_the_calls_in_flight(harness: Harness) -> None
     assert [outcome.error for outcome in outcomes] == [
         None,
         "called; the run exited before the result was known",
-        "sent; not yet ready: stopped while waiting until eni-1 is available",
+        "sent; not yet ready: waiting until eni-1 is available",
         "stopped while waiting until eni-1 is available",
         "stopped before it began",
     ]

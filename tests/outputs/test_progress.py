@@ -158,6 +158,7 @@ def test_a_large_plan_goes_on_inside_one_bar(width: int) -> None:
     """What is done is counted; what fails stays; what is waited for is shown with the calls and the time left."""
     plan = plan_of({"elastic_ips": {f"e{number:03}": {} for number in range(300)}})
     terminal = Terminal()
+    logs.begin()
     shown = progress.progress_for(terminal)
     with shown:
         shown.begin(plan)
@@ -169,15 +170,17 @@ def test_a_large_plan_goes_on_inside_one_bar(width: int) -> None:
         error = ERROR.replace("e0", "e101")
         shown.tell(event(plan.steps[101].id, "failed", plan.steps[101], error=error))
         shown.remind("waiting for 10 s")
+        logs.say("stopped by Ctrl-C: " + "x " * 50)
         assert isinstance(shown, progress._Live)
         assert shown._live is not None
         shown._live.refresh()
     text = terminal.getvalue()
     assert max(len(line) for screen in _screens(text) for line in screen) <= width
-    assert re.search(r"━+╸ +101/300  1 failed  \d\d s left", text), text[-500:]
+    assert re.search(r"━+╸? +101/300  1 failed  \d\d s left", text), text[-500:]
     assert "  0 s  until eipalloc-1 is visible" in text
     assert re.search(r"and 19\d more calls", text)
     assert "✗ AllocateAddress  elastic_ips.e101" in text
+    assert re.search(r"\x1b\[2Kstopped by Ctrl-C: ", text)
     assert ("✓" in text, "waiting for" in text, "\x1b[3" in text) == (False, False, False)
 
 
@@ -194,23 +197,25 @@ def test_of_a_small_plan_each_step_scrolls_by(width: int) -> None:
     assert max(len(line) for screen in _screens(text) for line in screen) <= width
 
 
-@pytest.mark.parametrize("ends", ["done", "stopped", "needs"])
+@pytest.mark.parametrize("ends", ["done", "sent", "stopped", "needs"])
 def test_what_was_not_made_is_counted_at_the_end(ends: str, width: int) -> None:  # noqa: ARG001
     plan = plan_of({"elastic_ips": {f"e{number:03}": {} for number in range(30)}})
     terminal = Terminal()
     with progress.progress_for(terminal) as shown:
         shown.begin(plan)
         for step in plan.steps:
-            if ends == "done":
-                shown.tell(event(step.id, "done", step))
+            if ends in ("done", "sent"):
+                shown.tell(event(step.id, ends, step))
             else:
                 stopped = {"stopped": True} if ends == "stopped" else {}
                 shown.tell(event(step.id, "skipped", step, error="x", **stopped))
-    last = terminal.getvalue().split("\x1b[?25h")[-1].split()
+    after = terminal.getvalue().split("\x1b[?25h")[-1]
+    last = re.sub(r"\x1b\[\d*[A-Z]", "", after).split()
     assert (
         " ".join(last)
         == {
             "done": "",
+            "sent": "… 30 calls sent; EC2 had not done yet what they ask for",
             "stopped": "· 30 calls not made, since the run was stopped",
             "needs": "· 30 calls skipped, since what they need failed",
         }[ends]

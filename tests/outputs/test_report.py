@@ -702,7 +702,7 @@ def test_what_stderr_has_told_is_not_told_again(mixed: Plan) -> None:
 
 def test_what_ec2_had_not_done_yet_has_not_failed(mixed: Plan) -> None:
     """For programs, its call is done."""
-    words = "sent; not yet ready: stopped while waiting until i-1 is running"
+    words = "sent; not yet ready: waiting until i-1 is running"
     sent = Outcome(Step("s3", "RunInstances", {}, "instances.web"), Status.SENT, 1, 0.1, "i-1", words, acted=True)
     stopped = report("partial", sent)
     assert report_lines(stopped)[1:] == [

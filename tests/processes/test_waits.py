@@ -87,9 +87,9 @@ def test_what_ec2_has_not_done_yet_when_a_run_is_stopped_has_not_failed(tmp_path
     assert (code, written(report)["outcome"]) == (5, "partial")
     assert told["RunInstances"]["status"] == "done"
     assert re.fullmatch(
-        r"sent; not yet ready: stopped while waiting until i-\w+ is running",
+        r"sent; not yet ready: waiting until i-\w+ is running",
         told["RunInstances"]["not_ready"],
     )
-    assert re.search(r"^… RunInstances  instances\.web  .*\n    sent; not yet ready: ", run.stderr, re.MULTILINE)
+    assert re.search(r"^… RunInstances  instances\.web  .*  sent; not yet ready: ", run.stderr, re.MULTILINE)
     assert ("✗" in run.stderr, "failed" in run.stderr + stdout) == (False, False)
     assert "  not yet ready: instances.web\n" in stdout
