@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call, unread
 from enireconcile.aws.last_check import Check, checked_last
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import Reminder, answer_of, is_transient, retrying
-from enireconcile.aws.sending import Notices, Sending, Slow, sending, waiting
+from enireconcile.aws.sending import CREDENTIALS, Notices, Sending, Slow, sending, waiting
 from enireconcile.aws.session import Session
 from enireconcile.errors import EnireconcileError, LostLockError
 from enireconcile.model import Denial, Secret, canonical
@@ -39,6 +39,7 @@ class _Wait:
 
     call: str
     since: float
+    request: Sending
     failures: int = 0
     last: Fault | None = None
 
@@ -46,7 +47,10 @@ class _Wait:
         self.failures, self.last = self.failures + 1, fault
 
     def words(self, now: float, others: str) -> str:
-        waited = f"waited {now - self.since:.1f} s for {self.call}{others}"
+        for_credentials = self.request.since is not None and self.request.host is None
+        waited = f"waited {now - self.since:.1f} s for {CREDENTIALS if for_credentials else self.call}{others}"
+        if for_credentials:
+            return waited
         if self.last is None:
             return f"{waited}, which did not answer"
         times = "once" if self.failures == 1 else f"{self.failures} times"
@@ -79,10 +83,17 @@ class Channel:
         self._waits: list[_Wait] = []
         self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
-    async def attempt(self, call: str, params: Mapping[str, Any], check: Check | None = None) -> dict[str, Any]:
+    async def attempt(
+        self,
+        call: str,
+        params: Mapping[str, Any],
+        check: Check | None = None,
+        request: Sending | None = None,
+    ) -> dict[str, Any]:
         """Send one request once. Raises Fault, and LostLockError if ``check`` raises it: nothing was sent then.
 
-        ``check`` runs in a thread, at the last moment before the request leaves.
+        ``check`` runs in a thread, at the last moment before the request leaves. ``request`` learns what it waits
+        for.
         """
         await self.pacer.turn(call)
         self.calls[call] += 1
@@ -90,13 +101,11 @@ class Channel:
         log.debug("%s %s", call, canonical(params))
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
-        request = Sending()
-        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check, request)
+        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check, request or Sending())
         answer.add_done_callback(_retrieved)
         reminder = Reminder(call)
         try:
-            with self._notices.watching(request) if is_read(call) else nullcontext():
-                response = await asyncio.shield(answer)
+            response = await asyncio.shield(answer)
         except LostLockError:
             self.calls -= Counter([call])
             log.info("%s was not sent: the lock is lost", call)
@@ -128,7 +137,7 @@ class Channel:
         try:
             client = self.session.client(action(call).service)
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
-            with waiting():
+            with waiting(until_answered=True):
                 return method(**params)
         except (EnireconcileError, PermissionError):
             # Our own: no client for this service, the lock is lost, or the session is read-only.
@@ -137,12 +146,16 @@ class Channel:
             raise fault_from(call, error, self.file) from None
 
     @contextmanager
-    def waiting(self, call: str) -> Iterator[Callable[[Fault], None]]:
-        """Around the attempts of one read. Yields what takes the fault of each attempt that will be repeated."""
-        wait = _Wait(call, asyncio.get_running_loop().time())
+    def waiting(self, call: str, request: Sending) -> Iterator[Callable[[Fault], None]]:
+        """Around the attempts of one read, which are one ``request``.
+
+        Yields what takes the fault of each attempt that will be repeated.
+        """
+        wait = _Wait(call, asyncio.get_running_loop().time(), request)
         self._waits.append(wait)
         try:
-            yield wait.failed
+            with self._notices.watching(request):
+                yield wait.failed
         finally:
             self._waits.remove(wait)
 
@@ -211,10 +224,11 @@ class Reader:
         return _joined(pages)
 
     async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        with self._channel.waiting(call) as failed:
+        request = Sending()
+        with self._channel.waiting(call, request) as failed:
             async for trial in retrying(is_transient, failed=failed):
                 with trial:
-                    answer = await self._channel.attempt(call, params)
+                    answer = await self._channel.attempt(call, params, request=request)
                     _check_filtered(call, params, answer)
                     return answer
         raise AssertionError("unreachable")

@@ -24,7 +24,10 @@ Slow = Callable[[str, bool], None]
 
 @dataclass
 class Sending:
-    """One request. ``since`` is the monotonic time since when it waits; ``host`` is where it was sent last."""
+    """One request, with all its attempts.
+
+    ``since`` is the monotonic time since when it waits; ``host`` is where it was sent last.
+    """
 
     since: float | None = None
     host: str | None = None
@@ -44,15 +47,15 @@ def sending(request: Sending) -> Iterator[None]:
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
-    """Inside the block, the request of this thread waits."""
+def waiting(*, until_answered: bool = False) -> Iterator[None]:
+    """Inside the block, the request of this thread waits; ``until_answered``: also between its attempts."""
     request = _current.get()
-    if request is not None:
+    if request is not None and request.since is None:
         request.since = time.monotonic()
     try:
         yield
     finally:
-        if request is not None:
+        if request is not None and not until_answered:
             request.since = None
 
 
@@ -90,7 +93,6 @@ class Notices:
         timers.append(loop.call_later(SOON, look))
         try:
             yield
+            self._answered.add(request.host or CREDENTIALS)
         finally:
             timers[0].cancel()
-            if request.host is not None:
-                self._answered.add(request.host)

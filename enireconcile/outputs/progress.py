@@ -157,7 +157,7 @@ class _Plain(Progress):
             self._not_begun += 1
         elif event["status"] in _MARKS and _is_told(event, self._is_new):
             self._quiet = False
-            logs.say(_ended(event), **event)
+            logs.say(_ended(event), **step_event_json(event))
 
 
 def _always_new(subject: str, message: str) -> bool:  # noqa: ARG001
@@ -300,7 +300,8 @@ class _Live(Progress):
         for row in self._rows(min(_ROWS, options.size.height - 2)):
             yield Text(row, no_wrap=True, overflow="ellipsis", end="\n")
         told = self._counts()
-        width = max(4, options.max_width - len(told) - 2)
+        # Room for the ^C that a terminal shows: a line that wraps would not be erased.
+        width = max(4, options.max_width - len(told) - 4)
         bar = Table.grid(padding=(0, 1, 0, 0))
         total = len(self._calls)
         bar.add_row(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import PATIENCE, running, written
-from tests.ec2 import Call, EC2Server, Hook, Settings, World
+from tests.ec2 import Call, EC2Server, Hook, Quotas, Settings, World
 from tests.harness import ENVIRONMENT, STORY
 
 SPEC = str(STORY)
@@ -93,3 +93,22 @@ def test_what_ec2_has_not_done_yet_when_a_run_is_stopped_has_not_failed(tmp_path
     assert re.search(r"^… RunInstances  instances\.web  .*  sent; not yet ready: ", run.stderr, re.MULTILINE)
     assert ("✗" in run.stderr, "failed" in run.stderr + stdout) == (False, False)
     assert "  not yet ready: instances.web\n" in stdout
+
+
+def test_as_many_calls_at_once_as_the_plan_asks_for(tmp_path: Path, gate: threading.Event) -> None:
+    """Twenty addresses are asked for at once, although a run reads with ten calls at most."""
+    spec = tmp_path / "many.yaml"
+    rows = "".join(f"  ip-{number}: {{}}\n" for number in range(20))
+    spec.write_text(f"version: 1\nstack: many\nregion: us-east-1\nelastic_ips:\n{rows}")
+    arrived = threading.Semaphore(0)
+
+    def hold(_: Call) -> None:
+        arrived.release()
+        gate.wait(PATIENCE)
+
+    with EC2Server(World(Settings(quotas=Quotas(addresses=20)))) as server:
+        server.faults.add(Hook("AllocateAddress", times=20, callback=hold))
+        with running(server, tmp_path / "state", "apply", "-y", str(spec)) as run:
+            assert all(arrived.acquire(timeout=PATIENCE) for _ in range(20)), run.stderr
+            gate.set()
+            assert run.end()[0] == 0
