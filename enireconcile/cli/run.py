@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -15,6 +17,7 @@ from typing import Any
 import click
 
 from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import complain_of_errors, failure, publish
 from enireconcile.cli.session import ApplyOptions, Connection, say_slow
@@ -28,7 +31,7 @@ from enireconcile.model import CheckResult, Denial, Impact, Plan, PlanError, Rep
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
-from enireconcile.outputs.progress import Progress, Running, json_lines, progress_for
+from enireconcile.outputs.progress import AGAIN, Progress, Running, json_lines, progress_for
 from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import question, without_request_ids
@@ -97,8 +100,8 @@ class StackRun:
 
         cron mails what an unattended run prints: there, only if the endpoint has not answered at all.
         """
-        watched = not self.options.auto_approve or sys.stderr.isatty()
-        if not self._began_steps and (watched or first):
+        unattended = self.options.auto_approve or self.options.command == "watch"
+        if not self._began_steps and (first or not unattended or sys.stderr.isatty()):
             say_slow(what, first)
 
     @contextmanager
@@ -107,12 +110,22 @@ class StackRun:
         guard_account(self.spec, account)
         scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
         others: list[LockInfo] = []
+        began = told = time.monotonic()
 
         def waiting(lock: LockInfo) -> None:
             others.append(lock)
             logs.say(f"waiting for the lock, which is held by {printable_lines(str(lock))}")
 
-        def locked(idle: Callable[[float], bool]) -> AbstractContextManager[HeldLock]:
+        def locked(sleep: Callable[[float], bool]) -> AbstractContextManager[HeldLock]:
+            def idle(seconds: float) -> bool:
+                nonlocal told
+                goes_on, now = sleep(seconds), time.monotonic()
+                if others and now - told >= AGAIN:
+                    told = now
+                    words = f"waiting for {now - began:.0f} s for the lock, which is held by"
+                    logs.say(f"{words} {printable_lines(str(others[0]))}")
+                return goes_on
+
             return open_store(self.options.state, channel.session).locked(
                 scope,
                 timeout=self.options.lock_timeout,
@@ -129,8 +142,20 @@ class StackRun:
                 hint="wait for that run to end, or raise --timeout",
             )
 
-        with self.interrupt.entered(locked, stopped) as lock:
-            yield lock
+        def slow() -> None:
+            if not others:
+                self._slow(str(self.options.state), first=False)
+
+        timer = threading.Timer(SOON, contextvars.copy_context().run, [slow])
+        timer.daemon = True
+        if (self.options.state or "").startswith("s3://"):
+            timer.start()
+        try:
+            with self.interrupt.entered(locked, stopped) as lock:
+                timer.cancel()
+                yield lock
+        finally:
+            timer.cancel()
 
     def _failure(self, error: EnireconcileError) -> Report:
         logs.complain(error)

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from enireconcile.state.directory import Directory
 from tests.commands import PATIENCE, running, written
 from tests.ec2 import Call, EC2Server, Hook, Quotas, Settings, World
 from tests.harness import ENVIRONMENT, STORY
+from tests.processes.test_cli import Run, command, server
+from tests.s3 import BUCKET, S3Server
+
+__all__ = ["command", "server"]
 
 SPEC = str(STORY)
 ONE = "version: 1\nstack: one\nregion: us-east-1\nelastic_ips: {ip: {}}\n"
@@ -73,13 +78,13 @@ def test_what_ec2_has_not_done_yet_when_a_run_is_stopped_has_not_failed(tmp_path
     looked = threading.Event()
 
     def look(_: Call) -> None:
-        if "RunInstances" in server.actions():
+        if "RunInstances" in ec2.actions():
             looked.set()
 
-    with EC2Server(World(Settings(pending_delay=3600.0))) as server:
-        server.faults.add(Hook("DescribeInstances", times=10**6, callback=look))
+    with EC2Server(World(Settings(pending_delay=3600.0))) as ec2:
+        ec2.faults.add(Hook("DescribeInstances", times=10**6, callback=look))
         options = ("-y", "--report", str(report))
-        with running(server, tmp_path / "state", "apply", *options, SPEC) as run:
+        with running(ec2, tmp_path / "state", "apply", *options, SPEC) as run:
             assert looked.wait(PATIENCE)
             run.send(signal.SIGINT)
             code, stdout = run.end()
@@ -112,3 +117,29 @@ def test_as_many_calls_at_once_as_the_plan_asks_for(tmp_path: Path, gate: thread
             assert all(arrived.acquire(timeout=PATIENCE) for _ in range(20)), run.stderr
             gate.set()
             assert run.end()[0] == 0
+
+
+def test_a_slow_state_is_named_at_once(s3: S3Server, one: str, gate: threading.Event) -> None:
+    """The lock is in S3, which does not answer."""
+    s3.before = lambda _: gate.wait(PATIENCE)
+    with EC2Server(World()) as server, running(server, f"s3://{BUCKET}/team", "apply", one) as run:
+        run.says(f"waiting for s3://{BUCKET}/team …\n")
+        gate.set()
+        assert run.end()[0] == 3
+
+
+def test_the_lock_is_waited_for_in_words(server: EC2Server, command: Run, one: str) -> None:
+    """By whom it is held, again and again while the wait lasts."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Directory(Path(os.environ["ENIRECONCILE_STATE"])).locked(
+            "123456789012-us-east-1-one", timeout=0, now=lambda: 0.0
+        ),
+    ):
+        patch.setattr("enireconcile.cli.run.AGAIN", 0.0)
+        ran = command("apply", "-y", "--lock-timeout", "1500ms", one)
+    assert ran.code == 4
+    assert re.match(
+        r"waiting for the lock, which is held by .*\n(waiting for [01] s for the lock, .*\n)+", ran.stderr
+    )
+    assert server.mutating() == []
