@@ -1,6 +1,6 @@
 """For what a request waits: for the credentials, or for the endpoint that it was sent to.
 
-Loading a client is not waiting, and so is a request that waits for its turn.
+Neither loading a client nor waiting for EC2's pace counts.
 """
 
 from __future__ import annotations

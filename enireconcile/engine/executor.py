@@ -239,6 +239,7 @@ class Executor:
             await self._await(expect, step if expect.timeout else None)
         if step.unless is not None and await self._came_by_itself(step, step.unless):
             return
+        state.waits = None
         await self._call(step, state, _resolved(step.params, self._values))
         state.sent = True
         if step.until is not None:
