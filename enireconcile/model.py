@@ -172,6 +172,15 @@ class Expect:
     timeout: float = 600.0
     advice: str = ""
 
+    @property
+    def words(self) -> str:
+        """The condition in a few words: ``eni-… is attached``."""
+        states = [values[0] for path, values in self.has if path.rpartition(".")[2] in ("Name", "Status")]
+        wanted = [*map(str, states[:1]), *(["gone"] if self.gone else [])]
+        if states or not self.has:
+            return f"{self.id} is {' or '.join(wanted) or 'visible'}"
+        return f"{self.describe} shows the change of {self.id}"
+
 
 @dataclass(frozen=True)
 class Look:
@@ -369,11 +378,17 @@ class Plan:
 
 
 class Status(StrEnum):
-    """How a step ended."""
+    """How a step ended. SENT: EC2 has accepted the call, and the run was stopped before EC2 had done the work."""
 
     DONE = "done"
+    SENT = "sent"
     FAILED = "failed"
     SKIPPED = "skipped"
+
+    @property
+    def for_programs(self) -> str:
+        """The word in JSON and metrics, where a call that EC2 has accepted is done."""
+        return "done" if self is Status.SENT else str(self)
 
 
 @dataclass(frozen=True)
@@ -381,7 +396,8 @@ class Outcome:
     """What became of one step.
 
     ``replan`` says that the live state had changed, so that a new plan may succeed; ``acted`` that EC2 may have
-    changed something, whatever came after. ``request_id`` is that of EC2's last answer.
+    changed something, whatever came after; ``stopped`` that the end of the run ended it, not EC2. ``request_id``
+    is that of EC2's last answer.
     """
 
     step: Step
@@ -393,11 +409,17 @@ class Outcome:
     replan: bool = False
     acted: bool = False
     request_id: str | None = None
+    stopped: bool = False
 
     @property
     def refused(self) -> bool:
         """Did the step itself fail for good? A new plan would fail the same way."""
-        return self.status is Status.FAILED and not self.replan
+        return self.status is Status.FAILED and not (self.replan or self.stopped)
+
+    @property
+    def not_ready(self) -> str | None:
+        """What EC2 has accepted and had not done yet when the run was stopped."""
+        return self.error if self.status is Status.SENT else None
 
 
 @dataclass(frozen=True)
@@ -443,7 +465,8 @@ class Report:
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
     those of its last plan. ``checks`` are the checks that it ran after converging. ``resources`` are what the
-    stack owns according to its last read; None if it did not get that far.
+    stack owns according to its last read; None if it did not get that far. ``destroy`` says that the run was to
+    remove all that the stack owns.
     """
 
     stack: str | None
@@ -463,6 +486,12 @@ class Report:
     denials: tuple[Denial, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     resources: Resources | None = None
+    destroy: bool = False
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether the run has removed what it was to remove."""
+        return self.destroy and self.outcome == "converged"
 
     @property
     def acted(self) -> bool:

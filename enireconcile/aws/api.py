@@ -24,6 +24,7 @@ from enireconcile.aws.faults import Fault, Meaning, fault_from, log_call, unread
 from enireconcile.aws.last_check import Check, checked_last
 from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import Reminder, answer_of, is_transient, retrying
+from enireconcile.aws.sending import CREDENTIALS, Notices, Sending, Slow, sending, waiting
 from enireconcile.aws.session import Session
 from enireconcile.errors import EnireconcileError, LostLockError
 from enireconcile.model import Denial, Secret, canonical
@@ -38,6 +39,7 @@ class _Wait:
 
     call: str
     since: float
+    request: Sending
     failures: int = 0
     last: Fault | None = None
 
@@ -45,7 +47,10 @@ class _Wait:
         self.failures, self.last = self.failures + 1, fault
 
     def words(self, now: float, others: str) -> str:
-        waited = f"waited {now - self.since:.1f} s for {self.call}{others}"
+        for_credentials = self.request.since is not None and self.request.host is None
+        waited = f"waited {now - self.since:.1f} s for {CREDENTIALS if for_credentials else self.call}{others}"
+        if for_credentials:
+            return waited
         if self.last is None:
             return f"{waited}, which did not answer"
         times = "once" if self.failures == 1 else f"{self.failures} times"
@@ -56,10 +61,19 @@ class Channel:
     """One run's connection to AWS: session, thread pool, pacer and counters.
 
     ``file`` is the spec file of the run, for hints; ``denials`` are the calls that a policy did not allow.
+    ``slow`` is told which endpoint a read waits for.
     """
 
-    def __init__(self, session: Session, parallelism: int = 10, *, file: str | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        parallelism: int = 10,
+        *,
+        file: str | None = None,
+        slow: Slow = lambda *_: None,
+    ) -> None:
         self.session = session
+        self._notices = Notices(slow)
         self.file = file
         self.denials: list[Denial] = []
         self.pacer = Pacer()
@@ -69,10 +83,17 @@ class Channel:
         self._waits: list[_Wait] = []
         self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
-    async def attempt(self, call: str, params: Mapping[str, Any], check: Check | None = None) -> dict[str, Any]:
+    async def attempt(
+        self,
+        call: str,
+        params: Mapping[str, Any],
+        check: Check | None = None,
+        request: Sending | None = None,
+    ) -> dict[str, Any]:
         """Send one request once. Raises Fault, and LostLockError if ``check`` raises it: nothing was sent then.
 
-        ``check`` runs in a thread, at the last moment before the request leaves.
+        ``check`` runs in a thread, at the last moment before the request leaves. ``request`` learns what it waits
+        for.
         """
         await self.pacer.turn(call)
         self.calls[call] += 1
@@ -80,7 +101,7 @@ class Channel:
         log.debug("%s %s", call, canonical(params))
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
-        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check)
+        answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check, request or Sending())
         answer.add_done_callback(_retrieved)
         reminder = Reminder(call)
         try:
@@ -103,11 +124,11 @@ class Channel:
         self.pacer.bucket(call).succeeded()
         return response
 
-    def _send(self, call: str, params: dict[str, Any], check: Check | None) -> dict[str, Any]:
+    def _send(self, call: str, params: dict[str, Any], check: Check | None, request: Sending) -> dict[str, Any]:
         this = object()
         self._in_flight.add(this)
         try:
-            with checked_last(check):
+            with checked_last(check), sending(request):
                 return self._answer(call, params)
         finally:
             self._in_flight.discard(this)
@@ -116,7 +137,8 @@ class Channel:
         try:
             client = self.session.client(action(call).service)
             method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call))
-            return method(**params)
+            with waiting(until_answered=True):
+                return method(**params)
         except (EnireconcileError, PermissionError):
             # Our own: no client for this service, the lock is lost, or the session is read-only.
             raise
@@ -124,12 +146,16 @@ class Channel:
             raise fault_from(call, error, self.file, self.session.profile) from None
 
     @contextmanager
-    def waiting(self, call: str) -> Iterator[Callable[[Fault], None]]:
-        """Around the attempts of one read. Yields what takes the fault of each attempt that will be repeated."""
-        wait = _Wait(call, asyncio.get_running_loop().time())
+    def waiting(self, call: str, request: Sending) -> Iterator[Callable[[Fault], None]]:
+        """Around the attempts of one read, which are one ``request``.
+
+        Yields what takes the fault of each attempt that will be repeated.
+        """
+        wait = _Wait(call, asyncio.get_running_loop().time(), request)
         self._waits.append(wait)
         try:
-            yield wait.failed
+            with self._notices.watching(request):
+                yield wait.failed
         finally:
             self._waits.remove(wait)
 
@@ -141,6 +167,11 @@ class Channel:
         more = len(waits) - 1
         others = f" and {more} more call{'s' if more > 1 else ''}" if more else ""
         return waits[0].words(asyncio.get_running_loop().time(), others)
+
+    def widen(self, parallelism: int) -> None:
+        """Make up to so many calls at once from now on."""
+        self._pool.shutdown(wait=False)
+        self._pool = ThreadPoolExecutor(max_workers=parallelism, thread_name_prefix="aws")
 
     @property
     def busy(self) -> bool:
@@ -193,10 +224,11 @@ class Reader:
         return _joined(pages)
 
     async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
-        with self._channel.waiting(call) as failed:
+        request = Sending()
+        with self._channel.waiting(call, request) as failed:
             async for trial in retrying(is_transient, failed=failed):
                 with trial:
-                    answer = await self._channel.attempt(call, params)
+                    answer = await self._channel.attempt(call, params, request=request)
                     _check_filtered(call, params, answer)
                     return answer
         raise AssertionError("unreachable")

@@ -21,6 +21,7 @@ from botocore.exceptions import (
     ConfigParseError,
     CredentialRetrievalError,
     InvalidConfigError,
+    NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
 )
@@ -34,6 +35,7 @@ from enireconcile.aws.actions import is_read
 from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.last_check import check_before_body
 from enireconcile.aws.models import Models
+from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import EnireconcileError
 from enireconcile.printable import printable
@@ -62,6 +64,9 @@ class Session:
 
     def _make(self, service: str) -> Any:
         try:
+            # A program, a sign-in or the instance's metadata may be slow to give them.
+            with waiting():
+                self.boto.get_credentials()
             client = self.boto.client(  # type: ignore[call-overload]
                 service, region_name=self.region, config=_config(self.parallelism, service)
             )
@@ -129,6 +134,7 @@ def connect(
             core.set_config_variable("profile", profile)
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         check_answers_of(core)
+        core.register("before-send", note_host)
         # botocore reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
@@ -159,21 +165,25 @@ def _models(data_path: str | None) -> Models:
 
 def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
     """Use the role's credentials: fetched at the first call, refreshed before they expire."""
-    source = core.get_credentials()
-    if source is None:
-        return
+    provider = core.get_component("credential_provider")
 
     def create_client(service: str, **kwargs: Any) -> Any:
         client = core.create_client(service, region_name=region, config=_config(10), **kwargs)
         share_context(client)
         return client
 
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=create_client,
-        source_credentials=source,
-        role_arn=role_arn,
-        extra_args={"RoleSessionName": "enireconcile"},
-    )
+    def fetch() -> Any:
+        source = provider.load_credentials()
+        if source is None:
+            raise NoCredentialsError
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=create_client,
+            source_credentials=source,
+            role_arn=role_arn,
+            extra_args={"RoleSessionName": "enireconcile"},
+        )
+        return fetcher.fetch_credentials()
+
     core._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
-        refresh_using=fetcher.fetch_credentials, method="assume-role"
+        refresh_using=fetch, method="assume-role"
     )

@@ -626,7 +626,8 @@ def _sigterm_as_ctrl_c() -> Iterator[None]:
 def _run(args: Sequence[str] | None) -> int:
     logs.begin()
     try:
-        return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False) or 0)
+        color = False if logs.colourless() else None
+        return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False, color=color) or 0)
     except click.UsageError as error:
         error.show()
         for note in getattr(error, "__notes__", ()):

@@ -327,9 +327,7 @@ _aws_options = _all_of(
         "--parallelism",
         type=click.IntRange(1, 100),
         metavar="N",
-        default=10,
-        show_default=True,
-        help="Maximum number of concurrent AWS calls.",
+        help="Maximum number of concurrent AWS calls.  [default: 10 to 50, by EC2's pace for the plan]",
     ),
     click.option(
         "--log-format",
@@ -363,7 +361,9 @@ def aws(command: F) -> F:
     """The options of commands that call AWS. The command gets them as ``connection``."""
 
     @functools.wraps(command)
-    def connected(*args: Any, region: str | None, profile: str | None, parallelism: int, **options: Any) -> Any:
+    def connected(
+        *args: Any, region: str | None, profile: str | None, parallelism: int | None, **options: Any
+    ) -> Any:
         from enireconcile.cli.session import Connection
 
         return command(*args, connection=Connection(region, profile, parallelism), **options)

@@ -75,9 +75,10 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
-    for each in planned:
-        with logs.about(each.plan.stack):
-            complain_of_errors(each.plan, options.output)
+    if options.output == "json":
+        for each in planned:
+            with logs.about(each.plan.stack):
+                complain_of_errors(each.plan.errors)
     return Result(any(not each.plan.empty for each in planned), any(each.plan.errors for each in planned))
 
 

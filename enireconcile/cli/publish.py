@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,14 +17,13 @@ from enireconcile.errors import (
     GuardError,
     LockedError,
     LostLockError,
-    SpecErrors,
     StoppedError,
 )
-from enireconcile.model import Plan, Report
+from enireconcile.model import PlanError, Report
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import report_json
 from enireconcile.outputs.outlet import Outlet
-from enireconcile.outputs.words import without_request_ids
+from enireconcile.outputs.words import errors_words, without_request_ids
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
@@ -48,10 +46,15 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: f
     notify(report, options, patience)
 
 
-def complain_of_errors(plan: Plan, output: str) -> None:
-    """Print the errors of a plan to stderr, unless the plan is printed as text to the same terminal or file."""
-    if plan.errors and not (output == "text" and one_stream(sys.stdout, sys.stderr)):
-        logs.complain(SpecErrors([error.problem for error in plan.errors]))
+def complain_of_errors(errors: Sequence[PlanError]) -> None:
+    """Print the errors of a plan to stderr.
+
+    They are told once: ``plan`` prints them in the plan, and here only where that is JSON. What runs a plan does
+    so here, where its other errors are: its stdout may be thrown away.
+    """
+    if errors:
+        problems = [vars(error.problem) for error in errors]
+        logs.complain(EnireconcileError(errors_words(errors)), problems=problems)
 
 
 def one_stream(stdout: TextIO, stderr: TextIO) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,30 +17,35 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import complain_of_errors, failure, publish
-from enireconcile.cli.session import ApplyOptions, Connection
+from enireconcile.cli.session import ApplyOptions, Connection, say_slow
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.checks import Checks
 from enireconcile.engine.planner import account_of, guard_account
 from enireconcile.engine.reconciler import Apply
 from enireconcile.engine.stop import Stop
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
-from enireconcile.model import CheckResult, Denial, Impact, Plan, Report
+from enireconcile.model import CheckResult, Denial, Impact, Plan, PlanError, Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
-from enireconcile.outputs.progress import Progress, json_lines, progress_for
+from enireconcile.outputs.progress import AGAIN, Progress, Running, json_lines, progress_for
 from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.text import notes_text, plan_text, report_text
-from enireconcile.outputs.words import without_request_ids
+from enireconcile.outputs.words import question, without_request_ids
+from enireconcile.planning.estimate import parallelism
 from enireconcile.planning.guards import guard, objections
-from enireconcile.printable import printable, printable_lines
+from enireconcile.printable import printable_lines
 from enireconcile.spec import Spec
 from enireconcile.state import HeldLock, LockInfo, open_store
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
+
+_PULSE = 1.0
+"""Seconds between two looks at what the run waits for."""
 
 
 @dataclass
@@ -58,7 +65,8 @@ class StackRun:
         self.began = time.time()
         self.saved = self.options.saved_plans.get(self.spec.file)
         self.targets = self.options.targets_by_file.get(self.spec.file, ())
-        self._steps: dict[str, tuple[str, float]] = {}
+        self._running = Running(time.monotonic)
+        self._widens = self._began_steps = False
         self._reconciler: Apply | None = None
 
     def run(self, connection: Connection) -> Report:
@@ -92,12 +100,22 @@ class StackRun:
         if self.saved is not None:
             connection = replace(connection, region=self.saved.plan.region)
         self.region = connection.region or self.spec.document.region
-        with connection.open(self.spec, interrupt=self.interrupt) as channel:
+        self._widens = connection.parallelism is None
+        with connection.open(self.spec, interrupt=self.interrupt, slow=self._slow) as channel:
             self.region, self.api_calls, self.denials = channel.session.region, channel.calls, channel.denials
             try:
                 yield channel
             finally:
                 self.interrupt.abandoned_calls = self.interrupt.abandoned_calls or channel.busy
+
+    def _slow(self, what: str, first: bool) -> None:
+        """Tell what a read waits for, unless the steps have begun, which tell it.
+
+        cron mails what an unattended run prints: there, only if the endpoint has not answered at all.
+        """
+        unattended = self.options.auto_approve or self.options.command == "watch"
+        if not self._began_steps and (first or not unattended or sys.stderr.isatty()):
+            say_slow(what, first)
 
     @contextmanager
     def _locked(self, channel: Channel) -> Iterator[HeldLock]:
@@ -105,12 +123,22 @@ class StackRun:
         guard_account(self.spec, account)
         scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
         others: list[LockInfo] = []
+        began = told = time.monotonic()
 
         def waiting(lock: LockInfo) -> None:
             others.append(lock)
             logs.say(f"waiting for the lock, which is held by {printable_lines(str(lock))}")
 
-        def locked(idle: Callable[[float], bool]) -> AbstractContextManager[HeldLock]:
+        def locked(sleep: Callable[[float], bool]) -> AbstractContextManager[HeldLock]:
+            def idle(seconds: float) -> bool:
+                nonlocal told
+                goes_on, now = sleep(seconds), time.monotonic()
+                if others and now - told >= AGAIN:
+                    told = now
+                    words = f"waiting for {now - began:.0f} s for the lock, which is held by"
+                    logs.say(f"{words} {printable_lines(str(others[0]))}")
+                return goes_on
+
             return open_store(self.options.state, channel.session).locked(
                 scope,
                 timeout=self.options.lock_timeout,
@@ -127,8 +155,20 @@ class StackRun:
                 hint="wait for that run to end, or raise --timeout",
             )
 
-        with self.interrupt.entered(locked, stopped) as lock:
-            yield lock
+        def slow() -> None:
+            if not others:
+                self._slow(str(self.options.state), first=False)
+
+        timer = threading.Timer(SOON, contextvars.copy_context().run, [slow])
+        timer.daemon = True
+        if (self.options.state or "").startswith("s3://"):
+            timer.start()
+        try:
+            with self.interrupt.entered(locked, stopped) as lock:
+                timer.cancel()
+                yield lock
+        finally:
+            timer.cancel()
 
     def _failure(self, error: EnireconcileError) -> Report:
         logs.complain(error)
@@ -159,7 +199,7 @@ class StackRun:
             spec=self.spec,
             account_id=self.account_id or "",
             journal=lock.journal,
-            approve=lambda plan: self._approve(plan, progress),
+            approve=lambda plan: self._approve(plan, channel, progress),
             objections=lambda plan: objections(plan, self.options.allowed),
             tell=self._watching(progress),
             check=lock.check,
@@ -178,9 +218,11 @@ class StackRun:
             lock.watched(lambda why: loop.call_soon_threadsafe(_stop, stop, f"the lock is lost: {why}")),
             progress,
         ):
-            report = replace(await task, plan=self.plan)
+            async with self._reminding(progress):
+                report = replace(await task, plan=self.plan, destroy=self._destroys)
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
+        self._complain(report, stop)
         self._print_report(report)
         return report
 
@@ -226,16 +268,28 @@ class StackRun:
 
     def _watching(self, progress: Progress) -> Callable[[Mapping[str, Any]], None]:
         """What tells the progress, and keeps the steps that have begun and not ended."""
-        clock = asyncio.get_running_loop().time
 
         def tell(event: Mapping[str, Any]) -> None:
-            if event["type"] == "step" and event["status"] == "started":
-                self._steps[event["id"]] = (f"{event['call']} for {printable(event['address'])}", clock())
-            elif event["type"] == "step" and event["status"] != "waiting":
-                self._steps.pop(event["id"], None)
+            self._running.tell(event)
             progress.tell(event)
 
         return tell
+
+    @asynccontextmanager
+    async def _reminding(self, progress: Progress) -> AsyncIterator[None]:
+        """Tell now and then for what the run waits."""
+
+        async def remind() -> None:
+            while True:
+                await asyncio.sleep(_PULSE)
+                if words := self._running.reminder():
+                    progress.remind(words)
+
+        task = asyncio.ensure_future(remind())
+        try:
+            yield
+        finally:
+            task.cancel()
 
     def _stopped(self, stop: Stop, channel: Channel) -> None:
         """Stop the run, for the reason that the interrupt has."""
@@ -243,18 +297,9 @@ class StackRun:
             again = "press Ctrl-C again" if name == "Ctrl-C" else f"send {name} again"
             _stop(stop, f"stopped by {name}", f" ({again} to exit immediately)")
         else:
-            _stop(stop, self.interrupt.timed_out(self._waited() or channel.waits()))
+            _stop(stop, self.interrupt.timed_out(self._running.longest() or channel.waits()))
 
-    def _waited(self) -> str:
-        """The step that has been going on for the longest time."""
-        if not self._steps:
-            return ""
-        what, since = min(self._steps.values(), key=lambda step: step[1])
-        more = len(self._steps) - 1
-        others = f" and {more} more step{'s' if more > 1 else ''}" if more else ""
-        return f"waited {asyncio.get_running_loop().time() - since:.1f} s for {what}{others}"
-
-    def _approve(self, plan: Plan, progress: Progress) -> Impact:
+    def _approve(self, plan: Plan, channel: Channel, progress: Progress) -> Impact:
         """Show the plan and, unless ``-y`` was given, ask for approval.
 
         Returns the worst impact that later rounds may have. Raises GuardError if a guard or the user refuses.
@@ -265,20 +310,36 @@ class StackRun:
             guard(self.saved.plan, allowed, *reasons)
         if self.options.output == "text":
             self._print_plan(plan)
-        if self.options.seen_messages.is_new(f"the errors of {plan.stack}", repr(plan.errors)):
-            complain_of_errors(plan, self.options.output)
+        self._complain_of_errors(plan.errors)
         guard(plan, allowed)
         if not (plan.empty or allowed.auto_approve):
-            self._ask()
+            self._ask(plan)
+        if self._widens:
+            channel.widen(parallelism(plan.steps))
+        self._began_steps = True
         progress.begin(plan)
         return allowed.impact if allowed.auto_approve else plan.impact
 
     def _print_plan(self, plan: Plan) -> None:
-        text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style)
+        text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style, errors=False)
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
             show = print_result if self.options.command == "watch" else click.echo
             show(text + "\n")
+
+    def _complain_of_errors(self, errors: Sequence[PlanError]) -> None:
+        if self.options.seen_messages.is_new(f"the errors of {self.spec.document.stack}", repr(errors)):
+            complain_of_errors(errors)
+
+    def _complain(self, report: Report, stop: Stop) -> None:
+        """Print why the run did not converge, unless that was said when it happened."""
+        self._complain_of_errors(report.errors)
+        if stop.reason and (report.error or "").startswith(stop.reason):
+            return
+        why = without_request_ids(f"{report.outcome} {report.error}")
+        is_new = self.options.seen_messages.is_new(f"the error of {report.stack}", why)
+        if report.error and is_new:
+            logs.complain(EnireconcileError(report.error), exit_code=report.exit_code)
 
     def _print_report(self, report: Report) -> None:
         # A watch prints a report that is the same in every round only once.
@@ -288,13 +349,17 @@ class StackRun:
         if self.options.output == "text" and (is_new or report.acted or report.checks):
             print_result(report_text(report, click.style))
 
-    def _ask(self) -> None:
+    @property
+    def _destroys(self) -> bool:
+        return self.options.command == "destroy"
+
+    def _ask(self, plan: Plan) -> None:
         if not sys.stdin.isatty():
             raise GuardError(
                 "cannot ask for approval: stdin is not a terminal",
                 hint="give --auto-approve (-y) to run unattended",
             )
-        if not self.interrupt.ask(lambda: confirmed("Apply this plan?")):
+        if not self.interrupt.ask(lambda: confirmed(question(plan, destroy=self._destroys))):
             raise GuardError("the plan was not approved; nothing was changed")
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.planfile import SavedPlan
+from enireconcile.planning.estimate import FEWEST, MOST
 from enireconcile.planning.guards import Allowed
+from enireconcile.printable import printable
 from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
@@ -22,19 +25,34 @@ if TYPE_CHECKING:
 log = logging.getLogger("enireconcile.commands")
 
 
+def say_slow(what: str, first: bool) -> None:  # noqa: ARG001 (``Slow`` of aws.sending)
+    """Tell the user what a read waits for."""
+    logs.say(f"waiting for {printable(what)} …")
+
+
 @dataclass(frozen=True)
 class Connection:
-    """``region`` and ``profile`` override the spec and the standard chain; ``parallelism`` is concurrent calls."""
+    """``region`` and ``profile`` override the spec and the standard chain.
+
+    ``parallelism`` is the number of concurrent calls; None: as many as the plan asks for.
+    """
 
     region: str | None
     profile: str | None
-    parallelism: int
+    parallelism: int | None
 
     @contextmanager
     def open(
-        self, spec: Spec | None, *, read_only: bool = False, interrupt: Interrupt | None = None
+        self,
+        spec: Spec | None,
+        *,
+        read_only: bool = False,
+        interrupt: Interrupt | None = None,
+        slow: Callable[[str, bool], None] | None = None,
     ) -> Iterator[Channel]:
         """The channel to AWS for a spec, or for none; ``interrupt`` can stop the search for credentials.
+
+        ``slow`` is told what a read waits for, and whether that has not answered yet; absent, the user is.
 
         Raises EnireconcileError without credentials or a Region.
         """
@@ -46,7 +64,9 @@ class Connection:
             if interrupt
             else self._session(spec, read_only)
         )
-        channel = Channel(session, self.parallelism, file=spec.file if spec else None)
+        channel = Channel(
+            session, self.parallelism or FEWEST, file=spec.file if spec else None, slow=slow or say_slow
+        )
         try:
             yield channel
         finally:
@@ -59,7 +79,7 @@ class Connection:
             region=self.region or (spec.document.region if spec else None),
             profile=self.profile,
             assume_role_arn=spec.document.assume_role_arn if spec else None,
-            parallelism=self.parallelism,
+            parallelism=self.parallelism or MOST,
             read_only=read_only,
         )
 

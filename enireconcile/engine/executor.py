@@ -29,7 +29,7 @@ from enireconcile.aws.actions import describe_of, listing_of
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
-from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError
+from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError, LostLockError
 from enireconcile.model import (
     Digest,
     Expect,
@@ -53,6 +53,7 @@ Values = dict[Ref, str]
 _REPEATED = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN, Meaning.WAIT})
 _REPLANNED = frozenset({Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CONFLICT})
 _ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
+_NOT_BEGUN = "stopped before it began"
 _LOSSES = 3
 """Unanswered attempts of a call after which each further one begins with a look at what EC2 shows."""
 _LONGEST_CHAIN = 50
@@ -98,8 +99,9 @@ class _StepState:
 
     ``unanswered`` says that an attempt, perhaps of an earlier run, got no answer; ``losses`` counts those of this
     step. ``token`` is the last ClientToken, ``spent`` counts those before it. ``acted`` says that EC2 may have
-    changed something; ``answer`` is EC2's last one. ``unknown_since`` is the loop time since when EC2 says that it
-    does not know a new resource. ``request_id`` is that of EC2's last answer or error.
+    changed something; ``answer`` is EC2's last one. ``waits`` is what the step waits for; ``sent`` says that EC2
+    has accepted the call, so that only ``until`` is left. ``unknown_since`` is the loop time since when EC2 says
+    that it does not know a new resource. ``request_id`` is that of EC2's last answer or error.
     """
 
     attempts: int = 0
@@ -111,6 +113,8 @@ class _StepState:
     answer: Mapping[str, Any] = field(default_factory=dict)
     result_id: str | None = None
     request_id: str | None = None
+    waits: Expect | None = None
+    sent: bool = False
     unknown_since: float | None = None
 
 
@@ -157,11 +161,34 @@ class Executor:
         """The outcome of a step that the cancelled run did not end."""
         state = self._states.get(step.id)
         if state is None:
-            return Outcome(step, Status.SKIPPED, error="stopped before it began")
-        if not state.attempts:
-            return Outcome(step, Status.FAILED, error="stopped while waiting")
+            return Outcome(step, Status.SKIPPED, error=_NOT_BEGUN, stopped=True)
+        if not state.attempts or state.sent:
+            return self._stopped(step, state, 0.0)
         error = "called; the run exited before the result was known"
-        return Outcome(step, Status.FAILED, state.attempts, result_id=state.result_id, error=error, acted=True)
+        return Outcome(
+            step, Status.FAILED, state.attempts, result_id=state.result_id, error=error, acted=True, stopped=True
+        )
+
+    def _stopped(self, step: Step, state: _StepState, seconds: float) -> Outcome:
+        """The outcome of a step that the end of the run ended, where it is known how far it got."""
+        before = "before EC2 accepted the call" if state.attempts else "before the call"
+        waits = f"waiting until {state.waits.words}" if state.waits else ""
+        if state.sent:
+            status, error = Status.SENT, f"sent; not yet ready: {waits}"
+        elif state.acted:
+            status, error = Status.FAILED, "called; the run stopped before the result was known"
+        else:
+            status, error = Status.SKIPPED, f"stopped {f'while {waits}' if waits else before}"
+        return Outcome(
+            step,
+            status,
+            state.attempts,
+            seconds,
+            state.result_id,
+            error,
+            acted=state.acted,
+            stopped=True,
+        )
 
     async def _run_one(self, step: Step) -> Outcome:
         outcome = await self._outcome(step)
@@ -175,18 +202,21 @@ class Executor:
         ended = [await self._ended[each] for each in sorted(step.predecessors)]
         broken = [each for each in ended if each.step.id in step.needs and each.status is not Status.DONE]
         if broken:
-            first = broken[0].step
-            verb = "failed" if broken[0].status is Status.FAILED else "was skipped"
-            why = f"needs {first.id} ({first.call} for {first.address}), which {verb}"
-            return Outcome(step, Status.SKIPPED, error=why, replan=all(o.replan for o in broken))
+            # A failure is the better reason.
+            first = min(broken, key=lambda each: each.stopped)
+            why = f"needs {first.step.id} ({first.step.call} for {first.step.address}), which {_end_of(first)}"
+            replan = all(each.replan for each in broken)
+            return Outcome(step, Status.SKIPPED, error=why, replan=replan, stopped=first.stopped)
         if self.stop.is_set():
-            return Outcome(step, Status.SKIPPED, error="stopped before it began")
+            return Outcome(step, Status.SKIPPED, error=_NOT_BEGUN, stopped=True)
         loop = asyncio.get_running_loop()
         state, began = _StepState(), loop.time()
         self._states[step.id] = state
         try:
             self._say(step, "started")
             await self._do(step, state)
+        except Stopped:
+            return self._stopped(step, state, loop.time() - began)
         except Exception as error:  # noqa: BLE001 (a step that fails must not end the others)
             return self._failure(step, state, loop.time() - began, error)
         seconds, acted = loop.time() - began, state.attempts > 0
@@ -199,20 +229,23 @@ class Executor:
             state.attempts,
             seconds,
             state.result_id,
-            _told(error, step, acted=state.acted),
+            _told(error, step),
             _may_replan(error),
             state.acted,
+            stopped=isinstance(error, LostLockError),
         )
 
     async def _do(self, step: Step, state: _StepState) -> None:
         """Wait, call, remember, wait."""
         for expect in step.when:
-            await self._await(expect)
+            await self._await(expect, step if expect.timeout else None)
         if step.unless is not None and await self._came_by_itself(step, step.unless):
             return
+        state.waits = None
         await self._call(step, state, _resolved(step.params, self._values))
+        state.sent = True
         if step.until is not None:
-            self._say(step, "waiting")
+            self._wait(step, step.until)
             found = await self._until(step, step.until, state)
             self._values.update(_picked(step.sees, found, step.until.describe, step.address))
 
@@ -278,8 +311,13 @@ class Executor:
 
     async def _await(self, expect: Expect, step: Step | None = None) -> Mapping[str, Any]:
         if step is not None:
-            self._say(step, "waiting")
+            self._wait(step, expect)
         return await self._unless_stopped(self._poller.wait(self._filled(expect)))
+
+    def _wait(self, step: Step, expect: Expect) -> None:
+        """Tell for what a step waits from now on."""
+        waits = self._states[step.id].waits = self._filled(expect)
+        self._say(step, "waiting", waits=waits)
 
     def _filled(self, expect: Expect) -> Expect:
         has = tuple((path, tuple(_resolved(values, self._values))) for path, values in expect.has)
@@ -502,7 +540,9 @@ class Executor:
         public_ip = self._public_ips.get(step.address)
         return replace(step, public_ip=public_ip) if public_ip else step
 
-    def _say(self, step: Step, status: str, *, outcome: Outcome | None = None) -> None:
+    def _say(
+        self, step: Step, status: str, *, outcome: Outcome | None = None, waits: Expect | None = None
+    ) -> None:
         event: dict[str, Any] = {
             "type": "step",
             "id": step.id,
@@ -513,12 +553,15 @@ class Executor:
         }
         if public_ip := self._with_public_ip(step).public_ip:
             event["public_ip"] = public_ip
+        if waits is not None:
+            event["until"] = waits.words
         if outcome is not None:
             event |= {
                 "attempts": outcome.attempts,
                 "seconds": round(outcome.seconds, 3),
                 "result_id": outcome.result_id,
                 "error": outcome.error,
+                **({"stopped": True} if outcome.stopped else {}),
             }
         self.tell(event)
 
@@ -583,12 +626,16 @@ def _may_replan(error: Exception) -> bool:
     return isinstance(error, WaitFailed) and error.late and error.expect.timeout < _LONG_WAIT
 
 
-def _told(error: Exception, step: Step, *, acted: bool) -> str:
+def _end_of(outcome: Outcome) -> str:
+    if outcome.stopped:
+        return "was stopped"
+    return "failed" if outcome.status is Status.FAILED else "was skipped"
+
+
+def _told(error: Exception, step: Step) -> str:
     """The error of a step as the user reads it."""
     if isinstance(error, Fault):
         return str(error.error(step.address))
-    if isinstance(error, Stopped):
-        return "called; the run stopped before the result was known" if acted else "stopped while waiting"
     if isinstance(error, (WaitFailed, EnireconcileError)):
         return str(error)
     log.debug("step %s", step.id, exc_info=error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +20,12 @@ from enireconcile.model import (
     Plan,
     PlanError,
     Report,
+    Status,
     Step,
     Traces,
     plain,
 )
+from enireconcile.planning.estimate import estimate
 from enireconcile.planning.inventory import Inventory
 
 
@@ -44,6 +47,7 @@ def plan_json(plan: Plan, api_calls: Mapping[str, int], traces: Traces | None = 
         "interruptions": [_break_json(broken) for broken in plan.interruptions],
         "exposures": [_break_json(broken) for broken in plan.exposures],
         "errors": [_error_json(error) for error in plan.errors],
+        "estimate": asdict(estimate(plan.steps)),
         "api_calls": dict(sorted(api_calls.items())),
         **_scope(plan),
     }
@@ -195,13 +199,22 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
         "summary": outcome.step.summary,
         "address": outcome.step.address,
         **_public_ip(outcome.step),
-        "status": str(outcome.status),
+        "status": outcome.status.for_programs,
         "attempts": outcome.attempts,
         "seconds": round(outcome.seconds, 3),
         "result_id": outcome.result_id,
         "request_id": outcome.request_id,
-        "error": outcome.error,
+        "error": None if outcome.not_ready else outcome.error,
+        **({"not_ready": outcome.not_ready} if outcome.not_ready else {}),
     }
+
+
+def step_event_json(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The line that ``apply --output json`` prints when a step begins or ends."""
+    told = {key: value for key, value in event.items() if key != "stopped"}
+    if event["status"] == Status.SENT:
+        told |= {"status": Status.SENT.for_programs, "error": None, "not_ready": event["error"]}
+    return told
 
 
 def dumps(value: Any) -> str:

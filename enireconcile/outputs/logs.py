@@ -9,8 +9,9 @@ and credentials. Other modules do not log secrets; credentials inside a URL, suc
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -27,16 +28,26 @@ _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _stack: ContextVar[str | None] = ContextVar("stack", default=None)
 
 
+def colourless() -> bool:
+    """Whether the user or the terminal wants no colour (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def _echo(line: str) -> None:
+    click.echo(line, err=True, color=False if colourless() else None)
+
+
 class _Stderr(logging.Handler):
-    """Writes to the current ``sys.stderr``, which tests and runners replace."""
+    """Writes to the current ``sys.stderr``, which tests and runners replace, or where ``show`` does."""
 
     as_json = False
+    show: Callable[[str], object] = staticmethod(_echo)
 
     def emit(self, record: logging.LogRecord) -> None:
         line = _json_line(record) if self.as_json else _text_line(record)
         # A full disk or a closed pipe must not stop a run.
         with suppress(OSError):
-            click.echo(line, err=True)
+            self.show(line)
 
 
 def begin() -> None:
@@ -68,6 +79,13 @@ def undisturbed() -> bool:
     """Whether stderr carries messages, and neither JSON nor logs, so that a live display does not disturb it."""
     as_json = any(isinstance(handler, _Stderr) and handler.as_json for handler in _OURS.handlers)
     return _TOLD.isEnabledFor(logging.INFO) and not (as_json or _OURS.isEnabledFor(logging.INFO))
+
+
+def show_by(show: Callable[[str], object] | None) -> None:
+    """Print lines by this function from now on: one that knows of a live display. None ends that."""
+    for handler in _OURS.handlers:
+        if isinstance(handler, _Stderr):
+            handler.show = show or _echo
 
 
 @contextmanager

@@ -21,7 +21,9 @@ from enireconcile.outputs.words import (
     ec2_calls,
     error_lines,
     leftover_words,
+    outcome_words,
     path_lines,
+    reason_words,
     report_lines,
     step_words,
     summary_lines,
@@ -36,7 +38,7 @@ _RESERVE = 1_000
 _LONGEST = 500
 _FEW = 20
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "±", Action.DELETE: "−", Action.ADOPT: "»"}
-_MARKS = {Status.DONE: "✓", Status.FAILED: "✗", Status.SKIPPED: "·"}
+_MARKS = {Status.DONE: "✓", Status.SENT: "…", Status.FAILED: "✗", Status.SKIPPED: "·"}
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,9 @@ def _planned(step: Step, detail: _Detail) -> str:
 
 def _done(outcome: Outcome) -> str:
     step = outcome.step
-    line = f"{_MARKS[outcome.status]} {step.id}  {_call(step)}"
+    line = f"{_MARKS[outcome.status]} {step.id}  {outcome_words(outcome)}"
     line += f"  {outcome.result_id}" if outcome.result_id else ""
-    return line + (f"\n      {outcome.error}" if outcome.error else "")
+    return line + (f"\n      {reason_words(step.call, step.address, outcome.error)}" if outcome.error else "")
 
 
 def _calls(lines: Sequence[str], detail: _Detail) -> Iterator[str]:

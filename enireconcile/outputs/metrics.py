@@ -92,7 +92,7 @@ def of_report(report: Report, command: str) -> Run:
         seconds=report.seconds,
         found=report.plan.summary() if report.plan else None,
         remaining=len(report.remaining) if report.plan else None,
-        steps=Counter((outcome.step.call, str(outcome.status)) for outcome in report.outcomes),
+        steps=Counter((outcome.step.call, outcome.status.for_programs) for outcome in report.outcomes),
         api_calls=report.api_calls,
         throttled=report.throttled,
         checks={check.name: check.ok for check in report.checks},

@@ -26,24 +26,44 @@ from enireconcile.planning.inventory import Inventory
 from enireconcile.printable import printable
 
 
-def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain) -> str:
+def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain, *, errors: bool = True) -> str:
     """A plan: each resource with what changes, then leftovers, warnings and errors, then the summary.
 
-    With ``traces`` it also says who changed what differs.
+    With ``traces`` it also says who changed what differs. Without ``errors``, it only counts them.
     """
     head = stack_head(plan.stack, plan.account_id, plan.region, style)
     lines = [head, *scope_lines(plan)]
-    for change in plan.changes:
-        if change.action is not Action.UNCHANGED:
-            lines += ["", change_head(change, style), *change_lines(change, traces, style)]
-            lines += path_lines(plan, change.address, style)
+    for block in _change_blocks(plan, traces, style):
+        lines += ["", *block]
     if others := list(unchanged_path_lines(plan, style)):
         lines += ["", "While the plan runs:", *others]
-    return "\n".join([*lines, *_notes(plan, style), "", *summary_lines(plan, style)])
+    lines += _notes(plan, style)
+    if errors:
+        lines += _errors(plan, style)
+    return "\n".join([*lines, "", *summary_lines(plan, style)])
+
+
+def _change_blocks(plan: Plan, traces: Traces | None, style: Style) -> Iterator[list[str]]:
+    """Changes of one line each are a block, as is each change of several lines, and at the end what is deleted."""
+    short: list[str] = []
+    deleted: list[str] = []
+    for change in plan.changes:
+        if change.action is Action.UNCHANGED:
+            continue
+        lines = [change_head(change, style), *change_lines(change, traces, style)]
+        lines += path_lines(plan, change.address, style)
+        if change.action is Action.DELETE:
+            deleted += lines
+        elif len(lines) == 1:
+            short += lines
+        else:
+            yield from filter(None, (short, lines))
+            short = []
+    yield from filter(None, (short, deleted))
 
 
 def notes_text(plan: Plan, style: Style = plain) -> str:
-    """Leftovers, warnings and errors of a plan, which a user should know even if there is nothing to do."""
+    """Leftovers and warnings of a plan, which a user should know even if there is nothing to do."""
     return "\n".join(_notes(plan, style)).lstrip("\n")
 
 
@@ -54,14 +74,20 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.warnings:
         yield ""
         yield from (style(f"warning: {printable(warning)}", fg="yellow") for warning in plan.warnings)
+
+
+def _errors(plan: Plan, style: Style) -> Iterator[str]:
     for error in plan.errors:
         first, *others = error_lines(error)
         yield from ("", style(f"error: {first}", fg="red"), *others)
 
 
 def report_text(report: Report, style: Style = plain) -> str:
-    """The closing words of an apply; after one that changed something also what the stack has now."""
-    lines = report_lines(report, style)
+    """The closing words of an apply; after one that changed something also what the stack has now.
+
+    Failures and errors are for stderr, which a run tells them when they happen.
+    """
+    lines = report_lines(report, style, told=True)
     if report.acted and report.resources:
         lines += ["", *address_lines(report.resources, style)]
     return "\n".join(lines)

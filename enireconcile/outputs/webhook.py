@@ -19,9 +19,9 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from enireconcile import __version__
 from enireconcile.errors import EnireconcileError
-from enireconcile.model import Report, Status, Step
+from enireconcile.model import Report, Status
 from enireconcile.outputs.json import report_json
-from enireconcile.outputs.words import report_lines, step_words
+from enireconcile.outputs.words import outcome_words, report_lines
 from enireconcile.printable import printable
 
 PATIENCE = 10.0
@@ -125,15 +125,11 @@ def message(report: Report) -> str:
     lines = [f"enireconcile {report.stack or '(no stack)'}" + (f" ({where})" if where else "")]
     lines += report_lines(report)
     done = [outcome for outcome in report.outcomes if outcome.status is Status.DONE]
-    lines += [f"  {_call(outcome.step)}" for outcome in done[:_SHOWN]]
+    lines += [f"  {outcome_words(outcome, gap=' ')}" for outcome in done[:_SHOWN]]
     if len(done) > _SHOWN:
         lines.append(f"  and {len(done) - _SHOWN} more calls")
     text = "\n".join(lines)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _call(step: Step) -> str:
-    return step_words(step.call, step.address, step.public_ip, step.detail, gap=" ")
 
 
 def payload(report: Report) -> dict[str, Any]:

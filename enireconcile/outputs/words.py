@@ -25,12 +25,12 @@ from enireconcile.model import (
     Report,
     Secret,
     Status,
-    Step,
     Template,
     Trace,
     Traces,
 )
 from enireconcile.ownership import NAME_TAG, STACK_TAG
+from enireconcile.planning.estimate import estimate, refill
 from enireconcile.printable import printable, printable_lines
 
 _SIGNS = {
@@ -46,6 +46,10 @@ _IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIV
 _REQUEST = re.compile(r" \(request [^)]*\)")
 _STATES = ("open", "refused", "silent")
 """What a check can expect."""
+_LONG = 10.0
+"""Seconds from which on a plan says how long it takes at least."""
+_SHOWN = 20
+"""The most addresses of a list; the number of the others follows."""
 _RELATIONS = {"attachment", "association"}
 _ENDS = {"instances": "terminate", "elastic_ips": "release"}
 """EC2's words for the end of a resource, where it is not deleted."""
@@ -299,9 +303,14 @@ def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
 
 
 def _left_out_words(errors: Sequence[PlanError]) -> str:
-    count = len({address for error in errors for address in error.left_out})
-    resources = "1 resource" if count == 1 else f"{count} resources"
+    resources = counted(len({address for error in errors for address in error.left_out}), "resource")
     return f"1 error leaves out {resources}" if len(errors) == 1 else f"{len(errors)} errors leave out {resources}"
+
+
+def errors_words(errors: Sequence[PlanError]) -> str:
+    """The errors of a plan as one message: each with its place, its hint, and what is left out."""
+    lines = (line for error in errors for line in error_lines(error))
+    return "\n".join([f"{_left_out_words(errors)}:", *lines])
 
 
 def _work_lines(plan: Plan, style: Style) -> Iterator[str]:
@@ -314,6 +323,51 @@ def _work_lines(plan: Plan, style: Style) -> Iterator[str]:
         if (count := sum(step.impact is impact for step in plan.steps))
     ]
     yield f"{ec2_calls(len(plan.steps))}: {', '.join(by_impact)}."
+    made = estimate(plan.steps)
+    if made.bound_by is not None and made.seconds > _LONG:
+        rate = f"{refill(made.bound_by):g} a second"
+        yield f"At EC2's pace at least {int(made.seconds)} s: {made.bound_by}, {rate}."
+
+
+def question(plan: Plan, *, destroy: bool) -> str:
+    """What a user is asked before a plan runs: what it does, by count and impact."""
+    count = len(plan.differing)
+    deed = "Destroy" if destroy else "Apply"
+    asked = f"{deed} {counted(count, 'resource' if destroy else 'change')}?"
+    parts = [] if destroy else _impact_words(plan)
+    sentences = [", ".join(parts) + "."] if parts else []
+    if gone := sum(step.call == "ReleaseAddress" for step in plan.steps):
+        sentences.append(f"{counted(gone, 'public address', 'public addresses')} {_verb(gone, 'go')} for good.")
+    return " ".join([asked, *sentences])
+
+
+def _impact_words(plan: Plan) -> list[str]:
+    """How many changes interrupt traffic, are disruptive in another way, replace a resource, and delete one."""
+    interrupting = {broken.address for broken in plan.interruptions}
+    ends = (Action.REPLACE, Action.DELETE)
+    others = {
+        change.address
+        for change in plan.changes
+        if change.impact is not Impact.SAFE and change.action not in ends and change.address not in interrupting
+    }
+    words = [f"{len(interrupting)} {_verb(len(interrupting), 'interrupt')} traffic"] if interrupting else []
+    if others:
+        more = "more " if interrupting else ""
+        words.append(f"{len(others)} {more}{'is' if len(others) == 1 else 'are'} disruptive")
+    for action, verb in zip(ends, ("replace", "delete"), strict=True):
+        if count := plan.summary()[action]:
+            words.append(f"{count} {_verb(count, verb)} a resource")
+    return words
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """``1 call``, ``3 calls``."""
+    return f"1 {one}" if count == 1 else f"{count} {several or one + 's'}"
+
+
+def _verb(count: int, verb: str) -> str:
+    """A verb for so many subjects."""
+    return {"go": "goes"}.get(verb, f"{verb}s") if count == 1 else verb
 
 
 def _matching(count: int, *, targeted: bool, others: bool) -> str:
@@ -322,35 +376,75 @@ def _matching(count: int, *, targeted: bool, others: bool) -> str:
 
 
 def ec2_calls(count: int) -> str:
-    return "1 EC2 call" if count == 1 else f"{count} EC2 calls"
+    return counted(count, "EC2 call")
 
 
-def report_lines(report: Report, style: Style = plain) -> list[str]:
-    """The closing lines of an apply: how it ended, what failed and what remains."""
+def report_lines(report: Report, style: Style = plain, *, told: bool = False) -> list[str]:
+    """The closing lines of an apply: how it ended, what failed and what remains.
+
+    ``told``: without the failures and errors, which the run has told on stderr when they happened.
+    """
     lines = [_ending(report, style), *scope_lines(report)]
-    failed = [outcome for outcome in report.outcomes if outcome.status is Status.FAILED]
-    lines += [f"  {failure_words(outcome.step)}: {printable_lines(outcome.error)}" for outcome in failed]
-    if report.error:
-        lines.append(f"  {printable_lines(report.error)}")
-    lines += [f"  {line}" for error in report.errors for line in error_lines(error)]
+    if not told:
+        lines += _failure_lines(report)
     if report.outcome == "partial":
         lines += [f"  {printable(address)} is {state}" for address, state in _power(report.outcomes).items()]
+    if sent := [outcome.step.address for outcome in report.outcomes if outcome.status is Status.SENT]:
+        lines.append(f"  not yet ready: {_listed(sent)}")
     if report.remaining:
-        lines.append(f"  still to do: {printable(', '.join(report.remaining))}")
+        lines.append(f"  still to do: {_listed(report.remaining)}")
     if report.checks:
         lines.append(f"  {checks_summary(report.checks, style)}")
         lines += [f"  {line}" for line in check_lines(report.failed_checks, style)]
     return "\n".join(lines).split("\n")
 
 
-def failure_words(step: Step) -> str:
-    """A step that failed, before its error, which names the resource."""
-    return printable(f"{step.id} {step.call}" + (f" ({step.detail})" if step.detail else ""))
+def _listed(addresses: Sequence[str]) -> str:
+    more = len(addresses) - _SHOWN
+    return printable(", ".join(addresses[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
-def step_words(call: str, address: str, public_ip: str | None, detail: str, *, gap: str = "  ") -> str:
-    """A call, the resource, and what the call does to it. A leftover's address may contain anything."""
-    return gap.join(map(printable, filter(None, (call, address, public_ip, detail))))
+def _failure_lines(report: Report) -> Iterator[str]:
+    """What failed, or had not ended when the run was stopped, and why."""
+    for outcome in report.outcomes:
+        if outcome.status in (Status.FAILED, Status.SENT):
+            step = outcome.step
+            reason = reason_words(step.call, step.address, outcome.error)
+            yield f"  {printable(step.id)} {outcome_words(outcome, gap=' ')}: {reason}"
+    if report.error:
+        yield f"  {printable_lines(report.error)}"
+    yield from (f"  {line}" for error in report.errors for line in error_lines(error))
+
+
+def reason_words(call: str, address: str, error: str | None) -> str:
+    """Why a step failed, without the call and the resource, which stand before it."""
+    text = printable_lines(error)
+    for subject in (f"{call} for {address}", call):
+        text = text.removeprefix(printable(f"{subject}: "))
+    return text
+
+
+def step_words(
+    call: str, address: str, public_ip: str | None, detail: str, *, done: bool = False, gap: str = "  "
+) -> str:
+    """A call, the resource, and what the call does, or has done. A leftover's address may contain anything."""
+    return gap.join(map(printable, filter(None, (call, address, public_ip, past(detail) if done else detail))))
+
+
+def outcome_words(outcome: Outcome, *, gap: str = "  ") -> str:
+    """The same of a step that has ended."""
+    step, done = outcome.step, outcome.status is Status.DONE
+    return step_words(step.call, step.address, step.public_ip, step.detail, done=done, gap=gap)
+
+
+_PAST = {"cancel": "cancelled", "lead": "led", "set": "set", "stop": "stopped"}
+
+
+def past(detail: str) -> str:
+    """What a step has done: ``revoked tcp 22 from 0.0.0.0/0`` for ``revoke tcp 22 from 0.0.0.0/0``."""
+    verb, space, rest = detail.partition(" ")
+    regular = verb + ("d" if verb.endswith("e") else "ed") if verb else ""
+    return _PAST.get(verb, regular) + space + rest
 
 
 def leftover_words(left: Leftover) -> str:
@@ -404,7 +498,7 @@ def _matching_words(plan: Plan | None) -> str:
 
 
 def _ending(report: Report, style: Style) -> str:
-    done = sum(outcome.status == "done" for outcome in report.outcomes)
+    done = sum(outcome.status in (Status.DONE, Status.SENT) for outcome in report.outcomes)
     calls = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
     endings = {
         "converged": ("Converged", f"{calls}; read back, nothing differs."),
@@ -418,6 +512,8 @@ def _ending(report: Report, style: Style) -> str:
         "locked": ("Locked", "another run holds the lock of this stack."),
     }
     in_part = report.outcome == "partial" and report.errors and not report.error and done == len(report.outcomes)
+    if report.destroyed:
+        return style("Destroyed", fg="green", bold=True) + f". {calls}; read back, nothing is left."
     ending, detail = endings["in part" if in_part else report.outcome]
     colour = "green" if report.outcome in ("converged", "unchanged") else "red"
     return style(ending, fg=colour, bold=True) + f": {detail}"

@@ -40,6 +40,8 @@ NOT_RUN = {
     "docs/reference/cli.md": "a synopsis, without output",
 }
 """Pages whose console blocks are not run, and why."""
+_SLOW = re.compile(r"^waiting for \S+ …\n", re.MULTILINE)
+"""What a command says on a busy machine."""
 _VARIABLE = (
     (re.compile(r"\b(ami|eipalloc|eni|i|sg|subnet|vpc)-[0-9a-f]{8,17}\b"), r"\1-ID"),
     (re.compile(r"\d+\.\d s\b"), "N s"),
@@ -84,7 +86,7 @@ class Shell:
                 timeout=LONGEST,
                 check=False,
             )
-        output = ran.stdout
+        output = _SLOW.sub("", ran.stdout)
         if answer is not None:
             before, prompt, after = output.partition("[y/N]: ")
             assert prompt, output
@@ -198,16 +200,16 @@ def tutorial(directory: Path) -> Iterator[str]:
         shell = Shell(ROOT, variables)
         yield shell.block(f"enireconcile plan {STORY}")
         marks = r"CreateSecurityGroup .*my-sg-1 ", r"CreateNetworkInterface .*web-eth0 ", "RunInstances "
-        shown = (r"Apply this plan", *(f"✓ {mark}" for mark in marks), "Converged")
+        shown = (r"(Apply|Destroy) \d+ ", *(f"✓ {mark}" for mark in marks), "Converged")
         yield shell.block(f"enireconcile apply {STORY}", *shown, answer="y")
         yield shell.block(f"enireconcile apply {STORY}")
         yield shell.block(f"enireconcile show {STORY}")
         for script in sh_blocks("docs/tutorial.md", "Drift and repair"):
             shell.script(script)
         yield shell.block(f"enireconcile plan {STORY}")
-        yield shell.block(f"enireconcile apply {STORY}", "Apply this plan", "Converged", answer="y")
+        yield shell.block(f"enireconcile apply {STORY}", r"(Apply|Destroy) \d+ ", "Converged", answer="y")
         yield from roads(directory)
-        removed = "- ", "Plan", r"\d+ EC2 calls", "Apply this plan", "Converged"
+        removed = "- ", "Plan", r"\d+ EC2 calls", r"(Apply|Destroy) \d+ ", "Destroyed"
         yield shell.block(f"enireconcile destroy {STORY}", *removed, answer="y")
 
 

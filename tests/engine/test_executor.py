@@ -691,7 +691,7 @@ def test_the_start_the_wait_and_the_end_of_a_step_are_reported(harness: Harness)
     common = {"type": "step", "id": "s1", "call": ALLOCATE, "address": "elastic_ips.e1", "summary": ""}
     assert harness.events == [
         common | {"status": "started"},
-        common | {"status": "waiting"},
+        common | {"status": "waiting", "until": "eipalloc-1 is gone"},
         common | {"status": "done", "attempts": 1, "seconds": 0.1, "result_id": "eipalloc-1", "error": None},
     ]
 
@@ -719,15 +719,21 @@ def test_a_call_in_flight_is_waited_for_and_nothing_new_begins(harness: Harness)
 def test_a_wait_ends_when_stop_is_set(harness: Harness) -> None:
     until = Expect("DescribeNetworkInterfaces", "eni-1", has=(("Status", ("available",)),))
     harness.loop.call_later(7.0, harness.stop.set)
-    (outcome,) = harness.run(step(1, "DetachNetworkInterface", until=until))
-    assert (ends([outcome]), outcome.acted, harness.now) == (["failed 1x"], True, 7.0)
+    outcome, after = harness.run(step(1, "DetachNetworkInterface", until=until), step(2, "CreateTags", 1))
+    assert (ends([outcome]), outcome.acted, harness.now) == (["sent 1x"], True, 7.0)
+    assert outcome.error == "sent; not yet ready: waiting until eni-1 is available"
+    assert (ends([after]), after.error) == (
+        ["skipped 0x"],
+        "needs s1 (DetachNetworkInterface for elastic_ips.e1), which was stopped",
+    )
 
 
 def test_a_repeat_is_not_begun_when_stop_is_set(harness: Harness) -> None:
     harness.answers[ATTACH] = [no(ATTACH, "IncorrectState")]
     harness.loop.call_later(7.0, harness.stop.set)
     (outcome,) = harness.run(step(1, ATTACH))
-    assert (outcome.status, outcome.acted, harness.now) == (Status.FAILED, False, 7.0)
+    assert (outcome.status, outcome.acted, harness.now) == (Status.SKIPPED, False, 7.0)
+    assert outcome.error == "stopped before EC2 accepted the call"
     assert max(when for when, _, _ in harness.calls) <= 7.0
 
 
@@ -796,7 +802,10 @@ def test_a_stop_while_a_create_is_unsettled_makes_no_call(harness: Harness) -> N
     harness.listed["DescribeNetworkInterfaces"] = [(0, listing("in-use"))]
     harness.loop.call_later(5, harness.stop.set)
     [outcome] = harness.run(insist())
-    assert (ends([outcome]), outcome.error) == (["failed 0x"], "stopped while waiting")
+    assert (ends([outcome]), outcome.error) == (
+        ["skipped 0x"],
+        "stopped while waiting until eni-1 is available",
+    )
 
 
 @pytest.mark.parametrize(("seconds", "end"), [(599.0, "failed 1x replan"), (600.0, "failed 1x")])
@@ -851,12 +860,12 @@ def test_an_immediate_exit_reports_the_calls_in_flight(harness: Harness) -> None
         step(4, "AttachNetworkInterface", when=(until,)),
         step(5, "CreateTags", 2),
     )
-    assert ends(outcomes) == ["done 1x", "failed 1x", "failed 1x", "failed 0x", "skipped 0x"]
+    assert ends(outcomes) == ["done 1x", "failed 1x", "sent 1x", "skipped 0x", "skipped 0x"]
     assert [outcome.error for outcome in outcomes] == [
         None,
         "called; the run exited before the result was known",
-        "called; the run exited before the result was known",
-        "stopped while waiting",
+        "sent; not yet ready: waiting until eni-1 is available",
+        "stopped while waiting until eni-1 is available",
         "stopped before it began",
     ]
     assert [outcome.acted for outcome in outcomes] == [True, True, True, False, False]

@@ -150,7 +150,7 @@ def test_a_report_says_what_came_of_it(mixed: Plan) -> None:
     )
     words = plain(markdown)
     assert "Stopped before converging: 1 of 3 calls in 3.2 s. Running it again is safe." in words
-    assert f"✓ s1 {mixed.steps[0].call} {mixed.steps[0].address} 192.0.2.1 associate with web0 sg-1" in words
+    assert f"✓ s1 {mixed.steps[0].call} {mixed.steps[0].address} 192.0.2.1 associated with web0 sg-1" in words
     assert (
         f"✗ s2 {mixed.steps[1].call} {mixed.steps[1].address} {mixed.steps[1].summary} RunInstances: Insuff"
         in words

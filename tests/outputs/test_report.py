@@ -14,12 +14,14 @@ from typing import Any
 import click
 import pytest
 
+from enireconcile.errors import AwsError
 from enireconcile.model import Action, CheckResult, Outcome, PathBreak, Plan, Report, Status, Step, Trace, Traces
 from enireconcile.outputs.json import dumps, plan_json, report_json
-from enireconcile.outputs.markdown import plans_markdown
+from enireconcile.outputs.markdown import plans_markdown, reports_markdown
 from enireconcile.outputs.text import notes_text, plan_text, report_text
-from enireconcile.outputs.words import change_lines
+from enireconcile.outputs.words import change_lines, past, question, report_lines
 from enireconcile.printable import printable
+from tests.planning.test_summaries import TABLE as SUMMARIES
 from tests.planning.worlds import Words, plan_of
 
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
@@ -198,7 +200,6 @@ lab  (account 123456789012, us-east-1)
     association  web0
 
 - elastic_ips.old  192.0.2.1  release  [destructive]
-
 - elastic_ips.older  192.0.2.1  release  [destructive]
 
 Plan: 3 to create, 3 to update, 2 to delete, 1 unchanged.
@@ -209,6 +210,25 @@ def test_the_text_of_a_plan_that_also_removes() -> None:
     """Rules of all sorts, a second network card, an address off the primary private IP, and what goes."""
     text = piped(plan_text(plan_of(OTHER, OTHER_WORLD, prune=True)))
     assert text.splitlines() == OTHER_TEXT.splitlines()
+
+
+def test_what_has_no_fields_has_no_blank_line() -> None:
+    """Only what has fields is set apart; all that goes is one block at the end."""
+    rows: Words = {"elastic_ips": {"one": {}, "two": {}}, "network_interfaces": {"eth": {"subnet": ZONE_A}}}
+    lines = piped(plan_text(plan_of(rows, {"elastic_ips": {"old": {}, "older": {}}}, prune=True))).splitlines()
+    assert lines[1:-2] == [
+        "",
+        "+ network_interfaces.eth  create  [safe]",
+        "    subnet           subnet-a",
+        "    security_groups  sg-default",
+        "",
+        "+ elastic_ips.one  create  [safe]",
+        "+ elastic_ips.two  create  [safe]",
+        "",
+        "- elastic_ips.old  192.0.2.1  release  [destructive]",
+        "- elastic_ips.older  192.0.2.1  release  [destructive]",
+        "",
+    ]
 
 
 def test_a_replacement_would_be_counted_as_one(mixed: Plan) -> None:
@@ -385,8 +405,9 @@ def test_leftovers_with_odd_names_are_not_printed_raw_either() -> None:
 
 def test_the_words_of_an_error_cannot_steer_a_terminal(mixed: Plan) -> None:
     failed = Outcome(mixed.steps[0], Status.FAILED, 1, 0.1, error=f"EC2 said {NASTY}")
-    text = piped(report_text(report("failed", failed)))
-    assert [line for line in text.split("\n") if not line.isprintable()] == []
+    lines = report_lines(report("failed", failed))
+    assert [line for line in lines if not line.isprintable()] == []
+    assert any("EC2 said" in line for line in lines)
 
 
 # ---- JSON of a plan
@@ -405,6 +426,7 @@ PLAN_KEYS = [
     "interruptions",
     "exposures",
     "errors",
+    "estimate",
     "api_calls",
 ]
 SUMMARY_KEYS = ["create", "update", "replace", "delete", "adopt", "unchanged", "leftover"]
@@ -675,18 +697,53 @@ def test_checks_in_a_report() -> None:
 
 def test_a_stop_before_any_change_is_reported_so(mixed: Plan) -> None:
     skipped = Outcome(mixed.steps[0], Status.SKIPPED, error="stopped before it began")
-    text = piped(report_text(report("partial", skipped, error="stopped by SIGTERM", remaining=("instances.web",))))
-    assert text.split("\n") == [
+    stopped = report("partial", skipped, error="stopped by SIGTERM", remaining=("instances.web",))
+    assert report_lines(stopped) == [
         "Stopped: nothing was changed. Running it again is safe.",
         "  stopped by SIGTERM",
         "  still to do: instances.web",
     ]
 
 
+def test_what_stderr_has_told_is_not_told_again(mixed: Plan) -> None:
+    """The closing words of a run leave out failures and errors, which it told when they happened."""
+    failed = Outcome(mixed.steps[0], Status.FAILED, 1, 0.1, error="EC2 said no")
+    remaining = tuple(f"instances.web-{number}" for number in range(22))
+    text = piped(report_text(report("partial", failed, error="and more", remaining=remaining)))
+    assert text.split("\n") == [
+        "Stopped: nothing was changed. Running it again is safe.",
+        f"  still to do: {', '.join(remaining[:20])} and 2 more",
+    ]
+
+
+def test_what_ec2_had_not_done_yet_has_not_failed(mixed: Plan) -> None:
+    """For programs, its call is done."""
+    words = "sent; not yet ready: waiting until i-1 is running"
+    sent = Outcome(Step("s3", "RunInstances", {}, "instances.web"), Status.SENT, 1, 0.1, "i-1", words, acted=True)
+    stopped = report("partial", sent)
+    assert report_lines(stopped)[1:] == [
+        f"  s3 RunInstances instances.web: {words}",
+        "  not yet ready: instances.web",
+    ]
+    [told] = report_json(stopped)["steps"]
+    assert (told["status"], told["error"], told["not_ready"]) == ("done", None, words)
+    assert f"… s3  RunInstances  instances.web  i-1\n      {words}" in reports_markdown(
+        [replace(stopped, plan=mixed)]
+    )
+
+
+def test_a_destroy_says_that_nothing_is_left(mixed: Plan) -> None:
+    done = Outcome(mixed.steps[0], Status.DONE, acted=True)
+    gone = report("converged", done, destroy=True)
+    assert report_text(gone) == "Destroyed. 1 of 1 calls in 3.2 s; read back, nothing is left."
+    assert report_text(replace(gone, outcome="partial")).startswith("Stopped before converging: ")
+
+
 def test_the_closing_words_name_what_failed_and_what_is_still_to_do(mixed: Plan) -> None:
     failed = Outcome(mixed.steps[0], Status.FAILED, 1, 0.1, error="EC2 said no")
     skipped = Outcome(mixed.steps[1], Status.SKIPPED, error="needs s1, which failed")
-    text = piped(report_text(report("partial", failed, skipped, error="and more", remaining=("instances.web",))))
+    ended = report("partial", failed, skipped, error="and more", remaining=("instances.web",))
+    text = "\n".join(report_lines(ended))
     assert ("EC2 said no" in text, "and more" in text, "still to do: instances.web" in text) == (True, True, True)
     assert "which failed" not in text
 
@@ -696,10 +753,10 @@ def test_the_closing_words_line_by_line(mixed: Plan) -> None:
     done = Outcome(mixed.steps[0], Status.DONE, acted=True)
     failed = Outcome(mixed.steps[1], Status.FAILED, 1, 0.1, error="EC2 said no:\n  because")
     remaining = ("instances.db", "instances.web")
-    text = piped(report_text(report("partial", done, done, failed, error="and\nmore", remaining=remaining)))
-    assert text.split("\n") == [
+    lines = report_lines(report("partial", done, done, failed, error="and\nmore", remaining=remaining))
+    assert lines == [
         "Stopped before converging: 2 of 3 calls in 3.2 s. Running it again is safe.",
-        f"  {mixed.steps[1].id} CreateTags (set tag Project): EC2 said no:",
+        f"  {mixed.steps[1].id} CreateTags {mixed.steps[1].address} set tag Project: EC2 said no:",
         "  because",
         "  and",
         "more",
@@ -733,8 +790,56 @@ def test_the_closing_lines_state_what_became_of_stopped_instances(
 
 def test_a_failure_without_a_message_is_reported_without_one(mixed: Plan) -> None:
     """The line ends after the colon."""
-    text = piped(report_text(report("partial", Outcome(mixed.steps[0], Status.FAILED))))
-    assert text.split("\n")[1:] == ["  s1 AssociateAddress (associate with web0): "]
+    lines = report_lines(report("partial", Outcome(mixed.steps[0], Status.FAILED)))
+    assert lines[1:] == ["  s1 AssociateAddress elastic_ips.web 192.0.2.1 associate with web0: "]
+
+
+def test_a_failure_names_its_call_once() -> None:
+    """The error of AWS begins with it, too."""
+    step = Step("s2", "AttachNetworkInterface", {}, "network_interfaces.eth1", summary="attach to web as index 1")
+    error = str(AwsError(step.call, "AttachmentLimitExceeded", "no room", address=step.address))
+    [_, line] = report_lines(report("partial", Outcome(step, Status.FAILED, error=error)))
+    assert line == (
+        "  s2 AttachNetworkInterface network_interfaces.eth1 attach to web as index 1: "
+        "AttachmentLimitExceeded: no room"
+    )
+
+
+@pytest.mark.parametrize("summary", sorted({summary for _, _, summary in SUMMARIES if " " in summary}))
+def test_what_was_done_is_told_as_done(summary: str) -> None:
+    """Every verb of a summary has a past tense."""
+    verb, rest = past(summary).split(" ", 1)
+    assert rest == summary.split(" ", 1)[1]
+    assert verb.endswith("ed") or verb in ("led", "set")
+
+
+def test_what_was_mended_is_told_in_the_past() -> None:
+    assert [
+        past(words) for words in ("revoke tcp 22 from 0.0.0.0/0", "stop it", "lead x here", "set tag y", "")
+    ] == [
+        "revoked tcp 22 from 0.0.0.0/0",
+        "stopped it",
+        "led x here",
+        "set tag y",
+        "",
+    ]
+
+
+# ---- the question
+
+
+def test_the_question_names_the_deed(mixed: Plan) -> None:
+    """By count and impact: what it interrupts, what else is disruptive, what goes, and which of it for good."""
+    assert question(mixed, destroy=False) == "Apply 7 changes? 1 interrupts traffic, 2 more are disruptive."
+    pruned = plan_of(OTHER, OTHER_WORLD, prune=True)
+    assert question(pruned, destroy=False) == (
+        "Apply 8 changes? 2 are disruptive, 2 delete a resource. 2 public addresses go for good."
+    )
+    assert question(plan_of({"elastic_ips": {"one": {}}}), destroy=False) == "Apply 1 change?"
+    all_of_it = plan_of({}, WORLD, prune=True)
+    assert question(all_of_it, destroy=True) == "Destroy 7 resources? 3 public addresses go for good."
+    one = plan_of({}, {"elastic_ips": {"one": {}}}, prune=True)
+    assert question(one, destroy=True) == "Destroy 1 resource? 1 public address goes for good."
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,18 @@ def test_a_message_says_where_what_and_why() -> None:
     assert message(report("partial", done, failed, remaining=("network_interfaces.eth1",))).splitlines() == [
         "enireconcile lab (123456789012, us-east-1)",
         "Stopped: nothing was changed. Running it again is safe.",
-        "  s2 AttachNetworkInterface: no room",
+        "  s2 AttachNetworkInterface network_interfaces.eth1: no room",
         "  still to do: network_interfaces.eth1",
         "  DetachNetworkInterface network_interfaces.eth1",
     ]
+
+
+def test_a_message_says_what_was_mended() -> None:
+    """In the words of the lines that a run prints."""
+    step = Step("s1", "RevokeSecurityGroupIngress", {}, "security_groups.web", summary="revoke tcp 22 from ::/0")
+    assert message(report("converged", Outcome(step, Status.DONE))).splitlines()[-1] == (
+        "  RevokeSecurityGroupIngress security_groups.web revoked tcp 22 from ::/0"
+    )
 
 
 def test_a_message_stays_short() -> None:

@@ -176,6 +176,7 @@ def test_plan_and_apply_as_json(server: EC2Server, command: Run) -> None:
         "interruptions",
         "exposures",
         "errors",
+        "estimate",
         "api_calls",
     }
     assert plan.json["summary"]["create"] == 7
@@ -289,7 +290,8 @@ def test_refusal_of_the_first_call_is_an_error(server: EC2Server, command: Run, 
     report = tmp_path / "report.json"
     ran = command("apply", "-y", "--report", str(report), str(spec))
     assert ran.code == 1
-    assert "AllocateAddress for elastic_ips.ip: AddressLimitExceeded" in ran.stderr
+    assert "✗ AllocateAddress  elastic_ips.ip  (" in ran.stderr
+    assert f"\n    AddressLimitExceeded: {limit}" in ran.stderr
     assert "request 00000000-" in ran.stderr
     assert "L-0263D0A3" in ran.stderr
     written = json.loads(report.read_text())
@@ -394,7 +396,8 @@ def test_ctrl_c_in_the_middle(tmp_path: Path, number: signal.Signals) -> None:
         assert "Traceback" not in stdout + stderr
         written = json.loads(report.read_text())
         [launch] = [step for step in written["steps"] if step["call"] == "RunInstances"]
-        assert (written["outcome"], launch["status"]) == ("partial", "failed")
+        assert (written["outcome"], launch["status"]) == ("partial", "done")
+        assert launch["not_ready"] == f"sent; not yet ready: waiting until {launch['result_id']} is running"
         assert launch["result_id"].startswith("i-")
         clock.advance(61)
         again = _start(server, tmp_path / "state", "apply", "-y", SPEC)

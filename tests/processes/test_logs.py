@@ -6,6 +6,10 @@ import base64
 import io
 import json
 import logging
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -134,6 +138,24 @@ def test_no_secret_leaves(
     assert "sha256:" in everything[0]
     secrets = [*SECRETS.values(), "planted-proxy-password", "planted-user-data", encoded, "AWS4-HMAC"]
     assert [secret for secret in secrets for text in everything if secret in text] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colour_is_for_terminals_whose_user_wants_it(variables: Mapping[str, str], coloured: bool) -> None:
+    ours, theirs = pty.openpty()
+    mine = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    try:
+        args = [sys.executable, "-m", "enireconcile", "validate", "missing.yaml"]
+        subprocess.run(args, env={**mine, **variables}, stdout=theirs, stderr=theirs, check=False)
+        said = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "missing.yaml" in said
+    assert ("\x1b[" in said) is coloured
 
 
 def test_credentials_in_a_url_are_cut_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -249,7 +249,7 @@ def test_no_second_round(server: EC2Server, command: Run, plan: Path) -> None:
     server.faults.add(meddle)
     ran = command("apply", "-y", "--settle-timeout", "100ms", "--plan", str(plan))
     assert ran.code == 5
-    assert "and more changes are needed: make a new plan" in ran.stdout
+    assert "and more changes are needed: make a new plan" in ran.stderr
     assert "RevokeSecurityGroupIngress" not in server.actions()
     server.faults.clear()
     assert command("apply", "-y", SPEC).code == 0

@@ -230,7 +230,7 @@ def test_addresses_are_told_wherever_a_person_reads_of_them(
     ran = command("apply", "-y", "--report", str(tmp_path / "report.json"), SPEC)
     public_ip = _described(server)["web-1"]["PublicIp"]
     assert re.search(rf"^✓ AllocateAddress  elastic_ips\.web-1  {public_ip}  \(", ran.stderr, re.MULTILINE)
-    assert f"AssociateAddress  elastic_ips.web-1  {public_ip}  associate with web-eth0  (" in ran.stderr
+    assert f"AssociateAddress  elastic_ips.web-1  {public_ip}  associated with web-eth0  (" in ran.stderr
     ended, table = ran.stdout.split("Converged: ")[1].split("\n\n", 1)
     assert ended.endswith("read back, nothing differs.")
     shown = command("show", SPEC).stdout
@@ -251,7 +251,7 @@ def test_addresses_are_told_wherever_a_person_reads_of_them(
     assert f"ReleaseAddress for elastic_ips.web-1 {public_ip}\n" in refused.stderr
     gone = command("destroy", "-y", "--allow-destroy", SPEC)
     assert re.search(rf"^✓ ReleaseAddress  elastic_ips\.web-1  {public_ip}  \(", gone.stderr, re.MULTILINE)
-    assert gone.stdout.endswith("read back, nothing differs.\n")
+    assert gone.stdout.endswith("read back, nothing is left.\n")
 
 
 def test_a_plan_in_json_has_the_addresses(applied: EC2Server, command: Run) -> None:

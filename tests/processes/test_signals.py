@@ -78,7 +78,7 @@ def test_at_the_question(server: EC2Server, tmp_path: Path, number: signal.Signa
     ours, theirs = pty.openpty()
     try:
         with running(server, tmp_path / "state", "apply", "--report", str(report), SPEC, stdin=theirs) as run:
-            run.says("Apply this plan?")
+            run.says("Apply 7 changes? [y/N]: ")
             run.insist(number)
             code, _ = run.end()
     finally:
