@@ -27,6 +27,10 @@ from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.last_check import check_before_body
 from enireconcile.errors import EnireconcileError
 
+BotoSession = boto3.Session
+_DEFAULT_PROFILE = "default"
+"""What boto3 calls the profile of a session that names none."""
+
 
 @dataclass
 class Session:
@@ -89,16 +93,23 @@ def connect(
     *,
     region: str | None,
     profile: str | None,
+    boto: BotoSession | None = None,
     assume_role_arn: str | None = None,
     parallelism: int = 10,
     read_only: bool = False,
 ) -> Session:
     """A Session from the standard chain; ``region`` and ``profile`` override it.
 
+    Of the caller's session ``boto``, its credentials, its profile and its Region are used: never its clients,
+    which may retry.
+
     Raises EnireconcileError when the profile is unknown or no Region is set.
     """
     try:
         core = get_session()
+        if boto is not None:
+            profile = profile or (boto.profile_name if boto.profile_name != _DEFAULT_PROFILE else None)
+            region = region or boto.region_name
         if profile:
             core.set_config_variable("profile", profile)
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
@@ -107,6 +118,8 @@ def connect(
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
+        if boto is not None:
+            core._credentials = boto.get_credentials()  # type: ignore[attr-defined]
         if assume_role_arn:
             _assume(core, assume_role_arn, chosen)
         return Session(boto3.Session(botocore_session=core, region_name=chosen), chosen, parallelism, read_only)

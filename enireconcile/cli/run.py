@@ -136,7 +136,7 @@ class StackRun:
         """Plan, ask, execute and read back. Raises EnireconcileError as long as nothing was changed."""
         stop, loop = Stop(), asyncio.get_running_loop()
         is_new = self.options.seen_messages.is_new if self.options.command == "watch" else None
-        progress: Progress = (
+        progress: Progress = self.options.progress or (
             json_lines()
             if self.options.output == "json"
             else progress_for(sys.stderr, is_new, quiet=self.options.auto_approve)
@@ -256,7 +256,7 @@ class StackRun:
             complain_of_errors(plan, self.options.output)
         guard(plan, allowed)
         if not (plan.empty or allowed.auto_approve):
-            self._ask()
+            self._ask(plan)
         progress.begin(plan)
         return allowed.impact if allowed.auto_approve else plan.impact
 
@@ -275,7 +275,11 @@ class StackRun:
         if self.options.output == "text" and (is_new or report.acted or report.checks):
             print_result(report_text(report, click.style))
 
-    def _ask(self) -> None:
+    def _ask(self, plan: Plan) -> None:
+        if self.options.ask is not None:
+            if not self.options.ask(plan):
+                raise GuardError("the plan was not approved; nothing was changed")
+            return
         if not sys.stdin.isatty():
             raise GuardError(
                 "cannot ask for approval: stdin is not a terminal",

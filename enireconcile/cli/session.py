@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,19 +16,25 @@ from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
     from enireconcile.aws.api import Channel
-    from enireconcile.aws.session import Session
+    from enireconcile.aws.session import BotoSession, Session
     from enireconcile.cli.signals import Interrupt
+    from enireconcile.model import Plan
+    from enireconcile.outputs.progress import Progress
 
 log = logging.getLogger("enireconcile.commands")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """``region`` and ``profile`` override the spec and the standard chain; ``parallelism`` is concurrent calls."""
+    """``region`` and ``profile`` override the spec and the standard chain; ``parallelism`` is concurrent calls.
+
+    ``boto`` is a session of the caller, which replaces the standard chain.
+    """
 
     region: str | None
     profile: str | None
     parallelism: int
+    boto: BotoSession | None = None
 
     @contextmanager
     def open(
@@ -58,6 +64,7 @@ class Connection:
         return connect(
             region=self.region or (spec.document.region if spec else None),
             profile=self.profile,
+            boto=self.boto,
             assume_role_arn=spec.document.assume_role_arn if spec else None,
             parallelism=self.parallelism,
             read_only=read_only,
@@ -97,11 +104,12 @@ class PlanOptions:
 class ApplyOptions:
     """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds.
 
-    ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
-    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
-    are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are the
-    checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock.
-    """
+    ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file``
+    and, for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
+    are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are
+    the checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock. A
+    program that calls instead of a command has the output ``none``; its ``ask`` approves a plan, its
+    ``progress`` gets the events."""
 
     output: str
     auto_approve: bool
@@ -125,6 +133,8 @@ class ApplyOptions:
     seen_messages: SeenMessages = field(default_factory=SeenMessages)
     seen_errors: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     pending_checks: dict[str, dict[str, float]] = field(default_factory=dict)
+    ask: Callable[[Plan], bool] | None = None
+    progress: Progress | None = None
 
     @property
     def allowed(self) -> Allowed:

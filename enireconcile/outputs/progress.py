@@ -39,9 +39,12 @@ class Progress:
 
 
 class _JsonLines(Progress):
+    def __init__(self, write: Callable[[Mapping[str, Any]], object]) -> None:
+        self._write = write
+
     def tell(self, event: Mapping[str, Any]) -> None:
         if event["type"] in ("step", "check") and event["status"] != "waiting":
-            print_result(dumps(event))
+            self._write(event)
 
 
 class _Plain(Progress):
@@ -154,9 +157,11 @@ class _Live(Progress):
                 self._bars.console.print(Text.from_ansi(_ended(event)), soft_wrap=True)
 
 
-def json_lines() -> Progress:
-    """One JSON object a line on stdout."""
-    return _JsonLines()
+def json_lines(
+    write: Callable[[Mapping[str, Any]], object] = lambda event: print_result(dumps(event)),
+) -> Progress:
+    """One JSON object for each event: a line on stdout, or what ``write`` makes of it."""
+    return _JsonLines(write)
 
 
 def progress_for(stream: TextIO, is_new: IsNew | None = None, *, quiet: bool = False) -> Progress:
