@@ -62,7 +62,8 @@ logging.getLogger("enireconcile").addHandler(logging.NullHandler())
 class Record(dict[str, Any]):
     """A JSON object whose keys are attributes, too: ``plan.summary.create`` is ``plan["summary"]["create"]``.
 
-    ``json.dumps`` takes it as it is. A key that is no Python name needs the brackets: ``each["from"]``.
+    ``json.dumps`` takes it as it is. A key that is no Python name, or is one of ``dict``'s own, needs the
+    brackets: ``each["from"]``.
     """
 
     def __init__(self, value: Mapping[str, Any]) -> None:
@@ -91,7 +92,8 @@ class Plan(Record):
     disruptive, destructive), ``id``, ``reason`` and ``fields``, each of these with ``field``, ``before`` and
     ``after``. ``steps`` are the EC2 calls, with ``id``, ``call``, ``address``, ``summary``, ``params``,
     ``needs`` and ``impact``. ``errors`` are mistakes that only live state shows: the plan leaves out the rows
-    that they touch."""
+    that they touch.
+    """
 
     stack: str
     account_id: str
@@ -108,20 +110,20 @@ class Plan(Record):
     api_calls: Record
 
     def __init__(self, planned: model.Plan, api_calls: Mapping[str, int]) -> None:
+        from enireconcile.outputs.markdown import plans_markdown
+        from enireconcile.outputs.text import plan_text
+
         super().__init__(plan_json(planned, api_calls))
-        self.__dict__["_planned"] = planned
+        # Not the plan itself: there is user data in it, and a Plan can be pickled and sent elsewhere.
+        self.__dict__.update(_text=plan_text(planned), _markdown=plans_markdown([planned]))
 
     def text(self) -> str:
         """The plan as ``plan`` prints it, without colours."""
-        from enireconcile.outputs.text import plan_text
-
-        return plan_text(self.__dict__["_planned"])
+        return str(self.__dict__["_text"])
 
     def markdown(self) -> str:
         """The plan as ``plan --output markdown`` prints it, for a comment on a pull request."""
-        from enireconcile.outputs.markdown import plans_markdown
-
-        return plans_markdown([self.__dict__["_planned"]])
+        return str(self.__dict__["_markdown"])
 
 
 class Report(Record):
@@ -132,7 +134,8 @@ class Report(Record):
     duration, ``started`` an ISO 8601 time in UTC. ``steps`` have ``call``, ``address``, ``status`` (done,
     failed, skipped), ``attempts``, ``seconds``, ``result_id`` and ``error``. ``remaining`` are addresses that
     still differ, ``resources`` what the stack owns, as ``show`` returns it; None if the run did not get that
-    far. ``exit_code`` is that of the command."""
+    far. ``checks`` are those that ran, if any. ``exit_code`` is that of the command.
+    """
 
     stack: str
     account_id: str | None
@@ -238,7 +241,7 @@ def plan(
     >>> made.summary.create, [(step.call, step.impact) for step in made.steps]
     (1, [('AllocateAddress', 'safe')])
     """
-    connection = _connection(region, profile, session, parallelism)
+    connection = _connection(spec, region, profile, session, parallelism)
     wanted, prune = (spec.emptied(), True) if destroy else (spec, prune)
 
     def work(interrupt: Interrupt) -> Plan:
@@ -302,7 +305,7 @@ def apply(
     """
     from enireconcile.cli.run import StackRun
 
-    connection = _connection(region, profile, session, parallelism)
+    connection = _connection(spec, region, profile, session, parallelism)
     wanted, prune = (spec.emptied(), True) if destroy else (spec, prune)
     options = ApplyOptions(
         output="none",
@@ -344,7 +347,7 @@ def show(
     >>> address.id.startswith("eipalloc-"), address.instance
     (True, None)
     """
-    connection = _connection(region, profile, session, parallelism)
+    connection = _connection(spec, region, profile, session, parallelism)
 
     def work(interrupt: Interrupt) -> Inventory:
         from enireconcile.aws.api import Reader
@@ -372,7 +375,7 @@ def verify(
     Returns what ``verify --output json`` prints: ``name``, ``status`` (``ok`` or ``failed``), ``expect``, ``got``,
     ``seconds`` and ``why`` of each check; no check is no list entry. Raises as ``plan`` does.
     """
-    connection = _connection(region, profile, session, parallelism)
+    connection = _connection(spec, region, profile, session, parallelism)
 
     def work(interrupt: Interrupt) -> list[Record]:
         from enireconcile.cli.verify import run_checks
@@ -406,8 +409,10 @@ def _state(state: str | os.PathLike[str] | None) -> str | None:
 
 
 def _connection(
-    region: str | None, profile: str | None, session: BotoSession | None, parallelism: int
+    spec: Spec, region: str | None, profile: str | None, session: BotoSession | None, parallelism: int
 ) -> Connection:
+    if not isinstance(spec, Spec):
+        raise TypeError(f"give one Spec, not a {type(spec).__name__}: load returns a list, one Spec for each file")
     if session is not None and profile is not None:
         raise EnireconcileError(
             "session and profile exclude each other", hint="give boto3.Session(profile_name=…) as the session"

@@ -112,6 +112,8 @@ def handler(event: Mapping[str, Any] | None, context: Context) -> Any:
 
 def _read(event: Mapping[str, Any]) -> _Event:
     """The event, with what the environment adds to it. Raises EnireconcileError for what it should not contain."""
+    if not isinstance(event, Mapping):
+        raise EnireconcileError(f"the event is a JSON {type(event).__name__}, and must be an object")
     said = {} if "detail-type" in event else dict(event)
     if "spec" in said and "specs" in said:
         raise EnireconcileError("the event has both spec and specs", hint="give one of them")

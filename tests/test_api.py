@@ -8,6 +8,7 @@ import doctest
 import json
 import logging
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -107,6 +108,10 @@ def test_plan_has_the_values_of_the_json(server: EC2Server, command: Run) -> Non
     text = command("plan", str(STORY)).stdout
     assert plan.text() == text.rstrip("\n")
     assert plan.markdown().startswith("<!-- enireconcile plan two-enis -->")
+    copied = pickle.loads(pickle.dumps(plan))  # noqa: S301 (our own)
+    assert (copied, copied.text()) == (plan, plan.text())
+    assert b"Testing ENI" not in pickle.dumps(plan), "user data is a hash"
+    assert "Testing ENI" in STORY.read_text()
     with pytest.raises(AttributeError, match="Plan has no 'sumary': it has format_version, stack"):
         plan.sumary  # noqa: B018
     assert "steps" in dir(plan)
@@ -180,6 +185,8 @@ def test_the_other_options() -> None:
         enireconcile.apply(spec, True, region="eu-west-1", targets=["elastic_ips.c"])
     with pytest.raises(EnireconcileError, match=r"state: .* has no valid bucket name"):
         enireconcile.apply(spec, True, region="eu-west-1", state="s3://A/b")
+    with pytest.raises(TypeError, match="give one Spec, not a list: load returns a list"):
+        enireconcile.plan([spec])  # type: ignore[arg-type]
     with pytest.raises(EnireconcileError, match="no AWS region"):
         enireconcile.plan(load("version: 1\nstack: web\n"))
     with pytest.raises(SpecErrors, match="no spec has a variable 'color'"):

@@ -103,6 +103,7 @@ def test_mistakes_in_an_object_name_it(s3: S3Server, server: EC2Server) -> None:
 @pytest.mark.parametrize(
     ("event", "words"),
     [
+        (["plan"], "the event is a JSON list, and must be an object"),
         ({"comand": "plan"}, "comand: Extra inputs are not permitted"),
         ({"command": "destroy"}, "command: 'destroy' is none of plan, apply, verify"),
         ({"spec": "a", "specs": ["b"]}, "the event has both spec and specs"),
@@ -116,7 +117,7 @@ def test_mistakes_in_an_object_name_it(s3: S3Server, server: EC2Server) -> None:
     ],
 )
 @pytest.mark.usefixtures("s3")
-def test_events_that_are_refused(server: EC2Server, event: dict[str, Any], words: str) -> None:
+def test_events_that_are_refused(server: EC2Server, event: Any, words: str) -> None:
     """A misspelt key never makes another command of the event."""
     with pytest.raises(EnireconcileError) as raised:
         handler(event, Context())
