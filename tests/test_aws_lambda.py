@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from enireconcile.aws_lambda import RESERVE, handler
+from enireconcile.aws_lambda import handler
 from enireconcile.errors import EnireconcileError, OutcomeError, SpecErrors
 from tests.ec2 import EC2Server, Fail
 from tests.processes.test_cli import server
@@ -156,46 +156,3 @@ def test_runs_that_do_not_end_well_fail_the_invocation(s3: S3Server, server: EC2
     assert s3.json("stacks/123456789012-us-east-1-web/report.json")["outcome"] == "failed"
     with pytest.raises(OutcomeError, match=r"stack web: checks failed\n  page: elastic_ips\.web"):
         handler({"command": "verify", "spec": WEB + "checks: {page: {elastic_ip: web, tcp: 80}}\n"}, Context())
-
-
-def test_a_locked_stack_does_not_fail_the_invocation(s3: S3Server) -> None:
-    outcomes: list[str] = []
-
-    def meanwhile(_: object) -> None:
-        s3.after = lambda _: None
-        event = {"command": "apply", "options": {"lock_timeout": 0.0}}
-        outcomes.append(handler(event, Context())["outcome"])
-
-    s3.after = _at_put("lock.json", meanwhile)
-    assert handler({"command": "apply"}, Context())["outcome"] == "converged"
-    assert outcomes == ["locked"]
-
-
-def _at_put(end: str, do: Callable[[object], None]) -> Callable[[Any], None]:
-    return lambda request: do(request) if request.method == "PUT" and request.key.endswith(end) else None
-
-
-@pytest.mark.usefixtures("s3")
-def test_errors_of_a_plan_fail_the_invocation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the row and the reason."""
-    monkeypatch.setattr("enireconcile.engine.planner._SECOND_LOOK", 0.0)
-    text = "network_interfaces: {a: {subnet: {cidr: 10.9.9.0/24}}}\n"
-    with pytest.raises(OutcomeError, match=r"-:5:\d+: network_interfaces\.a\.subnet") as raised:
-        handler({"spec": WEB + text}, Context())
-    assert raised.value.report["errors"][0]["left_out"] == ["network_interfaces.a"]
-
-
-@pytest.mark.usefixtures("s3")
-def test_the_end_of_the_invocation_is_a_time_limit(server: EC2Server) -> None:
-    """It stops before Lambda kills it: the journal is written, the lock released, the next run finishes."""
-    with pytest.raises(EnireconcileError, match="stack web: not begun: less than 10 s of the invocation are left"):
-        handler({"command": "apply"}, Context(RESERVE - 1))
-    assert server.calls == []
-    server.faults.add(
-        Fail("AllocateAddress", times=10**6, code="RequestLimitExceeded", message="slow", status=503)
-    )
-    with pytest.raises(OutcomeError, match=r"stopped by --timeout after 0\.\d+ s") as raised:
-        handler({"command": "apply"}, Context(RESERVE + 0.9))
-    assert raised.value.report["outcome"] == "partial"
-    server.faults.clear()
-    assert handler({"command": "apply"}, Context())["outcome"] == "converged"
