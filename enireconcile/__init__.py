@@ -7,6 +7,8 @@ return what these print with ``--output json``. They are loaded when a program f
 
 from typing import TYPE_CHECKING, Any
 
+from enireconcile import errors as errors
+
 if TYPE_CHECKING:
     from enireconcile.api import Inventory, Plan, Record, Report, Spec, apply, load, plan, show, verify
 

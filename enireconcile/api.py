@@ -243,13 +243,13 @@ def plan(
     """
     connection = _connection(spec, region, profile, session, parallelism)
     wanted, prune = (spec.emptied(), True) if destroy else (spec, prune)
+    chosen = _targets(wanted, targets, prune=prune)
 
     def work(interrupt: Interrupt) -> Plan:
         from enireconcile.aws.api import Reader
         from enireconcile.engine.planner import look
 
         with connection.open(wanted, read_only=True, interrupt=interrupt) as channel:
-            chosen = _targets(wanted, targets, prune=prune)
             reading = look(Reader(channel), wanted, channel.session.region, prune=prune, targets=chosen)
             return Plan(interrupt.run(reading, lambda _: channel.waits()).plan, channel.calls)
 

@@ -83,6 +83,7 @@ def test_the_names_are_the_functions() -> None:
         assert not (package / name).exists()
         assert not (package / f"{name}.py").exists()
     assert set(enireconcile.__all__) <= set(dir(enireconcile))
+    assert enireconcile.errors.SpecErrors is SpecErrors
     with pytest.raises(AttributeError, match="has no attribute 'aply'"):
         enireconcile.aply  # noqa: B018
 
@@ -181,6 +182,8 @@ def test_the_other_options() -> None:
     tags = made.steps[0].params.TagSpecifications[0].Tags
     assert {tag.Key: tag.Value for tag in tags}.items() >= {"Ops": "net", "In": "eu-west-1"}.items()
     assert enireconcile.apply(spec, True, region="eu-west-1", max_changes=1).outcome == "refused"
+    with pytest.raises(TargetError):
+        enireconcile.plan(spec, region="eu-west-1", targets=["elastic_ips.c"])
     with pytest.raises(TargetError):
         enireconcile.apply(spec, True, region="eu-west-1", targets=["elastic_ips.c"])
     with pytest.raises(EnireconcileError, match=r"state: .* has no valid bucket name"):
