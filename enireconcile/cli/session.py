@@ -104,12 +104,13 @@ class PlanOptions:
 class ApplyOptions:
     """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds.
 
-    ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file``
-    and, for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
-    are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are
-    the checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock. A
-    program that calls instead of a command has the output ``none``; its ``ask`` approves a plan, its
-    ``progress`` gets the events."""
+    ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
+    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
+    are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are the
+    checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock.
+
+    A program that runs it has the output ``none``; its ``ask`` approves a plan, its ``progress`` gets the events.
+    """
 
     output: str
     auto_approve: bool

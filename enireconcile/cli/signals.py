@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -134,8 +134,11 @@ class Interrupt:
     def stop(self, by: str) -> None:
         """Stop the run after the calls in flight, from any thread, as the first signal does."""
         self.stopped_by = self.stopped_by or by
-        if self._stop is not None:
-            self._stop()
+        stop = self._stop
+        # If the event loop has ended meanwhile, what follows it sees ``stopped_by``.
+        with suppress(RuntimeError):
+            if stop is not None:
+                stop()
 
     # ---- the time limit
 
