@@ -11,7 +11,8 @@
     ├── LockedError            exit code 4    another run holds the lock of the stack
     ├── TargetError            exit code 64   --target matches nothing
     ├── LostLockError          exit code 5    another run took over the lock; this run starts no further call
-    └── StoppedError           exit code 5    Ctrl-C or SIGTERM stopped the run before its first change
+    ├── StoppedError           exit code 5    Ctrl-C or SIGTERM stopped the run before its first change
+    └── OutcomeError           as the report  an apply did not converge (Report.raise_for_outcome, AWS Lambda)
 
 ``str(error)`` is the message for stderr: what is wrong, where, why, and a hint that says what to do next. The same
 facts are attributes of the error, for programs.
@@ -19,8 +20,9 @@ facts are attributes of the error, for programs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from enireconcile.printable import printable
 
@@ -126,6 +128,14 @@ class StoppedError(EnireconcileError):
     """Ctrl-C or SIGTERM stopped the run before it changed anything."""
 
     exit_code = 5
+
+
+class OutcomeError(EnireconcileError):
+    """An apply, or its checks, did not end well. ``report`` is its JSON report."""
+
+    def __init__(self, message: str, report: Mapping[str, Any], exit_code: int) -> None:
+        super().__init__(message)
+        self.report, self.exit_code = report, exit_code
 
 
 def internal_error(error: Exception) -> EnireconcileError:

@@ -41,6 +41,10 @@ from enireconcile.errors import EnireconcileError
 from enireconcile.printable import printable
 from enireconcile.regions import wrong_region
 
+BotoSession = boto3.Session
+_DEFAULT_PROFILE = "default"
+"""What boto3 calls the profile of a session that names none."""
+
 
 @dataclass
 class Session:
@@ -120,16 +124,23 @@ def connect(
     *,
     region: str | None,
     profile: str | None,
+    boto: BotoSession | None = None,
     assume_role_arn: str | None = None,
     parallelism: int = 10,
     read_only: bool = False,
 ) -> Session:
     """A Session from the standard chain; ``region`` and ``profile`` override it.
 
+    Of the caller's session ``boto``, its credentials, its profile and its Region are used: never its clients,
+    which may retry.
+
     Raises EnireconcileError when the profile is unknown or no Region is set.
     """
     try:
         core = get_session()
+        if boto is not None:
+            profile = profile or (boto.profile_name if boto.profile_name != _DEFAULT_PROFILE else None)
+            region = region or boto.region_name
         if profile:
             core.set_config_variable("profile", profile)
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
@@ -142,6 +153,8 @@ def connect(
         if wrong := wrong_region(chosen):
             source = "--region or the spec" if region else "AWS_REGION, AWS_DEFAULT_REGION or the profile"
             raise EnireconcileError(f"region (from {source}): {wrong[0]}", hint=wrong[1])
+        if boto is not None:
+            core._credentials = boto.get_credentials()  # type: ignore[attr-defined]
         if assume_role_arn:
             _assume(core, assume_role_arn, chosen)
         return Session(boto3.Session(botocore_session=core, region_name=chosen), chosen, parallelism, read_only)

@@ -189,7 +189,7 @@ class StackRun:
         """Plan, ask, execute and read back. Raises EnireconcileError as long as nothing was changed."""
         stop, loop = Stop(), asyncio.get_running_loop()
         is_new = self.options.seen_messages.is_new if self.options.command == "watch" else None
-        progress: Progress = (
+        progress: Progress = self.options.progress or (
             json_lines()
             if self.options.output == "json"
             else progress_for(sys.stderr, is_new, quiet=self.options.auto_approve)
@@ -354,6 +354,10 @@ class StackRun:
         return self.options.command == "destroy"
 
     def _ask(self, plan: Plan) -> None:
+        if self.options.ask is not None:
+            if not self.options.ask(plan):
+                raise GuardError("the plan was not approved; nothing was changed")
+            return
         if not sys.stdin.isatty():
             raise GuardError(
                 "cannot ask for approval: stdin is not a terminal",

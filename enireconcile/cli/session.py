@@ -19,8 +19,10 @@ from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
     from enireconcile.aws.api import Channel
-    from enireconcile.aws.session import Session
+    from enireconcile.aws.session import BotoSession, Session
     from enireconcile.cli.signals import Interrupt
+    from enireconcile.model import Plan
+    from enireconcile.outputs.progress import Progress
 
 log = logging.getLogger("enireconcile.commands")
 
@@ -34,12 +36,14 @@ def say_slow(what: str, first: bool) -> None:  # noqa: ARG001 (``Slow`` of aws.s
 class Connection:
     """``region`` and ``profile`` override the spec and the standard chain.
 
-    ``parallelism`` is the number of concurrent calls; None: as many as the plan asks for.
+    ``parallelism`` is the number of concurrent calls; None: as many as the plan asks for. ``boto`` is a session of
+    the caller, which replaces the standard chain.
     """
 
     region: str | None
     profile: str | None
     parallelism: int | None
+    boto: BotoSession | None = None
 
     @contextmanager
     def open(
@@ -78,6 +82,7 @@ class Connection:
         return connect(
             region=self.region or (spec.document.region if spec else None),
             profile=self.profile,
+            boto=self.boto,
             assume_role_arn=spec.document.assume_role_arn if spec else None,
             parallelism=self.parallelism or MOST,
             read_only=read_only,
@@ -123,6 +128,8 @@ class ApplyOptions:
     for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
     are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are the
     checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock.
+
+    A program that runs it has the output ``none``; its ``ask`` approves a plan, its ``progress`` gets the events.
     """
 
     output: str
@@ -148,6 +155,8 @@ class ApplyOptions:
     seen_messages: SeenMessages = field(default_factory=SeenMessages)
     seen_errors: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     pending_checks: dict[str, dict[str, float]] = field(default_factory=dict)
+    ask: Callable[[Plan], bool] | None = None
+    progress: Progress | None = None
 
     @property
     def outlets(self) -> tuple[Outlet | None, ...]:

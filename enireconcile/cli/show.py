@@ -43,10 +43,11 @@ def show_specs(specs: Sequence[Spec], connection: Connection, output: str, get: 
 
 def _inventory(spec: Spec, connection: Connection, *, subnets: bool) -> Inventory:
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-        return run_async(_read(Reader(channel), spec, channel.session.region, subnets=subnets))
+        return run_async(read_inventory(Reader(channel), spec, channel.session.region, subnets=subnets))
 
 
-async def _read(reader: Reads, spec: Spec, region: str, *, subnets: bool) -> Inventory:
+async def read_inventory(reader: Reads, spec: Spec, region: str, *, subnets: bool) -> Inventory:
+    """What the stack owns; ``subnets`` reads their zones and CIDRs, too. Raises AwsError, GuardError."""
     found = await read_owned(reader, spec.document, region, subnets=subnets)
     guard_account(spec, found.account_id)
     return inventory(spec.document, found)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -67,7 +67,7 @@ class _Unawaited(concurrent.futures.ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=cancel_futures)
 
 
-def _begun(work: Callable[[], T]) -> concurrent.futures.Future[T]:
+def begun(work: Callable[[], T]) -> concurrent.futures.Future[T]:
     """The result of work that has been started in a thread of its own, for which no exit waits."""
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
     future.set_running_or_notify_cancel()
@@ -88,7 +88,7 @@ _SAME_SIGNAL = 0.25
 
 
 class Interrupt:
-    """Handles signals and the time limit while its context is active. For the main thread only.
+    """The time limit of a run and, while its context is active, signals: that is for the main thread only.
 
     ``stopped_by`` is the name of the first signal, or None. ``abandoned_calls`` says that a run ended while calls
     or other work were going on in threads, for which nothing waits any more.
@@ -122,9 +122,7 @@ class Interrupt:
         if number == signal.SIGTERM and now - before < _SAME_SIGNAL:
             return
         if self.stopped_by is None:
-            self.stopped_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-            if self._stop is not None:
-                self._stop()
+            self.stop("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
         elif self._abandon is not None:
             abandon, self._abandon = self._abandon, None
             abandon()
@@ -132,6 +130,15 @@ class Interrupt:
             # The signal may have interrupted a print, so this cannot use sys.stderr.
             os.write(2, _EXITING)
             os._exit(5)
+
+    def stop(self, by: str) -> None:
+        """Stop the run after the calls in flight, from any thread, as the first signal does."""
+        self.stopped_by = self.stopped_by or by
+        stop = self._stop
+        # If the event loop has ended meanwhile, what follows it sees ``stopped_by``.
+        with suppress(RuntimeError):
+            if stop is not None:
+                stop()
 
     # ---- the time limit
 
@@ -260,7 +267,7 @@ class Interrupt:
         """
         if self.reason:
             raise self.stopped()
-        future = _begun(work)
+        future = begun(work)
         try:
             return self.run(_result(future), lambda seconds: f"waited {seconds:.1f} s for {what}")
         except StoppedError:
@@ -290,7 +297,7 @@ class Interrupt:
                 context.__exit__(None, None, None)
             return context, held
 
-        future, began = _begun(enter), time.monotonic()
+        future, began = begun(enter), time.monotonic()
         try:
             context, held = self.run(_result(future), stopped=lambda _: stopped(time.monotonic() - began))
         except EnireconcileError:
@@ -312,7 +319,7 @@ class Interrupt:
             work()
             return
         try:
-            _begun(work).result(self.left_to_finish)
+            begun(work).result(self.left_to_finish)
         except concurrent.futures.TimeoutError:
             self.abandoned_calls = True
             logs.warn(f"{what} takes longer than --timeout allows: exiting without waiting for it")

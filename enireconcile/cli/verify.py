@@ -20,7 +20,7 @@ from enireconcile.errors import EnireconcileError, StoppedError
 from enireconcile.model import CHECK_FAILED, CheckResult
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import checks_json
-from enireconcile.outputs.progress import progress_for
+from enireconcile.outputs.progress import Progress, progress_for
 from enireconcile.outputs.text import checks_text
 from enireconcile.spec import Spec
 
@@ -41,19 +41,22 @@ def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, tim
             with logs.about(stack):
                 # The results are printed below the progress, which need not say the same.
                 brief = output == "text" and one_stream(sys.stdout, sys.stderr)
-                checked = _checked(spec, connection, interrupt, brief=brief) if spec.document.checks else ()
-                results.append((stack, checked))
+                progress = progress_for(sys.stderr)
+                results.append((stack, run_checks(spec, connection, interrupt, progress, brief=brief)))
     _print(results, output)
     failed = any(not check.ok for _, checks in results for check in checks)
     return CHECK_FAILED if failed else 0
 
 
-def _checked(spec: Spec, connection: Connection, interrupt: Interrupt, *, brief: bool) -> tuple[CheckResult, ...]:
+def run_checks(
+    spec: Spec, connection: Connection, interrupt: Interrupt, progress: Progress, *, brief: bool = False
+) -> tuple[CheckResult, ...]:
     """Run the checks of one spec; with ``brief``, the progress does not say how each one ends."""
-
+    if not spec.document.checks:
+        return ()
     try:
         with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
-            progress, left = progress_for(sys.stderr), interrupt.left
+            left = interrupt.left
             checks = Checks(
                 reader=Reader(channel),
                 spec=spec,

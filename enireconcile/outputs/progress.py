@@ -128,11 +128,14 @@ class Progress:
 
 
 class _JsonLines(Progress):
+    def __init__(self, write: Callable[[Mapping[str, Any]], object]) -> None:
+        self._write = write
+
     def tell(self, event: Event) -> None:
         if event["type"] == "check":
-            print_result(dumps(event))
+            self._write(event)
         elif event["type"] == "step" and event["status"] != "waiting":
-            print_result(dumps(step_event_json(event)))
+            self._write(step_event_json(event))
 
 
 class _Plain(Progress):
@@ -341,9 +344,11 @@ class _Live(Progress):
         return "  ".join(parts)
 
 
-def json_lines() -> Progress:
-    """One JSON object a line on stdout."""
-    return _JsonLines()
+def json_lines(
+    write: Callable[[Mapping[str, Any]], object] = lambda event: print_result(dumps(event)),
+) -> Progress:
+    """One JSON object for each event: a line on stdout, or what ``write`` makes of it."""
+    return _JsonLines(write)
 
 
 def progress_for(stream: TextIO, is_new: IsNew | None = None, *, quiet: bool = False) -> Progress:

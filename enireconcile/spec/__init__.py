@@ -6,7 +6,7 @@ JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 
 from enireconcile.spec.checks import references_in
 from enireconcile.spec.expand import Given
-from enireconcile.spec.loading import Spec, load, read_stdin, variables_of
+from enireconcile.spec.loading import STDIN, Spec, load, read_stdin, variables_from, variables_of
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -43,6 +43,7 @@ __all__ = [
     "NUMBERED_PROTOCOLS",
     "PROTOCOL_NAMES",
     "SECTIONS",
+    "STDIN",
     "Association",
     "Attachment",
     "Check",
@@ -76,6 +77,7 @@ __all__ = [
     "load",
     "read_stdin",
     "references_in",
+    "variables_from",
     "variables_of",
     "without_selectors",
 ]

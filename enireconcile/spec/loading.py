@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -25,6 +26,8 @@ from enireconcile.spec.violations import Violation, violations
 from enireconcile.spec.yamltree import MAX_BYTES, Plain, Tree, read_tree
 
 STDIN = "-"
+_VARIABLES = "variables"
+"""What errors call the variables of a program."""
 _HINTS_LOOKED_UP = 100
 """The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
 
@@ -105,16 +108,29 @@ def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict
     problems: list[Problem] = []
     for file in files:
         tree = _read_file(file, read_stdin)
-        problems.extend(tree.problems)
-        problems.extend(_problems([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places))
-        if isinstance(tree.data, dict):
-            variables |= tree.data
-        elif not tree.problems:
-            hint = "write `NAME: VALUE` lines"
-            problems.append(Problem(file, 1, 1, "", "must be a mapping of names to values", hint))
+        problems.extend(_no_variables(tree, file))
+        variables |= tree.data if isinstance(tree.data, dict) else {}
     if problems:
         raise SpecErrors(problems)
     return {**variables, **{name: Plain(value) for name, value in pairs}}
+
+
+def variables_from(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a program, as a file with ``--var-file`` gives them. Raises SpecErrors for None in them."""
+    # JSON is YAML. Texts are quoted in it, so they stay texts.
+    tree = read_tree(json.dumps(values), _VARIABLES)
+    if problems := list(_no_variables(tree, _VARIABLES)):
+        raise SpecErrors(problems)
+    return dict(tree.data)
+
+
+def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
+    """Why a tree is no mapping of variables to values."""
+    yield from tree.problems
+    yield from _problems([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places)
+    if not (tree.problems or isinstance(tree.data, dict)):
+        hint = "write `NAME: VALUE` lines"
+        yield Problem(file, 1, 1, "", "must be a mapping of names to values", hint)
 
 
 def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:

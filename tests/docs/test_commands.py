@@ -22,7 +22,7 @@ from tests.docs.console import ROOT
 
 FENCE = re.compile(r"^```(?:sh|console|crontab|ini)(?: guest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CLI_ONLY = {"query", "output", "region", "cidr", "protocol", "port"}
+CLI_ONLY = {"cli-binary-format", "query", "output", "region", "cidr", "protocol", "port"}
 """Options of the AWS CLI that are not parameters of the API."""
 
 

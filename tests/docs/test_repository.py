@@ -14,6 +14,10 @@ import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema import validators
 
+import enireconcile
+from tests import changelog
+from tests.wheel import supported
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 GITHUB = ROOT / ".github"
@@ -52,11 +56,9 @@ def test_issue_forms_are_valid(path: Path) -> None:
 
 
 def test_workflows_check_every_python_that_the_package_supports() -> None:
-    prefix = "Programming Language :: Python :: "
-    supported = [line.removeprefix(prefix) for line in PROJECT["classifiers"] if line.startswith(prefix)]
     jobs = read(GITHUB / "workflows" / "check.yaml")["jobs"]
-    assert jobs["check"]["strategy"]["matrix"]["python"] == supported
-    assert jobs["wheel"]["strategy"]["matrix"]["python"] == supported
+    assert jobs["check"]["strategy"]["matrix"]["python"] == supported()
+    assert jobs["wheel"]["strategy"]["matrix"]["python"] == supported()
 
 
 @pytest.mark.parametrize(
@@ -144,3 +146,41 @@ def test_the_hook_refuses_a_broken_spec(hook: dict[str, Any], tmp_path: Path) ->
     ran = run(hook, ROOT / "specs" / "two-enis.yaml", broken)
     assert ran.returncode == 1
     assert "broken.yaml:3:1" in ran.stderr
+
+
+# releases
+
+
+def test_the_changelog_has_the_version_of_the_package() -> None:
+    """In the form of Keep a Changelog: what is not released first, then each version with its date."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    assert [
+        each for each in headings[1:] if not re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", each)
+    ] == []
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.*)$", text, re.MULTILINE)) <= kinds
+    assert list(changelog.releases(text))[1] == enireconcile.__version__
+
+
+def test_the_notes_of_a_release(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["changelog", enireconcile.__version__])
+    changelog.main()
+    notes = capsys.readouterr().out
+    assert notes.startswith("### Added\n")
+    assert "## [" not in notes
+    monkeypatch.setattr(sys, "argv", ["changelog", "9.9.9"])
+    with pytest.raises(SystemExit, match=r"CHANGELOG\.md says nothing of 9\.9\.9"):
+        changelog.main()
+
+
+def test_recipes_name_the_version_of_the_package() -> None:
+    pages = [
+        *(ROOT / "docs" / "deploy").iterdir(),
+        *(ROOT / "docs" / "how-to").iterdir(),
+        *GITHUB.rglob("action.yaml"),
+    ]
+    named = re.compile(r"enireconcile(?:@v|:|-)(\d+\.\d+\.\d+)")
+    found = {version for page in pages for version in named.findall(page.read_text("utf-8"))}
+    assert found == {enireconcile.__version__}
