@@ -225,7 +225,7 @@ def plan(
     region: str | None = None,
     profile: str | None = None,
     session: BotoSession | None = None,
-    parallelism: int = 10,
+    parallelism: int | None = None,
     timeout: float | None = None,
 ) -> Plan:
     """Read the live state and return what apply would do. Changes nothing.
@@ -273,7 +273,7 @@ def apply(
     region: str | None = None,
     profile: str | None = None,
     session: BotoSession | None = None,
-    parallelism: int = 10,
+    parallelism: int | None = None,
     timeout: float | None = None,
 ) -> Report:
     """Plan, ask ``approve``, execute and read back, under the lock of the stack.
@@ -335,7 +335,7 @@ def show(
     region: str | None = None,
     profile: str | None = None,
     session: BotoSession | None = None,
-    parallelism: int = 10,
+    parallelism: int | None = None,
     timeout: float | None = None,
 ) -> Inventory:
     """Read what the stack owns: names, ids, private and public addresses, holders. Changes nothing.
@@ -367,7 +367,7 @@ def verify(
     region: str | None = None,
     profile: str | None = None,
     session: BotoSession | None = None,
-    parallelism: int = 10,
+    parallelism: int | None = None,
     timeout: float | None = None,
 ) -> list[Record]:
     """Run the checks of the spec from this machine. Changes nothing.
@@ -409,7 +409,7 @@ def _state(state: str | os.PathLike[str] | None) -> str | None:
 
 
 def _connection(
-    spec: Spec, region: str | None, profile: str | None, session: BotoSession | None, parallelism: int
+    spec: Spec, region: str | None, profile: str | None, session: BotoSession | None, parallelism: int | None
 ) -> Connection:
     if not isinstance(spec, Spec):
         raise TypeError(f"give one Spec, not a {type(spec).__name__}: load returns a list, one Spec for each file")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from enireconcile.likeness import likeness
 from enireconcile.spec.places import Path
 from enireconcile.spec.rows import ROW_SECTIONS, Document
 from enireconcile.spec.scalars import UNKNOWN_KEY
@@ -17,6 +18,8 @@ from enireconcile.spec.violations import Violation, keys_of, row_at
 
 _MOST = 100
 """Keys whose place is looked up; doing it for thousands would take too long."""
+_A_SLIP = 0.9
+"""Two keys are so alike if one has an ``s`` too few."""
 _ROWS = {
     "security_groups": "a security group",
     "instances": "an instance",
@@ -126,6 +129,8 @@ def _beside(key: str, mapping: Path, data: Mapping[str, Any]) -> str | None:
 def _below(key: str, mapping: Path, data: Mapping[str, Any]) -> str | None:
     """For a key of a mapping further in."""
     if not mapping:
+        if any(likeness(key, known) >= _A_SLIP for known in keys_of(Document)):
+            return None  # `elastic_ip` for `elastic_ips`
         sections = [section for section in ROW_SECTIONS if key in keys_of(row_at((section, "")))]
         above = _section_above(key, data)
         section = above if above in sections else sections[0] if len(sections) == 1 else None

@@ -102,6 +102,7 @@ OF_INTERFACE = "is a key of a network interface"
             "unknown key",
             "write one port or one range: `ports: 443` or `ports: 8000-8010`",
         ),
+        ("elastic_ip: {web: {}}\n", "3:1 elastic_ip", "unknown key", "did you mean `elastic_ips`?"),
         (
             f"{INSTANCE}, zzz: 1}}\n",
             "4:55 instances.web.zzz",
