@@ -216,6 +216,22 @@ def _on(harness: Harness, cwd: Path, state: Path) -> Shell:
     return Shell(cwd, {"AWS_ENDPOINT_URL": harness.server.url, "ENIRECONCILE_STATE": str(state / "state")})
 
 
+def readme(directory: Path) -> Iterator[str]:
+    """The story: made, then changed by hand."""
+    with open_harness(directory / "before") as harness:
+        shell = _on(harness, ROOT, directory)
+        yield shell.block(f"enireconcile apply {STORY}", "(?!✓)", answer="y")
+        client = harness.client()
+        named = [{"Name": "tag:Name", "Values": ["my-sg-1"]}]
+        [group] = client.describe_security_groups(Filters=named)["SecurityGroups"]
+        client.authorize_security_group_ingress(
+            GroupId=group["GroupId"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
+        )
+        [taken] = client.describe_addresses(Filters=[{"Name": "tag:Name", "Values": ["web-2"]}])["Addresses"]
+        client.disassociate_address(AssociationId=taken["AssociationId"])
+        yield shell.block(f"enireconcile plan {STORY}")
+
+
 def adopt(directory: Path) -> Iterator[str]:
     """The first spec of the page, on an account that has these resources."""
     with open_harness(directory / "before") as harness:
@@ -360,8 +376,7 @@ def disks(directory: Path) -> Iterator[str]:
 
 def row_lines(page: str) -> str:
     """The lines of a row that a page shows inside of a list, indented as in the spec."""
-    text = (ROOT / page).read_text(encoding="utf-8").partition("   ```yaml\n")[2].partition("   ```\n")[0]
-    return "".join(f" {line}\n" for line in text.splitlines())
+    return (ROOT / page).read_text(encoding="utf-8").partition("    ```yaml\n")[2].partition("    ```\n")[0]
 
 
 def unlock(directory: Path) -> Iterator[str]:
@@ -390,6 +405,7 @@ def unlock(directory: Path) -> Iterator[str]:
 
 
 SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
+    "README.md": readme,
     "docs/tutorial.md": tutorial,
     "docs/how-to/adopt.md": adopt,
     "docs/how-to/ha-failover.md": failover,
