@@ -24,6 +24,7 @@ LANGUAGES = {".yaml": "yaml", ".json": "json", ".py": "python", ".service": "ini
 """How files that are not pages are highlighted."""
 _FENCED = re.compile(r"^( *```.*?^ *```)$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
+_ROW = re.compile(r"(?m)^\|.*\|$")
 _LANGUAGE = re.compile(r"^( *```[a-z]+) [a-z]+$", re.MULTILINE)
 
 
@@ -65,7 +66,11 @@ def linked(page: Path) -> Iterator[Path]:
 
 
 def adapted(page: Path) -> str:
-    """The text of a page as the site needs it: links to files lead to their pages; ``sh guest`` becomes ``sh``."""
+    """The text of a page as the site needs it.
+
+    Links to files lead to their pages. ``sh guest`` becomes ``sh``. ``\\|``, which pages have in the code of tables only,
+    becomes ``|``: GitHub and Zensical differ there.
+    """
 
     def link(found: re.Match[str]) -> str:
         path = (page.parent / found[0]).resolve()
@@ -73,6 +78,7 @@ def adapted(page: Path) -> str:
         return os.path.relpath(page_of(path), page.parent) if known else found[0]
 
     parts = _FENCED.split(page.read_text(encoding="utf-8"))
+    parts[::2] = [_ROW.sub(lambda row: row[0].replace(r"\|", "|"), part) for part in parts[::2]]
     parts[::2] = [_LINK.sub(link, part) for part in parts[::2]]
     parts[1::2] = [_LANGUAGE.sub(r"\1", part) for part in parts[1::2]]
     return "".join(parts)
