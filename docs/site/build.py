@@ -68,8 +68,8 @@ def linked(page: Path) -> Iterator[Path]:
 def adapted(page: Path) -> str:
     """The text of a page as the site needs it.
 
-    Links to files lead to their pages. ``sh guest`` becomes ``sh``. ``\\|``, which pages have in the code of tables only,
-    becomes ``|``: GitHub and Zensical differ there.
+    Links to files lead to their pages. ``sh guest`` becomes ``sh``. ``\\|``, which pages have only in the code of
+    tables, becomes ``|``: GitHub and Zensical differ there.
     """
 
     def link(found: re.Match[str]) -> str:
