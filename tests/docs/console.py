@@ -211,25 +211,15 @@ def tutorial(directory: Path) -> Iterator[str]:
         yield shell.block(f"enireconcile destroy {STORY}", *removed, answer="y")
 
 
-def _on(harness: Harness, cwd: Path, state: Path) -> Shell:
+def on(harness: Harness, cwd: Path, state: Path) -> Shell:
     """A shell whose commands go to the strict EC2 of a harness."""
     return Shell(cwd, {"AWS_ENDPOINT_URL": harness.server.url, "ENIRECONCILE_STATE": str(state / "state")})
 
 
 def readme(directory: Path) -> Iterator[str]:
-    """The story: made, then changed by hand."""
+    """The story; how it is mended is a picture."""
     with open_harness(directory / "before") as harness:
-        shell = _on(harness, ROOT, directory)
-        yield shell.block(f"enireconcile apply {STORY}", "(?!✓)", answer="y")
-        client = harness.client()
-        named = [{"Name": "tag:Name", "Values": ["my-sg-1"]}]
-        [group] = client.describe_security_groups(Filters=named)["SecurityGroups"]
-        client.authorize_security_group_ingress(
-            GroupId=group["GroupId"], IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0"
-        )
-        [taken] = client.describe_addresses(Filters=[{"Name": "tag:Name", "Values": ["web-2"]}])["Addresses"]
-        client.disassociate_address(AssociationId=taken["AssociationId"])
-        yield shell.block(f"enireconcile plan {STORY}")
+        yield on(harness, ROOT, directory).block(f"enireconcile apply {STORY}", "(?!✓)", answer="y")
 
 
 def adopt(directory: Path) -> Iterator[str]:
@@ -246,7 +236,7 @@ def adopt(directory: Path) -> Iterator[str]:
             prefix, _, _ = ids[address].rpartition("-")
             spec = re.sub(rf"\b{prefix}-[0-9a-f]+", ids[address], spec)
         (directory / "shop.yaml").write_text(spec, encoding="utf-8")
-        yield _on(harness, directory, directory).block("enireconcile plan shop.yaml")
+        yield on(harness, directory, directory).block("enireconcile plan shop.yaml")
 
 
 def failover(directory: Path) -> Iterator[str]:
@@ -255,7 +245,7 @@ def failover(directory: Path) -> Iterator[str]:
         firewalls = Firewalls(harness)
         harness.apply((ROOT / "specs" / "ha-failover.yaml").read_text(encoding="utf-8"))
         firewalls.sicken("fw-a")
-        yield _on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
+        yield on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
 
 
 def roads(directory: Path) -> Iterator[str]:
@@ -339,7 +329,7 @@ def played(directory: Path, story: str) -> Iterator[Played]:
     with open_harness(directory / "before", Settings(public_network="127.55.0.0/16")) as harness:
         harness.strict.world.add_image("debian-12-amd64", "2026-01-06", owner_id="136693071363", parameter=DEBIAN)
         harness.apply(story)
-        stage = Played(harness, _on(harness, directory, directory), story, {})
+        stage = Played(harness, on(harness, directory, directory), story, {})
         stage.shown |= {stage.public("web-1"): "203.0.113.7", stage.public("web-2"): "203.0.113.8"}
         yield stage
 
@@ -357,7 +347,7 @@ def disks(directory: Path) -> Iterator[str]:
     path = directory / "db.yaml"
     with open_harness(directory / "before") as harness:
         harness.strict.world.data.snapshots["snap-0123456789abcdef0"] = 100
-        shell = _on(harness, directory, directory)
+        shell = on(harness, directory, directory)
         path.write_text(first, encoding="utf-8")
         yield shell.block("enireconcile plan db.yaml", r"\+ instances", ".*volume", "Plan")
         harness.apply(first)
