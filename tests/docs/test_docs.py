@@ -149,7 +149,7 @@ def test_every_claim_about_security_names_its_test() -> None:
 
 def test_reference_lists_every_permission() -> None:
     """The permissions table has each call that the package may make."""
-    text = section(DOCS / "reference" / "cli.md", "Permissions")
+    text = section(DOCS / "reference" / "permissions.md", "Permissions")
     assert [call for call in iam_policy.calls() if f"`ec2:{call}`" not in text] == []
 
 
@@ -186,13 +186,13 @@ def test_permissions_name_every_call() -> None:
     """The permissions table has every call that a kind names."""
     sources = [*(ROOT / "enireconcile" / "kinds").glob("*.py")]
     calls = {name for path in sources for name in re.findall(r'call="([A-Z]\w+)"', path.read_text("utf-8"))}
-    text = section(DOCS / "reference" / "cli.md", "Permissions")
+    text = section(DOCS / "reference" / "permissions.md", "Permissions")
     assert calls, "no call found: has the code changed its way of writing them?"
     assert {call for call in calls if f"`ec2:{call}`" not in text} == set()
 
 
 def test_reference_names_the_format_version() -> None:
-    assert f'"{FORMAT_VERSION}"' in section(DOCS / "reference" / "cli.md", "JSON of plan")
+    assert f'"{FORMAT_VERSION}"' in section(DOCS / "reference" / "json.md", "JSON of plan")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
