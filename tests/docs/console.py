@@ -278,25 +278,25 @@ def verify(directory: Path) -> Iterator[str]:
     spec = directory / "shop.yaml"
     with played(directory, (ROOT / STORY).read_text(encoding="utf-8")) as stage:
 
-        def block(page: int, ssh: int, within: str) -> str:
+        def block(page: int, shut: int, *within: str) -> str:
             checks = (
-                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: {within}}}\n"
-                f"  ssh: {{elastic_ip: web-2, tcp: {ssh}}}\n"
+                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: {within[0]}}}\n"
+                f"  shut: {{elastic_ip: web-2, tcp: {shut}, expect: silent, within: {within[1]}}}\n"
             )
             spec.write_text(f"{stage.story}\nchecks:\n{checks}", encoding="utf-8")
-            stage.shown |= {str(page): "80", str(ssh): "22"}
+            stage.shown |= {str(page): "80", str(shut): "80"}
             return stage.block("enireconcile verify shop.yaml")
 
-        with guests.mute(stage.public("web-2")) as ssh:
+        with guests.full(stage.public("web-2")) as shut:
             with guests.web(stage.public("web-1")) as port:
-                yield block(port, ssh, "30s")
+                yield block(port, shut, "30s", "1s")
             client = stage.harness.client()
             [group] = client.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["my-sg-1"]}])[
                 "SecurityGroups"
             ]
             client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
             with guests.full(stage.public("web-1")) as port:
-                yield block(port, ssh, "1s")
+                yield block(port, shut, "1s", "30s")
 
 
 @dataclass
