@@ -279,8 +279,9 @@ def verify(directory: Path) -> Iterator[str]:
     with played(directory, (ROOT / STORY).read_text(encoding="utf-8")) as stage:
 
         def block(page: int, shut: int, *within: str) -> str:
+            http = f"{{port: {page}, contains: Testing ENI}}"
             checks = (
-                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: {within[0]}}}\n"
+                f"  page: {{elastic_ip: web-1, http: {http}, within: {within[0]}}}\n"
                 f"  shut: {{elastic_ip: web-2, tcp: {shut}, expect: silent, within: {within[1]}}}\n"
             )
             spec.write_text(f"{stage.story}\nchecks:\n{checks}", encoding="utf-8")
