@@ -29,7 +29,7 @@ _LANGUAGE = re.compile(r"^( *```[a-z]+) [a-z]+$", re.MULTILINE)
 
 
 def main(folder: Path) -> int:
-    """Copy, then build. Returns Zensical's exit code."""
+    """Copy, then build. Returns Zensical's exit code; the traceback with which strict mode ends is left out."""
     for name in ("pages", "site"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for path, content in copies().items():
@@ -40,7 +40,11 @@ def main(folder: Path) -> int:
     nav = toml(navigation((DOCS / "index.md").read_text(encoding="utf-8")))
     (folder / "zensical.toml").write_text(config.replace("nav = []", f"nav = {nav}"), encoding="utf-8")
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", "zensical.toml"]
-    return subprocess.run(command, cwd=folder, check=False).returncode  # noqa: S603 (our own program)
+    ran = subprocess.run(command, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (our own program)
+    told, _, trace = ran.stderr.partition("Traceback (most recent call last)")
+    sys.stderr.write(told if "--strict" in trace else ran.stderr)
+    print(f"the site is not built: {folder}" if ran.returncode else folder / "site" / "index.html")  # noqa: T201
+    return ran.returncode
 
 
 def copies() -> dict[Path, bytes]:
