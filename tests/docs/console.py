@@ -33,6 +33,8 @@ FENCE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STORY = "specs/two-enis.yaml"
 AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 DEBIAN = "/aws/service/debian/release/12/latest/amd64"
+WAITING = "waiting for "
+"""How lines begin that only a slow machine shows."""
 LONGEST = 100.0
 """Seconds that a command may take."""
 NOT_RUN = {
@@ -219,7 +221,7 @@ def on(harness: Harness, cwd: Path, state: Path) -> Shell:
 def readme(directory: Path) -> Iterator[str]:
     """The story; how it is mended is a picture."""
     with open_harness(directory / "before") as harness:
-        yield on(harness, ROOT, directory).block(f"enireconcile apply {STORY}", "(?!✓)", answer="y")
+        yield on(harness, ROOT, directory).block(f"enireconcile apply {STORY}", f"(?!✓|{WAITING})", answer="y")
 
 
 def adopt(directory: Path) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The pictures of consoles in docs/images, made by running what they show on a terminal.
 
 ``python -m tests.docs.pictures`` compares each with what its command prints; ``--write`` makes anew what differs.
-As in console.py, ids, times and addresses are not compared; nor is the order of lines, as calls run in parallel.
+As in console.py, ids, times and addresses are not compared; nor is the order of words, as calls run in parallel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tests.docs.console import ROOT, STORY, Shell, comparable, on
+from tests.docs.console import ROOT, STORY, WAITING, Shell, comparable, on
 from tests.harness import open_harness
 
 COLUMNS = 100
@@ -38,7 +38,7 @@ def story(directory: Path) -> Iterator[tuple[str, str]]:
     """File to picture: the story is applied, and planned again after it was changed by hand."""
     with open_harness(directory / "before") as harness:
         shell = on(harness, ROOT, directory)
-        yield "docs/images/console-apply.svg", picture(shell, f"enireconcile apply {STORY}")
+        yield "docs/images/console-apply.svg", picture(shell, f"enireconcile apply {STORY}", "Plan:")
         changed_by_hand(harness.client())
         yield "docs/images/console-plan.svg", picture(shell, f"enireconcile plan {STORY}")
 
@@ -54,11 +54,15 @@ def changed_by_hand(client: Any) -> None:
     client.disassociate_address(AssociationId=taken["AssociationId"])
 
 
-def picture(shell: Shell, line: str) -> str:
-    """A terminal with a command line and all that the command prints, as SVG."""
+def picture(shell: Shell, line: str, begin: str = "") -> str:
+    """A terminal with a command line and what the command prints, from the line that begins so, as SVG."""
+    text = Text.from_ansi(typed(shell, line))
+    lines = [each for each in text.split("\n", allow_blank=True) if not each.plain.startswith(WAITING)]
+    first = next(index for index, each in enumerate(lines) if each.plain.startswith(begin))
+    shown = [*([Text("…")] if first else []), *lines[first:]]
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, legacy_windows=False)
     console.print(Text(f"$ {line}", style="bold"))
-    console.print(Text.from_ansi(typed(shell, line)), end="")
+    console.print(Text("\n").join(shown), end="")
     return FONT.sub("", console.export_svg(title="", unique_id="console"))
 
 
@@ -92,12 +96,12 @@ def typed(shell: Shell, line: str) -> str:
 
 
 def words(svg: str) -> list[str]:
-    """The lines of a picture, in alphabetical order, and its styles, without what differs from run to run."""
+    """The words of a picture, in alphabetical order, and its styles, without what differs from run to run."""
     rows: dict[float, str] = {}
     for y, text in re.findall(r'<text class="console-r\d+" x="[^"]*" y="([^"]*)"[^>]*>(.*?)</text>', svg):
         rows[float(y)] = rows.get(float(y), "") + html.unescape(text).replace("\xa0", " ")
     styles = re.findall(r"\.console-r\d+ \{[^}]*\}", svg)
-    return sorted(comparable("\n".join(rows.values())).splitlines()) + sorted(styles)
+    return sorted(comparable("\n".join(rows.values())).split()) + sorted(styles)
 
 
 def main(arguments: list[str]) -> int:
