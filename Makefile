@@ -9,7 +9,7 @@ TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types layers coverage prove peers bench mutants wheel clean \
+.PHONY: help demo test check format lint types layers coverage prove peers docs docs-serve bench mutants wheel clean \
   acceptance acceptance-clean
 
 help: ## Show the targets
@@ -44,6 +44,12 @@ prove: $(VENV)/dev.stamp ## Run the exhaustive proofs and the acceptance kit, an
 peers: $(VENV)/peers.stamp ## Run Ansible and Terraform (if on the PATH) on the tests' EC2, and the command on ministack
 	@$(BIN)/pytest -n auto tests/peers
 
+docs: $(VENV)/docs.stamp ## Build the documentation site into build/site, and check its links
+	@$(BIN)/python docs/site/build.py
+
+docs-serve: docs ## Build the site and serve it at http://127.0.0.1:8000/
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000
+
 acceptance: $(VENV)/demo.stamp ## Run the program in an AWS account, for less than a dollar
 	@$(BIN)/python -m tests.acceptance run $(ARGS)
 
@@ -75,7 +81,12 @@ $(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "setting up $(VENV) for development (once) …"
 	@$(INSTALL) -e '.[sandbox,dev]'
-	@touch $@ $(VENV)/demo.stamp
+	@touch $@ $(VENV)/demo.stamp $(VENV)/docs.stamp
+
+$(VENV)/docs.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "setting up $(VENV) for the documentation (once) …"
+	@$(INSTALL) -e '.[docs]'
+	@touch $@
 
 $(VENV)/mutants.stamp: $(VENV)/dev.stamp
 	@echo "adding mutmut to $(VENV) (once) …"

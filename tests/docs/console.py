@@ -33,6 +33,8 @@ FENCE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STORY = "specs/two-enis.yaml"
 AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 DEBIAN = "/aws/service/debian/release/12/latest/amd64"
+WAITING = "waiting for "
+"""How lines begin that only a slow machine shows."""
 LONGEST = 100.0
 """Seconds that a command may take."""
 NOT_RUN = {
@@ -213,9 +215,15 @@ def tutorial(directory: Path) -> Iterator[str]:
         yield shell.block(f"enireconcile destroy {STORY}", *removed, answer="y")
 
 
-def _on(harness: Harness, cwd: Path, state: Path) -> Shell:
+def on(harness: Harness, cwd: Path, state: Path) -> Shell:
     """A shell whose commands go to the strict EC2 of a harness."""
     return Shell(cwd, {"AWS_ENDPOINT_URL": harness.server.url, "ENIRECONCILE_STATE": str(state / "state")})
+
+
+def readme(directory: Path) -> Iterator[str]:
+    """The story; how it is mended is a picture."""
+    with open_harness(directory / "before") as harness:
+        yield on(harness, ROOT, directory).block(f"enireconcile apply {STORY}", f"(?!✓|{WAITING})", answer="y")
 
 
 def adopt(directory: Path) -> Iterator[str]:
@@ -232,7 +240,7 @@ def adopt(directory: Path) -> Iterator[str]:
             prefix, _, _ = ids[address].rpartition("-")
             spec = re.sub(rf"\b{prefix}-[0-9a-f]+", ids[address], spec)
         (directory / "shop.yaml").write_text(spec, encoding="utf-8")
-        yield _on(harness, directory, directory).block("enireconcile plan shop.yaml")
+        yield on(harness, directory, directory).block("enireconcile plan shop.yaml")
 
 
 def failover(directory: Path) -> Iterator[str]:
@@ -241,7 +249,7 @@ def failover(directory: Path) -> Iterator[str]:
         firewalls = Firewalls(harness)
         harness.apply((ROOT / "specs" / "ha-failover.yaml").read_text(encoding="utf-8"))
         firewalls.sicken("fw-a")
-        yield _on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
+        yield on(harness, ROOT, directory).block("enireconcile plan specs/ha-failover.yaml")
 
 
 def roads(directory: Path) -> Iterator[str]:
@@ -274,25 +282,26 @@ def verify(directory: Path) -> Iterator[str]:
     spec = directory / "shop.yaml"
     with played(directory, (ROOT / STORY).read_text(encoding="utf-8")) as stage:
 
-        def block(page: int, ssh: int, within: str) -> str:
+        def block(page: int, shut: int, *within: str) -> str:
+            http = f"{{port: {page}, contains: Testing ENI}}"
             checks = (
-                f"  page: {{elastic_ip: web-1, http: {{port: {page}, contains: Testing ENI}}, within: {within}}}\n"
-                f"  ssh: {{elastic_ip: web-2, tcp: {ssh}}}\n"
+                f"  page: {{elastic_ip: web-1, http: {http}, within: {within[0]}}}\n"
+                f"  shut: {{elastic_ip: web-2, tcp: {shut}, expect: silent, within: {within[1]}}}\n"
             )
             spec.write_text(f"{stage.story}\nchecks:\n{checks}", encoding="utf-8")
-            stage.shown |= {str(page): "80", str(ssh): "22"}
+            stage.shown |= {str(page): "80", str(shut): "80"}
             return stage.block("enireconcile verify shop.yaml")
 
-        with guests.mute(stage.public("web-2")) as ssh:
+        with guests.full(stage.public("web-2")) as shut:
             with guests.web(stage.public("web-1")) as port:
-                yield block(port, ssh, "30s")
+                yield block(port, shut, "30s", "1s")
             client = stage.harness.client()
             [group] = client.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["my-sg-1"]}])[
                 "SecurityGroups"
             ]
             client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
             with guests.full(stage.public("web-1")) as port:
-                yield block(port, ssh, "1s")
+                yield block(port, shut, "1s", "30s")
 
 
 @dataclass
@@ -325,7 +334,7 @@ def played(directory: Path, story: str) -> Iterator[Played]:
     with open_harness(directory / "before", Settings(public_network="127.55.0.0/16")) as harness:
         harness.strict.world.add_image("debian-12-amd64", "2026-01-06", owner_id="136693071363", parameter=DEBIAN)
         harness.apply(story)
-        stage = Played(harness, _on(harness, directory, directory), story, {})
+        stage = Played(harness, on(harness, directory, directory), story, {})
         stage.shown |= {stage.public("web-1"): "203.0.113.7", stage.public("web-2"): "203.0.113.8"}
         yield stage
 
@@ -343,7 +352,7 @@ def disks(directory: Path) -> Iterator[str]:
     path = directory / "db.yaml"
     with open_harness(directory / "before") as harness:
         harness.strict.world.data.snapshots["snap-0123456789abcdef0"] = 100
-        shell = _on(harness, directory, directory)
+        shell = on(harness, directory, directory)
         path.write_text(first, encoding="utf-8")
         yield shell.block("enireconcile plan db.yaml", r"\+ instances", ".*volume", "Plan")
         harness.apply(first)
@@ -362,8 +371,7 @@ def disks(directory: Path) -> Iterator[str]:
 
 def row_lines(page: str) -> str:
     """The lines of a row that a page shows inside of a list, indented as in the spec."""
-    text = (ROOT / page).read_text(encoding="utf-8").partition("   ```yaml\n")[2].partition("   ```\n")[0]
-    return "".join(f" {line}\n" for line in text.splitlines())
+    return (ROOT / page).read_text(encoding="utf-8").partition("    ```yaml\n")[2].partition("    ```\n")[0]
 
 
 def unlock(directory: Path) -> Iterator[str]:
@@ -402,6 +410,7 @@ def order(directory: Path) -> Iterator[str]:
 
 
 SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
+    "README.md": readme,
     "docs/tutorial.md": tutorial,
     "docs/how-to/adopt.md": adopt,
     "docs/how-to/ha-failover.md": failover,

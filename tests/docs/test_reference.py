@@ -1,0 +1,93 @@
+"""The pages of the reference have what the code has: exit codes, outcomes, metrics, keys of JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from enireconcile.cli import app
+from enireconcile.errors import EnireconcileError
+from enireconcile.model import _EXIT_CODES, CHECK_FAILED
+from enireconcile.outputs import metrics
+from enireconcile.outputs.json import plan_json, report_json
+from tests.docs.test_docs import DOCS, section
+from tests.harness import STORY, open_harness
+
+REFERENCE = DOCS / "reference"
+Rows = dict[str, str]
+"""The first cell of each row of a table to the rest of the row."""
+
+
+def rows(page: str, heading: str, first: str) -> Rows:
+    """The table below a heading whose first column has this title."""
+    tables = re.split(r"\n\n+", section(REFERENCE / page, heading))
+    [table] = [each for each in tables if each.startswith(f"| {first} |")]
+    return dict(re.split(r"(?<!\\) \| ", line.strip("| "), maxsplit=1) for line in table.splitlines()[2:])
+
+
+def names(text: str) -> set[str]:
+    """What stands in backticks."""
+    return set(re.findall(r"`([^`]+)`", text))
+
+
+def codes(error: type[EnireconcileError]) -> set[int]:
+    return {error.exit_code}.union(*(codes(each) for each in error.__subclasses__()))
+
+
+def test_every_exit_code_is_told() -> None:
+    told = {int(code) for code in rows("exit-codes.md", "Exit codes", "code")}
+    used = codes(EnireconcileError) | set(_EXIT_CODES.values()) | {CHECK_FAILED, app.EXIT_USAGE, app.EXIT_CHANGES}
+    assert told == used
+
+
+def test_every_outcome_is_told_with_its_exit_code() -> None:
+    told = rows("json.md", "JSON of apply", "outcome")
+    assert {name.strip("`"): int(rest[0]) for name, rest in told.items()} == _EXIT_CODES
+
+
+def test_every_metric_is_told_with_its_type() -> None:
+    told = rows("metrics.md", "Metrics", "metric")
+    kinds = {name.strip("`"): rest.partition(" |")[0] for name, rest in told.items()}
+    assert kinds == {f"enireconcile_{name}": kind for name, (kind, _) in metrics._FAMILIES.items()}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The plan of the story, and the report of the run that applied it."""
+    text = STORY.read_text(encoding="utf-8")
+    with open_harness(tmp_path_factory.mktemp("story")) as harness:
+        return plan_json(harness.plan(text), {}), report_json(harness.apply(text))
+
+
+def untold(made: dict[str, Any], told: Rows) -> set[str]:
+    """The keys of an object, and of the objects in its lists, that the rows do not have."""
+    keys = set(made) - names(" ".join(told))
+    for key, value in made.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            row = " ".join(rest for cell, rest in told.items() if key in names(cell.partition("[")[0]))
+            keys |= {f"{key}[].{name}" for name in set().union(*value) - names(row)}
+    return keys
+
+
+def test_every_key_of_a_plan_is_told(story: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    plan, _ = story
+    assert untold(plan, rows("json.md", "JSON of plan", "key")) == set()
+    fields = rows("json.md", "JSON of plan", "key")["`changes[].fields`"]
+    assert {key for change in plan["changes"] for each in change["fields"] for key in each} - names(
+        fields
+    ) == set()
+
+
+def test_every_key_of_a_report_is_told(story: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, report = story
+    assert untold(report, rows("json.md", "JSON of apply", "key of the report")) == set()
+
+
+def test_every_attribute_of_a_resource_is_told(story: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    _, report = story
+    told = rows("json.md", "JSON of show", "of")
+    for address, attributes in report["resources"].items():
+        [row] = [rest for cell, rest in told.items() if cell.startswith(f"`{address.partition('.')[0]}.")]
+        assert list(attributes) == re.findall(r"`([^`]+)`", row), address
