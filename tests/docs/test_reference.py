@@ -12,6 +12,7 @@ from enireconcile.errors import EnireconcileError
 from enireconcile.model import _EXIT_CODES, CHECK_FAILED
 from enireconcile.outputs import metrics
 from enireconcile.outputs.json import plan_json, report_json
+from tests.docs import python_page
 from tests.docs.test_docs import DOCS, section
 from tests.harness import STORY, open_harness
 
@@ -91,3 +92,9 @@ def test_every_attribute_of_a_resource_is_told(story: tuple[dict[str, Any], dict
     for address, attributes in report["resources"].items():
         [row] = [rest for cell, rest in told.items() if cell.startswith(f"`{address.partition('.')[0]}.")]
         assert list(attributes) == re.findall(r"`([^`]+)`", row), address
+
+
+def test_the_page_of_the_python_api_is_made_of_its_docstrings() -> None:
+    assert python_page.PAGE.read_text(encoding="utf-8") == python_page.page(), (
+        "run python -m tests.docs.python_page --write"
+    )
