@@ -406,7 +406,7 @@ def order(directory: Path) -> Iterator[str]:
         harness.apply(after.replace("web2", "web"))
         harness.loop.now += 60
         (directory / "web.yaml").write_text(after, encoding="utf-8")
-        yield _on(harness, directory, directory).block("enireconcile explain --prune web.yaml s3")
+        yield on(harness, directory, directory).block("enireconcile explain --prune web.yaml s3")
 
 
 SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
