@@ -48,7 +48,7 @@ MILESTONES = (
     "Converged: 3 of 3 calls",
     "No changes: all 7 resources",
     "== 7/8  Destroy",
-    "Converged: ",
+    "Destroyed",
     "== 8/8  The page",
     *PAGE,
     "== End of the tour",

@@ -24,7 +24,7 @@ class Network:
         self.harness, self.ec2 = harness, harness.client()
         vpc, self.subnets = lab(harness)
         tables = self.ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
-        self.table = next(each["RouteTableId"] for each in tables if each["Tags"])
+        self.table = next(each["RouteTableId"] for each in tables if each.get("Tags"))
         allocated = self.ec2.allocate_address()
         self.allocation, self.known = allocated["AllocationId"], allocated["PublicIp"]
         self.wait()
