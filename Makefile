@@ -4,8 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
 # The tests of every day. Proofs, packets, time limits and the acceptance kit take long, and the peers need tools that are not Python's.
-PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/processes/test_timeout.py
-TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers
+PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/docs/test_console.py \
+  tests/processes/test_demo.py tests/processes/test_timeout.py
+# Properties: few examples every day, and many with the proofs.
+PROPERTIES := tests/planning/test_left_out.py tests/planning/test_simulation.py tests/planning/test_targeting.py \
+  tests/outputs/test_planfile.py tests/spec/test_adopt.py tests/spec/test_render.py tests/state/test_damage.py
+TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers --hypothesis-profile=everyday
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -39,7 +43,7 @@ coverage: $(VENV)/dev.stamp ## Run the tests and require a minimum of line cover
 	@$(BIN)/pytest -n auto $(TESTS) --cov
 
 prove: $(VENV)/dev.stamp ## Run the exhaustive proofs and the acceptance kit, and print what the proofs covered
-	@$(BIN)/pytest -n auto $(PROOFS)
+	@$(BIN)/pytest -n auto $(PROOFS) $(PROPERTIES)
 
 peers: $(VENV)/peers.stamp ## Run Ansible and Terraform (if on the PATH) on the tests' EC2, and the command on ministack
 	@$(BIN)/pytest -n auto tests/peers

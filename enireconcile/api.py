@@ -267,6 +267,7 @@ def apply(
     max_changes: int | None = None,
     verify: bool = False,
     state: str | os.PathLike[str] | None = None,
+    state_as_caller: bool = False,
     lock_timeout: float = 30.0,
     settle_timeout: float = 30.0,
     on_event: Callable[[Record], object] | None = None,
@@ -284,9 +285,10 @@ def apply(
     ``approve``, only a stack that needs no change is not refused.
 
     ``state`` is a directory or ``s3://bucket/prefix``; default: ``ENIRECONCILE_STATE``, else the user's state
-    directory. ``lock_timeout`` and ``settle_timeout`` are in seconds. ``on_event`` gets what ``apply --output
-    json`` prints while it runs: steps and checks. ``destroy`` removes all that the stack owns. ``verify`` runs
-    the checks of the spec after converging. The other options are those of ``plan`` and of the command.
+    directory; with ``state_as_caller``, S3 is accessed without the role of the spec. ``lock_timeout`` and
+    ``settle_timeout`` are in seconds. ``on_event`` gets what ``apply --output json`` prints while it runs: steps
+    and checks. ``destroy`` removes all that the stack owns. ``verify`` runs the checks of the spec after
+    converging. The other options are those of ``plan`` and of the command.
 
     Returns the report of every run that has begun, whatever its outcome: a refusal has the outcome ``refused``,
     a stack that another run has locked ``locked``, an error of AWS ``failed`` or, after a change, ``partial``.
@@ -315,6 +317,7 @@ def apply(
         settle_timeout=settle_timeout,
         lock_timeout=lock_timeout,
         state=_state(state),
+        state_as_caller=state_as_caller,
         prune=prune,
         targets=targets,
         allow_destroy=allow_destroy,

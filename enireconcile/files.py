@@ -58,6 +58,25 @@ def replace(
     _sync_folder(path.parent)
 
 
+def cache_folder() -> Path | None:
+    """``$XDG_CACHE_HOME/enireconcile``, else below ``~/.cache``; None without a home."""
+    if home := os.environ.get("XDG_CACHE_HOME"):
+        return Path(home, "enireconcile")
+    try:
+        return Path.home() / ".cache" / "enireconcile"
+    except RuntimeError:
+        return None
+
+
+def is_private(path: Path) -> bool:
+    """Whether it is a file, no link, that only this user can write."""
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
 def make_folders(folder: Path, mode: int) -> None:
     """Create a folder and those above it that are missing. The new ones have this mode, whatever the umask is."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]

@@ -32,6 +32,8 @@ _ROOM = 2**30
 _OF_TESTS = ("ENIRECONCILE_ACCEPTANCE", "ENIRECONCILE_RECORDINGS")
 """Variables that are no options of the command, and that some tests read."""
 # For `make mutants`: a verdict must not depend on luck or load, and the smallest example is not wanted.
+# For the tests of every day: `make prove` runs the properties with as many examples as they ask for.
+settings.register_profile("everyday", max_examples=30)
 settings.register_profile(
     "mutants",
     database=None,

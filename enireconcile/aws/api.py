@@ -195,6 +195,9 @@ class Reader:
         """All pages of a read with their lists joined. Raises AwsError; PermissionError if it is not a read."""
         if not is_read(call):
             raise PermissionError(f"{call} is not a known read")
+        if call == "GetCallerIdentity" and (account := self._channel.session.account_id):
+            # AssumeRole has answered it: these credentials belong to the role's account.
+            return {"Account": account}
         request = f"{call} {canonical(params)}"
         if request in self._answers:
             return self._answers[request]

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +53,7 @@ class Models(Loader):
     def _read(self) -> dict[str, Any] | None:
         """The cached model, None if there is none or it is in doubt."""
         path, key = cache_file(), self._key()
-        if path is None or key is None or not _is_private(path):
+        if path is None or key is None or not files.is_private(path):
             return None
         try:
             cached = json.loads(files.read_regular(path, _LARGEST))
@@ -87,22 +85,8 @@ OPERATIONS = frozenset(row.name for row in ACTIONS.values() if row.service == _C
 
 
 def cache_file() -> Path | None:
-    """``$XDG_CACHE_HOME/enireconcile/ec2.json``, else below ``~/.cache``; None without a home."""
-    if home := os.environ.get("XDG_CACHE_HOME"):
-        return Path(home, "enireconcile", "ec2.json")
-    try:
-        return Path.home() / ".cache" / "enireconcile" / "ec2.json"
-    except RuntimeError:
-        return None
-
-
-def _is_private(path: Path) -> bool:
-    """Whether only this user could have written the file."""
-    try:
-        found = path.stat(follow_symlinks=False)
-    except OSError:
-        return False
-    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    folder = files.cache_folder()
+    return folder / "ec2.json" if folder else None
 
 
 def cut(model: Mapping[str, Any], operations: frozenset[str]) -> dict[str, Any]:

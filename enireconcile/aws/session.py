@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import socket
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +39,7 @@ from enireconcile.aws.last_check import check_before_body
 from enireconcile.aws.models import Models
 from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import DENIED, AwsError, EnireconcileError
 from enireconcile.printable import printable
 from enireconcile.regions import wrong_region
 
@@ -46,17 +48,38 @@ _DEFAULT_PROFILE = "default"
 """What boto3 calls the profile of a session that names none."""
 
 
+@dataclass(frozen=True)
+class Role:
+    """A role to assume. CloudTrail shows ``purpose``, the stack, and this host as its session."""
+
+    arn: str
+    external_id: str | None = None
+    purpose: str = ""
+
+    @property
+    def account_id(self) -> str:
+        return self.arn.split(":")[4]
+
+    @property
+    def session_name(self) -> str:
+        """``enireconcile-STACK-HOST``, as far as 64 characters go."""
+        name = "-".join(filter(None, ["enireconcile", self.purpose, socket.gethostname()]))
+        return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", name)[:64]
+
+
 @dataclass
 class Session:
     """Clients of one account and Region, created when first needed and shared by all threads.
 
-    With ``read_only`` the clients refuse every call that ``aws.actions`` does not list as a read.
+    With ``read_only`` the clients refuse every call that ``aws.actions`` does not list as a read. ``account_id``
+    is that of the role that is assumed: all calls are made in its account.
     """
 
     boto: boto3.Session
     region: str
     parallelism: int = 10
     read_only: bool = False
+    account_id: str | None = None
     _clients: dict[str, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -125,7 +148,7 @@ def connect(
     region: str | None,
     profile: str | None,
     boto: BotoSession | None = None,
-    assume_role_arn: str | None = None,
+    role: Role | None = None,
     parallelism: int = 10,
     read_only: bool = False,
 ) -> Session:
@@ -153,11 +176,18 @@ def connect(
         if wrong := wrong_region(chosen):
             source = "--region or the spec" if region else "AWS_REGION, AWS_DEFAULT_REGION or the profile"
             raise EnireconcileError(f"region (from {source}): {wrong[0]}", hint=wrong[1])
-        if boto is not None:
-            core._credentials = boto.get_credentials()  # type: ignore[attr-defined]
-        if assume_role_arn:
-            _assume(core, assume_role_arn, chosen)
-        return Session(boto3.Session(botocore_session=core, region_name=chosen), chosen, parallelism, read_only)
+        given = boto.get_credentials() if boto is not None else None
+        if given is not None:
+            core._credentials = given  # type: ignore[attr-defined]
+        if role is not None:
+            _assume(core, role, chosen, given)
+        return Session(
+            boto3.Session(botocore_session=core, region_name=chosen),
+            chosen,
+            parallelism,
+            read_only,
+            account_id=role.account_id if role is not None else None,
+        )
     except NoRegionError:
         raise EnireconcileError(
             "no AWS region", hint="set `region:` in the spec, --region or AWS_REGION"
@@ -176,8 +206,11 @@ def _models(data_path: str | None) -> Models:
     return Models(create_loader(data_path).search_paths, include_default_search_paths=False)
 
 
-def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
-    """Use the role's credentials: fetched at the first call, refreshed before they expire."""
+def _assume(core: BotocoreSession, role: Role, region: str, source: Any) -> None:
+    """Use the role's credentials: fetched at the first call, refreshed before they expire.
+
+    It is assumed with ``source``, or with the credentials that the standard chain finds then.
+    """
     provider = core.get_component("credential_provider")
 
     def create_client(service: str, **kwargs: Any) -> Any:
@@ -186,17 +219,40 @@ def _assume(core: BotocoreSession, role_arn: str, region: str) -> None:
         return client
 
     def fetch() -> Any:
-        source = provider.load_credentials()
-        if source is None:
+        credentials = source or provider.load_credentials()
+        if credentials is None:
             raise NoCredentialsError
         fetcher = AssumeRoleCredentialFetcher(
             client_creator=create_client,
-            source_credentials=source,
-            role_arn=role_arn,
-            extra_args={"RoleSessionName": "enireconcile"},
+            source_credentials=credentials,
+            role_arn=role.arn,
+            extra_args={
+                "RoleSessionName": role.session_name,
+                **({"ExternalId": role.external_id} if role.external_id else {}),
+            },
         )
-        return fetcher.fetch_credentials()
+        try:
+            return fetcher.fetch_credentials()
+        except ClientError as error:
+            raise _refused(role, error) from None
 
     core._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         refresh_using=fetch, method="assume-role"
+    )
+
+
+def _refused(role: Role, error: ClientError) -> Exception:
+    """AssumeRole under its own name: the call that needed the credentials was never sent."""
+    about = error.response.get("Error", {})
+    if about.get("Code") not in DENIED:
+        return error
+    return AwsError(
+        "AssumeRole",
+        str(about.get("Code")),
+        str(about.get("Message")),
+        request_id=error.response.get("ResponseMetadata", {}).get("RequestId"),
+        address=role.arn,
+        hint="the trust policy of the role must allow these credentials"
+        + (", with this external id" if role.external_id else "")
+        + ", and their own policy sts:AssumeRole on it",
     )

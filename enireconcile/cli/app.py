@@ -27,6 +27,7 @@ from enireconcile.cli import code_if_stopped
 from enireconcile.cli import init as answers
 from enireconcile.cli import options as opt
 from enireconcile.cli.command import WIDTH, Group, commands_for, help_of
+from enireconcile.cli.fleet import fleet
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
@@ -574,6 +575,9 @@ def help_(ctx: click.Context, path: Sequence[str]) -> int:
     """List the commands, or explain one."""
     click.echo(help_of(ctx.find_root(), path))
     return 0
+
+
+cli.add_command(fleet)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         *("--subnet", "--instance-type", "--interfaces", "--elastic-ips", "--open"),
     ),
     "Spec": ("--var", "--var-file"),
+    "Fleet": ("--only", "--shard", "--jobs", "--stop-at", "--engine", "--scheduler", "--refresh"),
     "Plan": ("--plan", "--target", "--prune", "--destroy", "--who", "--detailed-exitcode", "--verify"),
     "Policy": ("--read-only", "--no-destroy", "--also"),
     "Picture": ("--live",),
@@ -42,7 +43,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
 OTHER = "Other options"
 COMMANDS: Mapping[str, Sequence[str]] = {
     "A first spec": ("init", "export", "import-terraform"),
-    "Every day": ("validate", "plan", "apply", "destroy", "show", "graph", "explain", "verify", "watch"),
+    "Every day": ("validate", "plan", "apply", "destroy", "show", "graph", "explain", "verify", "watch", "fleet"),
     "Setup": ("guest", "iam-policy", "schema", "sandbox", "unlock", "version", "help"),
 }
 """The sections of the list of commands, in its order."""
@@ -176,7 +177,7 @@ class Group(click.Group):
         width = max(map(len, rest))
         sections = [
             (title, [(name, rest.pop(name)) for name in names if name in rest])
-            for title, names in COMMANDS.items()
+            for title, names in (COMMANDS.items() if ctx.parent is None else ())
         ]
         for title, commands in [*sections, ("Commands", list(rest.items()))]:
             if commands:

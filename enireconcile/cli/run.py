@@ -73,7 +73,7 @@ class StackRun:
         """Run under the lock of the stack, and publish the report. An EnireconcileError becomes a report, too."""
         with logs.about(self.spec.document.stack):
             try:
-                with self._connected(connection) as channel, self._locked(channel) as lock:
+                with self._connected(connection) as channel, self._locked(channel, connection) as lock:
                     try:
                         report = run_async(self._reconcile(channel, lock))
                     except EnireconcileError as error:
@@ -118,12 +118,15 @@ class StackRun:
             say_slow(what, first)
 
     @contextmanager
-    def _locked(self, channel: Channel) -> Iterator[HeldLock]:
+    def _locked(self, channel: Channel, connection: Connection) -> Iterator[HeldLock]:
         self.account_id = account = self.interrupt.run(account_of(Reader(channel)), lambda _: channel.waits())
         guard_account(self.spec, account)
         scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
         others: list[LockInfo] = []
         began = told = time.monotonic()
+        session = channel.session
+        if self.options.state_as_caller and session.account_id is not None:
+            session = connection.as_caller(session.region)
 
         def waiting(lock: LockInfo) -> None:
             others.append(lock)
@@ -139,7 +142,7 @@ class StackRun:
                     logs.say(f"{words} {printable_lines(str(others[0]))}")
                 return goes_on
 
-            return open_store(self.options.state, channel.session).locked(
+            return open_store(self.options.state, session).locked(
                 scope,
                 timeout=self.options.lock_timeout,
                 now=time.time,

@@ -76,14 +76,24 @@ class Connection:
         finally:
             channel.close()
 
-    def _session(self, spec: Spec | None, read_only: bool) -> Session:
+    def as_caller(self, region: str) -> Session:
+        """A session with the credentials at hand, without the role of a spec."""
         from enireconcile.aws.session import connect
 
+        return connect(region=region, profile=self.profile, boto=self.boto)
+
+    def _session(self, spec: Spec | None, read_only: bool) -> Session:
+        from enireconcile.aws.session import Role, connect
+
+        document = spec.document if spec else None
+        role = None
+        if document is not None and document.assume_role_arn:
+            role = Role(document.assume_role_arn, document.external_id, document.stack)
         return connect(
-            region=self.region or (spec.document.region if spec else None),
+            region=self.region or (document.region if document else None),
             profile=self.profile,
             boto=self.boto,
-            assume_role_arn=spec.document.assume_role_arn if spec else None,
+            role=role,
             parallelism=self.parallelism or MOST,
             read_only=read_only,
         )
@@ -124,7 +134,8 @@ class PlanOptions:
 class ApplyOptions:
     """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds.
 
-    ``command`` is the command's name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
+    With ``state_as_caller``, a state in S3 is accessed without the role of the spec. ``command`` is the command's
+    name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
     for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
     are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are the
     checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock.
@@ -139,6 +150,7 @@ class ApplyOptions:
     settle_timeout: float
     lock_timeout: float
     state: str | None
+    state_as_caller: bool = False
     prune: bool = False
     targets: Sequence[str] = ()
     allow_destroy: bool = False

@@ -6,7 +6,7 @@ JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 
 from enireconcile.spec.checks import references_in
 from enireconcile.spec.expand import Given
-from enireconcile.spec.loading import STDIN, Spec, load, read_stdin, variables_from, variables_of
+from enireconcile.spec.loading import STDIN, Disk, Spec, load, read_stdin, variables_from, variables_of
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -48,6 +48,7 @@ __all__ = [
     "Attachment",
     "Check",
     "ConnectionTracking",
+    "Disk",
     "Document",
     "EgressRule",
     "ElasticIp",

@@ -685,7 +685,9 @@ def _too_many_tags(keys: Iterable[str], own: frozenset[str] = _OWN_TAGS) -> tupl
 
 
 def _accounts(document: Document) -> Iterator[Violation]:
-    """The role must be in the account of ``account_id``."""
+    """The role must be in the account of ``account_id``, and an external id needs a role."""
+    if document.external_id and not document.assume_role_arn:
+        yield Violation(("external_id",), "is of no use without assume_role_arn", "add the role, or remove it")
     if document.account_id and document.assume_role_arn:
         account = document.assume_role_arn.split(":")[4]
         if account != document.account_id:

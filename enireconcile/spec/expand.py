@@ -68,10 +68,11 @@ _NAMESPACES = (
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line gives: values of variables, and the Region, which overrides the file's."""
+    """What the command line or a fleet gives, and what overrides the file: variables, Region and account."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     region: str | None = None
+    account_id: str | None = None
 
 
 NOTHING_GIVEN = Given()
@@ -429,9 +430,8 @@ class _Expander:
         return _NAMESPACES
 
     def _fact(self, name: str) -> Any:
-        value = self.tree.data.get(name)
-        if name == "region" and self.given.region:
-            value = self.given.region
+        given = {"region": self.given.region, "account_id": self.given.account_id}
+        value = given.get(name) or self.tree.data.get(name)
         if not isinstance(value, str):
             raise _Wrong(f"${{{name}}} has no value", f"write `{name}: …` at the top of the file")
         return value

@@ -63,6 +63,22 @@ class Spec:
         return self.places.problem(self.file, path, message, hint)
 
 
+class Disk:
+    """Where spec files and what they name are read from. Every method reads at most a limit."""
+
+    def read(self, file: str) -> bytes:
+        """The content of a file, at most one byte more than a spec may have. Raises OSError and ValueError."""
+        with FilePath(file).open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+
+    def user_data(self, named: object, root: FilePath) -> str | bytes:
+        """The content of a ``user_data_file``, relative to ``root``. Raises RefusedFile."""
+        return read_user_data(named, root)
+
+
+DISK = Disk()
+
+
 def read_stdin() -> bytes:
     """The spec on stdin, at most one byte more than a spec may have: endless input must not fill the memory."""
     return sys.stdin.buffer.read(MAX_BYTES + 1)
@@ -74,11 +90,12 @@ def load(
     given: Given = NOTHING_GIVEN,
     stdin: Callable[[], bytes | str] = read_stdin,
     every_variable: bool = True,
+    disk: Disk = DISK,
 ) -> list[Spec]:
     """Load files, directories (their ``*.yaml`` and ``*.yml``, sorted) and stdin (``-``), one Spec for each file.
 
-    Raises SpecErrors with the problems of all files. Two files with the same stack are a problem, too; with
-    ``every_variable`` also a given variable that no file has.
+    ``disk`` is where files are read from. Raises SpecErrors with the problems of all files. Two files with the
+    same stack are a problem, too; with ``every_variable`` also a given variable that no file has.
     """
     problems: list[Problem] = []
     specs: list[Spec] = []
@@ -86,7 +103,7 @@ def load(
     variables: set[str] = set()
     for file in _files(sources, problems):
         root = FilePath.cwd() if file == STDIN else FilePath(file).parent
-        expansion = expand(_read_file(file, stdin), given, functools.partial(read_user_data, root=root))
+        expansion = expand(read_file(file, stdin, disk), given, functools.partial(disk.user_data, root=root))
         tree = expansion.tree
         variables |= expansion.variables
         document, found = _validate(tree, expansion.violations)
@@ -107,7 +124,7 @@ def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict
     variables: dict[str, Any] = {}
     problems: list[Problem] = []
     for file in files:
-        tree = _read_file(file, read_stdin)
+        tree = read_file(file)
         problems.extend(_no_variables(tree, file))
         variables |= tree.data if isinstance(tree.data, dict) else {}
     if problems:
@@ -167,21 +184,13 @@ def _unreadable(file: str, error: OSError | ValueError) -> Problem:
     return Problem(file, 1, 1, "", f"cannot be read: {reason or 'not a text file'}", hint)
 
 
-def _read_file(file: str, stdin: Callable[[], bytes | str]) -> Tree:
+def read_file(file: str, stdin: Callable[[], bytes | str] = read_stdin, disk: Disk = DISK) -> Tree:
     """The parsed file; if it cannot be read, a tree without data and with one problem."""
     try:
-        source = _read(file, stdin)
+        source = stdin() if file == STDIN else disk.read(file)
     except (OSError, ValueError) as error:
         return Tree(problems=[_unreadable(file, error)])
     return read_tree(source, file)
-
-
-def _read(file: str, stdin: Callable[[], bytes | str]) -> bytes | str:
-    """The content, at most one byte more than the size limit, so that a huge file does not fill the memory."""
-    if file != STDIN:
-        with FilePath(file).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    return stdin()
 
 
 def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:

@@ -45,6 +45,7 @@ from enireconcile.spec.scalars import (
     BorderGroup,
     DomainName,
     Duration,
+    ExternalId,
     FreeText,
     GroupName,
     GroupText,
@@ -1078,6 +1079,9 @@ class Document(Row):
     region: Region | None = Field(None, description="The AWS Region; default: from the AWS configuration")
     account_id: AccountId | None = Field(None, description="Refuse to run in any other AWS account")
     assume_role_arn: RoleArn | None = Field(None, description="The IAM role to assume")
+    external_id: ExternalId | None = Field(
+        None, description="The external id that the trust policy of that role demands"
+    )
     tags: Tags = Field(default_factory=dict, description="Tags of every resource of the file")
     security_groups: Annotated[Mapping[LogicalGroupName, SecurityGroup], _section] = Field(
         default_factory=dict, description="Security groups by name"

@@ -468,6 +468,11 @@ RoleArn = Annotated[
     ),
     _json(type="string", pattern="^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"),
 ]
+ExternalId = Annotated[
+    Text,
+    matching(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", "an external id: 2 to 1224 letters, digits or any of +=,.@:/_-"),
+    _json(type="string", pattern="^[A-Za-z0-9+=,.@:/_-]{2,1224}$"),
+]
 _GROUP_TEXT_SCHEMA = _json(type=["string", "number", "boolean"], maxLength=255, pattern=f"^{GROUP_TEXT}$")
 GroupName = Annotated[
     Text,

@@ -27,8 +27,8 @@ class Violation:
     on_key: bool = False
 
 
-def violations(error: ValidationError) -> Iterator[Violation]:
-    """One violation for each error that pydantic reports."""
+def violations(error: ValidationError, root: type[Row] = Document) -> Iterator[Violation]:
+    """One violation for each error that pydantic reports about a file whose model is ``root``."""
     for detail in error.errors(include_url=False):
         path: Path = tuple(part for part in detail["loc"] if part not in _TAGS)
         context: dict[str, Any] = detail.get("ctx", {})
@@ -38,15 +38,15 @@ def violations(error: ValidationError) -> Iterator[Violation]:
             path = (*path, *context["at"])
             yield Violation(path, context["message"], context["hint"], context["key"])
         elif detail["type"] == "missing":
-            yield Violation(path, "is missing", _add_hint(path))
+            yield Violation(path, "is missing", _add_hint(path, root))
         elif detail["type"] == "extra_forbidden":
-            yield Violation(path, UNKNOWN_KEY, _key_hint(path), on_key=True)
+            yield Violation(path, UNKNOWN_KEY, _key_hint(path, root), on_key=True)
         else:
             yield Violation(path, detail["msg"][:1].lower() + detail["msg"][1:])
 
 
-def _key_hint(path: Path) -> Hint:
-    row = row_at(path[:-1])
+def _key_hint(path: Path, root: type[Row]) -> Hint:
+    row = row_at(path[:-1], root)
     if row is not None and path[-1] in row.model_fields:
         return "an external instance has only the key `external`: enireconcile never changes it"
     return Nearest(str(path[-1]), keys_of(row), _SCHEMA if len(keys_of(row)) > FEW else None) if row else None
@@ -60,10 +60,10 @@ def keys_of(row: type[Row] | None) -> tuple[str, ...]:
     return (*row.model_fields, *row.also) if row is not None else ()
 
 
-def _add_hint(path: Path) -> str | None:
+def _add_hint(path: Path, root: type[Row]) -> str | None:
     if path in _FIRST_LINES:
         return _FIRST_LINES[path]
-    row = row_at(path[:-1])
+    row = row_at(path[:-1], root)
     about = row.model_fields[str(path[-1])].description if row else None
     return f"add `{path[-1]}: …` ({about})" if about else None
 
@@ -74,9 +74,9 @@ _FIRST_LINES: dict[Path, str] = {
 }
 
 
-def row_at(path: Path) -> type[Row] | None:
+def row_at(path: Path, root: type[Row] = Document) -> type[Row] | None:
     """The model of the mapping at ``path``; None for a section or a list of mappings."""
-    row: type[Row] | None = Document
+    row: type[Row] | None = root
     many = False
     for part in path:
         if many:

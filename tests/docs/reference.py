@@ -27,6 +27,14 @@ def commands(group: click.Group = cli, path: str = "") -> Iterator[tuple[str, Co
             yield f"{path}{name}", command
 
 
+def options_of(command: click.Command) -> dict[str, click.Option]:
+    """The options of a command by all their names; of a group, those of its commands."""
+    if isinstance(command, click.Group):
+        return {name: option for each in command.commands.values() for name, option in options_of(each).items()}
+    found = [param for param in command.params if isinstance(param, click.Option)]
+    return {name: option for option in found for name in (*option.opts, *option.secondary_opts)}
+
+
 def options() -> str:
     """A table for each group of options; a row for each meaning, with the commands that have it."""
     rows: dict[tuple[str, str, str], list[str]] = {}

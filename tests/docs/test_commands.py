@@ -13,12 +13,12 @@ from itertools import takewhile
 from pathlib import Path
 
 import boto3
-import click
 import pytest
 from botocore.model import ServiceModel
 
 from enireconcile.cli.app import cli
 from tests.docs.console import ROOT
+from tests.docs.reference import options_of
 
 FENCE = re.compile(r"^```(?:sh|console|crontab|ini)(?: guest)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -56,8 +56,7 @@ def test_enireconcile_has_the_options(page: Path) -> None:
     for words in commands(page, "enireconcile"):
         if words[:1] in (["--help"], ["--version"], ["COMMAND"]):
             continue
-        command = cli.commands[words[0]]
-        known = {name for param in command.params if isinstance(param, click.Option) for name in param.opts}
+        known = options_of(cli.commands[words[0]]).keys()
         own = list(takewhile(lambda word: word != "--", words[1:]))
         assert options(own) - known == set(), words
 

@@ -16,14 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import kubernetes_validate
 import pytest
 import yaml
+from botocore.session import get_session
+from botocore.validate import ParamValidator
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema import validators
 
 from enireconcile.cli.app import cli
+from tests.docs.reference import options_of
 from tests.harness import ENVIRONMENT, STORY, Harness
 from tests.two_enis import Account, assert_is_the_story
 
@@ -52,6 +54,11 @@ def commands(name: str) -> Iterator[list[str]]:
     if name == "kubernetes-cronjob.yaml":
         pod = yaml.safe_load(text)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         yield from ([BIN, *each["args"]] for each in pod["containers"])
+    elif name == "kubernetes-fleet-job.yaml":
+        pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+        yield from ([*each["command"], *each["args"]] for each in pod["containers"])
+    elif name == "aws-batch-fleet.json":
+        yield json.loads(text)["containerOverrides"]["command"]
     elif name == "github-actions.yaml":
         steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
         ours = [step["with"] for step in steps if "/actions/enireconcile@" in step.get("uses", "")]
@@ -61,18 +68,16 @@ def commands(name: str) -> Iterator[list[str]]:
         yield from ([BIN, *shlex.split(line.replace("%", ""))] for line in found)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(".timer")])
+FLEET = ["aws-batch-fleet.json", "kubernetes-fleet-job.yaml"]
+
+
+@pytest.mark.parametrize("name", [name for name in (*FILES, *FLEET) if not name.endswith(".timer")])
 def test_flags_are_there(name: str) -> None:
     """A file uses existing commands and options only."""
     calls = list(commands(name))
     assert calls
     for _, command, *words in calls:
-        options = {
-            option: param
-            for param in cli.commands[command].params
-            if isinstance(param, click.Option)
-            for option in param.opts
-        }
+        options = options_of(cli.commands[command])
         named = [word.partition("=")[0] for word in words if word.startswith("-")]
         assert [option for option in named if option not in options] == []
 
@@ -103,24 +108,27 @@ systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="sy
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """The units in a temporary directory, with a program that exists."""
-    for path in DEPLOY.glob("enireconcile@.*"):
-        text = path.read_text(encoding="utf-8").replace(BIN, "/bin/true")
+    for path in (*DEPLOY.glob("enireconcile@.*"), *DEPLOY.glob("dask-*.service")):
+        text = re.sub(r"/opt/enireconcile/bin/\w+", "/bin/true", path.read_text(encoding="utf-8"))
         (tmp_path / path.name.replace("@", "@edge")).write_text(text, encoding="utf-8")
     return tmp_path
 
 
 @systemd
-@pytest.mark.parametrize("kind", ["service", "timer"])
-def test_systemd_takes_the_unit(units: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["enireconcile@edge.service", "enireconcile@edge.timer", "dask-scheduler.service", "dask-worker.service"],
+)
+def test_systemd_takes_the_unit(units: Path, name: str) -> None:
     """systemd-analyze verify reports nothing."""
-    unit = units / f"enireconcile@edge.{kind}"
+    unit = units / name
     ran = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)],
         capture_output=True,
         text=True,
         check=False,
     )
-    about_us = [line for line in ran.stderr.splitlines() if "enireconcile" in line]
+    about_us = [line for line in ran.stderr.splitlines() if "enireconcile" in line or "dask" in line]
     assert (ran.returncode, about_us) == (0, [])
 
 
@@ -136,20 +144,41 @@ def test_systemd_calls_the_service_safe(units: Path) -> None:
 
 def test_timer_and_service_are_one(units: Path) -> None:
     """A timer without Unit= starts the service of the same name, which exists."""
-    assert {path.stem for path in units.iterdir()} == {"enireconcile@edge"}
+    timed = {path.stem for path in units.iterdir() if path.name.startswith("enireconcile")}
+    assert timed == {"enireconcile@edge"}
 
 
 # ---- Kubernetes and GitHub
 
 
-def test_kubernetes_takes_the_cron_job() -> None:
-    """The manifest matches the strict schema of the API: no unknown key, no wrong type."""
-    manifest = yaml.safe_load((DEPLOY / "kubernetes-cronjob.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["kubernetes-cronjob.yaml", "kubernetes-fleet-job.yaml"])
+def test_kubernetes_takes_the_manifest(name: str) -> None:
+    """It matches the strict schema of the API: no unknown key, no wrong type."""
+    manifest = yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
     kubernetes_validate.validate(manifest, "1.30", strict=True)
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(
             {**manifest, "spec": {**manifest["spec"], "scedule": ""}}, "1.30", strict=True
         )
+
+
+def test_as_many_parts_as_the_job_has_pods() -> None:
+    """Each part of the fleet is run by one pod or job."""
+    job = yaml.safe_load((DEPLOY / "kubernetes-fleet-job.yaml").read_text(encoding="utf-8"))["spec"]
+    batch = json.loads((DEPLOY / "aws-batch-fleet.json").read_text(encoding="utf-8"))
+    [container] = job["template"]["spec"]["containers"]
+    assert f"--shard=/{job['completions']}" in container["args"]
+    assert job["completionMode"] == "Indexed"
+    words = batch["containerOverrides"]["command"]
+    assert words[words.index("--shard") + 1] == f"/{batch['arrayProperties']['size']}"
+
+
+def test_aws_batch_takes_the_job() -> None:
+    model = get_session().get_service_model("batch").operation_model("SubmitJob")
+    job = json.loads((DEPLOY / "aws-batch-fleet.json").read_text(encoding="utf-8"))
+    assert model.input_shape is not None
+    report = ParamValidator().validate(job, model.input_shape)
+    assert report.generate_report() == ""
 
 
 def test_github_takes_the_workflow() -> None:

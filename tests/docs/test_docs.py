@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 from enireconcile.cli.app import cli
@@ -160,8 +159,7 @@ def test_reference_has_every_option(command: str) -> None:
     """In its own section, or among those of all commands with specs, above the commands."""
     page = DOCS / "reference" / "cli.md"
     text = section(page, command) + page.read_text(encoding="utf-8").partition("## Commands")[0]
-    options = [param for param in cli.commands[command].params if isinstance(param, click.Option)]
-    missing = [name for option in options for name in option.opts if f"`{name}" not in text]
+    missing = [name for name in reference.options_of(cli.commands[command]) if f"`{name}" not in text]
     assert missing == []
 
 
@@ -173,12 +171,7 @@ def test_the_table_of_options_is_current() -> None:
 @pytest.mark.parametrize("command", sorted(cli.commands))
 def test_reference_tells_no_option_and_no_default_that_is_not(command: str) -> None:
     """In the tables of the command's own section."""
-    options = {
-        name: param
-        for param in cli.commands[command].params
-        if isinstance(param, click.Option)
-        for name in (*param.opts, *param.secondary_opts)
-    }
+    options = reference.options_of(cli.commands[command])
     for row in re.findall(r"^\| (`-.*) \|$", section(DOCS / "reference" / "cli.md", command), re.MULTILINE):
         names, _, meaning = re.sub(r"\\\|", "/", row).partition(" | ")
         told = re.findall(r"(?:^|[\s`])(--?[a-z][a-z-]*)", names)

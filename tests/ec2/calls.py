@@ -20,6 +20,7 @@ class Call:
     service: str = "ec2"
     request_id: str = ""
     access_key: str = ""
+    region: str = ""
     answer: dict[str, Any] | None = field(default=None, repr=False)
     """What a call that changed something was answered, for CloudTrail."""
     dropped: bool = False

@@ -214,7 +214,8 @@ class EC2Server:
             user_agent=headers.get("user-agent", ""),
             service=service,
             request_id=request_id,
-            access_key=_access_key_of(headers),
+            access_key=_scope_of(headers)[0],
+            region=_scope_of(headers)[1],
         )
         with self._lock:
             self.calls.append(call)
@@ -262,10 +263,10 @@ class EC2Server:
             return f"00000000-0000-4000-8000-{self._requests:012x}"
 
 
-def _access_key_of(headers: dict[str, str]) -> str:
-    """Whose signature it is."""
-    found = re.search(r"Credential=([^/]+)/", headers.get("authorization", ""))
-    return found[1] if found else ""
+def _scope_of(headers: dict[str, str]) -> tuple[str, str]:
+    """Whose signature it is, and for which Region."""
+    found = re.search(r"Credential=([^/]+)/[^/]+/([^/]+)/", headers.get("authorization", ""))
+    return (found[1], found[2]) if found else ("", "")
 
 
 def _action_of(headers: dict[str, str], body: bytes) -> str:

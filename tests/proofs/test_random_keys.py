@@ -16,6 +16,7 @@ from .test_random import specs
 
 ELSEWHERE: Mapping[str, str] = {
     "Document.assume_role_arn": "changes the credentials, and nothing that a plan does",
+    "Document.external_id": "goes with assume_role_arn",
     "SecurityGroup.adopt": "test_any_account_is_adopted writes it",
     "Instance.adopt": "test_any_account_is_adopted writes it",
     "NetworkInterface.adopt": "test_any_account_is_adopted writes it",

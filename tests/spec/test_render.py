@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from enireconcile.spec import Document, Instance, SecurityGroup, load
 from enireconcile.spec.render import render, write
 from enireconcile.spec.schema import json_schema
+from tests.planning.worlds import examples
 from tests.spec.core import core
 from tests.spec.documents import documents
 from tests.spec.reading import HEAD, INSTANCE, document, problems
@@ -19,7 +20,8 @@ from tests.spec.test_two_enis import TWO_ENIS
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 RELAXED = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    examples(150),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 
 

@@ -213,7 +213,7 @@ def put(s3: S3Server, name: str, body: bytes) -> None:
     s3.objects[f"{SCOPE}/{name}"] = Object(body, '"planted"', s3.clock())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(("lock.json", "journal.jsonl", "report.json")), TEXTS, min_size=1))
 def test_any_text_in_any_object(s3: S3Server, store: S3Store, texts: dict[str, str]) -> None:
     s3.objects.clear()

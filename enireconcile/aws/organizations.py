@@ -1,0 +1,77 @@
+"""The accounts of AWS Organizations, with their tags. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from enireconcile.aws.session import Session
+from enireconcile.errors import AwsError, EnireconcileError
+
+
+@dataclass(frozen=True)
+class Member:
+    """An active account of an organization."""
+
+    id: str
+    name: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def members(session: Session, ous: Sequence[str], exclude: Sequence[str]) -> list[Member]:
+    """The active accounts below the organizational units, or of the whole organization, sorted by id.
+
+    Reads ListAccounts or, for each unit, ListAccountsForParent and ListOrganizationalUnitsForParent, and
+    ListTagsForResource for each account. Raises AwsError.
+    """
+    # Reads of a service with low limits: here botocore may retry.
+    config = Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=10, read_timeout=30)
+    client = session.boto.client("organizations", region_name=session.region, config=config)
+    try:
+        found = _of_units(client, ous) if ous else _pages(client, "list_accounts", "Accounts")
+        accounts = {
+            account["Id"]: account["Name"]
+            for account in found
+            if account.get("Status", account.get("State")) == "ACTIVE" and account["Id"] not in exclude
+        }
+        return [Member(number, accounts[number], _tags(client, number)) for number in sorted(accounts)]
+    except ClientError as error:
+        about = error.response.get("Error", {})
+        raise AwsError(
+            error.operation_name,
+            str(about.get("Code")),
+            str(about.get("Message")),
+            request_id=error.response.get("ResponseMetadata", {}).get("RequestId"),
+            hint="run in the management account or a delegated one, with organizations:ListAccounts, "
+            "ListAccountsForParent, ListOrganizationalUnitsForParent and ListTagsForResource",
+        ) from None
+    except BotoCoreError as error:
+        raise EnireconcileError(f"cannot read the organization: {error}") from None
+    finally:
+        client.close()
+
+
+def _of_units(client: Any, ous: Sequence[str]) -> Iterator[Any]:
+    waiting, seen = list(ous), set[str]()
+    while waiting:
+        parent = waiting.pop()
+        if parent not in seen:
+            seen.add(parent)
+            yield from _pages(client, "list_accounts_for_parent", "Accounts", ParentId=parent)
+            below = _pages(client, "list_organizational_units_for_parent", "OrganizationalUnits", ParentId=parent)
+            waiting += [unit["Id"] for unit in below]
+
+
+def _tags(client: Any, account: str) -> dict[str, str]:
+    return {
+        tag["Key"]: tag["Value"] for tag in _pages(client, "list_tags_for_resource", "Tags", ResourceId=account)
+    }
+
+
+def _pages(client: Any, operation: str, key: str, **params: str) -> Iterator[Any]:
+    for page in client.get_paginator(operation).paginate(**params):
+        yield from page[key]

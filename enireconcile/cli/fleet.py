@@ -1,0 +1,198 @@
+"""The commands of ``fleet``: all units of a fleet file. What they do is in ``enireconcile.fleet``, loaded late."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from enireconcile.cli import options as opt
+from enireconcile.cli.command import Group
+
+if TYPE_CHECKING:
+    from enireconcile.fleet.run import Choice
+
+F = TypeVar("F", bound=Callable[..., Any])
+_INDEXES = ("JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX")
+"""Where Kubernetes and AWS Batch say which part of an array a job is, counted from 0."""
+
+
+@click.group(cls=Group)
+def fleet() -> None:
+    """Plan, apply and verify many stacks: accounts, Regions and specs.
+
+    FLEET is a file that says which accounts and Regions have which specs. Each combination is a unit,
+    ACCOUNT/REGION/SPEC, a stack of its own.
+    """
+
+
+def _shard(_: click.Context, __: click.Parameter, text: str | None) -> Any:
+    """``2/4``; in an array job ``/4`` or ``4``, with the index from its environment."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(\d{1,6})?/)?(\d{1,6})", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r}: write I/N, for example 2/4, or /4 in an array job")
+    count = int(match[2])
+    if match[1] is not None:
+        index = int(match[1])
+    else:
+        given = next((os.environ[name] for name in _INDEXES if os.environ.get(name, "").isdecimal()), None)
+        if given is None:
+            raise click.BadParameter(f"{text!r} needs {' or '.join(_INDEXES)} in the environment: write I/N")
+        index = int(given) + 1
+    if not 1 <= index <= count:
+        raise click.BadParameter(f"{text!r}: there is no part {index} of {count}; the first is 1/{count}")
+    from enireconcile.fleet.units import Shard
+
+    return Shard(index, count)
+
+
+def _portion(_: click.Context, __: click.Parameter, text: str | None) -> Any:
+    if text is None:
+        return None
+    from enireconcile.fleet.file import portion
+
+    try:
+        return portion(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}: for example 5% or 3") from None
+
+
+def _chosen(command: F) -> F:
+    """FLEET and the options that choose units. The command gets ``file`` and ``choice``."""
+
+    @functools.wraps(command)
+    def with_choice(*args: Any, only: tuple[str, ...], shard: Any, refresh: bool, **options: Any) -> Any:
+        from enireconcile.fleet.run import Choice
+
+        choice: Choice = Choice(only, shard, refresh)
+        return command(*args, choice=choice, **options)
+
+    decorated: Any = with_choice
+    for option in reversed(
+        (
+            click.argument("file", metavar="FLEET", type=click.Path(readable=False)),
+            click.option(
+                "--only",
+                multiple=True,
+                metavar="PATTERN",
+                help="Only the units that match, e.g. 'prod-*/us-east-1/*'. Repeatable.",
+            ),
+            click.option(
+                "--shard",
+                metavar="I/N",
+                callback=_shard,
+                help="Only the I-th of N parts; /N takes I from the index of a Kubernetes or AWS Batch job. "
+                "Units of one account and Region stay together.",
+            ),
+            click.option("--refresh", is_flag=True, help="Read the accounts of the organization again."),
+        )
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def _running(command: F) -> F:
+    """The options of commands that run units."""
+    decorated: Any = command
+    for option in reversed(
+        (
+            click.option(
+                "--jobs",
+                type=click.IntRange(1, 1000),
+                metavar="N",
+                help="Units at the same time; one in an account and Region.  [default: 2 a CPU]",
+            ),
+            click.option(
+                "--engine",
+                type=click.Choice(["local", "dask"]),
+                default="local",
+                show_default=True,
+                help="Processes of this machine, or a Dask cluster.",
+            ),
+            click.option("--scheduler", metavar="URL", help="Dask's scheduler, e.g. tls://dask.internal:8786."),
+            opt.outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
+            opt.outlet("--metrics", "the metrics", "Write Prometheus metrics of this run to this file."),
+            opt.output(),
+        )
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+@fleet.command(examples=["enireconcile fleet validate fleet.yaml"])
+@_chosen
+@opt.output()
+def validate(file: str, choice: Choice, output: str) -> int:
+    """Check the fleet file and all specs, as each of their units reads them."""
+    from enireconcile.fleet import run
+
+    return run.validate(file, choice, output)
+
+
+@fleet.command(examples=["enireconcile fleet units --output json fleet.yaml"])
+@_chosen
+@opt.output()
+def units(file: str, choice: Choice, output: str) -> int:
+    """List the units: their accounts, Regions and stacks."""
+    from enireconcile.fleet import run
+
+    return run.units(file, choice, output)
+
+
+@fleet.command(
+    examples=["enireconcile fleet plan fleet.yaml", "enireconcile fleet plan --only 'prod-*/*/*' fleet.yaml"],
+    exits=[3],
+)
+@_chosen
+@_running
+def plan(file: str, choice: Choice, **options: Any) -> int:
+    """Show which units would change. Changes nothing."""
+    return _run("plan", file, choice, options)
+
+
+@fleet.command(
+    examples=[
+        "enireconcile fleet apply fleet.yaml",
+        "enireconcile fleet apply -y --stop-at 5% --report run.json fleet.yaml",
+    ],
+    exits=[3, 4, 5],
+)
+@_chosen
+@opt.auto_approve
+@click.option("--allow-destroy", is_flag=True, help="Allow steps that terminate, release or delete.")
+@click.option(
+    "--max-changes", type=click.IntRange(0), metavar="N", help="Refuse a unit that changes more than N resources."
+)
+@click.option(
+    "--stop-at",
+    metavar="P",
+    callback=_portion,
+    help="Begin no further unit when so many have failed: 5% or 3. Overrides the file.",
+)
+@_running
+def apply(file: str, choice: Choice, **options: Any) -> int:
+    """Apply all units, in the waves of the file.
+
+    A unit that fails costs itself alone, unless stop_at says otherwise.
+    """
+    return _run("apply", file, choice, options)
+
+
+@fleet.command(examples=["enireconcile fleet verify fleet.yaml"], exits=[3, 6])
+@_chosen
+@_running
+def verify(file: str, choice: Choice, **options: Any) -> int:
+    """Run the checks of all units from this machine. Changes nothing."""
+    return _run("verify", file, choice, options)
+
+
+def _run(command: str, file: str, choice: Choice, options: dict[str, Any]) -> int:
+    from enireconcile.fleet.run import RunOptions, run
+
+    return run(file, command, choice, RunOptions(**options))

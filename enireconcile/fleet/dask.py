@@ -1,0 +1,110 @@
+"""Units on a Dask cluster. Needs ``pip install 'enireconcile[dask]'``.
+
+Dask's messages are pickles: a peer that is not who it seems to be can run any code. So a scheduler that is not on
+loopback is refused without TLS with certificates on both sides. Units travel as JSON text to one named function.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from enireconcile.errors import EnireconcileError
+from enireconcile.fleet.report import UnitResult
+from enireconcile.fleet.units import Unit
+from enireconcile.fleet.worker import read_result, run_unit
+
+PATIENCE = "10s"
+_CERTIFICATES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+
+
+def check_scheduler(url: str | None, security: Any) -> str:
+    """The URL of a scheduler that may be used with this ``distributed.Security``. Raises EnireconcileError."""
+    if not url:
+        raise EnireconcileError("--engine dask needs a scheduler", hint="give --scheduler tls://HOST:8786")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+        parts = urlsplit("")
+    if parts.scheme not in ("tcp", "tls") or not host or not port:
+        raise EnireconcileError(
+            f"--scheduler {url} is not the address of a scheduler", hint="write tls://HOST:PORT"
+        )
+    if parts.scheme == "tcp" and not _is_loopback(host):
+        raise EnireconcileError(
+            f"--scheduler {url} has no TLS, and {host} is not this machine",
+            hint="Dask's messages are pickles, which can run any code: use tls:// with certificates on both sides",
+        )
+    missing = [name for name in _CERTIFICATES if not getattr(security, name, None)]
+    if parts.scheme == "tls" and missing:
+        raise EnireconcileError(
+            f"--scheduler {url} needs certificates, and Dask's configuration has no {', '.join(missing)}",
+            hint="set distributed.comm.tls in ~/.config/dask/dask.yaml: ca-file, client.cert and client.key",
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+class DaskWorkers:
+    """The workers of a cluster; ``client`` is a ``distributed.Client``."""
+
+    def __init__(self, client: Any, jobs: int | None, task: Callable[[Unit], str]) -> None:
+        self._client, self._task = client, task
+        self.jobs = jobs or max(1, sum(client.nthreads().values()))
+
+    def submit(self, unit: Unit) -> Future[UnitResult]:
+        made: Future[UnitResult] = Future()
+        made.set_running_or_notify_cancel()
+
+        def done(future: Any) -> None:
+            try:
+                made.set_result(read_result(unit, future.result()))
+            except Exception as error:  # noqa: BLE001 (a worker that died, a scheduler that is gone)
+                broken = BrokenExecutor(f"{type(error).__name__}: {error}")
+                made.set_exception(broken)
+
+        future = self._client.submit(run_unit, self._task(unit), pure=False)
+        future.add_done_callback(done)
+        return made
+
+    def stop(self) -> None:
+        """Units in flight go on to their end: a worker on another machine hears no signal of this one."""
+
+
+@contextmanager
+def dask_workers(scheduler: str | None, jobs: int | None, task: Callable[[Unit], str]) -> Iterator[DaskWorkers]:
+    """Connect to a scheduler, and disconnect at the end. Raises EnireconcileError."""
+    try:
+        import distributed
+    except ImportError:
+        raise EnireconcileError("--engine dask needs Dask", hint="pip install 'enireconcile[dask]'") from None
+    library: Any = distributed
+    security = library.Security()
+    url = check_scheduler(scheduler, security)
+    try:
+        client = library.Client(
+            url, security=security if url.startswith("tls:") else None, timeout=PATIENCE, set_as_default=False
+        )
+    except (OSError, ValueError) as error:
+        raise EnireconcileError(
+            f"cannot connect to the scheduler {url}: {error}", hint="start `dask scheduler` there"
+        ) from None
+    try:
+        if not client.nthreads():
+            raise EnireconcileError(
+                f"the scheduler {url} has no workers", hint=f"start `dask worker {url} --nthreads 1`"
+            )
+        yield DaskWorkers(client, jobs, task)
+    finally:
+        client.close()

@@ -1,0 +1,120 @@
+"""Run the units of a fleet on workers: wave by wave, one unit at a time in an account and Region.
+
+The workers are processes of this machine, or those of a Dask cluster. A unit whose worker dies is begun again; one
+that kills three is ``lost``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from enireconcile.fleet.report import UnitResult, not_run, retried
+from enireconcile.fleet.rollout import StopAt
+from enireconcile.fleet.units import Unit
+
+MOST_ATTEMPTS = 3
+PULSE = 0.2
+"""Seconds after which the scheduler sees a signal at the latest."""
+
+
+class Workers(Protocol):
+    """Where units run. ``jobs`` is how many at the same time."""
+
+    jobs: int
+
+    def submit(self, unit: Unit) -> Future[UnitResult]:
+        """Begin a unit. The future raises BrokenExecutor if its worker died."""
+
+    def stop(self) -> None:
+        """Let the units in flight end soon; called at most once."""
+
+
+@dataclass
+class Scheduler:
+    """One run. ``tell`` gets each result as it comes; ``stopped`` says why to begin no more units, if so."""
+
+    workers: Workers
+    limit: StopAt
+    tell: Callable[[UnitResult], object]
+    stopped: Callable[[], str | None] = lambda: None
+    clock: Callable[[], float] = time.monotonic
+    pulse: float = PULSE
+    reason: str | None = None
+    """Why units were not run."""
+    _failed: int = 0
+    _attempts: dict[str, int] = field(default_factory=dict)
+    _told_workers: bool = False
+
+    def run(self, waves: Sequence[Sequence[Unit]]) -> tuple[dict[str, UnitResult], list[tuple[int, int]]]:
+        """The result of every unit by its name, and of each wave that was begun its units and failures."""
+        results: dict[str, UnitResult] = {}
+        counted: list[tuple[int, int]] = []
+        for wave in waves:
+            self._check()
+            if self.reason is None:
+                found = self._wave(wave)
+                results |= found
+                failed = sum(result.failed for result in found.values())
+                counted.append((len(wave), failed))
+                if failed and self.limit.after_wave and wave is not waves[-1]:
+                    self.reason = f"{failed} of {len(wave)} units failed in wave {len(counted)}"
+            for unit in wave:
+                if unit.name not in results:
+                    results[unit.name] = not_run(unit, self.reason or "")
+        return results, counted
+
+    def _wave(self, units: Sequence[Unit]) -> dict[str, UnitResult]:
+        """Run the units; fewer results than units if the run is stopped."""
+        waiting, results = list(units), dict[str, UnitResult]()
+        flying: dict[Future[UnitResult], tuple[Unit, float]] = {}
+        while waiting or flying:
+            self._check()
+            if self.reason is not None:
+                waiting.clear()
+            busy = {unit.lane for unit, _ in flying.values()}
+            while len(flying) < self.workers.jobs and (unit := _next(waiting, busy)):
+                waiting.remove(unit)
+                busy.add(unit.lane)
+                self._attempts[unit.name] = self._attempts.get(unit.name, 0) + 1
+                flying[self.workers.submit(unit)] = (unit, self.clock())
+            done, _ = wait(flying, timeout=self.pulse, return_when=FIRST_COMPLETED)
+            for future in done:
+                unit, since = flying.pop(future)
+                result = self._result(unit, future, self.clock() - since)
+                if result is None:
+                    waiting.insert(0, unit)
+                    continue
+                results[unit.name] = result
+                self._failed += result.failed
+                self.tell(result)
+        return results
+
+    def _result(self, unit: Unit, future: Future[UnitResult], seconds: float) -> UnitResult | None:
+        """What became of the unit; None if it has to be begun again."""
+        attempts = self._attempts[unit.name]
+        try:
+            return retried(future.result(), attempts)
+        except BrokenExecutor:
+            if attempts < MOST_ATTEMPTS and self.reason is None:
+                return None
+            times = "its worker died" if attempts == 1 else f"{attempts} workers died of it"
+            why = f"{times}; what it changed is in the journal, and the next run goes on from there"
+            return UnitResult(unit, "lost", seconds=seconds, attempts=attempts, error=why, code=5)
+
+    def _check(self) -> None:
+        """Find out whether to stop, and tell the workers once if a signal says so."""
+        if (why := self.stopped()) and not self._told_workers:
+            self._told_workers = True
+            self.reason = why
+            self.workers.stop()
+        if self.reason is None and self.limit.reached(self._failed):
+            self.reason = f"{self._failed} unit{'s' * (self._failed > 1)} failed, the limit of stop_at"
+
+
+def _next(waiting: Sequence[Unit], busy: set[tuple[str, str]]) -> Unit | None:
+    """The first unit whose account and Region are free."""
+    return next((unit for unit in waiting if unit.lane not in busy), None)

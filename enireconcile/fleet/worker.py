@@ -1,0 +1,176 @@
+"""What a worker does: one unit, from JSON text to JSON text.
+
+``run_unit`` is the only function that travels to workers, by name. Credentials never travel: a worker has its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from enireconcile import api
+from enireconcile.errors import EnireconcileError, internal_error
+from enireconcile.fleet.file import unpacked
+from enireconcile.fleet.report import CHECK_FAILED, CODES, UnitResult
+from enireconcile.fleet.units import Unit
+from enireconcile.spec import Disk, Given, Spec, load
+
+_BY_CODE = {3: "refused", 4: "locked", 5: "partial"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do with a unit. ``files`` are the spec and its user data files, in base64 by path.
+
+    ``state`` is the fleet's; ``max_changes`` and ``allow_destroy`` are those of the command line.
+    """
+
+    unit: Unit
+    command: str
+    files: Mapping[str, str]
+    state: str | None = None
+    allow_destroy: bool = False
+    max_changes: int | None = None
+
+    def dumps(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def run_unit(text: str) -> str:
+    """Plan, apply or verify a unit. Takes a Task and returns a UnitResult, both as JSON. Raises nothing."""
+    given: dict[str, Any] = json.loads(text)
+    task = Task(**{**given, "unit": Unit(**given["unit"])})
+    began = time.monotonic()
+    result = _result(task)
+    made = asdict(replace(result, seconds=time.monotonic() - began))
+    return json.dumps({key: value for key, value in made.items() if key != "unit"})
+
+
+def read_result(unit: Unit, text: str) -> UnitResult:
+    """The result that ``run_unit`` returned for a unit."""
+    return UnitResult(unit, **json.loads(text))
+
+
+def _result(task: Task) -> UnitResult:
+    result = UnitResult(task.unit, "failed", code=CODES["failed"])
+    try:
+        spec = spec_of(task.unit, Carried(task.files))
+        result = replace(result, stack=spec.document.stack)
+        found = _COMMANDS[task.command](task, spec)
+        return replace(result, **{"code": CODES[found["outcome"]], **found})
+    except EnireconcileError as error:
+        return _failure(result, error)
+    except KeyboardInterrupt:
+        why = "stopped by a signal; the next run goes on from there"
+        return replace(result, outcome="partial", error=why, code=CODES["partial"])
+    except Exception as error:  # noqa: BLE001 (a bug costs one unit, not the fleet)
+        return _failure(result, internal_error(error))
+
+
+def _failure(result: UnitResult, error: EnireconcileError) -> UnitResult:
+    outcome = _BY_CODE.get(error.exit_code, "failed")
+    return replace(result, outcome=outcome, error=str(error), code=CODES[outcome])
+
+
+class Carried(Disk):
+    """Files that came with a task; only those of them that are missing are read from the disk."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def read(self, file: str) -> bytes:
+        return base64.b64decode(self._files[file]) if file in self._files else super().read(file)
+
+    def user_data(self, named: object, root: Path) -> str | bytes:
+        path = str(root / str(named))
+        if path not in self._files:
+            return super().user_data(named, root)
+        content = base64.b64decode(self._files[path])
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content
+
+
+class Recording(Disk):
+    """Reads files of the disk, and keeps what a task carries of them."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    def read(self, file: str) -> bytes:
+        return self._kept(file, super().read(file))
+
+    def user_data(self, named: object, root: Path) -> str | bytes:
+        content = super().user_data(named, root)
+        self._kept(str(root / str(named)), content if isinstance(content, bytes) else content.encode())
+        return content
+
+    def _kept(self, path: str, content: bytes) -> bytes:
+        self.files[path] = base64.b64encode(content).decode()
+        return content
+
+
+def spec_of(unit: Unit, disk: Disk) -> Spec:
+    """The spec of a unit, with the account, the Region and the role of the unit. Raises SpecErrors."""
+    given = Given(unpacked(unit.variables) if unit.variables else {}, unit.region, unit.account_id)
+    [spec] = load([unit.file], given=given, every_variable=False, disk=disk)
+    changes: dict[str, Any] = {"region": unit.region, "account_id": unit.account_id}
+    if unit.role is not None:
+        changes |= {"assume_role_arn": unit.role, "external_id": unit.external_id}
+    return replace(spec, document=spec.document.model_copy(update=changes))
+
+
+def _plan(_: Task, spec: Spec) -> dict[str, Any]:
+    plan = api.plan(spec)
+    changes = len(plan.changes)
+    if plan.errors:
+        return {"outcome": "failed", "changes": changes, "error": _messages(plan.errors)}
+    return {"outcome": "changes" if changes else "unchanged", "changes": changes}
+
+
+def _apply(task: Task, spec: Spec) -> dict[str, Any]:
+    report = api.apply(
+        spec,
+        approve=True,
+        allow_destroy=task.allow_destroy,
+        max_changes=task.max_changes,
+        state=task.state,
+        state_as_caller=True,
+    )
+    changed = {step.address for step in report.steps if step.status == "done"}
+    broken = [f"{step.call} for {step.address}: {step.error}" for step in report.steps if step.error]
+    parts = [*filter(None, [report.error]), *broken, *filter(None, [_messages(report.errors)])]
+    return {
+        "outcome": report.outcome,
+        "changes": len(changed),
+        "error": "\n".join(dict.fromkeys(parts)) or None if report.exit_code else None,
+        "code": report.exit_code,
+    }
+
+
+def _verify(_: Task, spec: Spec) -> dict[str, Any]:
+    failed = [check for check in api.verify(spec) if check.status != "ok"]
+    if not failed:
+        return {"outcome": "unchanged"}
+    return {
+        "outcome": "failed",
+        "error": "\n".join(f"check {check.name}: {check.why}" for check in failed),
+        "code": CHECK_FAILED,
+    }
+
+
+def _messages(errors: Any) -> str:
+    return "\n".join(f"{each.file}:{each.line}:{each.column}: {each.path}: {each.message}" for each in errors)
+
+
+_COMMANDS: Mapping[str, Callable[[Task, Spec], dict[str, Any]]] = {
+    "plan": _plan,
+    "apply": _apply,
+    "verify": _verify,
+}

@@ -1,0 +1,241 @@
+"""Fleets on processes, in shards and on a Dask cluster: nothing twice, nothing lost, by what EC2 itself has.
+
+The endpoint is an estate: a world of its own for each account and Region. One worker is killed at a quarter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ec2 import Settings
+from tests.ec2.estate import Estate
+from tests.fleet.estates import REGIONS, account_id, blocks, estate_at, write_fleet
+
+ACCOUNTS, SPECS = 10, ("edge", "core", "lab")
+UNITS = ACCOUNTS * len(REGIONS) * len(SPECS)
+
+
+def fleet(
+    variables: Mapping[str, str], *arguments: object, ends: int = 0, timeout: float = 100
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "enireconcile", "fleet", *map(str, arguments)],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == ends, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def report_at(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def assert_nothing_twice_or_lost(estate: Estate, units: Sequence[str]) -> None:
+    """Every unit's three resources are there, once, with the tags of its stack."""
+    wanted = Counter((account_id(int(each.split("/")[0][1:])), *each.split("/")[1:]) for each in units)
+    for kind in ("addresses", "interfaces", "groups"):
+        found = Counter(
+            (*lane, record.tags["enireconcile:stack"])
+            for lane, world in estate.worlds.items()
+            for record in getattr(world.data, kind).values()
+            if "enireconcile:stack" in record.tags
+        )
+        assert found == wanted, kind
+
+
+def assert_all_converged(report: Mapping[str, Any]) -> None:
+    """The killed unit may have done its last change before: then its second attempt finds nothing to do."""
+    totals = report["totals"]
+    assert totals["converged"] + totals["unchanged"] == UNITS, totals
+    assert totals["unchanged"] <= 1, totals
+
+
+def names(report: Mapping[str, Any]) -> list[str]:
+    units = [each["unit"] for each in report["units"]]
+    assert len(units) == len(set(units)), "a unit is in the report twice"
+    return units
+
+
+@pytest.fixture
+def everything(tmp_path: Path) -> Path:
+    return write_fleet(tmp_path, ACCOUNTS, SPECS)
+
+
+def test_converge_on_processes_with_one_killed(everything: Path, tmp_path: Path) -> None:
+    with estate_at(Settings()) as (estate, variables):
+        with _killed_at_a_quarter(estate) as killed:
+            fleet(variables, "apply", "-y", everything, "--jobs", 4, "--report", tmp_path / "r.json")
+        assert killed, "a worker was killed"
+        report = report_at(tmp_path / "r.json")
+        assert_all_converged(report)
+        assert sum(each["attempts"] for each in report["units"]) == UNITS + 1
+        assert_nothing_twice_or_lost(estate, names(report))
+        # One more block where the killed unit was begun again.
+        assert sum(blocks(estate, estate.calls).values()) <= UNITS + 1
+        estate.clear()
+        fleet(variables, "apply", "-y", everything, "--report", tmp_path / "again.json")
+        assert report_at(tmp_path / "again.json")["outcome"] == "unchanged"
+        assert estate.mutating() == []
+
+
+@contextmanager
+def _killed_at_a_quarter(estate: Estate, pids: Sequence[int] = ()) -> Iterator[list[int]]:
+    """Kill the first of ``pids``, or a worker process of the command, once a quarter of the work is done."""
+    killed: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            done = [call for call in estate.mutating() if call.action == "AssociateAddress"]
+            if len(done) >= UNITS / 4:
+                pid = pids[0] if pids else _busy_worker()
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _busy_worker() -> int | None:
+    """A worker process of the fleet command that this test runs."""
+    me = os.getpid()
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            parents[int(folder.name)] = int(fields[1])
+        except (OSError, ValueError):
+            continue
+    for pid in parents:
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            continue
+        # test → command → forkserver → worker
+        ancestors = [parents.get(pid), parents.get(parents.get(pid, 0), 0)]
+        if "forkserver" in line and parents.get(ancestors[1] or 0) == me:
+            return pid
+    return None
+
+
+def test_converge_in_shards(everything: Path, tmp_path: Path) -> None:
+    """Each part alone, as an Indexed Job of Kubernetes starts them; together they are the fleet."""
+    with estate_at(Settings()) as (estate, variables):
+        done: list[str] = []
+        for index in range(4):
+            path = tmp_path / f"{index}.json"
+            part = {**variables, "JOB_COMPLETION_INDEX": str(index)}
+            fleet(part, "apply", "-y", everything, "--shard", "/4", "--report", path)
+            done += names(report_at(path))
+        assert len(done) == len(set(done)) == UNITS
+        assert_nothing_twice_or_lost(estate, done)
+        assert sum(blocks(estate, estate.calls).values()) == UNITS
+
+
+def test_a_denied_account_costs_itself_alone(everything: Path, tmp_path: Path) -> None:
+    with estate_at(Settings()) as (estate, variables):
+        estate.denied.add(account_id(3))
+        done = fleet(variables, "apply", "-y", everything, "--report", tmp_path / "r.json", ends=1)
+        report = report_at(tmp_path / "r.json")
+        failed = [each for each in report["units"] if each["outcome"] != "converged"]
+        assert {each["account_id"] for each in failed} == {account_id(3)}
+        assert len(failed) == len(REGIONS) * len(SPECS)
+        assert all("AssumeRole" in each["error"] and "AccessDenied" in each["error"] for each in failed)
+        assert "a3/us-east-1/edge: failed" in done.stdout
+
+
+def test_stop_at_stops(tmp_path: Path) -> None:
+    more = "rollout: {canary: [a1], waves: [20%, 100%], stop_at: 10%}\n"
+    path = write_fleet(tmp_path, ACCOUNTS, SPECS, more=more)
+    with estate_at(Settings()) as (estate, variables):
+        estate.denied |= {account_id(number) for number in range(2, ACCOUNTS + 1)}
+        fleet(variables, "apply", "-y", path, "--jobs", 2, "--report", tmp_path / "r.json", ends=1)
+        totals = report_at(tmp_path / "r.json")["totals"]
+        canary = len(REGIONS) * len(SPECS)
+        assert totals["converged"] == canary
+        # Ten percent, and what was in flight then.
+        assert UNITS / 10 <= totals["failed"] <= UNITS / 10 + 1
+        assert totals["not_run"] == UNITS - canary - totals["failed"]
+
+
+# ---- Dask
+
+
+@contextmanager
+def _cluster(variables: Mapping[str, str], workers: int) -> Iterator[tuple[str, list[int]]]:
+    """A scheduler and workers on loopback: the address of the one, the pids of the others."""
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    with ExitStack() as stack:
+
+        def start(pattern: str, module: str, *arguments: str) -> tuple[int, str]:
+            """Its pid, and what the pattern found in its log."""
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", f"distributed.cli.{module}", *arguments, "--no-dashboard"],
+                    env={**os.environ, **variables},
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            assert process.stderr is not None
+            found = next(match[1] for line in process.stderr if (match := re.search(pattern, line)))
+            rest = threading.Thread(target=process.stderr.read)
+            rest.start()
+            stack.callback(rest.join)
+            stack.callback(process.terminate)
+            return process.pid, found
+
+        at = r"Scheduler at: *(tcp://127\.0\.0\.1:\d+)"
+        _, url = start(at, "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-show")
+        one = ("--nworkers", "1", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+        yield url, [start("(Registered to)", "dask_worker", url, *one)[0] for _ in range(workers)]
+
+
+def test_converge_on_dask_with_one_worker_killed(everything: Path, tmp_path: Path) -> None:
+    with estate_at(Settings()) as (estate, variables), _cluster(variables, 2) as (url, pids):
+        with _killed_at_a_quarter(estate, pids[:1]) as killed:
+            fleet(
+                variables,
+                *("apply", "-y", everything, "--engine", "dask", "--scheduler", url),
+                *("--jobs", 2, "--report", tmp_path / "r.json"),
+            )
+        assert killed
+        report = report_at(tmp_path / "r.json")
+        assert_all_converged(report)
+        assert_nothing_twice_or_lost(estate, names(report))
+
+
+def test_200_units_with_nothing_to_do_on_dask(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 25, ("edge", "core", "lab", "dmz"))
+    with estate_at(Settings()) as (estate, variables), _cluster(variables, 2) as (url, _):
+        fleet(variables, "apply", "-y", path, "--jobs", 4)
+        estate.clear()
+        arguments = ("apply", "-y", path, "--engine", "dask", "--scheduler", url)
+        fleet(variables, *arguments, "--jobs", 2, "--report", tmp_path / "r.json")
+        report = report_at(tmp_path / "r.json")
+        assert (report["outcome"], report["totals"]["unchanged"], len(names(report))) == ("unchanged", 200, 200)
+        assert estate.mutating() == []
