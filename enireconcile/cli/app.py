@@ -206,8 +206,8 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
     from enireconcile.cli.session import PlanOptions
 
     planned = plan_specs(loaded, connection, PlanOptions(**options))
-    if planned.has_errors:
-        return 1
+    if planned.error_code:
+        return planned.error_code
     return EXIT_CHANGES if planned.has_changes and detailed_exitcode else 0
 
 

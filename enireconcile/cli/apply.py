@@ -23,6 +23,7 @@ from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.outlet import opened
 from enireconcile.outputs.planfile import MAX_BYTES, Saved, reasons_against, saved_in
 from enireconcile.outputs.stdout import print_result
+from enireconcile.outputs.words import of_several
 from enireconcile.planning.guards import objections, refusal
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> int:
-    """Apply each spec in turn; stop at the first that fails. Returns the exit code."""
+    """Apply each spec in turn; one that fails does not keep the next one waiting. Returns the worst exit code."""
     reports: list[Report] = []
     pictures: list[Pictures | None] = []
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
@@ -47,11 +48,14 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
                 run = StackRun(spec, options, interrupt)
                 reports.append(run.run(connection))
                 pictures.append(run.pictures(reports[-1]))
-                if reports[-1].exit_code:
+                if interrupt.reason:
                     break
         finally:
             interrupt.finish(partial(write_reports, options, reports, pictures), "writing the report")
         _print_comment(reports, options)
+    troubled = [report for report in reports if report.exit_code]
+    if troubled and len(reports) > 1:
+        logs.warn(of_several(troubled, len(reports)))
     return max((report.exit_code for report in reports), default=0)
 
 

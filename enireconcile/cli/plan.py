@@ -13,7 +13,7 @@ import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.options import PICTURES
-from enireconcile.cli.publish import complain_of_errors, failure, write_metrics
+from enireconcile.cli.publish import complain_of_errors, complain_of_stacks, failure, write_metrics
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.signals import run_async
 from enireconcile.engine.planner import Seen, look
@@ -43,10 +43,10 @@ class _Planned:
 
 @dataclass(frozen=True)
 class Result:
-    """Whether any of the plans has changes, and whether any has errors."""
+    """Whether any of the plans has changes, and the exit code of errors: of rows, or of stacks without a plan."""
 
     has_changes: bool
-    has_errors: bool
+    error_code: int
 
 
 def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> Result:
@@ -60,10 +60,23 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        planned = [
-            _plan_one(spec, connection, options, targets[spec.file]) for spec in specs if spec.file in targets
-        ]
+        planned, failed = list[_Planned](), dict[str, EnireconcileError]()
+        for spec in specs:
+            if spec.file not in targets:
+                continue
+            try:
+                planned.append(_plan_one(spec, connection, options, targets[spec.file]))
+            except EnireconcileError as error:
+                if len(specs) == 1:
+                    raise
+                failed[spec.document.stack] = error
+        complain_of_stacks(failed)
         try:
+            if failed and (options.out or options.graph or options.html):
+                raise EnireconcileError(
+                    f"nothing is saved: {', '.join(failed)} could not be planned",
+                    hint="correct that, or give the other specs only",
+                )
             if options.out is not None:
                 _save(options.out, planned, options)
             if options.graph is not None:
@@ -79,7 +92,8 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
         for each in planned:
             with logs.about(each.plan.stack):
                 complain_of_errors(each.plan.errors)
-    return Result(any(not each.plan.empty for each in planned), any(each.plan.errors for each in planned))
+    codes = [error.exit_code for error in failed.values()] + [1 for each in planned if each.plan.errors]
+    return Result(any(not each.plan.empty for each in planned), max(codes, default=0))
 
 
 def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
@@ -55,6 +55,14 @@ def complain_of_errors(errors: Sequence[PlanError]) -> None:
     if errors:
         problems = [vars(error.problem) for error in errors]
         logs.complain(EnireconcileError(errors_words(errors)), problems=problems)
+
+
+def complain_of_stacks(failed: Mapping[str, EnireconcileError]) -> None:
+    """Tell of each stack that could not be planned or verified why; the others are not kept waiting for it."""
+    for stack, error in failed.items():
+        error.message = f"{stack}: {error.message}"
+        with logs.about(stack):
+            logs.complain(error)
 
 
 def one_stream(stdout: TextIO, stderr: TextIO) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import one_stream
+from enireconcile.cli.publish import complain_of_stacks, one_stream
 from enireconcile.cli.session import Connection
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.checks import Checks
@@ -34,6 +34,7 @@ def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, tim
     ``timeout`` limits the time that all of it may take, in seconds.
     """
     results: list[tuple[str, tuple[CheckResult, ...]]] = []
+    unread: dict[str, EnireconcileError] = {}
     interrupt = Interrupt()
     with interrupt.limited(timeout):
         for spec in specs:
@@ -42,10 +43,17 @@ def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, tim
                 # The results are printed below the progress, which need not say the same.
                 brief = output == "text" and one_stream(sys.stdout, sys.stderr)
                 progress = progress_for(sys.stderr)
-                results.append((stack, run_checks(spec, connection, interrupt, progress, brief=brief)))
-    _print(results, output)
+                try:
+                    results.append((stack, run_checks(spec, connection, interrupt, progress, brief=brief)))
+                except EnireconcileError as error:
+                    if len(specs) == 1:
+                        raise
+                    unread[stack] = error
+    complain_of_stacks(unread)
+    _print(results, output, several=len(specs) > 1)
     failed = any(not check.ok for _, checks in results for check in checks)
-    return CHECK_FAILED if failed else 0
+    codes = [error.exit_code for error in unread.values()]
+    return max(codes, default=CHECK_FAILED if failed else 0)
 
 
 def run_checks(
@@ -73,12 +81,12 @@ def run_checks(
         raise EnireconcileError(str(error)) from None
 
 
-def _print(results: Sequence[tuple[str, tuple[CheckResult, ...]]], output: str) -> None:
+def _print(results: Sequence[tuple[str, tuple[CheckResult, ...]]], output: str, *, several: bool) -> None:
     if output == "text":
         click.echo("\n\n".join(checks_text(stack, checks, click.style) for stack, checks in results))
         return
     objects: list[dict[str, Any]] = []
     for stack, checks in results:
-        more = {"stack": stack} if len(results) > 1 else {}
+        more = {"stack": stack} if several else {}
         objects += [{**more, **each} for each in checks_json(checks)]
     click.echo(json.dumps(objects, indent=2))

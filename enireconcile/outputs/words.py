@@ -517,3 +517,13 @@ def _ending(report: Report, style: Style) -> str:
     ending, detail = endings["in part" if in_part else report.outcome]
     colour = "green" if report.outcome in ("converged", "unchanged") else "red"
     return style(ending, fg=colour, bold=True) + f": {detail}"
+
+
+def of_several(troubled: Sequence[Report], count: int) -> str:
+    """Which of ``count`` stacks need attention, with account and Region where they are known."""
+    lines = [
+        f"  {report.stack} ({', '.join(filter(None, [report.account_id, report.region])) or 'no account'}): "
+        f"{report.outcome if report.outcome not in ('converged', 'unchanged') else 'a check failed'}"
+        for report in troubled
+    ]
+    return "\n".join([f"{len(troubled)} of {count} stacks need attention:", *lines])

@@ -99,7 +99,7 @@ def load(
     """
     problems: list[Problem] = []
     specs: list[Spec] = []
-    stacks: dict[str, str] = {}
+    stacks: dict[str, list[tuple[str, _Where]]] = {}
     variables: set[str] = set()
     for file in _files(sources, problems):
         root = FilePath.cwd() if file == STDIN else FilePath(file).parent
@@ -107,7 +107,7 @@ def load(
         tree = expansion.tree
         variables |= expansion.variables
         document, found = _validate(tree, expansion.violations)
-        found.extend(_stack_elsewhere(tree, file, stacks))
+        found.extend(_stack_elsewhere(tree, file, given, stacks))
         problems.extend(tree.problems)
         problems.extend(_problems(found, file, tree.places))
         if document is not None:
@@ -212,16 +212,29 @@ def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Proble
             yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
 
 
-def _stack_elsewhere(tree: Tree, file: str, stacks: dict[str, str]) -> Iterator[Violation]:
-    """A violation if an earlier file has the same stack; ``stacks`` maps the stacks so far to their files."""
-    stack = tree.data.get("stack") if isinstance(tree.data, dict) else None
-    if isinstance(stack, str):
-        if stack in stacks:
-            message = f"stack {shown(stack)} is already defined in {stacks[stack]}"
-            yield Violation(
-                ("stack",), message, "a stack is one file: merge the two files, or choose another stack name"
-            )
-        stacks.setdefault(stack, file)
+_Where = tuple[str | None, str | None]
+"""Region and account of a stack, as far as its file says."""
+
+
+def _stack_elsewhere(
+    tree: Tree, file: str, given: Given, stacks: dict[str, list[tuple[str, _Where]]]
+) -> Iterator[Violation]:
+    """A violation if an earlier file has the same stack, unless another Region or account makes it another one.
+
+    ``stacks`` maps the stacks so far to their files.
+    """
+    data = tree.data if isinstance(tree.data, dict) else {}
+    stack = data.get("stack")
+    if not isinstance(stack, str):
+        return
+    where = (given.region or data.get("region"), given.account_id or data.get("account_id"))
+    for other, elsewhere in stacks.setdefault(stack, []):
+        if all(one is None or two is None or one == two for one, two in zip(where, elsewhere, strict=True)):
+            message = f"stack {shown(stack)} is already defined in {other}"
+            hint = "merge the two files, choose another stack name, or give both their region or account_id"
+            yield Violation(("stack",), message, hint)
+            break
+    stacks[stack].append((file, where))
 
 
 def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | None, list[Violation]]:
