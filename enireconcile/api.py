@@ -213,7 +213,7 @@ def load(
 
 def is_text(path_or_text: str) -> bool:
     """Whether it is the text of a spec, and no path."""
-    return "\n" in path_or_text or path_or_text.startswith("{")
+    return "\n" in path_or_text or path_or_text.startswith("{") or not path_or_text
 
 
 def plan(

@@ -89,13 +89,16 @@ class Channel:
         params: Mapping[str, Any],
         check: Check | None = None,
         request: Sending | None = None,
+        *,
+        paced: bool = False,
     ) -> dict[str, Any]:
         """Send one request once. Raises Fault, and LostLockError if ``check`` raises it: nothing was sent then.
 
         ``check`` runs in a thread, at the last moment before the request leaves. ``request`` learns what it waits
         for.
         """
-        await self.pacer.turn(call)
+        if not paced:
+            await self.pacer.turn(call)
         self.calls[call] += 1
         loop = asyncio.get_running_loop()
         log.debug("%s %s", call, canonical(params))
@@ -243,9 +246,13 @@ class Writer:
     def __init__(self, channel: Channel, check: Check | None = None) -> None:
         self._channel, self._check = channel, check
 
+    async def turn(self, call: str) -> None:
+        """Wait until EC2's pace lets this call be sent. Nothing is lost if the wait is given up."""
+        await self._channel.pacer.turn(call)
+
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Fault, and what ``check`` raises."""
-        return await self._channel.attempt(call, params, self._check)
+        """Send it now: ``turn`` comes before. Raises Fault, and what ``check`` raises."""
+        return await self._channel.attempt(call, params, self._check, paced=True)
 
 
 def _retrieved(answer: asyncio.Future[Any]) -> None:

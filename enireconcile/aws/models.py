@@ -57,7 +57,7 @@ class Models(Loader):
             return None
         try:
             cached = json.loads(files.read_regular(path, _LARGEST))
-            if cached["key"] == key:
+            if cached["key"] == key and cached["model"].keys() >= {"metadata", "operations", "shapes"}:
                 return dict(cached["model"])
         except (OSError, ValueError, TypeError, LookupError) as error:
             log.debug("the model of EC2 in %s is not used: %s", path, error)

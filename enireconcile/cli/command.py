@@ -40,6 +40,14 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Output": ("--output", "--get", "--quiet", "--verbose", "--log-format", "--help"),
 }
 """The groups of options in the order of the help text, and their options."""
+OF_OTHER_TOOLS: Mapping[str, str] = {
+    "dry-run": "`enireconcile plan` shows what apply would do, and changes nothing",
+    "check": "`enireconcile plan` shows what apply would do, and changes nothing",
+    "yes": "write -y",
+    "json": "write --output json",
+    "force": "write -y, with --allow-destroy where something is to be deleted",
+}
+"""Options of other tools, and what to write instead."""
 OTHER = "Other options"
 COMMANDS: Mapping[str, Sequence[str]] = {
     "A first spec": ("init", "export", "import-terraform"),
@@ -104,8 +112,13 @@ class Command(click.Command):
         return [param for param in self.params if isinstance(param, click.Option)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _variables_named(ctx):
-            return super().parse_args(ctx, args)
+        try:
+            with _variables_named(ctx):
+                return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if instead := OF_OTHER_TOOLS.get(error.option_name.lstrip("-")):
+                raise click.UsageError(f"No such option {error.option_name}: {instead}.", ctx) from None
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         with _variables_named(ctx):

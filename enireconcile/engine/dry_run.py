@@ -54,6 +54,7 @@ async def _error(writer: Writes, step: Step) -> str | None:
     try:
         async for trial in retrying(is_transient):
             with trial:
+                await writer.turn(step.call)
                 await writer.write(step.call, {**step.params, "DryRun": True})
     except Fault as fault:
         if fault.code == "UnauthorizedOperation":

@@ -67,6 +67,7 @@ _LONG_WAIT = 600.0
 
 
 class Writes(Protocol):
+    async def turn(self, call: str) -> None: ...
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
@@ -364,6 +365,8 @@ class Executor:
                 return self._remember(step, found)
         if self.stop.is_set():
             raise Stopped
+        # A call that waits for EC2's pace is not in flight: a stop ends it.
+        await self._unless_stopped(self.writer.turn(step.call))
         state.attempts += 1
         request = self._announce(step, params, state)
         await self.journal.flushed()

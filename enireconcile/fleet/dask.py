@@ -14,11 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from enireconcile.errors import EnireconcileError
-from enireconcile.fleet.report import UnitResult
+from enireconcile.fleet.report import CODES, UnitResult
 from enireconcile.fleet.units import Unit
 from enireconcile.fleet.worker import read_result, run_unit
 
 PATIENCE = "10s"
+_DEATHS = 4
+"""Dask's default: three deaths are allowed."""
 _CERTIFICATES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 
 
@@ -50,6 +52,15 @@ def check_scheduler(url: str | None, security: Any) -> str:
     return url
 
 
+def check_state(url: str, state: str | None) -> None:
+    """Workers on several machines need one state. Raises EnireconcileError."""
+    if not _is_loopback(urlsplit(url).hostname or "") and not (state or "").startswith("s3://"):
+        raise EnireconcileError(
+            "with workers on other machines, the lock and the journal of a unit must be in S3",
+            hint="write `state: s3://bucket/prefix` in the fleet file",
+        )
+
+
 def _is_loopback(host: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
@@ -64,13 +75,19 @@ class DaskWorkers:
         self.jobs = jobs or max(1, sum(client.nthreads().values()))
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
+        import distributed
+
         made: Future[UnitResult] = Future()
         made.set_running_or_notify_cancel()
 
         def done(future: Any) -> None:
             try:
                 made.set_result(read_result(unit, future.result()))
-            except Exception as error:  # noqa: BLE001 (a worker that died, a scheduler that is gone)
+            except distributed.KilledWorker:
+                # Dask itself has begun it again, as often as `allowed-failures` lets it.
+                why = f"{_DEATHS} workers died of it; the next run goes on from there"
+                made.set_result(UnitResult(unit, "lost", attempts=_DEATHS, error=why, code=CODES["lost"]))
+            except Exception as error:  # noqa: BLE001 (a scheduler that is gone)
                 broken = BrokenExecutor(f"{type(error).__name__}: {error}")
                 made.set_exception(broken)
 
@@ -83,7 +100,9 @@ class DaskWorkers:
 
 
 @contextmanager
-def dask_workers(scheduler: str | None, jobs: int | None, task: Callable[[Unit], str]) -> Iterator[DaskWorkers]:
+def dask_workers(
+    scheduler: str | None, state: str | None, jobs: int | None, task: Callable[[Unit], str]
+) -> Iterator[DaskWorkers]:
     """Connect to a scheduler, and disconnect at the end. Raises EnireconcileError."""
     try:
         import distributed
@@ -92,6 +111,7 @@ def dask_workers(scheduler: str | None, jobs: int | None, task: Callable[[Unit],
     library: Any = distributed
     security = library.Security()
     url = check_scheduler(scheduler, security)
+    check_state(url, state)
     try:
         client = library.Client(
             url, security=security if url.startswith("tls:") else None, timeout=PATIENCE, set_as_default=False

@@ -54,7 +54,8 @@ def _has_region() -> bool:
 def _path(fleet: Fleet) -> Path | None:
     """The cache of these units, for these credentials and this endpoint."""
     known: list[object] = [fleet.rows.discover.model_dump(mode="json") if fleet.rows.discover else None]
-    known += [os.environ.get(name) for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL")]
+    # Other credentials, another profile or endpoint may be another organization. The name does not show them.
+    known += sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
     name = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
     folder = files.cache_folder()
     return folder / f"organization-{name}.json" if folder else None

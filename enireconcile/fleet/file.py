@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from enireconcile.errors import Problem, SpecErrors
-from enireconcile.spec.loading import read_file
+from enireconcile.spec.loading import STDIN, read_file
 from enireconcile.spec.places import Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.scalars import (
@@ -187,7 +187,8 @@ class Fleet:
 
     def path_of(self, spec: FleetSpec) -> str:
         """The path of a spec, seen from the working directory."""
-        return str(FilePath(self.file).parent / spec.path)
+        path = str(FilePath(self.file).parent / spec.path)
+        return f"./{path}" if path == STDIN else path
 
     def problem(self, path: Path, message: str, hint: str | None = None) -> Problem:
         return self.places.problem(self.file, path, message, hint)
@@ -205,6 +206,9 @@ def load_fleet(file: str) -> Fleet:
         Violation(path, "has no value", "remove the key, or write a value") for path in sorted(tree.nulls, key=str)
     ]
     rows: FleetFile | None = None
+    if isinstance(tree.data, dict) and "stack" in tree.data and "fleet" not in tree.data:
+        hint = "use `enireconcile plan` and the like, or name it under `specs` of a fleet file"
+        raise SpecErrors([tree.places.problem(file, (), "this is a spec, not a fleet file", hint)])
     if tree.data is not None:
         told = {violation.path for violation in found} | tree.refused
         try:
@@ -258,7 +262,9 @@ def _role_mistakes(rows: FleetFile) -> Iterator[Violation]:
         if rows.external_id is not None:
             yield Violation(("external_id",), "is of no use without `role`", "add `role:`, or remove it")
         return
-    for account in rows.accounts or (Account(id="123456789012"),):
+    # Tags of accounts that are only discovered are known later.
+    tags = {name.removeprefix("account.tags."): "x" for name in _REFERENCE.findall(rows.role)}
+    for account in rows.accounts or (Account(id="123456789012", tags=tags),):
         try:
             arn = _substituted(rows.role, account)
         except KeyError as missing:

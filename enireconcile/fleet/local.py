@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
@@ -79,6 +80,10 @@ def _context() -> BaseContext:
     return context
 
 
+_PULSE = 0.2
+"""Seconds after which a process without a parent ends, once its unit has."""
+
+
 class _Process:
     """What a worker process knows of itself."""
 
@@ -102,9 +107,11 @@ def _begin() -> None:
     def watch() -> None:
         if parent is not None:
             parent.join()
-            if not _Process.busy:
-                os._exit(0)
-            os.kill(os.getpid(), signal.SIGINT)
+            if _Process.busy:
+                os.kill(os.getpid(), signal.SIGINT)
+            while _Process.busy:
+                time.sleep(_PULSE)
+            os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -22,13 +22,17 @@ def metrics_text(report: FleetReport, now: float) -> str:
             "unit_failed",
             "Units that need attention, with their outcome.",
             [
-                (f'{about},unit="{result.unit.name}",outcome="{result.outcome}"', 1.0)
+                (f'{about},unit="{_escaped(result.unit.name)}",outcome="{result.outcome}"', 1.0)
                 for result in report.results
                 if CODES[result.outcome] and result.outcome != "not_run"
             ],
         ),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _family(name: str, about: str, rows: list[tuple[str, float]]) -> list[str]:

@@ -139,11 +139,12 @@ def summary_text(report: FleetReport) -> str:
     ]
     numbers = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.totals.items() if count)
     units = f"{len(report.results)} unit{'s' * (len(report.results) != 1)}"
-    ending = f"{report.outcome.capitalize()}: {units} ({numbers}) in {report.seconds:.1f} s"
+    word = "Planned" if report.command == "plan" else report.outcome.capitalize()
+    ending = f"{word}: {units} ({numbers}) in {report.seconds:.1f} s"
     stopped = [f"Stopped: {report.stopped}"] if report.stopped else []
     return "\n".join([*troubled, *stopped, ending])
 
 
 def retried(result: UnitResult, attempts: int) -> UnitResult:
     """The result with the number of times that its unit was begun."""
-    return replace(result, attempts=attempts)
+    return replace(result, attempts=max(attempts, result.attempts))

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,12 +25,13 @@ from enireconcile.fleet.progress import Progress
 from enireconcile.fleet.report import FleetReport, UnitResult, report_json, summary_text, unit_json
 from enireconcile.fleet.rollout import stop_at, waves
 from enireconcile.fleet.scheduler import Scheduler, Workers
-from enireconcile.fleet.units import Shard, Unit, selected, units_of
-from enireconcile.fleet.worker import Recording, Task, spec_of
+from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of
+from enireconcile.fleet.worker import Snapshot, Task, spec_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.stdout import print_result
 from enireconcile.printable import printable
+from enireconcile.spec.loading import DISK
 
 MOST_JOBS = 32
 
@@ -62,16 +64,17 @@ class RunOptions:
 def validate(file: str, choice: Choice, output: str) -> int:
     """Read the fleet file and every spec as each of its units does; without AWS, unless it discovers accounts."""
     problems = []
-    fleet, units = load_fleet(file), list[Unit]()
+    name, units = "", list[Unit]()
     try:
-        units = _chosen(fleet, choice)
+        fleet = load_fleet(file)
+        name, units = fleet.name, _chosen(fleet, choice)
         _loaded(units)
     except SpecErrors as errors:
         problems = list(errors.problems)
     if output == "json":
         click.echo(json.dumps([vars(problem) for problem in problems], indent=2))
     elif not problems:
-        click.echo(f"{printable(file)}: valid (fleet {fleet.name}, {len(units)} units)")
+        click.echo(f"{printable(file)}: valid (fleet {name}, {len(units)} units)")
     else:
         raise SpecErrors(problems)
     return 1 if problems else 0
@@ -106,6 +109,7 @@ def run(file: str, command: str, choice: Choice, options: RunOptions) -> int:
     """Plan, apply or verify all chosen units."""
     fleet = load_fleet(file)
     chosen = _chosen(fleet, choice)
+    _refuse_two_of_one_stack(chosen)
     order = waves(fleet.rows.rollout if command == "apply" else None, chosen)
     if command == "apply" and chosen:
         _approve(fleet, chosen, order, options)
@@ -126,8 +130,8 @@ def _run(
     fleet: Fleet, command: str, chosen: Sequence[Unit], order: Sequence[Sequence[Unit]], options: RunOptions
 ) -> FleetReport:
     began = time.monotonic()
-    tasks = _tasks(fleet, command, options)
-    with _stoppable() as stopped, _workers(options, tasks, len(chosen)) as workers:
+    tasks = _tasks(fleet, command, chosen, options)
+    with _stoppable() as stopped, _workers(options, fleet.rows.state, tasks, len(chosen)) as workers:
         progress = Progress(len(chosen), text=options.output == "text")
 
         def tell(result: UnitResult) -> None:
@@ -154,25 +158,22 @@ def _run(
 
 
 def _chosen(fleet: Fleet, choice: Choice) -> list[Unit]:
-    return selected(units_of(fleet, discovered(fleet, refresh=choice.refresh)), choice.only, choice.shard)
+    found = units_of(fleet, discovered(fleet, refresh=choice.refresh))
+    check_canaries(fleet, found)
+    return selected(found, choice.only, choice.shard)
 
 
 def _loaded(chosen: Sequence[Unit]) -> dict[str, str]:
     """The stack of each unit by its name. Raises SpecErrors with the problems of all units, each told once."""
-    stacks, problems = dict[str, str](), dict[tuple[str, ...], Problem]()
-    owners: dict[tuple[str, str, str], Unit] = {}
+    stacks, problems = dict[str, str](), dict[str, Problem]()
     for unit in chosen:
         try:
-            stacks[unit.name] = spec_of(unit, Recording()).document.stack
+            stacks[unit.name] = spec_of(unit, DISK).document.stack
         except SpecErrors as errors:
-            problems |= {(str(problem),): problem for problem in errors.problems}
-            continue
-        first = owners.setdefault((*unit.lane, stacks[unit.name]), unit)
-        if first is not unit:
-            message = f"stack {stacks[unit.name]} is in {first.file}, too, in the same account and Region"
-            problems.setdefault((unit.file, first.file), Problem(unit.file, 1, 1, "stack", message))
+            problems |= {str(problem): problem for problem in errors.problems}
     if problems:
         raise SpecErrors(list(problems.values()))
+    _refuse_two_of_one_stack(chosen)
     return stacks
 
 
@@ -181,43 +182,46 @@ def _stacks(chosen: Sequence[Unit]) -> dict[str, str | None]:
     stacks: dict[str, str | None] = {}
     for unit in chosen:
         try:
-            stacks[unit.name] = spec_of(unit, Recording()).document.stack
+            stacks[unit.name] = spec_of(unit, DISK).document.stack
         except SpecErrors:
             stacks[unit.name] = None
     return stacks
 
 
-def _tasks(fleet: Fleet, command: str, options: RunOptions) -> Callable[[Unit], str]:
-    """What makes the task of a unit, with the files that it needs."""
-    contents: dict[str, bytes | None] = {}
-
-    def files_of(unit: Unit) -> Mapping[str, str]:
-        recording = Recording()
-        if unit.file not in contents:
-            try:
-                contents[unit.file] = recording.read(unit.file)
-            except (OSError, ValueError):
-                contents[unit.file] = None
-        source = contents[unit.file]
-        if source is None:
-            return {}
-        recording.read(unit.file)
-        if b"user_data_file" in source:
-            with suppress(SpecErrors):  # the unit tells them
-                spec_of(unit, recording)
-        return recording.files
+def _tasks(fleet: Fleet, command: str, chosen: Sequence[Unit], options: RunOptions) -> Callable[[Unit], str]:
+    """What makes the task of a unit. All files are read now: no unit gets another text than its canary."""
+    files: dict[str, Mapping[str, str]] = {}
+    for unit in chosen:
+        snapshot = Snapshot()
+        with suppress(OSError, ValueError, SpecErrors):  # the unit tells what is wrong
+            if unit.file not in files and b"user_data_file" in snapshot.read(unit.file):
+                spec_of(unit, snapshot)
+        files.setdefault(unit.file, snapshot.files)
 
     def task(unit: Unit) -> str:
         return Task(
             unit=unit,
             command=command,
-            files=files_of(unit),
+            files=files[unit.file],
             state=fleet.rows.state,
             allow_destroy=options.allow_destroy,
             max_changes=options.max_changes,
         ).dumps()
 
     return task
+
+
+def _refuse_two_of_one_stack(chosen: Sequence[Unit]) -> None:
+    """Raises SpecErrors if two units of an account and Region are one stack: they would undo each other."""
+    lanes = Counter(unit.lane for unit in chosen)
+    stacks = _stacks([unit for unit in chosen if lanes[unit.lane] > 1])
+    owners: dict[tuple[str, str, str], Unit] = {}
+    for unit in chosen:
+        if stack := stacks.get(unit.name):
+            first = owners.setdefault((*unit.lane, stack), unit)
+            if first is not unit:
+                message = f"stack {stack} is in {first.file}, too, in the same account and Region"
+                raise SpecErrors([Problem(unit.file, 1, 1, "stack", message, "choose another stack name")])
 
 
 def _approve(fleet: Fleet, chosen: Sequence[Unit], order: Sequence[Sequence[Unit]], options: RunOptions) -> None:
@@ -234,14 +238,14 @@ def _approve(fleet: Fleet, chosen: Sequence[Unit], order: Sequence[Sequence[Unit
 
 
 @contextmanager
-def _workers(options: RunOptions, task: Callable[[Unit], str], units: int) -> Iterator[Workers]:
+def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str], units: int) -> Iterator[Workers]:
     jobs = max(
         1, min(options.jobs or 2 * (os.cpu_count() or 1), MOST_JOBS if options.jobs is None else 1000, units)
     )
     if options.engine == "dask":
         from enireconcile.fleet.dask import dask_workers
 
-        with dask_workers(options.scheduler, options.jobs, task) as workers:
+        with dask_workers(options.scheduler, state, options.jobs, task) as workers:
             yield workers
         return
     if options.scheduler is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from enireconcile.errors import Problem, SpecErrors
+from enireconcile.errors import SpecErrors, TargetError
 from enireconcile.fleet.file import Account, Fleet, packed
 from enireconcile.spec.places import shown
 from enireconcile.spec.suggest import Nearest, hint_text
@@ -49,14 +49,20 @@ def units_of(fleet: Fleet, discovered: Sequence[Account] = ()) -> list[Unit]:
 
 def _units(fleet: Fleet, accounts: Sequence[Account]) -> Iterator[Unit]:
     for account in accounts:
-        regions = account.regions or tuple(
-            dict.fromkeys(region for spec in fleet.rows.specs for region in spec.regions)
-        )
+        wanted = [
+            spec
+            for spec in fleet.rows.specs
+            if all(account.tags.get(key) == value for key, value in spec.where.items())
+        ]
+        for spec in wanted:
+            if not (account.regions or spec.regions):
+                message = f"account {account.title} has no Region for {spec.path}"
+                hint = "write `regions` to the account, to the spec, or to `discover.organization`"
+                raise SpecErrors([fleet.problem(("specs", fleet.rows.specs.index(spec)), message, hint)])
+        regions = account.regions or tuple(dict.fromkeys(region for spec in wanted for region in spec.regions))
         for region in regions:
-            for spec in fleet.rows.specs:
-                if spec.regions and region not in spec.regions:
-                    continue
-                if any(account.tags.get(key) != value for key, value in spec.where.items()):
+            for spec in wanted:
+                if region not in (spec.regions or account.regions):
                     continue
                 yield Unit(
                     account=account.title,
@@ -64,10 +70,35 @@ def _units(fleet: Fleet, accounts: Sequence[Account]) -> Iterator[Unit]:
                     region=region,
                     spec=spec.name,
                     file=fleet.path_of(spec),
-                    role=fleet.role_of(account),
+                    role=_role(fleet, account),
                     external_id=fleet.rows.external_id,
                     variables=packed(dict(account.variables)),
                 )
+
+
+def _role(fleet: Fleet, account: Account) -> str | None:
+    try:
+        return fleet.role_of(account)
+    except KeyError as missing:
+        message = f"account {account.title} has no {shown(missing.args[0])}"
+        hint = "give the account this tag, or leave it out with `exclude`"
+        raise SpecErrors([fleet.problem(("role",), message, hint)]) from None
+
+
+def check_canaries(fleet: Fleet, units: Sequence[Unit]) -> None:
+    """Raises SpecErrors for a canary that is no account of the fleet, discovered ones included."""
+    known = {name for unit in units for name in (unit.account, unit.account_id)}
+    known |= {name for account in fleet.rows.accounts for name in (account.id, account.title)}
+    canaries = fleet.rows.rollout.canary if fleet.rows.rollout else ()
+    problems = [
+        fleet.problem(
+            ("rollout", "canary", number), f"no account {shown(name)}", hint_text(Nearest(name, sorted(known)))
+        )
+        for number, name in enumerate(canaries)
+        if name not in known
+    ]
+    if problems:
+        raise SpecErrors(problems)
 
 
 @dataclass(frozen=True)
@@ -85,24 +116,16 @@ class Shard:
 def selected(units: Sequence[Unit], only: Sequence[str], shard: Shard | None) -> list[Unit]:
     """The units whose names match a pattern of ``only`` (all, if there is none), in this shard.
 
-    Raises SpecErrors for a pattern that matches no unit of the fleet. A shard may be empty.
+    Raises TargetError for a pattern that matches no unit of the fleet. A shard may be empty.
     """
     names = [unit.name for unit in units]
-    problems = [
-        Problem(
-            "--only", 1, 1, "", f"no unit matches {shown(pattern)}", hint_text(Nearest(pattern, names, _UNITS))
-        )
-        for pattern in only
-        if not fnmatch.filter(names, pattern)
-    ]
-    if problems:
-        raise SpecErrors(problems)
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            hint = hint_text(Nearest(pattern, names, "`fleet units FLEET` lists all units"))
+            raise TargetError(f"--only: no unit matches {shown(pattern)}", hint=hint)
     return [
         unit
         for unit in units
         if (not only or any(fnmatch.fnmatchcase(unit.name, pattern) for pattern in only))
         and (shard is None or shard.has(unit))
     ]
-
-
-_UNITS = "`fleet units FLEET` lists all units"

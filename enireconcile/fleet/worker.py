@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from enireconcile import api
-from enireconcile.errors import EnireconcileError, internal_error
+from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.fleet.file import unpacked
 from enireconcile.fleet.report import CHECK_FAILED, CODES, UnitResult
 from enireconcile.fleet.units import Unit
 from enireconcile.spec import Disk, Given, Spec, load
+from enireconcile.spec.checks import check
+from enireconcile.spec.suggest import hint_text
 
 _BY_CODE = {3: "refused", 4: "locked", 5: "partial"}
 
@@ -66,7 +68,9 @@ def _result(task: Task) -> UnitResult:
     except EnireconcileError as error:
         return _failure(result, error)
     except KeyboardInterrupt:
-        why = "stopped by a signal; the next run goes on from there"
+        if task.command != "apply":
+            return replace(result, error="stopped by a signal")
+        why = "stopped by a signal; what it changed is in the last report of its state, and the next run goes on"
         return replace(result, outcome="partial", error=why, code=CODES["partial"])
     except Exception as error:  # noqa: BLE001 (a bug costs one unit, not the fleet)
         return _failure(result, internal_error(error))
@@ -97,33 +101,41 @@ class Carried(Disk):
             return content
 
 
-class Recording(Disk):
-    """Reads files of the disk, and keeps what a task carries of them."""
+class Snapshot(Disk):
+    """Reads each file of the disk once: all units of a run get the same text. ``files`` are what tasks carry."""
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
 
     def read(self, file: str) -> bytes:
-        return self._kept(file, super().read(file))
+        if file not in self.files:
+            self.files[file] = base64.b64encode(super().read(file)).decode()
+        return base64.b64decode(self.files[file])
 
     def user_data(self, named: object, root: Path) -> str | bytes:
-        content = super().user_data(named, root)
-        self._kept(str(root / str(named)), content if isinstance(content, bytes) else content.encode())
-        return content
-
-    def _kept(self, path: str, content: bytes) -> bytes:
-        self.files[path] = base64.b64encode(content).decode()
-        return content
+        path = str(root / str(named))
+        if path not in self.files:
+            content = super().user_data(named, root)
+            raw = content if isinstance(content, bytes) else content.encode()
+            self.files[path] = base64.b64encode(raw).decode()
+        return Carried(self.files).user_data(named, root)
 
 
 def spec_of(unit: Unit, disk: Disk) -> Spec:
     """The spec of a unit, with the account, the Region and the role of the unit. Raises SpecErrors."""
     given = Given(unpacked(unit.variables) if unit.variables else {}, unit.region, unit.account_id)
-    [spec] = load([unit.file], given=given, every_variable=False, disk=disk)
+    loaded = load([unit.file], given=given, every_variable=False, disk=disk)
+    if Path(unit.file).is_dir() or len(loaded) != 1:
+        raise SpecErrors([Problem(unit.file, 1, 1, "", "is a directory", "name one spec file for each entry")])
+    [spec] = loaded
     changes: dict[str, Any] = {"region": unit.region, "account_id": unit.account_id}
     if unit.role is not None:
         changes |= {"assume_role_arn": unit.role, "external_id": unit.external_id}
-    return replace(spec, document=spec.document.model_copy(update=changes))
+    document = spec.document.model_copy(update=changes)
+    # What the file alone does not contradict, the unit's Region may.
+    if problems := [spec.problem(each.path, each.message, hint_text(each.hint)) for each in check(document, {})]:
+        raise SpecErrors(problems)
+    return replace(spec, document=document)
 
 
 def _plan(_: Task, spec: Spec) -> dict[str, Any]:

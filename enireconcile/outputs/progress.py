@@ -308,7 +308,8 @@ class _Live(Progress):
         bar = Table.grid(padding=(0, 1, 0, 0))
         total = len(self._calls)
         bar.add_row(
-            ProgressBar(total, len(self._ended), width=width), Text(told, no_wrap=True, overflow="ellipsis")
+            ProgressBar(total, len(self._ended), width=width, complete_style="green"),
+            Text(told, no_wrap=True, overflow="ellipsis"),
         )
         yield bar
 

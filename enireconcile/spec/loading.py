@@ -231,7 +231,7 @@ def _stack_elsewhere(
     for other, elsewhere in stacks.setdefault(stack, []):
         if all(one is None or two is None or one == two for one, two in zip(where, elsewhere, strict=True)):
             message = f"stack {shown(stack)} is already defined in {other}"
-            hint = "merge the two files, choose another stack name, or give both their region or account_id"
+            hint = "merge the two files, choose another stack name, or write the region or account_id of each"
             yield Violation(("stack",), message, hint)
             break
     stacks[stack].append((file, where))
@@ -241,6 +241,9 @@ def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | No
     """The document, None if there is any violation, and the violations, those of the expansion first."""
     if tree.data is None:
         return None, list(expanding)
+    if isinstance(tree.data, dict) and "fleet" in tree.data and "stack" not in tree.data:
+        hint = "use `enireconcile fleet plan` and the like"
+        return None, [Violation(("fleet",), "this is a fleet file, not a spec", hint)]
     found = [*expanding, *(_null(path) for path in sorted(tree.nulls, key=str))]
     reported = {violation.path for violation in found} | tree.refused
     document: Document | None = None

@@ -42,6 +42,7 @@ _OF_OTHER_TOOLS = {
     "associate_public_ip": "write `associate_public_ip_address: true` under its interface with device_index 0",
     "eip": "the section of Elastic IPs is `elastic_ips`",
     "eips": "the section of Elastic IPs is `elastic_ips`",
+    "interface": "write `network_interface: NAME`",
     "elastic_ip": "write it the other way round: under elastic_ips, `association: {network_interface: NAME}`",
     "eni": "the section of network interfaces is `network_interfaces`",
     "enis": "the section of network interfaces is `network_interfaces`",

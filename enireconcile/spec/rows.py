@@ -1070,6 +1070,7 @@ _section = BeforeValidator(mapping_of_items)
 class Document(Row):
     """One spec file: a complete stack."""
 
+    also: ClassVar[tuple[str, ...]] = ("variables", "defaults")
     example: ClassVar[str | None] = "`version: 1` and `stack: two-enis`"
 
     version: Annotated[Integer, AfterValidator(_version), WithJsonSchema({"const": 1})] = Field(

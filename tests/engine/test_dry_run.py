@@ -67,6 +67,9 @@ class Answers:
         self.faults = list(faults)
         self.sent: list[tuple[str, Mapping[str, Any]]] = []
 
+    async def turn(self, call: str) -> None:
+        return None
+
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         self.sent.append((call, params))
         await asyncio.sleep(1)

@@ -44,6 +44,7 @@ class Harness:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop, self.began = loop, loop.time()
         self.answers: dict[str, list[Answer]] = {}
+        self.paced: dict[str, float] = {}
         self.listed: dict[str, list[tuple[float, Mapping[str, Any]]]] = {}
         self.takes = 0.0
         self.calls: list[tuple[float, str, Mapping[str, Any]]] = []
@@ -83,6 +84,9 @@ class Harness:
         return run(go(), self.loop)
 
     # As Writes and Reads.
+
+    async def turn(self, call: str) -> None:
+        await asyncio.sleep(self.paced.get(call, 0.0))
 
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         self.calls.append((self.now, call, params))
@@ -726,6 +730,14 @@ def test_a_wait_ends_when_stop_is_set(harness: Harness) -> None:
         ["skipped 0x"],
         "needs s1 (DetachNetworkInterface for elastic_ips.e1), which was stopped",
     )
+
+
+def test_a_call_that_waits_for_its_turn_is_not_in_flight(harness: Harness) -> None:
+    harness.paced["AllocateAddress"] = 30.0
+    harness.loop.call_later(7.0, harness.stop.set)
+    (outcome,) = harness.run(step(1, "AllocateAddress"))
+    assert (ends([outcome]), harness.now, harness.called) == (["skipped 0x"], 7.0, [])
+    assert outcome.error == "stopped before the call"
 
 
 def test_a_repeat_is_not_begun_when_stop_is_set(harness: Harness) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from enireconcile.errors import SpecErrors
+from enireconcile.errors import SpecErrors, TargetError
 from enireconcile.fleet.file import Account, Fleet, load_fleet
 from enireconcile.fleet.units import Shard, Unit, selected, units_of
 
@@ -66,7 +66,7 @@ def test_patterns_choose_units(fleet: Fleet) -> None:
         "prod-a/eu-west-1/edge",
         "222222222222/us-east-1/core",
     ]
-    with pytest.raises(SpecErrors, match="no unit matches 'prod-a/us-east-1/edgy'\n  hint: did you mean"):
+    with pytest.raises(TargetError, match="no unit matches 'prod-a/us-east-1/edgy'\n  hint: did you mean"):
         selected(units, ["prod-a/us-east-1/edgy"], None)
 
 

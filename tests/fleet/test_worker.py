@@ -13,7 +13,7 @@ import pytest
 from enireconcile.fleet.file import load_fleet
 from enireconcile.fleet.report import UnitResult
 from enireconcile.fleet.units import Unit, units_of
-from enireconcile.fleet.worker import Recording, Task, read_result, run_unit, spec_of
+from enireconcile.fleet.worker import Snapshot, Task, read_result, run_unit, spec_of
 from tests.ec2.estate import Estate
 from tests.fleet.estates import account_id, estate_at, write_fleet
 
@@ -34,9 +34,9 @@ def unit(tmp_path: Path) -> Unit:
 
 
 def run(unit: Unit, command: str, state: Path, **options: Any) -> UnitResult:
-    recording = Recording()
-    recording.read(unit.file)
-    return read_result(unit, run_unit(Task(unit, command, recording.files, str(state), **options).dumps()))
+    snapshot = Snapshot()
+    snapshot.read(unit.file)
+    return read_result(unit, run_unit(Task(unit, command, snapshot.files, str(state), **options).dumps()))
 
 
 def test_plan_apply_and_apply_again(estate: Estate, unit: Unit, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_unit_decides_on_account_region_and_variables(unit: Unit) -> None:
         'version: 1\nstack: edge\nregion: eu-west-1\naccount_id: "999999999999"\nvariables: {a: 1}\n'
         'tags: {where: "${account_id} ${region} ${var.a}"}\nelastic_ips: {a: {}}\n'
     )
-    spec = spec_of(replace(unit, variables={"mapping": {"a": {"plain": "7"}}}), Recording())
+    spec = spec_of(replace(unit, variables={"mapping": {"a": {"plain": "7"}}}), Snapshot())
     document = spec.document
     assert (document.region, document.account_id) == ("us-east-1", account_id(1))
     assert document.tags["where"] == f"{account_id(1)} us-east-1 7"
@@ -122,9 +122,9 @@ def test_files_travel_with_the_task(unit: Unit, tmp_path: Path) -> None:
         "  e: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 0}}\n"
     )
     Path(unit.file).with_name("boot.sh").write_text("#!/bin/sh\necho here\n")
-    recording = Recording()
-    spec_of(unit, recording)
-    task = Task(unit, "apply", recording.files, str(tmp_path / "state")).dumps()
+    snapshot = Snapshot()
+    spec_of(unit, snapshot)
+    task = Task(unit, "apply", snapshot.files, str(tmp_path / "state")).dumps()
     for name in ("boot.sh", "edge.yaml"):
         (tmp_path / name).unlink()
     result = read_result(unit, run_unit(task))

@@ -940,7 +940,7 @@ def test_every_call_of_the_package_is_in_the_table() -> None:
             call for call in known if call.startswith(prefix) and call[len(prefix) :] in ("Ingress", "Egress")
         } <= table
     others = {text for text, _ in strings()} & (operations("ssm") | operations("sts")) - known
-    assert others == {"GetParameter", "GetCallerIdentity"}
+    assert others == {"GetParameter", "GetCallerIdentity", "AssumeRole"}
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -87,7 +87,7 @@ def test_two_files_with_one_stack(tmp_path: Path, rest: str) -> None:
     spec(tmp_path, "b.yaml", "same" + rest)
     assert problems(str(tmp_path))[0].splitlines() == [
         f"{tmp_path}/b.yaml:2:8: stack: stack 'same' is already defined in {tmp_path}/a.yaml",
-        "  hint: a stack is one file: merge the two files, or choose another stack name",
+        "  hint: merge the two files, choose another stack name, or write the region or account_id of each",
     ]
 
 

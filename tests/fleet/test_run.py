@@ -1,0 +1,216 @@
+"""The commands of ``fleet`` on an estate, with real worker processes, and accounts of an organization."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto.server import ThreadedMotoServer
+
+from enireconcile.cli.app import cli
+from enireconcile.errors import EnireconcileError
+from enireconcile.fleet import run
+from enireconcile.fleet.dask import check_scheduler
+from enireconcile.fleet.discovery import discovered
+from enireconcile.fleet.file import load_fleet
+from enireconcile.fleet.units import units_of
+from tests.ec2.estate import Estate
+from tests.fleet.estates import SPEC, account_id, estate_at, write_fleet
+from tests.harness import ENVIRONMENT
+
+
+@pytest.fixture
+def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
+    with estate_at() as (estate, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield estate
+
+
+def fleet(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["fleet", *map(str, arguments)], standalone_mode=False)
+
+
+def last(result: Result) -> Any:
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_apply_then_apply_again(estate: Estate, tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 3, ["edge"], more="rollout: {canary: [a3]}\n")
+    estate.denied.add(account_id(2))
+    files = ("--report", tmp_path / "r.json", "--metrics", tmp_path / "m.prom")
+    ran = fleet("apply", "-y", path, "--output", "json", "--jobs", 2, *files)
+    assert ran.return_value == 1
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert last(ran) == report
+    assert report["waves"] == [{"units": 2, "failed": 0}, {"units": 4, "failed": 2}]
+    assert {each["unit"] for each in report["units"] if each["outcome"] == "failed"} == {
+        "a2/us-east-1/edge",
+        "a2/eu-west-1/edge",
+    }
+    metrics = (tmp_path / "m.prom").read_text()
+    assert 'enireconcile_fleet_units{fleet="edge",command="apply",outcome="converged"} 4' in metrics
+    assert 'enireconcile_fleet_unit_failed{fleet="edge",command="apply",unit="a2/us-east-1/edge",' in metrics
+    again = fleet("apply", "-y", path, "--only", "a[13]/*")
+    assert (again.return_value, again.stdout.splitlines()[-1].partition(":")[0]) == (0, "Unchanged")
+    planned = fleet("plan", path, "--only", "a2/us-*", "--output", "json")
+    assert (planned.return_value, last(planned)["totals"]["failed"]) == (1, 1)
+
+
+def test_a_spec_that_changes_or_goes_meanwhile_is_the_same_for_all(estate: Estate, tmp_path: Path) -> None:
+    """The canary would prove nothing otherwise."""
+    path = write_fleet(tmp_path, 2, ["edge"], regions=["us-east-1"], more="rollout: {canary: [a1]}\n")
+    loaded = load_fleet(str(path))
+    units = units_of(loaded)
+    task = run._tasks(loaded, "apply", units, run.RunOptions())
+    (tmp_path / "edge.yaml").unlink()
+    texts = {json.loads(task(unit))["files"][unit.file] for unit in units}
+    assert len(texts) == 1
+    assert estate.calls == []
+
+
+def test_units_and_validate(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 2, ["edge", "core"], regions=["us-east-1"])
+    listed = json.loads(fleet("units", path, "--output", "json").stdout)
+    assert listed[0] == {
+        "unit": "a1/us-east-1/edge",
+        "account_id": account_id(1),
+        "account": "a1",
+        "region": "us-east-1",
+        "spec": "edge",
+        "stack": "edge",
+    }
+    assert "a2/us-east-1/core" in fleet("units", path).stdout
+    assert fleet("validate", path).stdout == f"{path}: valid (fleet edge, 4 units)\n"
+    assert json.loads(fleet("validate", path, "--output", "json").stdout) == []
+
+
+def mistakes(path: Path) -> list[str]:
+    ran = fleet("validate", path, "--output", "json")
+    assert ran.return_value == 1
+    return [each["message"] for each in json.loads(ran.stdout)]
+
+
+def test_validate_tells_every_mistake_as_data(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 1, ["edge", "core"])
+    (tmp_path / "core.yaml").write_text("version: 1\nstack: core\nelastic_ip: {}\n")
+    assert mistakes(path) == ["unknown key"]
+    (tmp_path / "core.yaml").write_text(SPEC.format(stack="edge"))
+    assert mistakes(path) == [f"stack edge is in {tmp_path / 'edge.yaml'}, too, in the same account and Region"]
+    assert fleet("apply", "-y", path).exception is not None, "it is refused there, too"
+    (tmp_path / "core.yaml").write_text(SPEC.format(stack="core").replace("${region}a", "us-east-1a"))
+    assert any("us-east-1a" in each and "eu-west-1" in each for each in mistakes(path)), "the unit's Region counts"
+    (tmp_path / "core.yaml").unlink()
+    (tmp_path / "core.yaml").mkdir()
+    assert any("directory" in each for each in mistakes(path))
+    path.write_text("version: 1\n")
+    assert "is missing" in mistakes(path)
+
+
+def test_no_approval_without_a_terminal(estate: Estate, tmp_path: Path) -> None:
+    ran = fleet("apply", write_fleet(tmp_path, 1, ["edge"]))
+    assert isinstance(ran.exception, EnireconcileError)
+    assert (ran.exception.exit_code, estate.calls) == (3, [])
+    assert "stdin is not a terminal" in str(ran.exception)
+
+
+@pytest.mark.parametrize(
+    ("shard", "index", "units"),
+    [("1/1", None, 4), ("/1", "0", 4), ("1", "0", 4), ("/2", "1", None), ("3/2", None, None), ("/2", None, None)],
+)
+def test_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard: str, index: str | None, units: int | None
+) -> None:
+    if index is not None:
+        monkeypatch.setenv("AWS_BATCH_JOB_ARRAY_INDEX", index)
+    path = write_fleet(tmp_path, 2, ["edge"])
+    ran = fleet("units", path, "--shard", shard, "--output", "json")
+    if index is None and units is None:
+        assert "write I/N" in str(ran.exception) or "no part" in str(ran.exception)
+    else:
+        found = len(json.loads(ran.stdout))
+        assert found == units if units is not None else found <= 4
+
+
+class Certificates:
+    tls_ca_file = tls_client_cert = tls_client_key = "/etc/dask/some.pem"
+
+
+class NoCertificates:
+    tls_ca_file = tls_client_cert = tls_client_key = None
+
+
+@pytest.mark.parametrize(
+    ("url", "security", "words"),
+    [
+        ("tcp://127.0.0.1:8786", NoCertificates, None),
+        ("tcp://[::1]:8786", NoCertificates, None),
+        ("tcp://localhost:8786", NoCertificates, None),
+        ("tls://dask.internal:8786", Certificates, None),
+        ("tls://dask.internal:8786", NoCertificates, "needs certificates"),
+        ("tcp://dask.internal:8786", Certificates, "has no TLS"),
+        ("tcp://10.0.0.1:8786", NoCertificates, "has no TLS"),
+        ("tcp://127.0.0.1", NoCertificates, "not the address"),
+        ("http://127.0.0.1:8787", NoCertificates, "not the address"),
+        ("tls://[x", Certificates, "not the address"),
+        (None, NoCertificates, "needs a scheduler"),
+    ],
+)
+def test_a_scheduler_beyond_loopback_needs_certificates(url: str | None, security: Any, words: str | None) -> None:
+    if words is None:
+        assert check_scheduler(url, security) == url
+    else:
+        with pytest.raises(EnireconcileError, match=words):
+            check_scheduler(url, security)
+
+
+# ---- AWS Organizations
+
+
+@pytest.fixture
+def organization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """Three accounts, two of them in an organizational unit below another; yields the id of the upper one."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    client = boto3.client("organizations", region_name="us-east-1")
+    client.create_organization(FeatureSet="ALL")
+    root = client.list_roots()["Roots"][0]["Id"]
+    upper = client.create_organizational_unit(ParentId=root, Name="upper")["OrganizationalUnit"]["Id"]
+    lower = client.create_organizational_unit(ParentId=upper, Name="lower")["OrganizationalUnit"]["Id"]
+    for name, parent in (("Shop A", upper), ("shop b", lower), ("other", root)):
+        made = client.create_account(AccountName=name, Email=f"{name[-1]}@example.com")["CreateAccountStatus"]
+        client.move_account(AccountId=made["AccountId"], SourceParentId=root, DestinationParentId=parent)
+        client.tag_resource(ResourceId=made["AccountId"], Tags=[{"Key": "env", "Value": name[:4]}])
+    yield upper
+    server.stop()
+
+
+def test_accounts_of_an_organization(organization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "fleet.yaml"
+    (tmp_path / "edge.yaml").write_text(SPEC.format(stack="edge"))
+    path.write_text(
+        'version: 1\nfleet: edge\nrole: "arn:aws:iam::${account.id}:role/${account.tags.env}"\n'
+        f"discover: {{organization: {{ous: [{organization}], regions: [us-east-1]}}}}\n"
+        "specs:\n  - {path: edge.yaml}\nrollout: {canary: [Shop-A]}\n"
+    )
+    units = json.loads(fleet("units", path, "--output", "json").stdout)
+    assert {each["unit"] for each in units} == {"Shop-A/us-east-1/edge", "shop-b/us-east-1/edge"}
+    found = discovered(load_fleet(str(path)))
+    assert {account.tags["env"] for account in found} == {"Shop", "shop"}
+    path.write_text(path.read_text().replace("Shop-A", "Shop-Z"))
+    assert "no account 'Shop-Z'" in str(fleet("units", path).exception)
+    path.write_text(path.read_text().replace("tags.env", "tags.nothing").replace("Shop-Z", "Shop-A"))
+    assert "has no 'account.tags.nothing'" in str(fleet("units", path).exception)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAANOTHERONE")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(EnireconcileError, match="cannot read the organization"):
+        discovered(load_fleet(str(path)))
