@@ -48,7 +48,7 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
                 run = StackRun(spec, options, interrupt)
                 reports.append(run.run(connection))
                 pictures.append(run.pictures(reports[-1]))
-                if interrupt.reason:
+                if reports[-1].exit_code and interrupt.reason:
                     break
         finally:
             interrupt.finish(partial(write_reports, options, reports, pictures), "writing the report")
