@@ -206,7 +206,7 @@ def _cluster(variables: Mapping[str, str], workers: int) -> Iterator[tuple[str, 
             rest = threading.Thread(target=process.stderr.read)
             rest.start()
             stack.callback(rest.join)
-            stack.callback(process.terminate)
+            stack.callback(process.kill)
             return process.pid, found
 
         at = r"Scheduler at: *(tcp://127\.0\.0\.1:\d+)"
