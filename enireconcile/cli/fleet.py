@@ -63,66 +63,58 @@ def _portion(_: click.Context, __: click.Parameter, text: str | None) -> Any:
         raise click.BadParameter(f"{text!r}: {error}: for example 5% or 3") from None
 
 
+_choosing = opt.all_of(
+    click.argument("file", metavar="FLEET", type=click.Path(readable=False)),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="PATTERN",
+        help="Only the units that match, e.g. 'prod-*/us-east-1/*'. Repeatable.",
+    ),
+    click.option(
+        "--shard",
+        metavar="I/N",
+        callback=_shard,
+        help="Only the I-th of N parts; /N takes I from the index of a Kubernetes or AWS Batch job. "
+        "Units of one account and Region stay together.",
+    ),
+    click.option("--refresh", is_flag=True, help="Read the accounts of the organization again."),
+)
+
+
 def _chosen(command: F) -> F:
     """FLEET and the options that choose units. The command gets ``file`` and ``choice``."""
 
     @functools.wraps(command)
-    def with_choice(*args: Any, only: tuple[str, ...], shard: Any, refresh: bool, **options: Any) -> Any:
+    def with_choice(file: str, only: tuple[str, ...], shard: Any, refresh: bool, **options: Any) -> Any:
+        opt.refuse_one_file_for_two([file], options)
         from enireconcile.fleet.run import Choice
 
-        choice: Choice = Choice(only, shard, refresh)
-        return command(*args, choice=choice, **options)
+        return command(file, Choice(only, shard, refresh), **options)
 
-    decorated: Any = with_choice
-    for option in reversed(
-        (
-            click.argument("file", metavar="FLEET", type=click.Path(readable=False)),
-            click.option(
-                "--only",
-                multiple=True,
-                metavar="PATTERN",
-                help="Only the units that match, e.g. 'prod-*/us-east-1/*'. Repeatable.",
-            ),
-            click.option(
-                "--shard",
-                metavar="I/N",
-                callback=_shard,
-                help="Only the I-th of N parts; /N takes I from the index of a Kubernetes or AWS Batch job. "
-                "Units of one account and Region stay together.",
-            ),
-            click.option("--refresh", is_flag=True, help="Read the accounts of the organization again."),
-        )
-    ):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return _choosing(with_choice)  # type: ignore[return-value]
 
 
-def _running(command: F) -> F:
-    """The options of commands that run units."""
-    decorated: Any = command
-    for option in reversed(
-        (
-            click.option(
-                "--jobs",
-                type=click.IntRange(1, 1000),
-                metavar="N",
-                help="Units at the same time; one in an account and Region.  [default: 2 a CPU]",
-            ),
-            click.option(
-                "--engine",
-                type=click.Choice(["local", "dask"]),
-                default="local",
-                show_default=True,
-                help="Processes of this machine, or a Dask cluster.",
-            ),
-            click.option("--scheduler", metavar="URL", help="Dask's scheduler, e.g. tls://dask.internal:8786."),
-            opt.outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
-            opt.outlet("--metrics", "the metrics", "Write Prometheus metrics of this run to this file."),
-            opt.output(),
-        )
-    ):
-        decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+_running = opt.all_of(
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Units at the same time; one in an account and Region.  [default: 2 a CPU]",
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Processes of this machine, or a Dask cluster.",
+    ),
+    click.option("--scheduler", metavar="URL", help="Dask's scheduler, e.g. tls://dask.internal:8786."),
+    opt.outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
+    opt.outlet("--metrics", "the metrics", "Write Prometheus metrics of this run to this file."),
+    opt.output(),
+)
+"""The options of commands that run units."""
 
 
 @fleet.command(examples=["enireconcile fleet validate fleet.yaml"])

@@ -117,7 +117,7 @@ def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
     logs.use_json(name == "json")
 
 
-def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Several options as one decorator, in the order of the help text."""
 
     def decorate(command: F) -> F:
@@ -199,7 +199,7 @@ def tagged(name: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's na
     return click.option(name, "tags", multiple=True, metavar="KEY=VALUE", callback=read, help=help)
 
 
-_specs_options = _all_of(
+_specs_options = all_of(
     click.option(
         "--var-file",
         "var_files",
@@ -219,7 +219,7 @@ _specs_options = _all_of(
 )
 
 
-def _refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+def refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
     """Raises UsageError if a file that the command writes is one that it reads, or writes for something else."""
     names = {os.path.realpath(path): path for path in inputs if path != "-"}
     if isinstance(saved := options.get("plan"), Path):
@@ -240,7 +240,7 @@ def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F],
         @functools.wraps(command)
         def with_specs(*args: Any, specs: Any, var_files: Any, variables: Any, **options: Any) -> Any:
             specs = specs if several else (specs,)
-            _refuse_one_file_for_two([*specs, *var_files], options)
+            refuse_one_file_for_two([*specs, *var_files], options)
             return command(*args, specs=SpecArguments(specs, var_files, variables), **options)
 
         name = "SPEC..." if several else "SPEC"
@@ -320,7 +320,7 @@ auto_approve = click.option(
     "-y", "--auto-approve", is_flag=True, callback=_approval, help="Do not ask for approval."
 )
 approved = click.option("-y", "--auto-approve", is_flag=True, help="Has no effect: watch never asks for approval.")
-_aws_options = _all_of(
+_aws_options = all_of(
     click.option("--region", metavar="REGION", help="AWS Region; overrides the spec and the environment."),
     click.option("--profile", metavar="NAME", help="AWS profile; overrides AWS_PROFILE."),
     click.option(
@@ -373,7 +373,7 @@ def aws(command: F) -> F:
 
 def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str = "30s") -> Callable[[F], F]:
     """The options of commands that change resources."""
-    return _all_of(
+    return all_of(
         approval,
         click.option(
             "--allow-destroy", is_flag=True, help="With -y: allow steps that terminate, release or delete."

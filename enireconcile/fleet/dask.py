@@ -6,17 +6,17 @@ loopback is refused without TLS with certificates on both sides. Units travel as
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from enireconcile.errors import EnireconcileError
-from enireconcile.fleet.report import CODES, UnitResult
+from enireconcile.fleet.report import UnitResult, ended
 from enireconcile.fleet.units import Unit
 from enireconcile.fleet.worker import read_result, run_unit
+from enireconcile.outputs.webhook import is_loopback
 
 PATIENCE = "10s"
 _DEATHS = 4
@@ -38,7 +38,7 @@ def check_scheduler(url: str | None, security: Any) -> str:
         raise EnireconcileError(
             f"--scheduler {url} is not the address of a scheduler", hint="write tls://HOST:PORT"
         )
-    if parts.scheme == "tcp" and not _is_loopback(host):
+    if parts.scheme == "tcp" and not is_loopback(host):
         raise EnireconcileError(
             f"--scheduler {url} has no TLS, and {host} is not this machine",
             hint="Dask's messages are pickles, which can run any code: use tls:// with certificates on both sides",
@@ -54,39 +54,31 @@ def check_scheduler(url: str | None, security: Any) -> str:
 
 def check_state(url: str, state: str | None) -> None:
     """Workers on several machines need one state. Raises EnireconcileError."""
-    if not _is_loopback(urlsplit(url).hostname or "") and not (state or "").startswith("s3://"):
+    if not is_loopback(urlsplit(url).hostname or "") and not (state or "").startswith("s3://"):
         raise EnireconcileError(
             "with workers on other machines, the lock and the journal of a unit must be in S3",
             hint="write `state: s3://bucket/prefix` in the fleet file",
         )
 
 
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
 class DaskWorkers:
-    """The workers of a cluster; ``client`` is a ``distributed.Client``."""
+    """The workers of a cluster; ``library`` is the module distributed, ``client`` a client of its."""
 
-    def __init__(self, client: Any, jobs: int | None, task: Callable[[Unit], str]) -> None:
-        self._client, self._task = client, task
+    def __init__(self, library: Any, client: Any, jobs: int | None, task: Callable[[Unit], str]) -> None:
+        self._library, self._client, self._task = library, client, task
         self.jobs = jobs or max(1, sum(client.nthreads().values()))
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
-        import distributed
-
         made: Future[UnitResult] = Future()
         made.set_running_or_notify_cancel()
 
         def done(future: Any) -> None:
             try:
                 made.set_result(read_result(unit, future.result()))
-            except distributed.KilledWorker:
+            except self._library.KilledWorker:
                 # Dask itself has begun it again, as often as `allowed-failures` lets it.
                 why = f"{_DEATHS} workers died of it; the next run goes on from there"
-                made.set_result(UnitResult(unit, "lost", attempts=_DEATHS, error=why, code=CODES["lost"]))
+                made.set_result(ended(unit, "lost", why, attempts=_DEATHS))
             except Exception as error:  # noqa: BLE001 (a scheduler that is gone)
                 broken = BrokenExecutor(f"{type(error).__name__}: {error}")
                 made.set_exception(broken)
@@ -125,6 +117,6 @@ def dask_workers(
             raise EnireconcileError(
                 f"the scheduler {url} has no workers", hint=f"start `dask worker {url} --nthreads 1`"
             )
-        yield DaskWorkers(client, jobs, task)
+        yield DaskWorkers(library, client, jobs, task)
     finally:
         client.close()

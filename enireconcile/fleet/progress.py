@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from types import TracebackType
-from typing import Self
 
 from enireconcile.fleet.report import CODES, UnitResult, head_of
 from enireconcile.outputs import logs
-
-EVERY = 10.0
-"""Seconds between two lines that say how far the run is."""
+from enireconcile.outputs.progress import AGAIN
+from enireconcile.outputs.words import counted
 
 
 class Progress:
@@ -23,24 +20,13 @@ class Progress:
         self._accounts: set[str] = set()
         self._said = time.monotonic()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to take down."""
-
     def tell(self, result: UnitResult) -> None:
         self._done[result.outcome] += 1
         self._accounts.add(result.unit.account_id)
         if self._text and result.outcome != "unchanged":
             (logs.warn if CODES[result.outcome] else logs.say)(head_of(result))
         now = time.monotonic()
-        if now - self._said >= EVERY:
+        if now - self._said >= AGAIN:
             self._said = now
             logs.say(self.words())
 
@@ -49,6 +35,5 @@ class Progress:
         done = sum(self._done.values())
         failed = sum(count for outcome, count in self._done.items() if CODES[outcome])
         troubled = f", {failed} need attention" if failed else ""
-        return (
-            f"{done} of {self._units} units in {len(self._accounts)} accounts{troubled}; {self._units - done} left"
-        )
+        accounts = counted(len(self._accounts), "account")
+        return f"{done} of {self._units} units in {accounts}{troubled}; {self._units - done} left"

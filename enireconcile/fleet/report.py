@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from enireconcile.fleet.units import Unit
+from enireconcile.model import CHECK_FAILED, FORMAT_VERSION
+from enireconcile.outputs.words import counted
 from enireconcile.printable import printable
 
-FORMAT_VERSION = "1.0"
 CODES: Mapping[str, int] = {
     "converged": 0,
     "unchanged": 0,
@@ -23,10 +24,9 @@ CODES: Mapping[str, int] = {
     "lost": 5,
 }
 """The exit code of each outcome of a unit."""
-_WORST_FIRST = (5, 1, 6, 3, 4, 0)
+_WORST_FIRST = (5, 1, CHECK_FAILED, 3, 4, 0)
 FAILURES = frozenset({"failed", "partial", "lost"})
 """What counts for ``stop_at``. A guard that refuses, and a lock that another run holds, change nothing."""
-CHECK_FAILED = 6
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class UnitResult:
         return self.outcome in FAILURES
 
 
-def not_run(unit: Unit, why: str) -> UnitResult:
-    """A unit that was never begun."""
-    return UnitResult(unit, "not_run", error=why, code=CODES["not_run"])
+def ended(unit: Unit, outcome: str, why: str, *, attempts: int = 0, seconds: float = 0.0) -> UnitResult:
+    """The result of a unit of which no worker says what became of it."""
+    return UnitResult(unit, outcome, seconds=seconds, attempts=attempts, error=why, code=CODES[outcome])
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,13 @@ class FleetReport:
     @property
     def totals(self) -> dict[str, int]:
         """Each outcome to its number of units; ``changes`` only for a plan."""
-        counted = Counter(result.outcome for result in self.results)
-        names = [name for name in CODES if name != "changes" or self.command == "plan"]
-        return {name: counted[name] for name in names}
+        found = Counter(result.outcome for result in self.results)
+        return {name: found[name] for name in CODES if name != "changes" or self.command == "plan"}
+
+    @property
+    def troubled(self) -> list[UnitResult]:
+        """The units that were begun and need attention."""
+        return [each for each in self.results if CODES[each.outcome] and each.outcome != "not_run"]
 
     @property
     def outcome(self) -> str:
@@ -134,17 +138,8 @@ def _with_error(result: UnitResult) -> str:
 
 def summary_text(report: FleetReport) -> str:
     """The end of a run: what needs attention, then the numbers."""
-    troubled = [
-        _with_error(result) for result in report.results if CODES[result.outcome] and result.outcome != "not_run"
-    ]
     numbers = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.totals.items() if count)
-    units = f"{len(report.results)} unit{'s' * (len(report.results) != 1)}"
     word = "Planned" if report.command == "plan" else report.outcome.capitalize()
-    ending = f"{word}: {units} ({numbers}) in {report.seconds:.1f} s"
+    ending = f"{word}: {counted(len(report.results), 'unit')} ({numbers}) in {report.seconds:.1f} s"
     stopped = [f"Stopped: {report.stopped}"] if report.stopped else []
-    return "\n".join([*troubled, *stopped, ending])
-
-
-def retried(result: UnitResult, attempts: int) -> UnitResult:
-    """The result with the number of times that its unit was begun."""
-    return replace(result, attempts=max(attempts, result.attempts))
+    return "\n".join([*map(_with_error, report.troubled), *stopped, ending])

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import FrameType
 
 import click
 
 from enireconcile.cli.prompt import confirmed
+from enireconcile.cli.signals import Interrupt
 from enireconcile.errors import GuardError, Problem, SpecErrors
 from enireconcile.fleet.discovery import discovered
 from enireconcile.fleet.file import Fleet, Portion, load_fleet
@@ -28,8 +27,10 @@ from enireconcile.fleet.scheduler import Scheduler, Workers
 from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of
 from enireconcile.fleet.worker import Snapshot, Task, spec_of
 from enireconcile.outputs import logs
+from enireconcile.outputs.json import dumps
 from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.stdout import print_result
+from enireconcile.outputs.words import counted
 from enireconcile.printable import printable
 from enireconcile.spec.loading import DISK
 
@@ -63,28 +64,28 @@ class RunOptions:
 
 def validate(file: str, choice: Choice, output: str) -> int:
     """Read the fleet file and every spec as each of its units does; without AWS, unless it discovers accounts."""
-    problems = []
-    name, units = "", list[Unit]()
     try:
         fleet = load_fleet(file)
-        name, units = fleet.name, _chosen(fleet, choice)
-        _loaded(units)
+        units = _chosen(fleet, choice)
+        stacks, problems = _stacks(units)
+        if problems:
+            raise SpecErrors(problems)
+        _refuse_two_of_one_stack(units, stacks)
     except SpecErrors as errors:
-        problems = list(errors.problems)
-    if output == "json":
-        click.echo(json.dumps([vars(problem) for problem in problems], indent=2))
-    elif not problems:
-        click.echo(f"{printable(file)}: valid (fleet {name}, {len(units)} units)")
-    else:
-        raise SpecErrors(problems)
-    return 1 if problems else 0
+        if output == "text":
+            raise
+        click.echo(json.dumps([vars(problem) for problem in errors.problems], indent=2))
+        return errors.exit_code
+    valid = f"{printable(file)}: valid (fleet {fleet.name}, {len(units)} units)"
+    click.echo("[]" if output == "json" else valid)
+    return 0
 
 
 def units(file: str, choice: Choice, output: str) -> int:
     """Print the units."""
     fleet = load_fleet(file)
     chosen = _chosen(fleet, choice)
-    stacks = _stacks(chosen)
+    stacks, _ = _stacks(chosen)
     if output == "json":
         rows = [
             {
@@ -93,14 +94,14 @@ def units(file: str, choice: Choice, output: str) -> int:
                 "account": unit.account,
                 "region": unit.region,
                 "spec": unit.spec,
-                "stack": stacks[unit.name],
+                "stack": stacks.get(unit.name),
             }
             for unit in chosen
         ]
         click.echo(json.dumps(rows, indent=2))
     else:
         for unit in chosen:
-            stack = stacks[unit.name] or "unreadable: `fleet validate` says why"
+            stack = stacks.get(unit.name, "unreadable: `fleet validate` says why")
             click.echo(f"{unit.name}  {unit.account_id}  {stack}")
     return 0
 
@@ -109,7 +110,8 @@ def run(file: str, command: str, choice: Choice, options: RunOptions) -> int:
     """Plan, apply or verify all chosen units."""
     fleet = load_fleet(file)
     chosen = _chosen(fleet, choice)
-    _refuse_two_of_one_stack(chosen)
+    lanes = Counter(unit.lane for unit in chosen)
+    _refuse_two_of_one_stack(chosen, _stacks([unit for unit in chosen if lanes[unit.lane] > 1])[0])
     order = waves(fleet.rows.rollout if command == "apply" else None, chosen)
     if command == "apply" and chosen:
         _approve(fleet, chosen, order, options)
@@ -120,7 +122,7 @@ def run(file: str, command: str, choice: Choice, options: RunOptions) -> int:
         if options.metrics is not None:
             options.metrics.write(metrics_text(report, time.time()))
     if options.output == "json":
-        print_result(json.dumps(report_json(report)))
+        print_result(dumps(report_json(report)))
     else:
         print_result(summary_text(report))
     return report.exit_code
@@ -131,27 +133,26 @@ def _run(
 ) -> FleetReport:
     began = time.monotonic()
     tasks = _tasks(fleet, command, chosen, options)
-    with _stoppable() as stopped, _workers(options, fleet.rows.state, tasks, len(chosen)) as workers:
+    with Interrupt() as interrupt, _workers(options, fleet.rows.state, tasks, len(chosen)) as workers:
         progress = Progress(len(chosen), text=options.output == "text")
 
         def tell(result: UnitResult) -> None:
             if options.output == "json":
-                print_result(json.dumps({"type": "unit", **unit_json(result)}))
+                print_result(dumps({"type": "unit", **unit_json(result)}))
             progress.tell(result)
 
         scheduler = Scheduler(
             workers,
             stop_at(fleet.rows.rollout if command == "apply" else None, options.stop_at, len(chosen)),
             tell,
-            stopped,
+            lambda: interrupt.stopped_by,
         )
-        with progress:
-            results, counted = scheduler.run(order)
+        results, ended = scheduler.run(order)
     return FleetReport(
         fleet=fleet.name,
         command=command,
         seconds=time.monotonic() - began,
-        waves=counted,
+        waves=ended,
         results=[results[unit.name] for unit in chosen],
         stopped=scheduler.reason,
     )
@@ -163,46 +164,32 @@ def _chosen(fleet: Fleet, choice: Choice) -> list[Unit]:
     return selected(found, choice.only, choice.shard)
 
 
-def _loaded(chosen: Sequence[Unit]) -> dict[str, str]:
-    """The stack of each unit by its name. Raises SpecErrors with the problems of all units, each told once."""
+def _stacks(chosen: Sequence[Unit]) -> tuple[dict[str, str], list[Problem]]:
+    """The stack of each unit by its name, and the problems of the others, each told once."""
     stacks, problems = dict[str, str](), dict[str, Problem]()
     for unit in chosen:
         try:
             stacks[unit.name] = spec_of(unit, DISK).document.stack
         except SpecErrors as errors:
             problems |= {str(problem): problem for problem in errors.problems}
-    if problems:
-        raise SpecErrors(list(problems.values()))
-    _refuse_two_of_one_stack(chosen)
-    return stacks
-
-
-def _stacks(chosen: Sequence[Unit]) -> dict[str, str | None]:
-    """The stack of each unit by its name, None for a spec that has mistakes."""
-    stacks: dict[str, str | None] = {}
-    for unit in chosen:
-        try:
-            stacks[unit.name] = spec_of(unit, DISK).document.stack
-        except SpecErrors:
-            stacks[unit.name] = None
-    return stacks
+    return stacks, list(problems.values())
 
 
 def _tasks(fleet: Fleet, command: str, chosen: Sequence[Unit], options: RunOptions) -> Callable[[Unit], str]:
     """What makes the task of a unit. All files are read now: no unit gets another text than its canary."""
-    files: dict[str, Mapping[str, str]] = {}
+    known, files = dict[str, str](), dict[str, Mapping[str, str]]()
     for unit in chosen:
-        snapshot = Snapshot()
+        snapshot = Snapshot(known)
         with suppress(OSError, ValueError, SpecErrors):  # the unit tells what is wrong
-            if unit.file not in files and b"user_data_file" in snapshot.read(unit.file):
+            if b"user_data_file" in snapshot.read(unit.file):
                 spec_of(unit, snapshot)
-        files.setdefault(unit.file, snapshot.files)
+        files[unit.name] = snapshot.files
 
     def task(unit: Unit) -> str:
         return Task(
             unit=unit,
             command=command,
-            files=files[unit.file],
+            files=files[unit.name],
             state=fleet.rows.state,
             allow_destroy=options.allow_destroy,
             max_changes=options.max_changes,
@@ -211,10 +198,8 @@ def _tasks(fleet: Fleet, command: str, chosen: Sequence[Unit], options: RunOptio
     return task
 
 
-def _refuse_two_of_one_stack(chosen: Sequence[Unit]) -> None:
+def _refuse_two_of_one_stack(chosen: Sequence[Unit], stacks: Mapping[str, str]) -> None:
     """Raises SpecErrors if two units of an account and Region are one stack: they would undo each other."""
-    lanes = Counter(unit.lane for unit in chosen)
-    stacks = _stacks([unit for unit in chosen if lanes[unit.lane] > 1])
     owners: dict[tuple[str, str, str], Unit] = {}
     for unit in chosen:
         if stack := stacks.get(unit.name):
@@ -230,18 +215,16 @@ def _approve(fleet: Fleet, chosen: Sequence[Unit], order: Sequence[Sequence[Unit
         return
     if not sys.stdin.isatty():
         raise GuardError("cannot ask for approval: stdin is not a terminal", hint="give -y to run unattended")
-    accounts = len({unit.account_id for unit in chosen})
+    accounts = counted(len({unit.account_id for unit in chosen}), "account")
     steps = f" in {len(order)} waves" if len(order) > 1 else ""
-    logs.say(f"{fleet.name}: {len(chosen)} units in {accounts} accounts{steps}; `fleet plan` shows the changes")
+    units = counted(len(chosen), "unit")
+    logs.say(f"{fleet.name}: {units} in {accounts}{steps}; `fleet plan` shows the changes")
     if not confirmed("Apply all units, without further questions?"):
         raise GuardError("the apply was not approved; nothing was changed")
 
 
 @contextmanager
 def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str], units: int) -> Iterator[Workers]:
-    jobs = max(
-        1, min(options.jobs or 2 * (os.cpu_count() or 1), MOST_JOBS if options.jobs is None else 1000, units)
-    )
     if options.engine == "dask":
         from enireconcile.fleet.dask import dask_workers
 
@@ -250,28 +233,9 @@ def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str]
         return
     if options.scheduler is not None:
         raise click.UsageError("--scheduler is for --engine dask only.")
-    local = LocalWorkers(jobs, task)
+    jobs = options.jobs or min(2 * (os.cpu_count() or 1), MOST_JOBS)
+    local = LocalWorkers(max(1, min(jobs, units)), task)
     try:
         yield local
     finally:
         local.close()
-
-
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], str | None]]:
-    """Yields what says which signal has come. The second one ends the program."""
-    came: list[str] = []
-
-    def handle(number: int, _: FrameType | None) -> None:
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        if came:
-            os._exit(128 + number)
-        came.append(name)
-        logs.say(f"stopped by {name}: waiting for the units in flight ({name} again exits immediately)")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: f"stopped by {came[0]}" if came else None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from enireconcile.fleet.report import UnitResult, not_run, retried
+from enireconcile.fleet.report import UnitResult, ended
 from enireconcile.fleet.rollout import StopAt
 from enireconcile.fleet.units import Unit
+from enireconcile.outputs import logs
+from enireconcile.outputs.words import counted
 
 MOST_ATTEMPTS = 3
 PULSE = 0.2
@@ -35,12 +37,12 @@ class Workers(Protocol):
 
 @dataclass
 class Scheduler:
-    """One run. ``tell`` gets each result as it comes; ``stopped`` says why to begin no more units, if so."""
+    """One run. ``tell`` gets each result as it comes; ``stopped_by`` names the signal that ends it, if any."""
 
     workers: Workers
     limit: StopAt
     tell: Callable[[UnitResult], object]
-    stopped: Callable[[], str | None] = lambda: None
+    stopped_by: Callable[[], str | None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     pulse: float = PULSE
     reason: str | None = None
@@ -64,7 +66,7 @@ class Scheduler:
                     self.reason = f"{failed} of {len(wave)} units failed in wave {len(counted)}"
             for unit in wave:
                 if unit.name not in results:
-                    results[unit.name] = not_run(unit, self.reason or "")
+                    results[unit.name] = ended(unit, "not_run", self.reason or "")
         return results, counted
 
     def _wave(self, units: Sequence[Unit]) -> dict[str, UnitResult]:
@@ -97,22 +99,24 @@ class Scheduler:
         """What became of the unit; None if it has to be begun again."""
         attempts = self._attempts[unit.name]
         try:
-            return retried(future.result(), attempts)
+            result = future.result()
+            return replace(result, attempts=max(attempts, result.attempts))
         except BrokenExecutor:
             if attempts < MOST_ATTEMPTS and self.reason is None:
                 return None
             times = "its worker died" if attempts == 1 else f"{attempts} workers died of it"
             why = f"{times}; what it changed is in the journal, and the next run goes on from there"
-            return UnitResult(unit, "lost", seconds=seconds, attempts=attempts, error=why, code=5)
+            return ended(unit, "lost", why, attempts=attempts, seconds=seconds)
 
     def _check(self) -> None:
         """Find out whether to stop, and tell the workers once if a signal says so."""
-        if (why := self.stopped()) and not self._told_workers:
+        if (name := self.stopped_by()) and not self._told_workers:
             self._told_workers = True
-            self.reason = why
+            self.reason = f"stopped by {name}"
+            logs.say(f"{self.reason}: waiting for the units in flight ({name} again exits immediately)")
             self.workers.stop()
         if self.reason is None and self.limit.reached(self._failed):
-            self.reason = f"{self._failed} unit{'s' * (self._failed > 1)} failed, the limit of stop_at"
+            self.reason = f"{counted(self._failed, 'unit')} failed, the limit of stop_at"
 
 
 def _next(waiting: Sequence[Unit], busy: set[tuple[str, str]]) -> Unit | None:

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from enireconcile import api
+from enireconcile.cli.publish import outcome_of
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.fleet.file import unpacked
-from enireconcile.fleet.report import CHECK_FAILED, CODES, UnitResult
+from enireconcile.fleet.report import CODES, UnitResult
 from enireconcile.fleet.units import Unit
+from enireconcile.model import CHECK_FAILED
 from enireconcile.spec import Disk, Given, Spec, load
 from enireconcile.spec.checks import check
 from enireconcile.spec.suggest import hint_text
-
-_BY_CODE = {3: "refused", 4: "locked", 5: "partial"}
+from enireconcile.spec.userdata import text_if_it_is
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _result(task: Task) -> UnitResult:
 
 
 def _failure(result: UnitResult, error: EnireconcileError) -> UnitResult:
-    outcome = _BY_CODE.get(error.exit_code, "failed")
+    outcome = outcome_of(error)
     return replace(result, outcome=outcome, error=str(error), code=CODES[outcome])
 
 
@@ -94,31 +95,33 @@ class Carried(Disk):
         path = str(root / str(named))
         if path not in self._files:
             return super().user_data(named, root)
-        content = base64.b64decode(self._files[path])
-        try:
-            return content.decode()
-        except UnicodeDecodeError:
-            return content
+        return text_if_it_is(base64.b64decode(self._files[path]))
 
 
 class Snapshot(Disk):
-    """Reads each file of the disk once: all units of a run get the same text. ``files`` are what tasks carry."""
+    """Reads for one unit. ``files`` is what its task carries, ``known`` what the units of the run have read.
 
-    def __init__(self) -> None:
+    Each file is read once: all units get the same text.
+    """
+
+    def __init__(self, known: dict[str, str]) -> None:
+        self._known = known
         self.files: dict[str, str] = {}
 
     def read(self, file: str) -> bytes:
-        if file not in self.files:
-            self.files[file] = base64.b64encode(super().read(file)).decode()
+        if file not in self._known:
+            self._known[file] = base64.b64encode(super().read(file)).decode()
+        self.files[file] = self._known[file]
         return base64.b64decode(self.files[file])
 
     def user_data(self, named: object, root: Path) -> str | bytes:
         path = str(root / str(named))
-        if path not in self.files:
+        if path not in self._known:
             content = super().user_data(named, root)
             raw = content if isinstance(content, bytes) else content.encode()
-            self.files[path] = base64.b64encode(raw).decode()
-        return Carried(self.files).user_data(named, root)
+            self._known[path] = base64.b64encode(raw).decode()
+        self.files[path] = self._known[path]
+        return text_if_it_is(base64.b64decode(self.files[path]))
 
 
 def spec_of(unit: Unit, disk: Disk) -> Spec:

@@ -26,7 +26,9 @@ _PATIENCE = 10.0
 """Seconds to wait for another run that is rewriting the file."""
 _MAX_BYTES = 16 * 1024 * 1024
 _PREFIX = "enireconcile_"
-_FAMILIES = {
+Families = Mapping[str, tuple[str, str]]
+"""The kind and the help text of each family, without the prefix of its name."""
+_FAMILIES: Families = {
     "last_run_timestamp_seconds": ("gauge", "Unix time at which the last run ended."),
     "last_success_timestamp_seconds": ("gauge", "Unix time at which a run last succeeded; 0 if none has."),
     "last_run_seconds": ("gauge", "Duration of the last run."),
@@ -150,7 +152,7 @@ def updated(text: str, run: Run) -> str:
         # Series of a run that failed before it knew its account: no later run would replace them.
         if key not in before and not (labels[1][1] and key[1][:2] == no_account and labels[3] in key[1])
     }
-    return _rendered(kept | _after(run, labels, before))
+    return rendered(kept | _after(run, labels, before))
 
 
 def _known(run: Run, series: Series) -> Labels:
@@ -236,15 +238,16 @@ def _parsed(text: str) -> Series:
     return series
 
 
-def _rendered(series: Series) -> str:
-    return "".join(f"{line}\n" for family in _FAMILIES for line in _family_lines(family, series))
+def rendered(series: Series, families: Families = _FAMILIES) -> str:
+    """The text of the series, in the order of their families."""
+    return "".join(f"{line}\n" for family in families for line in _family_lines(family, series, families))
 
 
-def _family_lines(family: str, series: Series) -> Iterator[str]:
+def _family_lines(family: str, series: Series, families: Families) -> Iterator[str]:
     lines = sorted((labels, value) for (name, labels), value in series.items() if name == family)
     if not lines:
         return
-    kind, help_text = _FAMILIES[family]
+    kind, help_text = families[family]
     yield f"# HELP {_PREFIX}{family} {help_text}"
     yield f"# TYPE {_PREFIX}{family} {kind}"
     for labels, value in lines:

@@ -46,7 +46,7 @@ def check(url: str) -> None:
         raise EnireconcileError(
             "--notify: the URL may contain printable ASCII only: encode other characters as %XX"
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise EnireconcileError(
             f"--notify would send the report to {printable(parts.hostname)} unencrypted",
             hint="use https; http is allowed to this machine only (http://127.0.0.1:…)",
@@ -62,7 +62,8 @@ def _parts(url: str) -> SplitResult | None:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -99,7 +100,7 @@ def _sent(url: str, body: bytes, patience: float) -> Iterator[str]:
     headers = {"Content-Type": "application/json", "User-Agent": f"enireconcile/{__version__}"}
     request = Request(url, body, headers)  # noqa: S310 (check has seen to http and https)
     host = urlsplit(url).hostname or ""
-    proxies = [ProxyHandler({})] if _is_loopback(host) else []
+    proxies = [ProxyHandler({})] if is_loopback(host) else []
     try:
         with build_opener(_NoRedirect, *proxies).open(request, timeout=patience):
             return

@@ -17,10 +17,7 @@ class RefusedFile(Exception):
 
 
 def read_user_data(named: object, root: FilePath) -> str | bytes:
-    """The content of the file ``named``, relative to ``root``, which it may not leave. Raises RefusedFile.
-
-    UTF-8 is text; anything else, such as a gzip file, stays as it is.
-    """
+    """The content of the file ``named``, relative to ``root``, which it may not leave. Raises RefusedFile."""
     if not isinstance(named, str) or not named:
         raise RefusedFile(
             "must be the path of a file", "a path relative to the spec file, for example boot/web.sh"
@@ -45,6 +42,11 @@ def read_user_data(named: object, root: FilePath) -> str | bytes:
             f"{shown(named)} is longer than {USER_DATA_BYTES} bytes, EC2's limit for user data",
             "keep a short script here, and let it download the rest at boot",
         )
+    return text_if_it_is(content)
+
+
+def text_if_it_is(content: bytes) -> str | bytes:
+    """UTF-8 as text; anything else, such as a gzip file, as it is."""
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -112,6 +112,38 @@ def test_validate_tells_every_mistake_as_data(tmp_path: Path) -> None:
     assert "is missing" in mistakes(path)
 
 
+def test_each_unit_carries_its_own_files(tmp_path: Path) -> None:
+    """A variable of the account may say which file is the user data."""
+    path = write_fleet(tmp_path, 2, ["edge"], regions=["us-east-1"])
+    image = "{ssm: /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64}"
+    (tmp_path / "edge.yaml").write_text(
+        "version: 1\nstack: edge\nvariables: {boot: none}\ninstances:\n"
+        f'  web: {{instance_type: t3.micro, image: {image}, user_data_file: "${{var.boot}}.sh"}}\n'
+        "network_interfaces:\n"
+        "  e: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 0}}\n"
+    )
+    text = path.read_text()
+    for number in (1, 2):
+        (tmp_path / f"a{number}.sh").write_text(f"#!/bin/sh\necho {number}\n")
+        text = text.replace(f"name: a{number},", f"name: a{number}, variables: {{boot: a{number}}},")
+    path.write_text(text)
+    loaded = load_fleet(str(path))
+    units = units_of(loaded)
+    task = run._tasks(loaded, "apply", units, run.RunOptions())
+    carried = [set(json.loads(task(unit))["files"]) for unit in units]
+    spec = str(tmp_path / "edge.yaml")
+    assert carried == [{spec, str(tmp_path / "a1.sh")}, {spec, str(tmp_path / "a2.sh")}]
+
+
+@pytest.mark.parametrize("more", [("--report", "x", "--metrics", "x"), ("--report", "fleet.yaml")])
+def test_no_file_is_written_over_another(estate: Estate, tmp_path: Path, more: tuple[str, ...]) -> None:
+    path = write_fleet(tmp_path, 1, ["edge"])
+    before = path.read_text()
+    ran = fleet("apply", "-y", path, *(word if word.startswith("--") else tmp_path / word for word in more))
+    assert "is the same file as" in str(ran.exception)
+    assert (path.read_text(), estate.calls) == (before, [])
+
+
 def test_no_approval_without_a_terminal(estate: Estate, tmp_path: Path) -> None:
     ran = fleet("apply", write_fleet(tmp_path, 1, ["edge"]))
     assert isinstance(ran.exception, EnireconcileError)

@@ -114,7 +114,8 @@ def test_a_canary_that_fails_ends_the_rollout() -> None:
 def test_a_signal_stops_the_workers_once_and_the_rest_is_not_run() -> None:
     workers = Fake(1)
     answers = iter([None, None, None])
-    report = run(workers, [[unit(n) for n in range(9)]], stopped=lambda: next(answers, "stopped by Ctrl-C"))
+    report = run(workers, [[unit(n) for n in range(9)]], stopped=lambda: next(answers, "Ctrl-C"))
+    assert report.stopped == "stopped by Ctrl-C"
     assert workers.stops == 1
     assert 0 < report.totals["unchanged"] < 9
     assert report.totals["unchanged"] + report.totals["not_run"] == 9

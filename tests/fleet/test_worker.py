@@ -34,7 +34,7 @@ def unit(tmp_path: Path) -> Unit:
 
 
 def run(unit: Unit, command: str, state: Path, **options: Any) -> UnitResult:
-    snapshot = Snapshot()
+    snapshot = Snapshot({})
     snapshot.read(unit.file)
     return read_result(unit, run_unit(Task(unit, command, snapshot.files, str(state), **options).dumps()))
 
@@ -106,7 +106,7 @@ def test_the_unit_decides_on_account_region_and_variables(unit: Unit) -> None:
         'version: 1\nstack: edge\nregion: eu-west-1\naccount_id: "999999999999"\nvariables: {a: 1}\n'
         'tags: {where: "${account_id} ${region} ${var.a}"}\nelastic_ips: {a: {}}\n'
     )
-    spec = spec_of(replace(unit, variables={"mapping": {"a": {"plain": "7"}}}), Snapshot())
+    spec = spec_of(replace(unit, variables={"mapping": {"a": {"plain": "7"}}}), Snapshot({}))
     document = spec.document
     assert (document.region, document.account_id) == ("us-east-1", account_id(1))
     assert document.tags["where"] == f"{account_id(1)} us-east-1 7"
@@ -122,7 +122,7 @@ def test_files_travel_with_the_task(unit: Unit, tmp_path: Path) -> None:
         "  e: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 0}}\n"
     )
     Path(unit.file).with_name("boot.sh").write_text("#!/bin/sh\necho here\n")
-    snapshot = Snapshot()
+    snapshot = Snapshot({})
     spec_of(unit, snapshot)
     task = Task(unit, "apply", snapshot.files, str(tmp_path / "state")).dumps()
     for name in ("boot.sh", "edge.yaml"):
