@@ -87,3 +87,15 @@ def test_of_several_the_nearest_name() -> None:
 
 def test_a_row_that_says_it_is_renamed_is_not_told() -> None:
     assert renamed({"elastic_ips": {"www": {"renamed_from": "web"}}}, {"elastic_ips": {"web": {}}}) == []
+
+
+def test_of_hundreds_the_uses_are_compared_not_the_names() -> None:
+    """Comparing the names of all pairs would take too long."""
+    names = [f"web-{number}" for number in range(220)]
+    rows: Words = {f"{name}-ip": {"association": {"network_interface": name}} for name in names}
+    spec: Words = {"network_interfaces": {name: {"subnet": ZONE_A} for name in names}, "elastic_ips": rows}
+    addresses: Words = {f"ip-{name}": {"at": name} for name in names[:-1]} | {"ip-spare": {}}
+    live: Words = {"network_interfaces": {name: {} for name in names}, "elastic_ips": addresses}
+    assert {each.partition(" renamed")[0] for each in renamed(spec, live)} == {
+        f"elastic_ips.{name}-ip looks like ip-{name}" for name in names[:-1]
+    }
