@@ -176,11 +176,11 @@ def test_destroying(server: EC2Server) -> None:
 
 def test_the_other_options() -> None:
     text = "version: 1\nstack: web\nelastic_ips: {a: {tags: {Ops: '${var.ops}', In: '${region}'}}, b: {}}\n"
-    spec = load(text + "variables: {ops: nobody}\n", variables={"ops": "net"}, region="eu-west-1")
+    spec = load(text + "variables: {ops: storage}\n", variables={"ops": "network"}, region="eu-west-1")
     made = enireconcile.plan(spec, region="eu-west-1", targets=["elastic_ips.a"])
     assert (made.region, made["targets"]) == ("eu-west-1", ["elastic_ips.a"])
     tags = made.steps[0].params.TagSpecifications[0].Tags
-    assert {tag.Key: tag.Value for tag in tags}.items() >= {"Ops": "net", "In": "eu-west-1"}.items()
+    assert {tag.Key: tag.Value for tag in tags}.items() >= {"Ops": "network", "In": "eu-west-1"}.items()
     assert enireconcile.apply(spec, True, region="eu-west-1", max_changes=1).outcome == "refused"
     with pytest.raises(TargetError):
         enireconcile.plan(spec, region="eu-west-1", targets=["elastic_ips.c"])

@@ -17,7 +17,7 @@ SUBNETS: Mapping[str, str] = {
     "lab-private": "10.0.3.0/24",
 }
 FIREWALLS: Mapping[str, str] = {"fw-a": "10.0.1.251", "fw-b": "10.0.1.252"}
-"""Instances of somebody else's in lab-a, by their tag Name, and their private addresses."""
+"""External instances in lab-a: their Name tags and their private addresses."""
 KEY_PAIR = "ops"
 INSTANCE_PROFILE = "web"
 _IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"

@@ -201,8 +201,7 @@ def _text(document: Document, rows: Rows, selection: Selection) -> str:
     """The text, which has to be read back as the same rows."""
     data = gathered(plain(document))
     text = write(data, _comments(data, rows, selection))
-    (again,) = load(["-"], stdin=lambda: text)
-    if _effective(again.document) != _effective(document):
+    if _effective(_load(text)) != _effective(document):
         raise AssertionError("the export is read back as another spec")
     return text
 

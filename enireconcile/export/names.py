@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TypeVar
 
 from enireconcile.export.taking import Taken
@@ -23,7 +22,7 @@ R = TypeVar("R", LiveSecurityGroup, LiveInstance, LiveNetworkInterface, LiveElas
 _LONGEST = 100
 
 
-def names_of(taken: Taken, *, owned: bool, wishes: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+def names_of(taken: Taken, *, owned: bool, wishes: Mapping[str, str]) -> dict[str, str]:
     """The logical names by id. ``owned``: those in the name tags, which a plan looks for. ``wishes`` are names by
     id that count before Name tags.
     """

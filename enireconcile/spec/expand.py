@@ -425,7 +425,7 @@ class _Expander:
         """What an unknown reference was meant for."""
         if name in self.variables:
             return f"write ${{var.{name}}}"
-        if found := re.fullmatch(r"(?:env[.:])(\w{1,60})", name):
+        if found := re.fullmatch(r"env[.:](\w{1,60})", name):
             return f'write ${{var.{found[1]}}}, and run with --var {found[1]}="${found[1]}"'
         return _NAMESPACES
 

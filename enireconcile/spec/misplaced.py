@@ -7,6 +7,7 @@ help; these say of which mapping the key is, and where to move it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from enireconcile.likeness import likeness
@@ -54,16 +55,17 @@ _OF_OTHER_TOOLS = {
 def in_place(found: Iterable[Violation], data: Mapping[str, Any]) -> Iterator[Violation]:
     """The violations, with what a misplaced key causes told once: where it belongs."""
     found = tuple(found)
-    strays = {path: hint for path in _stray_rows(found, data) if (hint := _indent(path, data))}
+    strays = {path: _row_above(path, data) for path in _stray_rows(found, data)}
     told: set[Path] = set()
-    moved = {(path[0], row, path[1]) for path in strays if (row := _row_above(path, data))}
+    moved = {(path[0], row, path[1]) for path, row in strays.items() if row}
     looked_up = 0
     for violation in found:
         path = violation.path
         if path[:2] in strays:
             if path[:2] not in told:
                 what = _ROWS[str(path[0])]
-                yield Violation(path[:2], f"is a key of {what}, not the name of one", strays[path[:2]], True)
+                hint = f"indent it under {strays[path[:2]] or 'the row that it is for'}"
+                yield Violation(path[:2], f"is a key of {what}, not the name of one", hint, True)
             told.add(path[:2])
         elif path in moved:
             continue  # it is missing here because it stands one level too far out
@@ -80,7 +82,7 @@ def _stray_rows(found: Iterable[Violation], data: Mapping[str, Any]) -> set[Path
     paths = {violation.path[:2] for violation in found if len(violation.path) >= 2}
     strays = set()
     for path in paths:
-        known = keys_of(row_at((path[0], ""))) if path[0] in ROW_SECTIONS else ()
+        known = _keys_in(path[0]) if path[0] in ROW_SECTIONS else ()
         value = data.get(str(path[0]), {})
         row = value.get(path[1]) if isinstance(value, Mapping) else None
         if path[1] in known and not (isinstance(row, Mapping) and set(row) & set(known)):
@@ -90,19 +92,22 @@ def _stray_rows(found: Iterable[Violation], data: Mapping[str, Any]) -> set[Path
 
 def _row_above(path: Path, data: Mapping[str, Any]) -> str | None:
     """The row before a stray key: the one that it is meant for."""
-    section = str(path[0])
-    known = keys_of(row_at((section, "")))
-    above = None
-    for name in data[section]:
-        if name == path[1]:
-            break
-        above = above if name in known else name
-    return above
+    known = _keys_in(path[0])
+    return _last(name for name in _above(path[1], data[str(path[0])]) if name not in known)
 
 
-def _indent(path: Path, data: Mapping[str, Any]) -> str:
-    above = _row_above(path, data)
-    return f"indent it under {above}" if above else "indent it under the row that it is for"
+def _above(key: str | int, mapping: Iterable[str]) -> Iterator[str]:
+    """The keys of a mapping before a key."""
+    return takewhile(lambda each: each != key, mapping)
+
+
+def _last(names: Iterable[str]) -> str | None:
+    return next(reversed([*names]), None)
+
+
+def _keys_in(section: str | int) -> tuple[str, ...]:
+    """The keys of the rows of a section."""
+    return keys_of(row_at((section, "")))
 
 
 def _where(path: Path, data: Mapping[str, Any]) -> Hint:
@@ -132,34 +137,21 @@ def _below(key: str, mapping: Path, data: Mapping[str, Any]) -> str | None:
     if not mapping:
         if any(likeness(key, known) >= _A_SLIP for known in keys_of(Document)):
             return None  # `elastic_ip` for `elastic_ips`
-        sections = [section for section in ROW_SECTIONS if key in keys_of(row_at((section, "")))]
-        above = _section_above(key, data)
+        sections = [section for section in ROW_SECTIONS if key in _keys_in(section)]
+        above = _last(name for name in _above(key, data) if name in ROW_SECTIONS)
         section = above if above in sections else sections[0] if len(sections) == 1 else None
         if section is None:
             return None
         rows = data.get(section)
-        last = next(reversed(rows), None) if isinstance(rows, Mapping) and section == above else None
+        last = _last(rows) if isinstance(rows, Mapping) and section == above else None
         under = f"{section}.{last}" if last else f"its row in {section}"
         return f"`{key}` is a key of {_ROWS[section]}: indent it under {under}"
     row = row_at(mapping)
     for field in row.model_fields if row else ():
-        if key in keys_of(row_at((*mapping, field))) and not _tells_more(field):
+        # Any row may have `lifecycle`; its keys are no attributes.
+        if field != "lifecycle" and key in keys_of(row_at((*mapping, field))):
             return f"`{key}` is a key of `{field}`: indent it under `{field}`"
     return None
-
-
-def _tells_more(field: str) -> bool:
-    """Keys that any row may have, whose own keys are no attributes."""
-    return field == "lifecycle"
-
-
-def _section_above(key: str, data: Mapping[str, Any]) -> str | None:
-    above = None
-    for name in data:
-        if name == key:
-            break
-        above = name if name in ROW_SECTIONS else above
-    return above
 
 
 def _in_section(key: str, mapping: Path, data: Mapping[str, Any]) -> Hint:
@@ -167,7 +159,7 @@ def _in_section(key: str, mapping: Path, data: Mapping[str, Any]) -> Hint:
     row = row_at(mapping)
     otherwise = _OF_OTHER_TOOLS.get(key)
     if len(mapping) == 2 and otherwise is None:
-        sections = [each for each in ROW_SECTIONS if each != mapping[0] and key in keys_of(row_at((each, "")))]
+        sections = [each for each in ROW_SECTIONS if each != mapping[0] and key in _keys_in(each)]
         if sections and key not in keys_of(row):
             section = sections[0]
             under = f"its row in {section}"

@@ -119,8 +119,10 @@ def tuple_of_items(value: object) -> object:
 def _list_hint(value: object) -> str | None:
     if isinstance(value, str) and value.isprintable() and len(value) <= 60:
         return f"write `[{value}]`"
-    if not isinstance(value, Mapping) or not value:
-        return "write `[]` for none" if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping):
+        return None
+    if not value:
+        return "write `[]` for none"
     first, content = next(iter(value.items()))
     if all(isinstance(each, Mapping) for each in value.values()):
         return f"the items of a list have no names: write `- ` instead of {shown(first + ':')}"

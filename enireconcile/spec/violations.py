@@ -47,9 +47,12 @@ def violations(error: ValidationError, root: type[Row] = Document) -> Iterator[V
 
 def _key_hint(path: Path, root: type[Row]) -> Hint:
     row = row_at(path[:-1], root)
-    if row is not None and path[-1] in row.model_fields:
+    if row is None:
+        return None
+    if path[-1] in row.model_fields:
         return "an external instance has only the key `external`: enireconcile never changes it"
-    return Nearest(str(path[-1]), keys_of(row), _SCHEMA if len(keys_of(row)) > FEW else None) if row else None
+    keys = keys_of(row)
+    return Nearest(str(path[-1]), keys, _SCHEMA if len(keys) > FEW else None)
 
 
 _SCHEMA = "`enireconcile schema` prints the keys of every mapping"

@@ -11,9 +11,10 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -59,7 +60,8 @@ class Row:
         if not self.edit:
             return text
         old, new = (part.replace("⏎", "\n").replace("⇥", "\t") for part in self.edit)
-        return text.replace(old, new, 1) if replaced(text, old, new) else text
+        assert old in text, old
+        return text.replace(old, new, 1)
 
 
 def rows() -> list[Row]:
@@ -194,21 +196,17 @@ def _ran(command: str) -> tuple[int, str]:
     return code, stderr.getvalue() + stdout.getvalue()
 
 
-@contextlib.contextmanager
-def _standing_in(directory: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 def run_row(row: Row, directory: Path) -> tuple[int, str]:
     """The exit code and the output of a row."""
     (directory / "shop.yaml").write_text(row.spec(), encoding="utf-8")
     settings = NO_RECORD if row.mistake == "reverse DNS without an A record" else Settings()
-    with open_harness(directory / "before", settings) as harness, _standing_in(directory), _OPEN:
+    with (
+        mock.patch("enireconcile.engine.planner._SECOND_LOOK", 0.0),
+        mock.patch("enireconcile.aws.faults.NOT_SENT", 0.0),
+        open_harness(directory / "before", settings) as harness,
+        contextlib.chdir(directory),
+        _OPEN,
+    ):
         os.environ["ENIRECONCILE_STATE"] = str(directory / "state")
         if situation := SITUATIONS.get(row.mistake):
             situation(harness, directory)
@@ -216,9 +214,7 @@ def run_row(row: Row, directory: Path) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.mistake)
-def test_a_mistake_says_what_to_do(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enireconcile.engine.planner._SECOND_LOOK", 0.0)
-    monkeypatch.setattr("enireconcile.aws.faults.NOT_SENT", 0.0)
+def test_a_mistake_says_what_to_do(row: Row, tmp_path: Path) -> None:
     code, output = run_row(row, tmp_path)
     assert (str(code), row.words != ()) == (row.code, True), output
     told = [comparable(masked(line)) for line in output.splitlines()]
@@ -255,16 +251,10 @@ def _chosen(output: str) -> list[str]:
 
 
 def _write() -> None:
-    from unittest import mock
-
     page = ROOT / PAGE
     text = page.read_text(encoding="utf-8")
     for found, row in zip([found for found in _ROW.finditer(text) if found[1] != "mistake"], rows(), strict=True):
-        with (
-            tempfile.TemporaryDirectory() as directory,
-            mock.patch("enireconcile.engine.planner._SECOND_LOOK", 0.0),
-            mock.patch("enireconcile.aws.faults.NOT_SENT", 0.0),
-        ):
+        with tempfile.TemporaryDirectory() as directory:
             code, output = run_row(row, Path(directory))
         words = "<br>".join(f"`` {line} ``" for line in _chosen(output))
         text = replaced(text, found[0], f"| {found[1]} | {found[2]} | `{found[3]}` | {code} | {words} |")

@@ -40,7 +40,7 @@ class Estate(EC2Server):
             return self.worlds[account, region]
 
     def account_of(self, call: Call) -> str:
-        """The account of whoever signed a call."""
+        """The account that signed a call."""
         arn = self.world.sessions.get(call.access_key)
         return arn.split(":")[4] if arn else self.world.settings.account_id
 

@@ -50,7 +50,7 @@ def named(
         (),
         (),
     )
-    found = names_of(taken, owned=False)
+    found = names_of(taken, owned=False, wishes={})
     return [found[live.id] for live in taken.rows]
 
 
