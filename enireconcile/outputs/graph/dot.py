@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enireconcile.outputs.graph.lines import outline
+from enireconcile.outputs.graph.lines import COLOURS, INK, outline
 from enireconcile.outputs.graph.picture import Picture, State
 from enireconcile.printable import printable
 
-_LOOKS = {
-    State.SAME: ('"#57606a"', '"#f6f8fa"', '"solid"'),
-    State.CREATED: ('"#1a7f37"', '"#dafbe1"', '"bold"'),
-    State.CHANGED: ('"#9a6700"', '"#fff8c5"', '"dashed"'),
-    State.REPLACED: ('"#8250df"', '"#fbefff"', '"dashed,bold"'),
-    State.REMOVED: ('"#cf222e"', '"#ffebe9"', '"dotted"'),
+_STYLES = {
+    State.SAME: "solid",
+    State.CREATED: "bold",
+    State.CHANGED: "dashed",
+    State.REPLACED: "dashed,bold",
+    State.REMOVED: "dotted",
 }
 _SHAPES = {"round": "ellipse", "table": "parallelogram"}
 
@@ -32,9 +32,11 @@ def dot(picture: Picture, *, title: str = "") -> str:
     for number, group in enumerate(drawn.groups):
         indent = "  "
         if group.title is not None:
-            colour, _, style = _LOOKS[drawn.states[group.key]]
+            state = drawn.states[group.key]
             lines.append(f"  subgraph cluster_{number} {{")
-            lines.append(f"    label={_label(group.title)}; color={colour}; style={style};")
+            lines.append(
+                f'    label={_label(group.title)}; color="{COLOURS[state][0]}"; style="{_STYLES[state]}";'
+            )
             indent = "    "
             if not group.nodes:
                 # A cluster without a node is not drawn.
@@ -42,19 +44,19 @@ def dot(picture: Picture, *, title: str = "") -> str:
             clusters[group.key] = f", lhead=cluster_{number}"
             anchors[group.key] = group.nodes[0].key if group.nodes else group.key
         for node in group.nodes:
-            colour, fill, style = _LOOKS[drawn.states[node.key]]
+            state = drawn.states[node.key]
+            colour, fill = COLOURS[state]
             shape = f", shape={_SHAPES[node.shape]}" if node.shape in _SHAPES else ""
-            look = f'color={colour}, fillcolor={fill}, fontcolor="#1f2328", style={style[:-1]},filled"'
+            look = f'color="{colour}", fillcolor="{fill}", fontcolor="{INK}", style="{_STYLES[state]},filled"'
             lines.append(f"{indent}{_quoted(node.key)} [label={_label(node.lines)}{shape}, {look}];")
         if group.title is not None:
             lines.append("  }")
     for edge in drawn.edges:
-        colour, _, style = _LOOKS[edge.state]
-        target = anchors.get(edge.target, edge.target)
-        style = '"dotted"' if edge.faint else style
+        colour, _ = COLOURS[edge.state]
+        style = "dotted" if edge.faint else _STYLES[edge.state]
         lines.append(
-            f"  {_quoted(edge.source)} -> {_quoted(target)} "
-            f"[label={_label([edge.label])}, color={colour}, fontcolor={colour}, style={style}"
+            f"  {_quoted(edge.source)} -> {_quoted(anchors.get(edge.target, edge.target))} "
+            f'[label={_label([edge.label])}, color="{colour}", fontcolor="{colour}", style="{style}"'
             f"{clusters.get(edge.target, '')}];"
         )
     return "\n".join([*lines, "}"]) + "\n"

@@ -16,8 +16,10 @@ high one is continued in a further block.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from enireconcile.outputs.graph.measure import Font
 from enireconcile.outputs.graph.picture import (
@@ -30,6 +32,7 @@ from enireconcile.outputs.graph.picture import (
     Route,
     State,
 )
+from enireconcile.outputs.words import counted
 from enireconcile.printable import printable
 
 TITLE, NAME, TEXT, MONO, WORD = (
@@ -111,8 +114,9 @@ def moved(part: Part, x: float, y: float) -> Part:
 
 def layout(picture: Picture, title: str) -> Drawing:
     """The picture below its title. Nothing overlaps, whatever font a viewer has."""
-    sizes = _Sizes(picture)
-    blocks = [piece for block in _blocks(picture, sizes) for piece in block.pieces()]
+    cards = _cards(picture)
+    sizes = _Sizes([card for held in cards.values() for card in held])
+    blocks = [piece for block in _blocks(picture, cards, sizes) for piece in block.pieces()]
     columns = _columns(blocks, sizes.block)
     head = list(_head(picture, title, len(columns) * (sizes.block + _COLUMN_GAP) - _COLUMN_GAP))
     top = max((_bottom(part) for part in head), default=0) + _GAP * 2
@@ -145,11 +149,12 @@ def _head(picture: Picture, title: str, width: float) -> Iterator[Part]:
     width = max(width, 520)
     yield _label("title", _MARGIN, _MARGIN + 18, title, width)
     yield _label("text", _MARGIN, _MARGIN + 40, _counts(picture), width)
-    if picture.states in ((), (State.SAME,)):
+    states = picture.states
+    if states in ((), (State.SAME,)):
         return
     x, y = float(_MARGIN), _MARGIN + 52
-    for state in picture.states:
-        text = _marked(state, state)
+    for state in states:
+        text = state.marked(state)
         step = 40 + WORD.width(text) + 16
         if x + step > _MARGIN + width and x > _MARGIN:
             x, y = float(_MARGIN), y + 24
@@ -167,7 +172,7 @@ def _counts(picture: Picture) -> str:
         (len(picture.elastic_ips), "Elastic IP"),
         (len(picture.routes), "route"),
     )
-    counts = ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in numbers if number)
+    counts = ", ".join(counted(number, noun) for number, noun in numbers if number)
     return " · ".join(filter(None, (counts, printable(picture.vpc))))
 
 
@@ -276,10 +281,6 @@ class _Card:
             base += row.height
 
 
-def _marked(text: str, state: State) -> str:
-    return f"{state.mark} {text}".lstrip()
-
-
 def _wrapped(item: Item, width: float) -> list[tuple[str, str | None]]:
     """The lines of a detail, and the whole text where a line is cut."""
     lines = TEXT.wrap(item.marked.split(" "), width - 2 * _PAD)
@@ -290,10 +291,6 @@ def _label(role: str, x: float, y: float, text: str, room: float, state: State =
     """A label that is cut if there is too little room for it."""
     shown = FONTS[role].fit(text, room)
     return Label(role, x, y, shown, state, full=None if shown == text else text)
-
-
-def _word(state: State) -> str:
-    return "" if state is State.SAME else f"{state.mark} {state}"
 
 
 # ---- blocks
@@ -316,7 +313,7 @@ class _Block:
         lines = sum(len(_wrapped(each, self.sizes.card + 2 * _PAD)) for each in self.facts)
         return 30 + lines * _LINE
 
-    @property
+    @cached_property
     def height(self) -> float:
         cards = sum(card.height(self.sizes.card) + _GAP for card in self.cards)
         return self._head + cards + len(self.chips) * _ROW + (4 if not self.bare else 0)
@@ -343,7 +340,7 @@ class _Block:
         width = self.sizes.card + 2 * _PAD
         if not self.bare:
             yield Box("instance", 0, 0, width, self.height, self.state, 10)
-        word = _word(self.state)
+        word = self.state.words
         room = width - 2 * _PAD - (WORD.width(word) + 8 if word else 0)
         yield _label("name", _PAD, 22, self.name, room, self.state)
         if word:
@@ -364,8 +361,7 @@ class _Block:
 class _Sizes:
     """The widths of all interfaces and of all that leads to them."""
 
-    def __init__(self, picture: Picture) -> None:
-        cards = [card for card, _ in _cards(picture)]
+    def __init__(self, cards: Sequence[_Card]) -> None:
         chips = [chip.width for card in cards for row in card.rows for chip in row.chips]
         self.card = _within(_CARD_WIDTHS, [card.width for card in cards])
         self.chip = _within(_CHIP_WIDTHS, chips) if chips else 0
@@ -377,18 +373,17 @@ def _within(limits: tuple[float, float], widths: Iterable[float]) -> float:
     return math.ceil(min(most, max(least, *widths, 0)))
 
 
-def _blocks(picture: Picture, sizes: _Sizes) -> Iterator[_Block]:
-    cards = list(_cards(picture))
+def _blocks(picture: Picture, cards: Mapping[str | None, Sequence[_Card]], sizes: _Sizes) -> Iterator[_Block]:
     for instance in picture.instances:
-        mine = tuple(card for card, holder in cards if holder == instance.key)
         facts = tuple(_facts(tuple(map(_printable, instance.facts))))
+        mine = tuple(cards.get(instance.key, ()))
         yield _Block(printable(instance.name), facts, instance.state, mine, (), sizes)
-    if alone := tuple(card for card, holder in cards if holder is None):
-        yield _Block("Not attached", (), State.SAME, alone, (), sizes, bare=True)
+    if None in cards:
+        yield _Block("Not attached", (), State.SAME, tuple(cards[None]), (), sizes, bare=True)
     used = {each.elastic_ip for each in picture.associations if each.state is not State.REMOVED}
     gone = {each.elastic_ip for each in picture.associations} - used
     free = tuple(
-        _address(each, each.state, _word(each.state))
+        _address(each, each.state, each.state.words)
         for each in picture.elastic_ips
         # One that is released is shown where it was.
         if each.key not in used and not (each.key in gone and each.state is State.REMOVED)
@@ -404,19 +399,21 @@ def _facts(facts: Sequence[Item]) -> Iterator[Item]:
     yield from (each for each in facts if each.state is not State.SAME)
 
 
-def _cards(picture: Picture) -> Iterator[tuple[_Card, str | None]]:
-    """All cards in the order of their slots, each with the key of the instance that it is in."""
-    standing = picture.standing
+def _cards(picture: Picture) -> Mapping[str | None, Sequence[_Card]]:
+    """The cards in each instance in the order of their slots, by its key; by None those that are in none."""
+    standing, rows = picture.standing, _rows(picture)
     interfaces = {each.key: each for each in picture.interfaces}
+    found: defaultdict[str | None, list[_Card]] = defaultdict(list)
     for each in picture.places:
         interface = interfaces[each.interface]
         if standing.get(each.interface) == each:
-            yield _card(interface, each, picture), each.instance
+            found[each.instance].append(_card(interface, each, rows[interface.key], picture.vpc))
         else:
-            yield _ghost(each, interface, moves=each.interface in standing), each.instance
+            found[each.instance].append(_ghost(each, interface, moves=each.interface in standing))
     for interface in picture.interfaces:
         if interface.key not in standing:
-            yield _card(interface, None, picture), None
+            found[None].append(_card(interface, None, rows[interface.key], picture.vpc))
+    return found
 
 
 def _ghost(place: Attachment, interface: Interface, *, moves: bool) -> _Card:
@@ -425,9 +422,9 @@ def _ghost(place: Attachment, interface: Interface, *, moves: bool) -> _Card:
     return _Card(printable(interface.name), place.slot, place.state, word, ghost=True)
 
 
-def _card(interface: Interface, place: Attachment | None, picture: Picture) -> _Card:
-    # One VPC for all is in the heading.
-    where = (interface.subnet, interface.zone, interface.vpc if interface.vpc != picture.vpc else "")
+def _card(interface: Interface, place: Attachment | None, rows: Sequence[_Row], common: str) -> _Card:
+    """``common`` is the VPC that the heading names."""
+    where = (interface.subnet, interface.zone, interface.vpc if interface.vpc != common else "")
     details = [
         Item(printable(" · ".join(filter(None, where)))),
         *_groups(interface.groups),
@@ -435,20 +432,11 @@ def _card(interface: Interface, place: Attachment | None, picture: Picture) -> _
     ]
     if place is not None and place.state not in (State.SAME, interface.state):
         details.append(Item(f"attached here, index {place.slot}", place.state))
-    rows = [
-        _Row(printable(item.marked), item.state, tuple(_chips(interface.key, item.key, picture)))
-        for item in interface.addresses
-    ]
-    rows += (
-        _Row(f"{route.state.mark} to {printable(route.destination)}".lstrip(), route.state, (_table(route),))
-        for route in picture.routes
-        if route.interface == interface.key
-    )
     return _Card(
         printable(interface.name),
         place.slot if place is not None else "",
         interface.state,
-        _word(interface.state),
+        interface.state.words,
         tuple(each for each in details if each.text),
         tuple(rows),
     )
@@ -468,20 +456,33 @@ def _groups(groups: Sequence[Item]) -> Iterator[Item]:
     )
 
 
-def _chips(interface: str, address: str, picture: Picture) -> Iterator[_Chip]:
+def _rows(picture: Picture) -> Mapping[str, Sequence[_Row]]:
+    """The addresses of each interface, and the destinations of its routes, by its key."""
     elastic_ips = {each.key: each for each in picture.elastic_ips}
+    chips: defaultdict[tuple[str, str], list[_Chip]] = defaultdict(list)
     for each in picture.associations:
-        if (each.interface, each.address) == (interface, address):
-            elastic_ip = elastic_ips[each.elastic_ip]
-            yield _address(elastic_ip, *_of_association(each, elastic_ip))
+        elastic_ip = elastic_ips[each.elastic_ip]
+        chip = _address(elastic_ip, *_of_association(each, elastic_ip))
+        chips[each.interface, each.address].append(chip)
+    rows = {
+        interface.key: [
+            _Row(printable(item.marked), item.state, tuple(chips[interface.key, item.key]))
+            for item in interface.addresses
+        ]
+        for interface in picture.interfaces
+    }
+    for route in picture.routes:
+        text = route.state.marked(f"to {printable(route.destination)}")
+        rows[route.interface].append(_Row(text, route.state, (_table(route),)))
+    return rows
 
 
 def _of_association(association: Association, elastic_ip: ElasticIp) -> tuple[State, str]:
     """State and word of an Elastic IP at the address that it leads to, or led to."""
     if elastic_ip.state in (State.CREATED, State.REMOVED) or association.state in (State.SAME, State.REPLACED):
-        return elastic_ip.state, _word(elastic_ip.state)
+        return elastic_ip.state, elastic_ip.state.words
     words = {State.CREATED: "+ associated", State.REMOVED: "− disassociated"}
-    return association.state, words.get(association.state, _word(association.state))
+    return association.state, words.get(association.state, association.state.words)
 
 
 def _address(elastic_ip: ElasticIp, state: State, word: str) -> _Chip:
@@ -492,7 +493,7 @@ def _address(elastic_ip: ElasticIp, state: State, word: str) -> _Chip:
 
 
 def _table(route: Route) -> _Chip:
-    return _Chip("table", "", f"route table {printable(route.table)}", route.state, _word(route.state))
+    return _Chip("table", "", f"route table {printable(route.table)}", route.state, route.state.words)
 
 
 # ---- columns

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from enireconcile.outputs.graph.picture import (
     PRIMARY,
-    Attachment,
     ElasticIp,
     Instance,
     Interface,
@@ -17,6 +17,16 @@ from enireconcile.outputs.graph.picture import (
     State,
 )
 from enireconcile.printable import printable
+
+INK = "#1f2328"
+COLOURS = {
+    State.SAME: ("#57606a", "#f6f8fa"),
+    State.CREATED: ("#1a7f37", "#dafbe1"),
+    State.CHANGED: ("#9a6700", "#fff8c5"),
+    State.REPLACED: ("#8250df", "#fbefff"),
+    State.REMOVED: ("#cf222e", "#ffebe9"),
+}
+"""Of each state: lines and surfaces; text is in ``INK``."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +83,17 @@ class Outline:
 
 def outline(picture: Picture) -> Outline:
     """The picture in text, made printable."""
-    standing = picture.standing
     parts: tuple[Instance | Interface | ElasticIp, ...]
     parts = (*picture.instances, *picture.interfaces, *picture.elastic_ips)
     states = {each.key: each.state for each in parts}
-    groups = [_group(instance, picture, standing) for instance in picture.instances]
-    alone = [_interface(each, "", None, picture.vpc) for each in picture.interfaces if each.key not in standing]
+    held = _held(picture)
+    groups = [
+        Group(each.key, (*_head(each.name, each.state), *_items(each.facts)), tuple(held[each.key]))
+        for each in picture.instances
+    ]
+    alone = [
+        _interface(each, "", None, picture.vpc) for each in picture.interfaces if each.key not in picture.standing
+    ]
     addresses = [
         Node(each.key, _head(f"Elastic IP {each.name}", each.state, printable(each.public_ip)), "round")
         for each in picture.elastic_ips
@@ -86,24 +101,22 @@ def outline(picture: Picture) -> Outline:
     tables = dict.fromkeys(route.table for route in picture.routes)
     nodes = [Node(f"route table {table}", (f"route table {printable(table)}",), "table") for table in tables]
     states |= {node.key: State.SAME for node in nodes}
-    return Outline(
-        (*groups, Group("", None, (*alone, *addresses, *nodes))), tuple(_edges(picture, standing)), states
-    )
+    return Outline((*groups, Group("", None, (*alone, *addresses, *nodes))), tuple(_edges(picture)), states)
 
 
-def _group(instance: Instance, picture: Picture, standing: Mapping[str, Attachment]) -> Group:
+def _held(picture: Picture) -> Mapping[str, list[Node]]:
+    """The interfaces on each instance."""
     interfaces = {each.key: each for each in picture.interfaces}
-    nodes = tuple(
-        _interface(interfaces[each.interface], each.slot, each.state, picture.vpc)
-        for each in picture.places
-        if each.instance == instance.key and standing.get(each.interface) == each
-    )
-    title = (*_head(instance.name, instance.state), *_items(instance.facts))
-    return Group(instance.key, title, nodes)
+    held: defaultdict[str, list[Node]] = defaultdict(list)
+    for each in picture.places:
+        if picture.standing.get(each.interface) == each:
+            node = _interface(interfaces[each.interface], each.slot, each.state, picture.vpc)
+            held[each.instance].append(node)
+    return held
 
 
 def _head(name: str, state: State, *more: str) -> tuple[str, ...]:
-    words = f" ({state.mark} {state})" if state is not State.SAME else ""
+    words = f" ({state.words})" if state.words else ""
     return (f"{printable(name)}{words}", *filter(None, more))
 
 
@@ -132,7 +145,7 @@ def _interface(interface: Interface, slot: str, attached: State | None, common: 
     )
 
 
-def _edges(picture: Picture, standing: Mapping[str, Attachment]) -> Iterator[Edge]:
+def _edges(picture: Picture) -> Iterator[Edge]:
     texts = {(each.key, item.key): item.text for each in picture.interfaces for item in each.addresses}
     counts = {each.key: len(each.addresses) for each in picture.interfaces}
     for association in picture.associations:
@@ -148,11 +161,11 @@ def _edges(picture: Picture, standing: Mapping[str, Attachment]) -> Iterator[Edg
         if attachment.standby:
             label = f"may fail over, index {attachment.slot}"
             yield Edge(attachment.interface, attachment.instance, label, attachment.state, faint=True)
-        elif standing.get(attachment.interface) != attachment:
+        elif picture.standing.get(attachment.interface) != attachment:
             label = _label(f"index {attachment.slot}", attachment.state)
             yield Edge(attachment.interface, attachment.instance, label, attachment.state)
 
 
 def _label(text: str, state: State) -> str:
-    words = "" if state is State.SAME else f"({state.mark} {state})"
+    words = f"({state.words})" if state.words else ""
     return printable(" ".join(filter(None, (text, words))))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from enireconcile.outputs.graph.lines import outline
+from enireconcile.outputs.graph.lines import COLOURS, INK, outline
 from enireconcile.outputs.graph.picture import Picture, State
 from enireconcile.printable import printable
 
-_CLASSES = {
-    State.SAME: "fill:#f6f8fa,stroke:#57606a,color:#1f2328",
-    State.CREATED: "fill:#dafbe1,stroke:#1a7f37,color:#1f2328,stroke-width:3px",
-    State.CHANGED: "fill:#fff8c5,stroke:#9a6700,color:#1f2328,stroke-width:2px,stroke-dasharray:8 3",
-    State.REPLACED: "fill:#fbefff,stroke:#8250df,color:#1f2328,stroke-width:2px,stroke-dasharray:8 3 2 3",
-    State.REMOVED: "fill:#ffebe9,stroke:#cf222e,color:#1f2328,stroke-width:2px,stroke-dasharray:2 3",
+_STROKES = {
+    State.SAME: "",
+    State.CREATED: ",stroke-width:3px",
+    State.CHANGED: ",stroke-width:2px,stroke-dasharray:8 3",
+    State.REPLACED: ",stroke-width:2px,stroke-dasharray:8 3 2 3",
+    State.REMOVED: ",stroke-width:2px,stroke-dasharray:2 3",
 }
 _ARROWS = {
     State.SAME: "-->",
@@ -50,7 +50,11 @@ def mermaid(picture: Picture, *, title: str = "") -> str:
     for state in State:
         members = [ids[key] for key, found in drawn.states.items() if found is state]
         if members:
-            lines += [f"  classDef {state} {_CLASSES[state]}", f"  class {','.join(members)} {state}"]
+            colour, fill = COLOURS[state]
+            lines += [
+                f"  classDef {state} fill:{fill},stroke:{colour},color:{INK}{_STROKES[state]}",
+                f"  class {','.join(members)} {state}",
+            ]
     return "\n".join(lines) + "\n"
 
 

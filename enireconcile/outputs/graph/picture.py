@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 PRIMARY = "primary"
@@ -26,6 +28,15 @@ class State(StrEnum):
     def mark(self) -> str:
         """One character before what has this state; none before what stays as it is."""
         return _MARKS[self]
+
+    def marked(self, text: str) -> str:
+        """The text with the mark before it."""
+        return f"{self.mark} {text}".lstrip()
+
+    @property
+    def words(self) -> str:
+        """Mark and word; empty for what stays as it is."""
+        return "" if self is State.SAME else self.marked(self)
 
 
 _MARKS = {
@@ -52,8 +63,7 @@ class Item:
     @property
     def marked(self) -> str:
         """The text with the mark of its state."""
-        text = f"{self.was} → {self.text}" if self.was else self.text
-        return f"{self.state.mark} {text}".lstrip()
+        return self.state.marked(f"{self.was} → {self.text}" if self.was else self.text)
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,7 @@ class Picture:
         found = {state for name in _PARTS for each in getattr(self, name) for state in _states_of(each)}
         return tuple(state for state in State if state in found)
 
-    @property
+    @cached_property
     def vpc(self) -> str:
         """The VPC of all interfaces; empty if there are several, or none is known."""
         found = {each.vpc for each in self.interfaces if each.vpc}
@@ -162,7 +172,7 @@ class Picture:
         """The title, and the VPC that all interfaces are in."""
         return " · ".join(filter(None, (title, self.vpc)))
 
-    @property
+    @cached_property
     def standing(self) -> Mapping[str, Attachment]:
         """Where each interface is drawn: its attachment after the plan; of one that goes, its last."""
         going = {each.key for each in self.interfaces if each.state is State.REMOVED}
@@ -172,7 +182,7 @@ class Picture:
             if not each.standby and (each.state is not State.REMOVED or each.interface in going)
         }
 
-    @property
+    @cached_property
     def places(self) -> tuple[Attachment, ...]:
         """The attachments in the order of their slots. One that ends says so rather than that it is a standby."""
         ended = {(each.interface, each.instance) for each in self.attachments if each.state is State.REMOVED}
@@ -231,10 +241,13 @@ def completed(picture: Picture) -> Picture:
     relations: tuple[Relation, ...] = (*picture.attachments, *picture.associations, *picture.routes)
     for relation in relations:
         interfaces.setdefault(relation.interface, Interface(relation.interface, name_of(relation.interface)))
-    for key, interface in interfaces.items():
+    used: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for association in picture.associations:
+        used[association.interface][association.address] = None
+    for key, addresses in used.items():
+        interface = interfaces[key]
         shown = {item.key for item in interface.addresses}
-        used = dict.fromkeys(each.address for each in picture.associations if each.interface == key)
-        missing = tuple(Item(CHOSEN if each == PRIMARY else each, key=each) for each in used if each not in shown)
+        missing = [Item(CHOSEN if each == PRIMARY else each, key=each) for each in addresses if each not in shown]
         if missing:
             primary_first = sorted((*interface.addresses, *missing), key=lambda item: item.key != PRIMARY)
             interfaces[key] = replace(interface, addresses=tuple(primary_first))
