@@ -15,10 +15,10 @@ from enireconcile.live.records import (
     LiveSubnet,
     LiveVpc,
 )
-from enireconcile.outputs.graph.picture import CHOSEN, PRIMARY, Item, name_of
+from enireconcile.outputs.graph.picture import CHOSEN, PRIMARY, Attachment, Item, name_of
 from enireconcile.planning.owned import Owned, owned
 from enireconcile.planning.routes import tables_matching
-from enireconcile.spec import Document, ForeignSelector, RouteTableSelector, Selector
+from enireconcile.spec import Document, ForeignSelector, RouteTableSelector, Selector, rows
 from enireconcile.spec.shapes import InstanceSelector
 
 DEFAULT_VPC = "default VPC"
@@ -67,8 +67,10 @@ class Known:
         rows = getattr(self.document, section)
         return address if name in rows or address in self.records else self.key(name)
 
-    def subnet(self, subnet_id: str) -> LiveSubnet | None:
-        return next((subnet for subnet in self.live.subnets if subnet.id == subnet_id), None)
+    @cached_property
+    def subnets(self) -> Mapping[str, LiveSubnet]:
+        """All that were read, by id."""
+        return {subnet.id: subnet for subnet in self.live.subnets}
 
     def selected(self, selector: Selector) -> LiveSubnet | None:
         """The one subnet that a selector selects."""
@@ -159,6 +161,11 @@ def interface_facts(
         "failover": f"fails over: {', '.join(candidates)}" if len(candidates) > 1 else "",
     }
     return tuple(Item(text, key=key) for key, text in facts.items() if text)
+
+
+def attachment_at(key: str, instance: str, row: rows.Attachment, *, standby: bool = False) -> Attachment:
+    """An interface at the place that its row says, on one of its instances."""
+    return Attachment(key, instance, row.device_index, row.network_card_index, standby)
 
 
 def address_items(primary: str, further: Iterable[str]) -> tuple[Item, ...]:

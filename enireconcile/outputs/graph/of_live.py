@@ -8,6 +8,7 @@ from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNet
 from enireconcile.outputs.graph.known import (
     Known,
     addresses_of,
+    attachment_at,
     instance_facts,
     interface_facts,
     subnet_text,
@@ -61,7 +62,7 @@ def interface_of(live: LiveNetworkInterface, known: Known) -> Interface:
     """A live interface, with its groups by their names."""
     key = known.key(live.id)
     row = known.document.network_interfaces.get(name_of(key))
-    subnet = known.subnet(live.subnet_id)
+    subnet = known.subnets.get(live.subnet_id)
     groups = sorted(map(known.group, live.groups))
     return Interface(
         key,
@@ -113,8 +114,7 @@ def _attachments(interfaces: dict[str, LiveNetworkInterface], known: Known) -> I
         for name in row.attachment.instances:
             candidate = f"instances.{name}"
             if candidate != holder and (candidate in known.externals or candidate in known.records):
-                index, card = row.attachment.device_index, row.attachment.network_card_index
-                yield Attachment(key, candidate, index, card, standby=True)
+                yield attachment_at(key, candidate, row.attachment, standby=True)
 
 
 def _of_foreign(

@@ -69,7 +69,7 @@ class _Plan:
 
     def picture(self) -> Picture:
         before, after = self.before, self.after
-        attachments = self._relations(before.attachments, after.attachments, self._attachment)
+        attachments = self._relations("attachment", before.attachments, after.attachments, self._attachment)
         return _ended(
             Picture(
                 before.stack,
@@ -78,8 +78,8 @@ class _Plan:
                 self._nodes(before.interfaces, after.interfaces, self._interface),
                 self._nodes(before.elastic_ips, after.elastic_ips, lambda _, then, __: then),
                 _standing_once(attachments),
-                self._relations(before.associations, after.associations, self._association),
-                self._relations(before.routes, after.routes, self._routes),
+                self._relations("association", before.associations, after.associations, self._association),
+                self._relations("routes", before.routes, after.routes, self._routes),
             )
         )
 
@@ -140,22 +140,27 @@ class _Plan:
     # ---- relations
 
     def _relations(
-        self, before: Sequence[R], after: Sequence[R], planned: Callable[[Change, Sequence[R]], Sequence[R]]
+        self, name: str, before: Sequence[R], after: Sequence[R], planned: Callable[[str, Any, list[R]], list[R]]
     ) -> tuple[R, ...]:
-        """Each resource has its relations as they are, unless the plan changes them."""
+        """Each resource has its relations as they are, unless the plan changes the field that says them.
+
+        ``planned`` makes them from the owner, the value of the field, and what the spec wants.
+        """
         old = _by_owner(before)
         new = _by_owner(after)
         found: list[R] = []
         for owner in {**old, **new}:
-            was, change = old.get(owner, []), self.changes.get(owner)
+            was, wanted, change = old.get(owner, []), new.get(owner, []), self.changes.get(owner)
             if self.states.get(owner) is State.REMOVED:
                 found += (replace(each, state=State.REMOVED) for each in was)
             elif change is None:
                 # What others have, a spec can only name.
                 ours = owner in self.known.document.resources
-                found += was or ([] if ours else new.get(owner, []))
+                found += was or ([] if ours else wanted)
+            elif (field := _field(change, name)) is None:
+                found += self._union(was, was, change)
             else:
-                found += self._union(was, planned(change, was), change)
+                found += self._union(was, planned(owner, field.after, wanted) if field.after else [], change)
         return tuple(found)
 
     def _union(self, was: Sequence[R], then: Sequence[R], change: Change) -> list[R]:
@@ -164,44 +169,29 @@ class _Plan:
         found += (replace(each, state=State.REMOVED) for each in was if each not in then)
         return found
 
-    def _attachment(self, change: Change, was: Sequence[Attachment]) -> Sequence[Attachment]:
-        standby = [each for each in self.after.attachments if each.interface == change.address]
-        field = _field(change, "attachment")
-        if field is None:
-            return was
-        if not field.after:
-            return ()
-        to = self.known.key_of("instances", str(field.after["instance"]))
-        index, card = field.after["device_index"], field.after.get("network_card_index", 0)
+    def _attachment(self, interface: str, value: Any, wanted: list[Attachment]) -> list[Attachment]:
+        to = self.known.key_of("instances", str(value["instance"]))
+        index, card = value["device_index"], value.get("network_card_index", 0)
         # The other candidates of a failover stay what they are.
-        others = [replace(each, standby=True) for each in standby if len(standby) > 1 and each.instance != to]
-        return [Attachment(change.address, to, index, card), *others]
+        others = [replace(each, standby=True) for each in wanted if len(wanted) > 1 and each.instance != to]
+        return [Attachment(interface, to, index, card), *others]
 
-    def _association(self, change: Change, was: Sequence[Association]) -> Sequence[Association]:
-        field = _field(change, "association")
-        if field is None:
-            return was
-        if not field.after:
-            return ()
-        to = self.known.key_of("network_interfaces", str(field.after["network_interface"]))
-        wanted = next((each for each in self.after.associations if each.elastic_ip == change.address), None)
-        address = field.after.get("private_ip", PRIMARY)
+    def _association(self, elastic_ip: str, value: Any, wanted: list[Association]) -> list[Association]:
+        to = self.known.key_of("network_interfaces", str(value["network_interface"]))
+        address = value.get("private_ip", PRIMARY)
         if isinstance(address, Ref):
-            address = wanted.address if wanted is not None and wanted.interface == to else CHOSEN
-        return [Association(change.address, to, address)]
+            address = next((each.address for each in wanted if each.interface == to), CHOSEN)
+        return [Association(elastic_ip, to, address)]
 
-    def _routes(self, change: Change, was: Sequence[Route]) -> Sequence[Route]:
-        field = _field(change, "routes")
-        if field is None:
-            return was
+    def _routes(self, interface: str, value: Any, _: list[Route]) -> list[Route]:
         tables = {table.id: title_of(table) for table in self.known.live.route_tables}
         return [
             Route(
                 tables.get(each["route_table"], each["route_table"]),
                 self.known.destination(each["destination"]),
-                change.address,
+                interface,
             )
-            for each in field.after or ()
+            for each in value
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface
@@ -10,6 +11,7 @@ from enireconcile.outputs.graph.known import (
     DEFAULT_VPC,
     Known,
     address_items,
+    attachment_at,
     instance_facts,
     instance_text,
     interface_facts,
@@ -115,7 +117,7 @@ def _interface(name: str, row: NetworkInterface, known: Known) -> Interface:
 def _place(row: NetworkInterface, record: LiveNetworkInterface | None, known: Known) -> tuple[str, str, str]:
     """VPC, subnet and zone in words."""
     if record is not None:
-        live = known.subnet(record.subnet_id)
+        live = known.subnets.get(record.subnet_id)
         return known.vpc(record.vpc_id), subnet_text(live) if live is not None else record.subnet_id, record.zone
     if row.subnet is None:
         return "", "", ""
@@ -172,20 +174,16 @@ def _attachments(document: Document, known: Known) -> Iterable[Attachment]:
     for name, row in document.network_interfaces.items():
         if row.attachment is None:
             continue
-        record = known.records.get(_interface_key(name))
+        key = _interface_key(name)
+        record = known.records.get(key)
         at = record.attachment if isinstance(record, LiveNetworkInterface) else None
         candidates = [f"instances.{each}" for each in row.attachment.candidates]
         current = known.key(at.instance_id) if at is not None else ""
         holder = current if current in candidates else candidates[0]
-        yield attachment_at(name, holder, row.attachment)
+        yield attachment_at(key, holder, row.attachment)
         yield from (
-            attachment_at(name, each, row.attachment, standby=True) for each in candidates if each != holder
+            attachment_at(key, each, row.attachment, standby=True) for each in candidates if each != holder
         )
-
-
-def attachment_at(name: str, instance: str, row: rows.Attachment, *, standby: bool = False) -> Attachment:
-    """An interface at the place that its row says, on one of its instances."""
-    return Attachment(_interface_key(name), instance, row.device_index, row.network_card_index, standby)
 
 
 def _associations(document: Document, interfaces: dict[str, Interface], known: Known) -> tuple[Association, ...]:
@@ -195,17 +193,21 @@ def _associations(document: Document, interfaces: dict[str, Interface], known: K
         if row.association is not None:
             key = f"elastic_ips.{name}"
             found[key] = Association(key, _target(row.association, known), row.association.private_ip or PRIMARY)
+    taken: defaultdict[str, set[str]] = defaultdict(set)
+    for each in found.values():
+        taken[each.interface].add(each.address)
     for key, each in found.items():
         interface, record = interfaces.get(each.interface), known.records.get(key)
         if interface is None:
             continue
         said = document.elastic_ips[name_of(key)].association
         if said is not None and said.secondary:
-            taken = {other.address for other in found.values() if other.interface == each.interface}
-            free = [item.key for item in interface.addresses if item.key != PRIMARY and item.key not in taken]
+            used = {PRIMARY, *taken[each.interface]}
+            free = [item.key for item in interface.addresses if item.key not in used]
             current = record.private_ip if isinstance(record, LiveElasticIp) else None
             address = current if current in free else next(iter(free), CHOSEN)
             found[key] = Association(key, each.interface, address or CHOSEN)
+            taken[each.interface].add(found[key].address)
         elif interface.addresses and each.address == interface.addresses[0].text:
             found[key] = Association(key, each.interface)
     return tuple(found.values())
