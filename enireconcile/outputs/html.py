@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, cached_property
 from importlib.resources import files
 from textwrap import dedent
@@ -45,7 +45,6 @@ from enireconcile.spec import Document
 
 LONGEST = 10_000
 """Characters of one value that the page shows."""
-_MARKS = {"done": "✓", "sent": "…", "failed": "✗", "skipped": "·"}
 _LARGE = 12
 """Interfaces of a picture that takes more than a screen."""
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
@@ -125,7 +124,7 @@ class _Step:
 
     @property
     def mark(self) -> str:
-        return _MARKS[self.outcome.status] if self.outcome else ""
+        return words.MARKS[self.outcome.status][0] if self.outcome else ""
 
     @property
     def needs(self) -> str:
@@ -326,7 +325,6 @@ def _page(command: str, stacks: Sequence[_Stack], time: datetime) -> str:
             stacks=stacks,
             title=f"enireconcile {command}: {stacks[0].name if len(stacks) == 1 else f'{len(stacks)} stacks'}",
             time=time,
-            moment=_moment,
             version=__version__,
             titles=TITLES[1:],
             css=css,
@@ -341,10 +339,6 @@ def _policy(parts: Iterable[str]) -> str:
     hashes = {hashlib.sha256(style.encode()).digest() for part in parts for style in _STYLE.findall(part)}
     allowed = " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in sorted(hashes))
     return f"default-src 'none'; style-src {allowed}; base-uri 'none'; form-action 'none'"
-
-
-def _moment(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 @cache

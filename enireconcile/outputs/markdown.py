@@ -14,9 +14,10 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Status, Step, Traces, canonical
+from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Step, Traces, canonical
 from enireconcile.outputs.tables import address_lines
 from enireconcile.outputs.words import (
+    MARKS,
     change_lines,
     ec2_calls,
     error_lines,
@@ -38,7 +39,6 @@ _RESERVE = 1_000
 _LONGEST = 500
 _FEW = 20
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "±", Action.DELETE: "−", Action.ADOPT: "»"}
-_MARKS = {Status.DONE: "✓", Status.SENT: "…", Status.FAILED: "✗", Status.SKIPPED: "·"}
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _planned(step: Step, detail: _Detail) -> str:
 
 def _done(outcome: Outcome) -> str:
     step = outcome.step
-    line = f"{_MARKS[outcome.status]} {step.id}  {outcome_words(outcome)}"
+    line = f"{MARKS[outcome.status][0]} {step.id}  {outcome_words(outcome)}"
     line += f"  {outcome.result_id}" if outcome.result_id else ""
     return line + (f"\n      {reason_words(step.call, step.address, outcome.error)}" if outcome.error else "")
 

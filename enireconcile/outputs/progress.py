@@ -16,7 +16,7 @@ from enireconcile.model import Plan, Status, detail_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps, step_event_json
 from enireconcile.outputs.stdout import print_result
-from enireconcile.outputs.words import counted, reason_words, step_words, without_request_ids
+from enireconcile.outputs.words import MARKS, counted, reason_words, step_words, without_request_ids
 from enireconcile.planning.estimate import seconds_left
 from enireconcile.printable import printable
 
@@ -28,7 +28,6 @@ IsNew = Callable[[str, str], bool]
 Event = Mapping[str, Any]
 AGAIN = 10.0
 """Seconds after which it is told again what a run waits for."""
-_MARKS = {"done": ("✓", "green"), "sent": ("…", "yellow"), "failed": ("✗", "red"), "skipped": ("·", "yellow")}
 _FEW = 20
 """The most steps of which a live display prints each one that ends."""
 _ROWS = 5
@@ -158,7 +157,7 @@ class _Plain(Progress):
             logs.say(_no_step(event), **event)
         elif _is_not_begun(event):
             self._not_begun += 1
-        elif event["status"] in _MARKS and _is_told(event, self._is_new):
+        elif event["status"] in MARKS and _is_told(event, self._is_new):
             self._quiet = False
             logs.say(_ended(event), **step_event_json(event))
 
@@ -178,7 +177,7 @@ def _is_not_begun(event: Event) -> bool:
 
 
 def _not_begun(count: int) -> str:
-    mark, colour = _MARKS["skipped"]
+    mark, colour = MARKS[Status.SKIPPED]
     return f"{click.style(mark, fg=colour)} {counted(count, 'call')} not made, since the run was stopped"
 
 
@@ -188,7 +187,7 @@ def _words(event: Event, *, done: bool = False) -> str:
 
 
 def _ended(event: Event) -> str:
-    mark, colour = _MARKS[event["status"]]
+    mark, colour = MARKS[event["status"]]
     line = f"{click.style(mark, fg=colour)} {_words(event, done=event['status'] == Status.DONE)}"
     reason = reason_words(event["call"], event["address"], event["error"])
     if event["status"] in (Status.SKIPPED, Status.SENT):
@@ -204,7 +203,7 @@ def _no_step(event: Event) -> str:
         names = ", ".join(event["names"])
         return f"checking {printable(names)} (up to {event['seconds']:.0f} s)"
     if event["type"] == "check":
-        mark, colour = _MARKS["done" if event["status"] == "ok" else "failed"]
+        mark, colour = MARKS[Status.DONE if event["status"] == "ok" else Status.FAILED]
         words = printable(f"{event['name']}  {event['what']}  {event['got']}")
         return f"{click.style(mark, fg=colour)} {words}  ({event['seconds']:.1f} s)"
     if event["type"] == "wait":
@@ -276,7 +275,7 @@ class _Live(Progress):
             self._print(_no_step(event))
             return
         self._calls.setdefault(event["id"], event["call"])
-        if event["status"] not in _MARKS:
+        if event["status"] not in MARKS:
             return
         self._ended[event["id"]] = event["status"]
         if _is_not_begun(event):

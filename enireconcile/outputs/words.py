@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from enireconcile.kinds import Attribute, attribute_at
@@ -40,6 +40,13 @@ _SIGNS = {
     Action.DELETE: ("-", "red"),
     Action.ADOPT: ("»", "cyan"),
 }
+MARKS = {
+    Status.DONE: ("✓", "green"),
+    Status.SENT: ("…", "yellow"),
+    Status.FAILED: ("✗", "red"),
+    Status.SKIPPED: ("·", "yellow"),
+}
+"""The mark before a step that has ended, and its colour."""
 _LISTED = {"+": "green", "-": "red"}
 """The colours of the entries that a list gets and loses."""
 _IMPACTS = {Impact.SAFE: "green", Impact.DISRUPTIVE: "yellow", Impact.DESTRUCTIVE: "red"}
@@ -178,8 +185,12 @@ def unchanged_with_breaks(plan: Plan) -> list[str]:
 
 def trace_words(trace: Trace) -> str:
     """Who changed an attribute, when and by which call."""
-    when = trace.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"by {printable(trace.user)}, {when} ({printable(trace.event)})"
+    return f"by {printable(trace.user)}, {moment(trace.time)} ({printable(trace.event)})"
+
+
+def moment(time: datetime) -> str:
+    """``2026-02-03 04:05:06 UTC``."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def verb(change: Change) -> str:
