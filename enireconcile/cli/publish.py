@@ -49,8 +49,8 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: f
 def complain_of_errors(errors: Sequence[PlanError]) -> None:
     """Print the errors of a plan to stderr.
 
-    They are told once: ``plan`` prints them in the plan, and here only where that is JSON. What runs a plan does
-    so here, where its other errors are: its stdout may be thrown away.
+    Each is told once. ``plan`` prints them as a part of the plan, and here only if that is JSON. Commands that run
+    a plan print them here, beside their other errors, for their stdout may be thrown away.
     """
     if errors:
         problems = [vars(error.problem) for error in errors]
@@ -58,7 +58,7 @@ def complain_of_errors(errors: Sequence[PlanError]) -> None:
 
 
 def complain_of_stacks(failed: Mapping[str, EnireconcileError]) -> None:
-    """Tell of each stack that could not be planned or verified why; the others are not kept waiting for it."""
+    """Say of each stack that could not be planned or verified why; the others have been, all the same."""
     for stack, error in failed.items():
         error.message = f"{stack}: {error.message}"
         with logs.about(stack):

@@ -274,15 +274,11 @@ def test_a_picture_of_what_a_run_has_read(mixed: Plan) -> None:
 # ---- that it is sound
 
 
-def pages(mixed: Plan) -> list[Page]:
+@pytest.fixture(scope="module")
+def all_pages(mixed: Plan) -> list[Page]:
     pictures = drawn(MIXED, WORLD, mixed)
     found = page_of(Planned(mixed, pictures), EMPTY, Planned(replace(mixed, account_id="210987654321"), pictures))
     return [found, *(page_after(each) for each in some_reports(mixed)), page_after(*some_reports(mixed))]
-
-
-@pytest.fixture(scope="module")
-def all_pages(mixed: Plan) -> list[Page]:
-    return pages(mixed)
 
 
 def test_it_loads_and_runs_nothing(all_pages: list[Page]) -> None:

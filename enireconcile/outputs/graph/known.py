@@ -50,7 +50,7 @@ class Known:
 
     @cached_property
     def externals(self) -> Mapping[str, LiveInstance]:
-        """The external instances that one fits, by address."""
+        """The external instances that were found, by address: exactly one fits their selector."""
         return {f"instances.{name}": found[0] for name, found in self.live.externals.items() if len(found) == 1}
 
     @cached_property
@@ -93,7 +93,7 @@ class Known:
     def table(self, selector: RouteTableSelector) -> str:
         """A route table in words."""
         found = tables_matching(selector, self.live)
-        return title_of(found[0]) if len(found) == 1 else text_of(selector)
+        return table_text(found[0]) if len(found) == 1 else text_of(selector)
 
     def destination(self, word: str | ForeignSelector) -> str:
         """The destination of a route in words: prefix lists by their names."""
@@ -117,9 +117,9 @@ def _name_alone(tags: Mapping[str, str] | None) -> str | None:
     return tags["Name"] if tags is not None and set(tags) == {"Name"} else None
 
 
-def title_of(live: LiveSubnet | LiveRouteTable) -> str:
-    """A live object by its name, or by its id if it has none."""
-    return live.tags.get("Name") or live.id
+def table_text(table: LiveRouteTable) -> str:
+    """A route table by its name, or by its id if it has none."""
+    return table.tags.get("Name") or table.id
 
 
 def subnet_text(subnet: LiveSubnet) -> str:

@@ -400,7 +400,7 @@ def _facts(facts: Sequence[Item]) -> Iterator[Item]:
 
 
 def _cards(picture: Picture) -> Mapping[str | None, Sequence[_Card]]:
-    """The cards in each instance in the order of their slots, by its key; by None those that are in none."""
+    """The cards of each instance by its key, in the order of their slots; under None those in no instance."""
     standing, rows = picture.standing, _rows(picture)
     interfaces = {each.key: each for each in picture.interfaces}
     found: defaultdict[str | None, list[_Card]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What is, as a picture: what the stack owns, and what of others that belongs to."""
+"""What is, as a picture: what the stack owns, and the instances and interfaces of others that it is on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from enireconcile.outputs.graph.known import (
     instance_facts,
     interface_facts,
     subnet_text,
-    title_of,
+    table_text,
 )
 from enireconcile.outputs.graph.picture import (
     PRIMARY,
@@ -149,4 +149,4 @@ def _routes(interfaces: Iterable[LiveNetworkInterface], known: Known) -> Iterato
     for table in known.live.route_tables:
         for route in table.routes:
             if route.target in keys:
-                yield Route(title_of(table), known.destination(route.destination), keys[route.target])
+                yield Route(table_text(table), known.destination(route.destination), keys[route.target])

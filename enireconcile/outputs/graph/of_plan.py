@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from enireconcile.live.records import Live
 from enireconcile.model import Action, Change, Plan, Ref
-from enireconcile.outputs.graph.known import Known, title_of
+from enireconcile.outputs.graph.known import Known, table_text
 from enireconcile.outputs.graph.of_live import live_picture
 from enireconcile.outputs.graph.of_spec import spec_picture
 from enireconcile.outputs.graph.picture import (
@@ -184,7 +184,7 @@ class _Plan:
         return [Association(elastic_ip, to, address)]
 
     def _routes(self, interface: str, value: Any, _: list[Route]) -> list[Route]:
-        tables = {table.id: title_of(table) for table in self.known.live.route_tables}
+        tables = {table.id: table_text(table) for table in self.known.live.route_tables}
         return [
             Route(
                 tables.get(each["route_table"], each["route_table"]),

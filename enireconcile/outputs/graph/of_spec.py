@@ -170,7 +170,7 @@ def _elastic_ip(name: str, known: Known) -> ElasticIp:
 
 
 def _attachments(document: Document, known: Known) -> Iterable[Attachment]:
-    """Where interfaces are attached: of a failover, where it is if that is a candidate, else at the first one."""
+    """Where interfaces are attached. One that fails over is on the candidate that has it, or the first."""
     for name, row in document.network_interfaces.items():
         if row.attachment is None:
             continue
@@ -187,7 +187,7 @@ def _attachments(document: Document, known: Known) -> Iterable[Attachment]:
 
 
 def _associations(document: Document, interfaces: dict[str, Interface], known: Known) -> tuple[Association, ...]:
-    """Which address each Elastic IP leads to. One on a secondary address of EC2's choice gets one that is free."""
+    """Which address each Elastic IP leads to. Where EC2 chooses a secondary one, it is one that is free."""
     found: dict[str, Association] = {}
     for name, row in document.elastic_ips.items():
         if row.association is not None:
