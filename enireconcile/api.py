@@ -29,6 +29,7 @@ The functions share these options:
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -110,20 +111,32 @@ class Plan(Record):
     api_calls: Record
 
     def __init__(self, planned: model.Plan, api_calls: Mapping[str, int]) -> None:
-        from enireconcile.outputs.markdown import plans_markdown
-        from enireconcile.outputs.text import plan_text
-
         super().__init__(plan_json(planned, api_calls))
+        self._planned = planned
+
+    def __getstate__(self) -> dict[str, str]:
         # Not the plan itself: there is user data in it, and a Plan can be pickled and sent elsewhere.
-        self.__dict__.update(_text=plan_text(planned), _markdown=plans_markdown([planned]))
+        return {"_text": self._text, "_markdown": self._markdown}
 
     def text(self) -> str:
         """The plan as ``plan`` prints it, without colours."""
-        return str(self.__dict__["_text"])
+        return self._text
 
     def markdown(self) -> str:
         """The plan as ``plan --output markdown`` prints it, for a comment on a pull request."""
-        return str(self.__dict__["_markdown"])
+        return self._markdown
+
+    @functools.cached_property
+    def _text(self) -> str:
+        from enireconcile.outputs.text import plan_text
+
+        return plan_text(self._planned)
+
+    @functools.cached_property
+    def _markdown(self) -> str:
+        from enireconcile.outputs.markdown import plans_markdown
+
+        return plans_markdown([self._planned])
 
 
 class Report(Record):
