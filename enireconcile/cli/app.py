@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -24,7 +24,6 @@ import click
 
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
-from enireconcile.cli import init as answers
 from enireconcile.cli import options as opt
 from enireconcile.cli.command import WIDTH, Group, commands_for, help_of
 from enireconcile.cli.fleet import fleet
@@ -54,6 +53,17 @@ def cli() -> None:
         click.get_current_context().color = False
 
 
+def _answer(reader: str) -> Callable[[str], Any]:
+    """The type of an option of init: this function of ``cli.init``, which is loaded when the option is given."""
+
+    def read(text: str) -> Any:
+        from enireconcile.cli import init as answers
+
+        return getattr(answers, reader)(text)
+
+    return read
+
+
 @cli.command(
     examples=[
         "enireconcile init --out web.yaml",
@@ -61,25 +71,25 @@ def cli() -> None:
         "enireconcile init --interfaces 2 --vpc lab --subnet lab-a --open eth1:443",
     ]
 )
-@click.option("--stack", type=answers.stack, metavar="NAME", help="Name of the stack.")
-@click.option("--vpc", type=answers.id_or_name, metavar="ID|NAME", help="VPC of --subnet.")
+@click.option("--stack", type=_answer("stack"), metavar="NAME", help="Name of the stack.")
+@click.option("--vpc", type=_answer("id_or_name"), metavar="ID|NAME", help="VPC of --subnet.")
 @click.option(
     "--subnet",
-    type=answers.id_or_name,
+    type=_answer("id_or_name"),
     metavar="ZONE|ID|NAME",
     help="Subnet: an Availability Zone for its default subnet, an id, or the value of the tag Name.",
 )
-@click.option("--instance-type", type=answers.instance_type, metavar="TYPE", help="Type of the instance.")
+@click.option("--instance-type", type=_answer("instance_type"), metavar="TYPE", help="Type of the instance.")
 @click.option("--interfaces", type=click.IntRange(1, 2), metavar="N", help="Number of network interfaces.")
 @click.option("--elastic-ips/--no-elastic-ips", default=None, help="Whether each interface has an Elastic IP.")
 @click.option(
     "--open",
-    type=answers.opening,
+    type=_answer("opening"),
     multiple=True,
     metavar="PORT[@CIDR]",
     help="An open port: 80, 8000-8010, 53/udp@10.0.0.0/8; eth1:443 on the second interface. Repeatable.",
 )
-@click.option("--region", type=answers.region, metavar="REGION", help="AWS Region of the spec.")
+@click.option("--region", type=_answer("region"), metavar="REGION", help="AWS Region of the spec.")
 @click.option("--no-input", is_flag=True, help="Do not ask: use the default of what is not given.")
 @click.option(
     "--out", type=opt.FILE, metavar="FILE", help="Write to this file, which must not exist.  [default: stdout]"
@@ -89,6 +99,8 @@ def init(no_input: bool, out: Path | None, **given: Any) -> int:
 
     On a terminal, it asks for what the options do not say. Does not call AWS.
     """
+    from enireconcile.cli import init as answers
+
     return answers.write_first_spec(answers.Given(**given), out, asks=sys.stdin.isatty() and not no_input)
 
 

@@ -6,7 +6,6 @@ An option is in the same group of every command, and has the same environment va
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from enireconcile.likeness import closest
 from enireconcile.printable import printable
 
 WIDTH = 80
@@ -177,8 +177,8 @@ class Group(click.Group):
         shown = shlex.quote(printable(name))
         if name.endswith((".yaml", ".yml", "/")) or os.path.lexists(name):
             ctx.fail(f"{shown} is not a command. Did you mean `{ctx.command_path} plan {shown}`?")
-        near = difflib.get_close_matches(name, self.commands, n=1)
-        hint = f"Did you mean `{ctx.command_path} {near[0]}`?" if near else "The help lists the commands."
+        near = closest(name, self.commands)
+        hint = f"Did you mean `{ctx.command_path} {near}`?" if near else "The help lists the commands."
         ctx.fail(f"There is no command {shown}. {hint}")
 
     def list_commands(self, ctx: click.Context) -> list[str]:

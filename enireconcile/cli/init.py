@@ -17,13 +17,13 @@ import click
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import logs
 from enireconcile.printable import printable
+from enireconcile.regions import REGION, wrong_region
 
 T = TypeVar("T")
 SCHEMA_FILE = "enireconcile.schema.json"
 _ANYWHERE = "0.0.0.0/0"
 _ADMIN_PORTS = frozenset({22, 3389})
 """SSH and RDP: never opened to all addresses by default."""
-_REGION = r"[a-z]{2,3}(?:-[a-z]+)+-[0-9]{1,2}"
 
 
 # ---- Values, as options and answers give them
@@ -36,7 +36,7 @@ def stack(text: str) -> str:
 
 
 def region(text: str) -> str:
-    if not re.fullmatch(_REGION, text):
+    if wrong_region(text):
         raise click.BadParameter(f"{text!r} is not a Region: write one such as us-east-1")
     return text
 
@@ -149,16 +149,16 @@ def answered(given: Given, *, asks: bool) -> Answers:
 
 def _default_region() -> str:
     found = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    return found if re.fullmatch(_REGION, found) else "us-east-1"
+    return found if re.fullmatch(REGION, found) else "us-east-1"
 
 
 def _is_zone(subnet: str, in_region: str) -> bool:
-    return re.fullmatch(rf"{re.escape(in_region)}(?:-[a-z0-9]+)*[a-z]", subnet) is not None
+    return re.fullmatch(f"{in_region}[a-z]", subnet) is not None
 
 
 def _in_region(subnet: str, in_region: str) -> str:
     """Raises UsageError for a zone of another Region."""
-    if not _is_zone(subnet, in_region) and re.fullmatch(rf"{_REGION}(?:-[a-z0-9]+)*[a-z]?", subnet):
+    if not _is_zone(subnet, in_region) and re.fullmatch(f"{REGION}(-[a-z0-9]+)*[a-z]?", subnet):
         raise click.UsageError(f"{subnet} is not an Availability Zone of {in_region}: write {in_region}a.")
     return subnet
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from enireconcile.cli.app import cli, main
 from enireconcile.cli.init import Given, answered, first_spec, opening
+from enireconcile.regions import REGIONS
 from enireconcile.spec import Document, load
 from enireconcile.spec.schema import json_schema
 from tests.docs.console import Shell, sh_blocks
@@ -85,6 +86,12 @@ def test_the_region_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "{default_for_az: eu-central-1a}" in spec
 
 
+def test_every_region_that_a_spec_takes() -> None:
+    """Also those whose names have another form."""
+    for region in REGIONS:
+        assert document(made("--region", region)).region == region
+
+
 def test_questions_for_what_is_not_given() -> None:
     """A wrong answer is asked for again; an option is not asked for; the questions are on stderr."""
     answers = "Shop\nshop\neu-west-1a\nlab-a\nlab\nt3\n\n3\n2\nn\n22\n80 22@192.0.2.0/24\n-\n"
@@ -108,9 +115,11 @@ def test_questions_for_what_is_not_given() -> None:
     [
         (("--stack", "Web"), "lower-case"),
         (("--region", "us-east"), "not a Region"),
+        (("--region", "us-eest-1"), "not a Region"),
         (("--subnet", "lab-a"), "needs --vpc"),
         (("--vpc", "lab"), "needs --subnet"),
         (("--subnet", "us-west-2a", "--region", "us-east-1"), "not an Availability Zone of us-east-1"),
+        (("--subnet", "us-west-2-lax-1a", "--region", "us-west-2"), "not an Availability Zone of us-west-2"),
         (("--subnet", 'a"b', "--vpc", "lab"), "the tag Name"),
         (("--open", "22"), "22@192.0.2.0/24"),
         (("--open", "20-30"), "sign in"),
