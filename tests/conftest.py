@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import logging
 import os
 import shutil
 import signal
@@ -74,6 +75,20 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # A busy machine is no slow endpoint.
     monkeypatch.setattr("enireconcile.aws.sending.SOON", 3600.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_logging() -> Iterator[None]:
+    """Each test begins as in a process in which no command has set up its logging, and leaves none behind."""
+    names = ("enireconcile", "enireconcile.told")
+    before = [(each, each.handlers, each.propagate, each.level) for each in map(logging.getLogger, names)]
+    for logger, *_ in before:
+        logger.handlers, logger.propagate = [logging.NullHandler()], True
+        logger.setLevel(logging.NOTSET)
+    yield
+    for logger, handlers, propagate, level in before:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture

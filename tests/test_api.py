@@ -51,16 +51,8 @@ def load(text: str = WEB, **options: Any) -> enireconcile.Spec:
 
 @pytest.fixture(autouse=True)
 def _silence(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """The API writes to neither stdout nor stderr, in a process in which no command has set up its own logging."""
-    names = ("enireconcile", "enireconcile.told")
-    before = [(each, each.handlers, each.propagate, each.level) for each in map(logging.getLogger, names)]
-    for logger, *_ in before:
-        logger.handlers, logger.propagate = [logging.NullHandler()], True
-        logger.setLevel(logging.NOTSET)
+    """The API writes to neither stdout nor stderr."""
     yield
-    for logger, handlers, propagate, level in before:
-        logger.handlers, logger.propagate = handlers, propagate
-        logger.setLevel(level)
     assert capsys.readouterr() == ("", "")
 
 

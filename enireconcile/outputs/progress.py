@@ -68,7 +68,8 @@ class Running:
         elif event["status"] == "waiting":
             step = self.steps.setdefault(event["id"], _Step(event, now))
             if step.until != event["until"]:
-                step.until, step.waits_since = event["until"], now
+                # In this order: a live display reads both in a thread of its own.
+                step.waits_since, step.until = now, event["until"]
         else:
             self.steps.pop(event["id"], None)
 
@@ -82,12 +83,13 @@ class Running:
         what = f"{step.event['call']} for {printable(step.event['address'])}"
         return f"waited {self.clock() - step.since:.1f} s for {what}{others}"
 
+    def going_on(self) -> list[_Step]:
+        """The steps that have begun and not ended, in that order. A live display asks in a thread of its own."""
+        return list(self.steps.values())
+
     def waits(self) -> list[_Step]:
         """The steps that wait for EC2 to do what they have asked for, the longest wait first."""
-        # A live display asks in a thread of its own.
-        return sorted(
-            (step for step in list(self.steps.values()) if step.until), key=lambda each: each.waits_since
-        )
+        return sorted((step for step in self.going_on() if step.until), key=lambda each: each.waits_since)
 
     def reminder(self) -> str | None:
         """What has been waited for long enough to tell it again, and since when."""
@@ -320,7 +322,7 @@ class _Live(Progress):
             f"{now - step.waits_since:3.0f} s  until {printable(step.until)}  {printable(step.event['address'])}"
             for step in waits
         ]
-        calls = [step for step in self._running.steps.values() if not step.until]
+        calls = [step for step in self._running.going_on() if not step.until]
         rows += [f"{now - step.since:3.0f} s  {_words(step.event)}" for step in calls]
         if not rows and len(self._ended) == len(self._calls):
             rows = ["reading the live state"]
@@ -330,9 +332,11 @@ class _Live(Progress):
 
     def _counts(self) -> str:
         """How many calls of how many have ended, how many failed, and how long EC2's pace makes the rest take."""
-        calls, ended = dict(self._calls), dict(self._ended)
+        ended = dict(self._ended)
         failed = sum(status == "failed" for status in ended.values())
         over = ended.keys() | {step.event["id"] for step in self._running.waits()}
+        # Last, so that it has all of these: the run goes on meanwhile.
+        calls = dict(self._calls)
         sent = Counter(calls[step_id] for step_id in over)
         rest = (call for step_id, call in calls.items() if step_id not in over)
         left = seconds_left(rest, sent, time.monotonic() - self._began)

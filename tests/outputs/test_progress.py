@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +107,6 @@ def test_the_longest_step() -> None:
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What a log gets of some events."""
     logs.begin()
-    logs.use_json(False)
     shown = progress.progress_for(io.StringIO())
     revoke = Step("s1", "RevokeSecurityGroupIngress", {}, "security_groups.web", summary="revoke tcp 22 from ::/0")
     with shown:
@@ -142,6 +144,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(params=[80, 40])
 def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    logs.begin()
     columns = int(request.param)
     for name, value in (("COLUMNS", str(columns)), ("LINES", "24"), ("TERM", "xterm"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)
@@ -158,7 +161,6 @@ def test_a_large_plan_goes_on_inside_one_bar(width: int) -> None:
     """What is done is counted; what fails stays; what is waited for is shown with the calls and the time left."""
     plan = plan_of({"elastic_ips": {f"e{number:03}": {} for number in range(300)}})
     terminal = Terminal()
-    logs.begin()
     shown = progress.progress_for(terminal)
     with shown:
         shown.begin(plan)
@@ -195,6 +197,32 @@ def test_of_a_small_plan_each_step_scrolls_by(width: int) -> None:
     assert "✓ AllocateAddress  elastic_ips.web" in text
     assert "203.0.113.7" in text
     assert max(len(line) for screen in _screens(text) for line in screen) <= width
+
+
+def test_the_display_is_drawn_while_the_run_goes_on() -> None:
+    """In a thread of its own it reads what the run adds to and takes away from, of later rounds too."""
+    shown = progress._Live(Terminal(), lambda *_: True)
+    over = threading.Event()
+
+    def draw(part: Callable[[], object]) -> None:
+        while not over.is_set():
+            part()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    with ThreadPoolExecutor() as pool:
+        parts = [pool.submit(draw, part) for part in (shown._counts, lambda: shown._rows(5))]
+        try:
+            for number in range(2000):
+                shown.tell(event(f"s{number}", "started"))
+                shown.tell(event(f"s{number}", "waiting", until="it is visible"))
+                if number >= 40:
+                    shown.tell(event(f"s{number - 40}", "done"))
+        finally:
+            over.set()
+            sys.setswitchinterval(interval)
+    for each in parts:
+        each.result()
 
 
 @pytest.mark.parametrize("ends", ["done", "sent", "stopped", "needs"])
