@@ -56,7 +56,7 @@ class _Strict(BaseModel):
 
 
 class _Options(_Strict):
-    """Times are in seconds."""
+    """Times are in seconds. What is not given has the default of the function that is called."""
 
     region: str | None = None
     variables: dict[str, Any] = Field(default_factory=dict)

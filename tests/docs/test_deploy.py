@@ -14,18 +14,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 from botocore.session import get_session
 from botocore.validate import ParamValidator
-from check_jsonschema.builtin_schemas import get_builtin_schema
-from jsonschema import validators
 
 from enireconcile.cli.app import cli
 from tests.docs.reference import options_of
+from tests.docs.test_repository import problems
 from tests.harness import ENVIRONMENT, STORY, Harness
 from tests.two_enis import Account, assert_is_the_story
 
@@ -183,11 +181,9 @@ def test_aws_batch_takes_the_job() -> None:
 
 def test_github_takes_the_workflow() -> None:
     """The workflow matches the schema that editors use."""
-    schema: dict[str, Any] = get_builtin_schema("vendor.github-workflows")
     workflow = yaml.safe_load((DEPLOY / "github-actions.yaml").read_text(encoding="utf-8"))
     workflow["on"] = workflow.pop(True)  # YAML 1.1, which GitHub does not read
-    problems = list(validators.validator_for(schema)(schema).iter_errors(workflow))
-    assert [problem.message for problem in problems] == []
+    assert problems(workflow, "vendor.github-workflows") == []
 
 
 # ---- cron

@@ -15,8 +15,6 @@ import promql_parser as promql
 import pytest
 import regopy
 import yaml
-from check_jsonschema.builtin_schemas import get_builtin_schema
-from jsonschema import validators
 from prometheus_client.parser import text_string_to_metric_families
 
 import enireconcile
@@ -24,9 +22,11 @@ from enireconcile import aws_lambda
 from enireconcile.cli.app import cli
 from enireconcile.outputs import metrics
 from enireconcile.outputs.json import plan_json
+from tests.docs.console import ROOT
+from tests.docs.reference import options_of
+from tests.docs.test_repository import problems
 from tests.harness import STORY, Harness
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus-rules.yaml").read_text("utf-8"))
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text("utf-8"))
@@ -132,8 +132,7 @@ def test_alerts_name_existing_commands_and_options() -> None:
     calls = re.findall(r"`enireconcile ([a-z-]+)((?: --[a-z-]+)*)`", text)
     assert calls
     for command, options in calls:
-        known = {name for param in cli.commands[command].params for name in param.opts}
-        assert set(options.split()) <= known
+        assert set(options.split()) <= options_of(cli.commands[command]).keys()
 
 
 def test_the_dashboard_is_one_of_grafana() -> None:
@@ -287,9 +286,7 @@ def action() -> dict[str, Any]:
 
 def test_github_takes_the_action() -> None:
     """It matches the schema that editors use, and no input is pasted into a script."""
-    schema: dict[str, Any] = get_builtin_schema("vendor.github-actions")
-    problems = list(validators.validator_for(schema)(schema).iter_errors(action()))
-    assert [problem.message for problem in problems] == []
+    assert problems(action(), "vendor.github-actions") == []
     for step in action()["runs"]["steps"]:
         assert "${{" not in step["run"]
     source = action()["runs"]["steps"][0]["env"]["SOURCE"].replace("${{ github.action_path }}", str(ACTION.parent))

@@ -20,16 +20,8 @@ from enireconcile.fleet.discovery import discovered
 from enireconcile.fleet.file import load_fleet
 from enireconcile.fleet.units import units_of
 from tests.ec2.estate import Estate
-from tests.fleet.estates import SPEC, account_id, estate_at, write_fleet
+from tests.fleet.estates import SPEC, account_id, write_fleet
 from tests.harness import ENVIRONMENT
-
-
-@pytest.fixture
-def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
-    with estate_at() as (estate, variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        yield estate
 
 
 def fleet(*arguments: object) -> Result:

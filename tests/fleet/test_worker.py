@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,9 @@ from enireconcile.fleet.report import UnitResult
 from enireconcile.fleet.units import Unit, units_of
 from enireconcile.fleet.worker import Snapshot, Task, read_result, run_unit, spec_of
 from tests.ec2.estate import Estate
-from tests.fleet.estates import account_id, estate_at, write_fleet
+from tests.fleet.estates import account_id, write_fleet
 
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-
-
-@pytest.fixture
-def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
-    with estate_at() as (estate, variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        yield estate
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from enireconcile.errors import Problem
 from enireconcile.outputs.problems import github, sarif
 
-ROOT = PurePath("/work/tree")
+ROOT = PurePath("/tree")
 PROBLEM = Problem("specs/web.yaml", 3, 5, "instances.web", "unknown key `imge`", "did you mean `image`?")
 
 
@@ -77,7 +77,7 @@ SARIF = _object(
     ("file", "uri"),
     [
         ("specs/web.yaml", "specs/web.yaml"),
-        ("/work/tree/specs/web.yaml", "specs/web.yaml"),
+        ("/tree/specs/web.yaml", "specs/web.yaml"),
         ("/elsewhere/web 1.yaml", "file:///elsewhere/web%201.yaml"),
         ("specs/größe, 100%.yaml", "specs/gr%C3%B6%C3%9Fe%2C%20100%25.yaml"),
     ],
