@@ -1,7 +1,7 @@
 """The command on a machine that pauses it: ``pausing.py POINT NTH ARGS…`` stops itself with SIGSTOP, once.
 
-It stops when it comes to the point for the NTH time while it sends AllocateAddress, or renews its lease. The lease
-is short and never renewed by the clock, so that it has run out when the process goes on, whatever the test did.
+It stops when it comes to the point for the NTH time while it sends AllocateAddress. The lease is short and never
+renewed by the clock, so that it has run out when the process goes on, whatever the test did.
 """
 
 from __future__ import annotations
@@ -93,6 +93,17 @@ def _anywhere() -> bool:
     return True
 
 
+def _renew_for_every_call() -> None:
+    check = s3.Lease.check
+
+    def late(self: s3.Lease) -> None:
+        if _allocates():
+            self._renewed -= s3.LEASE
+        check(self)
+
+    s3.Lease.check = late  # type: ignore[method-assign]
+
+
 def _arm(point: str, nth: int) -> None:
     _tell_which_call()
     allocating, anywhere = _pausing(nth, _allocates), _pausing(nth, _anywhere)
@@ -111,9 +122,11 @@ def _arm(point: str, nth: int) -> None:
         _in_small_parts()
         _pause_before(connection, "send", allocating, after=True)
     elif point == "before a renewal":
-        _pause_before(s3.Lease, "_write", anywhere)
+        _renew_for_every_call()
+        _pause_before(s3.Lease, "_write", allocating)
     elif point == "after a renewal":
-        _pause_before(s3.Lease, "_write", anywhere, after=True)
+        _renew_for_every_call()
+        _pause_before(s3.Lease, "_write", allocating, after=True)
     elif point == "before the journal":
         _pause_before(s3.ObjectLog, "flush", anywhere)
     elif point == "after the journal":
