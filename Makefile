@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
-# The tests of every day. Proofs, packets, time limits and the acceptance kit take long, and the peers need tools that are not Python's.
+# The tests of every day. Proofs, packets, clocks, moto and the acceptance kit take long, and the peers need tools that are not Python's.
 PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/docs/test_console.py \
-  tests/processes/test_demo.py tests/processes/test_timeout.py
+  tests/docs/test_cron.py tests/processes/test_demo.py tests/processes/test_timeout.py tests/processes/test_paused.py \
+  tests/processes/test_clocks.py tests/scenarios/test_moto.py tests/scenarios/test_specs_on_moto.py
 # Properties: few examples every day, and many with the proofs.
 PROPERTIES := tests/planning/test_left_out.py tests/planning/test_simulation.py tests/planning/test_targeting.py \
   tests/outputs/test_planfile.py tests/spec/test_adopt.py tests/spec/test_render.py tests/state/test_damage.py
@@ -60,8 +61,8 @@ acceptance: $(VENV)/demo.stamp ## Run the program in an AWS account, for less th
 acceptance-clean: $(VENV)/demo.stamp ## Delete what acceptance runs have left in the account
 	@$(BIN)/python -m tests.acceptance clean $(ARGS)
 
-bench: $(VENV)/dev.stamp ## Compare a no-op plan with bare boto3, in one run
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/dev.stamp ## Measure it beside bare boto3, Terraform and Ansible (TABLES=… for some), and write the page
+	@$(BIN)/python -m tests.bench $(TABLES)
 
 mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways and list the changes that no test fails on (long)
 	@$(BIN)/python -m tests.mutants

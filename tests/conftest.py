@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import http.client
 import logging
 import os
@@ -64,14 +65,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the AWS configuration, or the options in the environment, of the user who runs it."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     for name in [each for each in os.environ if each.startswith("ENIRECONCILE_") and each not in _OF_TESTS]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # A busy machine is no slow endpoint.
     monkeypatch.setattr("enireconcile.aws.sending.SOON", 3600.0)
@@ -159,3 +160,9 @@ def s3(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL_S3": server.url}.items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has made lives as long as the run: no later collection of garbage needs to look at it."""
+    gc.collect()
+    gc.freeze()

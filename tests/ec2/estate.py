@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +20,12 @@ class Estate(EC2Server):
     """A call belongs to the account of its signature, and to the Region that this is for; AssumeRole leads on."""
 
     def __init__(
-        self, settings: Settings | None = None, prepare: Callable[[World], object] = lambda world: world
+        self,
+        settings: Settings | None = None,
+        prepare: Callable[[World], object] = lambda world: world,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(World(settings))
+        super().__init__(World(settings), tls=tls)
         self.denied: set[str] = set()
         """Accounts whose role does not trust the caller."""
         self.worlds: dict[tuple[str, str], World] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import socket
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -115,7 +116,7 @@ class _Listener(ThreadingHTTPServer):
 class EC2Server:
     """A context manager: inside it, `url` answers as EC2, STS, SSM, KMS and CloudTrail for one world."""
 
-    def __init__(self, world: World | None = None, port: int = 0) -> None:
+    def __init__(self, world: World | None = None, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.world = world or World()
         self.faults = Faults(self.world)
         self.calls: list[Call] = []
@@ -127,7 +128,7 @@ class EC2Server:
         """Names of users by access key, for CloudTrail."""
         self.crashes: list[BaseException] = []
         """What went wrong in the server itself; leaving the context raises the first one."""
-        self._port = port
+        self._port, self._tls = port, tls
         self._lock = threading.Lock()
         self._lent: list[Lent] = []
         self._before: list[Call] = []
@@ -137,6 +138,11 @@ class EC2Server:
 
     def __enter__(self) -> Self:
         self._listener = _Listener(self, self._port)
+        if self._tls:
+            # Each connection shakes hands in its own thread, when it is first read from.
+            self._listener.socket = self._tls.wrap_socket(
+                self._listener.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True
         )
@@ -163,7 +169,8 @@ class EC2Server:
     @property
     def url(self) -> str:
         assert self._listener is not None, "the server is not running"
-        return f"http://127.0.0.1:{self._listener.server_address[1]}"
+        scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
+        return f"{scheme}://{host}:{self._listener.server_address[1]}"
 
     def client(self, service: str = "ec2", **config: Any) -> Any:
         """A real boto3 client for this server that never retries by itself unless `config` says so."""

@@ -6,11 +6,8 @@ Needs `ansible-playbook` beside this Python or on the PATH, and the collection a
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields
@@ -20,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.ec2 import EC2Server, Settings, World
+from tests.peers.surroundings import ansible_environment, ansible_playbook
 
 BUILD = """
 - hosts: localhost
@@ -144,40 +142,13 @@ Outcomes = dict[str, str]
 Play = Callable[[EC2Server, str], Outcomes]
 
 
-def command() -> str | None:
-    """The `ansible-playbook` that was installed together with this Python, else the one on the PATH."""
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    return str(beside) if beside.exists() else shutil.which("ansible-playbook")
-
-
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Plays a playbook against a server, in a directory of its own, knowing nothing of the user's settings."""
-    binary = command()
+    binary = ansible_playbook()
     if binary is None:
         pytest.skip("no ansible-playbook beside this Python or on the PATH; `make peers` installs one")
-    nothing, playbook = tmp_path / "ansible.cfg", tmp_path / "playbook.yaml"
-    nothing.touch()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "TMPDIR": str(tmp_path),
-        "LC_ALL": "C.UTF-8",
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "not-a-secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": str(nothing),
-        "AWS_SHARED_CREDENTIALS_FILE": str(nothing),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "ANSIBLE_CONFIG": str(nothing),
-        "ANSIBLE_HOME": str(tmp_path / "ansible"),
-        "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
-        "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        "ANSIBLE_PIPELINING": "1",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_NOCOWS": "1",
-    }
+    playbook, environment = tmp_path / "playbook.yaml", ansible_environment(tmp_path)
 
     def run(server: EC2Server, text: str) -> Outcomes:
         playbook.write_text(text)

@@ -8,7 +8,6 @@ TF_PLUGIN_MIRROR names, one of those where terraform itself looks for plugins, o
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -22,31 +21,12 @@ from enireconcile.aws.lab import SUBNETS, ZONE
 from enireconcile.spec import load
 from tests.ec2 import EC2Server, Settings, World
 from tests.harness import ENVIRONMENT
+from tests.peers.surroundings import PROVIDERS, mirror, terraform_environment
 from tests.processes.test_cli import Run, command
 
 __all__ = ["command"]
 
 SPECS = Path(__file__).parents[2] / "specs"
-PROVIDER = "registry.terraform.io/hashicorp/aws"
-
-PROVIDERS = """
-terraform {
-  required_providers {
-    aws = { source = "hashicorp/aws" }
-  }
-}
-variable "url" {}
-provider "aws" {
-  region     = "us-east-1"
-  access_key = "test"
-  secret_key = "test"
-  endpoints {
-    ec2 = var.url
-    sts = var.url
-    ssm = var.url
-  }
-}
-"""
 CONFIGURATION = """
 data "aws_ssm_parameter" "image" {
   name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -141,20 +121,6 @@ output "same_image" {
   value = data.aws_ami.newest.id == nonsensitive(data.aws_ssm_parameter.image.value)
 }
 """
-
-
-def mirror() -> Path | None:
-    """A directory that holds the AWS provider, unpacked or not, in terraform's own layout."""
-    places = [
-        os.environ.get("TF_PLUGIN_MIRROR", ""),
-        "~/.terraform.d/plugins",
-        "~/.local/share/terraform/plugins",
-        "/usr/local/share/terraform/plugins",
-        "/usr/share/terraform/plugins",
-        *(str(registry.parent) for registry in sorted(Path("/opt").glob("*/registry.terraform.io"))),
-    ]
-    found = (Path(place).expanduser() for place in places if place)
-    return next((place for place in found if (place / PROVIDER).is_dir()), None)
 
 
 TWINS = """
@@ -369,15 +335,7 @@ def terraform(tmp_path: Path) -> Callable[..., str]:
         pytest.skip("no terraform on the PATH")
     if plugins is None:
         pytest.skip("no mirror of the AWS provider: set TF_PLUGIN_MIRROR to one")
-    (tmp_path / "cli.tfrc").write_text("")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "TF_CLI_CONFIG_FILE": str(tmp_path / "cli.tfrc"),
-        "TF_IN_AUTOMATION": "1",
-        "CHECKPOINT_DISABLE": "1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
+    environment = terraform_environment(tmp_path)
 
     def run(*arguments: str, expect: int = 0) -> str:
         mirrored = [f"-plugin-dir={plugins}"] if arguments[0] == "init" else []

@@ -1,4 +1,4 @@
-"""Every spec in specs/ does what it says: applied and kept on both EC2s, and removed again on the strict one."""
+"""Every spec in specs/ does what it says: applied, kept and removed again on the strict EC2."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from tests.scenarios.firewalls import Firewalls
 SPECS = {path.stem: path for path in sorted((Path(__file__).parents[2] / "specs").glob("*.yaml"))}
 assert SPECS, "the specs are missing"
 every_spec = pytest.mark.parametrize("name", SPECS)
-UBUNTU = '{name: "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*", owner: "099720109477"}'
-AMAZON = "{ssm: /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64}"
 
 
 def prepared(name: str, harness: Harness) -> str:
@@ -37,7 +35,7 @@ def _nothing(name: str) -> str:
 
 def _lives(harness: Harness, name: str, text: str) -> None:
     """Applied, at rest, removed."""
-    _stands(harness, text)
+    stands(harness, text)
     gone = harness.apply(_nothing(name), prune=True)
     assert (gone.outcome, gone.error) == ("converged", None), str(gone)
     mine = [{"Name": "tag:enireconcile:stack", "Values": [name]}]
@@ -47,7 +45,7 @@ def _lives(harness: Harness, name: str, text: str) -> None:
     assert ec2.describe_security_groups(Filters=mine)["SecurityGroups"] == []
 
 
-def _stands(harness: Harness, text: str) -> None:
+def stands(harness: Harness, text: str) -> None:
     """Applied, and at rest."""
     report = harness.apply(text)
     assert (report.outcome, report.error) == ("converged", None), str(report)
@@ -87,32 +85,6 @@ def test_on_the_strict_ec2(name: str, tmp_path: Path) -> None:
     """Applied, read back, at rest, destroyed without a trace; with a quota of addresses that is enough for ten."""
     with open_harness(tmp_path, replace(SLOW, quotas=Quotas(addresses=10))) as harness:
         _lives(harness, name, prepared(name, harness))
-
-
-GAPS = dict.fromkeys(
-    ("mail-host", "many-addresses"), "moto shows every Elastic IP of an interface on its primary private address"
-)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.xfail(reason=GAPS[name]) if name in GAPS else ()) for name in SPECS],
-)
-def test_on_moto(name: str, moto_harness: Harness) -> None:
-    """Applied and at rest on a foreign EC2, which knows no such Ubuntu and never lets go of an interface."""
-    _stands(moto_harness, prepared(name, moto_harness).replace(UBUNTU, AMAZON))
-
-
-def test_ten_addresses_on_moto_as_far_as_it_goes(moto_harness: Harness) -> None:
-    """All are allocated and lead to the interface; moto tells a quota of five, keeps none, and refuses none."""
-    text = prepared("many-addresses", moto_harness)
-    [warning] = moto_harness.plan(text).warnings
-    assert warning.startswith("the account has 0 of 5 Elastic IPs, the spec allocates 10; this endpoint")
-    assert moto_harness.apply(text).outcome == "partial"
-    mine = [{"Name": "tag:enireconcile:stack", "Values": ["many-addresses"]}]
-    [interface] = moto_harness.client().describe_network_interfaces(Filters=mine)["NetworkInterfaces"]
-    on = [each["NetworkInterfaceId"] for each in moto_harness.client().describe_addresses()["Addresses"]]
-    assert on == [interface["NetworkInterfaceId"]] * 10
 
 
 @every_spec
