@@ -119,12 +119,12 @@ class Channel:
                 self.denials.append(Denial(call, fault.request_id, fault.encoded))
             if fault.meaning is Meaning.THROTTLED:
                 self.throttled += 1
-                self.pacer.bucket(call).throttled()
+                self.pacer.bucket(call).throttled(began, loop.time())
             raise
         finally:
             reminder.cancel()
         log_call(call, loop.time() - began, response.get("ResponseMetadata", {}).get("RequestId"))
-        self.pacer.bucket(call).succeeded()
+        self.pacer.bucket(call).succeeded(began)
         return response
 
     def _send(self, call: str, params: dict[str, Any], check: Check | None, request: Sending) -> dict[str, Any]:
@@ -249,6 +249,10 @@ class Writer:
     async def turn(self, call: str) -> None:
         """Wait until EC2's pace lets this call be sent. Nothing is lost if the wait is given up."""
         await self._channel.pacer.turn(call)
+
+    def backlog(self) -> float:
+        """Seconds for which calls of this run wait for EC2's pace."""
+        return self._channel.pacer.backlog()
 
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Send it now: ``turn`` comes before. Raises Fault, and what ``check`` raises."""

@@ -1,8 +1,9 @@
 """Client-side token buckets, one per API action, so that EC2 rarely throttles a call.
 
 ``aws.actions`` has the sizes that EC2 publishes per account and Region. Other tools draw on the same buckets: when
-EC2 throttles an action, the bucket of that action alone is emptied and its refill rate halved; each success raises
-the rate again.
+EC2 throttles an action, calls of that action alone slow down. The second throttled call and each later one tell
+what the others leave: the rate at which EC2 has accepted calls since the one before. The pace stays near it for a
+while and then rises, faster and faster, as TCP CUBIC does (RFC 9438), for the others may have ended.
 """
 
 from __future__ import annotations
@@ -12,38 +13,82 @@ from dataclasses import dataclass, field
 
 from enireconcile.aws.actions import action
 
+_BURST, _BURST_RATE = 10.0, 50.0
+"""A full bucket is not emptied at once: so many calls, then so many a second, for the first may be throttled."""
+_PLATEAU = 10.0
+"""Seconds after a throttled call at which the pace is again what EC2 let through before."""
+_FIRST_CUT, _CUT = 0.5, 0.1
+"""The parts of the pace that the first throttled call and each later one take away."""
+_LEAST = 1 / 8
+"""The least pace, as a part of EC2's refill rate."""
+_HAIR = 1e-6
+
 
 @dataclass
-class TokenBucket:
-    """Tokens of one action. ``capacity`` in calls, ``refill`` and ``pace`` in calls per second."""
+class _Tokens:
+    """``capacity`` and ``level`` in calls; ``updated`` is a time in seconds."""
 
     capacity: float
-    refill: float
-    tokens: float = field(init=False)
-    pace: float = field(init=False)
+    level: float = field(init=False)
     updated: float | None = None
 
     def __post_init__(self) -> None:
-        # One token fewer than EC2 has: EC2 throttles a call that arrives a moment too early.
-        self.capacity -= 1
-        self.tokens, self.pace = self.capacity, self.refill
+        self.level = self.capacity
 
-    def reserve(self, now: float) -> float:
-        """Take one token; returns the seconds to wait before using it."""
+    def fill(self, now: float, rate: float) -> float:
+        """Fill up at ``rate`` calls a second until now; returns the seconds until there is a token."""
         if self.updated is not None:
-            self.tokens = min(self.capacity, self.tokens + (now - self.updated) * self.pace)
+            self.level = min(self.capacity, self.level + (now - self.updated) * rate)
         self.updated = now
-        self.tokens -= 1
-        return max(0.0, -self.tokens / self.pace)
+        return 0.0 if self.level >= 1 - _HAIR else (1 - self.level) / rate
 
-    def throttled(self) -> None:
+
+class TokenBucket:
+    """Tokens of one action. ``capacity`` in calls, ``refill`` in calls per second. All times are in seconds."""
+
+    def __init__(self, capacity: float, refill: float) -> None:
+        # One token fewer than EC2 has: EC2 throttles a call that arrives a moment too early.
+        self._tokens, self._burst = _Tokens(capacity - 1), _Tokens(min(_BURST, capacity - 1))
+        self._refill = refill
+        self._slowed: float | None = None
+        self._limit, self._cut, self._accepted = refill, 0.0, 0
+        self.order, self.waiting = asyncio.Lock(), 0
+        """Calls wait in this order, and so many do."""
+
+    def take(self, now: float) -> float:
+        """Take one token, and return 0; or the seconds after which to ask again."""
+        wait = max(self._tokens.fill(now, self.pace(now)), self._burst.fill(now, _BURST_RATE))
+        if wait == 0:
+            self._tokens.level -= 1
+            self._burst.level -= 1
+        return wait
+
+    def pace(self, now: float) -> float:
+        """Calls per second."""
+        if self._slowed is None:
+            return self._refill
+        early = 1 - (now - self._slowed) / _PLATEAU
+        return min(max(self._limit * (1 - self._cut * early**3), self._refill * _LEAST), self._refill)
+
+    def throttled(self, sent: float, now: float) -> None:
         """EC2 throttled a call: other tools use the same bucket."""
-        self.tokens = min(self.tokens, 0.0)
-        self.pace = max(self.pace / 2, self.refill / 8)
+        pace = self.pace(now)
+        self._tokens.fill(now, pace)
+        self._tokens.level = min(self._tokens.level, 0.0)
+        if self._slowed is None:
+            self._limit, self._cut = pace, _FIRST_CUT
+        elif sent < self._slowed:
+            # Sent before the pace was cut for another one.
+            return
+        else:
+            let_through = self._accepted / max(now - self._slowed, _HAIR)
+            self._limit, self._cut = min(max(let_through, pace / 2), pace), _CUT
+        self._slowed, self._accepted = now, 0
 
-    def succeeded(self) -> None:
+    def succeeded(self, sent: float) -> None:
         """EC2 accepted a call."""
-        self.pace = min(self.refill, self.pace * 1.1)
+        if self._slowed is not None and sent >= self._slowed:
+            self._accepted += 1
 
 
 class Pacer:
@@ -59,7 +104,17 @@ class Pacer:
         return self._buckets[call]
 
     async def turn(self, call: str) -> None:
-        """Wait until this call may be sent."""
-        delay = self.bucket(call).reserve(asyncio.get_running_loop().time())
-        if delay > 0:
-            await asyncio.sleep(delay)
+        """Wait until this call may be sent, in the order of asking."""
+        bucket, loop = self.bucket(call), asyncio.get_running_loop()
+        bucket.waiting += 1
+        try:
+            async with bucket.order:
+                while (wait := bucket.take(loop.time())) > 0:
+                    await asyncio.sleep(wait)
+        finally:
+            bucket.waiting -= 1
+
+    def backlog(self) -> float:
+        """Seconds until the calls that wait now have all had their turns."""
+        now = asyncio.get_running_loop().time()
+        return max((bucket.waiting / bucket.pace(now) for bucket in self._buckets.values()), default=0.0)

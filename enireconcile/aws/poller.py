@@ -7,8 +7,9 @@ on the larger token bucket (EC2 API reference, "Pagination" and "Filters").
 from __future__ import annotations
 
 import asyncio
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _GROWTH = 1.4
 _FILTER_VALUES = 200
+_PART_OF_BACKLOG, _LONGEST_COMPANY = 4, 2.5
+"""A wait lets others join it for this part of the backlog, and at most for so many seconds."""
 _LAST_LOOK = TRANSIENT + 60.0
 """Seconds after its deadline at which a wait ends although its last describe has not returned."""
 
@@ -85,12 +88,17 @@ class _Wait:
 
 
 class Poller:
-    """Waits for many Expects at once. One task per describe call runs while there are waits for it."""
+    """Waits for many Expects at once. One task per describe call runs while there are waits for it.
 
-    def __init__(self, reader: Reads) -> None:
-        self._reader = reader
+    While calls wait for EC2's pace, ``backlog`` seconds long, one describe serves what has been made in a longer
+    time: no step is late for it, since the last calls have their turns only at the end.
+    """
+
+    def __init__(self, reader: Reads, backlog: Callable[[], float] = lambda: 0.0) -> None:
+        self._reader, self._backlog = reader, backlog
         self._waits: dict[str, list[_Wait]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._looked: dict[str, float] = {}
 
     async def wait(self, expect: Expect) -> Mapping[str, Any]:
         """The object once it meets the condition; empty when it is gone and ``expect`` allows that.
@@ -125,13 +133,17 @@ class Poller:
         loop = asyncio.get_running_loop()
         try:
             while waits:
-                soonest = min(wait.next_look for wait in waits)
+                company = min(self._backlog() / _PART_OF_BACKLOG, _LONGEST_COMPANY)
+                soonest = max(
+                    min(wait.next_look for wait in waits), self._looked.get(describe, -math.inf) + company
+                )
                 if soonest > loop.time():
                     # A new wait may be due earlier than those that have waited long.
                     await asyncio.sleep(min(soonest - loop.time(), _FIRST_PAUSE))
                     continue
                 # All waits for this describe call use its answer, also those that are not due yet.
                 await self._tick(describe, [*waits])
+                self._looked[describe] = loop.time()
                 waits[:] = [wait for wait in waits if not wait.done.done()]
         finally:
             # Waits are left only if this task was cancelled, e.g. because the channel was closed.

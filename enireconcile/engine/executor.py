@@ -68,6 +68,7 @@ _LONG_WAIT = 600.0
 
 class Writes(Protocol):
     async def turn(self, call: str) -> None: ...
+    def backlog(self) -> float: ...
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
@@ -145,7 +146,7 @@ class Executor:
     async def run(self, steps: Sequence[Step]) -> list[Outcome]:
         """Run all steps; the outcomes are in the order of the steps."""
         loop = asyncio.get_running_loop()
-        self._poller = Poller(self.reader)
+        self._poller = Poller(self.reader, self.writer.backlog)
         self._ended = {step.id: loop.create_future() for step in steps}
         return list(await asyncio.gather(*(self._run_one(step) for step in steps)))
 

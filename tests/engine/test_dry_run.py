@@ -67,6 +67,9 @@ class Answers:
         self.faults = list(faults)
         self.sent: list[tuple[str, Mapping[str, Any]]] = []
 
+    def backlog(self) -> float:
+        return 0.0
+
     async def turn(self, call: str) -> None:
         return None
 

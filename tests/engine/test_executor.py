@@ -85,6 +85,9 @@ class Harness:
 
     # As Writes and Reads.
 
+    def backlog(self) -> float:
+        return 0.0
+
     async def turn(self, call: str) -> None:
         await asyncio.sleep(self.paced.get(call, 0.0))
 
