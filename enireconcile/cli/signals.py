@@ -44,15 +44,19 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     the loop never sleeps for long. At the end, it does not wait for threads: they may be waiting for an answer.
     """
 
-    async def run() -> T:
+    found: list[T] = []
+
+    # It returns nothing: asyncio formats the task, and so what it returns, when it gives SIGINT back.
+    async def run() -> None:
         asyncio.get_running_loop().set_default_executor(_Unawaited())
         pulse = asyncio.ensure_future(_pulse())
         try:
-            return await work
+            found.append(await work)
         finally:
             pulse.cancel()
 
-    return asyncio.run(run())
+    asyncio.run(run())
+    return found[0]
 
 
 async def _pulse() -> None:
