@@ -202,6 +202,7 @@ def iam_policy(
 @opt.prune
 @opt.metrics
 @opt.jitter
+@opt.jobs
 @opt.target
 @click.option("--destroy", is_flag=True, help="Show what destroy would do.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
@@ -285,6 +286,7 @@ def import_terraform(state: str, region: str | None, account_id: str | None) -> 
 @opt.aws
 @opt.prune
 @opt.jitter
+@opt.jobs
 @opt.target
 @opt.running()
 @click.option("--verify", is_flag=True, help="Run the checks of SPEC after converging.")
@@ -504,10 +506,11 @@ def explain(
 @opt.specs
 @opt.output()
 @opt.aws
+@opt.jobs
 @click.option(
     "--timeout", type=opt.duration, metavar="DURATION", help="End all checks after this time at the latest."
 )
-def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeout: float | None) -> int:
+def verify(specs: opt.SpecArguments, connection: Connection, output: str, jobs: int, timeout: float | None) -> int:
     """Run the checks of SPEC from this machine: does each address answer as the spec expects?
 
     Says of each check that fails what in EC2 is in its way, or that the guest is next. Changes nothing.
@@ -515,7 +518,7 @@ def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeou
     loaded = specs.load(region=connection.region)
     from enireconcile.cli.verify import verify_specs
 
-    return verify_specs(loaded, connection, output, timeout)
+    return verify_specs(loaded, connection, output, timeout, jobs)
 
 
 @cli.command(examples=["enireconcile unlock web.yaml"], exits=[3, 4])

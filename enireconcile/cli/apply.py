@@ -1,4 +1,4 @@
-"""apply, apply --plan and destroy: run each spec in turn. What one run does is in ``run``."""
+"""apply, apply --plan and destroy: run the specs, by ``several``. What one run does is in ``run``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import publish, write_reports
 from enireconcile.cli.run import StackRun
-from enireconcile.cli.session import ApplyOptions, Connection, random_delay
+from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
+from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.planner import look
 from enireconcile.errors import EnireconcileError
@@ -34,29 +35,37 @@ if TYPE_CHECKING:
 
 
 def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> int:
-    """Apply each spec in turn; one that fails does not keep the next one waiting. Returns the worst exit code."""
-    reports: list[Report] = []
-    pictures: list[Pictures | None] = []
+    """Apply each spec; one that fails does not stop the others. Returns the worst exit code."""
+    reports: dict[str, Report] = {}
+    pictures: dict[str, Pictures | None] = {}
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
+
+    def work(spec: Spec, interrupt: Interrupt) -> Report:
+        # One stack name may be in several Regions, and each is to be told.
+        run = StackRun(spec, replace(options, seen_messages=SeenMessages(), seen_errors={}), interrupt)
+        report = reports[spec.file] = run.run(connection)
+        pictures[spec.file] = run.pictures(report)
+        return report
+
+    def ends(report: Report) -> bool:
+        return bool(report.exit_code and interrupt.reason)
+
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
+        regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
+        chosen = [spec for spec in specs if spec.file in options.targets_by_file]
         try:
-            for spec in specs:
-                if spec.file not in options.targets_by_file:
-                    continue
-                run = StackRun(spec, options, interrupt)
-                reports.append(run.run(connection))
-                pictures.append(run.pictures(reports[-1]))
-                if reports[-1].exit_code and interrupt.reason:
-                    break
+            Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
         finally:
-            interrupt.finish(partial(write_reports, options, reports, pictures), "writing the report")
-        _print_comment(reports, options)
-    troubled = [report for report in reports if report.exit_code]
-    if troubled and len(reports) > 1:
-        logs.warn(of_several(troubled, len(reports)))
-    return max((report.exit_code for report in reports), default=0)
+            ran = [spec.file for spec in chosen if spec.file in reports]
+            told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
+            interrupt.finish(partial(write_reports, options, told, shown), "writing the report")
+        _print_comment(told, options)
+    troubled = [report for report in told if report.exit_code]
+    if troubled and len(told) > 1:
+        logs.warn(of_several(troubled, len(told)))
+    return max((report.exit_code for report in told), default=0)
 
 
 def destroy_specs(

@@ -309,6 +309,14 @@ jitter = click.option(
     default="0s",
     help="Start after a random delay of up to this time, so that scheduled runs do not call AWS all at once.",
 )
+jobs = click.option(
+    "--jobs",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=8,
+    show_default=True,
+    help="Maximum number of stacks at the same time. Those of one account and Region run one after another.",
+)
 state = click.option(
     "--state",
     type=state_location,
@@ -327,7 +335,7 @@ _aws_options = all_of(
         "--parallelism",
         type=click.IntRange(1, 100),
         metavar="N",
-        help="Maximum number of concurrent AWS calls.  [default: 10 to 50, by EC2's pace for the plan]",
+        help="Maximum number of concurrent AWS calls of a stack.  [default: 10 to 50, by EC2's pace for the plan]",
     ),
     click.option(
         "--log-format",

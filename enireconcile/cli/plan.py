@@ -13,9 +13,10 @@ import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.options import PICTURES
-from enireconcile.cli.publish import complain_of_errors, complain_of_stacks, failure, write_metrics
+from enireconcile.cli.publish import complain_of_errors, complain_of_stacks, failure, names, write_metrics
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
-from enireconcile.cli.signals import run_async
+from enireconcile.cli.several import Several
+from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import Seen, look
 from enireconcile.errors import EnireconcileError
 from enireconcile.live.records import Live
@@ -60,21 +61,25 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        planned, failed = list[_Planned](), dict[str, EnireconcileError]()
-        for spec in specs:
-            if spec.file not in targets:
-                continue
+        failed = dict[str, EnireconcileError]()
+
+        def work(spec: Spec, _: Interrupt) -> _Planned | None:
             try:
-                planned.append(_plan_one(spec, connection, options, targets[spec.file]))
+                return _plan_one(spec, connection, options, targets[spec.file])
             except EnireconcileError as error:
                 if len(specs) == 1:
                     raise
-                failed[spec.document.stack] = error
-        complain_of_stacks(failed)
+                failed[spec.file] = error
+                return None
+
+        chosen = [spec for spec in specs if spec.file in targets]
+        results = Several(work, connection, Interrupt(), options.jobs).run(chosen)
+        planned = [result for result in results if result is not None]
+        complain_of_stacks(specs, failed)
         try:
             if failed and (options.out or options.graph or options.html):
                 raise EnireconcileError(
-                    f"nothing is saved: {', '.join(failed)} could not be planned",
+                    f"nothing is saved: {', '.join(names(specs)[file] for file in failed)} could not be planned",
                     hint="correct that, or give the other specs only",
                 )
             if options.out is not None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -27,6 +28,7 @@ from enireconcile.outputs.words import errors_words, without_request_ids
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
+    from enireconcile.spec import Document, Spec
 
 
 def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
@@ -57,12 +59,25 @@ def complain_of_errors(errors: Sequence[PlanError]) -> None:
         logs.complain(EnireconcileError(errors_words(errors)), problems=problems)
 
 
-def complain_of_stacks(failed: Mapping[str, EnireconcileError]) -> None:
-    """Say of each stack that could not be planned or verified why; the others have been, all the same."""
-    for stack, error in failed.items():
-        error.message = f"{stack}: {error.message}"
-        with logs.about(stack):
-            logs.complain(error)
+def complain_of_stacks(specs: Sequence[Spec], failed: Mapping[str, EnireconcileError]) -> None:
+    """Say of each stack that could not be planned or verified why, by its file; the others have been."""
+    for spec in specs:
+        if error := failed.get(spec.file):
+            error.message = f"{names(specs)[spec.file]}: {error.message}"
+            with logs.about(spec.document.stack):
+                logs.complain(error)
+
+
+def names(specs: Sequence[Spec]) -> dict[str, str]:
+    """What to call the stack of each file: with account and Region where several have one name."""
+    count = Counter(spec.document.stack for spec in specs)
+    return {spec.file: _name(spec.document, several=count[spec.document.stack] > 1) for spec in specs}
+
+
+def _name(document: Document, *, several: bool) -> str:
+    role = document.assume_role_arn
+    place = [document.account_id or (role.split(":")[4] if role else None), document.region]
+    return f"{document.stack} ({', '.join(filter(None, place))})" if several and any(place) else document.stack
 
 
 def one_stream(stdout: TextIO, stderr: TextIO) -> bool:

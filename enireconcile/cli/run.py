@@ -28,7 +28,7 @@ from enireconcile.engine.reconciler import Apply
 from enireconcile.engine.stop import Stop
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
 from enireconcile.model import CheckResult, Denial, Impact, Plan, PlanError, Report
-from enireconcile.outputs import logs
+from enireconcile.outputs import logs, turns
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import AGAIN, Progress, Running, json_lines, progress_for
@@ -360,7 +360,7 @@ class StackRun:
         text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style, errors=False)
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
-            show = print_result if self.options.command == "watch" else click.echo
+            show = print_result if self.options.command == "watch" or turns.is_taken() else click.echo
             show(text + "\n")
 
     def _complain_of_errors(self, errors: Sequence[PlanError]) -> None:

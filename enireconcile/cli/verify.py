@@ -13,6 +13,7 @@ import click
 from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import complain_of_stacks, one_stream
 from enireconcile.cli.session import Connection
+from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.checks import Checks
 from enireconcile.engine.stop import Stop
@@ -28,28 +29,34 @@ _TO_JUDGE = 15.0
 """Seconds after a time limit in which it is read why checks failed."""
 
 
-def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, timeout: float | None) -> int:
+def verify_specs(
+    specs: Sequence[Spec], connection: Connection, output: str, timeout: float | None, jobs: int = 1
+) -> int:
     """Run the checks of each spec and print the results. Returns the exit code.
 
-    ``timeout`` limits the time that all of it may take, in seconds.
+    ``timeout`` limits the time that all of it may take, in seconds. ``jobs`` stacks at most are
+    verified at once.
     """
-    results: list[tuple[str, tuple[CheckResult, ...]]] = []
     unread: dict[str, EnireconcileError] = {}
+    # The results are printed below the progress, which need not say the same.
+    brief = output == "text" and one_stream(sys.stdout, sys.stderr)
+
+    def work(spec: Spec, interrupt: Interrupt) -> tuple[str, tuple[CheckResult, ...]] | None:
+        with logs.about(spec.document.stack):
+            try:
+                checks = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
+                return spec.document.stack, checks
+            except EnireconcileError as error:
+                if len(specs) == 1:
+                    raise
+                unread[spec.file] = error
+                return None
+
     interrupt = Interrupt()
     with interrupt.limited(timeout):
-        for spec in specs:
-            stack = spec.document.stack
-            with logs.about(stack):
-                # The results are printed below the progress, which need not say the same.
-                brief = output == "text" and one_stream(sys.stdout, sys.stderr)
-                progress = progress_for(sys.stderr)
-                try:
-                    results.append((stack, run_checks(spec, connection, interrupt, progress, brief=brief)))
-                except EnireconcileError as error:
-                    if len(specs) == 1:
-                        raise
-                    unread[stack] = error
-    complain_of_stacks(unread)
+        ran = Several(work, connection, interrupt, jobs).run(specs)
+    results = [result for result in ran if result is not None]
+    complain_of_stacks(specs, unread)
     _print(results, output, several=len(specs) > 1)
     failed = any(not check.ok for _, checks in results for check in checks)
     codes = [error.exit_code for error in unread.values()]

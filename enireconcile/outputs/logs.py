@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
 
 from enireconcile.errors import AwsError, EnireconcileError, SpecErrors
+from enireconcile.outputs.turns import in_turn
 
 _OURS = logging.getLogger("enireconcile")
 _TOLD = logging.getLogger("enireconcile.told")
@@ -45,6 +47,9 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = _json_line(record) if self.as_json else _text_line(record)
+        in_turn(partial(self._print, line))
+
+    def _print(self, line: str) -> None:
         # A full disk or a closed pipe must not stop a run.
         with suppress(OSError):
             self.show(line)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.commands import PATIENCE, running
+from tests.ec2 import Hook
 from tests.ec2.estate import Estate
-from tests.fleet.estates import SPEC, account_id, estate_at
+from tests.fleet.estates import SPEC, account_id, blocks, estate_at
 
 
 @pytest.fixture
@@ -91,3 +97,98 @@ def test_one_name_in_two_regions(estate: tuple[Estate, Mapping[str, str]], tmp_p
     refused = run(tmp_path, estate[1], "plan")
     assert refused.returncode == 1
     assert "stack 's1' is already defined in specs/s1.yaml" in refused.stderr
+
+
+def headings(stdout: str) -> list[str]:
+    """The stacks of the plans, in their order."""
+    return re.findall(r"^(\w+)  \(account ", stdout, re.MULTILINE)
+
+
+def both_wait(action: str) -> Hook:
+    """Two calls of this action wait for each other: they are under way at the same time."""
+    met = threading.Barrier(2, timeout=PATIENCE)
+    return Hook(action=action, times=2, callback=lambda _: met.wait())
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_accounts_at_the_same_time(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """Each prints as with --jobs 1, in the order of the files, whoever is ready first."""
+    world, variables = estate
+    world.denied.clear()
+    alone = run(tmp_path, variables, "plan", "--jobs", "1") if command == ("plan",) else None
+    world.faults.add(both_wait("DescribeNetworkInterfaces"))
+    ran = run(tmp_path, variables, *command)
+    assert ran.returncode == 0, ran.stderr
+    if alone is not None:
+        assert ran.stdout == alone.stdout
+    assert headings(ran.stdout) == ["s1", "s2", "s3"]
+    told = re.findall(r"security_groups\.(s\d)", ran.stderr)
+    assert told == sorted(told)
+
+
+def test_stacks_of_one_account_and_region_one_after_another(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path
+) -> None:
+    """Also where one file leaves the Region to AWS_REGION."""
+    world, variables = estate
+    folder = tmp_path / "specs"
+    (folder / "s2.yaml").write_text((folder / "s1.yaml").read_text().replace("s1", "s2"))
+    text = (folder / "s1.yaml").read_text().replace("s1", "s3")
+    (folder / "s3.yaml").write_text(text.replace("region: us-east-1\n", "").replace("${region}", "us-east-1"))
+    ran = run(tmp_path, {**variables, "AWS_REGION": "us-east-1"}, "apply", "-y")
+    assert ran.returncode == 0, ran.stderr
+    assert blocks(world, world.calls) == {(account_id(1), "us-east-1"): 3}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_stops_all(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, gate: threading.Event, times: int
+) -> None:
+    """The first after the calls in flight, the second without waiting for them. A third stack does not begin."""
+    world, _ = estate
+    world.denied.clear()
+    arrived = threading.Barrier(3, timeout=PATIENCE)
+
+    def hold(_: object) -> None:
+        arrived.wait()
+        gate.wait(PATIENCE)
+
+    world.faults.add(Hook(action="CreateNetworkInterface", times=2, callback=hold))
+    report = tmp_path / "r.json"
+    command = ["apply", "-y", "--jobs", "2", "--report", str(report), str(tmp_path / "specs")]
+    with running(world, tmp_path / "state", *command) as process:
+        arrived.wait()
+        process.send(signal.SIGTERM)
+        process.says("stopped by SIGTERM: stopping after the calls in flight")
+        if times == 2:
+            process.send(signal.SIGINT)
+            process.says("exiting without waiting for the calls in flight")
+        else:
+            gate.set()
+        assert process.end()[0] == 5, process.stderr
+    reports = json.loads(report.read_text())
+    assert [each["outcome"] for each in reports] == ["partial", "partial"]
+    assert all(each["error"].startswith("stopped by SIGTERM") for each in reports)
+    in_flight = times == 2
+    assert all(("exited immediately" in each["error"]) == in_flight for each in reports)
+
+
+def test_questions_one_at_a_time(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path) -> None:
+    """Each after its plan, in the order of the files; a no refuses that stack alone."""
+    world, _ = estate
+    world.denied.clear()
+    ours, theirs = pty.openpty()
+    try:
+        with running(world, tmp_path / "state", "apply", str(tmp_path / "specs"), stdin=theirs) as process:
+            for number, answer in enumerate([b"y\n", b"n\n", b"y\n"], start=1):
+                process.says("[y/N]: ", times=number)
+                os.write(ours, answer)
+            code, stdout = process.end()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert code == 3, process.stderr
+    assert [len(world.world_of(account_id(n), "us-east-1").data.addresses) for n in (1, 2, 3)] == [1, 0, 1]
+    assert headings(stdout) == ["s1", "s2", "s3"]
