@@ -214,7 +214,7 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
     """Show what apply would do. Changes nothing."""
     if options["destroy"] and options["targets"]:
         raise click.UsageError("--destroy cannot be combined with --target: destroy removes the whole stack.")
-    loaded = specs.load(region=connection.region)
+    loaded = specs.load_valid(connection.region)
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
 
@@ -302,14 +302,14 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
             "--plan cannot be combined with SPEC, --region, --prune or --target: the plan file determines them."
         )
     with _stoppable(options) as interrupt, _failures_published(options, interrupt):
-        load = functools.partial(specs.load, region=connection.region)
-        loaded = interrupt.in_thread(load, "the spec") if plan is None else []
+        if plan is None:
+            loaded = interrupt.in_thread(lambda: specs.load_valid(connection.region), "the spec")
         from enireconcile.cli.apply import apply_planfile, apply_specs
         from enireconcile.cli.session import ApplyOptions
 
         if plan is not None:
             return apply_planfile(plan, specs.load, connection, ApplyOptions(**options), interrupt)
-        return apply_specs(loaded, connection, ApplyOptions(**options), interrupt)
+        return apply_specs(loaded.specs, connection, ApplyOptions(**options), interrupt, loaded.refused)
 
 
 @cli.command(
@@ -515,7 +515,7 @@ def verify(specs: opt.SpecArguments, connection: Connection, output: str, jobs: 
 
     Says of each check that fails what in EC2 is in its way, or that the guest is next. Changes nothing.
     """
-    loaded = specs.load(region=connection.region)
+    loaded = specs.load_valid(connection.region)
     from enireconcile.cli.verify import verify_specs
 
     return verify_specs(loaded, connection, output, timeout, jobs)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import publish, write_reports
+from enireconcile.cli.publish import complain_of_files, failure, notify, publish, write_reports
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.planner import look
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.files import read_limited
 from enireconcile.model import Report
 from enireconcile.outputs import logs
@@ -34,8 +34,18 @@ if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
 
 
-def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> int:
-    """Apply each spec; one that fails does not stop the others. Returns the worst exit code."""
+def apply_specs(
+    specs: Sequence[Spec],
+    connection: Connection,
+    options: ApplyOptions,
+    interrupt: Interrupt,
+    refused: SpecErrors | None = None,
+) -> int:
+    """Apply each spec; one that fails does not stop the others. Returns the worst exit code.
+
+    ``refused`` is what is wrong with further files: the report says so, too.
+    """
+    refused_code = complain_of_files(refused)
     reports: dict[str, Report] = {}
     pictures: dict[str, Pictures | None] = {}
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
@@ -60,12 +70,15 @@ def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOpt
         finally:
             ran = [spec.file for spec in chosen if spec.file in reports]
             told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
-            interrupt.finish(partial(write_reports, options, told, shown), "writing the report")
+            further = [failure(None, refused)] if refused else []
+            for report in further:
+                notify(report, options, interrupt.left_to_finish)
+            interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
         _print_comment(told, options)
     troubled = [report for report in told if report.exit_code]
     if troubled and len(told) > 1:
         logs.warn(of_several(troubled, len(told)))
-    return max((report.exit_code for report in told), default=0)
+    return max([refused_code, *(report.exit_code for report in told)])
 
 
 def destroy_specs(

@@ -13,7 +13,14 @@ import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.options import PICTURES
-from enireconcile.cli.publish import complain_of_errors, complain_of_stacks, failure, names, write_metrics
+from enireconcile.cli.publish import (
+    complain_of_errors,
+    complain_of_files,
+    complain_of_stacks,
+    failure,
+    names,
+    write_metrics,
+)
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt, run_async
@@ -28,7 +35,7 @@ from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
-from enireconcile.spec import Spec
+from enireconcile.spec import Loaded, Spec
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,14 @@ class Result:
     error_code: int
 
 
-def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> Result:
+def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> Result:
     """Print a plan for each spec, and save and draw them all.
 
     With targets, only specs that have some of them are planned. Raises TargetError for a target that none has,
     EnireconcileError if the plans cannot be saved or drawn; they are printed all the same.
     """
+    specs, refused = loaded.specs, loaded.refused
+    several, refused_code = len(specs) > 1 or refused is not None, complain_of_files(refused)
     if options.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
@@ -67,7 +76,7 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
             try:
                 return _plan_one(spec, connection, options, targets[spec.file])
             except EnireconcileError as error:
-                if len(specs) == 1:
+                if not several:
                     raise
                 failed[spec.file] = error
                 return None
@@ -77,9 +86,11 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
         planned = [result for result in results if result is not None]
         complain_of_stacks(specs, failed)
         try:
-            if failed and (options.out or options.graph or options.html):
+            if (failed or refused) and (options.out or options.graph or options.html):
+                files = sorted({problem.file for problem in refused.problems}) if refused else []
+                missing = [*(printable(file) for file in files), *(names(specs)[file] for file in failed)]
                 raise EnireconcileError(
-                    f"nothing is saved: {', '.join(names(specs)[file] for file in failed)} could not be planned",
+                    f"nothing is saved: {', '.join(missing)} could not be planned",
                     hint="correct that, or give the other specs only",
                 )
             if options.out is not None:
@@ -89,7 +100,7 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
             if options.html is not None:
                 _write_page(options.html, planned)
         finally:
-            _print(planned, options.output, as_list=len(specs) > 1)
+            _print(planned, options.output, as_list=several)
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
@@ -98,7 +109,7 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
             with logs.about(each.plan.stack):
                 complain_of_errors(each.plan.errors)
     codes = [error.exit_code for error in failed.values()] + [1 for each in planned if each.plan.errors]
-    return Result(any(not each.plan.empty for each in planned), max(codes, default=0))
+    return Result(any(not each.plan.empty for each in planned), max([refused_code, *codes]))
 
 
 def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:

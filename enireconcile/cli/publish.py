@@ -18,6 +18,7 @@ from enireconcile.errors import (
     GuardError,
     LockedError,
     LostLockError,
+    SpecErrors,
     StoppedError,
 )
 from enireconcile.model import PlanError, Report
@@ -39,6 +40,14 @@ def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
         metrics.update(outlet, run)
     except EnireconcileError as error:
         logs.warn(str(error))
+
+
+def complain_of_files(refused: SpecErrors | None) -> int:
+    """Say what is wrong with files that refuse themselves alone. Returns the exit code."""
+    if refused is None:
+        return 0
+    logs.complain(refused)
+    return refused.exit_code
 
 
 def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: float) -> None:
@@ -108,13 +117,12 @@ def publish(report: Report, options: ApplyOptions, patience: float = math.inf) -
     """Write metrics and notify; ``patience`` is how many seconds the notification may take, 0 leaves it out."""
     # A run for some targets does not show the state of the whole stack.
     write_metrics(None if report.targets else options.metrics, metrics.of_report(report, options.command))
-    if patience:
-        notify(report, options, patience)
+    notify(report, options, patience)
 
 
 def notify(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
-    """Post the report if the options ask for it. Failing to do so is only a warning."""
-    if options.notify is None:
+    """Post the report, within ``patience`` seconds, if the options ask for it. A failure is only a warning."""
+    if options.notify is None or not patience:
         return
     from enireconcile.outputs import webhook
 

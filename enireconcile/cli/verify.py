@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_stacks, one_stream
+from enireconcile.cli.publish import complain_of_files, complain_of_stacks, one_stream
 from enireconcile.cli.session import Connection
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
@@ -23,21 +23,21 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.json import checks_json
 from enireconcile.outputs.progress import Progress, progress_for
 from enireconcile.outputs.text import checks_text
-from enireconcile.spec import Spec
+from enireconcile.spec import Loaded, Spec
 
 _TO_JUDGE = 15.0
 """Seconds after a time limit in which it is read why checks failed."""
 
 
-def verify_specs(
-    specs: Sequence[Spec], connection: Connection, output: str, timeout: float | None, jobs: int = 1
-) -> int:
+def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: float | None, jobs: int) -> int:
     """Run the checks of each spec and print the results. Returns the exit code.
 
     ``timeout`` limits the time that all of it may take, in seconds. ``jobs`` stacks at most are
     verified at once.
     """
-    unread: dict[str, EnireconcileError] = {}
+    specs, unread = loaded.specs, dict[str, EnireconcileError]()
+    several = len(specs) > 1 or loaded.refused is not None
+    refused_code = complain_of_files(loaded.refused)
     # The results are printed below the progress, which need not say the same.
     brief = output == "text" and one_stream(sys.stdout, sys.stderr)
 
@@ -47,7 +47,7 @@ def verify_specs(
                 checks = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
                 return spec.document.stack, checks
             except EnireconcileError as error:
-                if len(specs) == 1:
+                if not several:
                     raise
                 unread[spec.file] = error
                 return None
@@ -57,10 +57,10 @@ def verify_specs(
         ran = Several(work, connection, interrupt, jobs).run(specs)
     results = [result for result in ran if result is not None]
     complain_of_stacks(specs, unread)
-    _print(results, output, several=len(specs) > 1)
+    _print(results, output, several=several)
     failed = any(not check.ok for _, checks in results for check in checks)
     codes = [error.exit_code for error in unread.values()]
-    return max(codes, default=CHECK_FAILED if failed else 0)
+    return max([refused_code, *codes]) or (CHECK_FAILED if failed else 0)
 
 
 def run_checks(

@@ -94,9 +94,37 @@ def test_one_name_in_two_regions(estate: tuple[Estate, Mapping[str, str]], tmp_p
         "eu-west-1",
     }
     (folder / "s2.yaml").write_text(text.replace("region: us-east-1\n", ""))
-    refused = run(tmp_path, estate[1], "plan")
+    refused = run(tmp_path, estate[1], "plan", "--output", "json")
     assert refused.returncode == 1
-    assert "stack 's1' is already defined in specs/s1.yaml" in refused.stderr
+    assert [plan["stack"] for plan in json.loads(refused.stdout)] == ["s3"]
+    assert "specs/s1.yaml:2:8: stack: stack 's1' is also defined in specs/s2.yaml" in refused.stderr
+    assert "specs/s2.yaml:2:8: stack: stack 's1' is already defined in specs/s1.yaml" in refused.stderr
+
+
+BAD = "specs/s2.yaml:3:1: elastic_ip: unknown key"
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "verify"])
+def test_a_bad_file_refuses_itself_alone(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "specs" / "s2.yaml").write_text("version: 1\nstack: s2\nelastic_ip: {}\n")
+    report = tmp_path / "r.json"
+    more = {"plan": (), "apply": ("-y", "--report", str(report)), "verify": ()}[command]
+    ran = run(tmp_path, estate[1], command, *more)
+    assert ran.returncode == 1
+    assert ran.stderr.count(BAD) == 1
+    if command == "plan":
+        assert headings(ran.stdout) == ["s1", "s3"]
+        saved = run(tmp_path, estate[1], "plan", "--out", str(tmp_path / "plan"))
+        assert "nothing is saved: specs/s2.yaml could not be planned" in saved.stderr
+    elif command == "verify":
+        assert re.findall(r"^s\d", ran.stdout, re.MULTILINE) == ["s1", "s3"]
+    else:
+        reports = json.loads(report.read_text())
+        told = [(each["stack"], each["outcome"]) for each in reports]
+        assert told == [("s1", "converged"), ("s3", "converged"), (None, "failed")]
+        assert BAD in reports[-1]["error"]
 
 
 def headings(stdout: str) -> list[str]:
