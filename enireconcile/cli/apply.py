@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, failure, notify, publish, write_reports
+from enireconcile.cli.publish import complain_of_files, failure, notify, write_reports
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
 from enireconcile.cli.several import Several
@@ -159,7 +159,7 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
     for report in reports:
         if options.output == "json":
             print_result(dumps(report_json(report)))
-        publish(report, options)
+        notify(report, options)
     write_reports(options, reports)
     _print_comment(reports, options)
     return error.exit_code

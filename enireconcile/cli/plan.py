@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -70,11 +70,11 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        failed = dict[str, EnireconcileError]()
+        failed, runs = dict[str, EnireconcileError](), list[metrics.Run]()
 
         def work(spec: Spec, _: Interrupt) -> _Planned | None:
             try:
-                return _plan_one(spec, connection, options, targets[spec.file])
+                return _plan_one(spec, connection, options, targets[spec.file], runs.append)
             except EnireconcileError as error:
                 if not several:
                     raise
@@ -82,7 +82,10 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
                 return None
 
         chosen = [spec for spec in specs if spec.file in targets]
-        results = Several(work, connection, Interrupt(), options.jobs).run(chosen)
+        try:
+            results = Several(work, connection, Interrupt(), options.jobs).run(chosen)
+        finally:
+            write_metrics(options.metrics, runs)
         planned = [result for result in results if result is not None]
         complain_of_stacks(specs, failed)
         try:
@@ -112,27 +115,38 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     return Result(any(not each.plan.empty for each in planned), max([refused_code, *codes]))
 
 
-def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:
+def _plan_one(
+    spec: Spec,
+    connection: Connection,
+    options: PlanOptions,
+    targets: Sequence[str],
+    measure: Callable[[metrics.Run], object],
+) -> _Planned:
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-        seen = _read_and_plan(spec, channel, options, targets)
+        seen = _read_and_plan(spec, channel, options, targets, measure)
         traces = _traces(seen.plan, channel) if options.who else None
         return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls))
 
 
-def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Seen:
+def _read_and_plan(
+    spec: Spec,
+    channel: Channel,
+    options: PlanOptions,
+    targets: Sequence[str],
+    measure: Callable[[metrics.Run], object],
+) -> Seen:
+    """Read and plan; ``measure`` gets the figures, also of a failure."""
     began, region = time.time(), channel.session.region
     try:
         seen = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets))
     except EnireconcileError as error:
         failed = failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
-        write_metrics(options.metrics, metrics.of_report(failed, "plan"))
+        measure(metrics.of_report(failed, "plan"))
         raise
     ended = time.time()
     # A plan of some targets does not show the state of the whole stack.
-    write_metrics(
-        None if targets else options.metrics,
-        metrics.of_plan(seen.plan, ended, ended - began, channel.calls, channel.throttled),
-    )
+    if not targets:
+        measure(metrics.of_plan(seen.plan, ended, ended - began, channel.calls, channel.throttled))
     return seen
 
 

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from enireconcile.spec import Document, Spec
 
 
-def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
-    """Metrics that cannot be written are only a warning."""
-    if outlet is None:
+def write_metrics(outlet: Outlet | None, runs: Sequence[metrics.Run]) -> None:
+    """Write the metrics of all runs of the command at once. A failure is only a warning."""
+    if outlet is None or not runs:
         return
     try:
-        metrics.update(outlet, run)
+        metrics.update(outlet, runs)
     except EnireconcileError as error:
         logs.warn(str(error))
 
@@ -113,13 +113,6 @@ def failure(stack: str | None, error: EnireconcileError, began: float | None = N
     )
 
 
-def publish(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
-    """Write metrics and notify; ``patience`` is how many seconds the notification may take, 0 leaves it out."""
-    # A run for some targets does not show the state of the whole stack.
-    write_metrics(None if report.targets else options.metrics, metrics.of_report(report, options.command))
-    notify(report, options, patience)
-
-
 def notify(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
     """Post the report, within ``patience`` seconds, if the options ask for it. A failure is only a warning."""
     if options.notify is None or not patience:
@@ -158,7 +151,9 @@ def write_reports(
     *,
     known: str = "",
 ) -> None:
-    """Write the report and the page, as far as the options ask for them; ``pictures`` has one for each report.
+    """Write the report, the page and the metrics, as far as the options ask for them.
+
+    ``pictures`` has one for each report.
 
     A file that cannot be written is only a warning, unless that is the ``known`` error of the command.
     """
@@ -171,6 +166,9 @@ def write_reports(
 
         runs = [Ran(*each) for each in zip_longest(reports, pictures)]
         _write(options.html, reports_html(runs, datetime.now(UTC), options.command), known)
+    # A run for some targets does not show the state of the whole stack.
+    whole = [report for report in reports if report.stack is not None and not report.targets]
+    write_metrics(options.metrics, [metrics.of_report(report, options.command) for report in whole])
 
 
 def _write(outlet: Outlet, text: str, known: str) -> None:

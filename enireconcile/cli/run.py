@@ -19,7 +19,7 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
-from enireconcile.cli.publish import complain_of_errors, failure, publish
+from enireconcile.cli.publish import complain_of_errors, failure, notify
 from enireconcile.cli.session import ApplyOptions, Connection, say_slow
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.checks import Checks
@@ -74,7 +74,7 @@ class StackRun:
         self._reconciler: Apply | None = None
 
     def run(self, connection: Connection) -> Report:
-        """Run, and publish the report. An EnireconcileError becomes a report, too."""
+        """Run, and print and post the report. An EnireconcileError becomes a report, too."""
         with logs.about(self.spec.document.stack):
             try:
                 with self._connected(connection) as channel:
@@ -84,7 +84,7 @@ class StackRun:
                 report = self._failure(error)
         if self.options.output == "json":
             print_result(dumps(report_json(report)))
-        publish(report, self.options, self.interrupt.left_to_finish)
+        notify(report, self.options, self.interrupt.left_to_finish)
         return report
 
     def pictures(self, report: Report) -> Pictures | None:

@@ -49,8 +49,13 @@ DENIED = f"AssumeRole for arn:aws:iam::{account_id(2)}:role/ops: AccessDenied"
 
 
 def test_apply_goes_on(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path) -> None:
-    ran = run(tmp_path, estate[1], "apply", "-y", "--report", str(tmp_path / "r.json"))
+    metrics = tmp_path / "m.prom"
+    ran = run(tmp_path, estate[1], "apply", "-y", "--report", str(tmp_path / "r.json"), "--metrics", str(metrics))
     assert ran.returncode == 1
+    outcomes = re.findall(
+        r'last_run_outcome\{stack="(\w+)".*outcome="(\w+)"\} 1$', metrics.read_text(), re.MULTILINE
+    )
+    assert outcomes == [("s1", "converged"), ("s2", "failed"), ("s3", "converged")]
     reports = json.loads((tmp_path / "r.json").read_text())
     assert [report["outcome"] for report in reports] == ["converged", "failed", "converged"]
     assert DENIED in ran.stderr
