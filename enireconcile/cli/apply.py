@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, failure, notify, write_reports
+from enireconcile.cli.publish import complain_of_files, failure, files_of, notify, write_reports
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
 from enireconcile.cli.several import Several
@@ -24,10 +25,10 @@ from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.outlet import opened
 from enireconcile.outputs.planfile import MAX_BYTES, Saved, reasons_against, saved_in
 from enireconcile.outputs.stdout import print_result
-from enireconcile.outputs.words import of_several
+from enireconcile.outputs.words import reports_words
 from enireconcile.planning.guards import objections, refusal
 from enireconcile.planning.targeting import targets_by_file
-from enireconcile.printable import printable
+from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
@@ -75,10 +76,19 @@ def apply_specs(
                 notify(report, options, interrupt.left_to_finish)
             interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
         _print_comment(told, options)
-    troubled = [report for report in told if report.exit_code]
-    if troubled and len(told) > 1:
-        logs.warn(of_several(troubled, len(told)))
-    return max([refused_code, *(report.exit_code for report in told)])
+    code = max([refused_code, *(report.exit_code for report in told)])
+    if len(told) + len(files_of(refused)) > 1 and options.output != "json":
+        _sum_up(told, len(files_of(refused)), code, options)
+    return code
+
+
+def _sum_up(reports: Sequence[Report], refused: int, code: int, options: ApplyOptions) -> None:
+    """Tell what became of several stacks; cron mails it, so not of an unattended run that found nothing to do."""
+    words = reports_words(reports, refused)
+    if code:
+        logs.warn(words)
+    elif any(report.acted for report in reports) or not options.auto_approve or sys.stderr.isatty():
+        logs.say(printable_lines(words))
 
 
 def destroy_specs(

@@ -18,6 +18,7 @@ from enireconcile.cli.publish import (
     complain_of_files,
     complain_of_stacks,
     failure,
+    files_of,
     names,
     write_metrics,
 )
@@ -33,6 +34,7 @@ from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
+from enireconcile.outputs.words import of_several
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
 from enireconcile.spec import Loaded, Spec
@@ -90,8 +92,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         complain_of_stacks(specs, failed)
         try:
             if (failed or refused) and (options.out or options.graph or options.html):
-                files = sorted({problem.file for problem in refused.problems}) if refused else []
-                missing = [*(printable(file) for file in files), *(names(specs)[file] for file in failed)]
+                missing = [*map(printable, files_of(refused)), *(names(specs)[file] for file in failed)]
                 raise EnireconcileError(
                     f"nothing is saved: {', '.join(missing)} could not be planned",
                     hint="correct that, or give the other specs only",
@@ -104,6 +105,9 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
                 _write_page(options.html, planned)
         finally:
             _print(planned, options.output, as_list=several)
+            if several and options.output == "text":
+                unplanned = [names(specs)[file] for file in failed]
+                click.echo("\n" + _summary(planned, unplanned, len(files_of(refused))))
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
@@ -186,6 +190,14 @@ def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
         for each in planned
     ]
     outlet.write(html.plans_html(plans, datetime.now(UTC)))
+
+
+def _summary(planned: Sequence[_Planned], failed: Sequence[str], refused: int) -> str:
+    outcomes = [(name, "failed") for name in failed]
+    for each in planned:
+        found = "with errors" if each.plan.errors else "unchanged" if each.plan.empty else "with changes"
+        outcomes.append((each.plan.stack, found))
+    return printable(of_several(outcomes, {"with errors", "failed"}, refused))
 
 
 def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:

@@ -50,6 +50,11 @@ def complain_of_files(refused: SpecErrors | None) -> int:
     return refused.exit_code
 
 
+def files_of(refused: SpecErrors | None) -> list[str]:
+    """The files with problems, sorted."""
+    return sorted({problem.file for problem in refused.problems}) if refused else []
+
+
 def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: float) -> None:
     """Write the report and notify, within ``patience`` seconds, about a command that got to no stack."""
     report = failure(None, error)

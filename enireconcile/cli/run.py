@@ -37,7 +37,7 @@ from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import question, without_request_ids
 from enireconcile.planning.estimate import parallelism
 from enireconcile.planning.guards import guard, objections
-from enireconcile.printable import printable_lines
+from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
 from enireconcile.state import HeldLock, LockInfo, Store, open_store
 
@@ -383,7 +383,9 @@ class StackRun:
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
-            print_result(report_text(report, click.style))
+            several = len(self.options.targets_by_file) > 1
+            name = f"{printable(self.spec.document.stack)}  " if several else ""
+            print_result(name + report_text(report, click.style))
 
     @property
     def _destroys(self) -> bool:

@@ -59,7 +59,9 @@ def test_apply_goes_on(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path)
     reports = json.loads((tmp_path / "r.json").read_text())
     assert [report["outcome"] for report in reports] == ["converged", "failed", "converged"]
     assert DENIED in ran.stderr
-    assert f"1 of 3 stacks need attention:\n  s2 ({account_id(2)}, us-east-1): failed" in ran.stderr
+    summary = f"3 stacks: 2 converged, 1 failed (s2)\n  s2 ({account_id(2)}, us-east-1): failed: {DENIED}"
+    assert ran.stderr.splitlines()[-2] == f"warning: {summary.splitlines()[0]}"
+    assert ran.stderr.splitlines()[-1].startswith(summary.splitlines()[1])
     worlds = estate[0].worlds
     assert {account for account, _ in worlds} == {account_id(1), account_id(3)}
     assert all(len(world.data.addresses) == 1 for world in worlds.values())
@@ -157,8 +159,15 @@ def test_accounts_at_the_same_time(
     if alone is not None:
         assert ran.stdout == alone.stdout
     assert headings(ran.stdout) == ["s1", "s2", "s3"]
+    if command == ("plan",):
+        assert ran.stdout.endswith("\n\n3 stacks: 3 with changes\n")
+        return
     told = re.findall(r"security_groups\.(s\d)", ran.stderr)
     assert told == sorted(told)
+    assert ran.stderr.endswith("\n3 stacks: 3 converged\n")
+    again = run(tmp_path, variables, *command)
+    assert re.findall(r"^(s\d)  Unchanged", again.stdout, re.MULTILINE) == ["s1", "s2", "s3"]
+    assert again.stderr == "", "cron would mail it"
 
 
 def test_stacks_of_one_account_and_region_one_after_another(
