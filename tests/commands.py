@@ -67,10 +67,10 @@ class Process:
     def stderr(self) -> str:
         return "".join(self.lines) + self._rest
 
-    def says(self, words: str, *, times: int = 1) -> None:
-        """Wait until these words were written to stderr, so many times."""
+    def says(self, words: str) -> None:
+        """Wait until these words were written to stderr."""
         with self._said:
-            assert self._said.wait_for(lambda: self.stderr.count(words) >= times, PATIENCE), self.stderr
+            assert self._said.wait_for(lambda: words in self.stderr, PATIENCE), self.stderr
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, failure, files_of, notify, write_reports
+from enireconcile.cli.publish import complain_of_files, failure, files_of, labels_of, notify, write_reports
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
 from enireconcile.cli.several import Several
@@ -51,9 +51,12 @@ def apply_specs(
     pictures: dict[str, Pictures | None] = {}
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
 
+    labels = labels_of(specs)
+
     def work(spec: Spec, interrupt: Interrupt) -> Report:
         # One stack name may be in several Regions, and each is to be told.
-        run = StackRun(spec, replace(options, seen_messages=SeenMessages(), seen_errors={}), interrupt)
+        own = replace(options, seen_messages=SeenMessages(), seen_errors={})
+        run = StackRun(spec, own, interrupt, labels[spec.file])
         report = reports[spec.file] = run.run(connection)
         pictures[spec.file] = run.pictures(report)
         return report

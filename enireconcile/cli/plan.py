@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -19,6 +19,7 @@ from enireconcile.cli.publish import (
     complain_of_stacks,
     failure,
     files_of,
+    labels_of,
     names,
     write_metrics,
 )
@@ -76,7 +77,8 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
 
         def work(spec: Spec, _: Interrupt) -> _Planned | None:
             try:
-                return _plan_one(spec, connection, options, targets[spec.file], runs.append)
+                with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
+                    return _plan_one(spec, connection, options, targets[spec.file], runs.append)
             except EnireconcileError as error:
                 if not several:
                     raise
@@ -106,14 +108,13 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         finally:
             _print(planned, options.output, as_list=several)
             if several and options.output == "text":
-                unplanned = [names(specs)[file] for file in failed]
-                click.echo("\n" + _summary(planned, unplanned, len(files_of(refused))))
+                click.echo("\n" + _summary(planned, names(specs), failed, len(files_of(refused))))
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
     if options.output == "json":
         for each in planned:
-            with logs.about(each.plan.stack):
+            with logs.about(each.plan.stack, labels_of(specs)[each.spec.file]):
                 complain_of_errors(each.plan.errors)
     codes = [error.exit_code for error in failed.values()] + [1 for each in planned if each.plan.errors]
     return Result(any(not each.plan.empty for each in planned), max([refused_code, *codes]))
@@ -126,7 +127,7 @@ def _plan_one(
     targets: Sequence[str],
     measure: Callable[[metrics.Run], object],
 ) -> _Planned:
-    with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
+    with connection.open(spec, read_only=True) as channel:
         seen = _read_and_plan(spec, channel, options, targets, measure)
         traces = _traces(seen.plan, channel) if options.who else None
         return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls))
@@ -192,11 +193,12 @@ def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
     outlet.write(html.plans_html(plans, datetime.now(UTC)))
 
 
-def _summary(planned: Sequence[_Planned], failed: Sequence[str], refused: int) -> str:
-    outcomes = [(name, "failed") for name in failed]
+def _summary(planned: Sequence[_Planned], called: Mapping[str, str], failed: Collection[str], refused: int) -> str:
+    """What became of the stacks; ``called`` are their names and ``failed`` those without a plan, by file."""
+    outcomes = [(called[file], "failed") for file in failed]
     for each in planned:
         found = "with errors" if each.plan.errors else "unchanged" if each.plan.empty else "with changes"
-        outcomes.append((each.plan.stack, found))
+        outcomes.append((called[each.spec.file], found))
     return printable(of_several(outcomes, {"with errors", "failed"}, refused))
 
 

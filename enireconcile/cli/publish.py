@@ -75,11 +75,16 @@ def complain_of_errors(errors: Sequence[PlanError]) -> None:
 
 def complain_of_stacks(specs: Sequence[Spec], failed: Mapping[str, EnireconcileError]) -> None:
     """Say of each stack that could not be planned or verified why, by its file; the others have been."""
+    labels = labels_of(specs)
     for spec in specs:
         if error := failed.get(spec.file):
-            error.message = f"{names(specs)[spec.file]}: {error.message}"
-            with logs.about(spec.document.stack):
+            with logs.about(spec.document.stack, labels[spec.file] or spec.document.stack):
                 logs.complain(error)
+
+
+def labels_of(specs: Sequence[Spec]) -> dict[str, str | None]:
+    """What messages call the stack of each file where there are several, None where there is only one."""
+    return {spec.file: None for spec in specs} if len(specs) == 1 else {**names(specs)}
 
 
 def names(specs: Sequence[Spec]) -> dict[str, str]:

@@ -54,11 +54,15 @@ class _LockNeeded(Exception):
 
 @dataclass
 class StackRun:
-    """Applies one spec. The last four fields are what it knows so far, for the report of a failure."""
+    """Applies one spec. ``label`` is what it is called where there are several.
+
+    The last four fields are what it knows so far, for the report of a failure.
+    """
 
     spec: Spec
     options: ApplyOptions
     interrupt: Interrupt
+    label: str | None = None
     account_id: str | None = None
     region: str | None = None
     plan: Plan | None = None
@@ -75,7 +79,7 @@ class StackRun:
 
     def run(self, connection: Connection) -> Report:
         """Run, and print and post the report. An EnireconcileError becomes a report, too."""
-        with logs.about(self.spec.document.stack):
+        with logs.about(self.spec.document.stack, self.label):
             try:
                 with self._connected(connection) as channel:
                     scope, store = self._state(channel, connection)
@@ -383,9 +387,8 @@ class StackRun:
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
-            several = len(self.options.targets_by_file) > 1
-            name = f"{printable(self.spec.document.stack)}  " if several else ""
-            print_result(name + report_text(report, click.style))
+            label = f"{printable(self.label)}  " if self.label else ""
+            print_result(label + report_text(report, click.style))
 
     @property
     def _destroys(self) -> bool:
@@ -401,7 +404,8 @@ class StackRun:
                 "cannot ask for approval: stdin is not a terminal",
                 hint="give --auto-approve (-y) to run unattended",
             )
-        if not self.interrupt.ask(lambda: confirmed(question(plan, destroy=self._destroys))):
+        label = f"{printable(self.label)}: " if self.label else ""
+        if not self.interrupt.ask(lambda: confirmed(label + question(plan, destroy=self._destroys))):
             raise GuardError("the plan was not approved; nothing was changed")
 
 

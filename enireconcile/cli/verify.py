@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, complain_of_stacks, one_stream
+from enireconcile.cli.publish import complain_of_files, complain_of_stacks, labels_of, names, one_stream
 from enireconcile.cli.session import Connection
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
@@ -41,11 +41,11 @@ def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: f
     # The results are printed below the progress, which need not say the same.
     brief = output == "text" and one_stream(sys.stdout, sys.stderr)
 
-    def work(spec: Spec, interrupt: Interrupt) -> tuple[str, tuple[CheckResult, ...]] | None:
-        with logs.about(spec.document.stack):
+    def work(spec: Spec, interrupt: Interrupt) -> tuple[Spec, tuple[CheckResult, ...]] | None:
+        with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
             try:
                 checks = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
-                return spec.document.stack, checks
+                return spec, checks
             except EnireconcileError as error:
                 if not several:
                     raise
@@ -57,7 +57,7 @@ def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: f
         ran = Several(work, connection, interrupt, jobs).run(specs)
     results = [result for result in ran if result is not None]
     complain_of_stacks(specs, unread)
-    _print(results, output, several=several)
+    _print(results, names(specs), output, several=several)
     failed = any(not check.ok for _, checks in results for check in checks)
     codes = [error.exit_code for error in unread.values()]
     return max([refused_code, *codes]) or (CHECK_FAILED if failed else 0)
@@ -88,12 +88,19 @@ def run_checks(
         raise EnireconcileError(str(error)) from None
 
 
-def _print(results: Sequence[tuple[str, tuple[CheckResult, ...]]], output: str, *, several: bool) -> None:
+def _print(
+    results: Sequence[tuple[Spec, tuple[CheckResult, ...]]],
+    called: Mapping[str, str],
+    output: str,
+    *,
+    several: bool,
+) -> None:
     if output == "text":
-        click.echo("\n\n".join(checks_text(stack, checks, click.style) for stack, checks in results))
+        texts = (checks_text(called[spec.file], checks, click.style) for spec, checks in results)
+        click.echo("\n\n".join(texts))
         return
     objects: list[dict[str, Any]] = []
-    for stack, checks in results:
-        more = {"stack": stack} if several else {}
+    for spec, checks in results:
+        more = {"stack": spec.document.stack} if several else {}
         objects += [{**more, **each} for each in checks_json(checks)]
     click.echo(json.dumps(objects, indent=2))
