@@ -40,6 +40,10 @@ class Turns:
         self.print()
 
     def add(self, number: int, write: Callable[[], object]) -> None:
+        """Print for a stack, in its turn; what a thread that it left behind prints later, at once."""
+        if number < self.current:
+            write()
+            return
         self._kept[number].append(write)
         self.print()
 

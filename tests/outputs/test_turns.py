@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Iterator
@@ -42,6 +43,14 @@ def test_one_that_never_began_keeps_none_back(printed: list[str]) -> None:
     assert printed == []
     turns.end()
     assert printed == ["1"]
+
+
+def test_a_thread_that_a_stack_left_behind(printed: list[str]) -> None:
+    turns = Turns(2)
+    with turns.of(0):
+        late = contextvars.copy_context()
+    late.run(in_turn, lambda: printed.append("late"))
+    assert printed == ["late"]
 
 
 def test_many_threads(printed: list[str]) -> None:
