@@ -20,7 +20,7 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
 
 if TYPE_CHECKING:
-    from enireconcile.spec import Spec
+    from enireconcile.spec import Given, Loaded, Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -156,11 +156,21 @@ class SpecArguments:
 
         ``every_variable``: each variable of the command line must be one of these specs.
         """
-        from enireconcile.spec import Given, load, read_stdin, variables_of
+        from enireconcile.spec import load, read_stdin
 
-        given = Given(variables_of(self.var_files, self.variables), region)
         files = self.files if files is None else files
-        return load(files, given=given, stdin=stdin or read_stdin, every_variable=every_variable)
+        return load(files, given=self._given(region), stdin=stdin or read_stdin, every_variable=every_variable)
+
+    def load_valid(self, region: str | None = None) -> Loaded:
+        """Load the specs of the valid files. Raises SpecErrors if there is none, or for the command line."""
+        from enireconcile.spec import load_valid
+
+        return load_valid(self.files, given=self._given(region))
+
+    def _given(self, region: str | None) -> Given:
+        from enireconcile.spec import Given, variables_of
+
+        return Given(variables_of(self.var_files, self.variables), region)
 
 
 def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -309,6 +319,14 @@ jitter = click.option(
     default="0s",
     help="Start after a random delay of up to this time, so that scheduled runs do not call AWS all at once.",
 )
+jobs = click.option(
+    "--jobs",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    default=8,
+    show_default=True,
+    help="Maximum number of stacks at the same time. Those of one account and Region run one after another.",
+)
 state = click.option(
     "--state",
     type=state_location,
@@ -327,7 +345,7 @@ _aws_options = all_of(
         "--parallelism",
         type=click.IntRange(1, 100),
         metavar="N",
-        help="Maximum number of concurrent AWS calls.  [default: 10 to 50, by EC2's pace for the plan]",
+        help="Maximum number of concurrent AWS calls of a stack.  [default: 10 to 50, by EC2's pace for the plan]",
     ),
     click.option(
         "--log-format",
