@@ -131,6 +131,56 @@ def test_it_reads_as_a_person_would_write_it(how: str, slow_harness: Harness) ->
     assert masked == (GOLDEN / f"two-enis-{how}.yaml").read_text(encoding="utf-8")
 
 
+def firewalls(account: Harness) -> str:
+    """specs/firewall-pair.yaml for three firewalls, applied."""
+    pair = "pair: {a: {ip: 11}, b: {ip: 12}}"
+    spec = prepared("firewall-pair", account)
+    assert pair in spec
+    spec = spec.replace(pair, f"{pair[:-1]}, c: {{ip: 13}}}}")
+    assert account.apply(spec).outcome == "converged"
+    account.loop.now += 60
+    return spec
+
+
+TEMPLATES = {
+    "instances": {"fw-${each.key}"},
+    "network_interfaces": {"fw-${each.key}-mgmt", "fw-${each.key}-outside", "fw-${each.key}-inside"},
+    "elastic_ips": {"fw-${each.key}"},
+}
+
+
+def test_rows_that_are_alike_are_a_template(account: Harness) -> None:
+    """Of a stack with three firewalls; the Elastic IPs, which EC2 chose, are comments of the elements."""
+    spec = firewalls(account)
+    text = text_of(account, stack="firewall-pair")
+    data = yaml.safe_load(text)
+    assert data["variables"] == {
+        "fw": {
+            key: {"mgmt": f"10.0.2.{ip}", "outside": f"10.0.1.{ip}", "inside": f"10.0.3.{ip}"}
+            for key, ip in (("a", 11), ("b", 12), ("c", 13))
+        }
+    }
+    for section, names in TEMPLATES.items():
+        assert {name for name, row in data[section].items() if "for_each" in row} == names
+    assert re.search(
+        r"^    a: \{mgmt: 10.0.2.11, outside: 10.0.1.11, inside: 10.0.3.11\}  # [\d.]+$", text, re.MULTILINE
+    )
+    assert set(account.spec(text).document.resources) == set(account.spec(spec).document.resources)
+    plan = account.plan(text)
+    assert (plan.empty, plan.warnings, plan.leftovers) == (True, (), ())
+
+
+def test_templates_adopt(account: Harness) -> None:
+    """Elements have the ids that their rows adopt."""
+    spec = firewalls(account)
+    disown(account, "firewall-pair")
+    text = text_of(account, instances=instances(account))
+    data = yaml.safe_load(text)
+    assert data["network_interfaces"]["fw-${each.key}-inside"]["adopt"] == "${each.value.inside.adopt}"
+    assert set(account.spec(text).document.resources) == set(account.spec(spec).document.resources)
+    assert_adopts(account, text)
+
+
 # ---- an account that grew by hand
 
 

@@ -583,6 +583,29 @@ def test_the_default_group_is_told_by_its_name() -> None:
     assert found["ingress"] == [{"protocol": "all", "sources": [{"group_name": "default"}]}]
 
 
+@pytest.mark.parametrize("keys", [['"a"', '"b"', '"c"', '"d"', '"e"'], ["0", "1", "2", "3", "4"]])
+def test_keys_of_count_and_for_each_are_those_of_templates(keys: list[str]) -> None:
+    made = [
+        instance(
+            f"aws_instance.host[{key}]",
+            id=f"i-{number:017x}",
+            primary_network_interface_id=f"eni-{number:017x}",
+            private_ip=f"10.0.1.{number + 10}",
+        )
+        for number, key in enumerate(keys)
+    ]
+    data = yaml.safe_load(str(take(*made, subnet(), vpc(), group()).text))
+    assert data["variables"]["host"] == {
+        key.strip('"'): {
+            "instance": f"i-{number:017x}",
+            "eth0": f"eni-{number:017x}",
+            "private_ip": f"10.0.1.{number + 10}",
+        }
+        for number, key in enumerate(keys)
+    }
+    assert data["instances"]["host-${each.key}"]["adopt"] == "${each.value.instance}"
+
+
 def test_many_other_kinds_are_summed_up() -> None:
     others = [resource(f"aws_kind{number:02}.x") for number in range(20)] + [resource("aws_kind00.y")]
     [note] = take(address(), *others).notes
