@@ -250,8 +250,16 @@ def _comments(
 def _header(data: Mapping[str, Any], selection: Selection) -> str:
     lines = [f"What exists of {selection.text} in {data['region']}."]
     if any("external" not in row for row in data.get("instances", {}).values()):
-        lines.append("User data and volumes of instances cannot be exported: add them before you launch any anew.")
+        lines.append(f"{_unsaid(selection)} before you launch an instance anew.")
     return "\n".join(lines)
+
+
+def _unsaid(selection: Selection) -> str:
+    if selection.stack is not None:
+        return "User data is not exported: add it"
+    if selection.terraform is not None:
+        return "User data and volumes are not exported: add them"
+    return "User data is not exported, and volumes are comments: add both"
 
 
 def _stack_name(found: Selected) -> str:

@@ -70,6 +70,11 @@ def write(data: Mapping[str, Any], comments: Comments = MappingProxyType({})) ->
     return "\n".join(lines) + "\n"
 
 
+def one_line(data: Mapping[str, Any]) -> str:
+    """Keys of a row on one line, for a comment or a message."""
+    return ", ".join(f"{key}: {_flow(value)}" for key, value in data.items())
+
+
 def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
     """The fields that differ from their defaults, in the order of the model, as plain data.
 

@@ -60,7 +60,7 @@ def test_the_whole_of_a_state() -> None:
         str(made.text)
         == f"""\
 # What exists of the Terraform state state.json in us-east-1.
-# User data and volumes of instances cannot be exported: add them before you launch any anew.
+# User data and volumes are not exported: add them before you launch an instance anew.
 version: 1
 stack: imported  # choose its name before the first apply: it marks every resource
 region: us-east-1
