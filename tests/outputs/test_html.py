@@ -201,7 +201,7 @@ def test_a_page_of_a_run(mixed: Plan) -> None:
     page = page_after(partial)
     assert words(page.one("title")) == "enireconcile apply: lab"
     steps = page.section("steps")
-    assert "✓ done in 2.3 s , 3 attempts at 03:05:07 UTC , +61.5 s eni-0a1b request 7a62c49f-done" in steps
+    assert "✓ done in 2.3 s , 3 attempts at 03:05:07 UTC , +61.50 s eni-0a1b request 7a62c49f-done" in steps
     assert steps.count("UTC") == 1  # that of another step is not known
     assert "✗ failed in 0.1 s request 7a62-no RunInstances: no room hint: wait" in steps
     assert "· skipped needs s2, which failed" in steps

@@ -81,7 +81,9 @@ def test_a_run_that_stops_halfway(server: EC2Server, command: Run, path: Path) -
     assert ran.code == 5
     [failed] = [step for step in ran.lines[-1]["steps"] if step["status"] == "failed"]
     assert failed["request_id"] in failed["error"]
-    told = rf"✗ failed in {failed['seconds']:.1f} s at [\d:]{{8}} UTC , \+\d\.\d s request {failed['request_id']}"
+    told = (
+        rf"✗ failed in {failed['seconds']:.1f} s at [\d:]{{8}} UTC , \+\d\.\d\d s request {failed['request_id']}"
+    )
     assert re.search(told, page(path).section("steps"))
     assert "After the run" in pictures(path)
 
