@@ -22,15 +22,17 @@ Address = tuple[str, str]
 """Section and name of a row."""
 _FEWEST = 3
 """So many rows are worth a template."""
-_SAVED = 0.15
-"""A template is worth it if it saves this part of the lines that its rows have."""
 _MOST_PARTS = 12
 """Longer names are not taken apart: the ways to do it grow with the square of their parts."""
 _MOST_MISSES = 30
 """So many rows that are like no other end the search among names of one pattern."""
 _MOST_TRIED = 30
 """For each bundle that is tried, the whole file is written."""
-_PART = re.compile(r"[-_]+|[0-9]+|[^-_0-9]+")
+_PART = re.compile(
+    r"[a-z]{2}(?:-gov|-isob?)?-(?:north|south|east|west|central)(?:east|west)?-[0-9][a-z]?(?![A-Za-z0-9])"
+    r"|[-_]+|[0-9]+|[^-_0-9]+"
+)
+"""A part of a name: a Region or zone, separators, a number, or what is between them."""
 _SEPARATORS = "-_"
 _KEY = "${each.key}"
 _FREE = {
@@ -73,21 +75,23 @@ class Folded:
 
 
 def folded(data: Plain, gather: Callable[[Plain], Plain]) -> Folded:
-    """The same file, with templates where they save lines. ``gather`` says once what rows share."""
-    made, rows = Folded(data), gather(data)
+    """The same file, with templates where they save lines and characters. ``gather`` says once what rows share."""
+    made, size = Folded(data), _size(gather(data))
     for bundle in _bundles({key: data[key] for key in SECTIONS if key in data})[:_MOST_TRIED]:
         left = bundle.left_in(made)
         if left is None:
             continue
         tried = left.fold(made)
-        shorter = gather(tried.data)
-        if _lines(rows) - _lines(shorter) >= _SAVED * left.lines_in(rows):
-            made, rows = tried, shorter
+        new = _size(gather(tried.data))
+        if all(now < before for now, before in zip(new, size, strict=True)):
+            made, size = tried, new
     return made
 
 
-def _lines(data: Plain) -> int:
-    return write(data).count("\n")
+def _size(data: Plain) -> tuple[int, int]:
+    """Lines and characters."""
+    text = write(data)
+    return text.count("\n"), len(text)
 
 
 # ---- which rows are alike
@@ -221,7 +225,7 @@ def _bundles(sections: Mapping[str, Mapping[str, Plain]]) -> list[_Bundle]:
     for keys in {frozenset(each.rows): [*each.rows] for each in templates}.values():
         fitting = [each.of(keys) for each in by_key[keys[0]] if each.rows.keys() >= {*keys}]
         found += [_Bundle(tuple(each)) for each in _related(fitting)]
-    return sorted(found, key=lambda bundle: bundle.weight)
+    return sorted((each for each in found if each.begins), key=lambda bundle: bundle.weight)
 
 
 def _related(templates: Sequence[_Template]) -> list[list[_Template]]:
@@ -255,6 +259,11 @@ class _Bundle:
         return [*self.templates[0].rows]
 
     @property
+    def begins(self) -> bool:
+        """Do the names begin with more than the names of other rows? Those of hosts need no more."""
+        return any(each.prefix or not each.suffix or each.section == "instances" for each in self.templates)
+
+    @property
     def weight(self) -> tuple[Any, ...]:
         """Hosts come before what they have; then most rows, then the shortest keys."""
         hosts = any(each.section == "instances" for each in self.templates)
@@ -279,14 +288,6 @@ class _Bundle:
                 templates.append(each.of(keys))
                 used |= rows
         return _Bundle(tuple(templates)) if templates else None
-
-    def lines_in(self, data: Plain) -> int:
-        """The lines of its rows in a file that has them."""
-        rows: dict[str, Plain] = defaultdict(dict)
-        for each in self.templates:
-            for section, name in map(each.address, each.rows):
-                rows[section][name] = data[section][name]
-        return sum(_lines({section: named}) - _lines({section: {}}) for section, named in rows.items())
 
     def fold(self, file: Folded) -> Folded:
         """The file with these templates in place of their rows."""
@@ -315,9 +316,13 @@ class _Bundle:
     def _labels(self) -> list[str]:
         """What the values of each template are called in an element: as the end of its name, or its kind."""
         ends = [each.suffix.strip(_SEPARATORS) for each in self.templates]
+        kinds = [_KINDS[each.section] for each in self.templates]
         labels: list[str] = []
-        for end, kind in zip(ends, (_KINDS[each.section] for each in self.templates), strict=True):
-            label = end if end[:1].isalpha() and Counter(ends)[end] == 1 else f"{end}_{kind}".strip(_SEPARATORS)
+        for end, kind in zip(ends, kinds, strict=True):
+            if end[:1].isalpha() and ends.count(end) == 1:
+                label = end
+            else:
+                label = kind if kinds.count(kind) == 1 else f"{end}_{kind}".strip(_SEPARATORS)
             labels.append(_unused(label, labels))
         return labels
 

@@ -46,10 +46,14 @@ def recognized_volumes(live: LiveInstance) -> dict[str, Any]:
 
 
 def _root_and_others(live: LiveInstance) -> tuple[LiveVolume | None, list[LiveVolume]]:
-    """The root volume, without its snapshot, which is that of the image; and the other volumes."""
+    """The root volume, without its snapshot, which is that of the image; and the other volumes.
+
+    A lone volume is the root volume, whatever its device is called.
+    """
     volumes = live.volumes or ()
-    root = next((replace(each, snapshot_id=None) for each in volumes if each.device == live.root_device), None)
-    return root, [each for each in volumes if each.device != live.root_device]
+    root = next((each for each in volumes if each.device == live.root_device or len(volumes) == 1), None)
+    others = [each for each in volumes if each is not root]
+    return replace(root, snapshot_id=None) if root else None, others
 
 
 def _brief(volume: LiveVolume) -> dict[str, Any]:

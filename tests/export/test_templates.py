@@ -111,6 +111,19 @@ def test_adopted_rows_name_their_ids_in_the_elements() -> None:
     assert made["network_interfaces"]["fw-${each.key}-inside"]["adopt"] == "${each.value.inside.adopt}"
 
 
+def test_labels_are_kinds_where_names_end_alike() -> None:
+    """An Elastic IP without a Name is called as its interface."""
+    data = hosts([f"web-{number}" for number in range(1, 6)], ["eth0"], adopt=True)
+    data["elastic_ips"] = {f"{name}-eth0": row for name, row in data["elastic_ips"].items()}
+    made = same(data)
+    assert made["variables"]["web"]["2"] == {
+        "instance": "i-00000000000000001",
+        "network_interface": "eni-0000000000000000a",
+        "private_ip": "10.0.0.11",
+        "elastic_ip": "eipalloc-00000000000000001",
+    }
+
+
 def test_a_list_of_names() -> None:
     """Names that have nothing in common are keys as they are; without anything else, they are a list."""
     data = hosts(["web", "mail", "db", "cache"], ["eth0"], eips=False)
@@ -191,6 +204,14 @@ def test_the_odd_one_out_stays() -> None:
 def test_no_template_that_saves_little() -> None:
     """Three Elastic IPs of one line each are read faster than a template of three lines and its elements."""
     data = {**HEAD, "elastic_ips": {f"spare-{number}": {} for number in range(3)}}
+    assert folded(data, gathered).data == data
+
+
+def test_what_only_begins_with_names_of_other_rows_stays() -> None:
+    """Interfaces of hosts that have nothing in common: their names are lists of those of rows."""
+    data = hosts(["web", "db", "mail"], ["eth0"], eips=False)
+    for number, row in enumerate(data["instances"].values()):
+        row["instance_type"] = f"m{number + 5}.large"
     assert folded(data, gathered).data == data
 
 

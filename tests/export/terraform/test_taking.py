@@ -583,7 +583,14 @@ def test_the_default_group_is_told_by_its_name() -> None:
     assert found["ingress"] == [{"protocol": "all", "sources": [{"group_name": "default"}]}]
 
 
-@pytest.mark.parametrize("keys", [['"a"', '"b"', '"c"', '"d"', '"e"'], ["0", "1", "2", "3", "4"]])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ['"a"', '"b"', '"c"', '"d"', '"e"'],
+        ["0", "1", "2", "3", "4"],
+        ['"us-east-1a"', '"us-east-1b"', '"us-east-1c"', '"us-east-1d"', '"us-east-1f"'],
+    ],
+)
 def test_keys_of_count_and_for_each_are_those_of_templates(keys: list[str]) -> None:
     made = [
         instance(
