@@ -141,7 +141,6 @@ _ROWS = (
     _read("DescribeTransitGatewayVpcAttachments", page_size=1000),
     _read("DescribeVpcPeeringConnections", page_size=1000),
     _read("DescribeVolumes", page_size=500),
-    _read("DescribeVolumes", page_size=500),
     _read("DescribeVpcs", page_size=1000),
     _read("GetCallerIdentity", service="sts"),
     _read("GetObject", service="s3"),

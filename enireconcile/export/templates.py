@@ -193,11 +193,14 @@ def _difference(
 
 
 def _patterns(text: str, key: str) -> Iterator[tuple[str, ...]]:
-    """The text around the key where that is a part of its own: around all of its places, then around each."""
+    """The text around the key where that is a part of its own: around all of its places, then around each.
+
+    After ``$``, a reference would be read as a literal ``${``.
+    """
     places, start = [], text.find(key)
     while start >= 0:
-        end = start + len(key)
-        if not (_joined(text[start - 1 : start] + key[0]) or _joined(key[-1] + text[end : end + 1])):
+        end, before = start + len(key), text[start - 1 : start]
+        if before != "$" and not (_joined(before + key[0]) or _joined(key[-1] + text[end : end + 1])):
             places.append((start, end))
         start = text.find(key, end)
     if len(places) > 1:
@@ -350,9 +353,8 @@ def _in_place(rows: Plain, template: _Template, row: Plain) -> Plain:
 
 def _row(template: _Template, values: _Values, label: str) -> Plain:
     """The row that makes all rows of the template. What differs is a reference, or a field of ``values``."""
-    row = values.merged([*template.rows.values()], label)
-    assert isinstance(row, dict)  # noqa: S101 (rows are mappings)
-    return row
+    first, *_ = rows = [*template.rows.values()]
+    return {key: values.merged([row[key] for row in rows], label, (key,)) for key in first}
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,8 +373,8 @@ class _Values:
         self._keys = keys
         self._fields: list[_Field] = []
 
-    def merged(self, values: Sequence[Any], label: str, path: tuple[Any, ...] = ()) -> Any:
-        """The one value that stands for those of all keys."""
+    def merged(self, values: Sequence[Any], label: str, path: tuple[Any, ...]) -> Any:
+        """The one value that stands for those of all keys, at a path of the row."""
         first = values[0]
         if all(each == first for each in values):
             return first

@@ -180,6 +180,22 @@ def test_lists_of_addresses_may_have_any_length() -> None:
     assert reference.startswith("${each.value.")
 
 
+def test_references_that_are_none_stay_so() -> None:
+    """In tags that differ, `${…}` and `$` before a key are the text that they are."""
+    data = hosts([f"fw-{key}" for key in "abcde"], ["outside"])
+    for key, row in zip("abcde", data["instances"].values(), strict=True):
+        row["tags"] = {"Name": f"$${{var.{key * 2}}} cost$$${{", "Cost": f"${key}", "Path": f"$${{{key}}}"}
+    made = folded(data, gathered).data
+    assert read(made) == read(data)
+    for row in data["instances"].values():
+        del row["tags"]["Cost"]
+    made = same(data)
+    assert made["instances"]["fw-${each.key}"]["tags"] == {
+        "Name": "${each.value.name}",
+        "Path": "$${${each.key}}",
+    }
+
+
 # ---- what stays as rows
 
 
@@ -249,7 +265,8 @@ KEY_LISTS = st.lists(KEYS.filter(lambda key: key.isalnum()), min_size=3, max_siz
 CHANGES = st.sampled_from(
     [
         ("instances", "instance_type", "t3.micro"),
-        ("instances", "tags", {"Role": "${x} a-1"}),
+        ("instances", "tags", {"Role": "$${x} a-1"}),
+        ("network_interfaces", "tags", {"Name": "$${each.key}", "Cost": "$1"}),
         ("instances", "monitoring", True),
         ("network_interfaces", "description", "outside of a-1"),
         ("network_interfaces", "source_dest_check", False),
@@ -273,6 +290,11 @@ def estates(draw: st.DrawFn) -> dict[str, Any]:
         adopt=draw(st.booleans()),
         eips=draw(st.booleans()),
     )
+    if draw(st.booleans()):
+        text = draw(st.sampled_from(["{}", "host {}", "cost${}", "$${{{}}}", "$${{each.key}} {}", "{} {}"]))
+        for section in draw(st.sets(st.sampled_from(["instances", "network_interfaces"]), min_size=1)):
+            for name, row in data[section].items():
+                row["tags"] = {"Name": text.format(name, name), "Host": text.format(name[-1], name)}
     for section, key, value in draw(st.lists(CHANGES, max_size=6)):
         for name in data.get(section, ()):
             if draw(st.booleans()):
