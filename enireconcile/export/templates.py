@@ -39,6 +39,8 @@ _FREE = {
     ("adopt",): "adopt",
     ("external",): "external",
     ("subnet",): "subnet",
+    ("subnet", "default_for_az"): "zone",
+    ("subnet", "cidr"): "cidr",
     ("private_ip",): "private_ip",
     ("secondary_private_ips",): "secondary_private_ips",
     ("ipv6_addresses",): "ipv6_addresses",
@@ -48,7 +50,7 @@ _FREE = {
     ("reverse_dns",): "reverse_dns",
     ("tags", "Name"): "name",
 }
-"""The paths in a row of what may differ in any way, and the fields of elements that say it."""
+"""The paths in a row of what may differ in any way, and the fields of elements that say it; the longest counts."""
 _IDS = ("adopt", "external")
 _KINDS = {
     "security_groups": "security_group",
@@ -384,7 +386,7 @@ class _Values:
             for pattern in _patterns(first, self._keys[0]):
                 if all(key.join(pattern) == each for key, each in zip(self._keys, values, strict=True)):
                     return _KEY.join(pattern)
-        free = next((_FREE[path[:end]] for end in range(1, len(path) + 1) if path[:end] in _FREE), None)
+        free = next((_FREE[path[:end]] for end in range(len(path), 0, -1) if path[:end] in _FREE), None)
         if free is None and all(isinstance(each, list) and len(each) == len(first) for each in values):
             return [self.merged([*each], label, (*path, at)) for at, each in enumerate(zip(*values, strict=True))]
         return self._field(free or next(key for key in reversed(path) if isinstance(key, str)), values, label)

@@ -161,6 +161,15 @@ def test_what_rows_share_has_one_field() -> None:
         assert row["subnet"] == {"tags": {"Name": "${each.value.subnet}"}}
 
 
+def test_zones_are_called_so() -> None:
+    data = hosts([f"zk-{key}" for key in "abcde"], ["eth0"], eips=False)
+    for number, row in enumerate(data["network_interfaces"].values()):
+        row["subnet"] = {"default_for_az": f"us-east-1{'aab'[number % 3]}"}
+    made = same(data)
+    assert made["variables"]["zk"]["c"] == {"zone": "us-east-1b", "private_ip": "10.0.0.12"}
+    assert made["network_interfaces"]["zk-${each.key}-eth0"]["subnet"] == {"default_for_az": "${each.value.zone}"}
+
+
 def test_selectors_of_several_kinds_are_whole_values() -> None:
     data = hosts([f"fw-{key}" for key in "abcde"], ["outside"])
     data["network_interfaces"]["fw-b-outside"]["subnet"] = "subnet-0123456789abcdef0"
