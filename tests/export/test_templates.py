@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -11,11 +12,14 @@ from enireconcile.export.gather import gathered
 from enireconcile.export.templates import folded
 from enireconcile.spec import Document
 from enireconcile.spec.render import plain, write
+from enireconcile.spec.schema import json_schema
 from tests.planning.worlds import examples
+from tests.spec.core import core
 from tests.spec.documents import TRAPS, documents
 from tests.spec.reading import document, problems
 
 HEAD: dict[str, Any] = {"version": 1, "stack": "s", "region": "us-east-1"}
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 IMAGE = "ami-0123456789abcdef0"
 
 
@@ -46,9 +50,10 @@ def read(data: dict[str, Any]) -> Document:
 
 
 def same(data: dict[str, Any]) -> dict[str, Any]:
-    """The folded file, which is read as the same document, and is no longer."""
+    """The folded file, which is read as the same document, is valid under the JSON Schema, and is no longer."""
     made = folded(data, gathered).data
     assert read(made) == read(data)
+    assert list(VALIDATOR.iter_errors(core(write(gathered(made))))) == []
     assert write(gathered(made)).count("\n") <= write(gathered(data)).count("\n")
     return made
 
