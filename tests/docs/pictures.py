@@ -27,7 +27,7 @@ from rich.text import Text
 from tests.docs.console import ROOT, STORY, WAITING, Shell, comparable, on
 from tests.harness import open_harness
 
-COLUMNS = 100
+COLUMNS, LINES = 100, 100
 DEMO = "docs/demo.py"
 FOLDER = ROOT / "docs" / "images"
 PROMPT = b"[y/N]: "
@@ -86,8 +86,9 @@ def typed(shell: Shell, line: str) -> str:
     """What a terminal shows of a command. It answers with ``y``."""
     _, *arguments = shlex.split(line)
     keyboard, terminal = os.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 100, COLUMNS, 0, 0))
-    environment = {**shell.environment, "TERM": "dumb", "COLUMNS": str(COLUMNS)}
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    # Rich takes the width of a dumb terminal from these only if both are given.
+    environment = {**shell.environment, "TERM": "dumb", "COLUMNS": str(COLUMNS), "LINES": str(LINES)}
     with subprocess.Popen(
         [sys.executable, "-m", "enireconcile", *arguments],
         cwd=shell.cwd,
