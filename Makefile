@@ -8,8 +8,9 @@ PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_gue
   tests/docs/test_cron.py tests/processes/test_demo.py tests/processes/test_timeout.py tests/processes/test_paused.py \
   tests/processes/test_clocks.py tests/scenarios/test_moto.py tests/scenarios/test_specs_on_moto.py
 # Properties: few examples every day, and many with the proofs.
-PROPERTIES := tests/planning/test_left_out.py tests/planning/test_simulation.py tests/planning/test_targeting.py \
-  tests/outputs/test_planfile.py tests/spec/test_adopt.py tests/spec/test_render.py tests/state/test_damage.py
+PROPERTIES := tests/export/test_templates.py tests/planning/test_left_out.py tests/planning/test_simulation.py \
+  tests/planning/test_targeting.py tests/outputs/test_planfile.py tests/spec/test_adopt.py tests/spec/test_render.py \
+  tests/state/test_damage.py
 TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers --hypothesis-profile=everyday
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

@@ -397,7 +397,7 @@ class Outcome:
 
     ``replan`` says that the live state had changed, so that a new plan may succeed; ``acted`` that EC2 may have
     changed something, whatever came after; ``stopped`` that the end of the run ended it, not EC2. ``request_id``
-    is that of EC2's last answer.
+    is that of EC2's last answer. ``after`` is how many seconds after the run the step began; None if it did not.
     """
 
     step: Step
@@ -410,6 +410,7 @@ class Outcome:
     acted: bool = False
     request_id: str | None = None
     stopped: bool = False
+    after: float | None = None
 
     @property
     def refused(self) -> bool:

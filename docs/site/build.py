@@ -25,6 +25,7 @@ LANGUAGES = {".yaml": "yaml", ".json": "json", ".py": "python", ".service": "ini
 _FENCED = re.compile(r"^( *```.*?^ *```)$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
 _ROW = re.compile(r"(?m)^\|.*\|$")
+_CHART = re.compile(r"\A```mermaid\n---\ntitle: \"(\S+) in ")
 _LANGUAGE = re.compile(r"^( *```[a-z]+) [a-z]+$", re.MULTILINE)
 
 
@@ -72,8 +73,9 @@ def linked(page: Path) -> Iterator[Path]:
 def adapted(page: Path) -> str:
     """The text of a page as the site needs it.
 
-    Links to files lead to their pages. ``sh guest`` becomes ``sh``. ``\\|``, which pages have only in the code of
-    tables, becomes ``|``: GitHub and Zensical differ there.
+    Links to files lead to their pages. Above a Mermaid chart of a stack, which GitHub draws, is the picture of
+    that stack: to draw the chart, a browser would need a program from elsewhere. ``sh guest`` becomes ``sh``.
+    ``\\|``, which pages have only in the code of tables, becomes ``|``: GitHub and Zensical differ there.
     """
 
     def link(found: re.Match[str]) -> str:
@@ -84,8 +86,17 @@ def adapted(page: Path) -> str:
     parts = _FENCED.split(page.read_text(encoding="utf-8"))
     parts[::2] = [_ROW.sub(lambda row: row[0].replace(r"\|", "|"), part) for part in parts[::2]]
     parts[::2] = [_LINK.sub(link, part) for part in parts[::2]]
-    parts[1::2] = [_LANGUAGE.sub(r"\1", part) for part in parts[1::2]]
+    parts[1::2] = [drawn(_LANGUAGE.sub(r"\1", part), page) for part in parts[1::2]]
     return "".join(parts)
+
+
+def drawn(block: str, page: Path) -> str:
+    """A block of code; a Mermaid chart of a stack has its picture above it."""
+    chart = _CHART.match(block)
+    if chart is None:
+        return block
+    picture = os.path.relpath(DOCS / "images" / f"{chart[1]}.svg", page.parent)
+    return f"![The chart of {chart[1]}, drawn]({picture})\n\n{block}"
 
 
 def page_of(path: Path) -> Path:

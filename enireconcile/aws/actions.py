@@ -140,6 +140,7 @@ _ROWS = (
     _read("DescribeSubnets", page_size=1000),
     _read("DescribeTransitGatewayVpcAttachments", page_size=1000),
     _read("DescribeVpcPeeringConnections", page_size=1000),
+    _read("DescribeVolumes", page_size=500),
     _read("DescribeVpcs", page_size=1000),
     _read("GetCallerIdentity", service="sts"),
     _read("GetObject", service="s3"),

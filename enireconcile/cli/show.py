@@ -22,7 +22,7 @@ from enireconcile.outputs.text import inventory_text
 from enireconcile.planning.inventory import Inventory, inventory
 from enireconcile.printable import printable
 from enireconcile.spec import Spec
-from enireconcile.spec.suggest import Nearest, hint_text
+from enireconcile.spec.suggest import Nearest, address_hint, hint_text
 
 
 def show_specs(specs: Sequence[Spec], connection: Connection, output: str, get: str | None) -> int:
@@ -83,5 +83,5 @@ def _no_resource(address: str, specs: Sequence[Spec], inventories: Sequence[Inve
     known = [each for inventory in inventories for each in inventory.resources]
     return EnireconcileError(
         f"{stacks} has no {printable(address)}",
-        hint=hint_text(Nearest(address, known)) or "show without --get lists all that there is",
+        hint=address_hint(address, known) or "show without --get lists all that there is",
     )

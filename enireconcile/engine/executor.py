@@ -118,6 +118,7 @@ class _StepState:
     waits: Expect | None = None
     sent: bool = False
     unknown_since: float | None = None
+    began: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
 
 @dataclass
@@ -127,7 +128,7 @@ class Executor:
     ``spec_ids`` are ids that the spec names, so that a new plan would name them again. This run did not make them.
     ``is_needed`` says whether EC2 still lacks what a step changes; a step that is not answered asks it.
     ``tell`` gets an event (a dict of plain values) when a step starts, waits and ends. When ``stop`` is set, the
-    run ends after the calls in flight.
+    run ends after the calls in flight. ``began`` is when the run began, by the clock of the loop.
     """
 
     reader: Reads
@@ -136,6 +137,7 @@ class Executor:
     stop: asyncio.Event
     tell: Callable[[Mapping[str, Any]], None]
     settle: float
+    began: float
     spec_ids: AbstractSet[str] = frozenset()
     is_needed: Callable[[Step], Awaitable[bool]] = _always_needed
     _values: Values = field(default_factory=dict)
@@ -155,7 +157,7 @@ class Executor:
         return [
             ended.result()
             if (ended := self._ended[step.id]).done() and not ended.cancelled()
-            else self._cut_off(step)
+            else self._placed(self._cut_off(step))
             for step in steps
         ]
 
@@ -193,12 +195,18 @@ class Executor:
         )
 
     async def _run_one(self, step: Step) -> Outcome:
-        outcome = await self._outcome(step)
-        state = self._states.get(step.id)
-        outcome = replace(outcome, step=self._with_public_ip(step), request_id=state.request_id if state else None)
+        outcome = self._placed(await self._outcome(step))
+        outcome = replace(outcome, step=self._with_public_ip(step))
         self._say(step, outcome.status, outcome=outcome)
         self._ended[step.id].set_result(outcome)
         return outcome
+
+    def _placed(self, outcome: Outcome) -> Outcome:
+        """The outcome with when its step began, and the id of EC2's last answer to it."""
+        state = self._states.get(outcome.step.id)
+        if state is None:
+            return outcome
+        return replace(outcome, request_id=state.request_id, after=state.began - self.began)
 
     async def _outcome(self, step: Step) -> Outcome:
         ended = [await self._ended[each] for each in sorted(step.predecessors)]
@@ -212,16 +220,16 @@ class Executor:
         if self.stop.is_set():
             return Outcome(step, Status.SKIPPED, error=_NOT_BEGUN, stopped=True)
         loop = asyncio.get_running_loop()
-        state, began = _StepState(), loop.time()
+        state = _StepState()
         self._states[step.id] = state
         try:
             self._say(step, "started")
             await self._do(step, state)
         except Stopped:
-            return self._stopped(step, state, loop.time() - began)
+            return self._stopped(step, state, loop.time() - state.began)
         except Exception as error:  # noqa: BLE001 (a step that fails must not end the others)
-            return self._failure(step, state, loop.time() - began, error)
-        seconds, acted = loop.time() - began, state.attempts > 0
+            return self._failure(step, state, loop.time() - state.began, error)
+        seconds, acted = loop.time() - state.began, state.attempts > 0
         return Outcome(step, Status.DONE, state.attempts, seconds, state.result_id, acted=acted)
 
     def _failure(self, step: Step, state: _StepState, seconds: float, error: Exception) -> Outcome:

@@ -311,6 +311,7 @@ class Apply:
             stop=self.stop,
             tell=self.tell,
             settle=self.settle,
+            began=self._began,
             spec_ids=_group_ids(self.spec),
             is_needed=self._is_needed,
         )

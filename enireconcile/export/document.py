@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from enireconcile.export.names import names_of
 from enireconcile.export.said import Said, Source, unsayable_tags
 from enireconcile.export.selectors import Selectors
 from enireconcile.export.taking import Taken, taken
+from enireconcile.export.templates import Origin, folded
 from enireconcile.live.records import AnyRecord, LiveNetworkInterface
 from enireconcile.live.selected import Selected, Selection
 from enireconcile.spec import SECTIONS, Document, load
@@ -199,8 +201,9 @@ def _leave_out(section: str, name: str, key: str, rows: Rows) -> str:
 
 def _text(document: Document, rows: Rows, selection: Selection) -> str:
     """The text, which has to be read back as the same rows."""
-    data = gathered(plain(document))
-    text = write(data, _comments(data, rows, selection))
+    made = folded(plain(document), gathered)
+    data = gathered(made.data)
+    text = write(data, _comments(data, rows, selection, made.origins))
     if _effective(_load(text)) != _effective(document):
         raise AssertionError("the export is read back as another spec")
     return text
@@ -216,24 +219,47 @@ def _effective(document: Document) -> dict[str, Any]:
     } | {name: row.external for name, row in document.external_instances.items()}
 
 
-def _comments(data: Mapping[str, Any], rows: Rows, selection: Selection) -> dict[tuple[str | int, ...], str]:
-    """The comments of the rows, as far as the text has what they are about."""
+def _comments(
+    data: Mapping[str, Any], rows: Rows, selection: Selection, origins: Mapping[tuple[str, str], Origin]
+) -> dict[tuple[str | int, ...], str]:
+    """The comments of the rows, as far as the text has what they are about.
+
+    Those of rows that a template makes are at the template if all of them have the same, else at their elements.
+    """
     found: dict[tuple[str | int, ...], str] = {(): _header(data, selection)}
     if selection.stack is None:
         found["stack",] = "choose its name before the first apply: it marks every resource"
+    made: dict[tuple[str, str], list[Said]] = defaultdict(list)
+    for (section, name), each in origins.items():
+        made[section, each.template].append(rows[section][name])
     for section, named in rows.items():
         for name, said in named.items():
+            origin = origins.get((section, name))
+            where = origin.template if origin else name
             for path, words in said.comments.items():
-                if all(key in data[section][name] for key in path[:1]):
-                    found[section, name, *path] = words
+                if not all(key in data[section][where] for key in path[:1]):
+                    continue
+                if origin and any(each.comments.get(path) != words for each in made[section, where]):
+                    known = found.get(origin.element)
+                    found[origin.element] = f"{known}; {words}" if known else words
+                else:
+                    found[(section, where, *path)] = words
     return found
 
 
 def _header(data: Mapping[str, Any], selection: Selection) -> str:
     lines = [f"What exists of {selection.text} in {data['region']}."]
     if any("external" not in row for row in data.get("instances", {}).values()):
-        lines.append("User data and volumes of instances cannot be exported: add them before you launch any anew.")
+        lines.append(f"{_unsaid(selection)} before you launch an instance anew.")
     return "\n".join(lines)
+
+
+def _unsaid(selection: Selection) -> str:
+    if selection.stack is not None:
+        return "User data is not exported: add it"
+    if selection.terraform is not None:
+        return "User data and volumes are not exported: add them"
+    return "User data is not exported, and volumes are comments: add both"
 
 
 def _stack_name(found: Selected) -> str:

@@ -1,8 +1,11 @@
-"""Say once what rows share: tags of the file, and ``defaults`` of a section. Pure, on plain data."""
+"""Say once what rows share: tags of the file, and ``defaults`` of a section. Pure, on plain data.
+
+A row with ``for_each`` makes several rows, and so counts for them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from enireconcile.spec import SECTIONS
@@ -10,7 +13,7 @@ from enireconcile.spec import SECTIONS
 Plain = dict[str, Any]
 _FEWEST = 3
 """So many rows are worth a default."""
-_OWN_KEYS = ("adopt", "renamed_from")
+_OWN_KEYS = ("adopt", "for_each", "renamed_from")
 """Keys that cannot be defaults."""
 
 
@@ -18,7 +21,7 @@ def gathered(data: Plain) -> Plain:
     """The same file; what all rows say is said once."""
     sections = {key: dict(data[key]) for key in SECTIONS if key in data}
     everywhere = [row for section in sections.values() for row in _managed(section)]
-    tags = _common([row.get("tags", {}) for row in everywhere])
+    tags = _common(row.get("tags", {}) for row in everywhere) if _are_enough(everywhere) else {}
     tags.pop("Name", None)
     sections = {key: _without(section, {"tags": tags}) for key, section in sections.items()}
     defaults = {key: default for key, section in sections.items() if (default := _default(section))}
@@ -33,17 +36,32 @@ def _managed(section: Mapping[str, Plain]) -> list[Plain]:
 
 
 def _common(rows: Iterable[Mapping[str, Any]]) -> Plain:
-    """What all rows say alike, if they are enough."""
+    """What all rows say alike."""
     first, *others = [*rows] or [{}]
-    if len(others) + 1 < _FEWEST:
-        return {}
-    return {key: value for key, value in first.items() if all(key in row and row[key] == value for row in others)}
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in row and row[key] == value for row in others) and not _is_of_element(value)
+    }
+
+
+def _are_enough(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return len(rows) >= _FEWEST or any("for_each" in row for row in rows)
+
+
+def _is_of_element(value: Any) -> bool:
+    """Does it differ between the rows that a template makes?"""
+    if isinstance(value, (dict, list)):
+        return any(map(_is_of_element, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and "${each." in value
 
 
 def _default(section: Mapping[str, Plain]) -> Plain:
     rows = _managed(section)
+    if not _are_enough(rows) or len(rows) == 1:
+        return {}
     common = {key: value for key, value in _common(rows).items() if key not in (*_OWN_KEYS, "tags")}
-    tags = _common([row.get("tags", {}) for row in rows])
+    tags = _common(row.get("tags", {}) for row in rows)
     return {**common, **({"tags": tags} if tags else {})}
 
 

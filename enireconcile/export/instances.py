@@ -1,4 +1,4 @@
-"""Rows of ``instances``. User data, volumes and what else EC2 sets at launch only are not in them. Pure."""
+"""Rows of ``instances``. Of what EC2 sets at launch only, they have what its hash in a tag tells. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from enireconcile.export.said import Said, Source
+from enireconcile.export.volumes import recognized_volumes, shown_volumes
 from enireconcile.kinds.launch import SETTINGS, launched_with
 from enireconcile.live.records import LiveInstance
+from enireconcile.spec.render import one_line
 
 _IMDS = {
     "http_tokens": ("HttpTokens", "required"),
@@ -46,6 +48,8 @@ def instance_row(live: LiveInstance, source: Source) -> Said:
     )
     if "adopt" not in said.row:
         said.say(**_recognized(live))
+    elif volumes := shown_volumes(live):
+        said.comments[()] = one_line(volumes)
     return said
 
 
@@ -61,9 +65,11 @@ def launch_note(live: LiveInstance, source: Source) -> str | None:
         kept.append("spot")
     if not kept:
         return None
+    volumes = {key: value for key, value in shown_volumes(live).items() if key in kept and source.owned}
     return (
         f"instances.{source.names[live.id]} was launched with {', '.join(kept)}, which cannot be read back: "
         f"add {'it' if len(kept) == 1 else 'them'} to its row for the next launch"
+        + (f"; EC2 shows {one_line(volumes)}" if volumes else "")
     )
 
 
@@ -74,7 +80,7 @@ def _recognized(live: LiveInstance) -> dict[str, Any]:
         for said, value in _FEW.get(setting.name, ()):
             if setting.name in hashed and setting.digest(value) == hashed[setting.name]:
                 found[setting.name] = said
-    return found
+    return found | recognized_volumes(live)
 
 
 def _credits(live: LiveInstance) -> str | None:

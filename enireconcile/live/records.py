@@ -438,6 +438,44 @@ def _platform(described: Mapping[str, Any]) -> Platform:
 
 
 @dataclass(frozen=True)
+class LiveVolume:
+    """A described volume at an instance: ``throughput`` in MiB/s, ``kms_key_id`` as ARN."""
+
+    device: str
+    size_gib: int
+    type: str
+    iops: int | None
+    throughput: int | None
+    encrypted: bool
+    kms_key_id: str | None
+    snapshot_id: str | None
+    delete_on_termination: bool
+    tags: Mapping[str, str]
+
+
+def volumes_by_instance(described: Iterable[Mapping[str, Any]]) -> dict[str, tuple[LiveVolume, ...]]:
+    """Items of DescribeVolumes by the ids of the instances that they are attached to, in the order of devices."""
+    found: dict[str, list[LiveVolume]] = {}
+    for item in described:
+        for place in item.get("Attachments") or ():
+            found.setdefault(place["InstanceId"], []).append(
+                LiveVolume(
+                    device=place.get("Device", ""),
+                    size_gib=item.get("Size", 0),
+                    type=item.get("VolumeType", ""),
+                    iops=item.get("Iops"),
+                    throughput=item.get("Throughput"),
+                    encrypted=item.get("Encrypted", False),
+                    kms_key_id=item.get("KmsKeyId") or None,
+                    snapshot_id=item.get("SnapshotId") or None,
+                    delete_on_termination=place.get("DeleteOnTermination", True),
+                    tags=tags_in(item),
+                )
+            )
+    return {key: tuple(sorted(volumes, key=lambda each: each.device)) for key, volumes in found.items()}
+
+
+@dataclass(frozen=True)
 class LiveInstance:
     """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its instance profile,
     ``profile_association`` the id of the association, read only where the spec has another profile.
@@ -476,6 +514,10 @@ class LiveInstance:
     """EC2's PlatformDetails: ``Linux/UNIX``, ``Windows``, ``Red Hat Enterprise Linux`` …"""
     subnet_id: str = ""
     """That of its primary interface."""
+    root_device: str = ""
+    """The device name of its root volume."""
+    volumes: tuple[LiveVolume, ...] | None = None
+    """By device names; None if they were not read: that takes a further call."""
 
     @property
     def terminating(self) -> bool:
@@ -536,6 +578,7 @@ def instance(described: Mapping[str, Any]) -> LiveInstance:
         public_ip=described.get("PublicIpAddress") or None,
         system=described.get("PlatformDetails") or "",
         subnet_id=described.get("SubnetId") or "",
+        root_device=described.get("RootDeviceName") or "",
     )
 
 

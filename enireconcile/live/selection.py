@@ -176,18 +176,23 @@ async def _addresses(answers: Answers, addresses: Sequence[LiveElasticIp]) -> tu
 
 
 async def _instances(answers: Answers, instances: Sequence[LiveInstance]) -> tuple[LiveInstance, ...]:
-    """The instances with what DescribeInstances does not show: their credit option, in one call, and what only
-    DescribeInstanceAttribute shows, an attribute of an instance a call.
+    """The instances with what DescribeInstances does not show: their credit option and their volumes, in a call
+    each, and what only DescribeInstanceAttribute shows, an attribute of an instance a call.
     """
     own = [live for live in instances if live.manager is None]
     burstable = [live.id for live in own if _BURSTABLE.match(live.instance_type)]
     key = "InstanceCreditSpecifications"
-    completed, credit = await asyncio.gather(
+    completed, credit, disks = await asyncio.gather(
         asyncio.gather(*(_attributes(answers, live) for live in own)),
         answers.ask_all("DescribeInstanceCreditSpecifications", "instance-id", burstable, key),
+        answers.ask_all("DescribeVolumes", "attachment.instance-id", [live.id for live in own], "Volumes"),
     )
     options = {item["InstanceId"]: item["CpuCredits"] for item in credit}
-    found = {live.id: replace(live, cpu_credits=options.get(live.id)) for live in completed}
+    volumes = records.volumes_by_instance(disks)
+    found = {
+        live.id: replace(live, cpu_credits=options.get(live.id), volumes=volumes.get(live.id))
+        for live in completed
+    }
     return tuple(found.get(live.id, live) for live in instances)
 
 

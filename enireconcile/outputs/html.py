@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from importlib.resources import files
 from textwrap import dedent
@@ -117,10 +117,11 @@ class _Difference:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of a plan; after a run also its outcome."""
+    """A step of a plan; after a run also its outcome, and when it began."""
 
     step: Step
     outcome: Outcome | None = None
+    began: datetime | None = None
 
     @property
     def mark(self) -> str:
@@ -240,7 +241,7 @@ class _Stack:
     def steps(self) -> list[_Step]:
         """What a run did; if it got to no step, or for a plan, what was planned."""
         if self.report and self.report.outcomes:
-            return [_Step(outcome.step, outcome) for outcome in self.report.outcomes]
+            return [_Step(each.step, each, _began(each, self.report)) for each in self.report.outcomes]
         return [_Step(step) for step in self.plan.steps] if self.plan else []
 
     @property
@@ -311,6 +312,11 @@ class _Stack:
             for anchor, count, one, tone in counted
             if count
         ]
+
+
+def _began(outcome: Outcome, report: Report) -> datetime | None:
+    """When a step began; None if it did not."""
+    return None if outcome.after is None else report.started + timedelta(seconds=outcome.after)
 
 
 def _page(command: str, stacks: Sequence[_Stack], time: datetime) -> str:

@@ -194,6 +194,11 @@ def moment(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def clock(time: datetime) -> str:
+    """``04:05:06 UTC``."""
+    return time.astimezone(UTC).strftime("%H:%M:%S UTC")
+
+
 def verb(change: Change) -> str:
     """What a change does to its resource, in one word."""
     moved = any(

@@ -29,7 +29,7 @@ from enireconcile.model import (
 )
 from enireconcile.printable import printable
 from enireconcile.spec import Spec
-from enireconcile.spec.suggest import Nearest, hint_text
+from enireconcile.spec.suggest import address_hint
 
 _STEP = re.compile(r"s[0-9]+")
 
@@ -115,7 +115,7 @@ def _no_resource(plan: Plan, asked: str, spec: Spec | None) -> EnireconcileError
     if asked.partition(".")[2] in external and asked.startswith("instances."):
         message = f"{printable(asked)} is external: enireconcile only attaches to it, and never changes it"
         return EnireconcileError(message, hint="explain an interface that is attached to it")
-    hint = hint_text(Nearest(asked, known_addresses(plan))) or "write a section and a name, like elastic_ips.web"
+    hint = address_hint(asked, known_addresses(plan)) or "write a section and a name, like elastic_ips.web"
     return EnireconcileError(f"the plan has no resource {printable(asked)}", hint=hint)
 
 

@@ -227,9 +227,9 @@ class _Expander:
         self._put(holder, "for_each", value, at, at, None)
         value = holder.get("for_each")
         if isinstance(value, dict):
-            yield from (Element(Plain(key), item) for key, item in value.items())
+            yield from (Element(Plain(key), _unread(item)) for key, item in value.items())
         elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
-            yield from (Element(item, item) for item in value)
+            yield from (Element(item, _unread(item)) for item in value)
         elif value is not None:
             hint = "write a mapping, a list of single values, or ${var.NAME} of one"
             self.found.append(Violation(at, "must be a mapping or a list of single values", hint))
@@ -463,6 +463,15 @@ class _Expander:
             message = f"`for_each` and references make more than {MAX_ROWS} rows or {MAX_SIZE} characters"
             self.found.append(Violation((), message, "split the file into several stacks"))
         return True
+
+
+def _unread(value: Any) -> Any:
+    """A value that was expanded, as text of a file: it is read again where a row uses it."""
+    if isinstance(value, dict):
+        return {key: _unread(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_unread, value))
+    return escaped(value) if isinstance(value, str) and "${" in value else value
 
 
 def _field(reference: str, value: Any, names: list[str]) -> Any:

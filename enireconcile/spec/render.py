@@ -24,13 +24,15 @@ _NESTED_WIDTH = 50
 _BELOW_ROWS = 4
 """The indent of the keys of a row."""
 _WIDTH = 115
-_BLOCKS = ("defaults", *ROW_SECTIONS)
+_BLOCKS = ("variables", "defaults", *ROW_SECTIONS)
 """The keys of a file with a blank line before them."""
 _ALWAYS = frozenset({"version", "stack"})
 
 # No number, date or indicator begins with a letter. The words of YAML 1.1 (_WORDS) are quoted anyway.
 _BARE = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+=-]|:(?=[A-Za-z0-9:/])| (?=[A-Za-z0-9]))*")
 _BARE_IPV4 = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?")
+# Outside of { } and [ ], a reference needs no quotes.
+_BARE_REFERENCE = re.compile(r"(?:[A-Za-z0-9/][A-Za-z0-9_./-]*)?\$\{[A-Za-z0-9_.-]+\}[A-Za-z0-9_./-]*")
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _ESCAPED = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _BLOCK_TEXT = re.compile(r"(?:[^\s][^\n]*\n)(?:\n*[^\n]+\n)*[^\n]*")
@@ -66,6 +68,11 @@ def write(data: Mapping[str, Any], comments: Comments = MappingProxyType({})) ->
         else:
             lines += _entry(key, value, 0, (), told)
     return "\n".join(lines) + "\n"
+
+
+def one_line(data: Mapping[str, Any]) -> str:
+    """Keys of a row on one line, for a comment or a message."""
+    return ", ".join(f"{key}: {_flow(value)}" for key, value in data.items())
 
 
 def _row(row: Shape, *, written: bool = False) -> dict[str, Any]:
@@ -124,14 +131,17 @@ def _entry(key: str, value: Any, indent: int, above: Path, told: _Told) -> Itera
     """The lines of one entry of a mapping, with its comment: after its first line, or above it."""
     path = (*above, key)
     first, *rest = _bare_entry(key, value, indent, path, told)
-    if path in told.comments:
-        comment = f"# {_commentary(told.comments[path])}"
-        if len(first) + 2 + len(comment) <= _WIDTH:
-            first = f"{first}  {comment}"
-        else:
-            yield " " * indent + comment
-    yield first
+    yield from _commented(first, indent, told.comments.get(path))
     yield from rest
+
+
+def _commented(line: str, indent: int, words: str | None) -> Iterator[str]:
+    """A line with its comment behind it, or above it where the line would be too long."""
+    comment = "" if words is None else f"# {_commentary(words)}"
+    if comment and len(line) + 2 + len(comment) > _WIDTH:
+        yield " " * indent + comment
+        comment = ""
+    yield f"{line}  {comment}" if comment else line
 
 
 def _bare_entry(key: str, value: Any, indent: int, path: Path, told: _Told) -> Iterator[str]:
@@ -140,6 +150,8 @@ def _bare_entry(key: str, value: Any, indent: int, path: Path, told: _Told) -> I
     if isinstance(value, str) and _is_block(value):
         yield f"{pad}{name}: {'|' if value.endswith(chr(10)) else '|-'}"
         yield from (f"{pad}  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+    elif isinstance(value, str) and _BARE_REFERENCE.fullmatch(value):
+        yield f"{pad}{name}: {value}"
     elif path not in told.parents and _fits(value, flow, indent, len(name)):
         yield f"{pad}{name}: {flow}"
     elif isinstance(value, dict):
@@ -148,8 +160,10 @@ def _bare_entry(key: str, value: Any, indent: int, path: Path, told: _Told) -> I
             yield from _entry(inner, item, indent + 2, path, told)
     else:
         yield f"{pad}{name}:"
-        for item in value:
-            yield from _item(item, indent + 2)
+        for number, item in enumerate(value):
+            first, *rest = _item(item, indent + 2)
+            yield from _commented(first, indent + 2, told.comments.get((*path, number)))
+            yield from rest
 
 
 def _item(value: Any, indent: int) -> Iterator[str]:
@@ -166,8 +180,10 @@ def _item(value: Any, indent: int) -> Iterator[str]:
 def _fits(value: Any, flow: str, indent: int, name: int) -> bool:
     """Whether a value is readable on one line: a scalar, or a short collection without nested mappings.
 
-    Below a row, a very short mapping may have nested ones: ``{tags: {Name: lab}}``.
+    Below a row, a very short mapping may have nested ones: ``{tags: {Name: lab}}``. A template is a block.
     """
+    if isinstance(value, dict) and "for_each" in value and len(value) > 1:
+        return False
     if not isinstance(value, (dict, list)) or not value:
         return True
     if isinstance(value, dict) and indent >= _BELOW_ROWS and len(flow) <= _NESTED_WIDTH:

@@ -48,6 +48,21 @@ def hint_text(hint: Hint, *, search: bool = True) -> str | None:
     return hint
 
 
+def address_hint(asked: str, known: Collection[str]) -> str | None:
+    """The address that was probably meant, else those of the same section; None if there is nothing to suggest.
+
+    In a section that is right, names are compared: with it, any two addresses would be alike.
+    """
+    section, dot, name = asked.partition(".")
+    names = [each.removeprefix(section + dot) for each in known if dot and each.startswith(section + dot)]
+    if not names:
+        return Nearest(asked, known).text()
+    near = _closest(name, sorted(each for each in names if each.isprintable()))
+    if near:
+        return f"did you mean `{section}.{near}`?"
+    return Nearest("", [section + dot + each for each in names]).text()
+
+
 def _closest(word: str, known: list[str]) -> str | None:
     if len(word) > _LONGEST_WORD or len(known) > _MOST_WORDS:
         return None

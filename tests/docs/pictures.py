@@ -27,7 +27,8 @@ from rich.text import Text
 from tests.docs.console import ROOT, STORY, WAITING, Shell, comparable, on
 from tests.harness import open_harness
 
-COLUMNS = 100
+COLUMNS, LINES = 100, 100
+DEMO = "docs/demo.py"
 FOLDER = ROOT / "docs" / "images"
 PROMPT = b"[y/N]: "
 # Rich's font, which a browser would load from another host.
@@ -35,12 +36,13 @@ FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def story(directory: Path) -> Iterator[tuple[str, str]]:
-    """File to picture: the story is applied, and planned again after it was changed by hand."""
+    """File to picture: the story is applied, and planned again after it was changed by hand; the tour."""
     with open_harness(directory / "before") as harness:
         shell = on(harness, ROOT, directory)
         yield "docs/images/console-apply.svg", picture(shell, f"enireconcile apply {STORY}", "Plan:")
         changed_by_hand(harness.client())
         yield "docs/images/console-plan.svg", picture(shell, f"enireconcile plan {STORY}")
+    yield "docs/images/console-demo.svg", tour(Shell(ROOT, {}))
 
 
 def changed_by_hand(client: Any) -> None:
@@ -54,14 +56,28 @@ def changed_by_hand(client: Any) -> None:
     client.disassociate_address(AssociationId=taken["AssociationId"])
 
 
-def picture(shell: Shell, line: str, begin: str = "") -> str:
-    """A terminal with a command line and what the command prints, from the line that begins so, as SVG."""
+def tour(shell: Shell) -> str:
+    """The scenes of ``make demo`` that show drift and its repair."""
+    return picture(shell, f"enireconcile sandbox -- {sys.executable} {DEMO}", "5/", "7/", prompt="make demo")
+
+
+def picture(shell: Shell, line: str, begin: str = "", end: str | None = None, prompt: str = "") -> str:
+    """A terminal with a command line and what the command prints, as SVG.
+
+    The lines are those from the first that begins with ``begin`` to the one before ``end``. ``prompt`` is the
+    command line to show, if it is another.
+    """
     text = Text.from_ansi(typed(shell, line))
     lines = [each for each in text.split("\n", allow_blank=True) if not each.plain.startswith(WAITING)]
     first = next(index for index, each in enumerate(lines) if each.plain.startswith(begin))
-    shown = [*([Text("…")] if first else []), *lines[first:]]
+    ends = [index for index, each in enumerate(lines) if end is not None and each.plain.startswith(end)]
+    shown = [
+        *([Text("…")] if first else []),
+        *lines[first : ends[0] if ends else None],
+        *([Text("…")] if ends else []),
+    ]
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, legacy_windows=False)
-    console.print(Text(f"$ {line}", style="bold"))
+    console.print(Text(f"$ {prompt or line}", style="bold"))
     console.print(Text("\n").join(shown), end="")
     return FONT.sub("", console.export_svg(title="", unique_id="console"))
 
@@ -70,8 +86,9 @@ def typed(shell: Shell, line: str) -> str:
     """What a terminal shows of a command. It answers with ``y``."""
     _, *arguments = shlex.split(line)
     keyboard, terminal = os.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 100, COLUMNS, 0, 0))
-    environment = {**shell.environment, "TERM": "dumb", "COLUMNS": str(COLUMNS)}
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+    # Rich takes the width of a dumb terminal from these only if both are given.
+    environment = {**shell.environment, "TERM": "dumb", "COLUMNS": str(COLUMNS), "LINES": str(LINES)}
     with subprocess.Popen(
         [sys.executable, "-m", "enireconcile", *arguments],
         cwd=shell.cwd,

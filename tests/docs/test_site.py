@@ -139,6 +139,17 @@ def test_every_page_is_made_and_found(site: Site) -> None:
     assert found == {str(page.relative_to(site.folder)) for page in site.pages}
 
 
+def test_charts_that_github_draws_are_pictures(site: Site) -> None:
+    """A Mermaid chart of a stack has the picture of that stack above it."""
+    charted = [page for page in PAGES if "\n```mermaid\n" in page.read_text(encoding="utf-8")]
+    assert charted
+    for page in charted:
+        text = site.made_of(page.relative_to(ROOT)).read_text(encoding="utf-8")
+        before, chart, _ = text.partition("flowchart")
+        assert chart
+        assert before.rpartition("<img")[2].count("<pre>") == 1
+
+
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_pages_read_as_on_github(site: Site, page: Path) -> None:
     """The same blocks, and the same words between them.

@@ -78,6 +78,7 @@ class Harness:
                 stop=self.stop,
                 tell=self.events.append,
                 settle=SETTLE,
+                began=self.began,
             )
             return await executor.run(steps)
 
@@ -203,7 +204,8 @@ def test_steps_that_need_nothing_start_together(harness: Harness) -> None:
 
 def test_a_step_starts_when_the_last_of_its_needs_is_done(harness: Harness) -> None:
     harness.takes = 1.0
-    harness.run(step(1), step(2, "CreateTags", 1), step(3, "CreateTags", 1, 2), step(4))
+    outcomes = harness.run(step(1), step(2, "CreateTags", 1), step(3, "CreateTags", 1, 2), step(4))
+    assert [outcome.after for outcome in outcomes] == pytest.approx([0.0, 1.0, 2.0, 0.0])
     assert sorted((params["N"], when) for when, _, params in harness.calls) == [
         (1, 0.0),
         (2, 1.0),
@@ -851,6 +853,7 @@ def cancelled(harness: Harness, seconds: float, *steps: Step) -> list[Outcome]:
             stop=harness.stop,
             tell=harness.events.append,
             settle=SETTLE,
+            began=harness.began,
         )
         task = asyncio.ensure_future(executor.run(steps))
         await asyncio.sleep(seconds)

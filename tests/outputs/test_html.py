@@ -116,7 +116,7 @@ def page(mixed: Plan) -> Page:
 def some_reports(mixed: Plan) -> list[Report]:
     """Runs that ended in different ways."""
     one, two, three, *_ = mixed.steps
-    done = Outcome(one, Status.DONE, 3, 2.34, "eni-0a1b", request_id="7a62c49f-done", acted=True)
+    done = Outcome(one, Status.DONE, 3, 2.34, "eni-0a1b", request_id="7a62c49f-done", acted=True, after=61.5)
     failed = Outcome(
         two, Status.FAILED, 1, 0.12, error="RunInstances: no room\n  hint: wait", request_id="7a62-no"
     )
@@ -201,7 +201,8 @@ def test_a_page_of_a_run(mixed: Plan) -> None:
     page = page_after(partial)
     assert words(page.one("title")) == "enireconcile apply: lab"
     steps = page.section("steps")
-    assert "✓ done in 2.3 s , 3 attempts eni-0a1b request 7a62c49f-done" in steps
+    assert "✓ done in 2.3 s , 3 attempts at 03:05:07 UTC , +61.50 s eni-0a1b request 7a62c49f-done" in steps
+    assert steps.count("UTC") == 1  # that of another step is not known
     assert "✗ failed in 0.1 s request 7a62-no RunInstances: no room hint: wait" in steps
     assert "· skipped needs s2, which failed" in steps
     assert "1 failed call" in page.text

@@ -181,6 +181,8 @@ def test_what_a_plan_interrupts_is_told_with_its_step() -> None:
     [
         ("s9", "the plan has no step s9", "its steps are s1 to s1"),
         ("elastic_ips.wbe", "the plan has no resource elastic_ips.wbe", "did you mean `elastic_ips.web`?"),
+        ("elastic_ip.web", "the plan has no resource elastic_ip.web", "did you mean `elastic_ips.web`?"),
+        ("elastic_ips.zzz", "the plan has no resource elastic_ips.zzz", "choose from: elastic_ips.web"),
         ("instances.fw", "instances.fw is external", "explain an interface that is attached to it"),
     ],
 )

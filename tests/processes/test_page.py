@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -80,7 +81,10 @@ def test_a_run_that_stops_halfway(server: EC2Server, command: Run, path: Path) -
     assert ran.code == 5
     [failed] = [step for step in ran.lines[-1]["steps"] if step["status"] == "failed"]
     assert failed["request_id"] in failed["error"]
-    assert f"✗ failed in {failed['seconds']:.1f} s request {failed['request_id']}" in page(path).section("steps")
+    told = (
+        rf"✗ failed in {failed['seconds']:.1f} s at [\d:]{{8}} UTC , \+\d\.\d\d s request {failed['request_id']}"
+    )
+    assert re.search(told, page(path).section("steps"))
     assert "After the run" in pictures(path)
 
 

@@ -131,6 +131,56 @@ def test_it_reads_as_a_person_would_write_it(how: str, slow_harness: Harness) ->
     assert masked == (GOLDEN / f"two-enis-{how}.yaml").read_text(encoding="utf-8")
 
 
+def firewalls(account: Harness) -> str:
+    """specs/firewall-pair.yaml for three firewalls, applied."""
+    pair = "pair: {a: {ip: 11}, b: {ip: 12}}"
+    spec = prepared("firewall-pair", account)
+    assert pair in spec
+    spec = spec.replace(pair, f"{pair[:-1]}, c: {{ip: 13}}}}")
+    assert account.apply(spec).outcome == "converged"
+    account.loop.now += 60
+    return spec
+
+
+TEMPLATES = {
+    "instances": {"fw-${each.key}"},
+    "network_interfaces": {"fw-${each.key}-mgmt", "fw-${each.key}-outside", "fw-${each.key}-inside"},
+    "elastic_ips": {"fw-${each.key}"},
+}
+
+
+def test_rows_that_are_alike_are_a_template(account: Harness) -> None:
+    """Of a stack with three firewalls; the Elastic IPs, which EC2 chose, are comments of the elements."""
+    spec = firewalls(account)
+    text = text_of(account, stack="firewall-pair")
+    data = yaml.safe_load(text)
+    assert data["variables"] == {
+        "fw": {
+            key: {"mgmt": f"10.0.2.{ip}", "outside": f"10.0.1.{ip}", "inside": f"10.0.3.{ip}"}
+            for key, ip in (("a", 11), ("b", 12), ("c", 13))
+        }
+    }
+    for section, names in TEMPLATES.items():
+        assert {name for name, row in data[section].items() if "for_each" in row} == names
+    assert re.search(
+        r"^    a: \{mgmt: 10.0.2.11, outside: 10.0.1.11, inside: 10.0.3.11\}  # [\d.]+$", text, re.MULTILINE
+    )
+    assert set(account.spec(text).document.resources) == set(account.spec(spec).document.resources)
+    plan = account.plan(text)
+    assert (plan.empty, plan.warnings, plan.leftovers) == (True, (), ())
+
+
+def test_templates_adopt(account: Harness) -> None:
+    """Elements have the ids that their rows adopt."""
+    spec = firewalls(account)
+    disown(account, "firewall-pair")
+    text = text_of(account, instances=instances(account))
+    data = yaml.safe_load(text)
+    assert data["network_interfaces"]["fw-${each.key}-inside"]["adopt"] == "${each.value.inside.adopt}"
+    assert set(account.spec(text).document.resources) == set(account.spec(spec).document.resources)
+    assert_adopts(account, text)
+
+
 # ---- an account that grew by hand
 
 
@@ -624,15 +674,54 @@ def test_what_no_spec_can_say_is_left_out_and_told(grown: Grown) -> None:
     assert_adopts(grown.harness, str(made.text))
 
 
-def test_what_a_launch_set_for_good_is_told(slow_harness: Harness) -> None:
-    """EC2 shows a hash of it only, in our own tag: a note says which keys to add."""
+VOLUMES = """t3.micro
+    root_volume: {size_gib: 20, type: gp3, encrypted: true}
+    volumes:
+      - {device_name: /dev/sdg, size_gib: 100, type: gp3}
+      - {device_name: /dev/sdf, size_gib: 100, type: io2, iops: 4000, delete_on_termination: false}
+    volume_tags: {Backup: daily}"""
+
+
+def test_volumes_are_read_back_where_their_hash_tells_them(slow_harness: Harness) -> None:
+    """EC2 sets them at launch only. What they are now counts if that is what the launch was asked for."""
+    assert slow_harness.apply(prepared_text("two-enis").replace("t2.micro", VOLUMES)).outcome == "converged"
+    slow_harness.loop.now += 60
+    made = slow_harness.export(stack="two-enis")
+    assert made.notes == ()
+    row = yaml.safe_load(str(made.text))["instances"]["web"]
+    assert row["root_volume"] == {"size_gib": 20, "type": "gp3", "encrypted": True}
+    assert [each["device_name"] for each in row["volumes"]] == ["/dev/sdg", "/dev/sdf"]
+    assert row["volume_tags"] == {"Backup": "daily"}
+    plan = slow_harness.plan(made.text)
+    assert (plan.empty, plan.warnings) == (True, ())
+
+
+def test_volumes_of_others_are_comments(slow_harness: Harness) -> None:
+    """A plan would warn of keys that EC2 takes at launch only, as it cannot know what another tool asked for."""
+    slow_harness.apply(prepared_text("two-enis").replace("t2.micro", VOLUMES))
+    slow_harness.loop.now += 60
+    disown(slow_harness, "two-enis")
+    text = text_of(slow_harness, instances=instances(slow_harness))
+    assert (
+        "  # root_volume: {size_gib: 20, type: gp3, encrypted: true}, volumes: "
+        "[{device_name: /dev/sdf, size_gib: 100, type: io2, iops: 4000, delete_on_termination: false}, "
+        "{device_name: /dev/sdg, size_gib: 100, type: gp3}]\n"
+    ) in text
+    assert slow_harness.plan(text).warnings == ()
+    assert_adopts(slow_harness, text)
+
+
+def test_volumes_that_have_changed_since_the_launch_are_told(slow_harness: Harness) -> None:
+    """Their hash is that of what they were: a note says which keys to add, and what EC2 shows."""
     spec = prepared_text("two-enis").replace("t2.micro", "t3.micro\n    root_volume: {size_gib: 20, type: gp3}")
     slow_harness.apply(spec)
     slow_harness.loop.now += 60
+    [volume] = slow_harness.strict.world.data.volumes.values()
+    volume.size = 30
     made = slow_harness.export(stack="two-enis")
     assert made.notes == (
         "instances.web was launched with root_volume, which cannot be read back: add it to its row for the "
-        "next launch",
+        "next launch; EC2 shows root_volume: {size_gib: 30, type: gp3}",
     )
     assert slow_harness.plan(made.text).empty
 
@@ -654,6 +743,7 @@ READS = [
     "DescribeSecurityGroups",
     "DescribeSecurityGroups",
     "DescribeSubnets",
+    "DescribeVolumes",
     "DescribeVpcs",
 ]
 
@@ -701,6 +791,7 @@ OPTIONAL = {
     "DescribeInstanceAttribute",
     "DescribeInstanceCreditSpecifications",
     "DescribeRouteTables",
+    "DescribeVolumes",
 }
 
 

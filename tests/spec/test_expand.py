@@ -99,6 +99,15 @@ def test_for_each_takes_mappings_and_lists(elements: str, names: list[str]) -> N
     assert [row.tags["k"] for row in made.elastic_ips.values()] == [name[2:] for name in names]
 
 
+@pytest.mark.parametrize("use", ["${each.value}", "<${each.value}>"])
+@pytest.mark.parametrize("elements", ["{a: '$${HOME} ${stack}'}", "['$${HOME} ${stack}']", "${var.homes}"])
+def test_a_literal_in_an_element_stays_one(elements: str, use: str) -> None:
+    """Elements are read once, wherever they stand."""
+    head = HEAD + "variables: {homes: {a: '$${HOME} ${stack}'}}\n"
+    made = document(f'{head}elastic_ips:\n  x:\n    tags: {{k: "{use}"}}\n    for_each: {elements}\n')
+    assert made.elastic_ips["x"].tags["k"] == use.replace("${each.value}", f"${{HOME}} {made.stack}")
+
+
 @pytest.mark.parametrize("value", ["${var.n}", '"${var.n}"', "'${var.n}'"])
 def test_a_reference_alone_keeps_its_type(value: str) -> None:
     """Quoted or not: a number stays a number, a list a list."""

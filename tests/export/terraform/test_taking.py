@@ -60,7 +60,7 @@ def test_the_whole_of_a_state() -> None:
         str(made.text)
         == f"""\
 # What exists of the Terraform state state.json in us-east-1.
-# User data and volumes of instances cannot be exported: add them before you launch any anew.
+# User data and volumes are not exported: add them before you launch an instance anew.
 version: 1
 stack: imported  # choose its name before the first apply: it marks every resource
 region: us-east-1
@@ -581,6 +581,36 @@ def test_the_default_group_is_told_by_its_name() -> None:
     rule = {"security_groups": ["sg-00000000000000009"], "protocol": "-1", "from_port": 0, "to_port": 0}
     found = row("security_groups", "web", default, group(ingress=[rule]))
     assert found["ingress"] == [{"protocol": "all", "sources": [{"group_name": "default"}]}]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ['"a"', '"b"', '"c"', '"d"', '"e"'],
+        ["0", "1", "2", "3", "4"],
+        ['"us-east-1a"', '"us-east-1b"', '"us-east-1c"', '"us-east-1d"', '"us-east-1f"'],
+    ],
+)
+def test_keys_of_count_and_for_each_are_those_of_templates(keys: list[str]) -> None:
+    made = [
+        instance(
+            f"aws_instance.host[{key}]",
+            id=f"i-{number:017x}",
+            primary_network_interface_id=f"eni-{number:017x}",
+            private_ip=f"10.0.1.{number + 10}",
+        )
+        for number, key in enumerate(keys)
+    ]
+    data = yaml.safe_load(str(take(*made, subnet(), vpc(), group()).text))
+    assert data["variables"]["host"] == {
+        key.strip('"'): {
+            "instance": f"i-{number:017x}",
+            "eth0": f"eni-{number:017x}",
+            "private_ip": f"10.0.1.{number + 10}",
+        }
+        for number, key in enumerate(keys)
+    }
+    assert data["instances"]["host-${each.key}"]["adopt"] == "${each.value.instance}"
 
 
 def test_many_other_kinds_are_summed_up() -> None:
