@@ -8,9 +8,10 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -89,7 +90,7 @@ def opening(text: str) -> Opening:
 
 @dataclass(frozen=True)
 class Given:
-    """What the options say; None for what they do not."""
+    """What the options say; None for what they do not. The names of the fields are those of their parameters."""
 
     stack: str | None
     region: str | None
@@ -99,6 +100,21 @@ class Given:
     interfaces: int | None
     elastic_ips: bool | None
     open: Sequence[Opening]
+
+    def without(self, variables: AbstractSet[str]) -> Given:
+        """Without what variables of the environment say against other options, or to no purpose without them."""
+        zone = re.fullmatch(f"({REGION})[a-z]", self.subnet or "")
+        surplus = set()
+        if zone and self.region and self.region != zone[1]:
+            surplus.add("region" if "region" in variables else "subnet")
+        if self.subnet and not zone and self.vpc is None:
+            surplus.add("subnet")
+        if self.vpc and (self.subnet is None or zone):
+            surplus.add("vpc" if "vpc" in variables else "subnet")
+        if any(each.interface >= (self.interfaces or 1) for each in self.open):
+            surplus.add("open" if "open" in variables else "interfaces")
+        left_out: dict[str, Any] = {name: () if name == "open" else None for name in surplus & variables}
+        return replace(self, **left_out)
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,7 @@ def answered(given: Given, *, asks: bool) -> Answers:
         return click.prompt(question, default, value_proc=read, err=True) if asks else read(default)
 
     name = value(given.stack, "Name of the stack", "web", stack)
-    in_region = value(given.region, "AWS Region", _default_region(), region)
+    in_region = value(given.region, "AWS Region", _default_region(given.subnet), region)
     question = "Subnet (an Availability Zone for its default subnet, an id, or a Name)"
     subnet = value(given.subnet, question, f"{in_region}a", lambda text: _in_region(id_or_name(text), in_region))
     in_zone, vpc = _is_zone(_in_region(subnet, in_region), in_region), given.vpc
@@ -147,7 +163,10 @@ def answered(given: Given, *, asks: bool) -> Answers:
     return Answers(name, in_region, vpc, subnet, machine, count, public, opened)
 
 
-def _default_region() -> str:
+def _default_region(subnet: str | None) -> str:
+    """That of an Availability Zone, else of the environment."""
+    if zone := re.fullmatch(f"({REGION})[a-z]", subnet or ""):
+        return zone[1]
     found = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     return found if re.fullmatch(REGION, found) else "us-east-1"
 

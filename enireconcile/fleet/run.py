@@ -231,8 +231,6 @@ def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str]
         with dask_workers(options.scheduler, state, options.jobs, task) as workers:
             yield workers
         return
-    if options.scheduler is not None:
-        raise click.UsageError("--scheduler is for --engine dask only.")
     jobs = options.jobs or min(2 * (os.cpu_count() or 1), MOST_JOBS)
     local = LocalWorkers(max(1, min(jobs, units)), task)
     try:

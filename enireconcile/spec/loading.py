@@ -207,7 +207,7 @@ def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator
 
 def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Problem]:
     for name in given.variables:
-        if name not in known:
+        if name not in known | given.optional:
             hint = hint_text(Nearest(name, sorted(known), "add it to `variables` of the file"))
             yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
 
