@@ -397,7 +397,8 @@ def verify(
         from enireconcile.cli.verify import run_checks
 
         return [
-            Record(check) for check in checks_json(run_checks(spec, connection, interrupt, _telling(on_event)))
+            Record(check)
+            for check in checks_json(run_checks(spec, connection, interrupt, _telling(on_event)).results)
         ]
 
     return _done(work, timeout)

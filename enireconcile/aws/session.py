@@ -13,6 +13,7 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -44,6 +45,11 @@ from enireconcile.printable import printable
 from enireconcile.regions import wrong_region
 
 BotoSession = boto3.Session
+_AWS_DOMAINS = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"),
+    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
+)
+"""The domains of AWS's endpoints, those of VPC endpoints included, by partition."""
 _DEFAULT_PROFILE = "default"
 """What boto3 calls the profile of a session that names none."""
 
@@ -107,6 +113,14 @@ class Session:
         if self.read_only:
             client.meta.events.register("before-call", _refuse_writes)
         return client
+
+    @property
+    def endpoint(self) -> str | None:
+        """The URL of EC2's endpoint, unless it is in a domain of AWS."""
+        url = urlsplit(self.client("ec2").meta.endpoint_url)
+        if f".{url.hostname}".endswith(_AWS_DOMAINS):
+            return None
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
     @property
     def profile(self) -> str:

@@ -32,13 +32,17 @@ from enireconcile.spec import Spec
 
 @dataclass(frozen=True)
 class _Planned:
-    """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS."""
+    """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS.
+
+    ``endpoint`` is that of EC2, if it is not AWS's.
+    """
 
     spec: Spec
     plan: Plan
     live: Live
     traces: Traces | None
     api_calls: Mapping[str, int]
+    endpoint: str | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets:
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
         seen = _read_and_plan(spec, channel, options, targets)
         traces = _traces(seen.plan, channel) if options.who else None
-        return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls))
+        return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
 
 
 def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Seen:
@@ -167,4 +171,5 @@ def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:
 
         click.echo(plans_markdown([each.plan for each in planned], [each.traces or Traces() for each in planned]))
     else:
-        click.echo("\n\n".join(plan_text(each.plan, each.traces, click.style) for each in planned))
+        texts = (plan_text(each.plan, each.traces, click.style, endpoint=each.endpoint) for each in planned)
+        click.echo("\n\n".join(texts))

@@ -226,7 +226,7 @@ class StackRun:
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._complain(report, stop)
-        self._print_report(report)
+        self._print_report(report, channel.session.endpoint)
         return report
 
     async def _checked(
@@ -312,7 +312,7 @@ class StackRun:
         if self.saved is not None and (reasons := reasons_against(self.saved, self.spec.digest, plan)):
             guard(self.saved.plan, allowed, *reasons)
         if self.options.output == "text":
-            self._print_plan(plan)
+            self._print_plan(plan, channel.session.endpoint)
         self._complain_of_errors(plan.errors)
         guard(plan, allowed)
         if not (plan.empty or allowed.auto_approve):
@@ -323,8 +323,12 @@ class StackRun:
         progress.begin(plan)
         return allowed.impact if allowed.auto_approve else plan.impact
 
-    def _print_plan(self, plan: Plan) -> None:
-        text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style, errors=False)
+    def _print_plan(self, plan: Plan, endpoint: str | None) -> None:
+        text = (
+            notes_text(plan, click.style)
+            if plan.empty
+            else plan_text(plan, style=click.style, errors=False, endpoint=endpoint)
+        )
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
             show = print_result if self.options.command == "watch" else click.echo
@@ -344,13 +348,13 @@ class StackRun:
         if report.error and is_new:
             logs.complain(EnireconcileError(report.error), exit_code=report.exit_code)
 
-    def _print_report(self, report: Report) -> None:
+    def _print_report(self, report: Report, endpoint: str | None) -> None:
         # A watch prints a report that is the same in every round only once.
         failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
-            print_result(report_text(report, click.style))
+            print_result(report_text(report, click.style, endpoint=endpoint))
 
     @property
     def _destroys(self) -> bool:

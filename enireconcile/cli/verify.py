@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -33,7 +34,7 @@ def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, tim
 
     ``timeout`` limits the time that all of it may take, in seconds.
     """
-    results: list[tuple[str, tuple[CheckResult, ...]]] = []
+    results: list[tuple[str, Checked]] = []
     unread: dict[str, EnireconcileError] = {}
     interrupt = Interrupt()
     with interrupt.limited(timeout):
@@ -51,17 +52,25 @@ def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, tim
                     unread[stack] = error
     complain_of_stacks(unread)
     _print(results, output, several=len(specs) > 1)
-    failed = any(not check.ok for _, checks in results for check in checks)
+    failed = any(not check.ok for _, checked in results for check in checked.results)
     codes = [error.exit_code for error in unread.values()]
     return max(codes, default=CHECK_FAILED if failed else 0)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """The results of a spec's checks. ``endpoint`` is that of EC2, if it is not AWS's."""
+
+    results: tuple[CheckResult, ...] = ()
+    endpoint: str | None = None
+
+
 def run_checks(
     spec: Spec, connection: Connection, interrupt: Interrupt, progress: Progress, *, brief: bool = False
-) -> tuple[CheckResult, ...]:
+) -> Checked:
     """Run the checks of one spec; with ``brief``, the progress does not say how each one ends."""
     if not spec.document.checks:
-        return ()
+        return Checked()
     try:
         with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
             left = interrupt.left
@@ -76,17 +85,22 @@ def run_checks(
             )
             # The checks end by the limit themselves; only then is it read why they failed.
             with progress, interrupt.limited(left + _TO_JUDGE if left < math.inf else None):
-                return interrupt.run(checks.run(), lambda _: channel.waits())
+                results = interrupt.run(checks.run(), lambda _: channel.waits())
+            return Checked(results, channel.session.endpoint)
     except StoppedError as error:
         raise EnireconcileError(str(error)) from None
 
 
-def _print(results: Sequence[tuple[str, tuple[CheckResult, ...]]], output: str, *, several: bool) -> None:
+def _print(results: Sequence[tuple[str, Checked]], output: str, *, several: bool) -> None:
     if output == "text":
-        click.echo("\n\n".join(checks_text(stack, checks, click.style) for stack, checks in results))
+        texts = (
+            checks_text(stack, checked.results, click.style, endpoint=checked.endpoint)
+            for stack, checked in results
+        )
+        click.echo("\n\n".join(texts))
         return
     objects: list[dict[str, Any]] = []
-    for stack, checks in results:
+    for stack, checked in results:
         more = {"stack": stack} if several else {}
-        objects += [{**more, **each} for each in checks_json(checks)]
+        objects += [{**more, **each} for each in checks_json(checked.results)]
     click.echo(json.dumps(objects, indent=2))

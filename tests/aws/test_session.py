@@ -65,3 +65,22 @@ def test_an_endpoint_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised.value.hint == (
         "check AWS_ENDPOINT_URL, which begins with http:// or https://, and the AWS configuration"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("", None),
+        ("https://vpce-0a1b2c-3d4e.ec2.us-east-1.vpce.amazonaws.com", None),
+        ("https://ec2.us-east-1.api.aws", None),
+        ("http://127.0.0.1:4566/x", "http://127.0.0.1:4566"),
+        ("https://me:secret@ec2.example.com", "https://ec2.example.com"),
+        ("https://notamazonaws.com", "https://notamazonaws.com"),
+    ],
+)
+def test_an_endpoint_outside_aws_is_known(monkeypatch: pytest.MonkeyPatch, url: str, shown: str | None) -> None:
+    """Without the credentials that may be in its URL."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    session = connect(region="us-east-1", profile=None)
+    assert session.endpoint == shown
+    session.close()

@@ -437,7 +437,8 @@ def test_destroy_wants_more_than_a_yes(server: EC2Server, command: Run, tmp_path
     assert server.client().describe_addresses()["Addresses"] == []
     again = command("destroy", "-y", "--allow-destroy", SPEC)
     assert again.code == 0
-    assert "Unchanged: the stack has no resources, and there is nothing to do." in again.stdout
+    where = f"account 123456789012, us-east-1 at {server.url}, not AWS"
+    assert f"Unchanged: nothing to do; the stack has no resources in {where}." in again.stdout
 
 
 def test_max_changes(server: EC2Server, command: Run) -> None:
