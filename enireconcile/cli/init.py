@@ -37,8 +37,8 @@ def stack(text: str) -> str:
 
 
 def region(text: str) -> str:
-    if wrong_region(text):
-        raise click.BadParameter(f"{text!r} is not a Region: write one such as us-east-1")
+    if wrong := wrong_region(text):
+        raise click.BadParameter(": ".join(wrong))
     return text
 
 

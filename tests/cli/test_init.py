@@ -114,8 +114,8 @@ def test_questions_for_what_is_not_given() -> None:
     ("args", "words"),
     [
         (("--stack", "Web"), "lower-case"),
-        (("--region", "us-east"), "not a Region"),
-        (("--region", "us-eest-1"), "not a Region"),
+        (("--region", "us-east"), "must be a Region"),
+        (("--region", "us-eest-1"), "must be a Region"),
         (("--subnet", "lab-a"), "needs --vpc"),
         (("--vpc", "lab"), "needs --subnet"),
         (("--subnet", "us-west-2a", "--region", "us-east-1"), "not an Availability Zone of us-east-1"),
