@@ -508,8 +508,8 @@ def explain(
 ) -> int:
     """Explain a resource or a step of the plan: why it is needed, why in this order, what it interrupts.
 
-    ADDRESS is a section and a name, such as elastic_ips.web; STEP is the id of a step, such as s5.
-    Changes nothing.
+    ADDRESS is a section and a name, such as elastic_ips.web, as each change of a plan shows it. STEP is the id of
+    a step, such as s5, as explain itself, plan --output markdown and json show it. Changes nothing.
     """
     if asked is None or (plan is None and not specs):
         raise click.UsageError(

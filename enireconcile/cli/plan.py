@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +29,14 @@ from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
-from enireconcile.spec import Spec
+from enireconcile.spec import STDIN, Spec
+
+_SHORT = 3
+"""The most calls of a plan that needs no pointer to ``explain``."""
 
 
 @dataclass(frozen=True)
-class _Planned:
+class Planned:
     """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS.
 
     ``endpoint`` is that of EC2, if it is not AWS's.
@@ -64,7 +69,7 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        planned, failed = list[_Planned](), dict[str, EnireconcileError]()
+        planned, failed = list[Planned](), dict[str, EnireconcileError]()
         for spec in specs:
             if spec.file not in targets:
                 continue
@@ -92,6 +97,8 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
+    if options.output == "text" and sys.stdout.isatty() and (line := how_to_explain(planned, options)):
+        logs.say(line)
     if options.output == "json":
         for each in planned:
             with logs.about(each.plan.stack):
@@ -100,11 +107,11 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
     return Result(any(not each.plan.empty for each in planned), max(codes, default=0))
 
 
-def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> _Planned:
+def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> Planned:
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
         seen = _read_and_plan(spec, channel, options, targets)
         traces = _traces(seen.plan, channel) if options.who else None
-        return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
+        return Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
 
 
 def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Seen:
@@ -134,13 +141,13 @@ def _traces(plan: Plan, channel: Channel) -> Traces:
     return traces
 
 
-def _save(out: Outlet, planned: Sequence[_Planned], options: PlanOptions) -> None:
+def _save(out: Outlet, planned: Sequence[Planned], options: PlanOptions) -> None:
     plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
     saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))), options.destroy)
     out.write(saved.text(datetime.now(UTC).isoformat(timespec="seconds")))
 
 
-def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
+def _draw(out: Outlet, planned: Sequence[Planned]) -> None:
     from enireconcile.cli.graph import drawn
     from enireconcile.outputs.graph import plan_picture
 
@@ -148,7 +155,7 @@ def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
     out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
 
 
-def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
+def _write_page(outlet: Outlet, planned: Sequence[Planned]) -> None:
     from enireconcile.outputs import html
 
     plans = [
@@ -162,7 +169,17 @@ def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
     outlet.write(html.plans_html(plans, datetime.now(UTC)))
 
 
-def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:
+def how_to_explain(planned: Sequence[Planned], options: PlanOptions) -> str | None:
+    """The command that says why of the first plan of some length; a short one needs none."""
+    for each in planned:
+        if len(each.plan.steps) > _SHORT and each.spec.file != STDIN:
+            flags = ["--destroy"] if options.destroy else ["--prune"] if options.prune else []
+            line = shlex.join(["enireconcile", "explain", *flags, each.spec.file, each.plan.differing[0]])
+            return f"`{printable(line)}` says why, and why in this order"
+    return None
+
+
+def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:
     if output == "json":
         objects = [plan_json(each.plan, each.api_calls, each.traces) for each in planned]
         click.echo(json.dumps(objects if as_list else objects[0], indent=2))
