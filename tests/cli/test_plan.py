@@ -10,13 +10,13 @@ import pytest
 from enireconcile.cli.plan import Planned, how_to_explain
 from enireconcile.cli.session import PlanOptions
 from enireconcile.live.records import Live
-from tests.planning.worlds import plan_of, spec_of
+from tests.planning.worlds import Words, plan_of, spec_of
 
-TWO = {"elastic_ips": {"one": {}, "two": {}}}
-FIVE = {"elastic_ips": {name: {} for name in ("a", "b", "c", "d", "e")}}
+TWO: Words = {"elastic_ips": {"one": {}, "two": {}}}
+FIVE: Words = {"elastic_ips": {name: {} for name in ("a", "b", "c", "d", "e")}}
 
 
-def _planned(rows: dict[str, dict[str, object]], file: str) -> Planned:
+def _planned(rows: Words, file: str) -> Planned:
     plan = plan_of(rows)
     spec = replace(spec_of(rows), file=file)
     return Planned(spec, plan, Live(account_id=plan.account_id, region=plan.region), None, {}, None)
@@ -38,7 +38,7 @@ def _planned(rows: dict[str, dict[str, object]], file: str) -> Planned:
     ],
 )
 def test_a_plan_of_some_length_says_how_to_see_why(
-    files: list[tuple[dict[str, dict[str, object]], str]], options: dict[str, Any], line: str | None
+    files: list[tuple[Words, str]], options: dict[str, Any], line: str | None
 ) -> None:
     """With the options that the same plan needs; stdin cannot be read again."""
     said = how_to_explain([_planned(*each) for each in files], PlanOptions("text", **options))
