@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import shlex
 import sys
 import threading
 import time
@@ -123,7 +124,8 @@ class StackRun:
         guard_account(self.spec, account)
         scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
         others: list[LockInfo] = []
-        began = told = time.monotonic()
+        limit, began = "--lock-timeout 15m", time.monotonic()
+        told = began
         session = channel.session
         if self.options.state_as_caller and session.account_id is not None:
             session = connection.as_caller(session.region)
@@ -153,10 +155,9 @@ class StackRun:
         def stopped(seconds: float) -> EnireconcileError:
             if not others or self.interrupt.stopped_by:
                 return self.interrupt.stopped(f"waited {seconds:.1f} s for the lock of the stack")
-            return LockedError(
-                f"{scope} is locked by {others[0]}; waited {seconds:.1f} s for it, until --timeout",
-                hint="wait for that run to end, or raise --timeout",
-            )
+            nonlocal limit
+            limit = "a longer --timeout"
+            return LockedError(f"{scope} is locked by {others[0]}; waited {seconds:.1f} s for it, until --timeout")
 
         def slow() -> None:
             if not others:
@@ -170,6 +171,14 @@ class StackRun:
             with self.interrupt.entered(locked, stopped) as lock:
                 timer.cancel()
                 yield lock
+        except LockedError as error:
+            where = f"{self.spec.file}: the stack {self.spec.document.stack} (account {account}, {session.region})"
+            look = shlex.join(["enireconcile", "unlock", self.spec.file])
+            raise LockedError(
+                error.message.replace(scope, where, 1),
+                hint=f"to wait for that run, run this again with {limit}; `{look}` shows the lock, and removes it "
+                "if the run has died",
+            ) from None
         finally:
             timer.cancel()
 

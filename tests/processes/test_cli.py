@@ -415,7 +415,9 @@ def test_second_terminal_is_locked_out(server: EC2Server, tmp_path: Path) -> Non
         process = _start(server, state, "apply", "-y", "--lock-timeout", "100ms", "--report", str(report), SPEC)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
-    assert f"pid {os.getpid()}" in stderr
+    assert f"{SPEC}: the stack two-enis (account 123456789012, us-east-1) is locked by " in stderr
+    assert f"(pid {os.getpid()}, since 1970-01-01T00:00:00+00:00: " in stderr
+    assert f"run this again with --lock-timeout 15m; `enireconcile unlock {SPEC}` shows the lock" in stderr
     assert json.loads(report.read_text())["outcome"] == "locked"
     assert server.mutating() == []
 
