@@ -266,16 +266,21 @@ def export(connection: Connection, **selected: Any) -> int:
         "enireconcile import-terraform --region us-east-1 state.json > web.yaml",
     ],
 )
-@click.argument("state", metavar="STATE.json")
+@click.argument("state", metavar="STATE.json", required=False)
 @click.option("--region", metavar="REGION", help="What is in this AWS Region, if the state has several.")
 @click.option("--account-id", metavar="ID", help="What is in this AWS account, if the state has several.")
-def import_terraform(state: str, region: str | None, account_id: str | None) -> int:
+def import_terraform(state: str | None, region: str | None, account_id: str | None) -> int:
     """Write a spec of what Terraform manages: STATE.json is the output of `terraform show -json`, or - for stdin.
 
     The plan of that spec adopts the resources and changes nothing else. stderr has the `terraform state rm` lines
     for them, and says what stays in Terraform, and why. Does not call AWS: run `terraform apply -refresh-only`
     before.
     """
+    if state is None or (state == "-" and sys.stdin.isatty()):
+        raise click.UsageError(
+            f"{'Missing argument STATE.json' if state is None else 'stdin is a terminal'}: "
+            "write `terraform show -json | enireconcile import-terraform -`, or give the file with its output."
+        )
     from enireconcile.cli.import_terraform import import_state
 
     return import_state(state, region, account_id)

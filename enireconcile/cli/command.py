@@ -34,13 +34,13 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Plan": ("--plan", "--target", "--prune", "--destroy", "--who", "--detailed-exitcode", "--verify"),
     "Policy": ("--read-only", "--no-destroy", "--also"),
     "Picture": ("--live",),
-    "Guest": ("--format", "--backend", "--published-ports"),
+    "Guest": ("--backend", "--published-ports"),
     "Endpoint": ("--port", "--lab"),
     "Time": ("--interval", "--timeout", "--settle-timeout", "--lock-timeout", "--jitter"),
     "AWS": ("--account-id", "--region", "--profile", "--parallelism"),
     "Files": ("--no-input", "--out", "--report", "--html", "--graph", "--metrics", "--state"),
     "Messages": ("--notify", "--notify-all"),
-    "Output": ("--output", "--get", "--quiet", "--verbose", "--log-format", "--help"),
+    "Output": ("--output", "--format", "--get", "--quiet", "--verbose", "--log-format", "--help"),
 }
 """The groups of options in the order of the help text, and their options."""
 OF_OTHER_TOOLS: Mapping[str, str] = {

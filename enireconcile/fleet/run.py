@@ -100,9 +100,10 @@ def units(file: str, choice: Choice, output: str) -> int:
         ]
         click.echo(json.dumps(rows, indent=2))
     else:
+        width = max((len(unit.name) for unit in chosen), default=0)
         for unit in chosen:
             stack = stacks.get(unit.name, "unreadable: `fleet validate` says why")
-            click.echo(f"{unit.name}  {unit.account_id}  {stack}")
+            click.echo(f"{unit.name:{width}}  {unit.account_id}  {stack}")
     return 0
 
 
