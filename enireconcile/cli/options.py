@@ -41,6 +41,10 @@ def duration(text: str) -> float:
 
 def state_location(text: str) -> str:
     """A directory, or ``s3://bucket/prefix``."""
+    if not text.startswith("s3://") and (scheme := re.match("(?i)s3:/*|[a-z][a-z0-9+.-]+://", text)):
+        rest = text[scheme.end() :]
+        hint = f"did you mean s3://{rest}?" if scheme[0].lower().startswith("s3:") else "write s3://bucket/prefix"
+        raise click.BadParameter(f"{text!r} is no directory: {hint}")
     if text.startswith("s3://") and not re.fullmatch(
         r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\x21-\x7e]*)?", text
     ):

@@ -585,7 +585,7 @@ def test_titles_are_quoted() -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ("failover-checks-fail", ["unchanged", "+ new place", "− former place"]),
+        ("failover-checks-fail", ["unchanged", "+ new place", "~ changed", "− former place"]),
         ("removed-instance-and-its-interfaces", ["− removed"]),
     ],
 )
