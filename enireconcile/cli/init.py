@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import click
 
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.outputs import logs
 from enireconcile.printable import printable
 from enireconcile.regions import REGION, wrong_region
+from enireconcile.spec import load
 
 T = TypeVar("T")
 SCHEMA_FILE = "enireconcile.schema.json"
@@ -33,7 +34,7 @@ _ADMIN_PORTS = frozenset({22, 3389})
 def stack(text: str) -> str:
     if not re.fullmatch("[a-z][a-z0-9-]{0,62}", text):
         raise click.BadParameter(f"{text!r}: write a lower-case name of letters, digits and `-`, such as web")
-    return text
+    return _accepted(text, stack=text)
 
 
 def region(text: str) -> str:
@@ -46,12 +47,23 @@ def id_or_name(text: str) -> str:
     """An id, or the value of a tag Name."""
     if not text.strip() or printable(text) != text or any(char in text for char in "\"\\'"):
         raise click.BadParameter(f"{text!r}: write an id, or the value of the tag Name")
-    return text
+    return _accepted(text, vpc=text, subnet="lab-a")
 
 
 def instance_type(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", text):
         raise click.BadParameter(f"{text!r} is not an instance type: write one such as t3.micro")
+    return _accepted(text, instance_type=text)
+
+
+def _accepted(text: str, **values: Any) -> str:
+    """The text, if a spec with these answers is valid. Raises BadParameter with what ``validate`` would say."""
+    usual = Answers("web", "us-east-1", None, "us-east-1a", "t3.micro", 1, elastic_ips=True, open=())
+    try:
+        load(["-"], stdin=lambda: first_spec(replace(usual, **values), "web.yaml"))
+    except SpecErrors as errors:
+        problem = errors.problems[0]
+        raise click.BadParameter(f"{text!r} does not fit into a spec: {problem.message}") from None
     return text
 
 
@@ -160,7 +172,7 @@ def answered(given: Given, *, asks: bool) -> Answers:
             opened += value(None, question, "-", functools.partial(_openings, index))
     if any(each.interface >= count for each in opened):
         raise click.UsageError("--open eth1:… needs --interfaces 2.")
-    return Answers(name, in_region, vpc, subnet, machine, count, public, opened)
+    return Answers(name, in_region, vpc, subnet, machine, count, public, list(dict.fromkeys(opened)))
 
 
 def _default_region(subnet: str | None) -> str:
