@@ -116,8 +116,13 @@ class Session:
 
     @property
     def endpoint(self) -> str | None:
-        """The URL of EC2's endpoint, unless it is in a domain of AWS."""
-        url = urlsplit(self.client("ec2").meta.endpoint_url)
+        """The URL of EC2's endpoint, unless it is in a domain of AWS; None before EC2 was called first.
+
+        It makes no client, which may have to wait for the credentials.
+        """
+        if (client := self._clients.get("ec2")) is None:
+            return None
+        url = urlsplit(client.meta.endpoint_url)
         if f".{url.hostname}".endswith(_AWS_DOMAINS):
             return None
         return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"

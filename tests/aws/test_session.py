@@ -94,5 +94,7 @@ def test_an_endpoint_outside_aws_is_known(monkeypatch: pytest.MonkeyPatch, url: 
     """Without the credentials that may be in its URL."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     session = connect(region="us-east-1", profile=None)
+    assert session.endpoint is None, "not known without a client"
+    session.client("ec2")
     assert session.endpoint == shown
     session.close()
