@@ -25,8 +25,9 @@ def fleets(folder: Path, sizes: tuple[int, ...] = (20, 100)) -> Table:
     """Fleets of accounts × two Regions × five specs that are as they should be."""
     table = Table(
         "Fleets with nothing to do",
-        "`fleet apply` over TLS, on two worker processes, or on eight where calls take 50 ms, with botocore's whole bundle of authorities and one "
-        "more. CPU is that of the command and its workers; the EC2 that answers runs on the same cores.",
+        "`fleet apply` over TLS, on two worker processes, or on eight where calls take 50 ms, with botocore's whole "
+        "bundle of authorities and one more. CPU is that of the command and its workers; the EC2 that answers runs "
+        "on the same cores.",
         ("units", "a call takes", "wall", "CPU", "CPU of a unit", "bar"),
     )
     authority = trustme.CA()
