@@ -140,12 +140,18 @@ def check_filtered(listing: Listing, params: Mapping[str, Any], objects: list[Ma
     """
     for each in params.get("Filters") or ():
         name, values = each["Name"], each["Values"]
-        for item in objects:
-            found = item.get(listing.id_key)
-            if name == listing.id_filter and found not in values:
-                raise UnreadableAnswer(f"it lists {found}, which the filter {name} excludes")
-            if name.startswith("tag:") and not _may_be_tagged(item, name.removeprefix("tag:"), values):
-                raise UnreadableAnswer(f"it lists {found}, whose tags the filter {name} excludes")
+        if name == listing.id_filter:
+            wrong = [item for item in objects if item.get(listing.id_key) not in values]
+            why = f"which the filter {name} excludes"
+        elif name.startswith("tag:"):
+            patterns = any(set(value) & set("*?\\") for value in values)
+            key = name.removeprefix("tag:")
+            wrong = [item for item in objects if not _may_be_tagged(item, key, () if patterns else values)]
+            why = f"whose tags the filter {name} excludes"
+        else:
+            continue
+        if wrong:
+            raise UnreadableAnswer(f"it lists {wrong[0].get(listing.id_key)}, {why}")
 
 
 def check_attribute(params: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
@@ -157,11 +163,14 @@ def check_attribute(params: Mapping[str, Any], answer: Mapping[str, Any]) -> Non
 
 
 def _may_be_tagged(item: Mapping[str, Any], key: str, values: Sequence[str]) -> bool:
+    """Whether an object may have the tag with one of these values, or with any if there are none."""
     tags = item.get("TagSet", item.get("Tags"))
     if tags is None:
         return False
-    found = [tag["Value"] for tag in tags if tag["Key"] == key]
-    return not found or found[0] in values or any(set(value) & set("*?\\") for value in values)
+    for tag in tags:
+        if tag["Key"] == key:
+            return not values or tag["Value"] in values
+    return True
 
 
 class _Parsers(ResponseParserFactory):

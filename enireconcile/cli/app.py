@@ -209,6 +209,7 @@ def iam_policy(
 @opt.prune
 @opt.metrics
 @opt.jitter
+@opt.jobs
 @opt.target
 @click.option("--destroy", is_flag=True, help="Show what destroy would do.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
@@ -218,7 +219,7 @@ def iam_policy(
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
-    loaded = specs.load(region=connection.region)
+    loaded = specs.load_valid(connection.region)
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
 
@@ -307,6 +308,7 @@ def import_terraform(state: str | None, region: str | None, account_id: str | No
 @opt.aws
 @opt.prune
 @opt.jitter
+@opt.jobs
 @opt.target
 @opt.running()
 @click.option("--verify", is_flag=True, help="Run the checks of SPEC after converging.")
@@ -318,14 +320,14 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
     if plan is None and not specs:
         raise click.UsageError("Missing argument: give SPEC... or --plan FILE.")
     with _stoppable(options) as interrupt, _failures_published(options, interrupt):
-        load = functools.partial(specs.load, region=connection.region)
-        loaded = interrupt.in_thread(load, "the spec") if plan is None else []
+        if plan is None:
+            loaded = interrupt.in_thread(lambda: specs.load_valid(connection.region), "the spec")
         from enireconcile.cli.apply import apply_planfile, apply_specs
         from enireconcile.cli.session import ApplyOptions
 
         if plan is not None:
             return apply_planfile(plan, specs.load, connection, ApplyOptions(**options), interrupt)
-        return apply_specs(loaded, connection, ApplyOptions(**options), interrupt)
+        return apply_specs(loaded.specs, connection, ApplyOptions(**options), interrupt, loaded.refused)
 
 
 @cli.command(
@@ -534,18 +536,19 @@ def explain(
 @opt.specs
 @opt.output()
 @opt.aws
+@opt.jobs
 @click.option(
     "--timeout", type=opt.duration, metavar="DURATION", help="End all checks after this time at the latest."
 )
-def verify(specs: opt.SpecArguments, connection: Connection, output: str, timeout: float | None) -> int:
+def verify(specs: opt.SpecArguments, connection: Connection, output: str, jobs: int, timeout: float | None) -> int:
     """Run the checks of SPEC from this machine: does each address answer as the spec expects?
 
     Says of each check that fails what in EC2 is in its way, or that the guest is next. Changes nothing.
     """
-    loaded = specs.load(region=connection.region)
+    loaded = specs.load_valid(connection.region)
     from enireconcile.cli.verify import verify_specs
 
-    return verify_specs(loaded, connection, output, timeout)
+    return verify_specs(loaded, connection, output, timeout, jobs)
 
 
 @cli.command(examples=["enireconcile unlock web.yaml"], exits=[3, 4])
@@ -648,7 +651,7 @@ def _failures_published(options: Mapping[str, Any], interrupt: Interrupt) -> Ite
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; no error reaches the user as a traceback."""
     # Most objects of a short run live until it ends, so early collections find nothing to free.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(500_000, 20, 20)
     # pydantic would search all installed packages for plugins, which costs time and runs foreign code.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with _sigterm_as_ctrl_c():

@@ -1,7 +1,8 @@
-"""apply, apply --plan and destroy: run each spec in turn. What one run does is in ``run``."""
+"""apply, apply --plan and destroy: run the specs, by ``several``. What one run does is in ``run``."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import publish, write_reports
+from enireconcile.cli.publish import complain_of_files, failure, files_of, labels_of, notify, write_reports
 from enireconcile.cli.run import StackRun
-from enireconcile.cli.session import ApplyOptions, Connection, random_delay
+from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
+from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.planner import look
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.files import read_limited
 from enireconcile.model import Report
 from enireconcile.outputs import logs
@@ -23,40 +25,73 @@ from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.outlet import opened
 from enireconcile.outputs.planfile import MAX_BYTES, Saved, reasons_against, saved_in
 from enireconcile.outputs.stdout import print_result
-from enireconcile.outputs.words import of_several
+from enireconcile.outputs.words import reports_words
 from enireconcile.planning.guards import objections, refusal
 from enireconcile.planning.targeting import targets_by_file
-from enireconcile.printable import printable
+from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
 
 
-def apply_specs(specs: Sequence[Spec], connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> int:
-    """Apply each spec in turn; one that fails does not keep the next one waiting. Returns the worst exit code."""
-    reports: list[Report] = []
-    pictures: list[Pictures | None] = []
+def apply_specs(
+    specs: Sequence[Spec],
+    connection: Connection,
+    options: ApplyOptions,
+    interrupt: Interrupt,
+    refused: SpecErrors | None = None,
+) -> int:
+    """Apply each spec; one that fails does not stop the others. Returns the worst exit code.
+
+    ``refused`` is what is wrong with further files: the report says so, too.
+    """
+    refused_code = complain_of_files(refused)
+    reports: dict[str, Report] = {}
+    pictures: dict[str, Pictures | None] = {}
     options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
+
+    labels = labels_of(specs)
+
+    def work(spec: Spec, interrupt: Interrupt) -> Report:
+        # One stack name may be in several Regions, and each is to be told.
+        own = replace(options, seen_messages=SeenMessages(), seen_errors={})
+        run = StackRun(spec, own, interrupt, labels[spec.file])
+        report = reports[spec.file] = run.run(connection)
+        pictures[spec.file] = run.pictures(report)
+        return report
+
+    def ends(report: Report) -> bool:
+        return bool(report.exit_code and interrupt.reason)
+
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
+        regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
+        chosen = [spec for spec in specs if spec.file in options.targets_by_file]
         try:
-            for spec in specs:
-                if spec.file not in options.targets_by_file:
-                    continue
-                run = StackRun(spec, options, interrupt)
-                reports.append(run.run(connection))
-                pictures.append(run.pictures(reports[-1]))
-                if reports[-1].exit_code and interrupt.reason:
-                    break
+            Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
         finally:
-            interrupt.finish(partial(write_reports, options, reports, pictures), "writing the report")
-        _print_comment(reports, options)
-    troubled = [report for report in reports if report.exit_code]
-    if troubled and len(reports) > 1:
-        logs.warn(of_several(troubled, len(reports)))
-    return max((report.exit_code for report in reports), default=0)
+            ran = [spec.file for spec in chosen if spec.file in reports]
+            told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
+            further = [failure(None, refused)] if refused else []
+            for report in further:
+                notify(report, options, interrupt.left_to_finish)
+            interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
+        _print_comment(told, options)
+    code = max([refused_code, *(report.exit_code for report in told)])
+    if len(told) + len(files_of(refused)) > 1 and options.output != "json":
+        _sum_up(told, len(files_of(refused)), code, options)
+    return code
+
+
+def _sum_up(reports: Sequence[Report], refused: int, code: int, options: ApplyOptions) -> None:
+    """Tell what became of several stacks; cron mails it, so not of an unattended run that found nothing to do."""
+    words = reports_words(reports, refused)
+    if code:
+        logs.warn(words)
+    elif any(report.acted for report in reports) or not options.auto_approve or sys.stderr.isatty():
+        logs.say(printable_lines(words))
 
 
 def destroy_specs(
@@ -137,7 +172,7 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
     for report in reports:
         if options.output == "json":
             print_result(dumps(report_json(report)))
-        publish(report, options)
+        notify(report, options)
     write_reports(options, reports)
     _print_comment(reports, options)
     return error.exit_code

@@ -21,7 +21,7 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
 
 if TYPE_CHECKING:
-    from enireconcile.spec import Spec
+    from enireconcile.spec import Given, Loaded, Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -137,15 +137,27 @@ def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _is_from_environment(param: click.Parameter | None, ctx: click.Context | None) -> bool:
+    return bool(ctx and param and ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT)
+
+
+class _Jobs(click.IntRange):
+    """A number of jobs. A variable that has more, as a fleet takes them, means the most."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if _is_from_environment(param, ctx):
+            return click.IntRange(self.min, self.max, clamp=True).convert(value, param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class _Format(click.Choice[str]):
     """The formats of a command. A variable that names a format of other commands means the first one here."""
 
     ALL = ("text", "json", "markdown", "env", "sarif", "github")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in self.ALL and value not in self.choices and ctx and param:
-            source = ctx.get_parameter_source(str(param.name))
-            value = self.choices[0] if source is ParameterSource.ENVIRONMENT else value
+        if value in self.ALL and value not in self.choices and _is_from_environment(param, ctx):
+            value = self.choices[0]
         return super().convert(value, param, ctx)
 
 
@@ -181,7 +193,19 @@ class SpecArguments:
 
         ``every_variable``: each variable of the command line must be one of these specs.
         """
-        from enireconcile.spec import Given, load, read_stdin, variables_of
+        from enireconcile.spec import load, read_stdin
+
+        files = self.files if files is None else files
+        return load(files, given=self._given(region), stdin=stdin or read_stdin, every_variable=every_variable)
+
+    def load_valid(self, region: str | None = None) -> Loaded:
+        """Load the specs of the valid files. Raises SpecErrors if there is none, or for the command line."""
+        from enireconcile.spec import load_valid
+
+        return load_valid(self.files, given=self._given(region))
+
+    def _given(self, region: str | None) -> Given:
+        from enireconcile.spec import Given, variables_of
 
         values = [
             (name in self.optional, variables_of(*given))
@@ -189,9 +213,7 @@ class SpecArguments:
         ]
         typed = {name for optional, found in values if not optional for name in found}
         variables = {name: value for _, found in values for name, value in found.items()}
-        given = Given(variables, region, optional=frozenset(variables.keys() - typed))
-        files = self.files if files is None else files
-        return load(files, given=given, stdin=stdin or read_stdin, every_variable=every_variable)
+        return Given(variables, region, optional=frozenset(variables.keys() - typed))
 
 
 def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -341,6 +363,14 @@ jitter = click.option(
     default="0s",
     help="Start after a random delay of up to this time, so that scheduled runs do not call AWS all at once.",
 )
+jobs = click.option(
+    "--jobs",
+    type=_Jobs(1, 100),
+    metavar="N",
+    default=8,
+    show_default=True,
+    help="Maximum number of stacks at the same time. Those of one account and Region run one after another.",
+)
 state = click.option(
     "--state",
     type=state_location,
@@ -359,7 +389,7 @@ _aws_options = all_of(
         "--parallelism",
         type=click.IntRange(1, 100),
         metavar="N",
-        help="Maximum number of concurrent AWS calls.  [default: 10 to 50, by EC2's pace for the plan]",
+        help="Maximum number of concurrent AWS calls of a stack.  [default: 10 to 50, by EC2's pace for the plan]",
     ),
     click.option(
         "--log-format",

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,9 +15,19 @@ import click
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.options import PICTURES
-from enireconcile.cli.publish import complain_of_errors, complain_of_stacks, failure, write_metrics
+from enireconcile.cli.publish import (
+    complain_of_errors,
+    complain_of_files,
+    complain_of_stacks,
+    failure,
+    files_of,
+    labels_of,
+    names,
+    write_metrics,
+)
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
-from enireconcile.cli.signals import run_async
+from enireconcile.cli.several import Several
+from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import Seen, look
 from enireconcile.errors import EnireconcileError
 from enireconcile.live.records import Live
@@ -27,9 +37,10 @@ from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.text import plan_text
+from enireconcile.outputs.words import of_several
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
-from enireconcile.spec import STDIN, Spec
+from enireconcile.spec import STDIN, Loaded, Spec
 
 _SHORT = 3
 """The most calls of a plan that needs no pointer to ``explain``."""
@@ -58,32 +69,43 @@ class Result:
     error_code: int
 
 
-def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptions) -> Result:
+def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> Result:
     """Print a plan for each spec, and save and draw them all.
 
     With targets, only specs that have some of them are planned. Raises TargetError for a target that none has,
     EnireconcileError if the plans cannot be saved or drawn; they are printed all the same.
     """
+    specs, refused = loaded.specs, loaded.refused
+    several, refused_code = len(specs) > 1 or refused is not None, complain_of_files(refused)
     if options.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        planned, failed = list[Planned](), dict[str, EnireconcileError]()
-        for spec in specs:
-            if spec.file not in targets:
-                continue
+        failed, runs = dict[str, EnireconcileError](), list[metrics.Run]()
+
+        def work(spec: Spec, _: Interrupt) -> Planned | None:
             try:
-                planned.append(_plan_one(spec, connection, options, targets[spec.file]))
+                with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
+                    return _plan_one(spec, connection, options, targets[spec.file], runs.append)
             except EnireconcileError as error:
-                if len(specs) == 1:
+                if not several:
                     raise
-                failed[spec.document.stack] = error
-        complain_of_stacks(failed)
+                failed[spec.file] = error
+                return None
+
+        chosen = [spec for spec in specs if spec.file in targets]
         try:
-            if failed and (options.out or options.graph or options.html):
+            results = Several(work, connection, Interrupt(), options.jobs).run(chosen)
+        finally:
+            write_metrics(options.metrics, runs)
+        planned = [result for result in results if result is not None]
+        complain_of_stacks(specs, failed)
+        try:
+            if (failed or refused) and (options.out or options.graph or options.html):
+                missing = [*map(printable, files_of(refused)), *(names(specs)[file] for file in failed)]
                 raise EnireconcileError(
-                    f"nothing is saved: {', '.join(failed)} could not be planned",
+                    f"nothing is saved: {', '.join(missing)} could not be planned",
                     hint="correct that, or give the other specs only",
                 )
             if options.out is not None:
@@ -93,7 +115,9 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
             if options.html is not None:
                 _write_page(options.html, planned)
         finally:
-            _print(planned, options.output, as_list=len(specs) > 1)
+            _print(planned, options.output, as_list=several)
+            if several and options.output == "text":
+                click.echo("\n" + _summary(planned, names(specs), failed, len(files_of(refused))))
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
@@ -101,33 +125,44 @@ def plan_specs(specs: Sequence[Spec], connection: Connection, options: PlanOptio
         logs.say(line)
     if options.output == "json":
         for each in planned:
-            with logs.about(each.plan.stack):
+            with logs.about(each.plan.stack, labels_of(specs)[each.spec.file]):
                 complain_of_errors(each.plan.errors)
     codes = [error.exit_code for error in failed.values()] + [1 for each in planned if each.plan.errors]
-    return Result(any(not each.plan.empty for each in planned), max(codes, default=0))
+    return Result(any(not each.plan.empty for each in planned), max([refused_code, *codes]))
 
 
-def _plan_one(spec: Spec, connection: Connection, options: PlanOptions, targets: Sequence[str]) -> Planned:
-    with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-        seen = _read_and_plan(spec, channel, options, targets)
+def _plan_one(
+    spec: Spec,
+    connection: Connection,
+    options: PlanOptions,
+    targets: Sequence[str],
+    measure: Callable[[metrics.Run], object],
+) -> Planned:
+    with connection.open(spec, read_only=True) as channel:
+        seen = _read_and_plan(spec, channel, options, targets, measure)
         traces = _traces(seen.plan, channel) if options.who else None
         return Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
 
 
-def _read_and_plan(spec: Spec, channel: Channel, options: PlanOptions, targets: Sequence[str]) -> Seen:
+def _read_and_plan(
+    spec: Spec,
+    channel: Channel,
+    options: PlanOptions,
+    targets: Sequence[str],
+    measure: Callable[[metrics.Run], object],
+) -> Seen:
+    """Read and plan; ``measure`` gets the figures, also of a failure."""
     began, region = time.time(), channel.session.region
     try:
         seen = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets))
     except EnireconcileError as error:
         failed = failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
-        write_metrics(options.metrics, metrics.of_report(failed, "plan"))
+        measure(metrics.of_report(failed, "plan"))
         raise
     ended = time.time()
     # A plan of some targets does not show the state of the whole stack.
-    write_metrics(
-        None if targets else options.metrics,
-        metrics.of_plan(seen.plan, ended, ended - began, channel.calls, channel.throttled),
-    )
+    if not targets:
+        measure(metrics.of_plan(seen.plan, ended, ended - began, channel.calls, channel.throttled))
     return seen
 
 
@@ -177,6 +212,15 @@ def how_to_explain(planned: Sequence[Planned], options: PlanOptions) -> str | No
             line = shlex.join(["enireconcile", "explain", *flags, each.spec.file, each.plan.differing[0]])
             return f"`{printable(line)}` says why, and why in this order"
     return None
+
+
+def _summary(planned: Sequence[Planned], called: Mapping[str, str], failed: Collection[str], refused: int) -> str:
+    """What became of the stacks; ``called`` are their names and ``failed`` those without a plan, by file."""
+    outcomes = [(called[file], "failed") for file in failed]
+    for each in planned:
+        found = "with errors" if each.plan.errors else "unchanged" if each.plan.empty else "with changes"
+        outcomes.append((called[each.spec.file], found))
+    return printable(of_several(outcomes, {"with errors", "failed"}, refused))
 
 
 def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:

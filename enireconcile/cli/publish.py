@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -17,6 +18,7 @@ from enireconcile.errors import (
     GuardError,
     LockedError,
     LostLockError,
+    SpecErrors,
     StoppedError,
 )
 from enireconcile.model import PlanError, Report
@@ -27,16 +29,30 @@ from enireconcile.outputs.words import errors_words, without_request_ids
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
+    from enireconcile.spec import Document, Spec
 
 
-def write_metrics(outlet: Outlet | None, run: metrics.Run) -> None:
-    """Metrics that cannot be written are only a warning."""
-    if outlet is None:
+def write_metrics(outlet: Outlet | None, runs: Sequence[metrics.Run]) -> None:
+    """Write the metrics of all runs of the command at once. A failure is only a warning."""
+    if outlet is None or not runs:
         return
     try:
-        metrics.update(outlet, run)
+        metrics.update(outlet, runs)
     except EnireconcileError as error:
         logs.warn(str(error))
+
+
+def complain_of_files(refused: SpecErrors | None) -> int:
+    """Say what is wrong with files that refuse themselves alone. Returns the exit code."""
+    if refused is None:
+        return 0
+    logs.complain(refused)
+    return refused.exit_code
+
+
+def files_of(refused: SpecErrors | None) -> list[str]:
+    """The files with problems, sorted."""
+    return sorted({problem.file for problem in refused.problems}) if refused else []
 
 
 def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: float) -> None:
@@ -57,12 +73,30 @@ def complain_of_errors(errors: Sequence[PlanError]) -> None:
         logs.complain(EnireconcileError(errors_words(errors)), problems=problems)
 
 
-def complain_of_stacks(failed: Mapping[str, EnireconcileError]) -> None:
-    """Say of each stack that could not be planned or verified why; the others have been, all the same."""
-    for stack, error in failed.items():
-        error.message = f"{stack}: {error.message}"
-        with logs.about(stack):
-            logs.complain(error)
+def complain_of_stacks(specs: Sequence[Spec], failed: Mapping[str, EnireconcileError]) -> None:
+    """Say of each stack that could not be planned or verified why, by its file; the others have been."""
+    labels = labels_of(specs)
+    for spec in specs:
+        if error := failed.get(spec.file):
+            with logs.about(spec.document.stack, labels[spec.file] or spec.document.stack):
+                logs.complain(error)
+
+
+def labels_of(specs: Sequence[Spec]) -> dict[str, str | None]:
+    """What messages call the stack of each file where there are several, None where there is only one."""
+    return {spec.file: None for spec in specs} if len(specs) == 1 else {**names(specs)}
+
+
+def names(specs: Sequence[Spec]) -> dict[str, str]:
+    """What to call the stack of each file: with account and Region where several have one name."""
+    count = Counter(spec.document.stack for spec in specs)
+    return {spec.file: _name(spec.document, several=count[spec.document.stack] > 1) for spec in specs}
+
+
+def _name(document: Document, *, several: bool) -> str:
+    role = document.assume_role_arn
+    place = [document.account_id or (role.split(":")[4] if role else None), document.region]
+    return f"{document.stack} ({', '.join(filter(None, place))})" if several and any(place) else document.stack
 
 
 def one_stream(stdout: TextIO, stderr: TextIO) -> bool:
@@ -89,17 +123,9 @@ def failure(stack: str | None, error: EnireconcileError, began: float | None = N
     )
 
 
-def publish(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
-    """Write metrics and notify; ``patience`` is how many seconds the notification may take, 0 leaves it out."""
-    # A run for some targets does not show the state of the whole stack.
-    write_metrics(None if report.targets else options.metrics, metrics.of_report(report, options.command))
-    if patience:
-        notify(report, options, patience)
-
-
 def notify(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:
-    """Post the report if the options ask for it. Failing to do so is only a warning."""
-    if options.notify is None:
+    """Post the report, within ``patience`` seconds, if the options ask for it. A failure is only a warning."""
+    if options.notify is None or not patience:
         return
     from enireconcile.outputs import webhook
 
@@ -135,7 +161,9 @@ def write_reports(
     *,
     known: str = "",
 ) -> None:
-    """Write the report and the page, as far as the options ask for them; ``pictures`` has one for each report.
+    """Write the report, the page and the metrics, as far as the options ask for them.
+
+    ``pictures`` has one for each report.
 
     A file that cannot be written is only a warning, unless that is the ``known`` error of the command.
     """
@@ -148,6 +176,9 @@ def write_reports(
 
         runs = [Ran(*each) for each in zip_longest(reports, pictures)]
         _write(options.html, reports_html(runs, datetime.now(UTC), options.command), known)
+    # A run for some targets does not show the state of the whole stack.
+    whole = [report for report in reports if report.stack is not None and not report.targets]
+    write_metrics(options.metrics, [metrics.of_report(report, options.command) for report in whole])
 
 
 def _write(outlet: Outlet, text: str, known: str) -> None:

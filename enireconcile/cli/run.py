@@ -20,7 +20,7 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
-from enireconcile.cli.publish import complain_of_errors, failure, publish
+from enireconcile.cli.publish import complain_of_errors, failure, notify
 from enireconcile.cli.session import ApplyOptions, Connection, say_slow
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.checks import Checks
@@ -29,7 +29,7 @@ from enireconcile.engine.reconciler import Apply
 from enireconcile.engine.stop import Stop
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
 from enireconcile.model import CheckResult, Denial, Impact, Plan, PlanError, Report
-from enireconcile.outputs import logs
+from enireconcile.outputs import logs, turns
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import AGAIN, Progress, Running, json_lines, progress_for
@@ -38,9 +38,9 @@ from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import question, without_request_ids
 from enireconcile.planning.estimate import parallelism
 from enireconcile.planning.guards import guard, objections
-from enireconcile.printable import printable_lines
+from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Spec
-from enireconcile.state import HeldLock, LockInfo, open_store
+from enireconcile.state import HeldLock, LockInfo, Store, open_store
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
@@ -49,13 +49,21 @@ _PULSE = 1.0
 """Seconds between two looks at what the run waits for."""
 
 
+class _LockNeeded(Exception):
+    """There is something to do, and the stack is not locked."""
+
+
 @dataclass
 class StackRun:
-    """Applies one spec. The last four fields are what it knows so far, for the report of a failure."""
+    """Applies one spec. ``label`` is what it is called where there are several.
+
+    The last four fields are what it knows so far, for the report of a failure.
+    """
 
     spec: Spec
     options: ApplyOptions
     interrupt: Interrupt
+    label: str | None = None
     account_id: str | None = None
     region: str | None = None
     plan: Plan | None = None
@@ -71,20 +79,17 @@ class StackRun:
         self._reconciler: Apply | None = None
 
     def run(self, connection: Connection) -> Report:
-        """Run under the lock of the stack, and publish the report. An EnireconcileError becomes a report, too."""
-        with logs.about(self.spec.document.stack):
+        """Run, and print and post the report. An EnireconcileError becomes a report, too."""
+        with logs.about(self.spec.document.stack, self.label):
             try:
-                with self._connected(connection) as channel, self._locked(channel, connection) as lock:
-                    try:
-                        report = run_async(self._reconcile(channel, lock))
-                    except EnireconcileError as error:
-                        report = self._failure(error)
-                    self.interrupt.finish(partial(_keep, lock, report), "storing the report in the state")
+                with self._connected(connection) as channel:
+                    scope, store = self._state(channel, connection)
+                    report = self._if_unchanged(channel, scope, store) or self._under_lock(channel, scope, store)
             except EnireconcileError as error:
                 report = self._failure(error)
         if self.options.output == "json":
             print_result(dumps(report_json(report)))
-        publish(report, self.options, self.interrupt.left_to_finish)
+        notify(report, self.options, self.interrupt.left_to_finish)
         return report
 
     def pictures(self, report: Report) -> Pictures | None:
@@ -118,17 +123,58 @@ class StackRun:
         if not self._began_steps and (first or not unattended or sys.stderr.isatty()):
             say_slow(what, first)
 
-    @contextmanager
-    def _locked(self, channel: Channel, connection: Connection) -> Iterator[HeldLock]:
+    def _state(self, channel: Channel, connection: Connection) -> tuple[str, Store]:
+        """The scope of the stack, and where its state is. Raises GuardError for the wrong account."""
         self.account_id = account = self.interrupt.run(account_of(Reader(channel)), lambda _: channel.waits())
         guard_account(self.spec, account)
-        scope = f"{account}-{channel.session.region}-{self.spec.document.stack}"
+        session = channel.session
+        scope = f"{account}-{session.region}-{self.spec.document.stack}"
+        if self.options.state_as_caller and session.account_id is not None:
+            session = connection.as_caller(session.region)
+        return scope, open_store(self.options.state, session)
+
+    def _if_unchanged(self, channel: Channel, scope: str, store: Store) -> Report | None:
+        """The report if there is nothing to do, where a lock costs calls. Else None: plan under the lock."""
+        with self._naming_a_slow_state():
+            lock = self.interrupt.in_thread(lambda: store.unlocked(scope, time.time), "the lock of the stack")
+        if lock is None:
+            return None
+        try:
+            return run_async(self._reconcile(channel, lock))
+        except _LockNeeded:
+            return None
+
+    def _under_lock(self, channel: Channel, scope: str, store: Store) -> Report:
+        with self._locked(scope, store) as lock:
+            try:
+                report = run_async(self._reconcile(channel, lock))
+            except EnireconcileError as error:
+                report = self._failure(error)
+            self.interrupt.finish(partial(_keep, lock, report), "storing the report in the state")
+            return report
+
+    @contextmanager
+    def _naming_a_slow_state(self, unless: Sequence[LockInfo] = ()) -> Iterator[threading.Timer]:
+        """Tell, if the block takes long, that it waits for the state; not if it waits for other runs."""
+
+        def tell() -> None:
+            if not unless:
+                self._slow(str(self.options.state), first=False)
+
+        timer = threading.Timer(SOON, contextvars.copy_context().run, [tell])
+        timer.daemon = True
+        if (self.options.state or "").startswith("s3://"):
+            timer.start()
+        try:
+            yield timer
+        finally:
+            timer.cancel()
+
+    @contextmanager
+    def _locked(self, scope: str, store: Store) -> Iterator[HeldLock]:
         others: list[LockInfo] = []
         limit, began = "--lock-timeout 15m", time.monotonic()
         told = began
-        session = channel.session
-        if self.options.state_as_caller and session.account_id is not None:
-            session = connection.as_caller(session.region)
 
         def waiting(lock: LockInfo) -> None:
             others.append(lock)
@@ -144,7 +190,7 @@ class StackRun:
                     logs.say(f"{words} {printable_lines(str(others[0]))}")
                 return goes_on
 
-            return open_store(self.options.state, session).locked(
+            return store.locked(
                 scope,
                 timeout=self.options.lock_timeout,
                 now=time.time,
@@ -159,28 +205,18 @@ class StackRun:
             limit = "a longer --timeout"
             return LockedError(f"{scope} is locked by {others[0]}; waited {seconds:.1f} s for it, until --timeout")
 
-        def slow() -> None:
-            if not others:
-                self._slow(str(self.options.state), first=False)
-
-        timer = threading.Timer(SOON, contextvars.copy_context().run, [slow])
-        timer.daemon = True
-        if (self.options.state or "").startswith("s3://"):
-            timer.start()
         try:
-            with self.interrupt.entered(locked, stopped) as lock:
+            with self._naming_a_slow_state(others) as timer, self.interrupt.entered(locked, stopped) as lock:
                 timer.cancel()
                 yield lock
         except LockedError as error:
-            where = f"{self.spec.file}: the stack {self.spec.document.stack} (account {account}, {session.region})"
+            where = f"(account {self.account_id}, {self.region})"
             look = shlex.join(["enireconcile", "unlock", self.spec.file])
             raise LockedError(
-                error.message.replace(scope, where, 1),
+                error.message.replace(scope, f"{self.spec.file}: the stack {self.spec.document.stack} {where}", 1),
                 hint=f"to wait for that run, run this again with {limit}; `{look}` shows the lock, and removes it "
                 "if the run has died",
             ) from None
-        finally:
-            timer.cancel()
 
     def _failure(self, error: EnireconcileError) -> Report:
         logs.complain(error)
@@ -211,7 +247,7 @@ class StackRun:
             spec=self.spec,
             account_id=self.account_id or "",
             journal=lock.journal,
-            approve=lambda plan: self._approve(plan, channel, progress),
+            approve=lambda plan: self._approve(plan, channel, progress, lock),
             objections=lambda plan: objections(plan, self.options.allowed),
             tell=self._watching(progress),
             check=lock.check,
@@ -311,11 +347,13 @@ class StackRun:
         else:
             _stop(stop, self.interrupt.timed_out(self._running.longest() or channel.waits()))
 
-    def _approve(self, plan: Plan, channel: Channel, progress: Progress) -> Impact:
+    def _approve(self, plan: Plan, channel: Channel, progress: Progress, lock: HeldLock) -> Impact:
         """Show the plan and, unless ``-y`` was given, ask for approval.
 
         Returns the worst impact that later rounds may have. Raises GuardError if a guard or the user refuses.
         """
+        if not (plan.empty or lock.is_held):
+            raise _LockNeeded
         self.plan = plan
         allowed = self.options.allowed
         if self.saved is not None and (reasons := reasons_against(self.saved, self.spec.digest, plan)):
@@ -340,7 +378,7 @@ class StackRun:
         )
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
-            show = print_result if self.options.command == "watch" else click.echo
+            show = print_result if self.options.command == "watch" or turns.is_taken() else click.echo
             show(text + "\n")
 
     def _complain_of_errors(self, errors: Sequence[PlanError]) -> None:
@@ -363,7 +401,8 @@ class StackRun:
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
-            print_result(report_text(report, click.style, endpoint=endpoint))
+            label = f"{printable(self.label)}  " if self.label else ""
+            print_result(label + report_text(report, click.style, endpoint=endpoint))
 
     @property
     def _destroys(self) -> bool:
@@ -379,7 +418,8 @@ class StackRun:
                 "cannot ask for approval: stdin is not a terminal",
                 hint="give --auto-approve (-y) to run unattended",
             )
-        if not self.interrupt.ask(lambda: confirmed(question(plan, destroy=self._destroys))):
+        label = f"{printable(self.label)}: " if self.label else ""
+        if not self.interrupt.ask(lambda: confirmed(label + question(plan, destroy=self._destroys))):
             raise GuardError("the plan was not approved; nothing was changed")
 
 

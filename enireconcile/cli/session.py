@@ -113,7 +113,7 @@ class SeenMessages:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """The options of ``plan``; times are in seconds.
+    """The options of ``plan``; times are in seconds. ``jobs`` is how many stacks are planned at once.
 
     With ``destroy``, all rows are taken out of the specs before.
     """
@@ -127,12 +127,13 @@ class PlanOptions:
     html: Outlet | None = None
     metrics: Outlet | None = None
     jitter: float = 0.0
+    jobs: int = 1
     who: bool = False
 
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds.
+    """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds. ``jobs`` is for ``apply``.
 
     With ``state_as_caller``, a state in S3 is accessed without the role of the spec. ``command`` is the command's
     name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
@@ -160,6 +161,7 @@ class ApplyOptions:
     notify: str | None = field(default=None, repr=False)
     notify_all: bool = False
     jitter: float = 0.0
+    jobs: int = 1
     verify: bool = False
     command: str = "apply"
     targets_by_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self, TypeVar
@@ -44,15 +44,19 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     the loop never sleeps for long. At the end, it does not wait for threads: they may be waiting for an answer.
     """
 
-    async def run() -> T:
+    found: list[T] = []
+
+    # It returns nothing: asyncio formats the task, and so what it returns, when it gives SIGINT back.
+    async def run() -> None:
         asyncio.get_running_loop().set_default_executor(_Unawaited())
         pulse = asyncio.ensure_future(_pulse())
         try:
-            return await work
+            found.append(await work)
         finally:
             pulse.cancel()
 
-    return asyncio.run(run())
+    asyncio.run(run())
+    return found[0]
 
 
 async def _pulse() -> None:
@@ -62,6 +66,10 @@ async def _pulse() -> None:
 
 class _Unawaited(concurrent.futures.ThreadPoolExecutor):
     """Threads for which the end of an event loop does not wait."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+        # What is logged there belongs to the stack of the loop.
+        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait=False, cancel_futures=cancel_futures)
@@ -346,6 +354,48 @@ class Interrupt:
         if self.reason:
             raise self.stopped(f"waited {time.monotonic() - began:.1f} s for approval")
         return answer
+
+
+class Branch(Interrupt):
+    """That of one of several runs in threads, for which ``trunk`` gets the signals in the main thread.
+
+    ``put_question`` gets the questions of the run, and returns the answers.
+    """
+
+    def __init__(self, trunk: Interrupt, put_question: Callable[[Callable[[], bool]], bool]) -> None:
+        super().__init__()
+        self._put_question = put_question
+        self._seconds, self._ends = trunk._seconds, trunk._ends
+        self.stopped_by = trunk.stopped_by
+
+    def ask(self, question: Callable[[], bool]) -> bool:
+        return self._put_question(question)
+
+    def abandon(self) -> None:
+        """End the run at once, from any thread, as the second signal does."""
+        if self._abandon is not None:
+            with suppress(RuntimeError):
+                self._abandon()
+
+
+@contextmanager
+def branches_of(trunk: Interrupt, branches: Sequence[Branch]) -> Iterator[None]:
+    """Inside the block, in the main thread, what stops the trunk stops the branches."""
+
+    def stop() -> None:
+        for branch in branches:
+            branch.stop(trunk.stopped_by or "")
+
+    def abandon() -> None:
+        for branch in branches:
+            branch.abandon()
+
+    trunk._stop, trunk._abandon = stop, abandon
+    try:
+        yield
+    finally:
+        trunk._stop = trunk._abandon = None
+        trunk.abandoned_calls = trunk.abandoned_calls or any(branch.abandoned_calls for branch in branches)
 
 
 async def _result(future: concurrent.futures.Future[T]) -> T:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_stacks, one_stream
+from enireconcile.cli.publish import complain_of_files, complain_of_stacks, labels_of, names, one_stream
 from enireconcile.cli.session import Connection
+from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.checks import Checks
 from enireconcile.engine.stop import Stop
@@ -23,38 +24,44 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.json import checks_json
 from enireconcile.outputs.progress import Progress, progress_for
 from enireconcile.outputs.text import checks_text
-from enireconcile.spec import Spec
+from enireconcile.spec import Loaded, Spec
 
 _TO_JUDGE = 15.0
 """Seconds after a time limit in which it is read why checks failed."""
 
 
-def verify_specs(specs: Sequence[Spec], connection: Connection, output: str, timeout: float | None) -> int:
+def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: float | None, jobs: int) -> int:
     """Run the checks of each spec and print the results. Returns the exit code.
 
-    ``timeout`` limits the time that all of it may take, in seconds.
+    ``timeout`` limits the time that all of it may take, in seconds. ``jobs`` stacks at most are
+    verified at once.
     """
-    results: list[tuple[str, Checked]] = []
-    unread: dict[str, EnireconcileError] = {}
+    specs, unread = loaded.specs, dict[str, EnireconcileError]()
+    several = len(specs) > 1 or loaded.refused is not None
+    refused_code = complain_of_files(loaded.refused)
+    # The results are printed below the progress, which need not say the same.
+    brief = output == "text" and one_stream(sys.stdout, sys.stderr)
+
+    def work(spec: Spec, interrupt: Interrupt) -> tuple[Spec, Checked] | None:
+        with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
+            try:
+                checked = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
+                return spec, checked
+            except EnireconcileError as error:
+                if not several:
+                    raise
+                unread[spec.file] = error
+                return None
+
     interrupt = Interrupt()
     with interrupt.limited(timeout):
-        for spec in specs:
-            stack = spec.document.stack
-            with logs.about(stack):
-                # The results are printed below the progress, which need not say the same.
-                brief = output == "text" and one_stream(sys.stdout, sys.stderr)
-                progress = progress_for(sys.stderr)
-                try:
-                    results.append((stack, run_checks(spec, connection, interrupt, progress, brief=brief)))
-                except EnireconcileError as error:
-                    if len(specs) == 1:
-                        raise
-                    unread[stack] = error
-    complain_of_stacks(unread)
-    _print(results, output, several=len(specs) > 1)
+        ran = Several(work, connection, interrupt, jobs).run(specs)
+    results = [result for result in ran if result is not None]
+    complain_of_stacks(specs, unread)
+    _print(results, names(specs), output, several=several)
     failed = any(not check.ok for _, checked in results for check in checked.results)
     codes = [error.exit_code for error in unread.values()]
-    return max(codes, default=CHECK_FAILED if failed else 0)
+    return max([refused_code, *codes]) or (CHECK_FAILED if failed else 0)
 
 
 @dataclass(frozen=True)
@@ -91,16 +98,22 @@ def run_checks(
         raise EnireconcileError(str(error)) from None
 
 
-def _print(results: Sequence[tuple[str, Checked]], output: str, *, several: bool) -> None:
+def _print(
+    results: Sequence[tuple[Spec, Checked]],
+    called: Mapping[str, str],
+    output: str,
+    *,
+    several: bool,
+) -> None:
     if output == "text":
         texts = (
-            checks_text(stack, checked.results, click.style, endpoint=checked.endpoint)
-            for stack, checked in results
+            checks_text(called[spec.file], checked.results, click.style, endpoint=checked.endpoint)
+            for spec, checked in results
         )
         click.echo("\n\n".join(texts))
         return
     objects: list[dict[str, Any]] = []
-    for stack, checked in results:
-        more = {"stack": stack} if several else {}
+    for spec, checked in results:
+        more = {"stack": spec.document.stack} if several else {}
         objects += [{**more, **each} for each in checks_json(checked.results)]
     click.echo(json.dumps(objects, indent=2))

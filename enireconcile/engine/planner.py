@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
@@ -14,7 +15,7 @@ from enireconcile.live.records import Live
 from enireconcile.model import Plan, Reads, Resources
 from enireconcile.planning.draft import draft
 from enireconcile.planning.inventory import resources
-from enireconcile.spec import Spec
+from enireconcile.spec import Document, Spec
 
 STALE_READS_CAN_CAUSE = (UnsupportedError, SpecErrors)
 """Planning errors that stop the run only if a second read, seconds later, raises them again. The errors of a plan
@@ -30,11 +31,16 @@ _SECOND_LOOK = 2.0
 
 @dataclass(frozen=True)
 class Seen:
-    """A plan, the read that it is made from, and what the stack owns according to that."""
+    """A plan for a document, and the read that it is made from."""
 
     plan: Plan
     live: Live
-    resources: Resources
+    document: Document
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What the stack owns according to the read."""
+        return resources(self.document, self.live)
 
 
 async def look(
@@ -73,7 +79,7 @@ async def _look(
     guard_account(spec, found.account_id)
     drafted = draft(spec, found, prune=prune, targets=targets)
     plan = drafted.plan(await live_limits.limits(reader, drafted.questions))
-    return Seen(plan, found, resources(spec.document, found))
+    return Seen(plan, found, spec.document)
 
 
 async def account_of(reader: Reads) -> str:

@@ -16,7 +16,7 @@ from enireconcile.aws.api import Channel, Reader, Writer
 from enireconcile.aws.poller import Poller, WaitFailed
 from enireconcile.engine import dry_run
 from enireconcile.engine.executor import Executor, ids_in
-from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, look, unbelieved
+from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, Seen, look, unbelieved
 from enireconcile.engine.stop import Stop, unless_stopped
 from enireconcile.errors import EnireconcileError
 from enireconcile.live.records import Live
@@ -26,7 +26,6 @@ from enireconcile.model import (
     PathBreak,
     Plan,
     Report,
-    Resources,
     Status,
     Step,
     fingerprint,
@@ -77,7 +76,7 @@ class Apply:
     before: Live | None = None
     after: Live | None = None
     _plan: Plan | None = None
-    _resources: Resources | None = None
+    _seen: Seen | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
     _refused: set[tuple[str, str]] = field(default_factory=set)
     _not_tried: list[str] = field(default_factory=list)
@@ -187,7 +186,7 @@ class Apply:
 
     async def _fresh_plan(self) -> Plan:
         region = self.channel.session.region
-        seen = await look(
+        self._seen = seen = await look(
             self._reader,
             self.spec,
             region,
@@ -196,7 +195,7 @@ class Apply:
             targets=self.targets,
             believed=self.believed,
         )
-        made, self.after, self._resources = seen.plan, seen.live, seen.resources
+        made, self.after = seen.plan, seen.live
         present = {change.address: change.id for change in made.changes if change.id}
         present |= {left.address: left.id for left in made.leftovers}
         self.journal.observed(present)
@@ -355,7 +354,7 @@ class Apply:
             targets=self.targets,
             errors=self._plan.errors if self._plan else (),
             denials=tuple(self.channel.denials),
-            resources=self._resources,
+            resources=self._seen.resources if self._seen else None,
         )
 
     def _remaining(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from enireconcile.spec.loading import STDIN, read_file
 from enireconcile.spec.places import Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.scalars import (
+    ROLE_ARN,
     AccountId,
     ExternalId,
     FreeText,
@@ -37,7 +38,6 @@ from enireconcile.spec.yamltree import Plain
 MOST_ACCOUNTS = 10_000
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}")
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def _role_mistakes(rows: FleetFile) -> Iterator[Violation]:
             message = f"account {account.title} has no {shown(missing.args[0])}"
             yield Violation(("role",), message, "write ${account.id}, ${account.name} or ${account.tags.KEY}")
             return
-        if not _ROLE.fullmatch(arn):
+        if not re.fullmatch(ROLE_ARN, arn):
             hint = "for example arn:aws:iam::${account.id}:role/enireconcile"
             yield Violation(("role",), f"must be the ARN of an IAM role, not {shown(rows.role)}", hint)
             return

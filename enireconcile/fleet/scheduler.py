@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from enireconcile.engine.lanes import PULSE, run_in_lanes
 from enireconcile.fleet.report import UnitResult, ended
 from enireconcile.fleet.rollout import StopAt
 from enireconcile.fleet.units import Unit
@@ -19,8 +20,6 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.words import counted
 
 MOST_ATTEMPTS = 3
-PULSE = 0.2
-"""Seconds after which the scheduler sees a signal at the latest."""
 
 
 class Workers(Protocol):
@@ -71,28 +70,36 @@ class Scheduler:
 
     def _wave(self, units: Sequence[Unit]) -> dict[str, UnitResult]:
         """Run the units; fewer results than units if the run is stopped."""
-        waiting, results = list(units), dict[str, UnitResult]()
-        flying: dict[Future[UnitResult], tuple[Unit, float]] = {}
-        while waiting or flying:
+        results: dict[str, UnitResult] = {}
+        since: dict[str, float] = {}
+
+        def begin(unit: Unit) -> Future[UnitResult]:
+            self._attempts[unit.name] = self._attempts.get(unit.name, 0) + 1
+            since[unit.name] = self.clock()
+            return self.workers.submit(unit)
+
+        def ended(unit: Unit, future: Future[UnitResult]) -> bool:
+            result = self._result(unit, future, self.clock() - since[unit.name])
+            if result is None:
+                return False
+            results[unit.name] = result
+            self._failed += result.failed
+            self.tell(result)
+            return True
+
+        def goes_on() -> bool:
             self._check()
-            if self.reason is not None:
-                waiting.clear()
-            busy = {unit.lane for unit, _ in flying.values()}
-            while len(flying) < self.workers.jobs and (unit := _next(waiting, busy)):
-                waiting.remove(unit)
-                busy.add(unit.lane)
-                self._attempts[unit.name] = self._attempts.get(unit.name, 0) + 1
-                flying[self.workers.submit(unit)] = (unit, self.clock())
-            done, _ = wait(flying, timeout=self.pulse, return_when=FIRST_COMPLETED)
-            for future in done:
-                unit, since = flying.pop(future)
-                result = self._result(unit, future, self.clock() - since)
-                if result is None:
-                    waiting.insert(0, unit)
-                    continue
-                results[unit.name] = result
-                self._failed += result.failed
-                self.tell(result)
+            return self.reason is None
+
+        run_in_lanes(
+            units,
+            lambda unit: unit.lane,
+            begin,
+            ended,
+            jobs=self.workers.jobs,
+            goes_on=goes_on,
+            pulse=self.pulse,
+        )
         return results
 
     def _result(self, unit: Unit, future: Future[UnitResult], seconds: float) -> UnitResult | None:
@@ -117,8 +124,3 @@ class Scheduler:
             self.workers.stop()
         if self.reason is None and self.limit.reached(self._failed):
             self.reason = f"{counted(self._failed, 'unit')} failed, the limit of stop_at"
-
-
-def _next(waiting: Sequence[Unit], busy: set[tuple[str, str]]) -> Unit | None:
-    """The first unit whose account and Region are free."""
-    return next((unit for unit in waiting if unit.lane not in busy), None)

@@ -125,7 +125,7 @@ class Guests:
 
     def _is_public(self, name: str, live: LiveNetworkInterface | None) -> bool:
         """Has the interface a public address, or will it have one?"""
-        wanted = any(each.interface == name for each in self.world.destinations.values())
+        wanted = name in self.world.destinations_on
         return wanted or (live is not None and bool(live.automatic_ip or live.addresses))
 
     def _later(self, name: str, attribute: str) -> str:

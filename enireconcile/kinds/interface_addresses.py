@@ -188,7 +188,7 @@ def change(item: Item, world: World) -> list[Step]:
             missing = item.want[addresses.count] - len(kept)
             # Addresses with an Elastic IP are unassigned last, those that the spec gives one after all others.
             # EC2 never unassigns the primary IPv6 address.
-            named = {each.private_ip for each in world.destinations.values() if each.interface == item.name}
+            named = {each.private_ip for each in world.destinations_on.get(item.name, ())}
             order = sorted(
                 kept, key=lambda each: (each == live.primary_ipv6, each in named, each in live.addresses, each)
             )

@@ -389,16 +389,16 @@ def _elastic_ip_comes(name: str, live: LiveNetworkInterface | None, world: World
     """Does the spec associate an Elastic IP with the primary address? It takes the automatic address's place."""
     row = world.document.network_interfaces[name]
     primary = (None, row.private_ip, live.private_ip if live else None)
-    return any(each.interface == name and each.private_ip in primary for each in world.destinations.values())
+    return any(each.private_ip in primary for each in world.destinations_on.get(name, ()))
 
 
 def _elastic_ip_stays(live: LiveNetworkInterface, world: World) -> bool:
     """Does the primary address keep an Elastic IP that the spec associates with nothing else?"""
     allocation = live.addresses.get(live.private_ip)
-    leaving = {record.id for _, record in world.leaving}
-    address = next((address for address, record in world.owned.items() if record.id == allocation), None)
-    moves = address is not None and not world.leaves(address, "association")
-    return allocation is not None and allocation not in leaving and not moves
+    if allocation is None or any(record.id == allocation for _, record in world.leaving):
+        return False
+    address = world.addresses.get(allocation)
+    return address is None or world.leaves(address, "association")
 
 
 def _has_automatic_address(
@@ -444,18 +444,15 @@ def _automatic_address_warnings(item: Item, world: World) -> Iterator[str]:
                 f"{item.address}: its automatic public address {live.automatic_ip} goes when {host} stops, and "
                 "EC2 never gives it back; associate an Elastic IP to keep one address"
             )
-    others = sorted(
-        other
-        for other, each in world.document.network_interfaces.items()
-        if row.attachment and each.attachment and other != item.name
-        if set(row.attachment.candidates) & set(each.attachment.candidates)
-    )
-    if row.associate_public_ip_address and row.attachment and others:
-        yield (
-            f"{item.address}: EC2 assigns no new automatic public address to an instance with several interfaces "
-            f"({row.attachment.candidates[0]} also has {', '.join(others)}), so it has none after a stop and "
-            "start; associate an Elastic IP"
-        )
+    if row.associate_public_ip_address and row.attachment:
+        hosts = row.attachment.candidates
+        others = {each for host in hosts for each in world.attached_to[host]} - {item.name}
+        if others:
+            yield (
+                f"{item.address}: EC2 assigns no new automatic public address to an instance with several "
+                f"interfaces ({hosts[0]} also has {', '.join(sorted(others))}), so it has none after a stop and "
+                "start; associate an Elastic IP"
+            )
 
 
 def _group_ids(groups: Sequence[str], world: World) -> list[Id]:

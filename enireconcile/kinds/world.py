@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -213,8 +213,30 @@ class World:
 
     def awaited_ips(self, interface: str) -> list[Ref]:
         """The secondary addresses of an interface that EC2 is to choose and Elastic IPs wait for."""
-        there = [each for _, each in sorted(self.destinations.items()) if each.interface == interface]
+        there = self.destinations_on.get(interface, ())
         return [private_ip for each in there if isinstance(private_ip := self.private_ip_of(each), Ref)]
+
+    @cached_property
+    def destinations_on(self) -> Mapping[str, Sequence[Destination]]:
+        """The destinations of Elastic IPs by interface, in the order of the names of the Elastic IPs."""
+        found: dict[str, list[Destination]] = {}
+        for _, each in sorted(self.destinations.items()):
+            found.setdefault(each.interface, []).append(each)
+        return found
+
+    @cached_property
+    def attached_to(self) -> Mapping[str, Sequence[str]]:
+        """The names of the interfaces that the spec attaches to an instance, or would in a failover, sorted."""
+        found: dict[str, list[str]] = {}
+        for name, row in sorted(self.document.network_interfaces.items()):
+            for instance in row.attachment.candidates if row.attachment else ():
+                found.setdefault(instance, []).append(name)
+        return found
+
+    @cached_property
+    def addresses(self) -> Mapping[str, str]:
+        """The addresses of the live resources of the stack, by their ids."""
+        return {record.id: address for address, record in self.owned.items()}
 
     def interface(self, named: str) -> LiveNetworkInterface | None:
         """The live interface of a name in the spec, or a foreign one by its id."""
@@ -239,6 +261,8 @@ class World:
         if address in self.left_out:
             return True
         row = self.rows[address]
+        if row.adopt is None and not row.lifecycle.ignore:
+            return False
         ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
         return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)
 
@@ -350,5 +374,5 @@ class World:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        names = {record.id: address.partition(".")[2] for address, record in self.owned.items()}
+        names = {aws_id: address.partition(".")[2] for aws_id, address in self.addresses.items()}
         return names | {record.id: name for name, record in self.externals.items()}

@@ -15,17 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
 
 from enireconcile.errors import AwsError, EnireconcileError, SpecErrors
+from enireconcile.outputs.turns import in_turn
 
 _OURS = logging.getLogger("enireconcile")
 _TOLD = logging.getLogger("enireconcile.told")
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _stack: ContextVar[str | None] = ContextVar("stack", default=None)
+_label: ContextVar[str | None] = ContextVar("label", default=None)
 
 
 def colourless() -> bool:
@@ -45,6 +48,9 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = _json_line(record) if self.as_json else _text_line(record)
+        in_turn(partial(self._print, line))
+
+    def _print(self, line: str) -> None:
         # A full disk or a closed pipe must not stop a run.
         with suppress(OSError):
             self.show(line)
@@ -89,13 +95,14 @@ def show_by(show: Callable[[str], object] | None) -> None:
 
 
 @contextmanager
-def about(stack: str) -> Iterator[None]:
-    """Records inside this context carry the name of the stack."""
-    token = _stack.set(stack)
+def about(stack: str, label: str | None = None) -> Iterator[None]:
+    """Records inside this context carry the name of the stack; as text, they begin with ``label``."""
+    token, shown = _stack.set(stack), _label.set(label)
     try:
         yield
     finally:
         _stack.reset(token)
+        _label.reset(shown)
 
 
 def say(words: str, **fields: Any) -> None:
@@ -121,7 +128,8 @@ def complain(error: EnireconcileError, **fields: Any) -> None:
 def _text_line(record: logging.LogRecord) -> str:
     from enireconcile.printable import printable_lines
 
-    words = _USERINFO.sub("***@", record.getMessage())
+    label = f"{printable_lines(_label.get() or '')}: " if _label.get() else ""
+    words = label + _USERINFO.sub("***@", record.getMessage())
     if record.levelno < logging.WARNING and record.name != _TOLD.name:
         what = f"{_time(record):%H:%M:%S.%f}"[:-3] + f" {_name(record)}: {words}"
         return click.style(printable_lines(what + _trace(record)), dim=True)

@@ -3,14 +3,14 @@
 Several runs may share one file: each replaces the series of its own stack, account, region and command, and keeps
 the others. The time of the last success and the counters are carried over from the file itself. The folder is
 locked while the file is rewritten, and the file is replaced atomically; node_exporter does not read the partial
-file, whose name does not end in ``.prom``. A FIFO or a device gets the series of each run alone.
+file, whose name does not end in ``.prom``. A FIFO or a device gets the series of each command alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,8 @@ OUTCOMES = ("converged", "unchanged", "planned", "partial", "failed", "refused",
 _PATIENCE = 10.0
 """Seconds to wait for another run that is rewriting the file."""
 _MAX_BYTES = 16 * 1024 * 1024
+_COMMON = 4
+"""The labels that every series begins with: stack, account, region, command."""
 _PREFIX = "enireconcile_"
 Families = Mapping[str, tuple[str, str]]
 """The kind and the help text of each family, without the prefix of its name."""
@@ -118,15 +120,15 @@ def of_plan(plan: Plan, ended: float, seconds: float, api_calls: Mapping[str, in
     )
 
 
-def update(outlet: Outlet, run: Run) -> None:
-    """Replace the series of this run in the file. Raises EnireconcileError."""
+def update(outlet: Outlet, runs: Sequence[Run]) -> None:
+    """Replace the series of these runs in the file, in one write. Raises EnireconcileError."""
     outlet.open()
     if outlet.is_stream:
-        outlet.write(updated("", run))
+        outlet.write(updated("", *runs))
         return
     try:
         with locked_folder(outlet.target.parent, _PATIENCE):
-            outlet.write(updated(_read(outlet.target), run))
+            outlet.write(updated(_read(outlet.target), *runs))
     except OSError as error:
         raise EnireconcileError(
             f"cannot write the metrics {printable(str(outlet.path))}: {error.strerror or error}"
@@ -140,35 +142,39 @@ def _read(path: Path) -> str:
         return ""
 
 
-def updated(text: str, run: Run) -> str:
-    """The text of the file with the series of this run. Lines that cannot be parsed are dropped."""
-    series = _parsed(text)
-    labels = _known(run, series)
-    before = {key: value for key, value in series.items() if key[1][: len(labels)] == labels}
-    no_account = (labels[0], ("account", ""))
-    kept = {
-        key: value
-        for key, value in series.items()
-        # Series of a run that failed before it knew its account: no later run would replace them.
-        if key not in before and not (labels[1][1] and key[1][:2] == no_account and labels[3] in key[1])
-    }
-    return rendered(kept | _after(run, labels, before))
+def updated(text: str, *runs: Run) -> str:
+    """The text of the file with the series of these runs. Lines that cannot be parsed are dropped."""
+    known: dict[Labels, Series] = {}
+    for key, value in _parsed(text).items():
+        known.setdefault(key[1][:_COMMON], {})[key] = value
+    of_stack: dict[str, set[Labels]] = {}
+    for labels in known:
+        of_stack.setdefault(labels[0][1], set()).add(labels)
+    for run in runs:
+        others = of_stack.setdefault(run.stack, set())
+        labels = _known(run, others)
+        if labels[1][1]:
+            # Series of a run that failed before it knew its account: no later run would replace them.
+            alike = (other for other in others if other[3] == labels[3] and other[2][1] in ("", labels[2][1]))
+            for lost in [other for other in alike if not other[1][1]]:
+                others.discard(lost)
+                known.pop(lost)
+        known[labels] = _after(run, labels, known.get(labels, {}))
+        others.add(labels)
+    return rendered({key: value for series in known.values() for key, value in series.items()})
 
 
-def _known(run: Run, series: Series) -> Labels:
+def _known(run: Run, others: Iterable[Labels]) -> Labels:
     """The labels of a run. Without an account or region they are those of the stack's last run, if unambiguous."""
     labels = run.labels
     if run.account:
         return labels
-    seen = {
-        known[: len(labels)]
-        for _, known in series
-        if known[0] == labels[0]
-        and known[1][1]
-        and (known[2] == labels[2] or not run.region)
-        and known[3] == labels[3]
-    }
-    return seen.pop() if len(seen) == 1 else labels
+    seen = [
+        other
+        for other in others
+        if other[1][1] and (other[2] == labels[2] or not run.region) and other[3] == labels[3]
+    ]
+    return seen[0] if len(seen) == 1 else labels
 
 
 def _after(run: Run, labels: Labels, before: Series) -> Series:
@@ -230,7 +236,7 @@ def _parsed(text: str) -> Series:
     for line in text.split("\n"):
         if (found := _LINE.fullmatch(line)) and found[1] in _FAMILIES:
             labels = tuple((name, _unescaped(value)) for name, value in _LABEL.findall(found[2]))
-            if [name for name, _ in labels[:4]] == ["stack", "account", "region", "command"]:
+            if [name for name, _ in labels[:_COMMON]] == ["stack", "account", "region", "command"]:
                 try:
                     series[found[1], labels] = float(found[3])
                 except ValueError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import click
 
 from enireconcile.model import Plan, Status, detail_of
-from enireconcile.outputs import logs
+from enireconcile.outputs import logs, turns
 from enireconcile.outputs.json import dumps, step_event_json
 from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.words import MARKS, counted, reason_words, step_words, without_request_ids
@@ -356,11 +356,11 @@ def json_lines(
 
 
 def progress_for(stream: TextIO, is_new: IsNew | None = None, *, quiet: bool = False) -> Progress:
-    """Live on a terminal without logs or JSON, else a line for each step that ends.
+    """Live on a terminal without logs or JSON and for one stack at a time, else a line for each step that ends.
 
     ``is_new`` says whether a message about a subject differs from the last one. ``quiet``: nothing of checks that
     pass after a run without steps, so that cron sends no mail about them.
     """
     told = is_new or _always_new
-    live = stream.isatty() and os.environ.get("TERM") != "dumb" and logs.undisturbed()
+    live = stream.isatty() and os.environ.get("TERM") != "dumb" and logs.undisturbed() and not turns.is_taken()
     return _Live(stream, told) if live else _Plain(told, quiet=quiet)

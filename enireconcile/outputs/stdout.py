@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TextIO
 
 import click
 
 from enireconcile.outputs import logs
+from enireconcile.outputs.turns import in_turn
 
 
 def print_result(text: str) -> None:
     """Print what a run has done. An error here is only a warning: it must not change the outcome."""
+    in_turn(partial(_print, text))
+
+
+def _print(text: str) -> None:
     try:
-        click.echo(text)
+        # In another thread, click does not know that the command has no colours.
+        click.echo(text, color=False if logs.colourless() else None)
     except BrokenPipeError:
         discard_stdout()
     except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -544,11 +545,38 @@ def _ending(report: Report, style: Style, endpoint: str | None) -> str:
     return style(ending, fg=colour, bold=True) + f": {detail}"
 
 
-def of_several(troubled: Sequence[Report], count: int) -> str:
-    """Which of ``count`` stacks need attention, with account and Region where they are known."""
+_MOST_NAMES = 5
+
+
+def of_several(outcomes: Sequence[tuple[str, str]], trouble: AbstractSet[str], refused: int = 0) -> str:
+    """``12 stacks: 9 unchanged, 2 converged, 1 failed (web)``, from their names and outcomes.
+
+    The stacks whose outcome is ``trouble`` are named. ``refused`` files had no valid spec.
+    """
+    by_outcome: dict[str, list[str]] = {}
+    for name, outcome in sorted(outcomes, key=lambda each: (each[1] in trouble, each[1] != "unchanged")):
+        by_outcome.setdefault(outcome, []).append(name)
+    parts = []
+    for outcome, names in by_outcome.items():
+        shown = names[:_MOST_NAMES] + ([f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else [])
+        parts.append(f"{len(names)} {outcome}" + (f" ({', '.join(shown)})" if outcome in trouble else ""))
+    if refused:
+        parts.append(f"{counted(refused, 'file')} refused")
+    return f"{counted(len(outcomes), 'stack')}: {', '.join(parts)}"
+
+
+def reports_words(reports: Sequence[Report], refused: int = 0) -> str:
+    """What became of several stacks; below it those that need attention, with account, Region and reason."""
+    outcomes = [(report.stack or "", _outcome_words(report)) for report in reports]
+    troubled = [report for report in reports if report.exit_code]
     lines = [
         f"  {report.stack} ({', '.join(filter(None, [report.account_id, report.region])) or 'no account'}): "
-        f"{report.outcome if report.outcome not in ('converged', 'unchanged') else 'a check failed'}"
+        + ": ".join([_outcome_words(report), *(report.error or "").splitlines()[:1]])
         for report in troubled
     ]
-    return "\n".join([f"{len(troubled)} of {count} stacks need attention:", *lines])
+    return "\n".join([of_several(outcomes, {_outcome_words(report) for report in troubled}, refused), *lines])
+
+
+def _outcome_words(report: Report) -> str:
+    fine = report.outcome in ("converged", "unchanged")
+    return "with a failed check" if fine and report.exit_code else report.outcome

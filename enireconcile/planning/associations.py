@@ -220,7 +220,7 @@ class Associations:
         allocation = live.addresses.get(private_ip)
         if allocation is None or any(record.id == allocation for record in self.world.removed.values()):
             return False
-        owner = next((address for address, record in self.world.owned.items() if record.id == allocation), None)
+        owner = self.world.addresses.get(allocation)
         return owner is None or self.world.leaves(owner, "association")
 
     def _coming(self, interface: str, live: LiveNetworkInterface) -> int:
@@ -228,13 +228,14 @@ class Associations:
         row = self.spec.document.network_interfaces[interface]
         if self.world.leaves(f"{_INTERFACES}.{interface}", _COUNT):
             return 0
-        elsewhere = {
-            each
-            for name, other in self.spec.document.network_interfaces.items()
-            for each in other.secondary_private_ips or ()
-            if name != interface
-        }
+        elsewhere = {each for each in live.secondary_ips if self._listed_by.get(each, interface) != interface}
         return max(0, (row.secondary_private_ip_count or 0) - len(set(live.secondary_ips) - elsewhere))
+
+    @cached_property
+    def _listed_by(self) -> Mapping[str, str]:
+        """The interfaces whose rows list secondary addresses, by these."""
+        rows = self.spec.document.network_interfaces.items()
+        return {each: name for name, row in rows for each in row.secondary_private_ips or ()}
 
     def _border_group(self, name: str) -> str:
         live = self.world.record(f"{_ADDRESSES}.{name}", LiveElasticIp)
@@ -261,15 +262,15 @@ class Associations:
 
     def _refuse_too_few(self, destinations: Mapping[str, Destination]) -> None:
         """A number of further addresses below that of those with Elastic IPs: EC2 would disassociate one."""
+        on: dict[str, set[str]] = {}
+        for address, each in destinations.items():
+            if not self.world.leaves(f"{_ADDRESSES}.{address}", "association"):
+                on.setdefault(each.interface, set()).add(str(each.private_ip or ""))
         for name, row in self.spec.document.network_interfaces.items():
             count, live = row.secondary_private_ip_count, self._live(name)
             if count is None or live is None or self.world.leaves(f"{_INTERFACES}.{name}", _COUNT):
                 continue
-            named = {
-                str(each.private_ip or "")
-                for address, each in destinations.items()
-                if each.interface == name and not self.world.leaves(f"{_ADDRESSES}.{address}", "association")
-            }
+            named = on.get(name, set())
             used = sorted(named & set(live.secondary_ips), key=live.secondary_ips.index)
             if len(used) > count:
                 words = f"Elastic IPs are associated with {len(used)} of its further addresses: {', '.join(used)}"

@@ -133,12 +133,16 @@ def _ignored(address: str, want: Mapping[str, Any], have: Mapping[str, Any], wor
 
     Of tags only those that differ. A secret cannot be compared after a launch; its kind warns of it.
     """
-    row, tags = world.rows[address], spec_tags(address, world)
-    live = world.owned[address].tags
+    row, live = world.rows[address], world.owned[address].tags
+    if not row.lifecycle.ignore:
+        return ()
+    written = {key for key in row.lifecycle.ignore if key == "tags" or key in row.model_fields_set}
+    if not written:
+        return ()
+    tags = spec_tags(address, world)
     other = {key: value for key, value in tags.items() if live.get(key) != value}
     said = {**want, "tags": other} if "tags" in want else want
     found = {**have, "tags": {key: live[key] for key in other if key in live}}
-    written = {key for key in row.lifecycle.ignore if key == "tags" or key in row.model_fields_set}
     left = {key: said[key] for key in sorted(written) if key in said and world.leaves(address, key)}
     return tuple(field for field in _fields(left, found) if not isinstance(field.after, Secret))
 
@@ -176,7 +180,7 @@ def _brief(value: Any) -> str:
 def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, Field]]:
     """What differs and cannot be changed on the existing resource."""
     for kind, item in difference.items:
-        if item.have is not None:
+        if item.have is not None and item.fields:
             fixed = kind.fixed(item, world)
             yield from ((kind, item, field) for field in item.fields if field.field in fixed)
 

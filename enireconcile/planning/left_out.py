@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from enireconcile.errors import SpecErrors
@@ -205,7 +204,7 @@ class _Needs:
         """The cause if another interface has the device slot and stays there because it is left out."""
         instance = self._instance(str(place.instance))
         occupant = instance.occupant(place.network_card_index, place.device_index) if instance else None
-        holder = self._addresses.get(occupant.network_interface_id) if occupant else None
+        holder = self.world.addresses.get(occupant.network_interface_id) if occupant else None
         if holder is not None and holder != address and holder in self.left_out:
             yield holder, f"needs the device index of {holder}"
 
@@ -214,11 +213,6 @@ class _Needs:
         return self.world.record(f"instances.{name}", LiveInstance) or (
             external[0] if len(external) == 1 else None
         )
-
-    @cached_property
-    def _addresses(self) -> Mapping[str, str]:
-        """The addresses of the rows that exist, by id."""
-        return {record.id: address for address, record in self.world.owned.items()}
 
     def _launched(self, address: str) -> Iterator[Cause]:
         name = address.partition(".")[2]

@@ -41,6 +41,9 @@ def owned(live: Live, named: Collection[str], renamed: Mapping[str, str]) -> Own
         *live.elastic_ips,
     )
     for address, records in sorted(by_address(mine, renamed=renamed).items()):
+        if len(records) == 1:
+            found.records[address] = records[0]
+            continue
         former = _former(records)
         current = [record for record in records if record not in former]
         if address not in named:

@@ -6,7 +6,17 @@ JSON Schema, ``spec.render`` turns a ``Document`` back into YAML.
 
 from enireconcile.spec.checks import references_in
 from enireconcile.spec.expand import Given
-from enireconcile.spec.loading import STDIN, Disk, Spec, load, read_stdin, variables_from, variables_of
+from enireconcile.spec.loading import (
+    STDIN,
+    Disk,
+    Loaded,
+    Spec,
+    load,
+    load_valid,
+    read_stdin,
+    variables_from,
+    variables_of,
+)
 from enireconcile.spec.places import Path, Place, Places
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -61,6 +71,7 @@ __all__ = [
     "Instance",
     "InstanceSelector",
     "Lifecycle",
+    "Loaded",
     "MetadataOptions",
     "NetworkInterface",
     "Path",
@@ -76,6 +87,7 @@ __all__ = [
     "Spec",
     "WebProbe",
     "load",
+    "load_valid",
     "read_stdin",
     "references_in",
     "variables_from",

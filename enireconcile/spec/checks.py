@@ -668,9 +668,12 @@ def unreadable_in_metadata(keys: Iterable[str]) -> list[str]:
 
 def _conditional_tags(row: object) -> set[str]:
     """The tags of enireconcile that only this row's resource gets."""
-    tags = {USER_DATA_TAG} if getattr(row, "user_data", None) is not None else set()
-    if any(getattr(row, key, None) is not None for key in LAUNCH_KEYS):
-        tags.add(LAUNCH_TAG)
+    tags = set()
+    if isinstance(row, Instance):
+        if row.user_data is not None:
+            tags.add(USER_DATA_TAG)
+        if any(getattr(row, key) is not None for key in LAUNCH_KEYS):
+            tags.add(LAUNCH_TAG)
     return tags | ({NEW_TAG} if isinstance(row, Resource) and row.lifecycle.sets_once else set())
 
 

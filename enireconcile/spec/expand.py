@@ -30,7 +30,8 @@ from enireconcile.spec.userdata import RefusedFile
 from enireconcile.spec.violations import Violation
 from enireconcile.spec.yamltree import Plain, Tree
 
-MAX_ROWS = 5000
+MAX_ROWS = 20_000
+"""Rows that `for_each` makes."""
 MAX_SIZE = 8 * 1024 * 1024
 """Characters and values of the expanded file: a small file cannot become a large one."""
 _DEEPEST = 8
@@ -252,8 +253,8 @@ class _Expander:
             message = f"the file has two rows of the name {shown(name)}"
             self.found.append(Violation(old, message, hint, on_key=True))
             return
-        self.rows += 1
         if element is not None:
+            self.rows += 1
             self.made.places.elements[new] = element.key
         if isinstance(row, dict):
             row = {key: value for key, value in row.items() if key != "for_each"}

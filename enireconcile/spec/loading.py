@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -97,26 +97,67 @@ def load(
     ``disk`` is where files are read from. Raises SpecErrors with the problems of all files. Two files with the
     same stack are a problem, too; with ``every_variable`` also a given variable that no file has.
     """
-    problems: list[Problem] = []
-    specs: list[Spec] = []
-    stacks: dict[str, list[tuple[str, _Where]]] = {}
-    variables: set[str] = set()
+    found = _read(sources, given, stdin, disk)
+    problems = [*found.problems, *(_unknown_variables(given, found.variables) if every_variable else ())]
+    if problems:
+        raise SpecErrors(problems)
+    return found.specs
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The specs of the valid files, and what is wrong with the others, None if all are valid."""
+
+    specs: list[Spec]
+    refused: SpecErrors | None
+
+
+def load_valid(
+    sources: Sequence[str], *, given: Given = NOTHING_GIVEN, stdin: Callable[[], bytes | str] = read_stdin
+) -> Loaded:
+    """Load the specs as ``load`` does; a file with a problem refuses itself alone, two of one stack each other.
+
+    Raises SpecErrors if no file is valid, or for a given variable that none has: that is a mistake of the command
+    line, which may concern every file.
+    """
+    found = _read(sources, given, stdin, DISK)
+    unknown = list(_unknown_variables(given, found.variables))
+    problems = [*found.problems, *found.of_twins]
+    files = {problem.file for problem in problems}
+    valid = [spec for spec in found.specs if spec.file not in files]
+    if unknown or not valid:
+        raise SpecErrors([*found.problems, *unknown])
+    return Loaded(valid, SpecErrors(problems) if problems else None)
+
+
+@dataclass
+class _Found:
+    """What the sources contain. ``of_twins`` are problems of files whose stack a later file has, too."""
+
+    specs: list[Spec] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    of_twins: list[Problem] = field(default_factory=list)
+    variables: set[str] = field(default_factory=set)
+
+
+def _read(sources: Sequence[str], given: Given, stdin: Callable[[], bytes | str], disk: Disk) -> _Found:
+    result = _Found()
+    problems, stacks = result.problems, dict[str, list[_Stack]]()
     for file in _files(sources, problems):
         root = FilePath.cwd() if file == STDIN else FilePath(file).parent
         expansion = expand(read_file(file, stdin, disk), given, functools.partial(disk.user_data, root=root))
         tree = expansion.tree
-        variables |= expansion.variables
+        result.variables |= expansion.variables
         document, found = _validate(tree, expansion.violations)
-        found.extend(_stack_elsewhere(tree, file, given, stacks))
+        twins = list(_twins(tree, file, given, stacks))
+        found.extend(_is_twin(twin.file, twin.stack, "already") for twin in twins[:1])
         problems.extend(tree.problems)
         problems.extend(_problems(found, file, tree.places))
+        for twin in twins:
+            result.of_twins.extend(_problems([_is_twin(file, twin.stack, "also")], twin.file, twin.places))
         if document is not None:
-            specs.append(Spec(document, file, tree.places, document.protected))
-    if every_variable:
-        problems.extend(_unknown_variables(given, variables))
-    if problems:
-        raise SpecErrors(problems)
-    return specs
+            result.specs.append(Spec(document, file, tree.places, document.protected))
+    return result
 
 
 def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -227,29 +268,37 @@ def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Proble
             yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
 
 
-_Where = tuple[str | None, str | None]
-"""Region and account of a stack, as far as its file says."""
+@dataclass(frozen=True)
+class _Stack:
+    """A stack of a file, with its Region and account as far as the file says."""
+
+    stack: str
+    file: str
+    where: tuple[str | None, str | None]
+    places: Places
 
 
-def _stack_elsewhere(
-    tree: Tree, file: str, given: Given, stacks: dict[str, list[tuple[str, _Where]]]
-) -> Iterator[Violation]:
-    """A violation if an earlier file has the same stack, unless another Region or account makes it another one.
+def _twins(tree: Tree, file: str, given: Given, stacks: dict[str, list[_Stack]]) -> Iterator[_Stack]:
+    """The stacks of earlier files that are the same, unless another Region or account makes it another one.
 
-    ``stacks`` maps the stacks so far to their files.
+    ``stacks`` are those so far, by name.
     """
     data = tree.data if isinstance(tree.data, dict) else {}
     stack = data.get("stack")
     if not isinstance(stack, str):
         return
     where = (given.region or data.get("region"), given.account_id or data.get("account_id"))
-    for other, elsewhere in stacks.setdefault(stack, []):
-        if all(one is None or two is None or one == two for one, two in zip(where, elsewhere, strict=True)):
-            message = f"stack {shown(stack)} is already defined in {other}"
-            hint = "merge the two files, choose another stack name, or write the region or account_id of each"
-            yield Violation(("stack",), message, hint)
-            break
-    stacks[stack].append((file, where))
+    earlier = stacks.setdefault(stack, [])
+    for other in earlier:
+        if all(one is None or two is None or one == two for one, two in zip(where, other.where, strict=True)):
+            yield other
+    earlier.append(_Stack(stack, file, where, tree.places))
+
+
+def _is_twin(other: str, stack: str, how: str) -> Violation:
+    message = f"stack {shown(stack)} is {how} defined in {other}"
+    hint = "merge the two files, choose another stack name, or write the region or account_id of each"
+    return Violation(("stack",), message, hint)
 
 
 def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | None, list[Violation]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -1112,7 +1113,7 @@ class Document(Row):
         """The external instances by their names in the spec."""
         return {name: row for name, row in self.instances.items() if isinstance(row, ExternalInstance)}
 
-    @property
+    @cached_property
     def resources(self) -> dict[str, Resource]:
         """The rows of all managed resources by address (``<section>.<name>``), sorted by section and name."""
         return {f"{section}.{name}": row for section in SECTIONS for name, row in self._own(section)}
@@ -1145,6 +1146,12 @@ class Document(Row):
         """Does a row name the main route table of a VPC that has to be looked for?"""
         vpcs = (selector.main_of for selector in self.route_tables)
         return any(vpc is not None and vpc.id is None for vpc in vpcs)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, without what was computed from the original."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("resources", None)
+        return copied
 
     def emptied(self) -> Document:
         """The same stack without any row."""

@@ -461,10 +461,11 @@ AccountId = Annotated[
     AfterValidator(_account_id),
     _json(anyOf=[{"type": "string", "pattern": "^[0-9]{12}$"}, {"type": "integer", "minimum": 0}]),
 ]
+ROLE_ARN = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}"
 RoleArn = Annotated[
     Text,
     matching(
-        r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}",
+        ROLE_ARN,
         "the ARN of an IAM role",
         "for example arn:aws:iam::123456789012:role/NAME",
     ),

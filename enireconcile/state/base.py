@@ -151,6 +151,9 @@ class LockInfo:
 class HeldLock:
     """The lock that this run holds, with the journal that it protects; it also stores the last report."""
 
+    is_held = True
+    """Whether changes may be made: False for the stand-in that ``Store.unlocked`` returns."""
+
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._released = False
@@ -176,6 +179,15 @@ class HeldLock:
         """Store the text of the last report. Raises EnireconcileError."""
 
 
+class NoLock(HeldLock):
+    """Stands in for the lock of a run that finds out whether there is anything to do. It keeps nothing."""
+
+    is_held = False
+
+    def check(self) -> None:
+        raise LostLockError("the stack is not locked", hint=NO_MORE_CALLS)
+
+
 def uninterrupted(seconds: float) -> bool:
     """Sleep, and return that waiting may go on: the ``idle`` of callers that handle no signals."""
     time.sleep(seconds)
@@ -187,6 +199,14 @@ class Store(ABC):
 
     A scope is a stack in an account and Region, e.g. ``123456789012-us-east-1-two-enis``.
     """
+
+    def unlocked(self, scope: str, now: Callable[[], float]) -> NoLock | None:
+        """What a run needs to find out, without the lock, whether there is anything to do.
+
+        None if the lock has to be held for that: another run has it, the journal tells what a plan must know, or
+        holding it costs nothing in this store. Raises EnireconcileError.
+        """
+        return None
 
     @abstractmethod
     def locked(

@@ -149,6 +149,22 @@ def _is_event(event: Any) -> bool:
     return fields is not None and all(name in event and fits(event[name]) for name, fits in fields.items())
 
 
+class NoLog(Log):
+    """An empty journal, of which nothing is kept."""
+
+    def read(self) -> str:
+        return ""
+
+    def append(self, line: str) -> None:
+        """Kept by the journal in memory only."""
+
+    def replace(self, text: str) -> None:
+        """Likewise."""
+
+    async def flushed(self) -> None:
+        return None
+
+
 class Journal:
     """Append-only record of creates, by address, with a trail of the other calls.
 
@@ -172,6 +188,11 @@ class Journal:
     async def flushed(self) -> None:
         """Await this before sending a request: the lines that announce it are durable then."""
         await self._log.flushed()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a read has shown what every create made: then a plan without calls needs no journal."""
+        return all(entry.observed for entry in self._entries.values())
 
     def entry(self, address: str) -> JournalEntry | None:
         """The last create of an address, None if there was none."""

@@ -25,6 +25,7 @@ from enireconcile.state.base import (
     HeldLock,
     Holder,
     LockInfo,
+    NoLock,
     Store,
     holder_from,
     parsed_json,
@@ -32,7 +33,7 @@ from enireconcile.state.base import (
     uninterrupted,
 )
 from enireconcile.state.clock import BootClock, machine_clock
-from enireconcile.state.journal import MAX_BYTES, Journal, Log
+from enireconcile.state.journal import MAX_BYTES, Journal, Log, NoLog
 
 log = logging.getLogger("enireconcile.store")
 
@@ -46,7 +47,7 @@ _GRACE = 2.0
 """Seconds by which S3's times, which are whole seconds, may be wrong."""
 _POLL = 2.0
 _ATTEMPTS = 5
-_JOURNAL = "journal.jsonl"
+_LOCK, _JOURNAL = "lock.json", "journal.jsonl"
 _TOO_LARGE = f"larger than {MAX_BYTES} bytes"
 
 
@@ -60,6 +61,13 @@ class S3Store(Store):
         self._elapsed = self._clock.elapsed
         self._renew_every = RENEW_EVERY if renew_every is None else renew_every
 
+    def unlocked(self, scope: str, now: Callable[[], float]) -> NoLock | None:
+        """Reads the lock alone: the run that released it has left in it whether the journal is settled."""
+        stored = self._bucket.get(f"{scope}/{_LOCK}")
+        if stored is None or not _is_settled(stored):
+            return None
+        return NoLock(Journal(NoLog(), scope, now, self._clock))
+
     @contextlib.contextmanager
     def locked(
         self,
@@ -70,8 +78,9 @@ class S3Store(Store):
         idle: Callable[[float], bool] = uninterrupted,
         waiting: Callable[[LockInfo], object] = lambda _: None,
     ) -> Iterator[HeldLock]:
-        lease = Lease(self._bucket, f"{scope}/lock.json", this_process(now), self._elapsed)
+        lease = Lease(self._bucket, f"{scope}/{_LOCK}", this_process(now), self._elapsed)
         self._acquire(lease, scope, timeout, idle, waiting)
+        settled = False
         try:
             lease.verify()
             with _Renewals(lease, self._renew_every):
@@ -80,8 +89,9 @@ class S3Store(Store):
                     yield _HeldLease(journal, lease, self._bucket, scope)
                 finally:
                     _flush_at_end(lines, lease)
+                    settled = journal.is_settled
         finally:
-            lease.release()
+            lease.release(settled=settled)
 
     def _acquire(
         self,
@@ -122,7 +132,7 @@ class S3Store(Store):
         )
 
     def look(self, scope: str) -> LockInfo | None:
-        stored = self._bucket.get(f"{scope}/lock.json")
+        stored = self._bucket.get(f"{scope}/{_LOCK}")
         return lock_from(stored) if stored else None
 
     def damage(self, scope: str) -> str | None:
@@ -136,7 +146,7 @@ class S3Store(Store):
 
     def remove(self, scope: str, lock: LockInfo) -> None:
         try:
-            Lease.vacate(self._bucket, f"{scope}/lock.json", lock.version)
+            Lease.vacate(self._bucket, f"{scope}/{_LOCK}", lock.version)
         except Changed:
             raise LockedError(
                 f"another run has changed the lock of {scope} meanwhile", hint="run unlock again to see its state"
@@ -171,9 +181,13 @@ class Lease:
         self._renewed = 0.0
 
     @staticmethod
-    def vacate(bucket: S3Bucket, key: str, version: str) -> None:
-        """Replace this version by a free one. Nothing is deleted, so that every change is a compare-and-set."""
-        bucket.put(key, _body({"free": True, "nonce": secrets.token_hex(8)}), replaces=version)
+    def vacate(bucket: S3Bucket, key: str, version: str, *, settled: bool = False) -> None:
+        """Replace this version by a free one. Nothing is deleted, so that every change is a compare-and-set.
+
+        ``settled`` says that a run which finds nothing to do needs neither the lock nor the journal.
+        """
+        free = {"free": True, "settled": settled, "nonce": secrets.token_hex(8)}
+        bucket.put(key, _body(free), replaces=version)
 
     def acquire(self) -> LockInfo | None:
         """Take the lock. Returns None on success, else the lock of the other run."""
@@ -248,7 +262,7 @@ class Lease:
         if self.lost:
             raise LostLockError(f"the lock is lost: {self.lost}", hint=NO_MORE_CALLS)
 
-    def release(self) -> None:
+    def release(self, *, settled: bool = False) -> None:
         """Free the lock if this run still has it; otherwise the lease expires. No check succeeds after this."""
         with self._mutex:
             etag, self._etag = self._etag, None
@@ -256,7 +270,7 @@ class Lease:
                 return
             self.lost = RELEASED
             try:
-                self.vacate(self._bucket, self._key, etag)
+                self.vacate(self._bucket, self._key, etag, settled=settled)
             except (Changed, EnireconcileError) as error:
                 log.warning("cannot release the lock; it expires by itself: %s", error)
 
@@ -290,6 +304,12 @@ def lock_from(stored: Stored) -> LockInfo | None:
     if holder and holder.is_dead:
         return LockInfo(holder, False, "its process on this machine has ended", stored.etag)
     return LockInfo(holder, True, age, stored.etag)
+
+
+def _is_settled(stored: Stored) -> bool:
+    """Whether the lock in an object is free, and its last holder has left a settled journal."""
+    fields = _fields(stored.body)
+    return fields.get("free") is True and fields.get("settled") is True
 
 
 def _fields(body: bytes) -> dict[str, Any]:

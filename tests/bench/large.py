@@ -36,7 +36,7 @@ assert len(found) >= 20000, len(found)
 """
 
 
-def many(interfaces: int, name: str = "x") -> str:
+def many(interfaces: int) -> str:
     """A spec of so many interfaces, each with an Elastic IP."""
     rows = range(interfaces)
     return "\n".join(
@@ -45,12 +45,17 @@ def many(interfaces: int, name: str = "x") -> str:
             "stack: many",
             "region: us-east-1",
             "network_interfaces:",
-            *(f"  {name}{row}: {{subnet: {{default_for_az: us-east-1a}}}}" for row in rows),
+            *(f"  x{row}: {{subnet: {{default_for_az: us-east-1{_zone(row)}}}}}" for row in rows),
             "elastic_ips:",
-            *(f"  {name}{row}: {{association: {{network_interface: {name}{row}}}}}" for row in rows),
+            *(f"  x{row}: {{association: {{network_interface: x{row}}}}}" for row in rows),
             "",
         ]
     )
+
+
+def _zone(row: int) -> str:
+    """A default subnet has 4,091 addresses."""
+    return "abc"[row // 4000]
 
 
 def large(folder: Path) -> Table:
@@ -91,9 +96,7 @@ def _calls(plan: list[str], environment: Mapping[str, str]) -> Mapping[str, int]
 def built(count: int) -> World:
     """A world that has what ``many`` describes, made without a network."""
     world = World(Settings(quotas=Quotas(addresses=count, interfaces=count + 100)))
-    subnet = next(
-        each for each in world.data.subnets.values() if each.zone == "us-east-1a" and each.default_for_az
-    )
+    subnets = {each.zone: each.id for each in world.data.subnets.values() if each.default_for_az}
 
     def tags(kind: str, section: str, row: int) -> list[dict[str, object]]:
         found = {"Name": f"x{row}", "enireconcile:stack": "many", "enireconcile:name": f"{section}.x{row}"}
@@ -103,7 +106,7 @@ def built(count: int) -> World:
         made = world.perform(
             "CreateNetworkInterface",
             {
-                "SubnetId": subnet.id,
+                "SubnetId": subnets[f"us-east-1{_zone(row)}"],
                 "Description": "",
                 "TagSpecifications": tags("network-interface", "network_interfaces", row),
             },

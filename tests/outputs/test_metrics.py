@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -193,6 +194,26 @@ def test_runs_of_others_stay(other: dict[str, Any]) -> None:
     theirs = [line for line in first.splitlines() if not line.startswith("#")]
     assert [line for line in theirs if line not in both.splitlines()] == []
     assert [line for line in theirs if line not in again.splitlines()] == []
+
+
+def test_many_stacks_in_one_write() -> None:
+    """The same as one after another, and in a time that grows with their number only: 400 took a minute."""
+    runs = [run(stack=f"s{number}", region=region) for number in range(400) for region in ("a", "b")]
+    began = time.process_time()
+    text = updated(updated("", *runs), *runs)
+    assert time.process_time() - began < 10
+    assert text.count("enireconcile_last_run_seconds{") == 800
+    one_by_one = ""
+    for each in [*runs[:3], *runs[:3]]:
+        one_by_one = updated(one_by_one, each)
+    assert updated(updated("", *runs[:3]), *runs[:3]) == one_by_one
+
+
+def test_a_region_whose_account_is_not_known_yet() -> None:
+    """It is not replaced by the same stack in another Region."""
+    unknown = run("failed", account="", region="eu-west-1", found=None, remaining=None)
+    assert 'account="",region="eu-west-1"' in updated("", unknown, run())
+    assert 'account=""' not in updated("", unknown, run(region="eu-west-1"))
 
 
 def test_no_account_yet() -> None:

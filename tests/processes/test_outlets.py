@@ -162,7 +162,7 @@ def test_many_runs_write_one_file(tmp_path: Path) -> None:
 
     def schedule(stack: str) -> None:
         for _ in range(5):
-            update(Outlet(prom, "the metrics"), run(stack=stack))
+            update(Outlet(prom, "the metrics"), [run(stack=stack)])
 
     threads = [threading.Thread(target=schedule, args=(stack,)) for stack in stacks]
     for thread in threads:

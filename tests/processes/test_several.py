@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.commands import PATIENCE, running
+from tests.ec2 import Hook
 from tests.ec2.estate import Estate
-from tests.fleet.estates import SPEC, account_id, estate_at
+from tests.fleet.estates import SPEC, account_id, blocks, estate_at
 
 
 @pytest.fixture
@@ -43,12 +49,20 @@ DENIED = f"AssumeRole for arn:aws:iam::{account_id(2)}:role/ops: AccessDenied"
 
 
 def test_apply_goes_on(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path) -> None:
-    ran = run(tmp_path, estate[1], "apply", "-y", "--report", str(tmp_path / "r.json"))
+    metrics = tmp_path / "m.prom"
+    ran = run(tmp_path, estate[1], "apply", "-y", "--report", str(tmp_path / "r.json"), "--metrics", str(metrics))
     assert ran.returncode == 1
+    outcomes = re.findall(
+        r'last_run_outcome\{stack="(\w+)".*outcome="(\w+)"\} 1$', metrics.read_text(), re.MULTILINE
+    )
+    assert outcomes == [("s1", "converged"), ("s2", "failed"), ("s3", "converged")]
     reports = json.loads((tmp_path / "r.json").read_text())
     assert [report["outcome"] for report in reports] == ["converged", "failed", "converged"]
-    assert DENIED in ran.stderr
-    assert f"1 of 3 stacks need attention:\n  s2 ({account_id(2)}, us-east-1): failed" in ran.stderr
+    assert f"error: s2: {DENIED}" in ran.stderr
+    assert re.findall(r"^(s\d): ✓ AllocateAddress", ran.stderr, re.MULTILINE) == ["s1", "s3"]
+    summary = f"3 stacks: 2 converged, 1 failed (s2)\n  s2 ({account_id(2)}, us-east-1): failed: {DENIED}"
+    assert ran.stderr.splitlines()[-2] == f"warning: {summary.splitlines()[0]}"
+    assert ran.stderr.splitlines()[-1].startswith(summary.splitlines()[1])
     worlds = estate[0].worlds
     assert {account for account, _ in worlds} == {account_id(1), account_id(3)}
     assert all(len(world.data.addresses) == 1 for world in worlds.values())
@@ -88,6 +102,136 @@ def test_one_name_in_two_regions(estate: tuple[Estate, Mapping[str, str]], tmp_p
         "eu-west-1",
     }
     (folder / "s2.yaml").write_text(text.replace("region: us-east-1\n", ""))
-    refused = run(tmp_path, estate[1], "plan")
+    refused = run(tmp_path, estate[1], "plan", "--output", "json")
     assert refused.returncode == 1
-    assert "stack 's1' is already defined in specs/s1.yaml" in refused.stderr
+    assert [plan["stack"] for plan in json.loads(refused.stdout)] == ["s3"]
+    assert "specs/s1.yaml:2:8: stack: stack 's1' is also defined in specs/s2.yaml" in refused.stderr
+    assert "specs/s2.yaml:2:8: stack: stack 's1' is already defined in specs/s1.yaml" in refused.stderr
+
+
+BAD = "specs/s2.yaml:3:1: elastic_ip: unknown key"
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "verify"])
+def test_a_bad_file_refuses_itself_alone(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "specs" / "s2.yaml").write_text("version: 1\nstack: s2\nelastic_ip: {}\n")
+    report = tmp_path / "r.json"
+    more = {"plan": ("--out", "plan"), "apply": ("-y", "--report", str(report)), "verify": ()}[command]
+    ran = run(tmp_path, estate[1], command, *more)
+    assert ran.returncode == 1
+    assert ran.stderr.count(BAD) == 1
+    if command == "plan":
+        assert headings(ran.stdout) == ["s1", "s3"]
+        assert "nothing is saved: specs/s2.yaml could not be planned" in ran.stderr
+        assert not (tmp_path / "plan").exists()
+    elif command == "verify":
+        assert re.findall(r"^s\d", ran.stdout, re.MULTILINE) == ["s1", "s3"]
+    else:
+        reports = json.loads(report.read_text())
+        told = [(each["stack"], each["outcome"]) for each in reports]
+        assert told == [("s1", "converged"), ("s3", "converged"), (None, "failed")]
+        assert BAD in reports[-1]["error"]
+
+
+def headings(stdout: str) -> list[str]:
+    """The stacks of the plans, in their order."""
+    return re.findall(r"^(\w+)  \(account ", stdout, re.MULTILINE)
+
+
+def both_wait(action: str) -> Hook:
+    """Two calls of this action wait for each other: they are under way at the same time."""
+    met = threading.Barrier(2, timeout=PATIENCE)
+    return Hook(action=action, times=2, callback=lambda _: met.wait())
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_accounts_at_the_same_time(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """Each prints as with --jobs 1, in the order of the files, whoever is ready first."""
+    world, variables = estate
+    world.denied.clear()
+    alone = run(tmp_path, variables, "plan", "--jobs", "1") if command == ("plan",) else None
+    world.faults.add(both_wait("DescribeNetworkInterfaces"))
+    ran = run(tmp_path, variables, *command)
+    assert ran.returncode == 0, ran.stderr
+    if alone is not None:
+        assert ran.stdout == alone.stdout
+    assert headings(ran.stdout) == ["s1", "s2", "s3"]
+    if command == ("plan",):
+        assert ran.stdout.endswith("\n\n3 stacks: 3 with changes\n")
+        return
+    told = re.findall(r"security_groups\.(s\d)", ran.stderr)
+    assert told == sorted(told)
+    assert ran.stderr.endswith("\n3 stacks: 3 converged\n")
+    again = run(tmp_path, variables, *command)
+    assert re.findall(r"^(s\d)  Unchanged", again.stdout, re.MULTILINE) == ["s1", "s2", "s3"]
+    assert again.stderr == "", "cron would mail it"
+
+
+def test_stacks_of_one_account_and_region_one_after_another(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path
+) -> None:
+    """Also where one file leaves the Region to AWS_REGION."""
+    world, variables = estate
+    folder = tmp_path / "specs"
+    (folder / "s2.yaml").write_text((folder / "s1.yaml").read_text().replace("s1", "s2"))
+    text = (folder / "s1.yaml").read_text().replace("s1", "s3")
+    (folder / "s3.yaml").write_text(text.replace("region: us-east-1\n", "").replace("${region}", "us-east-1"))
+    ran = run(tmp_path, {**variables, "AWS_REGION": "us-east-1"}, "apply", "-y")
+    assert ran.returncode == 0, ran.stderr
+    assert blocks(world, world.calls) == {(account_id(1), "us-east-1"): 3}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_stops_all(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, gate: threading.Event, times: int
+) -> None:
+    """The first after the calls in flight, the second without waiting for them. A third stack does not begin."""
+    world, _ = estate
+    world.denied.clear()
+    arrived = threading.Barrier(3, timeout=PATIENCE)
+
+    def hold(_: object) -> None:
+        arrived.wait()
+        gate.wait(PATIENCE)
+
+    world.faults.add(Hook(action="CreateNetworkInterface", times=2, callback=hold))
+    report = tmp_path / "r.json"
+    command = ["apply", "-y", "--jobs", "2", "--report", str(report), str(tmp_path / "specs")]
+    with running(world, tmp_path / "state", *command) as process:
+        arrived.wait()
+        process.send(signal.SIGTERM)
+        process.says("stopped by SIGTERM: stopping after the calls in flight")
+        if times == 2:
+            process.send(signal.SIGINT)
+            process.says("exiting without waiting for the calls in flight")
+        else:
+            gate.set()
+        assert process.end()[0] == 5, process.stderr
+    reports = json.loads(report.read_text())
+    assert [each["outcome"] for each in reports] == ["partial", "partial"]
+    assert all(each["error"].startswith("stopped by SIGTERM") for each in reports)
+    in_flight = times == 2
+    assert all(("exited immediately" in each["error"]) == in_flight for each in reports)
+
+
+def test_questions_one_at_a_time(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path) -> None:
+    """Each after its plan, in the order of the files; a no refuses that stack alone."""
+    world, _ = estate
+    world.denied.clear()
+    ours, theirs = pty.openpty()
+    try:
+        with running(world, tmp_path / "state", "apply", str(tmp_path / "specs"), stdin=theirs) as process:
+            for number, answer in enumerate([b"y\n", b"n\n", b"y\n"], start=1):
+                process.says(f"s{number}: Apply 3 changes? [y/N]: ")
+                os.write(ours, answer)
+            code, stdout = process.end()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert code == 3, process.stderr
+    assert [len(world.world_of(account_id(n), "us-east-1").data.addresses) for n in (1, 2, 3)] == [1, 0, 1]
+    assert headings(stdout) == ["s1", "s2", "s3"]

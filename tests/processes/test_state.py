@@ -86,8 +86,35 @@ def test_the_same_in_a_bucket(server: EC2Server, command: Run, s3: S3Server) -> 
     assert sorted(calls) == sorted(server.actions(mutating=True))
     assert "httpd" not in "".join(stored.body.decode() for stored in s3.objects.values())
     assert all(key.startswith(f"team/{SCOPE}/") for key in s3.objects)
+    s3.requests.clear()
+    unchanged = command("apply", "-y", "--output", "json", "--state", S3, SPEC)
+    assert json.loads(unchanged.stdout)["outcome"] == "unchanged"
+    assert [(each.method, each.key) for each in s3.requests] == [("GET", f"team/{SCOPE}/lock.json")]
+    assert s3.json(f"team/{SCOPE}/report.json")["outcome"] == "converged"
+
+
+def test_a_lock_in_a_bucket_is_taken_only_for_a_change(server: EC2Server, command: Run, s3: S3Server) -> None:
+    """The plan is made again under the lock. A change that a guard refuses needs it, too."""
     assert command("apply", "-y", "--state", S3, SPEC).code == 0
-    assert s3.json(f"team/{SCOPE}/report.json")["outcome"] == "unchanged"
+    address = server.client().describe_addresses()["Addresses"][0]
+    server.client().disassociate_address(AssociationId=address["AssociationId"])
+    refused = command("apply", "-y", "--max-changes", "0", "--state", S3, SPEC)
+    assert (refused.code, s3.json(f"team/{SCOPE}/report.json")["outcome"]) == (3, "refused")
+    assert command("apply", "-y", "--state", S3, SPEC).code == 0
+    assert s3.json(f"team/{SCOPE}/report.json")["outcome"] == "converged"
+
+
+@pytest.mark.usefixtures("server")
+def test_a_lock_in_a_bucket_that_another_run_holds_is_honoured(command: Run, s3: S3Server, clock: Clock) -> None:
+    """What that run is changing is not known, so not even "nothing to do" could be trusted."""
+    assert command("apply", "-y", "--state", S3, SPEC).code == 0
+    lease = elsewhere(clock)
+    locked = command("apply", "-y", "--lock-timeout", "0s", "--state", S3, SPEC)
+    assert (locked.code, "is locked by alice on build-7" in locked.stderr) == (4, True)
+    lease.release()
+    s3.requests.clear()
+    assert command("apply", "-y", "--state", S3, SPEC).code == 0
+    assert s3.puts("lock.json"), "that run did not tell whether its journal is settled"
 
 
 @pytest.mark.usefixtures("s3")

@@ -345,6 +345,13 @@ def test_a_few_lines_cannot_make_a_million_rows() -> None:
     assert "rows" in found[0]
 
 
+def test_rows_that_are_written_out_may_be_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expanding, "MAX_ROWS", 10)
+    text = HEAD + "elastic_ips:\n" + "".join(f"  x-{number}: {{}}\n" for number in range(11))
+    (spec,) = load(["-"], stdin=lambda: text)
+    assert len(spec.document.elastic_ips) == 11
+
+
 def test_references_cannot_multiply_text() -> None:
     text = HEAD + "variables:\n  a: " + "x" * 1000 + "\n"
     for number, name in enumerate("bcdefg"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from enireconcile.errors import SpecErrors
-from enireconcile.spec import load
+from enireconcile.spec import Given, load, load_valid
 from tests.spec.reading import HEAD
 
 
@@ -95,6 +95,62 @@ def test_one_file_given_twice(tmp_path: Path) -> None:
     """It is two files with one stack."""
     name = spec(tmp_path, "a.yaml", "same")
     assert len(problems(name, str(tmp_path))) == 1
+
+
+# ---- a file that refuses itself alone
+
+
+def refused(*sources: str) -> tuple[list[str], list[str]]:
+    """The stacks that are loaded, and the problems of the files that are not, without their hints."""
+    loaded = load_valid(sources)
+    problems = loaded.refused.problems if loaded.refused else ()
+    return [each.document.stack for each in loaded.specs], [str(each).splitlines()[0] for each in problems]
+
+
+def test_a_bad_file_refuses_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all its problems. So does a file that is not there."""
+    monkeypatch.chdir(tmp_path)
+    spec(tmp_path, "a.yaml", "a")
+    assert refused("a.yaml") == (["a"], [])
+    spec(tmp_path, "b.yaml", "b\nregion: here\nregoin: there")
+    spec(tmp_path, "c.yaml", "c")
+    assert refused("a.yaml", "no.yaml", "b.yaml", "c.yaml") == (
+        ["a", "c"],
+        [
+            "b.yaml:3:9: region: must be a Region, not 'here'",
+            "b.yaml:4:1: regoin: unknown key",
+            "no.yaml:1:1: cannot be read: No such file or directory",
+        ],
+    )
+
+
+def test_files_of_one_stack_refuse_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its Region, one may be the twin of two that are none of each other."""
+    monkeypatch.chdir(tmp_path)
+    spec(tmp_path, "a.yaml", "same\nregion: us-east-1")
+    spec(tmp_path, "b.yaml", "same\nregion: eu-west-1")
+    spec(tmp_path, "c.yaml", "c")
+    assert refused("a.yaml", "b.yaml", "c.yaml") == (["same", "same", "c"], [])
+    spec(tmp_path, "d.yaml", "same")
+    assert refused("a.yaml", "b.yaml", "c.yaml", "d.yaml") == (
+        ["c"],
+        [
+            "a.yaml:2:8: stack: stack 'same' is also defined in d.yaml",
+            "b.yaml:2:8: stack: stack 'same' is also defined in d.yaml",
+            "d.yaml:2:8: stack: stack 'same' is already defined in a.yaml",
+        ],
+    )
+
+
+def test_what_refuses_all(tmp_path: Path) -> None:
+    """No valid file; and a variable of the command line that no file has, for it may concern each of them."""
+    good, bad = spec(tmp_path, "a.yaml", "a"), spec(tmp_path, "b.yaml", "B")
+    with pytest.raises(SpecErrors) as caught:
+        load_valid([bad])
+    assert [str(each) for each in caught.value.problems] == problems(bad)
+    with pytest.raises(SpecErrors, match="no spec has a variable 'ops'") as caught:
+        load_valid([good, bad], given=Given({"ops": "10.0.0.0/8"}))
+    assert len(caught.value.problems) == 2
 
 
 def test_a_file_that_is_too_large_is_not_read_to_its_end() -> None:

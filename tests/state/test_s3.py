@@ -530,6 +530,62 @@ def test_on_another_host_s3_tells_how_old_an_entry_is_at_least(clock: Clock, jum
         assert held.journal.unseen_for("elastic_ips.web", "sha256:1", 30.0) == 20.0
 
 
+# ---- a run that may need no lock
+
+
+def _unlocked(clock: Clock) -> bool:
+    return host(clock).unlocked(SCOPE, clock) is not None
+
+
+def test_without_the_lock_only_after_a_settled_journal(s3: S3Server, clock: Clock) -> None:
+    assert not _unlocked(clock), "no run has settled it yet"
+    with hold(host(clock)) as held:
+        assert not _unlocked(clock), "another run has it"
+        held.journal.intend("elastic_ips.web", "AllocateAddress", "sha256:1", None)
+    assert not _unlocked(clock), "the address may exist"
+    with hold(host(clock)) as held:
+        held.journal.made("elastic_ips.web", "eipalloc-1")
+    assert not _unlocked(clock), "no read has shown it"
+    with hold(host(clock)) as held:
+        held.journal.observed({"elastic_ips.web": "eipalloc-1"})
+    requests = len(s3.requests)
+    assert _unlocked(clock)
+    assert [(each.method, each.key) for each in s3.requests[requests:]] == [("GET", LOCK)]
+
+
+@pytest.mark.usefixtures("s3")
+def test_without_the_lock_not_after_a_crash_or_unlock(clock: Clock) -> None:
+    with hold(host(clock)):
+        pass
+    assert _unlocked(clock)
+    crash(clock)
+    clock.now += LEASE + 3
+    assert not _unlocked(clock)
+    store = host(clock)
+    lock = store.look(SCOPE)
+    assert lock is not None
+    store.remove(SCOPE, lock)
+    assert not _unlocked(clock)
+
+
+@pytest.mark.usefixtures("s3")
+def test_without_the_lock_nothing_may_be_changed(clock: Clock) -> None:
+    with hold(host(clock)):
+        pass
+    stand_in = host(clock).unlocked(SCOPE, clock)
+    assert stand_in is not None
+    assert not stand_in.is_held
+    with pytest.raises(LostLockError, match="not locked"):
+        stand_in.check()
+
+
+def test_a_directory_is_always_locked(clock: Clock, tmp_path: Path) -> None:
+    store = Directory(tmp_path, BootClock("test", clock))
+    with hold(store):
+        pass
+    assert store.unlocked(SCOPE, clock) is None
+
+
 def test_a_journal_is_trimmed(s3: S3Server, clock: Clock) -> None:
     """What is remembered stays, and the end of the trail."""
     with hold(host(clock)) as held:
@@ -697,7 +753,7 @@ def test_two_hosts_take_turns(s3: S3Server, server: EC2Server, tmp_path: Path) -
     assert sorted(written(report)["outcome"] for report in reports) == ["converged", "unchanged"]
     assert len(server.client().describe_addresses()["Addresses"]) == 2
     assert s3.json(REPORT)["outcome"] == "unchanged"
-    assert s3.json(LOCK)["free"] is True
+    assert (s3.json(LOCK)["free"], s3.json(LOCK)["settled"]) == (True, True)
 
 
 def test_a_host_that_lost_its_lease_begins_nothing(
