@@ -31,6 +31,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -142,9 +143,9 @@ class Plan(Record):
 class Report(Record):
     """The report of an apply, as ``apply --report`` writes it.
 
-    ``outcome`` is ``converged`` (changed, and read back), ``unchanged``, ``partial`` (stopped after a change),
-    ``failed``, ``refused`` (by a guard or by ``approve``) or ``locked``; ``error`` says why. ``seconds`` is the
-    duration, ``started`` an ISO 8601 time in UTC. ``steps`` have ``call``, ``address``, ``status`` (done,
+    ``outcome`` is ``converged`` (changed, and read back), ``unchanged``, ``partial`` (stopped, or failed after a
+    change), ``failed``, ``refused`` (by a guard or by ``approve``) or ``locked``; ``error`` says why. ``seconds``
+    is the duration, ``started`` an ISO 8601 time in UTC. ``steps`` have ``call``, ``address``, ``status`` (done,
     failed, skipped), ``attempts``, ``seconds``, ``result_id`` and ``error``. ``remaining`` are addresses that
     still differ, ``resources`` what the stack owns, as ``show`` returns it; None if the run did not get that
     far. ``checks`` are those that ran, if any. ``exit_code`` is that of the command.
@@ -321,6 +322,8 @@ def apply(
     from enireconcile.cli.run import StackRun
 
     connection = _connection(spec, region, profile, session, parallelism)
+    _seconds("lock_timeout", lock_timeout, least="from 0")
+    _seconds("settle_timeout", settle_timeout, least="from 0")
     wanted, prune = (spec.emptied(), True) if destroy else (spec, prune)
     options = ApplyOptions(
         output="none",
@@ -397,7 +400,8 @@ def verify(
         from enireconcile.cli.verify import run_checks
 
         return [
-            Record(check) for check in checks_json(run_checks(spec, connection, interrupt, _telling(on_event)))
+            Record(check)
+            for check in checks_json(run_checks(spec, connection, interrupt, _telling(on_event)).results)
         ]
 
     return _done(work, timeout)
@@ -414,6 +418,15 @@ def _telling(on_event: Callable[[Record], object] | None) -> Progress:
             log.exception("on_event failed for %s", event)
 
     return json_lines(tell)
+
+
+def _seconds(name: str, seconds: float | None, *, least: str = "above 0") -> None:
+    """Raises EnireconcileError for what is no time, which would stop a run before it begins."""
+    if seconds is None:
+        return
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool) and not math.isnan(seconds)
+    if not number or seconds < 0 or (seconds == 0 and least == "above 0"):
+        raise EnireconcileError(f"{name}: {seconds!r} is no time", hint=f"give seconds, as a number {least}")
 
 
 def _state(state: str | os.PathLike[str] | None) -> str | None:
@@ -442,6 +455,7 @@ def _targets(spec: Spec, targets: Sequence[str], *, prune: bool) -> tuple[str, .
 
 def _done(work: Callable[[Interrupt], T], timeout: float | None, interrupt: Interrupt | None = None) -> T:
     """Do the work in a thread of its own, where no event loop runs yet, and wait for it."""
+    _seconds("timeout", timeout)
     interrupt = interrupt or Interrupt()
 
     def limited() -> T:

@@ -13,8 +13,9 @@ The event, all of whose keys are optional::
     The keyword options of the function of that name in ``enireconcile`` that JSON can hold, and ``variables``.
 
 What the event does not say comes from the function's environment: ``ENIRECONCILE_COMMAND``, ``ENIRECONCILE_SPECS``
-(separated by blanks), ``ENIRECONCILE_OPTIONS`` (a JSON object; the event's options override single ones) and
-``ENIRECONCILE_STATE``. So does all of an event that EventBridge made, with ``detail-type``.
+(separated by blanks), ``ENIRECONCILE_OPTIONS`` (a JSON object; the event's options override single ones, and a
+command ignores those that only others take) and ``ENIRECONCILE_STATE``. So does all of an event that EventBridge
+made, with ``detail-type``.
 
 The result is the JSON of the command: of one spec an object, of several a list. The invocation fails, with the
 same in the log, unless the outcome is ``converged``, ``unchanged`` or ``locked``; also for a check that failed,
@@ -124,7 +125,8 @@ def _read(event: Mapping[str, Any]) -> _Event:
         "specs": specs if specs is not None else os.environ.get("ENIRECONCILE_SPECS", "").split(),
     }
     options = said.get("options", {})
-    merged["options"] = {**_default_options(), **options} if isinstance(options, dict) else options
+    defaults = _default_options(merged["command"])
+    merged["options"] = {**defaults, **options} if isinstance(options, dict) else options
     try:
         read = _Event.model_validate(merged)
     except ValidationError as error:
@@ -143,7 +145,8 @@ def _read(event: Mapping[str, Any]) -> _Event:
     return read
 
 
-def _default_options() -> dict[str, Any]:
+def _default_options(command: object) -> dict[str, Any]:
+    """Those of the environment, which are for all commands of the function, but for what only others take."""
     text = os.environ.get("ENIRECONCILE_OPTIONS", "{}")
     try:
         options = json.loads(text)
@@ -151,7 +154,10 @@ def _default_options() -> dict[str, Any]:
         raise EnireconcileError(f"ENIRECONCILE_OPTIONS is not JSON: {error}") from None
     if not isinstance(options, dict):
         raise EnireconcileError("ENIRECONCILE_OPTIONS is no JSON object", hint='write {"max_changes": 10}')
-    return options
+    others = _Options.model_fields.keys() - (
+        _options_of(command) if isinstance(command, str) and command in _COMMANDS else set()
+    )
+    return {name: value for name, value in options.items() if name not in others}
 
 
 def _load(source: str, variables: Mapping[str, Any], region: str | None) -> list[Spec]:

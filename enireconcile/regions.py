@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from enireconcile.likeness import closest
 
@@ -19,7 +21,7 @@ REGIONS = (
     *("eu-west-2", "eu-west-3", "eusc-de-east-1", "il-central-1", "me-central-1", "me-south-1", "mx-central-1"),
     *("sa-east-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"),
 )
-"""For hints only: what does not match the pattern was probably meant to be one of these."""
+"""Regions that exist. Others may: AWS adds some every year, and keeps some to itself."""
 _LONGEST = 60
 """The most characters of a wrong name that are told."""
 
@@ -31,5 +33,21 @@ def wrong_region(name: str) -> tuple[str, str] | None:
     if re.fullmatch(REGION, name):
         return None
     name = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
-    near = closest(name, REGIONS)
-    return f"must be a Region, not {name!r}", f"did you mean `{near}`?" if near else "for example us-east-1"
+    return f"must be a Region, not {name!r}", _nearest(name) or "for example us-east-1"
+
+
+def unknown_region(name: str, more: Callable[[], AbstractSet[str]]) -> tuple[str, str] | None:
+    """Why a name of the right form is no Region, and what to write; None if it is one.
+
+    ``more`` returns further Regions. It is called only for a name that is not in ``REGIONS``.
+    """
+    if name in REGIONS or name in more():
+        return None
+    hint = _nearest(name) or "for example us-east-1"
+    return f"{name!r} is no Region that boto3 knows", f"{hint} (or update boto3, which knows new Regions)"
+
+
+def _nearest(name: str) -> str | None:
+    """The one that differs in its number only, else the one whose name is most like this."""
+    near = closest(name, [each for each in REGIONS if each[:-1] == name[:-1]] or REGIONS)
+    return f"did you mean `{near}`?" if near else None

@@ -53,12 +53,15 @@ def put(s3: S3Server, key: str, text: str) -> None:
 def test_a_scheduled_event_runs_what_the_environment_says(
     s3: S3Server, server: EC2Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Plan, then apply twice: the state is in the bucket, and the report in the log."""
+    """Plan, then apply twice: the state is in the bucket, and the report in the log.
+
+    A plan ignores the options of the function that only apply takes.
+    """
+    monkeypatch.setenv("ENIRECONCILE_OPTIONS", '{"max_changes": 1}')
     event = {"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
     assert handler(event, Context())["summary"]["create"] == 1
     assert server.mutating() == []
     monkeypatch.setenv("ENIRECONCILE_COMMAND", "apply")
-    monkeypatch.setenv("ENIRECONCILE_OPTIONS", '{"max_changes": 1}')
     monkeypatch.setattr(logging.getLogger("enireconcile"), "propagate", True)
     report = handler(event, Context())
     assert (report["outcome"], report["stack"]) == ("converged", "web")
@@ -129,6 +132,7 @@ def test_events_that_are_refused(server: EC2Server, event: Any, words: str) -> N
     ("name", "value", "words"),
     [
         ("ENIRECONCILE_OPTIONS", "{", "ENIRECONCILE_OPTIONS is not JSON"),
+        ("ENIRECONCILE_OPTIONS", '{"max_change": 1}', "options.max_change: Extra inputs are not permitted"),
         ("ENIRECONCILE_OPTIONS", "[]", "ENIRECONCILE_OPTIONS is no JSON object"),
         ("ENIRECONCILE_STATE", "", "apply needs a state that outlives the function"),
         ("ENIRECONCILE_SPECS", "", "specs: List should have at least 1 item"),

@@ -26,9 +26,8 @@ from botocore.parsers import ResponseParserError
 from enireconcile.aws import denial
 from enireconcile.aws.answers import UnreadableAnswer
 from enireconcile.errors import DENIED, AwsError
-from enireconcile.likeness import closest
 from enireconcile.printable import printable
-from enireconcile.regions import REGION, REGIONS
+from enireconcile.regions import REGION
 
 log = logging.getLogger("enireconcile.aws")
 
@@ -375,10 +374,7 @@ _NETWORK = "check the network and AWS_ENDPOINT_URL"
 
 def _endpoint_hint(message: str) -> str:
     """What to do about an endpoint that refuses, is slow or does not exist."""
-    if found := re.search(rf"\.({REGION})\.(amazonaws\.com|api\.aws)", message):
-        if found[1] not in REGIONS:
-            near = closest(found[1], REGIONS) or "us-east-1"
-            return f"is {found[1]} a Region? {near} is one; otherwise check the network and HTTPS_PROXY"
+    if re.search(rf"\.{REGION}\.(amazonaws\.com|api\.aws)", message):
         return "check the network, the DNS and HTTPS_PROXY"
     if found := re.search(r"https?://(localhost|127\.[0-9.]+)(:[0-9]+)?", message):
         return f"nothing listens at {found[0]}: start it (`enireconcile sandbox`), or unset AWS_ENDPOINT_URL"

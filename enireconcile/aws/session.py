@@ -13,6 +13,7 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -41,9 +42,14 @@ from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import DENIED, AwsError, EnireconcileError
 from enireconcile.printable import printable
-from enireconcile.regions import wrong_region
+from enireconcile.regions import unknown_region, wrong_region
 
 BotoSession = boto3.Session
+_AWS_DOMAINS = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu", ".api.aws", ".api.amazonwebservices.com.cn"),
+    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
+)
+"""The domains of AWS's endpoints, those of VPC endpoints included, by partition."""
 _DEFAULT_PROFILE = "default"
 """What boto3 calls the profile of a session that names none."""
 
@@ -107,6 +113,19 @@ class Session:
         if self.read_only:
             client.meta.events.register("before-call", _refuse_writes)
         return client
+
+    @property
+    def endpoint(self) -> str | None:
+        """The URL of EC2's endpoint, unless it is in a domain of AWS; None before EC2 was called first.
+
+        It makes no client, which may have to wait for the credentials.
+        """
+        if (client := self._clients.get("ec2")) is None:
+            return None
+        url = urlsplit(client.meta.endpoint_url)
+        if f".{url.hostname}".endswith(_AWS_DOMAINS):
+            return None
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
     @property
     def profile(self) -> str:
@@ -173,7 +192,7 @@ def connect(
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
-        if wrong := wrong_region(chosen):
+        if wrong := wrong_region(chosen) or unknown_region(chosen, lambda: _regions_of_ec2(core)):
             source = "--region or the spec" if region else "AWS_REGION, AWS_DEFAULT_REGION or the profile"
             raise EnireconcileError(f"region (from {source}): {wrong[0]}", hint=wrong[1])
         given = boto.get_credentials() if boto is not None else None
@@ -198,6 +217,19 @@ def connect(
         raise EnireconcileError(
             f"cannot create an AWS session: {error}", hint="check the AWS configuration and credentials"
         ) from None
+
+
+def _regions_of_ec2(core: BotocoreSession) -> set[str]:
+    """The Regions that botocore knows.
+
+    One that it does not know is refused, since its endpoint would be tried for minutes: a host that does not
+    resolve looks like one that a network cannot reach.
+    """
+    return {
+        region
+        for partition in core.get_available_partitions()
+        for region in core.get_available_regions("ec2", partition)
+    }
 
 
 @functools.cache

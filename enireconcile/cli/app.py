@@ -25,7 +25,7 @@ import click
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
 from enireconcile.cli import options as opt
-from enireconcile.cli.command import WIDTH, Group, commands_for, help_of
+from enireconcile.cli.command import WIDTH, Conflict, Group, commands_for, from_environment, help_of
 from enireconcile.cli.fleet import fleet
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
+_ONE_SELECTION = "Give one of --instance, --vpc, --tag and --stack."
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
@@ -101,7 +102,8 @@ def init(no_input: bool, out: Path | None, **given: Any) -> int:
     """
     from enireconcile.cli import init as answers
 
-    return answers.write_first_spec(answers.Given(**given), out, asks=sys.stdin.isatty() and not no_input)
+    fitting = answers.Given(**given).without(from_environment(click.get_current_context()))
+    return answers.write_first_spec(fitting, out, asks=sys.stdin.isatty() and not no_input)
 
 
 @cli.command(
@@ -195,6 +197,11 @@ def iam_policy(
         "enireconcile plan --target elastic_ips.web --detailed-exitcode web.yaml",
     ],
     exits=[2, 3],
+    conflicts=[
+        Conflict(
+            "destroy", ["targets"], "--destroy cannot be combined with --target: destroy removes the whole stack."
+        )
+    ],
 )
 @opt.specs
 @opt.output("markdown")
@@ -212,8 +219,6 @@ def iam_policy(
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
-    if options["destroy"] and options["targets"]:
-        raise click.UsageError("--destroy cannot be combined with --target: destroy removes the whole stack.")
     loaded = specs.load_valid(connection.region)
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
@@ -228,7 +233,12 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
     examples=[
         "enireconcile export --instance i-0a5b1f7d2c9e4b3a6 > web.yaml",
         "enireconcile export --tag Role=web",
-    ]
+    ],
+    conflicts=[
+        Conflict("stack", ["instances", "vpcs", "tags"], _ONE_SELECTION),
+        Conflict("instances", ["vpcs", "tags"], _ONE_SELECTION),
+        Conflict("vpcs", ["tags"], _ONE_SELECTION),
+    ],
 )
 @opt.ids(
     "--instance", "instances", "i", "An instance, with its interfaces, their groups and Elastic IPs. Repeatable."
@@ -242,8 +252,8 @@ def export(connection: Connection, **selected: Any) -> int:
 
     The plan of that spec adopts the resources and changes nothing else. With --stack, it is empty.
     """
-    if sum(bool(value) for value in selected.values()) != 1:
-        raise click.UsageError("Give one of --instance, --vpc, --tag and --stack.")
+    if not any(selected.values()):
+        raise click.UsageError(_ONE_SELECTION)
     from enireconcile.cli.export import export_selected
     from enireconcile.live.selected import Selection
 
@@ -257,16 +267,21 @@ def export(connection: Connection, **selected: Any) -> int:
         "enireconcile import-terraform --region us-east-1 state.json > web.yaml",
     ],
 )
-@click.argument("state", metavar="STATE.json")
+@click.argument("state", metavar="STATE.json", required=False)
 @click.option("--region", metavar="REGION", help="What is in this AWS Region, if the state has several.")
 @click.option("--account-id", metavar="ID", help="What is in this AWS account, if the state has several.")
-def import_terraform(state: str, region: str | None, account_id: str | None) -> int:
+def import_terraform(state: str | None, region: str | None, account_id: str | None) -> int:
     """Write a spec of what Terraform manages: STATE.json is the output of `terraform show -json`, or - for stdin.
 
     The plan of that spec adopts the resources and changes nothing else. stderr has the `terraform state rm` lines
     for them, and says what stays in Terraform, and why. Does not call AWS: run `terraform apply -refresh-only`
     before.
     """
+    if state is None or (state == "-" and sys.stdin.isatty()):
+        raise click.UsageError(
+            f"{'Missing argument STATE.json' if state is None else 'stdin is a terminal'}: "
+            "write `terraform show -json | enireconcile import-terraform -`, or give the file with its output."
+        )
     from enireconcile.cli.import_terraform import import_state
 
     return import_state(state, region, account_id)
@@ -279,6 +294,13 @@ def import_terraform(state: str, region: str | None, account_id: str | None) -> 
         "enireconcile apply --plan web.plan",
     ],
     exits=[3, 4, 5, 6],
+    conflicts=[
+        Conflict(
+            "plan",
+            ["specs", "region", "prune", "targets"],
+            "--plan cannot be combined with SPEC, --region, --prune or --target: the plan file determines them.",
+        )
+    ],
 )
 @opt.takes_specs(required=False)
 @click.option("--plan", type=opt.FILE, help="Apply this plan, saved by plan --out. Replaces SPEC.")
@@ -297,10 +319,6 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
     """
     if plan is None and not specs:
         raise click.UsageError("Missing argument: give SPEC... or --plan FILE.")
-    if plan is not None and (specs or connection.region or options["prune"] or options["targets"]):
-        raise click.UsageError(
-            "--plan cannot be combined with SPEC, --region, --prune or --target: the plan file determines them."
-        )
     with _stoppable(options) as interrupt, _failures_published(options, interrupt):
         if plan is None:
             loaded = interrupt.in_thread(lambda: specs.load_valid(connection.region), "the spec")
@@ -376,7 +394,17 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
         )
 
 
-@cli.command(examples=["enireconcile show web.yaml", "enireconcile show --get elastic_ips.web.public_ip web.yaml"])
+@cli.command(
+    examples=["enireconcile show web.yaml", "enireconcile show --get elastic_ips.web.public_ip web.yaml"],
+    conflicts=[
+        Conflict(
+            option="output",
+            others=["get"],
+            message="--get prints one value as text: it cannot be combined with --output.",
+            allowed="text",
+        )
+    ],
+)
 @opt.specs
 @opt.output("env")
 @opt.aws
@@ -386,8 +414,6 @@ def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str
 
     Reads the live state and changes nothing.
     """
-    if get is not None and output != "text":
-        raise click.UsageError("--get prints one value as text: it cannot be combined with --output.")
     if get is not None and get.count(".") < 2:
         raise click.UsageError(f"--get {get}: write ADDRESS.ATTRIBUTE, for example elastic_ips.web.public_ip.")
     loaded = specs.load(region=connection.region)
@@ -420,7 +446,10 @@ def graph(specs: opt.SpecArguments, connection: Connection, picture_format: str,
 
 
 @cli.command(
-    examples=["enireconcile guest web.yaml", "enireconcile guest --format netplan --out files web.yaml web"]
+    examples=["enireconcile guest web.yaml", "enireconcile guest --format netplan --out files web.yaml web"],
+    conflicts=[
+        Conflict("format", ["backend"], "--backend is for --format cloud-init only.", allowed="cloud-init")
+    ],
 )
 @opt.takes_specs(several=False)
 @click.argument("instance", required=False, metavar="[INSTANCE]")
@@ -447,22 +476,27 @@ def graph(specs: opt.SpecArguments, connection: Connection, picture_format: str,
     is_flag=True,
     help="Answers of containers with published ports leave where the request arrived. Needs nftables.",
 )
-def guest(
-    specs: opt.SpecArguments, instance: str | None, connection: Connection, backend: str | None, **options: Any
-) -> int:
+def guest(specs: opt.SpecArguments, instance: str | None, connection: Connection, **options: Any) -> int:
     """Print the configuration of an instance's network interfaces, for its operating system.
 
     Reads the live state and changes nothing. Without INSTANCE, the one instance of the spec; with --out, all.
     """
-    if backend is not None and options["format"] != "cloud-init":
-        raise click.UsageError("--backend is for --format cloud-init only.")
     loaded = specs.load(region=connection.region)
     from enireconcile.cli.guest import GuestOptions, guest_specs
 
-    return guest_specs(loaded, instance, connection, GuestOptions(backend=backend, **options))
+    return guest_specs(loaded, instance, connection, GuestOptions(**options))
 
 
-@cli.command(examples=["enireconcile explain web.yaml elastic_ips.web", "enireconcile explain --plan web.plan s5"])
+@cli.command(
+    examples=["enireconcile explain web.yaml elastic_ips.web", "enireconcile explain --plan web.plan s5"],
+    conflicts=[
+        Conflict(
+            "plan",
+            ["specs", "region", "prune", "destroy"],
+            "--plan cannot be combined with SPEC, --region, --prune or --destroy: the plan file determines them.",
+        )
+    ],
+)
 @opt.takes_specs(required=False)
 @click.argument("asked", required=False, metavar="ADDRESS|STEP")
 @click.option("--plan", type=opt.FILE, help="Explain this plan, saved by plan --out. Replaces SPEC.")
@@ -481,16 +515,12 @@ def explain(
 ) -> int:
     """Explain a resource or a step of the plan: why it is needed, why in this order, what it interrupts.
 
-    ADDRESS is a section and a name, such as elastic_ips.web; STEP is the id of a step, such as s5.
-    Changes nothing.
+    ADDRESS is a section and a name, such as elastic_ips.web, as each change of a plan shows it. STEP is the id of
+    a step, such as s5, as explain itself, plan --output markdown and json show it. Changes nothing.
     """
     if asked is None or (plan is None and not specs):
         raise click.UsageError(
             "Missing argument: give SPEC... or --plan FILE, and then what to explain: elastic_ips.web, or s5."
-        )
-    if plan is not None and (specs or connection.region or prune or destroy):
-        raise click.UsageError(
-            "--plan cannot be combined with SPEC, --region, --prune or --destroy: the plan file determines them."
         )
     if os.path.exists(asked):  # noqa: PTH110 (False for a text that can be no path)
         raise click.UsageError(f"{asked} is a file: write SPEC... first, and then what to explain.")

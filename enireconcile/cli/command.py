@@ -1,7 +1,9 @@
 """What all commands share: help at 80 columns with options in groups, options from the environment, suggestions.
 
 An option is in the same group of every command, and has the same environment variable: ``--max-changes`` is
-``ENIRECONCILE_MAX_CHANGES``. Loads no AWS code.
+``ENIRECONCILE_MAX_CHANGES``. One whose meaning depends on the command has a variable for each: ``--format`` of
+``guest`` is ``ENIRECONCILE_GUEST_FORMAT``. A variable is set for all commands of a shell, so where it contradicts
+the command line, it is dropped. Loads no AWS code.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import click
@@ -31,13 +34,13 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Plan": ("--plan", "--target", "--prune", "--destroy", "--who", "--detailed-exitcode", "--verify"),
     "Policy": ("--read-only", "--no-destroy", "--also"),
     "Picture": ("--live",),
-    "Guest": ("--format", "--backend", "--published-ports"),
+    "Guest": ("--backend", "--published-ports"),
     "Endpoint": ("--port", "--lab"),
     "Time": ("--interval", "--timeout", "--settle-timeout", "--lock-timeout", "--jitter"),
     "AWS": ("--account-id", "--region", "--profile", "--parallelism", "--jobs"),
     "Files": ("--no-input", "--out", "--report", "--html", "--graph", "--metrics", "--state"),
     "Messages": ("--notify", "--notify-all"),
-    "Output": ("--output", "--get", "--quiet", "--verbose", "--log-format", "--help"),
+    "Output": ("--output", "--format", "--get", "--quiet", "--verbose", "--log-format", "--help"),
 }
 """The groups of options in the order of the help text, and their options."""
 OF_OTHER_TOOLS: Mapping[str, str] = {
@@ -48,6 +51,14 @@ OF_OTHER_TOOLS: Mapping[str, str] = {
     "force": "write -y, with --allow-destroy where something is to be deleted",
 }
 """Options of other tools, and what to write instead."""
+OWN_VARIABLES: Mapping[str, Sequence[str]] = {
+    "--format": ("graph", "guest"),
+    "--out": ("init", "plan", "guest"),
+    "--region": ("import-terraform",),
+    "--stack": ("init", "export"),
+    "--vpc": ("init", "export"),
+}
+"""Options that mean something else in these commands, which have a variable of their own for them."""
 OTHER = "Other options"
 COMMANDS: Mapping[str, Sequence[str]] = {
     "A first spec": ("init", "export", "import-terraform"),
@@ -80,9 +91,54 @@ def flag(option: click.Parameter) -> str:
     return next(name for name in option.opts if name.startswith("--"))
 
 
-def variable(option: click.Parameter) -> str:
-    """The environment variable of an option: ``ENIRECONCILE_AUTO_APPROVE``."""
-    return PREFIX + flag(option).removeprefix("--").replace("-", "_").upper()
+def variable(option: click.Parameter, command: str) -> str:
+    """The environment variable of an option of a command: ``ENIRECONCILE_AUTO_APPROVE``."""
+    own = f"{command}-" if command in OWN_VARIABLES.get(flag(option), ()) else ""
+    return PREFIX + (own + flag(option).removeprefix("--")).replace("-", "_").upper()
+
+
+def from_environment(ctx: click.Context) -> frozenset[str]:
+    """The parameters that a variable of the environment sets, by their names."""
+    names = (param.name or "" for param in ctx.command.params)
+    return frozenset(name for name in names if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Parameters that cannot be combined, by their names: ``option`` with any of ``others``.
+
+    If ``option`` has the value ``allowed`` (None: if it is not given), they can.
+    """
+
+    option: str
+    others: Sequence[str]
+    message: str
+    allowed: str | None = None
+
+    def settle(self, ctx: click.Context) -> None:
+        """Drop variables that contradict the command line; of two variables, that of ``option`` is kept.
+
+        Raises UsageError if the command line contradicts itself.
+        """
+        if self._holds(ctx):
+            variables = from_environment(ctx)
+            typed = any(ctx.params[name] and name not in variables for name in self.others)
+            for name in variables.intersection([self.option] if typed else self.others):
+                _drop(ctx, name)
+            if self._holds(ctx):
+                raise click.UsageError(self.message, ctx)
+
+    def _holds(self, ctx: click.Context) -> bool:
+        return (ctx.params[self.option] or None) != self.allowed and any(ctx.params[name] for name in self.others)
+
+
+def _drop(ctx: click.Context, name: str) -> None:
+    """Give a parameter its default."""
+    [param] = [param for param in ctx.command.params if param.name == name]
+    default = param.get_default(ctx)
+    # Without a default, click has a marker of its own.
+    ctx.params[name] = param.process_value(ctx, default if isinstance(default, str | int | tuple) else None)
+    ctx.set_parameter_source(name, ParameterSource.DEFAULT)
 
 
 def grouped(options: Sequence[click.Option]) -> Iterator[tuple[str, list[click.Option]]]:
@@ -96,15 +152,24 @@ def grouped(options: Sequence[click.Option]) -> Iterator[tuple[str, list[click.O
 
 
 class Command(click.Command):
-    """A command whose help text ends with ``examples`` and with the exit codes ``exits``, beside 0, 1 and 64."""
+    """A command whose help text ends with ``examples`` and with the exit codes ``exits``, beside 0, 1 and 64.
+
+    ``conflicts`` are combinations of its options that it refuses.
+    """
 
     def __init__(
-        self, *args: Any, examples: Sequence[str] = (), exits: Sequence[int] = (), **settings: Any
+        self,
+        *args: Any,
+        examples: Sequence[str] = (),
+        exits: Sequence[int] = (),
+        conflicts: Sequence[Conflict] = (),
+        **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
         self.examples, self.exits = tuple(examples), tuple(sorted({*_ALWAYS, *exits}))
+        self.conflicts = tuple(conflicts)
         for option in self.options:
-            option.envvar = variable(option)
+            option.envvar = variable(option, self.name or "")
 
     @property
     def options(self) -> list[click.Option]:
@@ -114,7 +179,10 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             with _variables_named(ctx):
-                return super().parse_args(ctx, args)
+                rest = super().parse_args(ctx, args)
+                for conflict in () if ctx.resilient_parsing else self.conflicts:
+                    conflict.settle(ctx)
+                return rest
         except click.NoSuchOption as error:
             if instead := OF_OTHER_TOOLS.get(error.option_name.lstrip("-")):
                 raise click.UsageError(f"No such option {error.option_name}: {instead}.", ctx) from None
@@ -143,7 +211,7 @@ class Command(click.Command):
             _, (example, *_) = next(grouped(self.options))
             formatter.write_paragraph()
             formatter.write_text(
-                f"Each option can be set in the environment, too: {flag(example)} as {variable(example)}."
+                f"Each option can be set in the environment, too: {flag(example)} as {example.envvar}."
             )
 
 
@@ -232,9 +300,8 @@ def _variables_named(ctx: click.Context) -> Iterator[None]:
         given = [
             param
             for param in ctx.command.params
-            if ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
-            and (param is wrong if wrong else flag(param) in error.message)
+            if param.name in from_environment(ctx) and (param is wrong if wrong else flag(param) in error.message)
         ]
         if given:
-            error.add_note(f"the environment sets {', '.join(map(variable, given))}")
+            error.add_note(f"the environment sets {', '.join(str(param.envvar) for param in given)}")
         raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from enireconcile.cli import options as opt
-from enireconcile.cli.command import Group
+from enireconcile.cli.command import Conflict, Group
 
 if TYPE_CHECKING:
     from enireconcile.fleet.run import Choice
@@ -115,6 +115,7 @@ _running = opt.all_of(
     opt.output(),
 )
 """The options of commands that run units."""
+_CONFLICTS = [Conflict("engine", ["scheduler"], "--scheduler is for --engine dask only.", allowed="dask")]
 
 
 @fleet.command(examples=["enireconcile fleet validate fleet.yaml"])
@@ -140,6 +141,7 @@ def units(file: str, choice: Choice, output: str) -> int:
 @fleet.command(
     examples=["enireconcile fleet plan fleet.yaml", "enireconcile fleet plan --only 'prod-*/*/*' fleet.yaml"],
     exits=[3],
+    conflicts=_CONFLICTS,
 )
 @_chosen
 @_running
@@ -154,6 +156,7 @@ def plan(file: str, choice: Choice, **options: Any) -> int:
         "enireconcile fleet apply -y --stop-at 5% --report run.json fleet.yaml",
     ],
     exits=[3, 4, 5],
+    conflicts=_CONFLICTS,
 )
 @_chosen
 @opt.auto_approve
@@ -176,7 +179,7 @@ def apply(file: str, choice: Choice, **options: Any) -> int:
     return _run("apply", file, choice, options)
 
 
-@fleet.command(examples=["enireconcile fleet verify fleet.yaml"], exits=[3, 6])
+@fleet.command(examples=["enireconcile fleet verify fleet.yaml"], exits=[3, 6], conflicts=_CONFLICTS)
 @_chosen
 @_running
 def verify(file: str, choice: Choice, **options: Any) -> int:

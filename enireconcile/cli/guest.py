@@ -136,8 +136,15 @@ def _deliver(seen: _Seen, name: str, folder: Path | None, options: GuestOptions)
     files = style.files(guest)
     if folder is None:
         click.echo(formats.printed(style, files), nl=False)
-        for file in files:
+        shown = files[:1] if style.single else files
+        for file in shown:
             logs.say(f"note: {name}: {file.path} (mode {file.mode:04o})")
+        if others := files[len(shown) :]:
+            logs.say(
+                f"note: {name}: run it there as root, at every boot and whenever an interface is plugged; "
+                f"`--out DIR` also writes what does that: {' and '.join(file.path for file in others)}"
+            )
+            return
     else:
         _write(folder, files)
         logs.say(f"note: {name}: copy the content of {printable(str(folder))} to /, as root")

@@ -8,16 +8,18 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.outputs import logs
 from enireconcile.printable import printable
 from enireconcile.regions import REGION, wrong_region
+from enireconcile.spec import load
 
 T = TypeVar("T")
 SCHEMA_FILE = "enireconcile.schema.json"
@@ -32,12 +34,12 @@ _ADMIN_PORTS = frozenset({22, 3389})
 def stack(text: str) -> str:
     if not re.fullmatch("[a-z][a-z0-9-]{0,62}", text):
         raise click.BadParameter(f"{text!r}: write a lower-case name of letters, digits and `-`, such as web")
-    return text
+    return _accepted(text, stack=text)
 
 
 def region(text: str) -> str:
-    if wrong_region(text):
-        raise click.BadParameter(f"{text!r} is not a Region: write one such as us-east-1")
+    if wrong := wrong_region(text):
+        raise click.BadParameter(": ".join(wrong))
     return text
 
 
@@ -45,12 +47,23 @@ def id_or_name(text: str) -> str:
     """An id, or the value of a tag Name."""
     if not text.strip() or printable(text) != text or any(char in text for char in "\"\\'"):
         raise click.BadParameter(f"{text!r}: write an id, or the value of the tag Name")
-    return text
+    return _accepted(text, vpc=text, subnet="lab-a")
 
 
 def instance_type(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", text):
         raise click.BadParameter(f"{text!r} is not an instance type: write one such as t3.micro")
+    return _accepted(text, instance_type=text)
+
+
+def _accepted(text: str, **values: Any) -> str:
+    """The text, if a spec with these answers is valid. Raises BadParameter with what ``validate`` would say."""
+    usual = Answers("web", "us-east-1", None, "us-east-1a", "t3.micro", 1, elastic_ips=True, open=())
+    try:
+        load(["-"], stdin=lambda: first_spec(replace(usual, **values), "web.yaml"))
+    except SpecErrors as errors:
+        problem = errors.problems[0]
+        raise click.BadParameter(f"{text!r} does not fit into a spec: {problem.message}") from None
     return text
 
 
@@ -89,7 +102,7 @@ def opening(text: str) -> Opening:
 
 @dataclass(frozen=True)
 class Given:
-    """What the options say; None for what they do not."""
+    """What the options say; None for what they do not. The names of the fields are those of their parameters."""
 
     stack: str | None
     region: str | None
@@ -99,6 +112,21 @@ class Given:
     interfaces: int | None
     elastic_ips: bool | None
     open: Sequence[Opening]
+
+    def without(self, variables: AbstractSet[str]) -> Given:
+        """Without what variables of the environment say against other options, or to no purpose without them."""
+        zone = re.fullmatch(f"({REGION})[a-z]", self.subnet or "")
+        surplus = set()
+        if zone and self.region and self.region != zone[1]:
+            surplus.add("region" if "region" in variables else "subnet")
+        if self.subnet and not zone and self.vpc is None:
+            surplus.add("subnet")
+        if self.vpc and (self.subnet is None or zone):
+            surplus.add("vpc" if "vpc" in variables else "subnet")
+        if any(each.interface >= (self.interfaces or 1) for each in self.open):
+            surplus.add("open" if "open" in variables else "interfaces")
+        left_out: dict[str, Any] = {name: () if name == "open" else None for name in surplus & variables}
+        return replace(self, **left_out)
 
 
 @dataclass(frozen=True)
@@ -124,7 +152,7 @@ def answered(given: Given, *, asks: bool) -> Answers:
         return click.prompt(question, default, value_proc=read, err=True) if asks else read(default)
 
     name = value(given.stack, "Name of the stack", "web", stack)
-    in_region = value(given.region, "AWS Region", _default_region(), region)
+    in_region = value(given.region, "AWS Region", _default_region(given.subnet), region)
     question = "Subnet (an Availability Zone for its default subnet, an id, or a Name)"
     subnet = value(given.subnet, question, f"{in_region}a", lambda text: _in_region(id_or_name(text), in_region))
     in_zone, vpc = _is_zone(_in_region(subnet, in_region), in_region), given.vpc
@@ -144,10 +172,13 @@ def answered(given: Given, *, asks: bool) -> Answers:
             opened += value(None, question, "-", functools.partial(_openings, index))
     if any(each.interface >= count for each in opened):
         raise click.UsageError("--open eth1:… needs --interfaces 2.")
-    return Answers(name, in_region, vpc, subnet, machine, count, public, opened)
+    return Answers(name, in_region, vpc, subnet, machine, count, public, list(dict.fromkeys(opened)))
 
 
-def _default_region() -> str:
+def _default_region(subnet: str | None) -> str:
+    """That of an Availability Zone, else of the environment."""
+    if zone := re.fullmatch(f"({REGION})[a-z]", subnet or ""):
+        return zone[1]
     found = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
     return found if re.fullmatch(REGION, found) else "us-east-1"
 

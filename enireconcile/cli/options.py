@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from enireconcile import durations
+from enireconcile.cli.command import from_environment
 from enireconcile.errors import EnireconcileError
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
@@ -40,6 +41,10 @@ def duration(text: str) -> float:
 
 def state_location(text: str) -> str:
     """A directory, or ``s3://bucket/prefix``."""
+    if not text.startswith("s3://") and (scheme := re.match("(?i)s3:/*|[a-z][a-z0-9+.-]+://", text)):
+        rest = text[scheme.end() :]
+        hint = f"did you mean s3://{rest}?" if scheme[0].lower().startswith("s3:") else "write s3://bucket/prefix"
+        raise click.BadParameter(f"{text!r} is no directory: {hint}")
     if text.startswith("s3://") and not re.fullmatch(
         r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\x21-\x7e]*)?", text
     ):
@@ -88,15 +93,13 @@ def outlet(
 page = functools.partial(outlet, "--html", "the page")
 
 
-def _be_verbose(ctx: click.Context, __: click.Parameter, times: int) -> None:
-    if times:
-        _ask_for(ctx, "--verbose")
+def _be_verbose(ctx: click.Context, param: click.Parameter, times: int) -> None:
+    if times and _asks_for(ctx, param, "--verbose"):
         logs.be_verbose(times)
 
 
-def _be_quiet(ctx: click.Context, __: click.Parameter, quiet: bool) -> None:
-    if quiet:
-        _ask_for(ctx, "--quiet")
+def _be_quiet(ctx: click.Context, param: click.Parameter, quiet: bool) -> None:
+    if quiet and _asks_for(ctx, param, "--quiet"):
         logs.be_quiet()
 
 
@@ -107,10 +110,16 @@ def _approval(ctx: click.Context, param: click.Parameter, given: bool) -> bool:
     return given
 
 
-def _ask_for(ctx: click.Context, level: str) -> None:
-    """Raises UsageError if the command line asks for another level of detail, too."""
-    if ctx.meta.setdefault(_LEVEL, level) != level:
+def _asks_for(ctx: click.Context, param: click.Parameter, level: str) -> bool:
+    """Whether to log at this level. A variable that contradicts the command line, which is read first, does not.
+
+    Raises UsageError if the command line contradicts itself.
+    """
+    if ctx.meta.setdefault(_LEVEL, level) == level:
+        return True
+    if ctx.get_parameter_source(str(param.name)) is not ParameterSource.ENVIRONMENT:
         raise click.UsageError("--quiet and --verbose contradict each other: give one of them.", ctx)
+    return False
 
 
 def _log_format(_: click.Context, __: click.Parameter, name: str) -> None:
@@ -128,18 +137,46 @@ def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _is_from_environment(param: click.Parameter | None, ctx: click.Context | None) -> bool:
+    return bool(ctx and param and ctx.get_parameter_source(str(param.name)) is ParameterSource.ENVIRONMENT)
+
+
+class _Jobs(click.IntRange):
+    """A number of jobs. A variable that has more, as a fleet takes them, means the most."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if _is_from_environment(param, ctx):
+            return click.IntRange(self.min, self.max, clamp=True).convert(value, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Format(click.Choice[str]):
+    """The formats of a command. A variable that names a format of other commands means the first one here."""
+
+    ALL = ("text", "json", "markdown", "env", "sarif", "github")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self.ALL and value not in self.choices and _is_from_environment(param, ctx):
+            value = self.choices[0]
+        return super().convert(value, param, ctx)
+
+
 def output(*more: str) -> Callable[[F], F]:
-    choice = click.Choice(["text", "json", *more])
+    choice = _Format(["text", "json", *more])
     return click.option("--output", type=choice, default="text", show_default=True, help="Format of stdout.")
 
 
 @dataclass(frozen=True)
 class SpecArguments:
-    """The specs of a command line, and the variables that it gives them."""
+    """The specs of a command line, and the variables that it gives them.
+
+    ``optional``: those that the environment gives, which a spec may be without.
+    """
 
     files: tuple[str, ...]
     var_files: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
+    optional: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -170,7 +207,13 @@ class SpecArguments:
     def _given(self, region: str | None) -> Given:
         from enireconcile.spec import Given, variables_of
 
-        return Given(variables_of(self.var_files, self.variables), region)
+        values = [
+            (name in self.optional, variables_of(*given))
+            for name, given in (("var_files", (self.var_files, ())), ("variables", ((), self.variables)))
+        ]
+        typed = {name for optional, found in values if not optional for name in found}
+        variables = {name: value for _, found in values for name, value in found.items()}
+        return Given(variables, region, optional=frozenset(variables.keys() - typed))
 
 
 def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -251,7 +294,8 @@ def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F],
         def with_specs(*args: Any, specs: Any, var_files: Any, variables: Any, **options: Any) -> Any:
             specs = specs if several else (specs,)
             refuse_one_file_for_two([*specs, *var_files], options)
-            return command(*args, specs=SpecArguments(specs, var_files, variables), **options)
+            optional = from_environment(click.get_current_context())
+            return command(*args, specs=SpecArguments(specs, var_files, variables, optional), **options)
 
         name = "SPEC..." if several else "SPEC"
         metavar = name if required else f"[{name}]"
@@ -321,7 +365,7 @@ jitter = click.option(
 )
 jobs = click.option(
     "--jobs",
-    type=click.IntRange(1, 100),
+    type=_Jobs(1, 100),
     metavar="N",
     default=8,
     show_default=True,

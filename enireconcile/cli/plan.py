@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,18 +40,25 @@ from enireconcile.outputs.text import plan_text
 from enireconcile.outputs.words import of_several
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable
-from enireconcile.spec import Loaded, Spec
+from enireconcile.spec import STDIN, Loaded, Spec
+
+_SHORT = 3
+"""The most calls of a plan that needs no pointer to ``explain``."""
 
 
 @dataclass(frozen=True)
-class _Planned:
-    """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS."""
+class Planned:
+    """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS.
+
+    ``endpoint`` is that of EC2, if it is not AWS's.
+    """
 
     spec: Spec
     plan: Plan
     live: Live
     traces: Traces | None
     api_calls: Mapping[str, int]
+    endpoint: str | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         time.sleep(random_delay(options.jitter))
         failed, runs = dict[str, EnireconcileError](), list[metrics.Run]()
 
-        def work(spec: Spec, _: Interrupt) -> _Planned | None:
+        def work(spec: Spec, _: Interrupt) -> Planned | None:
             try:
                 with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
                     return _plan_one(spec, connection, options, targets[spec.file], runs.append)
@@ -112,6 +121,8 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
+    if options.output == "text" and sys.stdout.isatty() and (line := how_to_explain(planned, options)):
+        logs.say(line)
     if options.output == "json":
         for each in planned:
             with logs.about(each.plan.stack, labels_of(specs)[each.spec.file]):
@@ -126,11 +137,11 @@ def _plan_one(
     options: PlanOptions,
     targets: Sequence[str],
     measure: Callable[[metrics.Run], object],
-) -> _Planned:
+) -> Planned:
     with connection.open(spec, read_only=True) as channel:
         seen = _read_and_plan(spec, channel, options, targets, measure)
         traces = _traces(seen.plan, channel) if options.who else None
-        return _Planned(spec, seen.plan, seen.live, traces, dict(channel.calls))
+        return Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
 
 
 def _read_and_plan(
@@ -165,13 +176,13 @@ def _traces(plan: Plan, channel: Channel) -> Traces:
     return traces
 
 
-def _save(out: Outlet, planned: Sequence[_Planned], options: PlanOptions) -> None:
+def _save(out: Outlet, planned: Sequence[Planned], options: PlanOptions) -> None:
     plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
     saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))), options.destroy)
     out.write(saved.text(datetime.now(UTC).isoformat(timespec="seconds")))
 
 
-def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
+def _draw(out: Outlet, planned: Sequence[Planned]) -> None:
     from enireconcile.cli.graph import drawn
     from enireconcile.outputs.graph import plan_picture
 
@@ -179,7 +190,7 @@ def _draw(out: Outlet, planned: Sequence[_Planned]) -> None:
     out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
 
 
-def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
+def _write_page(outlet: Outlet, planned: Sequence[Planned]) -> None:
     from enireconcile.outputs import html
 
     plans = [
@@ -193,7 +204,17 @@ def _write_page(outlet: Outlet, planned: Sequence[_Planned]) -> None:
     outlet.write(html.plans_html(plans, datetime.now(UTC)))
 
 
-def _summary(planned: Sequence[_Planned], called: Mapping[str, str], failed: Collection[str], refused: int) -> str:
+def how_to_explain(planned: Sequence[Planned], options: PlanOptions) -> str | None:
+    """The command that says why of the first plan of some length; a short one needs none."""
+    for each in planned:
+        if len(each.plan.steps) > _SHORT and each.spec.file != STDIN:
+            flags = ["--destroy"] if options.destroy else ["--prune"] if options.prune else []
+            line = shlex.join(["enireconcile", "explain", *flags, each.spec.file, each.plan.differing[0]])
+            return f"`{printable(line)}` says why, and why in this order"
+    return None
+
+
+def _summary(planned: Sequence[Planned], called: Mapping[str, str], failed: Collection[str], refused: int) -> str:
     """What became of the stacks; ``called`` are their names and ``failed`` those without a plan, by file."""
     outcomes = [(called[file], "failed") for file in failed]
     for each in planned:
@@ -202,7 +223,7 @@ def _summary(planned: Sequence[_Planned], called: Mapping[str, str], failed: Col
     return printable(of_several(outcomes, {"with errors", "failed"}, refused))
 
 
-def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:
+def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:
     if output == "json":
         objects = [plan_json(each.plan, each.api_calls, each.traces) for each in planned]
         click.echo(json.dumps(objects if as_list else objects[0], indent=2))
@@ -211,4 +232,5 @@ def _print(planned: Sequence[_Planned], output: str, *, as_list: bool) -> None:
 
         click.echo(plans_markdown([each.plan for each in planned], [each.traces or Traces() for each in planned]))
     else:
-        click.echo("\n\n".join(plan_text(each.plan, each.traces, click.style) for each in planned))
+        texts = (plan_text(each.plan, each.traces, click.style, endpoint=each.endpoint) for each in planned)
+        click.echo("\n\n".join(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import shlex
 import sys
 import threading
 import time
@@ -172,7 +173,8 @@ class StackRun:
     @contextmanager
     def _locked(self, scope: str, store: Store) -> Iterator[HeldLock]:
         others: list[LockInfo] = []
-        began = told = time.monotonic()
+        limit, began = "--lock-timeout 15m", time.monotonic()
+        told = began
 
         def waiting(lock: LockInfo) -> None:
             others.append(lock)
@@ -199,14 +201,22 @@ class StackRun:
         def stopped(seconds: float) -> EnireconcileError:
             if not others or self.interrupt.stopped_by:
                 return self.interrupt.stopped(f"waited {seconds:.1f} s for the lock of the stack")
-            return LockedError(
-                f"{scope} is locked by {others[0]}; waited {seconds:.1f} s for it, until --timeout",
-                hint="wait for that run to end, or raise --timeout",
-            )
+            nonlocal limit
+            limit = "a longer --timeout"
+            return LockedError(f"{scope} is locked by {others[0]}; waited {seconds:.1f} s for it, until --timeout")
 
-        with self._naming_a_slow_state(others) as timer, self.interrupt.entered(locked, stopped) as lock:
-            timer.cancel()
-            yield lock
+        try:
+            with self._naming_a_slow_state(others) as timer, self.interrupt.entered(locked, stopped) as lock:
+                timer.cancel()
+                yield lock
+        except LockedError as error:
+            where = f"(account {self.account_id}, {self.region})"
+            look = shlex.join(["enireconcile", "unlock", self.spec.file])
+            raise LockedError(
+                error.message.replace(scope, f"{self.spec.file}: the stack {self.spec.document.stack} {where}", 1),
+                hint=f"to wait for that run, run this again with {limit}; `{look}` shows the lock, and removes it "
+                "if the run has died",
+            ) from None
 
     def _failure(self, error: EnireconcileError) -> Report:
         logs.complain(error)
@@ -261,7 +271,7 @@ class StackRun:
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
         self._complain(report, stop)
-        self._print_report(report)
+        self._print_report(report, channel.session.endpoint)
         return report
 
     async def _checked(
@@ -349,7 +359,7 @@ class StackRun:
         if self.saved is not None and (reasons := reasons_against(self.saved, self.spec.digest, plan)):
             guard(self.saved.plan, allowed, *reasons)
         if self.options.output == "text":
-            self._print_plan(plan)
+            self._print_plan(plan, channel.session.endpoint)
         self._complain_of_errors(plan.errors)
         guard(plan, allowed)
         if not (plan.empty or allowed.auto_approve):
@@ -360,8 +370,12 @@ class StackRun:
         progress.begin(plan)
         return allowed.impact if allowed.auto_approve else plan.impact
 
-    def _print_plan(self, plan: Plan) -> None:
-        text = notes_text(plan, click.style) if plan.empty else plan_text(plan, style=click.style, errors=False)
+    def _print_plan(self, plan: Plan, endpoint: str | None) -> None:
+        text = (
+            notes_text(plan, click.style)
+            if plan.empty
+            else plan_text(plan, style=click.style, errors=False, endpoint=endpoint)
+        )
         if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
             show = print_result if self.options.command == "watch" or turns.is_taken() else click.echo
@@ -381,14 +395,14 @@ class StackRun:
         if report.error and is_new:
             logs.complain(EnireconcileError(report.error), exit_code=report.exit_code)
 
-    def _print_report(self, report: Report) -> None:
+    def _print_report(self, report: Report, endpoint: str | None) -> None:
         # A watch prints a report that is the same in every round only once.
         failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
             label = f"{printable(self.label)}  " if self.label else ""
-            print_result(label + report_text(report, click.style))
+            print_result(label + report_text(report, click.style, endpoint=endpoint))
 
     @property
     def _destroys(self) -> bool:

@@ -77,6 +77,7 @@ def run(port: int, command: Sequence[str], *, lab: bool = False) -> int:
     _check_free(port)
     _free_interfaces_of_terminated_instances()
     _apply_delete_on_termination()
+    _end_primary_interfaces_with_their_instance()
     _associate_with_private_addresses()
     _add_public_images()
     _refuse_what_moto_lacks()
@@ -128,6 +129,27 @@ def _apply_delete_on_termination() -> None:
         return answer
 
     Responses.modify_network_interface_attribute = modify_attachment_too  # type: ignore[assignment,method-assign]
+
+
+def _end_primary_interfaces_with_their_instance() -> None:
+    """moto keeps the primary interface that RunInstances makes; EC2 deletes it, unless told otherwise."""
+    from moto.ec2.models.instances import Instance
+
+    prepare = Instance.prep_nics
+
+    def prepare_interfaces(
+        instance: Instance, nic_spec: list[dict[str, Any]], *arguments: Any, **more: Any
+    ) -> None:
+        chosen = any(
+            int(nic["DeviceIndex"]) == 0
+            and (nic.get("NetworkInterfaceId") or nic.get("DeleteOnTermination") is False)
+            for nic in nic_spec
+        )
+        prepare(instance, nic_spec, *arguments, **more)
+        if 0 in instance.nics and not chosen:
+            instance.nics[0].delete_on_termination = True
+
+    Instance.prep_nics = prepare_interfaces  # type: ignore[assignment,method-assign]
 
 
 def _associate_with_private_addresses() -> None:

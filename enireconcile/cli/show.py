@@ -28,7 +28,8 @@ from enireconcile.spec.suggest import Nearest, address_hint, hint_text
 def show_specs(specs: Sequence[Spec], connection: Connection, output: str, get: str | None) -> int:
     """Print what each stack owns, or the one value at ``get``. Returns the exit code."""
     read_subnets = output == "text" and get is None
-    inventories = [_inventory(spec, connection, subnets=read_subnets) for spec in specs]
+    read = [_inventory(spec, connection, subnets=read_subnets) for spec in specs]
+    inventories = [each for each, _ in read]
     if get is not None:
         click.echo(printable(text_of(_value(get, specs, inventories))))
     elif output == "json":
@@ -37,13 +38,15 @@ def show_specs(specs: Sequence[Spec], connection: Connection, output: str, get: 
     elif output == "env":
         click.echo("".join(f"{line}\n" for line in variables(inventories)), nl=False)
     else:
-        click.echo("\n\n".join(inventory_text(each, click.style) for each in inventories))
+        click.echo("\n\n".join(inventory_text(each, click.style, endpoint=endpoint) for each, endpoint in read))
     return 0
 
 
-def _inventory(spec: Spec, connection: Connection, *, subnets: bool) -> Inventory:
+def _inventory(spec: Spec, connection: Connection, *, subnets: bool) -> tuple[Inventory, str | None]:
+    """What a stack owns, and EC2's endpoint if it is not AWS's."""
     with logs.about(spec.document.stack), connection.open(spec, read_only=True) as channel:
-        return run_async(read_inventory(Reader(channel), spec, channel.session.region, subnets=subnets))
+        found = run_async(read_inventory(Reader(channel), spec, channel.session.region, subnets=subnets))
+        return found, channel.session.endpoint
 
 
 async def read_inventory(reader: Reads, spec: Spec, region: str, *, subnets: bool) -> Inventory:

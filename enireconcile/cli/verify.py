@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -41,11 +42,11 @@ def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: f
     # The results are printed below the progress, which need not say the same.
     brief = output == "text" and one_stream(sys.stdout, sys.stderr)
 
-    def work(spec: Spec, interrupt: Interrupt) -> tuple[Spec, tuple[CheckResult, ...]] | None:
+    def work(spec: Spec, interrupt: Interrupt) -> tuple[Spec, Checked] | None:
         with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
             try:
-                checks = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
-                return spec, checks
+                checked = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
+                return spec, checked
             except EnireconcileError as error:
                 if not several:
                     raise
@@ -58,17 +59,25 @@ def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: f
     results = [result for result in ran if result is not None]
     complain_of_stacks(specs, unread)
     _print(results, names(specs), output, several=several)
-    failed = any(not check.ok for _, checks in results for check in checks)
+    failed = any(not check.ok for _, checked in results for check in checked.results)
     codes = [error.exit_code for error in unread.values()]
     return max([refused_code, *codes]) or (CHECK_FAILED if failed else 0)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """The results of a spec's checks. ``endpoint`` is that of EC2, if it is not AWS's."""
+
+    results: tuple[CheckResult, ...] = ()
+    endpoint: str | None = None
+
+
 def run_checks(
     spec: Spec, connection: Connection, interrupt: Interrupt, progress: Progress, *, brief: bool = False
-) -> tuple[CheckResult, ...]:
+) -> Checked:
     """Run the checks of one spec; with ``brief``, the progress does not say how each one ends."""
     if not spec.document.checks:
-        return ()
+        return Checked()
     try:
         with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
             left = interrupt.left
@@ -83,24 +92,28 @@ def run_checks(
             )
             # The checks end by the limit themselves; only then is it read why they failed.
             with progress, interrupt.limited(left + _TO_JUDGE if left < math.inf else None):
-                return interrupt.run(checks.run(), lambda _: channel.waits())
+                results = interrupt.run(checks.run(), lambda _: channel.waits())
+            return Checked(results, channel.session.endpoint)
     except StoppedError as error:
         raise EnireconcileError(str(error)) from None
 
 
 def _print(
-    results: Sequence[tuple[Spec, tuple[CheckResult, ...]]],
+    results: Sequence[tuple[Spec, Checked]],
     called: Mapping[str, str],
     output: str,
     *,
     several: bool,
 ) -> None:
     if output == "text":
-        texts = (checks_text(called[spec.file], checks, click.style) for spec, checks in results)
+        texts = (
+            checks_text(called[spec.file], checked.results, click.style, endpoint=checked.endpoint)
+            for spec, checked in results
+        )
         click.echo("\n\n".join(texts))
         return
     objects: list[dict[str, Any]] = []
-    for spec, checks in results:
+    for spec, checked in results:
         more = {"stack": spec.document.stack} if several else {}
-        objects += [{**more, **each} for each in checks_json(checks)]
+        objects += [{**more, **each} for each in checks_json(checked.results)]
     click.echo(json.dumps(objects, indent=2))

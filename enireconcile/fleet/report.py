@@ -123,7 +123,7 @@ def unit_json(result: UnitResult) -> dict[str, Any]:
 
 def head_of(result: UnitResult) -> str:
     """A unit on one line."""
-    changes = f", {result.changes} changed" if result.outcome == "converged" else ""
+    changes = f", {result.changes} changed" if result.outcome in ("converged", "partial") else ""
     changes = f", {result.changes} to change" if result.outcome == "changes" else changes
     return f"{result.unit.name}: {result.outcome.replace('_', ' ')}{changes}"
 

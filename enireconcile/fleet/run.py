@@ -100,9 +100,10 @@ def units(file: str, choice: Choice, output: str) -> int:
         ]
         click.echo(json.dumps(rows, indent=2))
     else:
+        width = max((len(unit.name) for unit in chosen), default=0)
         for unit in chosen:
             stack = stacks.get(unit.name, "unreadable: `fleet validate` says why")
-            click.echo(f"{unit.name}  {unit.account_id}  {stack}")
+            click.echo(f"{unit.name:{width}}  {unit.account_id}  {stack}")
     return 0
 
 
@@ -231,8 +232,6 @@ def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str]
         with dask_workers(options.scheduler, state, options.jobs, task) as workers:
             yield workers
         return
-    if options.scheduler is not None:
-        raise click.UsageError("--scheduler is for --engine dask only.")
     jobs = options.jobs or min(2 * (os.cpu_count() or 1), MOST_JOBS)
     local = LocalWorkers(max(1, min(jobs, units)), task)
     try:

@@ -69,10 +69,7 @@ def _result(task: Task) -> UnitResult:
     except EnireconcileError as error:
         return _failure(result, error)
     except KeyboardInterrupt:
-        if task.command != "apply":
-            return replace(result, error="stopped by a signal")
-        why = "stopped by a signal; what it changed is in the last report of its state, and the next run goes on"
-        return replace(result, outcome="partial", error=why, code=CODES["partial"])
+        return replace(result, error="stopped by a signal; nothing was changed")
     except Exception as error:  # noqa: BLE001 (a bug costs one unit, not the fleet)
         return _failure(result, internal_error(error))
 
@@ -150,15 +147,26 @@ def _plan(_: Task, spec: Spec) -> dict[str, Any]:
 
 
 def _apply(task: Task, spec: Spec) -> dict[str, Any]:
-    report = api.apply(
-        spec,
-        approve=True,
-        allow_destroy=task.allow_destroy,
-        max_changes=task.max_changes,
-        state=task.state,
-        state_as_caller=True,
-    )
-    changed = {step.address for step in report.steps if step.status == "done"}
+    changed: set[str] = set()
+
+    def note(event: api.Record) -> None:
+        if event.type == "step" and event.status == "done":
+            changed.add(event.address)
+
+    try:
+        report = api.apply(
+            spec,
+            approve=True,
+            allow_destroy=task.allow_destroy,
+            max_changes=task.max_changes,
+            state=task.state,
+            state_as_caller=True,
+            on_event=note,
+        )
+    except KeyboardInterrupt:
+        # The run has ended its calls in flight and told them before.
+        why = "stopped by a signal; the last report of its state says what it changed, and the next run goes on"
+        return {"outcome": "partial", "changes": len(changed), "error": why}
     broken = [f"{step.call} for {step.address}: {step.error}" for step in report.steps if step.error]
     parts = [*filter(None, [report.error]), *broken, *filter(None, [_messages(report.errors)])]
     return {

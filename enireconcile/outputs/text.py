@@ -8,6 +8,7 @@ from enireconcile.model import Action, CheckResult, Plan, Report, Traces
 from enireconcile.outputs.tables import address_lines, inventory_lines
 from enireconcile.outputs.words import (
     Style,
+    at_endpoint,
     change_head,
     change_lines,
     check_lines,
@@ -26,12 +27,20 @@ from enireconcile.planning.inventory import Inventory
 from enireconcile.printable import printable
 
 
-def plan_text(plan: Plan, traces: Traces | None = None, style: Style = plain, *, errors: bool = True) -> str:
+def plan_text(
+    plan: Plan,
+    traces: Traces | None = None,
+    style: Style = plain,
+    *,
+    errors: bool = True,
+    endpoint: str | None = None,
+) -> str:
     """A plan: each resource with what changes, then leftovers, warnings and errors, then the summary.
 
-    With ``traces`` it also says who changed what differs. Without ``errors``, it only counts them.
+    With ``traces`` it also says who changed what differs. Without ``errors``, it only counts them. ``endpoint`` is
+    that of EC2, if it is not AWS's.
     """
-    head = stack_head(plan.stack, plan.account_id, plan.region, style)
+    head = stack_head(plan.stack, plan.account_id, plan.region, style, endpoint=endpoint)
     lines = [head, *scope_lines(plan)]
     for block in _change_blocks(plan, traces, style):
         lines += ["", *block]
@@ -82,26 +91,34 @@ def _errors(plan: Plan, style: Style) -> Iterator[str]:
         yield from ("", style(f"error: {first}", fg="red"), *others)
 
 
-def report_text(report: Report, style: Style = plain) -> str:
+def report_text(report: Report, style: Style = plain, *, endpoint: str | None = None) -> str:
     """The closing words of an apply; after one that changed something also what the stack has now.
 
     Failures and errors are for stderr, which a run tells them when they happen.
     """
-    lines = report_lines(report, style, told=True)
+    lines = report_lines(report, style, told=True, endpoint=endpoint)
     if report.acted and report.resources:
         lines += ["", *address_lines(report.resources, style)]
     return "\n".join(lines)
 
 
-def inventory_text(inventory: Inventory, style: Style = plain) -> str:
-    """What ``show`` prints of a stack."""
-    head = stack_head(inventory.stack, inventory.account_id, inventory.region, style)
+def inventory_text(inventory: Inventory, style: Style = plain, *, endpoint: str | None = None) -> str:
+    """What ``show`` prints of a stack. ``endpoint`` is that of EC2, if it is not AWS's."""
+    head = stack_head(inventory.stack, inventory.account_id, inventory.region, style, endpoint=endpoint)
     lines = list(inventory_lines(inventory, style)) or ["The stack owns nothing."]
     return "\n".join([head, "", *lines])
 
 
-def checks_text(stack: str, checks: Sequence[CheckResult], style: Style = plain) -> str:
-    """The checks of a stack, and how many of them failed."""
+def checks_text(
+    stack: str, checks: Sequence[CheckResult], style: Style = plain, *, endpoint: str | None = None
+) -> str:
+    """The checks of a stack, and how many of them failed. ``endpoint`` is that of EC2, if it is not AWS's."""
     if not checks:
         return f"{stack}: the spec has no checks"
-    return "\n".join([style(stack, bold=True), *check_lines(checks, style), checks_summary(checks).rstrip(":")])
+    return "\n".join(
+        [
+            style(stack + at_endpoint(endpoint), bold=True),
+            *check_lines(checks, style),
+            checks_summary(checks).rstrip(":"),
+        ]
+    )

@@ -94,9 +94,19 @@ def without_request_ids(text: str) -> str:
     return _REQUEST.sub("", text)
 
 
-def stack_head(stack: str, account_id: str, region: str, style: Style = plain) -> str:
+def stack_head(
+    stack: str, account_id: str, region: str, style: Style = plain, *, endpoint: str | None = None
+) -> str:
     """The line above what is told of a stack: its name, and where it is."""
-    return style(f"{stack}  (account {account_id}, {region})", bold=True)
+    return style(f"{stack}  (account {account_id}, {region}{at_endpoint(endpoint)})", bold=True)
+
+
+def at_endpoint(endpoint: str | None) -> str:
+    """Where EC2 is, if not in a domain of AWS; what is on this machine is not AWS at all."""
+    if endpoint is None:
+        return ""
+    local = re.match(r"https?://(localhost|127\.|\[::1\])", endpoint)
+    return f" at {printable(endpoint)}" + (", not AWS" if local else "")
 
 
 def scope_lines(subject: Plan | Report) -> list[str]:
@@ -396,12 +406,15 @@ def ec2_calls(count: int) -> str:
     return counted(count, "EC2 call")
 
 
-def report_lines(report: Report, style: Style = plain, *, told: bool = False) -> list[str]:
+def report_lines(
+    report: Report, style: Style = plain, *, told: bool = False, endpoint: str | None = None
+) -> list[str]:
     """The closing lines of an apply: how it ended, what failed and what remains.
 
-    ``told``: without the failures and errors, which the run has told on stderr when they happened.
+    ``told``: without the failures and errors, which the run has told on stderr when they happened. ``endpoint`` is
+    that of EC2, if it is not AWS's.
     """
-    lines = [_ending(report, style), *scope_lines(report)]
+    lines = [_ending(report, style, endpoint), *scope_lines(report)]
     if not told:
         lines += _failure_lines(report)
     if report.outcome == "partial":
@@ -507,19 +520,20 @@ def _power(outcomes: Sequence[Outcome]) -> dict[str, str]:
     return states
 
 
-def _matching_words(plan: Plan | None) -> str:
-    """Why there was nothing to do."""
+def _matching_words(report: Report, endpoint: str | None) -> str:
+    """Why there was nothing to do; where, if that is not plain: no plan with a head was printed."""
+    plan, at = report.plan, at_endpoint(endpoint)
     if plan is None or plan.summary()["unchanged"] or plan.leftovers:
-        return "everything matches the spec."
-    return "the stack has no resources, and there is nothing to do."
+        return "everything matches the spec." + (f" EC2 is{at}." if at else "")
+    return f"nothing to do; the stack has no resources in account {plan.account_id}, {plan.region}{at}."
 
 
-def _ending(report: Report, style: Style) -> str:
+def _ending(report: Report, style: Style, endpoint: str | None) -> str:
     done = sum(outcome.status in (Status.DONE, Status.SENT) for outcome in report.outcomes)
     calls = f"{done} of {len(report.outcomes)} calls in {report.seconds:.1f} s"
     endings = {
         "converged": ("Converged", f"{calls}; read back, nothing differs."),
-        "unchanged": ("Unchanged", _matching_words(report.plan)),
+        "unchanged": ("Unchanged", _matching_words(report, endpoint)),
         "partial": ("Stopped before converging", f"{calls}. Running it again is safe.")
         if report.acted
         else ("Stopped", "nothing was changed. Running it again is safe."),

@@ -6,11 +6,16 @@ A mistake does not stop the plan. It leaves out the rows that it touches and tho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from enireconcile.errors import Problem
-from enireconcile.spec import Path, Spec
+from enireconcile.likeness import closest
+from enireconcile.live.records import LiveRouteTable, LiveSubnet, LiveVpc
+from enireconcile.spec import Path, RouteTableSelector, Selector, Spec
+
+_NAMES = 5
+"""The most values of a tag that a hint lists."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,24 @@ class Mistakes:
         made = mistake(self.spec, path, message, hint, touches=touches)
         if made.address not in self.left_out:
             self.found.append(made)
+
+
+def no_match_hint(
+    selector: Selector | RouteTableSelector, records: Sequence[LiveSubnet | LiveVpc | LiveRouteTable], noun: str
+) -> str:
+    """What to write instead of a selector that matches no record: the nearest value of its tag, and others."""
+    look = f"see `aws ec2 describe-{noun.lower().replace(' ', '-')}s`"
+    for key, value in (selector.tags or {}).items():
+        known = sorted({record.tags[key] for record in records if key in record.tags})
+        if not known:
+            return f"no {noun} has a tag {key}; {look}"
+        if value not in known:
+            near = closest(value, known)
+            shown = [near, *(each for each in known if each != near)][:_NAMES] if near else known[:_NAMES]
+            more = f" and {len(known) - len(shown)} more" if len(known) > len(shown) else ""
+            guess = f"did you mean `{near}`? " if near else ""
+            return f"{guess}values of {key} on {noun}s: {', '.join(shown)}{more}"
+    return look
 
 
 def mistake(

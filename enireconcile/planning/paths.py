@@ -344,6 +344,7 @@ def _detached(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:
         each: step for step in steps if step.call == "TerminateInstances" for each in step.params["InstanceIds"]
     }
     ending = {step.params["AttachmentId"]: step for step in steps if step.call == "DetachNetworkInterface"}
+    reassociated = {step.address for step in steps if step.call in ("AssociateAddress", "DisassociateAddress")}
     for address, record in world.ours:
         if not isinstance(record, LiveNetworkInterface) or record.attachment is None or address not in entering:
             continue
@@ -352,7 +353,20 @@ def _detached(steps: Sequence[Step], world: World) -> Iterator[PathBreak]:
             why = "EC2 moves an interface by detaching and attaching it"
             if leaves.call == "TerminateInstances":
                 why = "its instance is replaced"
+            if public := _public_addresses(record, world, reassociated):
+                why += f"; {' and '.join(public)} cannot be reached meanwhile"
             yield PathBreak(address, "attachment", leaves.id, entering[address].id, why)
+
+
+def _public_addresses(interface: LiveNetworkInterface, world: World, but: Collection[str]) -> list[str]:
+    """The public addresses that lead to an interface: of its primary address, and Elastic IPs of the stack.
+
+    Those of the rows ``but`` move by calls of their own.
+    """
+    ours = {address: each for address, each in world.owned.items() if isinstance(each, LiveElasticIp)}
+    led = {each.public_ip for each in ours.values() if each.id in interface.addresses.values()}
+    moving = {each.public_ip for address, each in ours.items() if address in but}
+    return sorted(({interface.public_ip or ""} | led) - moving - {""})
 
 
 def _leads_on(change: Step) -> bool:

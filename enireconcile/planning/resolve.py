@@ -30,7 +30,7 @@ from enireconcile.planning.associations import Associations
 from enireconcile.planning.failover import choose_placements
 from enireconcile.planning.foreign import Foreign
 from enireconcile.planning.left_out import LeftOut, without
-from enireconcile.planning.mistakes import Mistake, Mistakes
+from enireconcile.planning.mistakes import Mistake, Mistakes, no_match_hint
 from enireconcile.planning.owned import Owned
 from enireconcile.planning.owned import owned as find_owned
 from enireconcile.planning.routes import Routes
@@ -228,10 +228,11 @@ def _select_one(
     if len(found) == 1:
         selected[name] = found[0].id
     elif not found:
+        there = live.vpcs if noun == "VPC" else live.subnets
         mistakes.add(
             path,
             f"no {noun} in {live.region} matches {selector.text}",
-            _default_subnets(live) if selector.default_for_az else f"see `aws ec2 describe-{noun.lower()}s`",
+            _default_subnets(live) if selector.default_for_az else no_match_hint(selector, there, noun),
         )
     else:
         ids = ", ".join(sorted(candidate.id for candidate in found))

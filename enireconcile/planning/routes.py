@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enireconcile.kinds.world import RouteKey, World
 from enireconcile.live.matching import selects
 from enireconcile.live.records import Live, LiveRouteTable, serving
-from enireconcile.planning.mistakes import Mistakes
+from enireconcile.planning.mistakes import Mistakes, no_match_hint
 from enireconcile.spec import NetworkInterface, Path, Route, RouteTableSelector
 from enireconcile.spec.checks import is_inside
 
@@ -92,7 +92,7 @@ class Routes:
             )
         else:
             message = f"no route table in {self.live.region} matches {selector.text}"
-            self.mistakes.add(path, message, "see `aws ec2 describe-route-tables`")
+            self.mistakes.add(path, message, no_match_hint(selector, self.live.route_tables, "route table"))
 
     def _unfit(self, destination: str, table: LiveRouteTable) -> str | None:
         """Why EC2 refuses a destination inside the VPC: it takes only whole subnets."""

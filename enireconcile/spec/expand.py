@@ -69,11 +69,15 @@ _NAMESPACES = (
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line or a fleet gives, and what overrides the file: variables, Region and account."""
+    """What the command line or a fleet gives, and what overrides the file: variables, Region and account.
+
+    ``optional`` are names of variables that no file needs to have.
+    """
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     region: str | None = None
     account_id: str | None = None
+    optional: frozenset[str] = frozenset()
 
 
 NOTHING_GIVEN = Given()

@@ -174,12 +174,27 @@ def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict
 
 
 def variables_from(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a program, as a file with ``--var-file`` gives them. Raises SpecErrors for None in them."""
+    """The values of a program, as a file with ``--var-file`` gives them.
+
+    Raises SpecErrors for None in them, and for what YAML cannot hold.
+    """
+    if problems := list(_no_values(values)):
+        raise SpecErrors(problems)
     # JSON is YAML. Texts are quoted in it, so they stay texts.
     tree = read_tree(json.dumps(values), _VARIABLES)
     if problems := list(_no_variables(tree, _VARIABLES)):
         raise SpecErrors(problems)
     return dict(tree.data)
+
+
+def _no_values(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Which values are none of YAML's, and why."""
+    for name, value in values.items() if isinstance(values, Mapping) else ():
+        try:
+            json.dumps({name: value}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            message = f"is no value of YAML: {error}"
+            yield Problem(_VARIABLES, 1, 1, str(name), message, "give texts, numbers, booleans, lists and dicts")
 
 
 def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
@@ -248,7 +263,7 @@ def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator
 
 def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Problem]:
     for name in given.variables:
-        if name not in known:
+        if name not in known | given.optional:
             hint = hint_text(Nearest(name, sorted(known), "add it to `variables` of the file"))
             yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
 

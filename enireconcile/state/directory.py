@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -328,7 +329,10 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise EnireconcileError(
             f"cannot use the state directory {folder}: {error.strerror or error}",
-            hint="set a directory that you can write to with --state",
+            hint="free space there, or set a directory on another disk with --state"
+            if full
+            else "set a directory that you can write to with --state",
         ) from None

@@ -543,7 +543,6 @@ def test_a_session_that_has_ended_says_how_to_sign_in(error: Exception, words: s
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("https://sts.us-east-7.amazonaws.com/", "is us-east-7 a Region? us-east-1 is one"),
         ("https://ec2.eu-west-1.amazonaws.com/", "check the network, the DNS and HTTPS_PROXY"),
         ("http://127.0.0.1:4566/", "nothing listens at http://127.0.0.1:4566: start it (`enireconcile sandbox`)"),
         ("http://ec2.corp.example:80/", "AWS_ENDPOINT_URL"),

@@ -8,6 +8,9 @@ import pytest
 
 from enireconcile.aws.session import connect
 from enireconcile.errors import EnireconcileError
+from enireconcile.regions import REGIONS
+
+NEWER = "(or update boto3, which knows new Regions)"
 
 
 @pytest.mark.parametrize(
@@ -17,6 +20,9 @@ from enireconcile.errors import EnireconcileError
         ("us-esat-1", "must be a Region, not 'us-esat-1'", "did you mean `us-east-1`?"),
         ("us-east-1/", "must be a Region, not 'us-east-1/'", "did you mean `us-east-1`?"),
         ("nowhere", "must be a Region, not 'nowhere'", "for example us-east-1"),
+        ("us-east-9", "'us-east-9' is no Region that boto3 knows", f"did you mean `us-east-1`? {NEWER}"),
+        ("eu-central-7", "'eu-central-7' is no Region that boto3 knows", f"did you mean `eu-central-1`? {NEWER}"),
+        ("us-west-3", "'us-west-3' is no Region that boto3 knows", f"did you mean `us-west-1`? {NEWER}"),
     ],
 )
 def test_a_region_that_is_none(region: str, message: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +34,12 @@ def test_a_region_that_is_none(region: str, message: str, hint: str, monkeypatch
     with pytest.raises(EnireconcileError) as raised:
         connect(region=None, profile=None)
     assert raised.value.message == f"region (from AWS_REGION, AWS_DEFAULT_REGION or the profile): {message}"
+
+
+def test_a_region_that_only_botocore_knows() -> None:
+    """Without the endpoint of a Region that does not exist being tried for minutes."""
+    assert connect(region="us-iso-east-1", profile=None).region == "us-iso-east-1"
+    assert "us-iso-east-1" not in REGIONS
 
 
 @pytest.mark.parametrize(
@@ -65,3 +77,24 @@ def test_an_endpoint_without_a_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised.value.hint == (
         "check AWS_ENDPOINT_URL, which begins with http:// or https://, and the AWS configuration"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("", None),
+        ("https://vpce-0a1b2c-3d4e.ec2.us-east-1.vpce.amazonaws.com", None),
+        ("https://ec2.us-east-1.api.aws", None),
+        ("http://127.0.0.1:4566/x", "http://127.0.0.1:4566"),
+        ("https://me:secret@ec2.example.com", "https://ec2.example.com"),
+        ("https://notamazonaws.com", "https://notamazonaws.com"),
+    ],
+)
+def test_an_endpoint_outside_aws_is_known(monkeypatch: pytest.MonkeyPatch, url: str, shown: str | None) -> None:
+    """Without the credentials that may be in its URL."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    session = connect(region="us-east-1", profile=None)
+    assert session.endpoint is None, "not known without a client"
+    session.client("ec2")
+    assert session.endpoint == shown
+    session.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import pytest
@@ -17,13 +19,16 @@ from enireconcile.cli.command import (
     EXIT_CODES,
     GROUPS,
     OTHER,
+    OWN_VARIABLES,
     PREFIX,
     WIDTH,
     Command,
     flag,
+    from_environment,
     grouped,
-    variable,
 )
+from enireconcile.cli.init import Given, answered
+from enireconcile.outputs import logs
 from tests.docs.reference import commands
 from tests.harness import STORY
 
@@ -160,8 +165,189 @@ def test_help_explains_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @every_command
 def test_an_option_has_one_variable_whatever_the_command(name: str) -> None:
+    """One that means something else in another command has one for each."""
     for option in ALL[name].options:
-        assert option.envvar == variable(option) == PREFIX + flag(option)[2:].upper().replace("-", "_")
+        short = flag(option)[2:].upper().replace("-", "_")
+        own = f"{name}_".upper().replace("-", "_") if name in OWN_VARIABLES.get(flag(option), ()) else ""
+        assert option.envvar == PREFIX + own + short
+
+
+VALUES: Mapping[str, Sequence[str]] = {
+    "--account-id": ["123456789012"],
+    "--also": ["arn:aws:iam::123456789012:role/web"],
+    "--get": ["elastic_ips.web.public_ip"],
+    "--instance": ["i-0123456789abcdef0"],
+    "--instance-type": ["t3.micro"],
+    "--only": ["prod-*/*/*"],
+    "--open": ["80", "eth1:443"],
+    "--profile": ["ops"],
+    "--region": ["us-east-1", "eu-west-1"],
+    "--scheduler": ["tcp://127.0.0.1:8786"],
+    "--shard": ["1/2"],
+    "--stack": ["web"],
+    "--state": ["folder", "s3://bucket/prefix"],
+    "--stop-at": ["5%"],
+    "--subnet": ["us-east-1a", "eu-west-1b", "lab-a"],
+    "--tag": ["Role=web"],
+    "--target": ["elastic_ips.web"],
+    "--var": ["size=t3.micro"],
+    "--notify": ["https://hooks.example.com/x"],
+}
+"""What an option takes, beside what its type tells."""
+NEEDED: Mapping[str, Sequence[str]] = {
+    "export": ["--stack", "web"],
+    "explain": ["no-such.yaml", "elastic_ips.web"],
+    "import-terraform": ["state.json"],
+    "schema": [],
+    "sandbox": [],
+    "init": [],
+    "version": [],
+    "help": [],
+}
+"""The rest of a command line that each command needs; absent: one spec."""
+
+
+def _values(option: click.Option) -> Sequence[str]:
+    """Values that an option takes."""
+    if isinstance(option.type, click.Choice):
+        return list(option.type.choices)
+    if option.is_flag or option.count:
+        return ["1"]
+    if isinstance(option.type, click.IntRange):
+        return sorted({str(max(option.type.min or 0, 1)), str(option.type.max or 5)})
+    if isinstance(option.type, click.Path):
+        return [{"--html": "x.html", "--graph": "x.svg"}.get(flag(option), f"x{flag(option)[1:]}")]
+    if option.metavar == "DURATION":
+        return ["5m"]
+    return VALUES.get(flag(option)) or {"--vpc": ["vpc-0123456789abcdef0"]}[flag(option)]
+
+
+VARIABLES: Mapping[str, Sequence[str]] = {
+    str(option.envvar): sorted(
+        {
+            value
+            for each in ALL.values()
+            for one in each.options
+            if one.envvar == option.envvar
+            for value in _values(one)
+        }
+    )
+    for command in ALL.values()
+    for option in command.options
+}
+"""All variables, with the values that one command or another takes."""
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., str | None]:
+    """Why a command line is wrong usage while these variables are set; None if it is none.
+
+    Only reads the line: options are checked before a command begins.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "be_verbose", lambda _: None)
+    monkeypatch.setattr(logs, "be_quiet", lambda: None)
+    monkeypatch.setattr(logs, "use_json", lambda _: None)
+
+    def read(name: str, args: Sequence[str], variables: Mapping[str, str]) -> str | None:
+        with patch.dict(os.environ, variables):
+            try:
+                context = ALL[name].make_context(name, [*args, *NEEDED.get(name, ["no-such.yaml"])])
+                if name == "init":
+                    given = {key: context.params[key] for key in Given.__annotations__}
+                    answered(Given(**given).without(from_environment(context)), asks=False)
+            except click.UsageError as error:
+                return error.format_message()
+        return None
+
+    return read
+
+
+@every_command
+def test_no_variable_that_a_command_takes_breaks_another(name: str, refused: Callable[..., str | None]) -> None:
+    """Variables are set for a whole shell, so each command takes all of their values, each alone."""
+    wrong = {
+        (variable, value): why
+        for variable, values in VARIABLES.items()
+        for value in values
+        if (why := refused(name, [], {variable: value}))
+    }
+    assert wrong == {}
+
+
+@every_command
+def test_variables_never_contradict_the_command_line(name: str, refused: Callable[..., str | None]) -> None:
+    """All variables at once, with one or another of their values, and each option on the command line."""
+    wrong = {}
+    for option in ALL[name].options:
+        for value in _values(option):
+            takes_value = not (option.is_flag or option.count)
+            typed = [flag(option), *([value] if takes_value else [])]
+            if refused(name, typed, {}):
+                continue  # needs another option on the command line
+            for index in range(2):
+                variables = {each: values[index % len(values)] for each, values in VARIABLES.items()}
+                if why := refused(name, typed, variables):
+                    wrong[*typed, index] = why
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "variables", "kept"),
+    [
+        (["apply", "--plan", "x.plan"], {"REGION": "eu-west-1", "PRUNE": "1", "TARGET": "a.b"}, {"plan"}),
+        (["apply", "x.yaml"], {"REGION": "eu-west-1", "PLAN": "x.plan"}, {"specs", "region"}),
+        (["apply"], {"REGION": "eu-west-1", "PLAN": "x.plan"}, {"plan"}),
+        (["plan", "--target", "a.b", "x.yaml"], {"DESTROY": "1"}, {"targets", "specs"}),
+        (["plan", "--destroy", "x.yaml"], {"TARGET": "a.b"}, {"destroy", "specs"}),
+        (["export", "--tag", "Role=web"], {"EXPORT_STACK": "web", "INSTANCE": "i-0123456789abcdef0"}, {"tags"}),
+        (["guest", "--format", "ip", "x.yaml"], {"BACKEND": "netplan"}, {"format", "specs"}),
+        (
+            ["guest", "x.yaml"],
+            {"BACKEND": "netplan", "GUEST_FORMAT": "cloud-init"},
+            {"format", "backend", "specs"},
+        ),
+    ],
+)
+def test_of_a_contradiction_the_command_line_is_kept(
+    monkeypatch: pytest.MonkeyPatch, args: Sequence[str], variables: Mapping[str, str], kept: set[str]
+) -> None:
+    """And all that does not contradict it."""
+    for variable, value in variables.items():
+        monkeypatch.setenv(PREFIX + variable, value)
+    params = ALL[args[0]].make_context(args[0], list(args[1:])).params
+    asked = {
+        "plan",
+        "specs",
+        "region",
+        "prune",
+        "targets",
+        "destroy",
+        "stack",
+        "instances",
+        "tags",
+        "format",
+        "backend",
+    }
+    assert {name for name, value in params.items() if name in asked and value} == kept
+
+
+def test_a_variable_of_the_environment_need_not_be_in_the_spec(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As with Terraform: ENIRECONCILE_VAR and ENIRECONCILE_VAR_FILE are for all specs of a shell, --var is not."""
+    (tmp_path / "vars.yaml").write_text("zone: us-east-1a\n")
+    monkeypatch.setenv("ENIRECONCILE_VAR_FILE", str(tmp_path / "vars.yaml"))
+    ends = []
+    for args, variable in (([], "size=t3.micro"), (["--var", "size=t3.micro"], "")):
+        monkeypatch.setenv("ENIRECONCILE_VAR", variable)
+        with pytest.raises(SystemExit) as ended:
+            main(["validate", *args, SPEC])
+        ends.append((ended.value.code, capsys.readouterr().err))
+    assert ends[0] == (0, "")
+    assert ends[1][0] == 1
+    assert "size" in ends[1][1]
+    assert "zone" not in ends[1][1]
 
 
 @pytest.mark.parametrize(
@@ -169,15 +355,13 @@ def test_an_option_has_one_variable_whatever_the_command(name: str) -> None:
     [
         (("apply", SPEC), "ENIRECONCILE_MAX_CHANGES", "ten"),
         (("plan", SPEC), "ENIRECONCILE_PRUNE", "maybe"),
-        (("show", SPEC), "ENIRECONCILE_OUTPUT", "markdown"),
+        (("show", SPEC), "ENIRECONCILE_OUTPUT", "xml"),
         (("plan", SPEC), "ENIRECONCILE_VAR", "novalue"),
-        (("apply", "--plan", "saved.plan"), "ENIRECONCILE_REGION", "eu-west-1"),
     ],
 )
 def test_a_wrong_value_names_its_variable(
     ended: Ended, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], name: str, value: str
 ) -> None:
-    """Also if only the combination with the command line is wrong."""
     monkeypatch.setenv(name, value)
     code, shown = ended(*args)
     assert code == 64

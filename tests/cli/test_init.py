@@ -92,6 +92,11 @@ def test_every_region_that_a_spec_takes() -> None:
         assert document(made("--region", region)).region == region
 
 
+def test_a_port_that_is_opened_twice_is_one_rule() -> None:
+    given = Given(**{**vars(NOTHING), "open": [opening("443"), opening("443-443"), opening("80")]})
+    assert [each.ports for each in answered(given, asks=False).open] == ["443", "80"]
+
+
 def test_questions_for_what_is_not_given() -> None:
     """A wrong answer is asked for again; an option is not asked for; the questions are on stderr."""
     answers = "Shop\nshop\neu-west-1a\nlab-a\nlab\nt3\n\n3\n2\nn\n22\n80 22@192.0.2.0/24\n-\n"
@@ -114,8 +119,8 @@ def test_questions_for_what_is_not_given() -> None:
     ("args", "words"),
     [
         (("--stack", "Web"), "lower-case"),
-        (("--region", "us-east"), "not a Region"),
-        (("--region", "us-eest-1"), "not a Region"),
+        (("--region", "us-east"), "must be a Region"),
+        (("--region", "us-eest-1"), "must be a Region"),
         (("--subnet", "lab-a"), "needs --vpc"),
         (("--vpc", "lab"), "needs --subnet"),
         (("--subnet", "us-west-2a", "--region", "us-east-1"), "not an Availability Zone of us-east-1"),
@@ -130,6 +135,10 @@ def test_questions_for_what_is_not_given() -> None:
         (("--open", "eth1:80"), "--interfaces 2"),
         (("--interfaces", "3"), "--interfaces"),
         (("--instance-type", "micro"), "t3.micro"),
+        (("--instance-type", "-.-"), "does not fit into a spec: must be an instance type, not '-.-'"),
+        (("--stack", "null"), "'null' does not fit into a spec: has no value"),
+        (("--subnet", "${x}", "--vpc", "lab"), "unknown reference ${x}"),
+        (("--subnet", "lab-a", "--vpc", "v" * 300), "at most 256 characters"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(

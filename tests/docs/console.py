@@ -44,6 +44,8 @@ NOT_RUN = {
 """Pages whose console blocks are not run, and why."""
 _SLOW = re.compile(r"^waiting for \S+ …\n", re.MULTILINE)
 """What a command says on a busy machine."""
+_ENDPOINT = re.compile(r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)")
+"""Where the strict EC2 is. It stands for AWS on the pages, so they do not show it; the sandbox is no AWS there."""
 _VARIABLE = (
     (re.compile(r"\b(ami|eipalloc|eni|i|sg|subnet|vpc)-[0-9a-f]{8,17}\b"), r"\1-ID"),
     (re.compile(r"\d+\.\d s\b"), "N s"),
@@ -56,10 +58,14 @@ _VARIABLE = (
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs the commands of a page as processes, stdout and stderr together."""
+    """Runs the commands of a page as processes, stdout and stderr together.
+
+    ``as_aws``: readers of the page take the EC2 of these commands for AWS.
+    """
 
     cwd: Path
     variables: Mapping[str, str]
+    as_aws: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,6 +74,10 @@ class Shell:
         }
         unconfigured = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         return {**inherited, **ENVIRONMENT, **unconfigured, "AWS_EC2_METADATA_DISABLED": "true", **self.variables}
+
+    def told(self, output: str) -> str:
+        """An output, as a page shows it."""
+        return _ENDPOINT.sub("", output) if self.as_aws else output
 
     def block(self, line: str, *shown: str, answer: str | None = None) -> str:
         """The block of a command: its line and its output, or an excerpt of the lines that begin with ``shown``.
@@ -88,7 +98,7 @@ class Shell:
                 timeout=LONGEST,
                 check=False,
             )
-        output = _SLOW.sub("", ran.stdout)
+        output = self.told(_SLOW.sub("", ran.stdout))
         if answer is not None:
             before, prompt, after = output.partition("[y/N]: ")
             assert prompt, output
@@ -217,7 +227,8 @@ def tutorial(directory: Path) -> Iterator[str]:
 
 def on(harness: Harness, cwd: Path, state: Path) -> Shell:
     """A shell whose commands go to the strict EC2 of a harness."""
-    return Shell(cwd, {"AWS_ENDPOINT_URL": harness.server.url, "ENIRECONCILE_STATE": str(state / "state")})
+    variables = {"AWS_ENDPOINT_URL": harness.server.url, "ENIRECONCILE_STATE": str(state / "state")}
+    return Shell(cwd, variables, as_aws=True)
 
 
 def readme(directory: Path) -> Iterator[str]:

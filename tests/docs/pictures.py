@@ -109,7 +109,7 @@ def typed(shell: Shell, line: str) -> str:
         finally:
             os.close(keyboard)
         assert process.wait() == 0, shown.decode()
-    return shown.decode().replace("\r\n", "\n")
+    return shell.told(shown.decode().replace("\r\n", "\n"))
 
 
 def words(svg: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import click
 
 from enireconcile.cli.app import cli
-from enireconcile.cli.command import Command, flag, grouped, variable
+from enireconcile.cli.command import Command, flag, grouped
 from tests.docs.console import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "cli.md"
@@ -36,19 +36,21 @@ def options_of(command: click.Command) -> dict[str, click.Option]:
 
 
 def options() -> str:
-    """A table for each group of options; a row for each meaning, with the commands that have it."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    """A table for each group of options; a row for each meaning and variable, with the commands that have it."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
     first: dict[str, click.Option] = {}
     for name, command in commands():
         for option in command.options:
             first.setdefault(flag(option), option)
-            rows.setdefault((flag(option), _usage(option), _meaning(option)), []).append(f"`{name}`")
+            rows.setdefault((flag(option), _usage(option), str(option.envvar), _meaning(option)), []).append(
+                f"`{name}`"
+            )
     tables = []
     for title, group in grouped(list(first.values())):
         lines = [
-            f"| {usage} | `{variable(option)}` | {meaning} | {', '.join(names)} |"
+            f"| {usage} | `{named}` | {meaning} | {', '.join(names)} |"
             for option in group
-            for (found, usage, meaning), names in rows.items()
+            for (found, usage, named, meaning), names in rows.items()
             if found == flag(option)
         ]
         tables.append(

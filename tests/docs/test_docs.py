@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from enireconcile.cli.app import cli
-from enireconcile.cli.command import variable
 from enireconcile.iam import policy as iam_policy
 from enireconcile.model import FORMAT_VERSION
 from enireconcile.spec import load
@@ -183,7 +182,7 @@ def test_reference_tells_no_option_and_no_default_that_is_not(command: str) -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_IDS)
 def test_variables_in_the_docs_are_those_of_options(page: Path) -> None:
-    known = {variable(option) for _, command in reference.commands() for option in command.options}
+    known = {str(option.envvar) for _, command in reference.commands() for option in command.options}
     named = set(re.findall(r"\bENIRECONCILE_[A-Z_]+", page.read_text(encoding="utf-8")))
     # For unexpected errors, for the acceptance kit, and for the Lambda function.
     more = {"ENIRECONCILE_DEBUG", "ENIRECONCILE_ACCEPTANCE"}

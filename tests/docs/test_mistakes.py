@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -32,6 +33,7 @@ _LONGEST = 3
 _HOLDER = "ops on bastion (pid 4242, since 2026-01-01T00:00:00+00:00: apply)"
 _VARIABLE = (
     (re.compile(r"(?<=is locked by ).*"), _HOLDER),
+    (re.compile(r"(?<=the state directory )\S+(?=:)"), "/var/lib/enireconcile/123456789012-us-east-1-shop"),
     (re.compile(r"\(request [^)]*\)"), "(request …)"),
     # Several reads begin at the same time.
     (re.compile(r"\w+(?=: (NoCredentials|SSOTokenLoadError|NotSent):)"), "GetCallerIdentity"),
@@ -138,6 +140,12 @@ def unreachable(_: Harness, __: Path) -> None:
     os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
 
 
+def full(_: Harness, __: Path) -> None:
+    """The disk of the state directory has no space left."""
+    why = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    _OPEN.enter_context(mock.patch("enireconcile.files.replace", side_effect=why))
+
+
 def outdated(harness: Harness, directory: Path) -> None:
     """A plan is saved; then another tool opens a port."""
     applied(harness, directory)
@@ -181,6 +189,7 @@ SITUATIONS: dict[str, Callable[[Harness, Path], None]] = {
     "what prevent_destroy protects": applied,
     "a saved plan that is out of date": outdated,
     "another run holds the lock": locked,
+    "the disk of the state is full": full,
 }
 
 

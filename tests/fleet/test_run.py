@@ -82,6 +82,14 @@ def test_units_and_validate(tmp_path: Path) -> None:
     assert json.loads(fleet("validate", path, "--output", "json").stdout) == []
 
 
+def test_units_in_columns(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 1, ["edge", "core-network"], regions=["us-east-1"])
+    assert fleet("units", path).stdout.splitlines() == [
+        f"a1/us-east-1/edge          {account_id(1)}  edge",
+        f"a1/us-east-1/core-network  {account_id(1)}  core-network",
+    ]
+
+
 def mistakes(path: Path) -> list[str]:
     ran = fleet("validate", path, "--output", "json")
     assert ran.return_value == 1

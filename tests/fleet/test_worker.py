@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from enireconcile.fleet.file import load_fleet
 from enireconcile.fleet.report import UnitResult
 from enireconcile.fleet.units import Unit, units_of
 from enireconcile.fleet.worker import Snapshot, Task, read_result, run_unit, spec_of
+from tests.ec2 import Hook
 from tests.ec2.estate import Estate
 from tests.fleet.estates import account_id, write_fleet
 
@@ -41,6 +44,16 @@ def test_plan_apply_and_apply_again(estate: Estate, unit: Unit, tmp_path: Path) 
     assert run(unit, "verify", tmp_path).outcome == "unchanged"
     world = estate.world_of(account_id(1), "us-east-1")
     assert [each.tags["enireconcile:stack"] for each in world.data.addresses.values()] == ["edge"]
+
+
+def test_a_signal_in_the_middle_loses_no_count(estate: Estate, unit: Unit, tmp_path: Path) -> None:
+    """The run ends its calls in flight; what it has changed is told, and the next run does the rest."""
+    last = Hook(action="AssociateAddress", callback=lambda _: os.kill(os.getpid(), signal.SIGINT))
+    estate.faults.add(last)
+    stopped = run(unit, "apply", tmp_path)
+    assert (stopped.outcome, stopped.code, stopped.changes) == ("partial", 5, 3)
+    assert str(stopped.error).startswith("stopped by a signal; ")
+    assert run(unit, "apply", tmp_path).outcome in ("converged", "unchanged")
 
 
 def test_the_role_is_assumed_with_external_id_and_a_name(estate: Estate, unit: Unit, tmp_path: Path) -> None:

@@ -41,6 +41,10 @@ def test_a_guest_is_told_by_mac_address(applied: EC2Server, command: Run) -> Non
         assert f"priority 5022 from {interface['PrivateIpAddress']} table {table}" in ran.stdout
     assert "Amazon Linux 2023 configures its interfaces by itself" in ran.stderr
     assert "/usr/local/sbin/enireconcile-guest-two-enis (mode 0755)" in ran.stderr
+    assert (
+        "`--out DIR` also writes what does that: /etc/systemd/system/enireconcile-guest-two-enis.s" in ran.stderr
+    )
+    assert "systemctl" not in ran.stderr, "its unit was not printed"
 
 
 def test_files_are_written_below_a_directory(applied: EC2Server, command: Run, tmp_path: Path) -> None:

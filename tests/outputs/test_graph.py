@@ -29,6 +29,7 @@ from enireconcile.outputs.graph import (
     svg,
     together,
 )
+from enireconcile.outputs.graph.layout import Label, layout
 from enireconcile.outputs.graph.measure import Font
 from enireconcile.outputs.graph.picture import (
     CHOSEN,
@@ -579,6 +580,21 @@ def test_titles_are_quoted() -> None:
     assert yaml.safe_load(title) == {"title": f"{printable(HOSTILE)} · {printable(HOSTILE)}"}
     assert first == "flowchart LR"
     assert mermaid(Picture("empty")) == "flowchart LR\n"
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ("failover-checks-fail", ["unchanged", "+ new place", "~ changed", "− former place"]),
+        ("removed-instance-and-its-interfaces", ["− removed"]),
+    ],
+)
+def test_the_legend_tells_a_move_from_an_end(plan: str, words: list[str]) -> None:
+    """Nothing is removed where an interface or an Elastic IP changes its place."""
+    picture = in_plan(plan)
+    assert [text for _, text in picture.legend] == words
+    labels = {part.text for part in layout(picture, "x").parts if isinstance(part, Label)}
+    assert set(words) <= labels
 
 
 def test_mermaid_tells_states_in_words() -> None:

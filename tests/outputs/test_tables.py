@@ -111,6 +111,22 @@ def test_the_text_of_an_inventory() -> None:
     assert inventory_text(INVENTORY).splitlines() == TEXT.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("http://127.0.0.1:4566", " at http://127.0.0.1:4566, not AWS"),
+        ("http://localhost:4566", " at http://localhost:4566, not AWS"),
+        ("http://[::1]:4566", " at http://[::1]:4566, not AWS"),
+        ("https://ec2.example.com", " at https://ec2.example.com"),
+        (None, ""),
+    ],
+)
+def test_the_head_says_what_is_not_aws(endpoint: str | None, words: str) -> None:
+    """Under another name, a VPC endpoint is AWS all the same."""
+    head = inventory_text(INVENTORY, endpoint=endpoint).splitlines()[0]
+    assert head == f"two-enis  (account 123456789012, us-east-1{words})"
+
+
 def test_addresses_alone() -> None:
     assert list(address_lines(RESOURCES)) == ADDRESSES.splitlines()
 

@@ -352,7 +352,19 @@ PLACES = [
         "no subnet has both tags",
         "network_interfaces: {eth1: {subnet: {tags: {Name: lab-a, Team: web}}}}",
         "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 matches Name=lab-a, Team=web",
-        "see `aws ec2 describe-subnets`",
+        "values of Team on subnets: net",
+    ),
+    Place(
+        "no subnet has this name, and one is near",
+        "network_interfaces: {eth1: {subnet: {tags: {Name: lab-z}}}}",
+        "4:37: network_interfaces.eth1.subnet: no subnet in us-east-1 matches Name=lab-z",
+        "did you mean `lab-a`? values of Name on subnets: lab-a, dual, generous, lab-b, old and 1 more",
+    ),
+    Place(
+        "no VPC has such a tag",
+        "security_groups: {web: {vpc: {tags: {Stage: prod}}}}",
+        "4:30: security_groups.web.vpc: no VPC in us-east-1 matches Stage=prod",
+        "no VPC has a tag Stage; see `aws ec2 describe-vpcs`",
     ),
     Place(
         "two subnets have this tag",

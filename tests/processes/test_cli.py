@@ -415,7 +415,9 @@ def test_second_terminal_is_locked_out(server: EC2Server, tmp_path: Path) -> Non
         process = _start(server, state, "apply", "-y", "--lock-timeout", "100ms", "--report", str(report), SPEC)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 4
-    assert f"pid {os.getpid()}" in stderr
+    assert f"{SPEC}: the stack two-enis (account 123456789012, us-east-1) is locked by " in stderr
+    assert f"(pid {os.getpid()}, since 1970-01-01T00:00:00+00:00: " in stderr
+    assert f"run this again with --lock-timeout 15m; `enireconcile unlock {SPEC}` shows the lock" in stderr
     assert json.loads(report.read_text())["outcome"] == "locked"
     assert server.mutating() == []
 
@@ -437,7 +439,8 @@ def test_destroy_wants_more_than_a_yes(server: EC2Server, command: Run, tmp_path
     assert server.client().describe_addresses()["Addresses"] == []
     again = command("destroy", "-y", "--allow-destroy", SPEC)
     assert again.code == 0
-    assert "Unchanged: the stack has no resources, and there is nothing to do." in again.stdout
+    where = f"account 123456789012, us-east-1 at {server.url}, not AWS"
+    assert f"Unchanged: nothing to do; the stack has no resources in {where}." in again.stdout
 
 
 def test_max_changes(server: EC2Server, command: Run) -> None:

@@ -85,7 +85,7 @@ def test_what_is_printed_is_printable(command: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        ((), 64, "Missing argument 'STATE.json'"),
+        ((), 64, "Missing argument STATE.json: write `terraform show -json | enireconcile import-terraform -`"),
         (("nope.json",), 1, "nope.json: cannot be read: No such file or directory\n  hint: give the file with"),
         ((".",), 1, ".: cannot be read: Is a directory"),
     ],

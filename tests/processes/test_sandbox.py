@@ -72,6 +72,7 @@ def test_interfaces_end_as_on_ec2(tmp_path: Path) -> None:
 def test_a_fresh_endpoint_with_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command sees an endpoint on loopback, a state of its own and, with --lab, the networks of specs/.
 
+    A primary interface that RunInstances makes ends with its instance, unless the launch says otherwise.
     A call that moto lacks is an error that names it, without a traceback of the server. Profiles do not matter.
     """
     ask = """
@@ -84,6 +85,10 @@ here = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
 subnets = ec2.describe_subnets(Filters=here)["Subnets"]
 print(*sorted(tag["Value"] for subnet in subnets for tag in subnet["Tags"]))
 print(*(each["KeyName"] for each in ec2.describe_key_pairs()["KeyPairs"]))
+ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, InstanceType="t3.micro", NetworkInterfaces=[
+    {"DeviceIndex": 0, "SubnetId": subnets[0]["SubnetId"], "DeleteOnTermination": False}])
+made = ec2.describe_network_interfaces(Filters=here)["NetworkInterfaces"]
+print(sorted(each["Attachment"]["DeleteOnTermination"] for each in made))
 for service, call in (("cloudtrail", "lookup_events"), ("ec2", "describe_instance_event_windows")):
     try:
         getattr(boto3.client(service), call)()
@@ -100,6 +105,7 @@ for service, call in (("cloudtrail", "lookup_events"), ("ec2", "describe_instanc
     assert rest == [
         "lab-a lab-mgmt lab-private lab-public",
         "ops",
+        "[False, True, True]",
         "UnsupportedOperation the sandbox does not simulate LookupEvents",
         "UnsupportedOperation the sandbox does not simulate DescribeInstanceEventWindows",
     ]

@@ -148,8 +148,9 @@ def test_a_held_lock(server: EC2Server, limited: Limited) -> None:
     with Directory(limited.folder / "state").locked(SCOPE, timeout=0, now=lambda: 0.0):
         ended = limited("apply", "-y", "--lock-timeout", "1h", SPEC)
     assert (ended.code, ended.report["outcome"]) == (4, "locked")
-    assert re.search(rf"{SCOPE} is locked by .*; waited \d\.\d s for it, until --timeout\n", ended.error)
-    assert "hint: wait for that run to end, or raise --timeout" in ended.error
+    stack = rf"{SPEC}: the stack two-enis \(account 123456789012, us-east-1\)"
+    assert re.search(rf"{stack} is locked by .*; waited \d\.\d s for it, until --timeout\n", ended.error)
+    assert "hint: to wait for that run, run this again with a longer --timeout; " in ended.error
     assert server.actions() == ["GetCallerIdentity"]
 
 

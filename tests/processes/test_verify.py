@@ -111,7 +111,7 @@ def test_checks_that_are_as_expected(command: Run, server: EC2Server, tmp_path: 
         listed = command("verify", "--output", "json", file)
     assert ran.code == 0
     head, *lines = ran.stdout.splitlines()
-    assert head == "shop"
+    assert head == f"shop at {server.url}, not AWS"
     assert [line.partition("  (")[0] for line in lines] == [
         f"✓ page  http {web}:{port}/  open",
         f"✓ port  tcp {web}:{port}  open",
@@ -250,7 +250,10 @@ def test_apply_verifies_after_converging(command: Run, server: EC2Server, tmp_pa
     assert (quiet.code, quiet.stderr) == (0, "")
     assert "✗ gone" in ran.stderr
     assert "page" not in ran.stderr
-    assert "Unchanged: everything matches the spec.\n  1 of 2 checks failed:\n" in ran.stdout
+    assert (
+        f"Unchanged: everything matches the spec. EC2 is at {server.url}, not AWS.\n  1 of 2 checks failed:\n"
+        in ran.stdout
+    )
     assert f"  ✗ gone  http {web}:{port}/gone  status 410  (" in ran.stdout
     assert "1 of 2 checks failed" in markdown.stdout
     kept = written(report)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enireconcile.errors import EnireconcileError
 from enireconcile.export.terraform.state import Resource
 from enireconcile.printable import printable
-from enireconcile.regions import REGION
+from enireconcile.regions import wrong_region
 
 _ARN = re.compile(r"arn:[^:]*:[^:]*:([a-z0-9-]*):([0-9]{12}|):")
 _ZONE = re.compile(r"([a-z]{2,}(?:-[a-z]+)+-[0-9]+)(?:[a-z]|-.+)")
@@ -42,12 +42,12 @@ def chosen(resources: Iterable[Resource], region: str | None, account_id: str | 
 
     Raises EnireconcileError with all places if there are several, or none that fits.
     """
-    for option, value, form, what, example in (
-        ("--region", region, REGION, "Region", "us-east-1"),
-        ("--account-id", account_id, "[0-9]{12}", "account id", "123456789012"),
-    ):
-        if value is not None and not re.fullmatch(form, value):
-            raise EnireconcileError(f"{option} {printable(value)} is no {what}", hint=f"for example {example}")
+    if region is not None and (wrong := wrong_region(region)):
+        raise EnireconcileError(f"--region {printable(wrong[0])}", hint=printable(wrong[1]))
+    if account_id is not None and not re.fullmatch("[0-9]{12}", account_id):
+        raise EnireconcileError(
+            f"--account-id {printable(account_id)} is no account id", hint="for example 123456789012"
+        )
     places = [place_of(each) for each in resources]
     region = region or _one("Region", "--region", (place.region for place in places))
     if region is None:

@@ -149,12 +149,10 @@ def _head(picture: Picture, title: str, width: float) -> Iterator[Part]:
     width = max(width, 520)
     yield _label("title", _MARGIN, _MARGIN + 18, title, width)
     yield _label("text", _MARGIN, _MARGIN + 40, _counts(picture), width)
-    states = picture.states
-    if states in ((), (State.SAME,)):
+    if picture.states in ((), (State.SAME,)):
         return
     x, y = float(_MARGIN), _MARGIN + 52
-    for state in states:
-        text = state.marked(state)
+    for state, text in picture.legend:
         step = 40 + WORD.width(text) + 16
         if x + step > _MARGIN + width and x > _MARGIN:
             x, y = float(_MARGIN), y + 24

@@ -162,6 +162,27 @@ class Picture:
         found = {state for name in _PARTS for each in getattr(self, name) for state in _states_of(each)}
         return tuple(state for state in State if state in found)
 
+    @property
+    def legend(self) -> tuple[tuple[State, str], ...]:
+        """What each state means: of a thing, and of a place that something gets or leaves while it stays."""
+        nodes: tuple[Instance | Interface | ElasticIp, ...] = (
+            *self.instances,
+            *self.interfaces,
+            *self.elastic_ips,
+        )
+        relations: tuple[Attachment | Association, ...] = (*self.attachments, *self.associations)
+        own = {each.key: each.state for each in nodes}
+        states = {state for each in (*nodes, *self.routes) for state in _states_of(each)}
+        places = {each.state for each in relations if each.state is not own[_subject(each)]} & _PLACES.keys()
+        words = {
+            state: [
+                *([state.words] if state in states else []),
+                *([state.marked(_PLACES[state])] if state in places else []),
+            ]
+            for state in self.states
+        }
+        return tuple((state, ", ".join(found) or str(state)) for state, found in words.items())
+
     @cached_property
     def vpc(self) -> str:
         """The VPC of all interfaces; empty if there are several, or none is known."""
@@ -204,6 +225,15 @@ class Picture:
     def _with(self, changed: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Picture:
         parts: dict[str, Any] = {name: changed(getattr(self, name)) for name in _PARTS}
         return replace(self, **parts)
+
+
+_PLACES = {State.CREATED: "new place", State.REMOVED: "former place"}
+"""What a state means of an attachment or association of something that stays."""
+
+
+def _subject(relation: Attachment | Association) -> str:
+    """The key of what a relation gives a place to."""
+    return relation.interface if isinstance(relation, Attachment) else relation.elastic_ip
 
 
 _PARTS = tuple(each.name for each in fields(Picture) if each.name not in ("stack", "region"))

@@ -35,7 +35,12 @@ OTHER = address("aws_eip.b", id="eipalloc-00000000000000002", arn=arn(f"elastic-
             "the state has nothing of the account 000000000001 in us-east-1",
             "of 123456789012 (1), 210987654321 (1)",
         ),
-        ((address(),), {"region": "us-east-1a"}, "--region us-east-1a is no Region", "us-east-1"),
+        (
+            (address(),),
+            {"region": "us-east-1a"},
+            "--region must be a Region, but 'us-east-1a' is an Availability Zone",
+            "write us-east-1",
+        ),
         ((address(),), {"account_id": "1"}, "--account-id 1 is no account id", "123456789012"),
         ((address(arn=None),), {}, "the state does not show its Region", "--region"),
     ],
