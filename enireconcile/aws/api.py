@@ -105,7 +105,7 @@ class Channel:
         began = loop.time()
         # Shielded: a request that EC2 may have begun is not abandoned when this task is cancelled.
         answer = loop.run_in_executor(self._pool, self._send, call, _exposed(params), check, request or Sending())
-        answer.add_done_callback(_retrieved)
+        answer.add_done_callback(retrieved)
         reminder = Reminder(call)
         try:
             response = await asyncio.shield(answer)
@@ -259,7 +259,7 @@ class Writer:
         return await self._channel.attempt(call, params, self._check, paced=True)
 
 
-def _retrieved(answer: asyncio.Future[Any]) -> None:
+def retrieved(answer: asyncio.Future[Any]) -> None:
     """Take the exception of an answer for which a cancelled task does not wait: asyncio would print it."""
     if not answer.cancelled():
         answer.exception()

@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 import jmespath
 
 from enireconcile.aws.actions import describe_of, listing_of
+from enireconcile.aws.api import retrieved
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
@@ -537,6 +538,7 @@ class Executor:
 
     async def _unless_stopped(self, waiting: Awaitable[T]) -> T:
         task = asyncio.ensure_future(waiting)
+        task.add_done_callback(retrieved)
         stop = asyncio.ensure_future(self.stop.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)

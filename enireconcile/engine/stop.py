@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from enireconcile.aws.api import retrieved
+
 T = TypeVar("T")
 
 
@@ -22,6 +24,7 @@ class Stop(asyncio.Event):
 async def unless_stopped(doing: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
     """The result, or None if the run is stopped before there is one."""
     task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
+    task.add_done_callback(retrieved)
     try:
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         return await task if task.done() else None

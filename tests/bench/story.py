@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.ec2 import EC2Server, Settings, World
@@ -117,13 +119,14 @@ def story(folder: Path) -> Table:
     for latency in (0.0, LATENCY):
         threads = 7 if latency else 1
         bars = ("1.15", "1.15", "1.40", "1.60") if not latency else ("", "", "", "")
-        with _serving(latency, folder / f"state{latency}") as (server, environment):
+        state = folder / f"state{latency}"
+        with _serving(latency, state) as (server, environment):
             apply = tool("apply", "-y", STORY)
             cases: list[tuple[str, list[str], list[str], Callable[[], object]]] = [
                 ("plan", tool("plan", STORY), python(READS, threads), lambda: None),
                 ("apply, nothing to do", apply, python(READS, threads), lambda: None),
-                ("apply, one association", apply, python(REPAIR, threads), lambda: _loosen(server)),
-                ("apply, everything", apply, python(CONVERGE, threads), lambda: _empty(server)),
+                ("apply, one association", apply, python(REPAIR, threads), partial(_loosen, server)),
+                ("apply, everything", apply, python(CONVERGE, threads), partial(_empty, server, state)),
             ]
             for (what, ours, theirs, before), bar in zip(cases, bars, strict=True):
                 pair = in_turn(ours, theirs, environment, runs=RUNS, before=before)
@@ -169,6 +172,7 @@ def _loosen(server: EC2Server) -> None:
             server.world.perform("DisassociateAddress", {"AssociationId": address.association_id})
 
 
-def _empty(server: EC2Server) -> None:
-    """An account as on its first day."""
+def _empty(server: EC2Server, state: Path) -> None:
+    """An account and a host as on their first day."""
     server.world = World(server.world.settings)
+    shutil.rmtree(state, ignore_errors=True)
