@@ -88,13 +88,15 @@ KNOWN_AFTER_APPLY = "(known after apply)"
 def joined(parts: Iterable[str | Ref]) -> str | Template:
     """A text, or a Template if there are Refs in it. Neighbouring texts become one."""
     merged: list[str | Ref] = []
+    texts: list[str] = []
     for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        elif part:
-            merged.append(part)
-    refers = any(isinstance(part, Ref) for part in merged)
-    return Template(tuple(merged)) if refers else "".join(map(str, merged))
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        merged += filter(None, ("".join(texts), part))
+        texts.clear()
+    text = "".join(texts)
+    return Template((*merged, *filter(None, [text]))) if merged else text
 
 
 Resources = Mapping[str, Mapping[str, Any]]

@@ -10,9 +10,11 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -35,7 +37,7 @@ _OF_TESTS = ("ENIRECONCILE_ACCEPTANCE", "ENIRECONCILE_RECORDINGS")
 """Variables that are no options of the command, and that some tests read."""
 # For `make mutants`: a verdict must not depend on luck or load, and the smallest example is not wanted.
 # For the tests of every day: `make prove` runs the properties with as many examples as they ask for.
-settings.register_profile("everyday", max_examples=30)
+settings.register_profile("everyday", max_examples=15)
 settings.register_profile(
     "mutants",
     database=None,
@@ -76,6 +78,13 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     # A busy machine is no slow endpoint.
     monkeypatch.setattr("enireconcile.aws.sending.SOON", 3600.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries in threads follow at once."""
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
+    monkeypatch.setattr("enireconcile.aws.retry.time", clock)
 
 
 @pytest.fixture(autouse=True)
