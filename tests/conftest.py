@@ -172,6 +172,10 @@ def s3(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 
 
 def pytest_collection_finish() -> None:
-    """What collecting has made lives as long as the run: no later collection of garbage needs to look at it."""
+    """What collecting has made lives as long as the run: no later collection of garbage needs to look at it.
+
+    And garbage is looked for as rarely as in the command itself.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
