@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.ec2 import Settings
 from tests.ec2.estate import Estate
@@ -209,8 +210,10 @@ def _cluster(variables: Mapping[str, str], workers: int) -> Iterator[tuple[str, 
             stack.callback(process.kill)
             return process.pid, found
 
-        at = r"Scheduler at: *(tcp://127\.0\.0\.1:\d+)"
-        _, url = start(at, "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-show")
+        protocol = "tls" if any(name.startswith(TLS) for name in variables) else "tcp"
+        at = rf"Scheduler at: *({protocol}://127\.0\.0\.1:\d+)"
+        place = ("--host", "127.0.0.1", "--port", "0", "--protocol", protocol)
+        _, url = start(at, "dask_scheduler", *place, "--no-show")
         one = ("--nworkers", "1", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
         yield url, [start("(Registered to)", "dask_worker", url, *one)[0] for _ in range(workers)]
 
@@ -239,3 +242,37 @@ def test_200_units_with_nothing_to_do_on_dask(tmp_path: Path) -> None:
         report = report_at(tmp_path / "r.json")
         assert (report["outcome"], report["totals"]["unchanged"], len(names(report))) == ("unchanged", 200, 200)
         assert estate.mutating() == []
+
+
+TLS = "DASK_DISTRIBUTED__COMM__TLS__"
+
+
+def _certificates(folder: Path) -> dict[str, str]:
+    """An authority of its own, and a certificate for scheduler, workers and client, as Dask reads them."""
+    folder.mkdir()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    leaf.private_key_pem.write_to_path(folder / "key.pem")
+    found = {f"{TLS}CA_FILE": str(folder / "ca.pem")}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        found |= {f"{TLS}{role}__CERT": str(folder / "cert.pem"), f"{TLS}{role}__KEY": str(folder / "key.pem")}
+    return found
+
+
+def test_a_cluster_with_certificates_works_for_those_who_have_one_of_its_authority(tmp_path: Path) -> None:
+    """Mutual TLS: a client whose certificate another authority has signed does not get in."""
+    path = write_fleet(tmp_path, 2, ("edge",))
+    with estate_at(Settings()) as (estate, variables):
+        ours = {**variables, **_certificates(tmp_path / "ours")}
+        with _cluster(ours, 2) as (url, _):
+            assert url.startswith("tls://")
+            arguments = ("apply", "-y", path, "--engine", "dask", "--scheduler", url)
+            done = fleet({**variables, **_certificates(tmp_path / "theirs")}, *arguments, ends=1)
+            assert f"cannot connect to the scheduler {url}" in done.stderr
+            assert estate.calls == []
+            fleet(ours, *arguments, "--report", tmp_path / "r.json")
+        report = report_at(tmp_path / "r.json")
+        assert (report["outcome"], report["totals"]["converged"]) == ("converged", 4)
+        assert_nothing_twice_or_lost(estate, names(report))
