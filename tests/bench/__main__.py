@@ -47,8 +47,9 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             made.append(TABLES[name](Path(folder)))
         print(made[-1].console(), flush=True)  # noqa: T201 - the tables are the program's answer
-    if not names:
-        PAGE.write_text("\n".join([HEAD, machine(), "", *(table.markdown() for table in made)]), encoding="utf-8")
+        if not names:
+            page = [HEAD, machine(), "", *(table.markdown() for table in made)]
+            PAGE.write_text("\n".join(page), encoding="utf-8")
 
 
 def machine() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ec2 import Call, EC2Server, Quotas, Settings, World
+from tests.ec2 import Buckets, Call, EC2Server, Quotas, Settings, World
 from tests.ec2.faults import Drop, Fault, Latency
 from tests.harness import STORY
 from tests.peers.surroundings import (
@@ -24,7 +24,9 @@ from .story import CONVERGE, LATENCY, READS, environment_for
 from .table import Table, seconds
 from .whole import Cost, cost_of, python, tool
 
-COUNTS = (10, 100, 500)
+CASES = ((0.0, None), (0.0, 10), (0.0, 100), (0.0, 500), (LATENCY, None), (LATENCY, 100))
+"""Seconds that a call takes, and how many interfaces with Elastic IPs; None is the story."""
+_MOST_WITH_LEAKS, _MOST_WITH_ANSIBLE = 100, 10
 LOSES = 7
 """Of so many creates under lost answers, one is made and its answer is lost."""
 TRIES = 5
@@ -184,7 +186,7 @@ def _ansible(count: int | None, folder: Path, server: EC2Server) -> Peer | str:
     binary = ansible_playbook()
     if not binary:
         return "not installed"
-    if count is not None and count > COUNTS[0]:
+    if (count or 0) > _MOST_WITH_ANSIBLE:
         return "not run: a process for each resource"
     playbook = folder / "playbook.yaml"
     playbook.write_text(ANSIBLE_STORY if count is None else ANSIBLE.replace("COUNT", str(count)))
@@ -199,19 +201,18 @@ def peers(folder: Path) -> Table:
     """The story, and 10, 100 and 500 interfaces with Elastic IPs: built, and applied again."""
     table = Table(
         "Beside Terraform and Ansible",
-        "The story, and N interfaces with an Elastic IP each, built from nothing and applied again when "
-        "nothing is to do. Calls are those that EC2, STS and SSM got. Leaks are resources that a build has "
-        f"made twice and does not know: the answer of every {LOSES}th create is lost, and the build is "
-        "repeated until it succeeds. Terraform keeps its default of ten concurrent operations.",
+        "The story, and N interfaces with an Elastic IP each, built from nothing and applied again when nothing "
+        "is to do. Calls are those that EC2, STS and SSM got; EC2 has its token buckets. Leaks are resources that "
+        f"a build has made twice and does not know: the answer of every {LOSES}th create is lost, and the build "
+        "is repeated until it succeeds. Terraform keeps its default of ten concurrent operations.",
         ("what", "a call takes", "by", "build: calls", "wall", "peak", "again: calls", "wall", "leaks"),
     )
-    for latency in (0.0, LATENCY):
-        for count in (None, *COUNTS):
-            shown = "the story" if count is None else f"N = {count}"
-            for number, make in enumerate((_ours, _bare, _terraform, _ansible)):
-                place = folder / f"{latency}-{count}-{number}"
-                place.mkdir()
-                table.add(shown, f"{latency * 1000:.0f} ms", *_measured(make, count, latency, place))
+    for latency, count in CASES:
+        shown = "the story" if count is None else f"N = {count}"
+        for number, make in enumerate((_ours, _bare, _terraform, _ansible)):
+            place = folder / f"{latency}-{count}-{number}"
+            place.mkdir()
+            table.add(shown, f"{latency * 1000:.0f} ms", *_measured(make, count, latency, place))
     return table
 
 
@@ -222,14 +223,15 @@ def _world(count: int | None) -> World:
 def _measured(make: Make, count: int | None, latency: float, folder: Path) -> Sequence[str]:
     """The cells of a row."""
     with EC2Server(_world(count)) as server:
-        server.faults.add(Latency(latency))
+        server.faults.add(Latency(latency), Buckets())
         peer = make(count, folder, server)
         if isinstance(peer, str):
             return make.__name__.strip("_").capitalize(), peer, *[NONE] * 5
         build, building = _run(peer.build, peer, server)
         again, checking = _run(peer.again, peer, server)
     # Bare boto3 knows nothing of what an earlier run has made.
-    leaks = NONE if latency or make is _bare else _leaks(make, count, folder / "leaks")
+    without = latency or make is _bare or (count or 0) > _MOST_WITH_LEAKS
+    leaks = NONE if without else _leaks(make, count, folder / "leaks")
     return (
         peer.name,
         str(building),
@@ -254,13 +256,14 @@ def _leaks(make: Make, count: int | None, folder: Path) -> str:
     with EC2Server(_world(None if count is None else 2 * count)) as server:
         peer = make(count, folder, server)
         assert isinstance(peer, Peer)
-        server.faults.add(Lose())
+        server.faults.add(Lose(), Buckets())
+        data = server.world.data
+        before = len(data.interfaces) + len(data.addresses)
         for _ in range(TRIES):
             if cost_of(peer.build, peer.environment, codes=range(256)).code == 0:
                 break
         else:
             return "no end"
-        data = server.world.data
         instances = [each for each in data.instances.values() if each.state == "running"]
-        found = len(data.interfaces) + len(data.addresses) + len(instances)
+        found = len(data.interfaces) + len(data.addresses) + len(instances) - before
     return str(found - (5 if count is None else 2 * count))

@@ -16,7 +16,7 @@ from tests.harness import ENVIRONMENT, STORY
 from .table import Table, ratio, seconds
 from .whole import cost_of, in_turn, python, tool
 
-RUNS = 11
+RUNS = 5
 LATENCY = 0.05
 """Seconds that a call takes in the second half: what is usual within a Region and its neighbours."""
 

@@ -76,7 +76,7 @@ def test_the_action_applies_without_a_question(server: EC2Server, tmp_path: Path
 
 
 def test_the_action_tells_what_fails(server: EC2Server, tmp_path: Path) -> None:
-    """An unknown command, quotes that do not end, words that look like options or code, a spec with mistakes."""
+    """An unknown command, quotes that do not end, words that look like options or code."""
     assert run_action(tmp_path, command="aply")[0] == 64
     assert "command 'aply' is none of validate, plan" in run_action(tmp_path, command="aply")[1]
     code, *_, stderr = run_action(tmp_path, args="--max-changes '10")
@@ -86,7 +86,7 @@ def test_the_action_tells_what_fails(server: EC2Server, tmp_path: Path) -> None:
     assert (code, told["exit-code"]) == (1, "1")
     assert "--prune:1:1: cannot be read" in stderr
     assert not (tmp_path / "made").exists()
-    assert server.calls == []
+    assert server.mutating() == []
 
 
 def test_the_action_shows_text_as_it_is(tmp_path: Path) -> None:

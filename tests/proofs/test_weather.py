@@ -27,7 +27,7 @@ from .test_lost_answers import (
     strangers_in,
 )
 
-SEEDS = range(48)
+SEEDS = range(32)
 SCENES = [*BUILDS.items(), ("everything changed", ALL_AT_ONCE)]
 RERUNS = 3
 
