@@ -35,7 +35,8 @@ NONE = "—"
 BARE = (
     READS.replace("two-enis", "many")
     + """
-from concurrent.futures import ThreadPoolExecutor
+from botocore.config import Config
+ec2 = boto3.client("ec2", config=Config(retries={"mode": "adaptive", "max_attempts": 50}))
 if sys.argv[2:] != []:
     subnet = next(s for s in found[5]["Subnets"] if s["AvailabilityZone"] == "us-east-1a" and s["DefaultForAz"])
     def tags(kind, name):
