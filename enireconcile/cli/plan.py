@@ -82,11 +82,11 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        failed, runs = dict[str, EnireconcileError](), list[metrics.Run]()
+        failed, runs, labels = dict[str, EnireconcileError](), list[metrics.Run](), labels_of(specs)
 
         def work(spec: Spec, _: Interrupt) -> Planned | None:
             try:
-                with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
+                with logs.about(spec.document.stack, labels[spec.file]):
                     return _plan_one(spec, connection, options, targets[spec.file], runs.append)
             except EnireconcileError as error:
                 if not several:
@@ -125,7 +125,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         logs.say(line)
     if options.output == "json":
         for each in planned:
-            with logs.about(each.plan.stack, labels_of(specs)[each.spec.file]):
+            with logs.about(each.plan.stack, labels[each.spec.file]):
                 complain_of_errors(each.plan.errors)
     codes = [error.exit_code for error in failed.values()] + [1 for each in planned if each.plan.errors]
     return Result(any(not each.plan.empty for each in planned), max([refused_code, *codes]))

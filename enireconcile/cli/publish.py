@@ -94,8 +94,7 @@ def names(specs: Sequence[Spec]) -> dict[str, str]:
 
 
 def _name(document: Document, *, several: bool) -> str:
-    role = document.assume_role_arn
-    place = [document.account_id or (role.split(":")[4] if role else None), document.region]
+    place = [document.account_id or document.role_account, document.region]
     return f"{document.stack} ({', '.join(filter(None, place))})" if several and any(place) else document.stack
 
 

@@ -130,8 +130,7 @@ def places_of(specs: Sequence[Spec], connection: Connection, regions: Mapping[st
     default = _default_region(connection) if None in known and any(known) else None
     places = []
     for spec, region in zip(specs, known, strict=True):
-        role = spec.document.assume_role_arn
-        places.append((role.split(":")[4] if role else own, region or default))
+        places.append((spec.document.role_account or own, region or default))
     return places
 
 

@@ -37,13 +37,14 @@ def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: f
     verified at once.
     """
     specs, unread = loaded.specs, dict[str, EnireconcileError]()
+    labels = labels_of(specs)
     several = len(specs) > 1 or loaded.refused is not None
     refused_code = complain_of_files(loaded.refused)
     # The results are printed below the progress, which need not say the same.
     brief = output == "text" and one_stream(sys.stdout, sys.stderr)
 
     def work(spec: Spec, interrupt: Interrupt) -> tuple[Spec, Checked] | None:
-        with logs.about(spec.document.stack, labels_of(specs)[spec.file]):
+        with logs.about(spec.document.stack, labels[spec.file]):
             try:
                 checked = run_checks(spec, connection, interrupt, progress_for(sys.stderr), brief=brief)
                 return spec, checked

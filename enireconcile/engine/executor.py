@@ -21,15 +21,15 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import jmespath
 
 from enireconcile.aws.actions import describe_of, listing_of
-from enireconcile.aws.api import retrieved
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.poller import Poller, WaitFailed, objects_in
 from enireconcile.aws.retry import retrying
+from enireconcile.engine.stop import Stopped, until_stopped
 from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError, LostLockError
 from enireconcile.model import (
     Digest,
@@ -49,7 +49,6 @@ from enireconcile.model import (
 from enireconcile.printable import printable
 
 log = logging.getLogger("enireconcile.execute")
-T = TypeVar("T")
 Values = dict[Ref, str]
 _REPEATED = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN, Meaning.WAIT})
 _REPLANNED = frozenset({Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CONFLICT})
@@ -90,10 +89,6 @@ class CallJournal(Protocol):
 
 async def _always_needed(_: Step) -> bool:
     return True
-
-
-class Stopped(Exception):
-    """The user asked to stop: no new call is made."""
 
 
 @dataclass
@@ -323,7 +318,7 @@ class Executor:
     async def _await(self, expect: Expect, step: Step | None = None) -> Mapping[str, Any]:
         if step is not None:
             self._wait(step, expect)
-        return await self._unless_stopped(self._poller.wait(self._filled(expect)))
+        return await until_stopped(self._poller.wait(self._filled(expect)), self.stop)
 
     def _wait(self, step: Step, expect: Expect) -> None:
         """Tell for what a step waits from now on."""
@@ -376,7 +371,7 @@ class Executor:
         if self.stop.is_set():
             raise Stopped
         # A call that waits for EC2's pace is not in flight: a stop ends it.
-        await self._unless_stopped(self.writer.turn(step.call))
+        await until_stopped(self.writer.turn(step.call), self.stop)
         state.attempts += 1
         request = self._announce(step, params, state)
         await self.journal.flushed()
@@ -534,20 +529,7 @@ class Executor:
             pause = min(pause * 1.5, _LONGEST_LOOK_PAUSE)
 
     async def _sleep(self, seconds: float) -> None:
-        await self._unless_stopped(asyncio.sleep(seconds))
-
-    async def _unless_stopped(self, waiting: Awaitable[T]) -> T:
-        task = asyncio.ensure_future(waiting)
-        task.add_done_callback(retrieved)
-        stop = asyncio.ensure_future(self.stop.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise Stopped
-            return await task
-        finally:
-            task.cancel()
-            stop.cancel()
+        await until_stopped(asyncio.sleep(seconds), self.stop)
 
     def _with_public_ip(self, step: Step) -> Step:
         """The step with the address of an Elastic IP that this run has allocated."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from enireconcile.aws.api import retrieved
 
@@ -21,13 +21,27 @@ class Stop(asyncio.Event):
         self.set()
 
 
-async def unless_stopped(doing: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """The result, or None if the run is stopped before there is one."""
+class Stopped(Exception):
+    """The run is stopped: no new call is made."""
+
+
+async def until_stopped(doing: Awaitable[T], stop: asyncio.Event) -> T:
+    """The result. Raises Stopped if the run is stopped before there is one."""
     task, stopping = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
     task.add_done_callback(retrieved)
     try:
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
+        if not task.done():
+            raise Stopped
+        return await task
     finally:
         task.cancel()
         stopping.cancel()
+
+
+async def unless_stopped(doing: Awaitable[T], stop: asyncio.Event) -> T | None:
+    """The result, or None if the run is stopped before there is one."""
+    try:
+        return await until_stopped(doing, stop)
+    except Stopped:
+        return None

@@ -691,8 +691,7 @@ def _accounts(document: Document) -> Iterator[Violation]:
     """The role must be in the account of ``account_id``, and an external id needs a role."""
     if document.external_id and not document.assume_role_arn:
         yield Violation(("external_id",), "is of no use without assume_role_arn", "add the role, or remove it")
-    if document.account_id and document.assume_role_arn:
-        account = document.assume_role_arn.split(":")[4]
-        if account != document.account_id:
-            message = f"this role is in account {account}, but account_id is {document.account_id}"
-            yield Violation(("assume_role_arn",), message, "correct one of the two")
+    account = document.role_account
+    if document.account_id and account and account != document.account_id:
+        message = f"this role is in account {account}, but account_id is {document.account_id}"
+        yield Violation(("assume_role_arn",), message, "correct one of the two")

@@ -1104,6 +1104,11 @@ class Document(Row):
     _emptied_route_tables: tuple[RouteTableSelector, ...] = ()
 
     @property
+    def role_account(self) -> str | None:
+        """The account of the role to assume."""
+        return self.assume_role_arn.split(":")[4] if self.assume_role_arn else None
+
+    @property
     def own_instances(self) -> dict[str, Instance]:
         """The instances that the stack manages."""
         return {name: row for name, row in self.instances.items() if isinstance(row, Instance)}

@@ -11,6 +11,7 @@ from tests.ec2 import Buckets, Call, EC2Server, Quotas, Settings, World
 from tests.ec2.faults import Drop, Fault, Latency
 from tests.harness import STORY
 from tests.peers.surroundings import (
+    HOST,
     PROVIDERS,
     ansible_environment,
     ansible_playbook,
@@ -71,7 +72,8 @@ resource "aws_eip_association" "x" {
   network_interface_id = aws_network_interface.x[count.index].id
 }
 """
-TERRAFORM_STORY = """
+TERRAFORM_STORY = (
+    """
 data "aws_ssm_parameter" "image" {
   name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 }
@@ -96,24 +98,9 @@ resource "aws_network_interface" "web" {
   subnet_id       = data.aws_subnet.a.id
   security_groups = [aws_security_group.web[count.index].id]
 }
-resource "aws_instance" "web" {
-  ami           = data.aws_ssm_parameter.image.insecure_value
-  instance_type = "t2.micro"
-  dynamic "network_interface" {
-    for_each = aws_network_interface.web
-    content {
-      device_index         = network_interface.key
-      network_interface_id = network_interface.value.id
-    }
-  }
-}
-resource "aws_eip" "web" {
-  count             = 2
-  domain            = "vpc"
-  network_interface = aws_network_interface.web[count.index].id
-  depends_on        = [aws_instance.web]
-}
 """
+    + HOST
+)
 ANSIBLE = """
 - hosts: localhost
   gather_facts: false

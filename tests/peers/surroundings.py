@@ -27,6 +27,27 @@ provider "aws" {
   }
 }
 """
+HOST = """
+resource "aws_instance" "web" {
+  ami           = data.aws_ssm_parameter.image.insecure_value
+  instance_type = "t2.micro"
+  user_data     = "#!/bin/bash\\necho hunter2\\n"
+  dynamic "network_interface" {
+    for_each = aws_network_interface.web
+    content {
+      device_index         = network_interface.key
+      network_interface_id = network_interface.value.id
+    }
+  }
+}
+resource "aws_eip" "web" {
+  count             = 2
+  domain            = "vpc"
+  network_interface = aws_network_interface.web[count.index].id
+  depends_on        = [aws_instance.web]
+}
+"""
+"""The instance of specs/two-enis.yaml on two interfaces and with two Elastic IPs, which are all named web."""
 
 
 def mirror() -> Path | None:

@@ -21,7 +21,7 @@ from enireconcile.aws.lab import SUBNETS, ZONE
 from enireconcile.spec import load
 from tests.ec2 import EC2Server, Settings, World
 from tests.harness import ENVIRONMENT
-from tests.peers.surroundings import PROVIDERS, mirror, terraform_environment
+from tests.peers.surroundings import HOST, PROVIDERS, mirror, terraform_environment
 from tests.processes.test_cli import Run, command
 
 __all__ = ["command"]
@@ -123,7 +123,8 @@ output "same_image" {
 """
 
 
-TWINS = """
+TWINS = (
+    """
 data "aws_ssm_parameter" "image" {
   name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 }
@@ -178,25 +179,9 @@ resource "aws_network_interface" "web" {
   subnet_id       = data.aws_subnet.default.id
   security_groups = [[aws_security_group.my-sg-1.id, aws_security_group.my-sg-2.id][count.index]]
 }
-resource "aws_instance" "web" {
-  ami           = data.aws_ssm_parameter.image.insecure_value
-  instance_type = "t2.micro"
-  user_data     = "#!/bin/bash\\necho hunter2\\n"
-  dynamic "network_interface" {
-    for_each = aws_network_interface.web
-    content {
-      device_index         = network_interface.key
-      network_interface_id = network_interface.value.id
-    }
-  }
-}
-resource "aws_eip" "web" {
-  count             = 2
-  domain            = "vpc"
-  network_interface = aws_network_interface.web[count.index].id
-  depends_on        = [aws_instance.web]
-}
-
+"""
+    + HOST
+    + """
 # specs/firewall-pair.yaml
 locals {
   pair   = { a = 11, b = 12 }
@@ -290,6 +275,7 @@ module "service" {
   table    = data.aws_route_table.private.id
 }
 """
+)
 SERVICE = """
 terraform {
   required_providers {

@@ -150,7 +150,7 @@ def both_wait(action: str) -> Hook:
 def test_accounts_at_the_same_time(
     estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
 ) -> None:
-    """Each prints as with --jobs 1, in the order of the files, whoever is ready first."""
+    """Each prints as with --jobs 1, in the order of the files, whichever stack is ready first."""
     world, variables = estate
     world.denied.clear()
     alone = run(tmp_path, variables, "plan", "--jobs", "1") if command == ("plan",) else None
