@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -530,10 +530,16 @@ class Traces:
     note: str | None = None
 
 
-class Reads(Protocol):
-    """What planning may do to AWS: read. ``read`` answers with all pages joined."""
+class Asks(Protocol):
+    """Reads that answer with all pages joined."""
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]: ...
+
+
+class Reads(Asks, Protocol):
+    """What planning may do to AWS: read. ``pages`` answers with the pages one by one, for lists that are long."""
+
+    def pages(self, call: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]: ...
 
 
 def refs_in(value: Any) -> Iterator[Ref]:

@@ -13,8 +13,8 @@ from typing import Any
 import boto3
 from botocore.session import get_session
 
-from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.parsers import check_answers_of
 from enireconcile.aws.session import Session
 from enireconcile.engine.planner import account_of, look
 from enireconcile.engine.reconciler import Apply

@@ -1,4 +1,4 @@
-"""Check that a response comes from AWS: once, as soon as it arrives, before anything reads it.
+"""What an answer of AWS must contain.
 
 A proxy, a captive portal or a wrong endpoint can answer HTTP 200 with a page of its own. botocore reads such a
 page as an answer in which nothing is set, which looks like an account without resources. So every answer must have
@@ -8,16 +8,13 @@ object cannot be read. Everything that botocore cannot parse counts as unreadabl
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore.model import ListShape, Shape, StructureShape
-from botocore.parsers import ResponseParserError, ResponseParserFactory
-from botocore.response import StreamingBody
-from botocore.session import Session as BotocoreSession
+from botocore.parsers import ResponseParserError
 
 from enireconcile.aws.actions import ACTIONS, Listing
 
@@ -108,7 +105,7 @@ def _source(text: str) -> object:
     return ipaddress.ip_network(text, strict=False)
 
 
-_FORMS: Mapping[str, Callable[[str], object]] = {
+FORMS: Mapping[str, Callable[[str], object]] = {
     "CidrBlock": _block,
     "CidrIp": _source,
     "CidrIpv6": _source,
@@ -120,16 +117,10 @@ _FORMS: Mapping[str, Callable[[str], object]] = {
 """By name of a member whose text is computed with: what raises ValueError if it is not of the form."""
 
 _ROOT = re.compile(rb"\s*(?:<\?[^>]*\?>\s*)?(?:<!--.*?-->\s*)*<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL)
-_XML_PROTOCOLS = ("ec2", "query")
 
 
 class UnreadableAnswer(ResponseParserError):
     """What came back is not a valid AWS response to this request."""
-
-
-def check_answers_of(core: BotocoreSession) -> None:
-    """From now on the clients of this botocore session check what they receive and raise UnreadableAnswer."""
-    core.register_component("response_parser_factory", _Parsers())
 
 
 def check_filtered(listing: Listing, params: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> None:
@@ -173,61 +164,7 @@ def _may_be_tagged(item: Mapping[str, Any], key: str, values: Sequence[str]) -> 
     return True
 
 
-class _Parsers(ResponseParserFactory):
-    """botocore's parsers, with the checks."""
-
-    def create_parser(self, protocol_name: str) -> Any:
-        return _Parser(super().create_parser(protocol_name), protocol_name)
-
-
-class _Parser:
-    def __init__(self, parser: Any, protocol: str) -> None:
-        self._parser, self._protocol = parser, protocol
-
-    def parse(self, response: Mapping[str, Any], shape: Shape | None) -> dict[str, Any]:
-        """As botocore's. Raises UnreadableAnswer."""
-        if response["status_code"] >= 300:
-            return self._error(response, shape)
-        call = response["context"]["operation_name"]
-        if self._protocol in _XML_PROTOCOLS:
-            _check_root(call, response["body"])
-        answer = self._parsed(response, shape)
-        if isinstance(shape, StructureShape):
-            _check_lists(call, shape, answer)
-            _check(shape, {name: value for name, value in answer.items() if name != "ResponseMetadata"})
-        return answer
-
-    def _error(self, response: Mapping[str, Any], shape: Shape | None) -> dict[str, Any]:
-        status = int(response["status_code"])
-        try:
-            answer = self._parsed(response, shape)
-            if shape is not None and shape.metadata.get("exception"):
-                # botocore's second look at an error, for members of its own.
-                return answer
-            _check_error(answer)
-        except UnreadableAnswer as error:
-            if status < 500:
-                raise UnreadableAnswer(f"HTTP {status}, and the body is not an AWS error: {error}") from None
-            # A load balancer or a proxy, which says with its status that the service is away.
-            code = {"Code": str(status), "Message": http.client.responses.get(status, "")}
-            return {"Error": code, "ResponseMetadata": {"HTTPStatusCode": status}}
-        return answer
-
-    def _parsed(self, response: Mapping[str, Any], shape: Shape | None) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = self._parser.parse(response, shape)
-        except Exception as error:
-            if isinstance(response["body"], StreamingBody):
-                # Else its connection would stay open.
-                response["body"].close()
-            # A plain ResponseParserError repeats the whole body.
-            plain = isinstance(error, ResponseParserError)
-            why = "the body is not well formed" if plain else f"{type(error).__name__}: {error}"
-            raise UnreadableAnswer(" ".join(why.split())[:200]) from error
-        return answer
-
-
-def _check_root(call: str, body: bytes) -> None:
+def check_root(call: str, body: bytes) -> None:
     found = _ROOT.match(body)
     wanted = f"{call}Response"
     if found is None:
@@ -236,7 +173,7 @@ def _check_root(call: str, body: bytes) -> None:
         raise UnreadableAnswer(f"the root element is {found[1].decode()[:100]}, not {wanted}")
 
 
-def _check_error(answer: Mapping[str, Any]) -> None:
+def check_error(answer: Mapping[str, Any]) -> None:
     error = answer.get("Error")
     code = error.get("Code") if isinstance(error, Mapping) else None
     message = error.get("Message") if isinstance(error, Mapping) else None
@@ -244,7 +181,7 @@ def _check_error(answer: Mapping[str, Any]) -> None:
         raise UnreadableAnswer("it has no error code")
 
 
-def _check_lists(call: str, shape: StructureShape, answer: Mapping[str, Any]) -> None:
+def check_lists(call: str, shape: StructureShape, answer: Mapping[str, Any]) -> None:
     """A describe lists its objects even if there are none."""
     row = ACTIONS.get(call)
     if row is None or not row.lists:
@@ -254,26 +191,28 @@ def _check_lists(call: str, shape: StructureShape, answer: Mapping[str, Any]) ->
             raise UnreadableAnswer(f"it lacks the list {name}, which EC2 sends even if it is empty")
 
 
-def _check(shape: Shape, value: Any, name: str = "") -> None:
+def check(shape: Shape, value: Any, name: str = "") -> None:
     """Raises UnreadableAnswer if a value, or one below it, is not as its shape says."""
     if isinstance(shape, StructureShape):
         if not isinstance(value, dict):
             raise UnreadableAnswer(f"{name or shape.name} is not a structure")
-        _check_members(shape.name, value)
+        check_members(shape.name, value)
         members = shape.members
         for key, inner in value.items():
             if key in members:
-                _check(members[key], inner, key)
+                check(members[key], inner, key)
     elif isinstance(shape, ListShape):
         if not isinstance(value, list):
             raise UnreadableAnswer(f"{name} is not a list")
         for item in value:
-            _check(shape.member, item, name)
+            check(shape.member, item, name)
     elif shape.type_name == "string":
-        _check_text(name, value)
+        if not isinstance(value, str):
+            raise UnreadableAnswer(f"{name} is not a string")
+        check_text(name, value)
 
 
-def _check_members(structure: str, value: Mapping[str, Any]) -> None:
+def check_members(structure: str, value: Mapping[str, Any]) -> None:
     for name in REQUIRED.get(structure, ()):
         if value.get(name) in (None, "", [], {}):
             raise UnreadableAnswer(f"{structure} lacks {name}")
@@ -288,11 +227,10 @@ def _check_members(structure: str, value: Mapping[str, Any]) -> None:
         raise UnreadableAnswer(f"{structure} lacks PrivateIpAddress")
 
 
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise UnreadableAnswer(f"{name} is not a string, or appears twice")
-    if value and (form := _FORMS.get(name)):
+def check_text(name: str, text: str) -> None:
+    """Raises UnreadableAnswer if a text with which we compute is not of its form."""
+    if text and (form := FORMS.get(name)):
         try:
-            form(value)
+            form(text)
         except ValueError as error:
             raise UnreadableAnswer(f"{name}: {error}"[:200]) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,38 +196,48 @@ class Reader:
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """All pages of a read with their lists joined. Raises AwsError; PermissionError if it is not a read."""
-        if not is_read(call):
-            raise PermissionError(f"{call} is not a known read")
         if call == "GetCallerIdentity" and (account := self._channel.session.account_id):
             # AssumeRole has answered it: these credentials belong to the role's account.
             return {"Account": account}
         request = f"{call} {canonical(params)}"
         if request in self._answers:
             return self._answers[request]
-        try:
-            answer = await self._all_pages(call, dict(params or {}))
-        except Fault as fault:
-            raise fault.error() from None
+        answer = _joined([page async for page in self._sent(call, dict(params or {}))])
         if action(call).asked_once:
             self._answers[request] = answer
         return answer
 
-    async def _all_pages(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def pages(self, call: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
+        """The pages of a read one by one, for lists that are too long to keep as they come. Raises as ``read``."""
+        if action(call).asked_once:
+            yield await self.read(call, params)
+            return
+        async for page in self._sent(call, dict(params or {})):
+            yield page
+
+    async def _sent(self, call: str, params: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        if not is_read(call):
+            raise PermissionError(f"{call} is not a known read")
         page_size = action(call).page_size
-        if page_size is None:
-            return await self._with_retries(call, params)
-        params = {"MaxResults": page_size, **params}
-        pages = [await self._with_retries(call, params)]
+        if page_size is not None:
+            params = {"MaxResults": page_size, **params}
         seen: set[str] = set()
-        # A page may be short or even empty although more follow: only a missing token ends the list.
-        while token := pages[-1].get("NextToken"):
-            if token in seen:
-                raise unreadable(call, "it repeats a NextToken, so that its pages have no end")
-            if len(pages) == _MOST_PAGES:
-                raise unreadable(call, f"it has more than {_MOST_PAGES} pages")
-            seen.add(token)
-            pages.append(await self._with_retries(call, {**params, "NextToken": token}))
-        return _joined(pages)
+        try:
+            while True:
+                page = await self._with_retries(call, params)
+                token = page.get("NextToken") if page_size is not None else None
+                yield page
+                # A page may be short or even empty although more follow: only a missing token ends the list.
+                if not token:
+                    return
+                if token in seen:
+                    raise unreadable(call, "it repeats a NextToken, so that its pages have no end")
+                seen.add(token)
+                if len(seen) == _MOST_PAGES:
+                    raise unreadable(call, f"it has more than {_MOST_PAGES} pages")
+                params = {**params, "NextToken": token}
+        except Fault as fault:
+            raise fault.error() from None
 
     async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
         request = Sending()
@@ -277,6 +287,8 @@ def _check_filtered(call: str, params: Mapping[str, Any], answer: Mapping[str, A
 
 
 def _joined(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(pages) == 1:
+        return pages[0]
     joined: dict[str, Any] = {}
     for page in pages:
         for key, value in page.items():

@@ -1,12 +1,15 @@
-"""botocore's service models, EC2's cut to the operations of ``aws.actions``.
+"""botocore's data, cut to what this program needs.
 
-EC2's model has more than 700 operations: parsing it takes longer than all else that a client needs. The cut model
-is kept in the user's cache directory. It is made anew when it is in doubt: with another botocore, other operations
-or another source file, and where the cache file is unreadable or another user can write it.
+EC2's model has more than 700 operations, and the list of endpoints all services: parsing them takes longer than
+all else that a client needs. So EC2's model is cut to the operations of ``aws.actions``, and the endpoints to the
+services that are called. Both are kept in the user's cache directory. They are made anew when in doubt: with
+another botocore, other operations or another source file, and where the cache file is unreadable or another user
+can write it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -23,70 +26,108 @@ from enireconcile.aws.actions import ACTIONS
 
 log = logging.getLogger("enireconcile.aws")
 _CUT = ("ec2", "service-2")
+_ENDPOINTS = "endpoints"
 _LARGEST = 16 * 2**20
-_FORMAT = 1
+_FORMAT = 2
+
+OPERATIONS = frozenset(row.name for row in ACTIONS.values() if row.service == _CUT[0])
+SERVICES = frozenset(
+    {*(row.service for row in ACTIONS.values()), "organizations"}
+    # botocore's own calls for credentials, as clients and as endpoints.
+    | {"sts", "sso", "portal.sso", "sso-oidc", "oidc", "signin"}
+)
 
 
 class Models(Loader):
-    """botocore's loader, which ``watch`` and a run of several specs keep: a model is read once per process."""
+    """botocore's loader, which ``watch`` and a run of several specs keep: a file is read once per process."""
 
     def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
         """The model as botocore returns it; EC2's without the operations that are never called."""
         if (service_name, type_name) != _CUT or api_version is not None:
             return super().load_service_model(service_name, type_name, api_version)
-        if self._cut is None:
-            self._cut = self._read() or self._made()
-        return self._cut
+        return self._cut["model"]
 
-    _cut: dict[str, Any] | None = None
+    def load_data_with_path(self, name: str) -> Any:
+        """The data as botocore returns it; the endpoints without those of other services."""
+        if name != _ENDPOINTS:
+            return super().load_data_with_path(name)
+        return self._cut["endpoints"], self._cut["path"]
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """The services that are called; botocore would look into a folder for each of its 400."""
+        return sorted(SERVICES)
+
+    @functools.cached_property
+    def _cut(self) -> dict[str, Any]:
+        return self._read() or self._made()
 
     def _made(self) -> dict[str, Any]:
-        model = cut(super().load_service_model(*_CUT), OPERATIONS)
-        if (path := cache_file()) and (key := self._key()):
+        endpoints, path = super().load_data_with_path(_ENDPOINTS)
+        made = {
+            "key": self._key(),
+            "model": cut(super().load_service_model(*_CUT), OPERATIONS),
+            "endpoints": cut_endpoints(endpoints, SERVICES),
+            "path": path,
+        }
+        if (kept := cache_file()) and made["key"]:
             try:
-                files.make_folders(path.parent, 0o700)
-                files.replace(path, json.dumps({"key": key, "model": model}).encode(), mode=0o600)
+                files.make_folders(kept.parent, 0o700)
+                files.replace(kept, json.dumps(made).encode(), mode=0o600)
             except OSError as error:
-                log.debug("the model of EC2 is not cached in %s: %s", path, error.strerror)
-        return model
+                log.debug("botocore's data is not cached in %s: %s", kept, error.strerror)
+        return made
 
     def _read(self) -> dict[str, Any] | None:
-        """The cached model, None if there is none or it is in doubt."""
+        """What is cached, None if there is nothing or it is in doubt."""
         path, key = cache_file(), self._key()
         if path is None or key is None or not files.is_private(path):
             return None
         try:
             cached = json.loads(files.read_regular(path, _LARGEST))
-            if cached["key"] == key and cached["model"].keys() >= {"metadata", "operations", "shapes"}:
-                return dict(cached["model"])
-        except (OSError, ValueError, TypeError, LookupError) as error:
-            log.debug("the model of EC2 in %s is not used: %s", path, error)
+            if (
+                cached["key"] == key
+                and cached["model"].keys() >= {"metadata", "operations", "shapes"}
+                and cached["endpoints"].keys() >= {"partitions"}
+                and isinstance(cached["path"], str)
+            ):
+                return dict(cached)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+            log.debug("botocore's data in %s is not used: %s", path, error)
         return None
 
     def _key(self) -> str | None:
-        """Tells one cut from another; None where botocore's file is not found."""
+        """Tells one cut from another; None where botocore's files are not found."""
         try:
             version = self.determine_latest_version(*_CUT)
-            sources = [*self._sources(version)]
+            sources = [*self._sources(Path(_CUT[0], version), f"{_CUT[1]}*")]
+            endpoints = [*self._sources(Path(), f"{_ENDPOINTS}.json*")]
         except (BotoCoreError, OSError):
             return None
-        known = json.dumps([_FORMAT, botocore.__version__, sorted(OPERATIONS), sources])
-        return hashlib.sha256(known.encode()).hexdigest() if sources else None
+        wanted = [sorted(OPERATIONS), sorted(SERVICES)]
+        known = json.dumps([_FORMAT, botocore.__version__, wanted, sources, endpoints])
+        return hashlib.sha256(known.encode()).hexdigest() if sources and endpoints else None
 
-    def _sources(self, version: str) -> Iterator[tuple[str, int, int]]:
-        """Path, size and time of change of each file that may be or extend the model, in botocore's order."""
-        for folder in self.search_paths:
-            for path in sorted(Path(folder, _CUT[0], version).glob(f"{_CUT[1]}*")):
+    def _sources(self, folder: Path, pattern: str) -> Iterator[tuple[str, int, int]]:
+        """Path, size and time of change of each file that may be or extend the data, in botocore's order."""
+        for root in self.search_paths:
+            for path in sorted(Path(root, folder).glob(pattern)):
                 found = path.stat()
                 yield str(path), found.st_size, found.st_mtime_ns
-
-
-OPERATIONS = frozenset(row.name for row in ACTIONS.values() if row.service == _CUT[0])
 
 
 def cache_file() -> Path | None:
     folder = files.cache_folder()
     return folder / "ec2.json" if folder else None
+
+
+def cut_endpoints(endpoints: Mapping[str, Any], services: frozenset[str]) -> dict[str, Any]:
+    """The list of endpoints with these services alone."""
+
+    def kept(partition: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: each for name, each in partition["services"].items() if name in services}
+        return {**partition, "services": found}
+
+    return {**endpoints, "partitions": [kept(partition) for partition in endpoints["partitions"]]}
 
 
 def cut(model: Mapping[str, Any], operations: frozenset[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import jmespath
 from enireconcile.aws.actions import Listing, listing_of
 from enireconcile.aws.faults import TRANSIENT
 from enireconcile.errors import AwsError
-from enireconcile.model import Expect, Reads
+from enireconcile.model import Asks, Expect
 from enireconcile.printable import printable
 
 _FIRST_PAUSE = 0.1
@@ -94,7 +94,7 @@ class Poller:
     time: no step is late for it, since the last calls have their turns only at the end.
     """
 
-    def __init__(self, reader: Reads, backlog: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, reader: Asks, backlog: Callable[[], float] = lambda: 0.0) -> None:
         self._reader, self._backlog = reader, backlog
         self._waits: dict[str, list[_Wait]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -35,9 +35,9 @@ from botocore.session import get_session
 
 from enireconcile import __version__
 from enireconcile.aws.actions import is_read
-from enireconcile.aws.answers import check_answers_of
 from enireconcile.aws.last_check import check_before_body
 from enireconcile.aws.models import Models
+from enireconcile.aws.parsers import check_answers_of
 from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import DENIED, AwsError, EnireconcileError

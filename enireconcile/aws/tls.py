@@ -21,6 +21,8 @@ def share_context(client: Any) -> None:
     must not reach other clients. So does one whose bundle cannot be loaded: its first call tells why. Connections
     through a proxy are not shared.
     """
+    if not client.meta.endpoint_url.startswith("https:"):
+        return
     session = client._endpoint.http_session
     if not session._verify or session._cert_file is not None:
         return

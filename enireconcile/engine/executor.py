@@ -32,12 +32,12 @@ from enireconcile.aws.retry import retrying
 from enireconcile.engine.stop import Stopped, until_stopped
 from enireconcile.errors import AmbiguityError, AwsError, EnireconcileError, LostLockError
 from enireconcile.model import (
+    Asks,
     Digest,
     Expect,
     Look,
     Outcome,
     Proof,
-    Reads,
     Ref,
     Secret,
     Status,
@@ -127,7 +127,7 @@ class Executor:
     run ends after the calls in flight. ``began`` is when the run began, by the clock of the loop.
     """
 
-    reader: Reads
+    reader: Asks
     writer: Writes
     journal: CallJournal
     stop: asyncio.Event

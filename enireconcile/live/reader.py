@@ -202,17 +202,19 @@ async def listed(
     parse: Callable[[Mapping[str, Any]], T],
 ) -> tuple[T, ...]:
     """The records that a describe call returns. Raises AwsError."""
-    response = await reader.read(call, params)
-    return tuple(parse(item) for item in response.get(key) or ())
+    # A page is some ten times as large as its records.
+    found = [parse(item) async for page in reader.pages(call, params) for item in page.get(key) or ()]
+    return tuple(found)
 
 
 async def _instances(reader: Reads, params: Mapping[str, Any]) -> tuple[LiveInstance, ...]:
-    response = await reader.read("DescribeInstances", params)
-    return tuple(
+    found = [
         records.instance(item)
-        for reservation in response.get("Reservations") or ()
+        async for page in reader.pages("DescribeInstances", params)
+        for reservation in page.get("Reservations") or ()
         for item in reservation["Instances"]
-    )
+    ]
+    return tuple(found)
 
 
 async def _adoptable(reader: Reads, document: Document, matches: Matches) -> tuple[AnyRecord, ...]:

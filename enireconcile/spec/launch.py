@@ -3,11 +3,9 @@
 The names are EC2's own. Limits are those of RunInstances, as its API reference states them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -104,7 +102,7 @@ class RootVolume(Row):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> RootVolume:
+    def _check(self) -> Self:
         if not self.model_fields_set:
             raise value_error("must not be empty", "for example {size_gib: 20, type: gp3}")
         self._check_size()
@@ -169,7 +167,7 @@ class Volume(RootVolume):
     ) = Field(None, description="The snapshot that the volume is made from; default: an empty volume")
 
     @model_validator(mode="after")
-    def _check_source(self) -> Volume:
+    def _check_source(self) -> Self:
         if self.size_gib is None and self.snapshot_id is None:
             raise value_error("needs `size_gib` or `snapshot_id`", "for example `size_gib: 100`")
         return self
@@ -209,7 +207,7 @@ class Placement(Row):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> Placement:
+    def _check(self) -> Self:
         if not self.model_fields_set:
             raise value_error("must not be empty", "for example {group: my-cluster}")
         if self.partition is not None and not self.group:
@@ -237,7 +235,7 @@ class CpuOptions(Row):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> CpuOptions:
+    def _check(self) -> Self:
         if not self.model_fields_set:
             raise value_error("must not be empty", "for example {core_count: 2, threads_per_core: 1}")
         if (self.core_count is None) != (self.threads_per_core is None):
@@ -295,7 +293,7 @@ class CapacityReservationTarget(Row):
     ) = Field(None, description="Instead: the ARN of a resource group of Capacity Reservations")
 
     @model_validator(mode="after")
-    def _check(self) -> CapacityReservationTarget:
+    def _check(self) -> Self:
         if (self.capacity_reservation_id is None) == (self.capacity_reservation_resource_group_arn is None):
             keys = "`capacity_reservation_id` or `capacity_reservation_resource_group_arn`"
             raise value_error(f"needs either {keys}", "write exactly one of the two")
@@ -318,7 +316,7 @@ class CapacityReservation(Row):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> CapacityReservation:
+    def _check(self) -> Self:
         if (self.capacity_reservation_preference is None) == (self.capacity_reservation_target is None):
             keys = "`capacity_reservation_preference` or `capacity_reservation_target`"
             raise value_error(f"needs either {keys}", "write exactly one of the two")
@@ -351,7 +349,7 @@ class Spot(Row):
         return self.spot_instance_type == "one-time"
 
     @model_validator(mode="after")
-    def _check(self) -> Spot:
+    def _check(self) -> Self:
         interrupted = self.instance_interruption_behavior
         if self.max_price is not None and float(self.max_price) <= 0.001:
             raise value_error("must be more than 0.001", "leave it out for the current price", at=("max_price",))
@@ -373,7 +371,7 @@ Conflict = tuple[Path, str, str]
 """The path in the row, the message and the hint."""
 
 
-def conflicts(row: Instance) -> Iterator[Conflict]:
+def conflicts(row: "Instance") -> Iterator[Conflict]:
     """Keys of an instance that EC2 does not take together."""
     if row.stop_protection and row.state == "stopped":
         message = "cannot be combined with `state: stopped`: EC2 refuses to stop the instance"
@@ -395,7 +393,7 @@ def conflicts(row: Instance) -> Iterator[Conflict]:
         yield ("root_volume", "encrypted"), message, "write `encrypted: true`, or remove `hibernation`"
 
 
-def _spot_conflicts(row: Instance, spot: Spot) -> Iterator[Conflict]:
+def _spot_conflicts(row: "Instance", spot: Spot) -> Iterator[Conflict]:
     persistent = "write `spot: {spot_instance_type: persistent, instance_interruption_behavior: stop}`"
     if spot.one_time and row.state == "stopped":
         yield ("state",), "EC2 cannot stop a one-time Spot Instance", f"{persistent}, or remove `state`"

@@ -1,7 +1,5 @@
 """What every mapping of the spec file is, and validators that several sections share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar
 

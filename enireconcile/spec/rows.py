@@ -4,8 +4,6 @@ An optional field that is left out is None where leaving it out has a meaning of
 ``security_groups``, ``private_ip``), and EC2's default otherwise.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
@@ -355,7 +353,7 @@ class IngressRule(Row):
     description: GroupText = Field("", description="What the rule is for")
 
     @model_validator(mode="after")
-    def _check(self) -> IngressRule:
+    def _check(self) -> Self:
         _check_rule(self.protocol, self.ports, self.sources, "sources")
         return self
 
@@ -377,7 +375,7 @@ class EgressRule(Row):
     description: GroupText = Field("", description="What the rule is for")
 
     @model_validator(mode="after")
-    def _check(self) -> EgressRule:
+    def _check(self) -> Self:
         _check_rule(self.protocol, self.ports, self.destinations, "destinations")
         return self
 
@@ -410,7 +408,7 @@ class SecurityGroup(Resource):
         return self.adopt is None and "vpc" not in self.model_fields_set
 
     @model_validator(mode="after")
-    def _check(self) -> SecurityGroup:
+    def _check(self) -> Self:
         if not self.description:
             raise value_error(
                 "must not be empty",
@@ -665,7 +663,7 @@ class Attachment(Row):
         return self.instances or ((self.instance,) if self.instance is not None else ())
 
     @model_validator(mode="after")
-    def _check(self) -> Attachment:
+    def _check(self) -> Self:
         if (self.instance is None) == (self.instances is None):
             raise value_error(
                 "needs either `instance` or `instances`",
@@ -725,7 +723,7 @@ class ConnectionTracking(Row):
         return {name: value for name, value in self if value is not None}
 
     @model_validator(mode="after")
-    def _check(self) -> ConnectionTracking:
+    def _check(self) -> Self:
         if not self.written:
             raise value_error("must not be empty", f"set at least one of {', '.join(type(self).model_fields)}")
         return self
@@ -907,7 +905,7 @@ class Association(Row):
     )
 
     @model_validator(mode="after")
-    def _check(self) -> Association:
+    def _check(self) -> Self:
         if (self.network_interface is None) == (self.instance is None):
             raise value_error("needs either `network_interface` or `instance`", "write exactly one of the two")
         if self.secondary and self.private_ip is not None:
@@ -1044,7 +1042,7 @@ class Check(Row):
         return seconds_in(self.within)
 
     @model_validator(mode="after")
-    def _check(self) -> Check:
+    def _check(self) -> Self:
         if (self.elastic_ip is None) == (self.network_interface is None):
             raise value_error("needs either `elastic_ip` or `network_interface`", "write exactly one of the two")
         if sum(getattr(self, key) is not None for key in PROBES) != 1:
@@ -1158,7 +1156,7 @@ class Document(Row):
         copied.__dict__.pop("resources", None)
         return copied
 
-    def emptied(self) -> Document:
+    def emptied(self) -> Self:
         """The same stack without any row."""
         no_rows: dict[str, Any] = {section: {} for section in ROW_SECTIONS}
         document = self.model_copy(update=no_rows)

@@ -4,8 +4,6 @@ Every type reads a ``Plain`` (written without quotes), a ``str`` (quoted) or the
 exactly as written; numbers and booleans have only one valid spelling. ``value_error`` makes the errors.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Mapping

@@ -4,12 +4,10 @@ Each has a model, a reader that turns the spelling in the file into the model, a
 The reader returns a model that was built in Python unchanged.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
@@ -84,7 +82,7 @@ class Selector(Shape):
         return (self.default, self.id, self.cidr, tags, self.default_for_az)
 
     @model_validator(mode="after")
-    def _one(self) -> Selector:
+    def _one(self) -> Self:
         given = [self.default or None, self.id, self.cidr, self.tags, self.default_for_az]
         if sum(item is not None for item in given) != 1:
             raise value_error("needs exactly one of default, id, cidr, tags, default_for_az")
@@ -98,7 +96,7 @@ class InstanceSelector(Shape):
     tags: SearchTags | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> InstanceSelector:
+    def _one(self) -> Self:
         if (self.id is None) == (self.tags is None):
             raise value_error("needs exactly one of id, tags")
         return self
@@ -129,7 +127,7 @@ class ForeignSelector(Shape):
         return (tags, self.group_name, self.prefix_list_name)
 
     @model_validator(mode="after")
-    def _one(self) -> ForeignSelector:
+    def _one(self) -> Self:
         if sum(item is not None for item in (self.tags, self.group_name, self.prefix_list_name)) != 1:
             raise value_error("needs exactly one of tags, group_name, prefix_list_name")
         return self
@@ -171,7 +169,7 @@ class Image(Shape):
     architecture: ImageArchitecture | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Image:
+    def _one(self) -> Self:
         if sum(item is not None for item in (self.id, self.ssm, self.name)) != 1:
             raise value_error("needs exactly one of id, ssm, name")
         if (self.name is None) != (self.owner is None):
@@ -458,7 +456,7 @@ class RouteTableSelector(Shape):
         return (self.id, tags, *(each and each.key for each in (self.subnet, self.main_of)))
 
     @model_validator(mode="after")
-    def _one(self) -> RouteTableSelector:
+    def _one(self) -> Self:
         if sum(item is not None for item in (self.id, self.tags, self.subnet, self.main_of)) != 1:
             raise value_error("needs exactly one of id, tags, subnet, main_of")
         return self

@@ -24,9 +24,9 @@ MAX_DEPTH = 16
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 # Line separators other than CR and LF are refused, too: YAML 1.1 breaks lines there, editors do not.
-_UNPRINTABLE = re.compile(
-    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_UNPRINTABLE = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+# Compiling the whole set takes milliseconds, and most files have no other characters than these.
+_UNPRINTABLE_ASCII = r"[^\t\n\r\x20-\x7e]"
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _HINTS = {
     "mapping values are not allowed": "put a value that contains ': ' in quotes, or correct the indentation",
@@ -104,7 +104,7 @@ def _text(source: bytes | str) -> str:
             ) from None
     else:
         text = source.removeprefix("\ufeff")
-    if bad := _UNPRINTABLE.search(text):
+    if bad := re.search(_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE, text):
         message = f"unprintable character {shown(bad.group())}"
         hint = f'remove it, or write it as an escape in double quotes: "\\u{ord(bad.group()):04x}"'
         raise _UnreadableError(_place_at(text[: bad.start()]), message, hint)

@@ -11,8 +11,9 @@ from botocore.model import ListShape, OperationModel, Shape, StructureShape
 from botocore.session import get_session
 
 from enireconcile.aws.actions import ACTIONS, listing_of
-from enireconcile.aws.answers import PRESENT, REQUIRED, UnreadableAnswer, check_answers_of, check_filtered
+from enireconcile.aws.answers import PRESENT, REQUIRED, UnreadableAnswer, check_filtered
 from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.parsers import check_answers_of
 from enireconcile.errors import AwsError
 from tests.ec2 import wire
 from tests.recordings import entries, needs_recordings

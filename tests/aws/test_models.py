@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+import botocore.credentials
+import botocore.tokens
+import botocore.utils
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.regions import EndpointResolver
 
-from enireconcile.aws.models import OPERATIONS, Models, cache_file, cut
+from enireconcile.aws.models import OPERATIONS, SERVICES, Models, cache_file, cut
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +172,28 @@ def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     assert cache_file() is None
+
+
+def test_the_endpoints_of_what_is_called_are_botocores(models: type[Counted]) -> None:
+    ours, path = models().load_data_with_path("endpoints")
+    theirs, where = Loader().load_data_with_path("endpoints")
+    assert path == where
+    assert [each["partition"] for each in ours["partitions"]] == [
+        each["partition"] for each in theirs["partitions"]
+    ]
+    cut, whole = EndpointResolver(ours), EndpointResolver(theirs)
+    for partition in whole.get_available_partitions():
+        regions = whole.get_available_endpoints("ec2", partition)
+        assert cut.get_available_endpoints("ec2", partition) == regions
+        for service in SERVICES:
+            for region in regions[:3]:
+                assert cut.construct_endpoint(service, region) == whole.construct_endpoint(service, region)
+
+
+def test_the_services_that_botocore_calls_for_credentials_are_known() -> None:
+    sources = "".join(
+        inspect.getsource(module) for module in (botocore.credentials, botocore.tokens, botocore.utils)
+    )
+    created = set(re.findall(r"""client(?:_creator)?\(\s*['"]([a-z-]+)['"]""", sources))
+    assert {"sts", "sso", "signin"} <= created <= SERVICES
+    assert "sso-oidc" in SERVICES

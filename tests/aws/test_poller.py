@@ -12,7 +12,7 @@ import pytest
 from enireconcile.aws.actions import UnknownAction
 from enireconcile.aws.poller import Poller, WaitFailed, fulfilled
 from enireconcile.errors import AwsError
-from enireconcile.model import Expect, Reads
+from enireconcile.model import Asks, Expect
 from tests.virtual import VirtualLoop, run
 
 Changes = Sequence[tuple[float, str | None]]
@@ -82,7 +82,7 @@ def running(aws_id: str) -> Expect:
     return Expect(INSTANCES, aws_id, has=(("State.Name", ("running",)),), never=ended)
 
 
-def wait_for(reader: Reads, loop: VirtualLoop, *expects: Expect) -> list[Any]:
+def wait_for(reader: Asks, loop: VirtualLoop, *expects: Expect) -> list[Any]:
     """What each wait comes to, an exception included."""
 
     async def waits() -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from enireconcile.live.reader import read
@@ -46,6 +46,9 @@ class IgnoresFilters:
 
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return ANSWERS.get(call, {})
+
+    async def pages(self, call: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
+        yield await self.read(call, params)
 
 
 def test_only_what_has_the_tag_of_the_stack_is_of_the_stack() -> None:

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +125,9 @@ class _Wireless:
     async def read(self, call: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         asked = dict(params or {})
         return self._world.ssm(call, asked) if call == "GetParameter" else self._world.perform(call, asked)
+
+    async def pages(self, call: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[dict[str, Any]]:
+        yield await self.read(call, params)
 
 
 def calls_on_an_empty_account(path: Path) -> list[str]:
