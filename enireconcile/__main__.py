@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
-import threading
 from typing import NoReturn
 
 from enireconcile.cli import code_if_stopped
@@ -39,16 +37,18 @@ def _open_standard_streams() -> None:
 
 
 def _exit(code: int) -> NoReturn:
-    """Exit although threads are waiting for answers. From here on, a signal does not change the exit code."""
+    """Exit at once. From here on, a signal does not change the exit code.
+
+    Threads may wait for answers that never come, and to take down all modules and objects takes longer than many
+    a command.
+    """
+    from enireconcile.outputs.stdout import flush_or_discard
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if threading.active_count() == 1:
-        # Nothing that is left needs collecting: taking the modules down would visit every object several times.
-        gc.freeze()
-        sys.exit(code)
-    from enireconcile.cli.signals import exit_now
-
-    exit_now(code)
+    for stream in (sys.stdout, sys.stderr):
+        flush_or_discard(stream)
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -606,4 +606,12 @@ _SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plai
 
 def fingerprint(value: Any) -> str:
     """``sha256:…`` of a value's canonical spelling."""
-    return "sha256:" + hashlib.sha256(canonical(value).encode()).hexdigest()
+    return fingerprint_of([value])
+
+
+def fingerprint_of(values: Iterable[Any]) -> str:
+    """``sha256:…`` of the canonical spellings of values, which are spelled one by one."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(canonical(value).encode())
+    return f"sha256:{digest.hexdigest()}"

@@ -12,17 +12,15 @@ import contextvars
 import math
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from enireconcile.errors import EnireconcileError, StoppedError
 from enireconcile.outputs import logs
-from enireconcile.outputs.stdout import flush_or_discard
 
 T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -400,10 +398,3 @@ def branches_of(trunk: Interrupt, branches: Sequence[Branch]) -> Iterator[None]:
 
 async def _result(future: concurrent.futures.Future[T]) -> T:
     return await asyncio.wrap_future(future)
-
-
-def exit_now(code: int) -> NoReturn:
-    """End the process without waiting for its threads."""
-    for stream in (sys.stdout, sys.stderr):
-        flush_or_discard(stream)
-    os._exit(code)

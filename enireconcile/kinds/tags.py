@@ -65,12 +65,13 @@ def spec_tags(address: str, world: World) -> dict[str, str | Template]:
     return {key: world.text(value) for key, value in {**world.document.tags, **own}.items()}
 
 
-def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> dict[str, str]:
+def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> Mapping[str, str]:
     """Of the live tags those that the spec names, and the mark of a resource that is not complete.
 
     Other tags are not compared.
     """
-    return {key: tags[key] for key in (*want["tags"], NEW_TAG) if key in tags}
+    known = {key: tags[key] for key in (*want["tags"], NEW_TAG) if key in tags}
+    return tags if len(known) == len(tags) else known
 
 
 def born_with(tags: Mapping[str, str | Template]) -> dict[str, str]:

@@ -255,16 +255,19 @@ class World:
         of an adopted resource leaves it out. A relation is set again nevertheless if the plan removes its other
         end, or launches the instance of an interface that is attached to nothing.
         """
-        record = self.owned.get(address)
-        if record is None:
+        if address not in self._partly_left:
             return False
         if address in self.left_out:
             return True
-        row = self.rows[address]
-        if row.adopt is None and not row.lifecycle.ignore:
-            return False
+        record, row = self.owned[address], self.rows[address]
         ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
         return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)
+
+    @cached_property
+    def _partly_left(self) -> frozenset[str]:
+        """The addresses of live resources of which this plan may leave an attribute as it is."""
+        leaving = (address for address, row in self.rows.items() if row.adopt is not None or row.lifecycle.ignore)
+        return frozenset({*leaving, *self.left_out} & self.owned.keys())
 
     def adds_to(self, address: str, attribute: str) -> bool:
         """Does this plan only add to a list of a live resource? At its creation, the list is exact."""

@@ -51,10 +51,9 @@ def unnamed_address(record: AnyRecord) -> str:
 
 def tagged_address(record: AnyRecord) -> str:
     """The address in the name tag of a record; its unnamed address if the tag names no row of its section."""
-    unnamed = unnamed_address(record)
     tagged = record.tags.get(NAME_TAG, "")
     # Users can edit tags.
-    return tagged if tagged.partition(".")[0] == unnamed.partition(".")[0] else unnamed
+    return tagged if tagged.partition(".")[0] == _SECTIONS[type(record)] else unnamed_address(record)
 
 
 def by_address(

@@ -73,9 +73,11 @@ async def read(
         ),
     )
     ours: tuple[AnyRecord, ...] = (*groups, *instances, *interfaces, *addresses)
-    adoptable = await _adoptable(reader, document, Matches(document, ours))
+    matches = Matches(document, ours)
+    adoptable = await _adoptable(reader, document, matches)
     known: tuple[AnyRecord, ...] = (*ours, *adoptable)
-    matches = Matches(document, known)
+    if adoptable:
+        matches = Matches(document, known)
     unanswered: dict[str, str] = {}
     (
         (images, name_conflicts, checks, seen, profiles, cpu_credits),

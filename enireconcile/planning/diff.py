@@ -117,9 +117,17 @@ def _difference(section: str, name: str, world: World) -> Difference:
         if have is not None:
             ignored = _ignored(address, want, have, world)
             want = {key: value for key, value in want.items() if key == "tags" or not world.leaves(address, key)}
-        items.append((kind, Item(address, want, have, _fields(want, have), ignored)))
-    fields = tuple(field for _, item in items for field in item.fields)
-    return Difference(address, address in world.owned, fields, tuple(items))
+        fields = _fields(want, have)
+        if have is not None and not fields:
+            # Nothing differs of most resources, and there may be thousands: keep equal values once.
+            want = {key: _once(value, have.get(key)) for key, value in want.items()}
+        items.append((kind, Item(address, want, have, fields, ignored)))
+    every = tuple(field for _, item in items for field in item.fields)
+    return Difference(address, address in world.owned, every, tuple(items))
+
+
+def _once(value: Any, equal: Any) -> Any:
+    return equal if type(value) is type(equal) else value
 
 
 def _fields(want: Mapping[str, Any], have: Mapping[str, Any] | None) -> tuple[Field, ...]:
@@ -179,7 +187,7 @@ def _brief(value: Any) -> str:
 
 def _fixed(difference: Difference, world: World) -> Iterator[tuple[Kind, Item, Field]]:
     """What differs and cannot be changed on the existing resource."""
-    for kind, item in difference.items:
+    for kind, item in difference.items if difference.fields else ():
         if item.have is not None and item.fields:
             fixed = kind.fixed(item, world)
             yield from ((kind, item, field) for field in item.fields if field.field in fixed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from enireconcile.errors import UnsupportedError
@@ -24,7 +25,7 @@ from enireconcile.model import (
     Leftover,
     Plan,
     Step,
-    fingerprint,
+    fingerprint_of,
     texts_in,
 )
 from enireconcile.planning import limits, preflight
@@ -90,10 +91,7 @@ class Draft:
         interruptions, exposures = breaks(steps, world)
         warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
         public_ips = {live.id: live.public_ip for live in (*self.live.elastic_ips, *_adoptable_ips(self.live))}
-        changes = tuple(
-            replace(change, public_ip=public_ips.get(change.id or ""))
-            for change in _changes(self.differences, world, self.steps, self.leftovers, self.twins)
-        )
+        changes = _changes(self.differences, world, self.steps, self.leftovers, self.twins, public_ips)
         return Plan(
             stack=self.spec.document.stack,
             account_id=self.live.account_id,
@@ -380,13 +378,27 @@ def _changes(
     steps: Iterable[Step],
     leftovers: Iterable[Leftover],
     twins: Mapping[str, str],
+    public_ips: Mapping[str, str],
 ) -> tuple[Change, ...]:
     by_address: dict[str, list[Step]] = {}
     for step in steps:
         by_address.setdefault(step.address, []).append(step)
-    changed = [_change(difference, world, by_address.get(difference.address, ())) for difference in differences]
+    summed = partial(_summed, public_ips=public_ips)
+    changed = [
+        summed(
+            difference.address,
+            _action(difference, world),
+            by_address.get(difference.address, ()),
+            record.id
+            if (record := world.owned.get(difference.address))
+            else next(reversed(difference.former), None),
+            difference.fields,
+            [f"replaces {' and '.join(difference.former)}"] if difference.former else (),
+        )
+        for difference in differences
+    ]
     removed = [
-        _summed(
+        summed(
             address,
             Action.DELETE,
             by_address[address],
@@ -396,7 +408,7 @@ def _changes(
         for address, record in world.removed.items()
     ]
     moved = [
-        _summed(
+        summed(
             left.address,
             Action.UPDATE,
             by_address[left.address],
@@ -409,18 +421,6 @@ def _changes(
     return (*changed, *removed, *moved)
 
 
-def _change(difference: Difference, world: World, steps: Sequence[Step]) -> Change:
-    record = world.owned.get(difference.address)
-    return _summed(
-        difference.address,
-        _action(difference, world),
-        steps,
-        record.id if record else next(reversed(difference.former), None),
-        difference.fields,
-        [f"replaces {' and '.join(difference.former)}"] if difference.former else (),
-    )
-
-
 def _summed(
     address: str,
     action: Action,
@@ -428,11 +428,14 @@ def _summed(
     aws_id: str | None,
     fields: tuple[Field, ...] = (),
     notes: Sequence[str] = (),
+    *,
+    public_ips: Mapping[str, str],
 ) -> Change:
     """The change of a resource, with the worst impact of its steps and their notes."""
     told = [*notes, *(step.note for step in steps if step.note)]
     impact = Impact.worst([step.impact for step in steps])
-    return Change(address, action, impact, aws_id, fields, "; ".join(told) or None)
+    public_ip = public_ips.get(aws_id or "")
+    return Change(address, action, impact, aws_id, fields, "; ".join(told) or None, public_ip)
 
 
 def _action(difference: Difference, world: World) -> Action:
@@ -447,12 +450,13 @@ def _action(difference: Difference, world: World) -> Action:
 
 def _fingerprint(differences: Iterable[Difference], world: World, steps: Sequence[Step]) -> str:
     """A hash of the live state as the plan saw it: ids, compared attributes, and the steps."""
-    compared = {
-        difference.address: [
+    compared = (
+        [
+            difference.address,
             world.owned[difference.address].id if difference.exists else None,
             *(item.have for _, item in difference.items),
         ]
         for difference in differences
-    }
+    )
     taken_away = sorted([address, record.id] for address, record in world.leaving)
-    return fingerprint([compared, taken_away, encode(list(steps))])
+    return fingerprint_of(chain(compared, [taken_away, encode(list(steps))]))

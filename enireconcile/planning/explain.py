@@ -149,7 +149,7 @@ def _of(broken: PathBreak, only: Step | None) -> bool:
 
 
 def _place(path: tuple[str, ...], spec: Spec | None) -> str | None:
-    if spec is None or path not in spec.places.values:
+    if spec is None or path not in spec.places:
         return None
     line, column = spec.places.of(path)
     return f"{spec.file}:{line}:{column}"
@@ -186,7 +186,7 @@ def _verdict(
     if change is None or left is not None:
         moved = "; only what is in the way of another resource is done" if change is not None else ""
         return f"the stack owns it, and no row names it: it is kept, and `--prune` removes it{moved}"
-    if change.action is Action.DELETE and spec is not None and (*address.split(".", 1),) in spec.places.values:
+    if change.action is Action.DELETE and spec is not None and (*address.split(".", 1),) in spec.places:
         return "destroy removes everything that the stack owns"
     return _VERDICTS[change.action]
 

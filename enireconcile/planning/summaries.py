@@ -25,6 +25,8 @@ _LONGEST = 60
 
 def summarized(steps: Iterable[Step], changes: Iterable[Change], world: World) -> tuple[Step, ...]:
     """The steps with their summaries, and with the addresses of the Elastic IPs that they are about."""
+    if not (steps := tuple(steps)):
+        return ()
     public_ips = {change.address: change.public_ip for change in changes}
     known = _known_names(world)
 

@@ -1,7 +1,7 @@
 """Saying it once: from ``variables``, ``defaults``, ``for_each`` and ``${…}`` to plain rows, before validation.
 
 The text of a variable is read where it is used, as if it were written there. Every value of a made row keeps the
-place of its template; ``Places.elements`` names the element of ``for_each`` that made the row.
+place of its template; ``Located.elements`` names the element of ``for_each`` that made the row.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from enireconcile.model import Ref, Template, joined
-from enireconcile.spec.places import Path, Places, shown
+from enireconcile.spec.places import Located, Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.rows import (
     ADDRESS_KEYS,
@@ -56,6 +57,8 @@ ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "elastic_ips": ("id", "public_ip"),
 }
 """The attributes of resources that tags and user data can refer to."""
+_EXPANDED = ("${", "variables", "defaults", "for_each", "user_data_file")
+"""A file that has none of these words stays as it is."""
 _STRICT = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _LOOSE = re.compile(
     r"\$\$\{|\$\{((?:var|each|enireconcile|security_groups|instances|network_interfaces|elastic_ips)"
@@ -128,15 +131,32 @@ class Expansion:
 
 def expand(tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> Expansion:
     """Expand one file. ``read_user_data`` returns the content of a ``user_data_file``, or raises RefusedFile."""
+    if not any(map(tree.mentions, _EXPANDED)):
+        return Expansion(tree, [], set())
     work = _Expander(tree, given, read_user_data)
     work.run()
     return Expansion(work.made, work.found, work.known)
 
 
+def _locate(tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> Located:
+    """Where the values of the expanded file are in the file."""
+    located = Located()
+    _Expander(tree, given, read_user_data, located).run()
+    return located
+
+
 class _Expander:
-    def __init__(self, tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> None:
-        self.tree, self.given, self.read_user_data = tree, given, read_user_data
-        self.made = Tree(None, Places(), tree.problems)
+    """Expands the data of a tree, and collects violations, and places if they are asked for."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        given: Given,
+        read_user_data: Callable[[object], str | bytes],
+        located: Located | None = None,
+    ) -> None:
+        self.tree, self.given, self.read_user_data, self.located = tree, given, read_user_data, located
+        self.made = Tree(None, Places(partial(_locate, tree, given, read_user_data)), tree.problems)
         self.found: list[Violation] = []
         self.known: set[str] = set()
         self.variables: dict[str, Any] = {}
@@ -169,8 +189,10 @@ class _Expander:
     def _mapping(self, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         """The value of a key that must be a mapping of names; {} if it is none."""
         value = data.get(key, {})
-        for path in (each for each in (*self.tree.places.values, *self.tree.places.keys) if each[:1] == (key,)):
-            self._keep_places(path)
+        located = self.tree.places.located if self.located is not None else Located()
+        for path in (*located.values, *located.keys, *self.tree.nulls, *self.tree.refused):
+            if path[:1] == (key,):
+                self._keep_places(path)
         if isinstance(value, dict):
             return value
         if value is not None:
@@ -255,7 +277,8 @@ class _Expander:
             return
         if element is not None:
             self.rows += 1
-            self.made.places.elements[new] = element.key
+            if self.located is not None:
+                self.located.elements[new] = element.key
         if isinstance(row, dict):
             row = {key: value for key, value in row.items() if key != "for_each"}
         self._put(result, name, row, old, new, element)
@@ -299,11 +322,12 @@ class _Expander:
     def _keep_places(self, old: Path, new: Path | None = None) -> None:
         """The value at ``new`` has the place of the one at ``old``; so has its key."""
         new = old if new is None else new
-        here, made = self.tree.places, self.made.places
-        if old in here.values:
-            made.values[new] = here.values[old]
-        if old in here.keys:
-            made.keys[new] = here.keys[old]
+        if self.located is not None:
+            here = self.tree.places.located
+            if old in here.values:
+                self.located.values[new] = here.values[old]
+            if old in here.keys:
+                self.located.keys[new] = here.keys[old]
         if old in self.tree.nulls:
             self.made.nulls.add(new)
         if old in self.tree.refused:
@@ -359,7 +383,8 @@ class _Expander:
         """The places inside a value; what a reference stands for has the place of the reference."""
         below = (*new, key if name is None else name)
         if depth:
-            self.made.places.values[below] = self.made.places.of(new)
+            if self.located is not None:
+                self.located.values[below] = self.located.nearest(new)
         else:
             self._keep_places((*old, key), below)
 

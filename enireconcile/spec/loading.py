@@ -256,7 +256,7 @@ def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator
         hint = hint_text(violation.hint, search=count < _HINTS_LOOKED_UP)
         problem = places.problem(file, violation.path, violation.message, hint, on_key=violation.on_key)
         template = ((problem.line, problem.column), violation.message)
-        if violation.path[:2] not in places.elements or template not in told:
+        if places.element(violation.path) is None or template not in told:
             yield problem
         told.add(template)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from enireconcile.errors import Problem
@@ -34,7 +36,7 @@ def dotted(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Places:
+class Located:
     """Line and column of every value and key of one file.
 
     The place of a value is its first character. For a block mapping or list it is the key above it. ``elements``
@@ -45,28 +47,50 @@ class Places:
     keys: dict[Path, Place] = field(default_factory=dict)
     elements: dict[Path, str] = field(default_factory=dict)
 
+    def nearest(self, path: Path) -> Place:
+        """The place of the value at ``path``; if the file has no such value, of the nearest parent that it has."""
+        for length in range(len(path), -1, -1):
+            place = self.values.get(path[:length])
+            if place is not None:
+                return place
+        return (1, 1)
+
+
+class Places:
+    """Where the values and keys of one file are.
+
+    Only a message needs that, so ``locate``, which reads the file's text a second time, is called for the first
+    one: the places of a large file take more memory than its values.
+    """
+
+    def __init__(self, locate: Callable[[], Located] = Located) -> None:
+        self._locate = locate
+
+    @cached_property
+    def located(self) -> Located:
+        return self._locate()
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self.located.values
+
     def of(self, path: Path) -> Place:
         """The place of the value at ``path``; if the file has no such value, of the nearest parent that it has."""
-        return self._nearest(self.values, path)
+        return self.located.nearest(path)
 
     def of_key(self, path: Path) -> Place:
         """The place of the last key of ``path``; if the file has no such key, as ``of``."""
-        place = self.keys.get(path)
+        place = self.located.keys.get(path)
         return place if place is not None else self.of(path)
+
+    def element(self, path: Path) -> str | None:
+        """The key of the ``for_each`` element that made the row at or above ``path``."""
+        return self.located.elements.get(path[:2])
 
     def problem(
         self, file: str, path: Path, message: str, hint: str | None = None, *, on_key: bool = False
     ) -> Problem:
         """A problem with the value at ``path``, or with its key."""
         place = self.of_key(path) if on_key else self.of(path)
-        element = self.elements.get(path[:2])
+        element = self.element(path)
         made_by = "" if element is None else f" (each.key {shown(element)})"
         return Problem(file, *place, dotted(path), message + made_by, hint)
-
-    @staticmethod
-    def _nearest(table: dict[Path, Place], path: Path) -> Place:
-        for length in range(len(path), -1, -1):
-            place = table.get(path[:length])
-            if place is not None:
-                return place
-        return (1, 1)

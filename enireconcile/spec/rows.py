@@ -7,7 +7,7 @@ An optional field that is left out is None where leaving it out has a meaning of
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -142,7 +142,7 @@ class Resource(Row):
 
     adopt: str | None = None
     lifecycle: Lifecycle = Field(
-        default_factory=Lifecycle,
+        default_factory=cache(Lifecycle),  # Most rows have the same one.
         description="Protection from deletion, and attributes that other tools may change",
     )
     renamed_from: Text | None = Field(
@@ -150,6 +150,7 @@ class Resource(Row):
     )
 
     @classmethod
+    @cache
     def attributes(cls) -> tuple[str, ...]:
         """The keys that describe the resource itself, not which one it is or what a plan may do with it."""
         others = ("adopt", "lifecycle", "renamed_from", "on_change")
@@ -165,6 +166,11 @@ class Resource(Row):
 
     @model_validator(mode="after")
     def _check_lifecycle(self) -> Any:
+        if self.lifecycle.ignore or self.lifecycle.additive:
+            self._check_lists()
+        return self
+
+    def _check_lists(self) -> None:
         lists = tuple(name for name in self.attributes() if name in ADDITIVE)
         self._check_named("ignore", self.attributes(), "is not an attribute that can be ignored")
         self._check_named("additive", lists, "is not a list that can be additive")
@@ -172,7 +178,6 @@ class Resource(Row):
             if name in self.lifecycle.ignore:
                 hint = "keep one: additive to add what is missing, ignore to leave it as it is"
                 raise value_error(f"{shown(name)} is ignored, too", hint, at=("lifecycle", "additive", index))
-        return self
 
     def _check_named(self, key: str, known: tuple[str, ...], problem: str) -> None:
         names: tuple[str, ...] = getattr(self.lifecycle, key)

@@ -1,4 +1,4 @@
-"""From YAML text to plain data with the place of every value, without type guessing.
+"""From YAML text to plain data, and to the place of every value, without type guessing.
 
 YAML 1.1 turns ``on`` into a boolean, ``012`` into ten and ``1:30`` into ninety. This reader does not: a scalar
 without quotes becomes a ``Plain`` with its text as written, and the model of the row decides what it means. PyYAML
@@ -9,14 +9,16 @@ every value where it is used, and a small file cannot expand into a large one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import yaml
 
 from enireconcile.errors import Problem
-from enireconcile.spec.places import Path, Place, Places, dotted, shown
+from enireconcile.spec.places import Located, Path, Place, Places, dotted, shown
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 16
@@ -52,7 +54,8 @@ class Tree:
     """The data of one file: dicts, tuples, ``str`` (quoted), ``Plain``, and None for nulls and refused values.
 
     ``nulls`` are the paths of nulls, for the caller to report. ``problems`` are the errors of the YAML reader, and
-    ``refused`` the paths whose values are unusable because of them.
+    ``refused`` the paths whose values are unusable because of them. ``mentions`` tells which words the text may
+    have; all of them if there are escapes in it.
     """
 
     data: Any = None
@@ -60,6 +63,7 @@ class Tree:
     problems: list[Problem] = field(default_factory=list)
     nulls: set[Path] = field(default_factory=set)
     refused: set[Path] = field(default_factory=set)
+    mentions: Callable[[str], bool] = lambda _: True
 
 
 class _UnreadableError(Exception):
@@ -77,15 +81,22 @@ def decode(raw: bytes) -> str:
 
 def read_tree(source: bytes | str, file: str) -> Tree:
     """Parse one file. Does not raise: errors are in ``problems``, and ``data`` may then be None."""
-    tree = Tree()
+    tree = Tree(places=Places(partial(_locate, source, file)))
     try:
         text = _text(source)
-        events = _events(text)
-        data = _Builder(events, tree, file).document()
+        data = _Builder(_events(text), tree, file).document()
     except _UnreadableError as error:
         tree.problems.append(Problem(file, *error.place, dotted(error.path), error.message, error.hint))
         return tree
-    return Tree(data, tree.places, tree.problems, tree.nulls, tree.refused)
+    return replace(tree, data=data, mentions=lambda word: word in text or "\\" in text)
+
+
+def _locate(source: bytes | str, file: str) -> Located:
+    """Where everything is in a file, as far as it can be read."""
+    located = Located()
+    with suppress(_UnreadableError):
+        _Builder(_events(_text(source)), Tree(places=Places(lambda: located)), file, located).document()
+    return located
 
 
 def _text(source: bytes | str) -> str:
@@ -154,10 +165,13 @@ def _quoted(event: yaml.ScalarEvent) -> bool:
 
 
 class _Builder:
-    """Builds the data of one document from the events, and collects places and problems."""
+    """Builds the data of one document from the events, and collects problems, and places if they are asked for."""
 
-    def __init__(self, events: Iterator[yaml.Event], tree: Tree, file: str) -> None:
+    def __init__(
+        self, events: Iterator[yaml.Event], tree: Tree, file: str, located: Located | None = None
+    ) -> None:
         self._events = events
+        self._located = located
         self._tree = tree
         self._file = file
 
@@ -186,11 +200,15 @@ class _Builder:
     def _problem(self, place: Place, path: Path, message: str, hint: str | None = None) -> None:
         self._tree.problems.append(Problem(self._file, *place, dotted(path), message, hint))
 
+    def _locate(self, path: Path, place: Place) -> None:
+        if self._located is not None:
+            self._located.values[path] = place
+
     def _node(self, event: yaml.Event, path: Path, key: Place | None) -> Any:
         """The value that begins with ``event``; ``key`` is the place of its key, None in lists."""
         place = _place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
-            self._tree.places.values[path] = place
+            self._locate(path, place)
             self._tree.refused.add(path)
             alias = shown(f"*{event.anchor}")
             self._problem(place, path, f"alias {alias}: YAML aliases are not allowed", _WRITE_OUT)
@@ -203,7 +221,7 @@ class _Builder:
         if len(path) >= MAX_DEPTH:
             raise _UnreadableError(place, f"nested more than {MAX_DEPTH} levels deep", path=path)
         flow = isinstance(event, yaml.CollectionStartEvent) and event.flow_style
-        self._tree.places.values[path] = place if flow or key is None else key
+        self._locate(path, place if flow or key is None else key)
         return self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._sequence(path)
 
     def _refuse_decorations(self, event: yaml.Event, place: Place, path: Path) -> None:
@@ -219,7 +237,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent, path: Path, place: Place, key: Place | None) -> str | None:
         quoted = _quoted(event)
         # The mark of an empty value may be lines away.
-        self._tree.places.values[path] = place if event.value or quoted or key is None else key
+        self._locate(path, place if event.value or quoted or key is None else key)
         if quoted:
             return event.value
         if event.value in _NULLS:
@@ -240,11 +258,11 @@ class _Builder:
             below = (*path, key) if key is not None else path
             known = key is None or key in entries
             if key is not None and key in entries:
-                first = self._tree.places.keys[below]
+                first = self._tree.places.of_key(below)
                 message = f"duplicate key; the first is at line {first[0]}"
                 self._problem(place, below, message, "keep one of the two")
-            elif key is not None:
-                self._tree.places.keys[below] = place
+            elif key is not None and self._located is not None:
+                self._located.keys[below] = place
             if known:
                 self._skip(below)
             elif key is not None:
