@@ -55,14 +55,16 @@ def wanted_tags(address: str, own: Mapping[str, str | Template], world: World) -
     if world.leaves(address, "tags"):
         return ownership
     name = {} if world.rows[address].adopt else {"Name": address.partition(".")[2]}
-    said = {key: world.text(value) for key, value in {**world.document.tags, **own}.items()}
-    return {**name, **said, **ownership}
+    return {**name, **_said(own, world), **ownership}
 
 
 def spec_tags(address: str, world: World) -> dict[str, str | Template]:
     """The tags that the spec itself gives a resource: those of the file and those of its row."""
-    own: Mapping[str, str | Template] = getattr(world.rows[address], "tags", {})
-    return {key: world.text(value) for key, value in {**world.document.tags, **own}.items()}
+    return _said(getattr(world.rows[address], "tags", {}), world)
+
+
+def _said(own: Mapping[str, str | Template], world: World) -> dict[str, str | Template]:
+    return {key: world.text(value) for tags in (world.document.tags, own) for key, value in tags.items()}
 
 
 def known_tags(tags: Mapping[str, str], want: Mapping[str, Any]) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, Protocol
 
 
@@ -40,7 +41,8 @@ def titled(live: Tagged) -> str:
 
 def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
     """The tags of a described object."""
-    return {tag["Key"]: tag["Value"] for tag in described.get(key) or []}
+    # Thousands of resources have the same keys.
+    return {intern(tag["Key"]): tag["Value"] for tag in described.get(key) or []}
 
 
 @dataclass(frozen=True)
@@ -179,12 +181,12 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
     return LiveNetworkInterface(
         id=described["NetworkInterfaceId"],
         tags=tags_in(described, "TagSet"),
-        subnet_id=described.get("SubnetId", ""),
+        subnet_id=intern(described.get("SubnetId", "")),
         groups=tuple(sorted(group["GroupId"] for group in described.get("Groups") or ())),
         private_ip=described.get("PrivateIpAddress", ""),
         description=described.get("Description", ""),
         source_dest_check=described.get("SourceDestCheck", True),
-        status=described.get("Status", ""),
+        status=intern(described.get("Status", "")),
         attachment=_attachment(described.get("Attachment")),
         addresses=_addresses(described),
         secondary_ips=tuple(
@@ -198,10 +200,10 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
         primary_ipv6=next(iter(_listed(described, "Ipv6Addresses", "Ipv6Address", "IsPrimaryIpv6")), None),
         ipv4_prefixes=_listed(described, "Ipv4Prefixes", "Ipv4Prefix"),
         ipv6_prefixes=_listed(described, "Ipv6Prefixes", "Ipv6Prefix"),
-        interface_type=described.get("InterfaceType", "interface"),
+        interface_type=intern(described.get("InterfaceType", "interface")),
         timeouts=dict(described.get("ConnectionTrackingConfiguration") or {}),
-        zone=described.get("AvailabilityZone", ""),
-        vpc_id=described.get("VpcId", ""),
+        zone=intern(described.get("AvailabilityZone", "")),
+        vpc_id=intern(described.get("VpcId", "")),
         public_ip=(described.get("Association") or {}).get("PublicIp") or None,
         mac_address=described.get("MacAddress", ""),
         manager=_manager_of_interface(described),
@@ -210,7 +212,9 @@ def network_interface(described: Mapping[str, Any]) -> LiveNetworkInterface:
 
 def _listed(described: Mapping[str, Any], key: str, inner: str, flag: str | None = None) -> tuple[str, ...]:
     """Addresses or prefixes, or those with a ``flag``, in the one spelling that the spec has, too."""
-    entries = (entry for entry in described.get(key) or () if flag is None or entry.get(flag))
+    if not (every := described.get(key)):
+        return ()
+    entries = (entry for entry in every if flag is None or entry.get(flag))
     blocks = (ipaddress.ip_network(entry[inner]) for entry in entries)
     texts = (str(block[0]) if block.prefixlen == block.max_prefixlen else str(block) for block in blocks)
     return tuple(sorted(texts))

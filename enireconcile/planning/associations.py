@@ -132,7 +132,7 @@ class Associations:
         zone = foreign.zone if foreign else self.zones.get(destination.interface, "")
         group = self._border_group(name)
         # Availability Zones are in the Region's border group; the name of a Local Zone does not show its group.
-        if re.fullmatch(f"{self.live.region}[a-z]", zone) and group != self.live.region:
+        if group != self.live.region and re.fullmatch(f"{self.live.region}[a-z]", zone):
             hint = "EC2 associates an Elastic IP only within its network border group"
             words = f"the Elastic IP is in the network border group {group}, the interface in {zone}"
             self.mistakes.add(path, words, hint)

@@ -16,6 +16,8 @@ from enireconcile.kinds.tags import spec_tags
 from enireconcile.model import Field, Secret, plain
 from enireconcile.spec import SECTIONS
 
+_KINDS = {section: tuple(kind for kind in KINDS if kind.section == section) for section in SECTIONS}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -108,9 +110,7 @@ def _without(addresses: set[str], world: World) -> World:
 def _difference(section: str, name: str, world: World) -> Difference:
     address = f"{section}.{name}"
     items = []
-    for kind in KINDS:
-        if kind.section != section:
-            continue
+    for kind in _KINDS[section]:
         want = kind.want(name, world)
         have = kind.have(name, world, want)
         ignored: tuple[Field, ...] = ()

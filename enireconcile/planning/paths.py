@@ -46,6 +46,8 @@ class Door:
 
 def preferences(steps: Sequence[Step], world: World) -> list[tuple[str, str]]:
     """Pairs of step ids, (first, then), most important first: what keeps doors open, then what keeps them shut."""
+    if not steps:
+        return []
     keep: set[tuple[str, str]] = set()
     shut: set[tuple[str, str]] = set()
     for door in doors(steps, world):
@@ -258,6 +260,8 @@ class _Order:
 
 def breaks(steps: Sequence[Step], world: World) -> tuple[tuple[PathBreak, ...], tuple[PathBreak, ...]]:
     """``interruptions`` and ``exposures`` of a plan in order."""
+    if not steps:
+        return (), ()
     found = list(doors(steps, world))
     rerouted = [(change, end) for change, end in _routes_and_ends(steps, world) if _leads_on(change)]
     relevant = {step for door in found for each in door.providers for step in (*each.starts, *each.ends)}

@@ -367,7 +367,7 @@ def _check_primary_ipv6(
     for name, row in spec.document.network_interfaces.items():
         address, subnet = f"network_interfaces.{name}", subnets.get(name, "")
         live = world.record(address, LiveNetworkInterface)
-        if live is None or live.subnet_id != subnet or _is_renewed(row, live, world):
+        if live is None or live.subnet_id != subnet or _is_renewed(address, row, live, world):
             # It is made, or replaced: with the addresses of its row.
             had, written = listed[subnet].gives_ipv6 if subnet in listed else True, True
         else:
@@ -389,9 +389,8 @@ def _check_primary_ipv6(
                 mistakes.add(path, message, f"leave it in the list of {holder}, and choose another one here")
 
 
-def _is_renewed(row: NetworkInterface, live: LiveNetworkInterface, world: World) -> bool:
-    """Is the interface replaced within its subnet?"""
-    address = f"network_interfaces.{world.name_of(live.id)}"
+def _is_renewed(address: str, row: NetworkInterface, live: LiveNetworkInterface, world: World) -> bool:
+    """Is the interface at an address replaced within its subnet?"""
     fixed = {"private_ip": row.private_ip or live.private_ip, "interface_type": row.interface_type}
     return any(getattr(live, key) != value and not world.leaves(address, key) for key, value in fixed.items())
 

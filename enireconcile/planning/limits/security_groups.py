@@ -124,6 +124,8 @@ def _entries(prefix_list: str, case: Case) -> int | None:
 
 def _products(sizes: Mapping[str, tuple[Size, Size]], case: Case) -> Iterator[Issue]:
     """The product of the two quotas is at most 1000 in any account."""
+    if not sizes:
+        return
     for name, row in sorted(case.world.document.network_interfaces.items()):
         groups = without_selectors(row.security_groups)
         for group in groups:
