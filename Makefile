@@ -63,7 +63,7 @@ acceptance: $(VENV)/demo.stamp ## Run the program in an AWS account, for less th
 acceptance-clean: $(VENV)/demo.stamp ## Delete what acceptance runs have left in the account
 	@$(BIN)/python -m tests.acceptance clean $(ARGS)
 
-bench: $(VENV)/dev.stamp ## Measure it beside bare boto3, Terraform and Ansible (TABLES=… for some), and write the page
+bench: $(VENV)/bench.stamp ## Measure it beside bare boto3, Terraform and Ansible (TABLES=… for some), and write the page
 	@$(BIN)/python -m tests.bench $(TABLES)
 
 mutants: $(VENV)/mutants.stamp ## Change the pure core in small ways and list the changes that no test fails on (long)
@@ -93,6 +93,12 @@ $(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/docs.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "setting up $(VENV) for the documentation (once) …"
 	@$(INSTALL) -e '.[docs]'
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	@echo "setting up $(VENV)/bench, which has no extras (once) …"
+	@$(PYTHON) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/mutants.stamp: $(VENV)/dev.stamp

@@ -14,14 +14,21 @@ LAUNCH = str(Path(__file__).with_name("launch.py"))
 Prepare = Callable[[], object]
 
 
+INSTALLED = str(Path(sys.prefix, "bench", "bin", "python"))
+"""The Python of an installation without extras, which ``make bench`` makes.
+
+Both sides run there: what extras bring slows the start (tenacity imports tornado if it is there, for instance).
+"""
+
+
 def tool(*words: object) -> list[str]:
     """A command line of this project."""
-    return [sys.executable, "-m", "enireconcile", *map(str, words)]
+    return [INSTALLED, "-m", "enireconcile", *map(str, words)]
 
 
 def python(text: str, *words: object) -> list[str]:
     """A program in Python, as text."""
-    return [sys.executable, "-c", text, *map(str, words)]
+    return [INSTALLED, "-c", text, *map(str, words)]
 
 
 @dataclass(frozen=True)
