@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from enireconcile.errors import Problem, SpecErrors
 from enireconcile.live.records import (
@@ -144,7 +144,13 @@ def immutable(problem: Problem) -> str:
 
 def examples(count: int) -> settings:
     """So many examples, or fewer of them under a profile that wants fewer than hypothesis does."""
-    return settings(deadline=None, max_examples=max(1, count * settings().max_examples // 100))
+    # Hypothesis drops an example that is too large for it; several in a row are bad luck, and no defect.
+    unlucky = [HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.too_slow]
+    return settings(
+        deadline=None,
+        max_examples=max(1, count * settings().max_examples // 100),
+        suppress_health_check=unlucky,
+    )
 
 
 # ---- live states
