@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 from enireconcile.cli import code_if_stopped
@@ -42,12 +43,12 @@ def _exit(code: int) -> NoReturn:
     Threads may wait for answers that never come, and to take down all modules and objects takes longer than many
     a command.
     """
-    from enireconcile.outputs.stdout import flush_or_discard
-
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
-        flush_or_discard(stream)
+        # What cannot be written is lost, and does not change the exit code.
+        with suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 
