@@ -61,16 +61,15 @@ def apply_specs(
         pictures[spec.file] = run.pictures(report)
         return report
 
-    def ends(report: Report) -> bool:
-        return bool(report.exit_code and interrupt.reason)
-
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
         regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
         chosen = [spec for spec in specs if spec.file in options.targets_by_file]
         try:
-            Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
+            Several(work, connection, interrupt, options.jobs, lambda report: bool(report.exit_code), regions).run(
+                chosen
+            )
         finally:
             ran = [spec.file for spec in chosen if spec.file in reports]
             told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
