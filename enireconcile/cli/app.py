@@ -35,7 +35,7 @@ from enireconcile.printable import printable
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
     from enireconcile.cli.signals import Interrupt
-    from enireconcile.spec import Spec
+    from enireconcile.spec import Loaded, Spec
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
@@ -356,6 +356,7 @@ def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) ->
 @opt.output()
 @opt.aws
 @opt.prune
+@opt.jobs
 @opt.running(approval=opt.approved, lock_timeout="0s")
 @click.option(
     "--interval",
@@ -380,18 +381,13 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 
     stdin = functools.cache(read_stdin)
     options["auto_approve"] = True
-    load = functools.partial(specs.load, stdin=stdin, region=connection.region)
     interrupt = Interrupt()
+
+    def load(every_variable: bool) -> Loaded:
+        return specs.load_valid(connection.region, stdin=stdin, every_variable=every_variable)
+
     with _failures_published(options, interrupt):
-        load()
-        return watch_specs(
-            specs.files,
-            lambda source: load([source], every_variable=False),
-            connection,
-            ApplyOptions(**options),
-            interval,
-            interrupt,
-        )
+        return watch_specs(load, connection, ApplyOptions(**options), interval, interrupt)
 
 
 @cli.command(

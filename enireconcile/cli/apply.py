@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import complain_of_files, failure, files_of, labels_of, notify, write_reports
 from enireconcile.cli.run import StackRun
-from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
+from enireconcile.cli.session import ApplyOptions, Connection, Memory, random_delay
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.planner import look
@@ -34,6 +36,9 @@ from enireconcile.spec import Spec
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
 
+Stack = tuple[str, str]
+"""A spec file and the stack that it is for."""
+
 
 def apply_specs(
     specs: Sequence[Spec],
@@ -47,41 +52,60 @@ def apply_specs(
     ``refused`` is what is wrong with further files: the report says so, too.
     """
     refused_code = complain_of_files(refused)
-    reports: dict[str, Report] = {}
-    pictures: dict[str, Pictures | None] = {}
-    options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
-
-    labels = labels_of(specs)
-
-    def work(spec: Spec, interrupt: Interrupt) -> Report:
-        # One stack name may be in several Regions, and each is to be told.
-        own = replace(options, seen_messages=SeenMessages(), seen_errors={})
-        run = StackRun(spec, own, interrupt, labels[spec.file])
-        report = reports[spec.file] = run.run(connection)
-        pictures[spec.file] = run.pictures(report)
-        return report
-
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
-        regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
-        chosen = [spec for spec in specs if spec.file in options.targets_by_file]
-        try:
-            Several(work, connection, interrupt, options.jobs, lambda report: bool(report.exit_code), regions).run(
-                chosen
-            )
-        finally:
-            ran = [spec.file for spec in chosen if spec.file in reports]
-            told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
-            further = [failure(None, refused)] if refused else []
-            for report in further:
-                notify(report, options, interrupt.left_to_finish)
-            interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
+        told = run_stacks(specs, connection, options, interrupt, refused)
         _print_comment(told, options)
     code = max([refused_code, *(report.exit_code for report in told)])
     if len(told) + len(files_of(refused)) > 1 and options.output != "json":
         _sum_up(told, len(files_of(refused)), code, options)
     return code
+
+
+def run_stacks(
+    specs: Sequence[Spec],
+    connection: Connection,
+    options: ApplyOptions,
+    interrupt: Interrupt,
+    refused: SpecErrors | None,
+    *,
+    guarded: Callable[[Interrupt], AbstractContextManager[object]] = nullcontext,
+    ends: Callable[[Report | None], bool] = lambda report: bool(report and report.exit_code),
+    memories: Mapping[Stack, Memory] | None = None,
+) -> list[Report]:
+    """Run each spec, several at once, then write and post the reports, which it returns in the order of the specs.
+
+    What is wrong with further files, ``refused``, is told as a report, too. ``guarded`` makes a context for each
+    run of what stops it; if that swallows an error, the stack has no report. ``ends`` is as in ``Several``.
+    ``memories`` makes one for a stack that it does not have.
+    """
+    options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
+    memories = defaultdict(Memory) if memories is None else memories
+    labels = labels_of(specs)
+    reports: dict[str, Report] = {}
+    pictures: dict[str, Pictures | None] = {}
+
+    def work(spec: Spec, interrupt: Interrupt) -> Report | None:
+        with guarded(interrupt):
+            own = replace(options, memory=memories[spec.file, spec.document.stack])
+            run = StackRun(spec, own, interrupt, labels[spec.file])
+            report = reports[spec.file] = run.run(connection)
+            pictures[spec.file] = run.pictures(report)
+        return reports.get(spec.file)
+
+    regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
+    chosen = [spec for spec in specs if spec.file in options.targets_by_file]
+    try:
+        Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
+    finally:
+        ran = [spec.file for spec in chosen if spec.file in reports]
+        told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
+        further = [failure(None, refused)] if refused else []
+        for report in further:
+            notify(report, options, interrupt.left_to_finish)
+        interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
+    return told
 
 
 def _sum_up(reports: Sequence[Report], refused: int, code: int, options: ApplyOptions) -> None:

@@ -185,7 +185,6 @@ class SpecArguments:
         self,
         files: Sequence[str] | None = None,
         *,
-        stdin: Callable[[], bytes | str] | None = None,
         region: str | None = None,
         every_variable: bool = True,
     ) -> list[Spec]:
@@ -193,16 +192,24 @@ class SpecArguments:
 
         ``every_variable``: each variable of the command line must be one of these specs.
         """
-        from enireconcile.spec import load, read_stdin
+        from enireconcile.spec import load
 
         files = self.files if files is None else files
-        return load(files, given=self._given(region), stdin=stdin or read_stdin, every_variable=every_variable)
+        return load(files, given=self._given(region), every_variable=every_variable)
 
-    def load_valid(self, region: str | None = None) -> Loaded:
+    def load_valid(
+        self,
+        region: str | None = None,
+        *,
+        stdin: Callable[[], bytes | str] | None = None,
+        every_variable: bool = True,
+    ) -> Loaded:
         """Load the specs of the valid files. Raises SpecErrors if there is none, or for the command line."""
-        from enireconcile.spec import load_valid
+        from enireconcile.spec import load_valid, read_stdin
 
-        return load_valid(self.files, given=self._given(region))
+        return load_valid(
+            self.files, given=self._given(region), stdin=stdin or read_stdin, every_variable=every_variable
+        )
 
     def _given(self, region: str | None) -> Given:
         from enireconcile.spec import Given, variables_of

@@ -131,7 +131,9 @@ def notify(report: Report, options: ApplyOptions, patience: float = math.inf) ->
     # In a watch, a failure that persists is posted once; each round that changes something is posted.
     why = without_request_ids(report.error or "")
     keys = [*(error.key for error in report.errors), *(check.name for check in report.failed_checks)]
-    is_new = options.seen_messages.is_new(f"the notification of {report.stack}", f"{report.outcome} {why} {keys}")
+    is_new = options.memory.messages.is_new(
+        f"the notification of {report.stack}", f"{report.outcome} {why} {keys}"
+    )
     if not webhook.wanted(report, everything=options.notify_all) or not (is_new or report.outcome == "converged"):
         return
     try:

@@ -185,9 +185,9 @@ def test_stacks_of_one_account_and_region_one_after_another(
     assert blocks(world, world.calls) == {(account_id(1), "us-east-1"): 3}
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("verb", "times"), [("apply", 1), ("apply", 2), ("watch", 1)])
 def test_a_signal_stops_all(
-    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, gate: threading.Event, times: int
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, gate: threading.Event, verb: str, times: int
 ) -> None:
     """The first after the calls in flight, the second without waiting for them. A third stack does not begin."""
     world, _ = estate
@@ -200,7 +200,7 @@ def test_a_signal_stops_all(
 
     world.faults.add(Hook(action="CreateNetworkInterface", times=2, callback=hold))
     report = tmp_path / "r.json"
-    command = ["apply", "-y", "--jobs", "2", "--report", str(report), str(tmp_path / "specs")]
+    command = [verb, "-y", "--jobs", "2", "--report", str(report), str(tmp_path / "specs")]
     with running(world, tmp_path / "state", *command) as process:
         arrived.wait()
         process.send(signal.SIGTERM)
