@@ -219,7 +219,14 @@ def iam_policy(
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
-    loaded = specs.load_valid(connection.region)
+    try:
+        loaded = specs.load_valid(connection.region)
+    except SpecErrors as errors:
+        if options["output"] == "markdown":
+            from enireconcile.cli.plan import print_refused
+
+            print_refused(errors)
+        raise
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
 

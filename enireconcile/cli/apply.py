@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, failure, files_of, labels_of, notify, write_reports
+from enireconcile.cli.publish import (
+    complain_of_files,
+    failure,
+    files_of,
+    labels_of,
+    notify,
+    print_comment,
+    write_reports,
+)
 from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection, Memory, random_delay
 from enireconcile.cli.several import Several
@@ -56,7 +64,7 @@ def apply_specs(
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
         told = run_stacks(specs, connection, options, interrupt, refused)
-        _print_comment(told, options)
+        print_comment(told, options, refused)
     code = max([refused_code, *(report.exit_code for report in told)])
     if len(told) + len(files_of(refused)) > 1 and options.output != "json":
         _sum_up(told, len(files_of(refused)), code, options)
@@ -197,12 +205,5 @@ def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOpt
             print_result(dumps(report_json(report)))
         notify(report, options)
     write_reports(options, reports)
-    _print_comment(reports, options)
+    print_comment(reports, options)
     return error.exit_code
-
-
-def _print_comment(reports: Sequence[Report], options: ApplyOptions) -> None:
-    if options.output == "markdown" and reports:
-        from enireconcile.outputs.markdown import reports_markdown
-
-        print_result(reports_markdown(reports, options.command))

@@ -25,6 +25,7 @@ from enireconcile.model import PlanError, Report
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import report_json
 from enireconcile.outputs.outlet import Outlet
+from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.words import errors_words, without_request_ids
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: f
     report = failure(None, error)
     write_reports(options, [report], known=str(error))
     notify(report, options, patience)
+    if isinstance(error, SpecErrors):
+        print_comment([], options, error)
+    else:
+        print_comment([report], options)
+
+
+def print_comment(reports: Sequence[Report], options: ApplyOptions, refused: SpecErrors | None = None) -> None:
+    """Print the reports, and what is wrong with further files, as one comment if the options ask for Markdown."""
+    if options.output == "markdown" and (reports or refused):
+        from enireconcile.outputs.markdown import reports_markdown
+
+        print_result(reports_markdown(reports, options.command, refused.problems if refused else ()))
 
 
 def complain_of_errors(errors: Sequence[PlanError]) -> None:

@@ -135,6 +135,35 @@ def test_a_bad_file_refuses_itself_alone(
         assert BAD in reports[-1]["error"]
 
 
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_a_comment_tells_of_all_files(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """The plans, the stack whose role cannot be assumed, in the order of the files; then the refused file."""
+    (tmp_path / "specs" / "s0.yaml").write_text("version: 1\nstack: s0\nelastic_ip: {}\n")
+    ran = run(tmp_path, estate[1], *command, "--output", "markdown")
+    assert ran.returncode == 1
+    told = re.findall(r"<h3>enireconcile \w+ <code>(.*?)</code>", ran.stdout)
+    assert told == ["s1", "s2", "s3", "specs/s0.yaml"]
+    assert ran.stdout.count(DENIED) == 1
+    assert "specs/s0.yaml:3:1: elastic_ip: unknown key" in ran.stdout
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_a_comment_tells_why_there_is_no_plan(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """The only file is refused, and then the only stack."""
+    specs = tmp_path / "specs"
+    for name in ("s1", "s3"):
+        (specs / f"{name}.yaml").unlink()
+    denied = run(tmp_path, estate[1], *command, "--output", "markdown")
+    assert (denied.returncode, denied.stdout.count(DENIED)) == (1, 1)
+    (specs / "s2.yaml").write_text("version: 1\nstack: s2\nelastic_ip: {}\n")
+    refused = run(tmp_path, estate[1], *command, "--output", "markdown")
+    assert (refused.returncode, refused.stdout.count(BAD), refused.stderr.count(BAD)) == (1, 1, 1)
+
+
 def headings(stdout: str) -> list[str]:
     """The stacks of the plans, in their order."""
     return re.findall(r"^(\w+)  \(account ", stdout, re.MULTILINE)
