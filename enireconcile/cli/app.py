@@ -333,7 +333,13 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
         from enireconcile.cli.session import ApplyOptions
 
         if plan is not None:
-            return apply_planfile(plan, specs.load, connection, ApplyOptions(**options), interrupt)
+            return apply_planfile(
+                plan,
+                lambda files: specs.load_valid(files=files),
+                connection,
+                ApplyOptions(**options),
+                interrupt,
+            )
         return apply_specs(loaded.specs, connection, ApplyOptions(**options), interrupt, loaded.refused)
 
 

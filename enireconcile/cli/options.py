@@ -182,13 +182,9 @@ class SpecArguments:
         return bool(self.files)
 
     def load(
-        self,
-        files: Sequence[str] | None = None,
-        *,
-        region: str | None = None,
-        every_variable: bool = True,
+        self, files: Sequence[str] | None = None, *, region: str | None = None, every_variable: bool = True
     ) -> list[Spec]:
-        """Load the specs, or only ``files``. Raises SpecErrors.
+        """Load the specs, or those of ``files``. Raises SpecErrors.
 
         ``every_variable``: each variable of the command line must be one of these specs.
         """
@@ -201,14 +197,21 @@ class SpecArguments:
         self,
         region: str | None = None,
         *,
+        files: Sequence[str] | None = None,
         stdin: Callable[[], bytes | str] | None = None,
         every_variable: bool = True,
     ) -> Loaded:
-        """Load the specs of the valid files. Raises SpecErrors if there is none, or for the command line."""
+        """Load the specs of the valid files, or those of ``files``.
+
+        Raises SpecErrors if there is none, or for the command line.
+        """
         from enireconcile.spec import load_valid, read_stdin
 
         return load_valid(
-            self.files, given=self._given(region), stdin=stdin or read_stdin, every_variable=every_variable
+            self.files if files is None else files,
+            given=self._given(region),
+            stdin=stdin or read_stdin,
+            every_variable=every_variable,
         )
 
     def _given(self, region: str | None) -> Given:
