@@ -54,6 +54,9 @@ def apply_specs(
     ``refused`` is what is wrong with further files: the report says so, too.
     """
     refused_code = complain_of_files(refused)
+    if options.targets:
+        by_file = targets_by_file(specs, options.targets, prune=options.prune)
+        options = replace(options, targets_by_file=by_file)
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
@@ -78,12 +81,10 @@ def run_stacks(
 ) -> list[Report]:
     """Run each spec, several at once, then write and post the reports, which it returns in the order of the specs.
 
-    What is wrong with further files, ``refused``, is told as a report, too. ``guarded`` makes a context for each
-    run of what stops it; if that swallows an error, the stack has no report. ``ends`` is as in ``Several``.
-    ``memories`` makes one for a stack that it does not have.
+    With targets, only specs that have some of them are run. What is wrong with further files, ``refused``, is told
+    as a report, too. ``guarded`` makes a context for each run of what stops it; if that swallows an error, the
+    stack has no report. ``ends`` is as in ``Several``. ``memories`` makes one for a stack that it does not have.
     """
-    targets = options.targets_by_file or targets_by_file(specs, options.targets, prune=options.prune)
-    options = replace(options, targets_by_file=targets)
     memories = defaultdict(Memory) if memories is None else memories
     labels = labels_of(specs)
     reports: dict[str, Report] = {}
@@ -98,7 +99,7 @@ def run_stacks(
         return reports.get(spec.file)
 
     regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
-    chosen = [spec for spec in specs if spec.file in options.targets_by_file]
+    chosen = [spec for spec in specs if not options.targets or spec.file in options.targets_by_file]
     try:
         Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
     finally:

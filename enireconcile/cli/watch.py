@@ -16,7 +16,7 @@ from enireconcile.cli.publish import complain_of_files, failure, notify
 from enireconcile.cli.session import ApplyOptions, Connection, Memory
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.watch import watch as repeat
-from enireconcile.errors import EnireconcileError, StoppedError, internal_error
+from enireconcile.errors import EnireconcileError, SpecErrors, StoppedError, internal_error
 from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import opened
@@ -77,7 +77,10 @@ def _round(
             yield
 
     with _errors_reported(options):
-        loaded = load(False)
+        try:
+            loaded = load(False)
+        except SpecErrors as errors:
+            loaded = Loaded([], errors)
         complain_of_files(loaded.refused)
         return run_stacks(
             loaded.specs,

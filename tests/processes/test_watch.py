@@ -177,6 +177,16 @@ def test_a_broken_edit_changes_nothing(
     assert addresses(server) == ["ip", "more", "second"]
 
 
+def test_the_report_of_a_round_without_a_valid_file(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path
+) -> None:
+    watching([spec], lambda: spec.write_text("version: 1\n"))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["stack"], report["outcome"]) == (None, "failed")
+    assert f"{spec}:1:1: stack: " in report["error"]
+    assert addresses(server) == ["ip"]
+
+
 def test_a_spec_that_is_wrong_from_the_start_is_not_watched(
     server: EC2Server, watching: Watching, spec: Path, tmp_path: Path
 ) -> None:
