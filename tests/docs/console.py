@@ -42,7 +42,7 @@ NOT_RUN = {
     "docs/reference/cli.md": "a synopsis, without output",
 }
 """Pages whose console blocks are not run, and why."""
-_SLOW = re.compile(r"^waiting for \S+ …\n", re.MULTILINE)
+_SLOW = re.compile(r"^(waiting for \S+ …|\d+ of \d+ units in .* left)\n", re.MULTILINE)
 """What a command says on a busy machine."""
 _ENDPOINT = re.compile(r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)")
 """Where the strict EC2 is. It stands for AWS on the pages, so they do not show it; the sandbox is no AWS there."""
