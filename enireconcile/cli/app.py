@@ -35,7 +35,7 @@ from enireconcile.printable import printable
 if TYPE_CHECKING:
     from enireconcile.cli.session import Connection
     from enireconcile.cli.signals import Interrupt
-    from enireconcile.spec import Spec
+    from enireconcile.spec import Loaded, Spec
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
@@ -219,7 +219,14 @@ def iam_policy(
 @click.option("--who", is_flag=True, help="Show which user changed each differing attribute (from CloudTrail).")
 def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bool, **options: Any) -> int:
     """Show what apply would do. Changes nothing."""
-    loaded = specs.load_valid(connection.region)
+    try:
+        loaded = specs.load_valid(connection.region)
+    except SpecErrors as errors:
+        if options["output"] == "markdown":
+            from enireconcile.cli.plan import print_refused
+
+            print_refused(errors)
+        raise
     from enireconcile.cli.plan import plan_specs
     from enireconcile.cli.session import PlanOptions
 
@@ -326,7 +333,13 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
         from enireconcile.cli.session import ApplyOptions
 
         if plan is not None:
-            return apply_planfile(plan, specs.load, connection, ApplyOptions(**options), interrupt)
+            return apply_planfile(
+                plan,
+                lambda files: specs.load_valid(files=files),
+                connection,
+                ApplyOptions(**options),
+                interrupt,
+            )
         return apply_specs(loaded.specs, connection, ApplyOptions(**options), interrupt, loaded.refused)
 
 
@@ -356,6 +369,7 @@ def destroy(specs: opt.SpecArguments, connection: Connection, **options: Any) ->
 @opt.output()
 @opt.aws
 @opt.prune
+@opt.jobs
 @opt.running(approval=opt.approved, lock_timeout="0s")
 @click.option(
     "--interval",
@@ -380,18 +394,13 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 
     stdin = functools.cache(read_stdin)
     options["auto_approve"] = True
-    load = functools.partial(specs.load, stdin=stdin, region=connection.region)
     interrupt = Interrupt()
+
+    def load(every_variable: bool) -> Loaded:
+        return specs.load_valid(connection.region, stdin=stdin, every_variable=every_variable)
+
     with _failures_published(options, interrupt):
-        load()
-        return watch_specs(
-            specs.files,
-            lambda source: load([source], every_variable=False),
-            connection,
-            ApplyOptions(**options),
-            interval,
-            interrupt,
-        )
+        return watch_specs(load, connection, ApplyOptions(**options), interval, interrupt)
 
 
 @cli.command(

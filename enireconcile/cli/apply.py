@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, failure, files_of, labels_of, notify, write_reports
+from enireconcile.cli.publish import (
+    complain_of_files,
+    failure,
+    files_of,
+    labels_of,
+    notify,
+    print_comment,
+    write_reports,
+)
 from enireconcile.cli.run import StackRun
-from enireconcile.cli.session import ApplyOptions, Connection, SeenMessages, random_delay
+from enireconcile.cli.session import ApplyOptions, Connection, Memory, random_delay
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
-from enireconcile.engine.planner import look
 from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.files import read_limited
 from enireconcile.model import Report
 from enireconcile.outputs import logs
-from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.outlet import opened
-from enireconcile.outputs.planfile import MAX_BYTES, Saved, reasons_against, saved_in
-from enireconcile.outputs.stdout import print_result
+from enireconcile.outputs.planfile import MAX_BYTES, Saved, saved_in
 from enireconcile.outputs.words import reports_words
-from enireconcile.planning.guards import objections, refusal
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable, printable_lines
-from enireconcile.spec import Spec
+from enireconcile.spec import Loaded, Spec
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
+
+Stack = tuple[str, str]
+"""A spec file and the stack that it is for."""
 
 
 def apply_specs(
@@ -47,42 +54,62 @@ def apply_specs(
     ``refused`` is what is wrong with further files: the report says so, too.
     """
     refused_code = complain_of_files(refused)
-    reports: dict[str, Report] = {}
-    pictures: dict[str, Pictures | None] = {}
-    options = replace(options, targets_by_file=targets_by_file(specs, options.targets, prune=options.prune))
-
-    labels = labels_of(specs)
-
-    def work(spec: Spec, interrupt: Interrupt) -> Report:
-        # One stack name may be in several Regions, and each is to be told.
-        own = replace(options, seen_messages=SeenMessages(), seen_errors={})
-        run = StackRun(spec, own, interrupt, labels[spec.file])
-        report = reports[spec.file] = run.run(connection)
-        pictures[spec.file] = run.pictures(report)
-        return report
-
-    def ends(report: Report) -> bool:
-        return bool(report.exit_code and interrupt.reason)
-
+    if options.targets:
+        by_file = targets_by_file(specs, options.targets, prune=options.prune)
+        options = replace(options, targets_by_file=by_file)
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
-        regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
-        chosen = [spec for spec in specs if spec.file in options.targets_by_file]
-        try:
-            Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
-        finally:
-            ran = [spec.file for spec in chosen if spec.file in reports]
-            told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
-            further = [failure(None, refused)] if refused else []
-            for report in further:
-                notify(report, options, interrupt.left_to_finish)
-            interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
-        _print_comment(told, options)
+        told = run_stacks(specs, connection, options, interrupt, refused)
+        print_comment(told, options, refused)
     code = max([refused_code, *(report.exit_code for report in told)])
     if len(told) + len(files_of(refused)) > 1 and options.output != "json":
         _sum_up(told, len(files_of(refused)), code, options)
     return code
+
+
+def run_stacks(
+    specs: Sequence[Spec],
+    connection: Connection,
+    options: ApplyOptions,
+    interrupt: Interrupt,
+    refused: SpecErrors | None,
+    *,
+    guarded: Callable[[Interrupt], AbstractContextManager[object]] = nullcontext,
+    ends: Callable[[Report | None], bool] = lambda report: bool(report and report.exit_code),
+    memories: Mapping[Stack, Memory] | None = None,
+) -> list[Report]:
+    """Run each spec, several at once, then write and post the reports, which it returns in the order of the specs.
+
+    With targets, only specs that have some of them are run. What is wrong with further files, ``refused``, is told
+    as a report, too. ``guarded`` makes a context for each run of what stops it; if that swallows an error, the
+    stack has no report. ``ends`` is as in ``Several``. ``memories`` makes one for a stack that it does not have.
+    """
+    memories = defaultdict(Memory) if memories is None else memories
+    labels = labels_of(specs)
+    reports: dict[str, Report] = {}
+    pictures: dict[str, Pictures | None] = {}
+
+    def work(spec: Spec, interrupt: Interrupt) -> Report | None:
+        with guarded(interrupt):
+            own = replace(options, memory=memories[spec.file, spec.document.stack])
+            run = StackRun(spec, own, interrupt, labels[spec.file])
+            report = reports[spec.file] = run.run(connection)
+            pictures[spec.file] = run.pictures(report)
+        return reports.get(spec.file)
+
+    regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
+    chosen = [spec for spec in specs if not options.targets or spec.file in options.targets_by_file]
+    try:
+        Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
+    finally:
+        ran = [spec.file for spec in chosen if spec.file in reports]
+        told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
+        further = [failure(None, refused)] if refused else []
+        for report in further:
+            notify(report, options, interrupt.left_to_finish)
+        interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
+    return told
 
 
 def _sum_up(reports: Sequence[Report], refused: int, code: int, options: ApplyOptions) -> None:
@@ -104,35 +131,26 @@ def destroy_specs(
 
 def apply_planfile(
     path: Path,
-    load: Callable[[Sequence[str]], Sequence[Spec]],
+    load: Callable[[Sequence[str]], Loaded],
     connection: Connection,
     options: ApplyOptions,
     interrupt: Interrupt,
 ) -> int:
-    """Apply the plans of a file exactly as saved, or none of them. Returns the exit code."""
-    saved, specs = interrupt.in_thread(lambda: _read(path, load), "the plan file and its specs")
+    """Apply each plan of a file exactly as saved, or refuse its stack alone. Returns the worst exit code."""
+    saved, loaded = interrupt.in_thread(lambda: _read(path, load), "the plan file and its specs")
+    specs = loaded.specs
     if saved.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, command="destroy")
     options = replace(
         options,
         prune=saved.prune,
-        targets=saved.targets,
-        targets_by_file=targets_by_file(specs, saved.targets, prune=saved.prune),
+        targets_by_file={each.file: each.plan.targets for each in saved.plans},
         saved_plans={each.file: each for each in saved.plans},
     )
-    if len(specs) > 1:
-        with opened(*options.outlets):
-            reasons = [
-                f"{spec.document.stack}: {why}"
-                for spec in specs
-                for why in _stale(spec, connection, options, interrupt)
-            ]
-            if reasons:
-                return _refuse_all(specs, reasons, options)
-    return apply_specs(specs, connection, options, interrupt)
+    return apply_specs(specs, connection, options, interrupt, loaded.refused)
 
 
-def _read(path: Path, load: Callable[[Sequence[str]], Sequence[Spec]]) -> tuple[Saved, Sequence[Spec]]:
+def _read(path: Path, load: Callable[[Sequence[str]], Loaded]) -> tuple[Saved, Loaded]:
     saved = read_planfile(path)
     return saved, load([each.file for each in saved.plans])
 
@@ -148,38 +166,3 @@ def read_planfile(path: Path) -> Saved:
             hint="give a file that plan --out has written",
         ) from None
     return saved_in(text, str(path))
-
-
-def _stale(spec: Spec, connection: Connection, options: ApplyOptions, interrupt: Interrupt) -> Sequence[str]:
-    """Why the saved plan of a spec must not run, from a fresh read."""
-    saved = options.saved_plans[spec.file]
-    connection = replace(connection, region=saved.plan.region)
-    with connection.open(spec, read_only=True, interrupt=interrupt) as channel:
-        region, targets = channel.session.region, options.targets_by_file[spec.file]
-        reading = look(Reader(channel), spec, region, prune=options.prune, targets=targets)
-        try:
-            fresh = interrupt.run(reading, lambda _: channel.waits()).plan
-        finally:
-            interrupt.abandoned_calls = interrupt.abandoned_calls or channel.busy
-    return [*reasons_against(saved, spec.digest, fresh), *objections(saved.plan, options.allowed)]
-
-
-def _refuse_all(specs: Sequence[Spec], reasons: Sequence[str], options: ApplyOptions) -> int:
-    error = refusal(reasons)
-    logs.complain(error)
-    now = datetime.now(UTC)
-    reports = [Report(spec.document.stack, None, None, "refused", now, 0.0, error=str(error)) for spec in specs]
-    for report in reports:
-        if options.output == "json":
-            print_result(dumps(report_json(report)))
-        notify(report, options)
-    write_reports(options, reports)
-    _print_comment(reports, options)
-    return error.exit_code
-
-
-def _print_comment(reports: Sequence[Report], options: ApplyOptions) -> None:
-    if options.output == "markdown" and reports:
-        from enireconcile.outputs.markdown import reports_markdown
-
-        print_result(reports_markdown(reports, options.command))

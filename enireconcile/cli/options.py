@@ -182,27 +182,37 @@ class SpecArguments:
         return bool(self.files)
 
     def load(
-        self,
-        files: Sequence[str] | None = None,
-        *,
-        stdin: Callable[[], bytes | str] | None = None,
-        region: str | None = None,
-        every_variable: bool = True,
+        self, files: Sequence[str] | None = None, *, region: str | None = None, every_variable: bool = True
     ) -> list[Spec]:
-        """Load the specs, or only ``files``. Raises SpecErrors.
+        """Load the specs, or those of ``files``. Raises SpecErrors.
 
         ``every_variable``: each variable of the command line must be one of these specs.
         """
-        from enireconcile.spec import load, read_stdin
+        from enireconcile.spec import load
 
         files = self.files if files is None else files
-        return load(files, given=self._given(region), stdin=stdin or read_stdin, every_variable=every_variable)
+        return load(files, given=self._given(region), every_variable=every_variable)
 
-    def load_valid(self, region: str | None = None) -> Loaded:
-        """Load the specs of the valid files. Raises SpecErrors if there is none, or for the command line."""
-        from enireconcile.spec import load_valid
+    def load_valid(
+        self,
+        region: str | None = None,
+        *,
+        files: Sequence[str] | None = None,
+        stdin: Callable[[], bytes | str] | None = None,
+        every_variable: bool = True,
+    ) -> Loaded:
+        """Load the specs of the valid files, or those of ``files``.
 
-        return load_valid(self.files, given=self._given(region))
+        Raises SpecErrors if there is none, or for the command line.
+        """
+        from enireconcile.spec import load_valid, read_stdin
+
+        return load_valid(
+            self.files if files is None else files,
+            given=self._given(region),
+            stdin=stdin or read_stdin,
+            every_variable=every_variable,
+        )
 
     def _given(self, region: str | None) -> Given:
         from enireconcile.spec import Given, variables_of

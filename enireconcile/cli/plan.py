@@ -29,9 +29,9 @@ from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import Seen, look
-from enireconcile.errors import EnireconcileError
+from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.live.records import Live
-from enireconcile.model import Plan, Traces
+from enireconcile.model import Plan, Report, Traces
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.outlet import Outlet, opened
@@ -89,14 +89,19 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
                 with logs.about(spec.document.stack, labels[spec.file]):
                     return _plan_one(spec, connection, options, targets[spec.file], runs.append)
             except EnireconcileError as error:
+                failed[spec.file] = error
                 if not several:
                     raise
-                failed[spec.file] = error
                 return None
 
         chosen = [spec for spec in specs if spec.file in targets]
         try:
             results = Several(work, connection, Interrupt(), options.jobs).run(chosen)
+        except EnireconcileError:
+            # The only stack, whose error the command tells.
+            if options.output == "markdown":
+                click.echo(_comment(chosen, [], failed, refused, connection.region))
+            raise
         finally:
             write_metrics(options.metrics, runs)
         planned = [result for result in results if result is not None]
@@ -115,7 +120,10 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
             if options.html is not None:
                 _write_page(options.html, planned)
         finally:
-            _print(planned, options.output, as_list=several)
+            if options.output == "markdown":
+                click.echo(_comment(chosen, planned, failed, refused, connection.region))
+            else:
+                _print(planned, options.output, as_list=several)
             if several and options.output == "text":
                 click.echo("\n" + _summary(planned, names(specs), failed, len(files_of(refused))))
     if options.out is not None:
@@ -223,14 +231,41 @@ def _summary(planned: Sequence[Planned], called: Mapping[str, str], failed: Coll
     return printable(of_several(outcomes, {"with errors", "failed"}, refused))
 
 
+def print_refused(refused: SpecErrors) -> None:
+    """Print what is wrong with the files, as Markdown, if none is valid."""
+    click.echo(_comment([], [], {}, refused))
+
+
+def _comment(
+    specs: Sequence[Spec],
+    planned: Sequence[Planned],
+    failed: Mapping[str, EnireconcileError],
+    refused: SpecErrors | None,
+    region: str | None = None,
+) -> str:
+    """The plans as Markdown, in the order of the specs, with those that ``failed``, and then the refused files.
+
+    ``region`` overrides those of the specs.
+    """
+    from enireconcile.outputs.markdown import plans_markdown
+
+    plans: dict[str, tuple[Plan | Report, Traces]] = {
+        each.spec.file: (each.plan, each.traces or Traces()) for each in planned
+    }
+    for spec in specs:
+        if error := failed.get(spec.file):
+            document, account_id = spec.document, spec.document.account_id or spec.document.role_account
+            where = region or document.region
+            plans[spec.file] = failure(document.stack, error, account_id=account_id, region=where), Traces()
+    shown = [plans[spec.file] for spec in specs if spec.file in plans]
+    problems = refused.problems if refused else ()
+    return plans_markdown([plan for plan, _ in shown], [traces for _, traces in shown], problems)
+
+
 def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:
     if output == "json":
         objects = [plan_json(each.plan, each.api_calls, each.traces) for each in planned]
         click.echo(json.dumps(objects if as_list else objects[0], indent=2))
-    elif output == "markdown":
-        from enireconcile.outputs.markdown import plans_markdown
-
-        click.echo(plans_markdown([each.plan for each in planned], [each.traces or Traces() for each in planned]))
     else:
         texts = (plan_text(each.plan, each.traces, click.style, endpoint=each.endpoint) for each in planned)
         click.echo("\n\n".join(texts))

@@ -25,6 +25,7 @@ from enireconcile.model import PlanError, Report
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import report_json
 from enireconcile.outputs.outlet import Outlet
+from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.words import errors_words, without_request_ids
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: f
     report = failure(None, error)
     write_reports(options, [report], known=str(error))
     notify(report, options, patience)
+    if isinstance(error, SpecErrors):
+        print_comment([], options, error)
+    else:
+        print_comment([report], options)
+
+
+def print_comment(reports: Sequence[Report], options: ApplyOptions, refused: SpecErrors | None = None) -> None:
+    """Print the reports, and what is wrong with further files, as one comment if the options ask for Markdown."""
+    if options.output == "markdown" and (reports or refused):
+        from enireconcile.outputs.markdown import reports_markdown
+
+        print_result(reports_markdown(reports, options.command, refused.problems if refused else ()))
 
 
 def complain_of_errors(errors: Sequence[PlanError]) -> None:
@@ -131,7 +144,9 @@ def notify(report: Report, options: ApplyOptions, patience: float = math.inf) ->
     # In a watch, a failure that persists is posted once; each round that changes something is posted.
     why = without_request_ids(report.error or "")
     keys = [*(error.key for error in report.errors), *(check.name for check in report.failed_checks)]
-    is_new = options.seen_messages.is_new(f"the notification of {report.stack}", f"{report.outcome} {why} {keys}")
+    is_new = options.memory.messages.is_new(
+        f"the notification of {report.stack}", f"{report.outcome} {why} {keys}"
+    )
     if not webhook.wanted(report, everything=options.notify_all) or not (is_new or report.outcome == "converged"):
         return
     try:

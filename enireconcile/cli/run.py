@@ -236,7 +236,7 @@ class StackRun:
     async def _reconcile(self, channel: Channel, lock: HeldLock) -> Report:
         """Plan, ask, execute and read back. Raises EnireconcileError as long as nothing was changed."""
         stop, loop = Stop(), asyncio.get_running_loop()
-        is_new = self.options.seen_messages.is_new if self.options.command == "watch" else None
+        is_new = self.options.memory.messages.is_new if self.options.command == "watch" else None
         progress: Progress = self.options.progress or (
             json_lines()
             if self.options.output == "json"
@@ -258,7 +258,7 @@ class StackRun:
             once=self.saved is not None,
             targets=self.targets,
             try_refused_again=not self.options.allowed.auto_approve,
-            believed=self.options.seen_errors.get(self.spec.document.stack, ()),
+            believed=self.options.memory.errors,
         )
         task = asyncio.ensure_future(reconciler.run())
         with (
@@ -269,7 +269,7 @@ class StackRun:
             async with self._reminding(progress):
                 report = replace(await task, plan=self.plan, destroy=self._destroys)
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
-        self.options.seen_errors[self.spec.document.stack] = {error.key for error in report.errors}
+        self.options.memory.errors = {error.key for error in report.errors}
         self._complain(report, stop)
         self._print_report(report, channel.session.endpoint)
         return report
@@ -306,7 +306,7 @@ class StackRun:
         """
         if self.options.command != "watch":
             return {}
-        pending = self.options.pending_checks.setdefault(self.spec.document.stack, {})
+        pending = self.options.memory.checks
         if report.outcome == "converged":
             now = asyncio.get_running_loop().time()
             pending.update({name: now + row.seconds for name, row in self.spec.document.checks.items()})
@@ -376,13 +376,13 @@ class StackRun:
             if plan.empty
             else plan_text(plan, style=click.style, errors=False, endpoint=endpoint)
         )
-        if self.options.seen_messages.is_new(f"the plan of {plan.stack}", text) and text:
+        if self.options.memory.messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
             show = print_result if self.options.command == "watch" or turns.is_taken() else click.echo
             show(text + "\n")
 
     def _complain_of_errors(self, errors: Sequence[PlanError]) -> None:
-        if self.options.seen_messages.is_new(f"the errors of {self.spec.document.stack}", repr(errors)):
+        if self.options.memory.messages.is_new(f"the errors of {self.spec.document.stack}", repr(errors)):
             complain_of_errors(errors)
 
     def _complain(self, report: Report, stop: Stop) -> None:
@@ -391,7 +391,7 @@ class StackRun:
         if stop.reason and (report.error or "").startswith(stop.reason):
             return
         why = without_request_ids(f"{report.outcome} {report.error}")
-        is_new = self.options.seen_messages.is_new(f"the error of {report.stack}", why)
+        is_new = self.options.memory.messages.is_new(f"the error of {report.stack}", why)
         if report.error and is_new:
             logs.complain(EnireconcileError(report.error), exit_code=report.exit_code)
 
@@ -399,7 +399,7 @@ class StackRun:
         # A watch prints a report that is the same in every round only once.
         failures = [f"{each.step.call} {each.step.address} {each.error}" for each in report.outcomes if each.error]
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
-        is_new = self.options.seen_messages.is_new(f"the report of {report.stack}", text)
+        is_new = self.options.memory.messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
             label = f"{printable(self.label)}  " if self.label else ""
             print_result(label + report_text(report, click.style, endpoint=endpoint))

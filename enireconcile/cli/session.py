@@ -111,6 +111,19 @@ class SeenMessages:
         return before != message
 
 
+@dataclass
+class Memory:
+    """What a watch keeps of a stack from round to round.
+
+    ``errors`` are the keys of the errors in its last plan. ``checks`` are those that are not finished yet, with
+    their deadlines on the monotonic clock.
+    """
+
+    messages: SeenMessages = field(default_factory=SeenMessages)
+    errors: set[tuple[str, str]] = field(default_factory=set)
+    checks: dict[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class PlanOptions:
     """The options of ``plan``; times are in seconds. ``jobs`` is how many stacks are planned at once.
@@ -133,13 +146,13 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds. ``jobs`` is for ``apply``.
+    """The options of ``apply``, ``destroy`` and ``watch``; times are in seconds. ``jobs`` is how many stacks
+    run at once.
 
     With ``state_as_caller``, a state in S3 is accessed without the role of the spec. ``command`` is the command's
     name. ``notify`` is a secret. The commands themselves set ``targets_by_file`` and,
-    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. ``seen_errors``
-    are the keys of the errors in each stack's last plan, for the next round of a watch. ``pending_checks`` are the
-    checks that a watch has not finished yet, by stack, with their deadlines on the monotonic clock.
+    for ``apply --plan``, ``saved_plans``: the targets and the saved plan of each spec file. Each stack has a
+    ``memory`` of its own.
 
     A program that runs it has the output ``none``; its ``ask`` approves a plan, its ``progress`` gets the events.
     """
@@ -166,9 +179,7 @@ class ApplyOptions:
     command: str = "apply"
     targets_by_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     saved_plans: Mapping[str, SavedPlan] = field(default_factory=dict)
-    seen_messages: SeenMessages = field(default_factory=SeenMessages)
-    seen_errors: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    pending_checks: dict[str, dict[str, float]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     ask: Callable[[Plan], bool] | None = None
     progress: Progress | None = None
 

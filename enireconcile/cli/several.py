@@ -32,7 +32,8 @@ class Several(Generic[R]):
     """Does ``work`` for each spec: up to ``jobs`` at once, and one after another in an account and Region.
 
     ``work`` gets the spec and what stops it; in a thread of its own if there are several at once. What it prints
-    is whole, and in the order of the specs. ``ends`` says of a result whether no further stack is to begin.
+    is whole, and in the order of the specs. ``ends`` says of a result whether no further stack is to begin, once
+    something stops the command.
     ``regions`` are those of specs that are not run in their own, by file.
     """
 
@@ -54,7 +55,7 @@ class Several(Generic[R]):
         results: list[R] = []
         for spec in specs:
             results.append(self.work(spec, self.interrupt))
-            if self.ends(results[-1]):
+            if self.interrupt.reason and self.ends(results[-1]):
                 break
         return results
 
@@ -92,7 +93,8 @@ class Several(Generic[R]):
             while not questions.empty():
                 asked.append(questions.get())
             self._answer(asked, turns, given_up=bool(errors))
-            return not errors and not any(self.ends(result) for result in results.values())
+            over = self.interrupt.reason and any(self.ends(result) for result in results.values())
+            return not (errors or over)
 
         try:
             with branches_of(self.interrupt, branches):

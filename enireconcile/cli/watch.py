@@ -6,84 +6,93 @@ import gc
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from enireconcile.cli.publish import failure, notify, write_reports
-from enireconcile.cli.run import StackRun
-from enireconcile.cli.session import ApplyOptions, Connection
+from enireconcile.cli.apply import Stack, run_stacks
+from enireconcile.cli.publish import complain_of_files, failure, notify
+from enireconcile.cli.session import ApplyOptions, Connection, Memory
 from enireconcile.cli.signals import Interrupt
 from enireconcile.engine.watch import watch as repeat
-from enireconcile.errors import EnireconcileError, StoppedError, internal_error
+from enireconcile.errors import EnireconcileError, SpecErrors, StoppedError, internal_error
 from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import opened
-from enireconcile.spec import Spec
-
-if TYPE_CHECKING:
-    from enireconcile.outputs.html import Pictures
+from enireconcile.spec import Loaded
 
 
 def watch_specs(
-    sources: Sequence[str],
-    load: Callable[[str], Sequence[Spec]],
+    load: Callable[[bool], Loaded],
     connection: Connection,
     options: ApplyOptions,
     interval: float,
     interrupt: Interrupt,
 ) -> int:
-    """Apply the sources in rounds until ``interrupt`` stops it.
+    """Apply the specs in rounds until ``interrupt`` stops it.
 
-    Each round reads the files again and opens new sessions, so that edits and renewed credentials take effect. A
-    source that cannot be read or applied does not affect the others. Returns 5 if the user stopped a run that had
-    begun and not finished, else 0. Raises SpecErrors if a source is invalid from the start.
+    Each round loads the files again and opens new sessions, so that edits and renewed credentials take effect. A
+    file that cannot be read or applied does not affect the others. The argument of ``load`` is whether each
+    variable of the command line must be one of the files'; that is so at the start only.
+
+    Returns 5 if the user stopped a run that had begun and not finished, else 0. Raises SpecErrors if a file is
+    invalid from the start.
     """
     options = replace(options, command="watch")
+    memories: Mapping[Stack, Memory] = defaultdict(Memory)
     cut_short: list[Report] = []
 
     def turn() -> bool:
-        reports = _round(sources, load, connection, options, interrupt)
+        reports = _round(load, connection, options, memories, interrupt)
         if interrupt.stopped_by:
             cut_short.extend(report for report in reports if report.outcome == "partial" and report.outcomes)
         # Closed sessions leave many cycles, and the time until the next round is idle.
         gc.collect()
-        # A row that is left out or a step that EC2 refuses must not delay the failover of another one.
-        return not any(report.outcome == "failed" and report.plan is None for report in reports)
+        # A row that is left out, a step that EC2 refuses or a role that cannot be assumed must not delay the
+        # failover of another one.
+        planned = [report for report in reports if report.outcome != "failed" or report.plan is not None]
+        return bool(planned) or not reports
 
     with opened(*options.outlets), interrupt, suppress(StoppedError):
-        specs = interrupt.in_thread(lambda: [spec for source in sources for spec in load(source)], "the specs")
-        _one_stack_each(specs)
+        if refused := interrupt.in_thread(lambda: load(True), "the specs").refused:
+            raise refused
         # Random, so that watchers of one account do not call AWS at the same moment.
         repeat(turn, interrupt.sleep, interval=interval, clock=time.monotonic, jitter=random.random)
     return max((report.exit_code for report in cut_short), default=0)
 
 
 def _round(
-    sources: Sequence[str],
-    load: Callable[[str], Sequence[Spec]],
+    load: Callable[[bool], Loaded],
     connection: Connection,
     options: ApplyOptions,
+    memories: Mapping[Stack, Memory],
     interrupt: Interrupt,
 ) -> list[Report]:
-    """Apply every source once. Errors are reported and do not end the watch."""
-    specs: list[Spec] = []
-    reports: list[Report] = []
-    pictures: list[Pictures | None] = []
-    for source in sources:
-        with _errors_reported(options):
-            specs += load(source)
+    """Apply every spec once. Errors are reported and do not end the watch."""
+
+    @contextmanager
+    def guarded(interrupt: Interrupt) -> Iterator[None]:
+        with _errors_reported(options), interrupt.limited(options.timeout):
+            yield
+
     with _errors_reported(options):
-        _one_stack_each(specs)
-        for spec in specs:
-            if not interrupt.stopped_by:
-                with _errors_reported(options), interrupt.limited(options.timeout):
-                    run = StackRun(spec, options, interrupt)
-                    reports.append(run.run(connection))
-                    pictures.append(run.pictures(reports[-1]))
-        write_reports(options, reports, pictures)
-    return reports
+        try:
+            loaded = load(False)
+        except SpecErrors as errors:
+            loaded = Loaded([], errors)
+        complain_of_files(loaded.refused)
+        return run_stacks(
+            loaded.specs,
+            connection,
+            options,
+            interrupt,
+            loaded.refused,
+            guarded=guarded,
+            ends=lambda _: True,
+            memories=memories,
+        )
+    return []
 
 
 @contextmanager
@@ -104,15 +113,3 @@ def _errors_reported(options: ApplyOptions) -> Iterator[None]:
 def _report_error(error: EnireconcileError, options: ApplyOptions) -> None:
     logs.complain(error)
     notify(failure(None, error), options)
-
-
-def _one_stack_each(specs: Iterable[Spec]) -> None:
-    """Raises EnireconcileError for two files of one stack, which would undo each other's changes."""
-    files: dict[str, str] = {}
-    for spec in specs:
-        first = files.setdefault(spec.document.stack, spec.file)
-        if first != spec.file:
-            raise EnireconcileError(
-                f"{first} and {spec.file} are both for stack {spec.document.stack}; neither is applied",
-                hint="give one of them another `stack`",
-            )

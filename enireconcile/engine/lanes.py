@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import queue
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
+from heapq import heappop, heappush
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,23 +30,32 @@ def run_in_lanes(
 
     The stacks of one account and Region share EC2's token buckets, so they are one lane. ``ended`` gets each
     future that is done, and returns whether the item is, too: otherwise it is begun again. ``goes_on`` is asked
-    every ``pulse`` seconds; once it returns False, no further item begins.
+    whenever an item may begin, and every ``pulse`` seconds; once it returns False, no further item begins. Each
+    item costs the same however many wait.
     """
-    waiting = list(items)
-    flying: dict[Future[R], T] = {}
-    while waiting or flying:
-        if not goes_on():
-            waiting.clear()
-        busy = {lane(item) for item in flying.values()}
-        while len(flying) < jobs:
-            number = next((n for n, item in enumerate(waiting) if lane(item) not in busy), None)
-            if number is None:
-                break
-            item = waiting.pop(number)
-            busy.add(lane(item))
-            flying[begin(item)] = item
-        done, _ = wait(flying, timeout=pulse, return_when=FIRST_COMPLETED)
-        for future in done:
-            item = flying.pop(future)
-            if not ended(item, future):
-                waiting.insert(0, item)
+    lanes: dict[Hashable, deque[int]] = {}
+    for number, item in enumerate(items):
+        lanes.setdefault(lane(item), deque()).append(number)
+    # A heap of the lanes in which nothing runs, by their next items.
+    free = [(numbers[0], numbers) for numbers in lanes.values()]
+    flying: dict[Future[R], deque[int]] = {}
+    done: queue.SimpleQueue[Future[R]] = queue.SimpleQueue()
+    stopped = False
+    while flying or (free and not stopped):
+        stopped = not goes_on() or stopped
+        while free and len(flying) < jobs and not stopped:
+            number, numbers = heappop(free)
+            future = begin(items[number])
+            flying[future] = numbers
+            future.add_done_callback(done.put)
+        if not flying:
+            break
+        try:
+            future = done.get(timeout=pulse)
+        except queue.Empty:
+            continue
+        numbers = flying.pop(future)
+        if ended(items[numbers[0]], future):
+            numbers.popleft()
+        if numbers:
+            heappush(free, (numbers[0], numbers))

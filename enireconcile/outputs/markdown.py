@@ -14,11 +14,13 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from enireconcile.errors import Problem
 from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Step, Traces, canonical
 from enireconcile.outputs.tables import address_lines
 from enireconcile.outputs.words import (
     MARKS,
     change_lines,
+    counted,
     ec2_calls,
     error_lines,
     leftover_words,
@@ -64,15 +66,22 @@ _LESS = (
 )
 
 
-def plans_markdown(plans: Sequence[Plan], traces: Sequence[Traces] = ()) -> str:
-    """One comment for all plans; with ``traces``, one for each plan, it says who changed what differs."""
+def plans_markdown(
+    plans: Sequence[Plan | Report], traces: Sequence[Traces] = (), refused: Sequence[Problem] = ()
+) -> str:
+    """One comment for all plans; a stack that could not be planned has a report, which says why.
+
+    With ``traces``, one for each plan, it says who changed what differs. ``refused`` are the problems of files
+    without a valid spec.
+    """
     known = traces or [Traces()] * len(plans)
-    return _comment([_Section("plan", plan, who) for plan, who in zip(plans, known, strict=True)])
+    sections = [_Section("plan", plan, who) for plan, who in zip(plans, known, strict=True)]
+    return _comment([*sections, *_refused_files("plan", refused)])
 
 
-def reports_markdown(reports: Sequence[Report], command: str = "apply") -> str:
-    """One comment for all runs: what each planned and how it ended."""
-    return _comment([_Section(command, report) for report in reports])
+def reports_markdown(reports: Sequence[Report], command: str = "apply", refused: Sequence[Problem] = ()) -> str:
+    """One comment for all runs: what each planned and how it ended; ``refused`` are as in ``plans_markdown``."""
+    return _comment([*(_Section(command, report) for report in reports), *_refused_files(command, refused)])
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,36 @@ class _Section:
         return "\n\n".join(_blocks(self, detail))
 
 
-def _comment(sections: Sequence[_Section]) -> str:
+@dataclass(frozen=True)
+class _RefusedFile:
+    """The part of the comment of a file that has no valid spec."""
+
+    command: str
+    file: str
+    problems: Sequence[Problem]
+
+    def text(self, detail: _Detail) -> str:
+        lines = [line for problem in self.problems[: detail.most] for line in str(problem).splitlines()]
+        if len(self.problems) > detail.most:
+            lines.append(f"and {len(self.problems) - detail.most} more")
+        return "\n\n".join(
+            [
+                f"<!-- enireconcile {self.command} -->",
+                f"<h3>enireconcile {self.command} {_code(self.file)}</h3>",
+                f"<p><b>Refused: {counted(len(self.problems), 'problem')} in this file.</b></p>",
+                _pre(lines),
+            ]
+        )
+
+
+def _refused_files(command: str, problems: Sequence[Problem]) -> list[_RefusedFile]:
+    by_file: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_file.setdefault(problem.file, []).append(problem)
+    return [_RefusedFile(command, file, found) for file, found in by_file.items()]
+
+
+def _comment(sections: Sequence[_Section | _RefusedFile]) -> str:
     """All sections in full if they fit, else each with the details that fit its share of the comment."""
     room = LIMIT - _RESERVE
     texts = [section.text(_ALL) for section in sections]
@@ -114,7 +152,7 @@ def _left_out(count: int) -> str:
     return "1 more stack" if count == 1 else f"{count} more stacks"
 
 
-def _fitted(section: _Section, room: int) -> str:
+def _fitted(section: _Section | _RefusedFile, room: int) -> str:
     for detail in (_ALL, *_LESS):
         text = section.text(detail)
         if len(text) <= room:

@@ -33,12 +33,7 @@ def guard(plan: Plan, allowed: Allowed, *others: str) -> None:
     """Raises GuardError with all reasons against a plan; ``others`` are reasons that the caller has found."""
     reasons = [*others, *objections(plan, allowed)]
     if reasons:
-        raise refusal(reasons)
-
-
-def refusal(reasons: Sequence[str]) -> GuardError:
-    """All reasons against a plan in one message."""
-    return GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
+        raise GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
 
 
 def objections(plan: Plan, allowed: Allowed) -> list[str]:

@@ -113,15 +113,19 @@ class Loaded:
 
 
 def load_valid(
-    sources: Sequence[str], *, given: Given = NOTHING_GIVEN, stdin: Callable[[], bytes | str] = read_stdin
+    sources: Sequence[str],
+    *,
+    given: Given = NOTHING_GIVEN,
+    stdin: Callable[[], bytes | str] = read_stdin,
+    every_variable: bool = True,
 ) -> Loaded:
     """Load the specs as ``load`` does; a file with a problem refuses itself alone, two of one stack each other.
 
-    Raises SpecErrors if no file is valid, or for a given variable that none has: that is a mistake of the command
-    line, which may concern every file.
+    Raises SpecErrors if no file is valid, or, with ``every_variable``, for a given variable that none has: that is
+    a mistake of the command line, which may concern every file.
     """
     found = _read(sources, given, stdin, DISK)
-    unknown = list(_unknown_variables(given, found.variables))
+    unknown = list(_unknown_variables(given, found.variables)) if every_variable else []
     problems = [*found.problems, *found.of_twins]
     files = {problem.file for problem in problems}
     valid = [spec for spec in found.specs if spec.file not in files]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
 from typing import Any
@@ -55,11 +54,11 @@ def _parameters(options: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _text(result: Any) -> list[str]:
-    """A scalar as it is, a list of lists as lines of columns, as ``--output text`` shows them."""
+    """A scalar as it is, a list as a line, and a list of lists as lines, as ``--output text`` shows them."""
     if not isinstance(result, list):
         return [str(result)] if isinstance(result, str) else []
-    rows = [row if isinstance(row, list) else [row] for row in result]
-    return ["\t".join(map(str, row)) for row in itertools.chain(rows)]
+    rows = result if all(isinstance(row, list) for row in result) else [result]
+    return ["\t".join(map(str, row)) for row in rows]
 
 
 if __name__ == "__main__":

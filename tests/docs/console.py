@@ -42,13 +42,16 @@ NOT_RUN = {
     "docs/reference/cli.md": "a synopsis, without output",
 }
 """Pages whose console blocks are not run, and why."""
-_SLOW = re.compile(r"^waiting for \S+ …\n", re.MULTILINE)
+_SLOW = re.compile(r"^(waiting for \S+ …|\d+ of \d+ units in .* left)\n", re.MULTILINE)
 """What a command says on a busy machine."""
 _ENDPOINT = re.compile(r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)")
 """Where the strict EC2 is. It stands for AWS on the pages, so they do not show it; the sandbox is no AWS there."""
+_UNIT = re.compile(r"[\w-]+/[\w-]+/[\w-]+: ")
+"""How a line about a unit of a fleet begins. Units run at the same time."""
 _VARIABLE = (
     (re.compile(r"\b(ami|eipalloc|eni|i|sg|subnet|vpc)-[0-9a-f]{8,17}\b"), r"\1-ID"),
     (re.compile(r"\d+\.\d s\b"), "N s"),
+    (re.compile(r'(?<="seconds": )\d+\.\d+'), "N"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
     (re.compile(r"\b(\d{1,3}\.){3}\d{1,3}\b(?!/)"), "ADDRESS"),
     # The width of a column depends on its addresses.
@@ -85,10 +88,11 @@ class Shell:
         ``answer`` is typed at the prompt.
         """
         program, *arguments = shlex.split(line)
-        assert program == "enireconcile"
+        assert program in ("enireconcile", "grep")
+        command = [sys.executable, "-m", program] if program == "enireconcile" else [program]
         with _typed(answer) as stdin:
             ran = subprocess.run(
-                [sys.executable, "-m", "enireconcile", *arguments],
+                [*command, *arguments],
                 cwd=self.cwd,
                 env=self.environment,
                 stdin=stdin,
@@ -116,6 +120,7 @@ class Shell:
             path = f"{directory}:{os.environ['PATH']}"
             subprocess.run(
                 ["sh", "-eu", "-c", text],
+                cwd=self.cwd,
                 env={**self.environment, "PATH": path},
                 stdout=subprocess.DEVNULL,
                 timeout=LONGEST,
@@ -410,6 +415,29 @@ def unlock(directory: Path) -> Iterator[str]:
         yield Shell(ROOT, variables).block(f"enireconcile unlock {STORY}", answer="y")
 
 
+def fleet(directory: Path) -> Iterator[str]:
+    """The walk through the page, in the sandbox, in a directory that has the page's three files only."""
+    page, folder = "docs/how-to/fleet.md", directory / "fleet"
+    folder.mkdir()
+    names = "fleet.yaml", "edge.yaml", "bastion.yaml"
+    for name, text in zip(names, yaml_blocks(page, "In the sandbox first"), strict=True):
+        (folder / name).write_text(text, encoding="utf-8")
+    offline = Shell(folder, {})
+    yield offline.block("enireconcile fleet validate fleet.yaml")
+    yield offline.block("enireconcile fleet units fleet.yaml")
+    with sandbox(str(directory / "state")) as (printed, variables):
+        yield printed
+        shell = Shell(folder, variables)
+        yield shell.block("enireconcile fleet plan fleet.yaml")
+        yield shell.block("enireconcile fleet apply fleet.yaml", answer="y")
+        yield shell.block("enireconcile fleet apply -y fleet.yaml")
+        [script] = sh_blocks(page, "A change by hand, and its repair")
+        shell.script(script)
+        yield shell.block("enireconcile fleet plan --only 'prod-*/eu-west-1/*' fleet.yaml")
+        yield shell.block("enireconcile fleet apply -y --report report.json fleet.yaml")
+        yield shell.block("grep -A 8 prod-b/eu-west-1/edge report.json")
+
+
 def order(directory: Path) -> Iterator[str]:
     """The first example of the page: the interface is in the old group, and the file has the new one."""
     after = f"version: 1\nstack: web\nregion: us-east-1\n{yaml_blocks('docs/explanation/order.md')[0]}"
@@ -426,6 +454,7 @@ SCENES: Mapping[str, Callable[[Path], Iterator[str]]] = {
     "docs/how-to/adopt.md": adopt,
     "docs/how-to/ha-failover.md": failover,
     "docs/how-to/disks.md": disks,
+    "docs/how-to/fleet.md": fleet,
     "docs/how-to/state.md": unlock,
     "docs/how-to/verify.md": verify,
     "docs/explanation/order.md": order,
@@ -440,7 +469,10 @@ def comparable(block: str) -> str:
     """A block without what differs from run to run."""
     for pattern, instead in _VARIABLE:
         block = pattern.sub(instead, block)
-    return "\n".join(line for line in block.splitlines() if line.strip() != "…")
+    lines: list[str] = []
+    for of_units, run in itertools.groupby(block.splitlines(), lambda line: bool(_UNIT.match(line))):
+        lines += sorted(run, key=str if of_units else lambda _: "")
+    return "\n".join(line for line in lines if line.strip() != "…")
 
 
 def blocks(page: str) -> list[str]:

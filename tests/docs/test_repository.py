@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 import yaml
 from check_jsonschema.builtin_schemas import get_builtin_schema
 from jsonschema import validators
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import enireconcile
 from tests import changelog
@@ -84,6 +88,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:\.?[\w-]+/)+[\w.-]*)`", page.read_text("utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_pinned_version_takes_the_oldest_python() -> None:
+    """pip on Debian's Python 3.11.2 cannot install what asks for 3.11.5, whichever Python runs this test."""
+    oldest = f"{min(supported(), key=Version)}.0"
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+    installed = {canonicalize_name(each.name): each.metadata["Requires-Python"] or "" for each in distributions()}
+    known = pinned & installed.keys()
+    assert len(known) > 100  # the peers and mutmut may be absent
+    assert [name for name in sorted(known) if oldest not in SpecifierSet(installed[name])] == []
 
 
 # pre-commit

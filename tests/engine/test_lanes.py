@@ -54,3 +54,54 @@ def test_again_and_before_the_others() -> None:
 
 def test_after_a_stop_nothing_begins() -> None:
     assert Work(["a1", "b1", "a2"], 2, ["a1", "b1", "a2"], last="a1").told == ["+a1", "+b1", "-a1", "-b1"]
+
+
+def test_again_in_its_own_place() -> None:
+    items = ["a1", "b1", "a2", "c1"]
+    told = Work(items, 2, ["b1", "a1", "b1", "a2", "c1"], again="b1").told
+    assert told == ["+a1", "+b1", "-b1", "+b1", "-a1", "+a2", "-b1", "+c1", "-a2", "-c1"]
+
+
+def compared(count: int) -> int:
+    """How often the lanes of so many items are hashed, compared or asked for."""
+    touched = 0
+
+    class Lane:
+        def __init__(self, name: int) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            nonlocal touched
+            touched += 1
+            return hash(self.name)
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal touched
+            touched += 1
+            return isinstance(other, Lane) and self.name == other.name
+
+    def lane(item: int) -> Lane:
+        nonlocal touched
+        touched += 1
+        # Half of the items are in one lane: they wait behind each other, and before those that could begin.
+        return Lane(0 if item < count // 2 else item)
+
+    def begin(item: int) -> Future[int]:
+        future: Future[int] = Future()
+        future.set_result(item)
+        return future
+
+    began: list[int] = []
+
+    def ended(item: int, _: Future[int]) -> bool:
+        began.append(item)
+        return True
+
+    run_in_lanes(range(count), lane, begin, ended, jobs=8, goes_on=lambda: True)
+    assert sorted(began) == list(range(count))
+    return touched
+
+
+def test_the_work_grows_with_the_number_of_items_alone() -> None:
+    assert compared(200) <= 3 * 200
+    assert compared(2_000) <= 3 * 2_000

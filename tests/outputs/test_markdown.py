@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from enireconcile.errors import Problem
 from enireconcile.model import Action, Change, Field, Impact, Leftover, Outcome, Plan, Report, Status, Step
 from enireconcile.outputs.markdown import LIMIT, plans_markdown, reports_markdown
 from tests.outputs.test_report import MIXED, WORLD
@@ -171,6 +172,34 @@ def test_a_report_of_a_run_that_never_began() -> None:
     )
 
 
+def test_refused_files_are_told_after_the_stacks(mixed: Plan) -> None:
+    """Each with its problems; a stack that could not be planned has its place among the others."""
+    failed = report("failed", error="AssumeRole: AccessDenied: no")
+    problems = [
+        Problem("specs/b.yaml", 3, 1, "elastic_ip", "unknown key", "did you mean `elastic_ips`?"),
+        Problem("specs/b.yaml", 5, 1, "instance", "unknown key"),
+        Problem("specs/c.yaml", 1, 1, "", "cannot be read: no such file"),
+    ]
+    words = plain(plans_markdown([failed, mixed], refused=problems))
+    assert words.startswith("enireconcile plan lab")
+    assert "Failed: nothing was changed. AssumeRole: AccessDenied: no" in words
+    assert words.endswith(
+        "enireconcile plan specs/b.yaml Refused: 2 problems in this file. "
+        "specs/b.yaml:3:1: elastic_ip: unknown key hint: did you mean `elastic_ips`? "
+        "specs/b.yaml:5:1: instance: unknown key "
+        "enireconcile plan specs/c.yaml Refused: 1 problem in this file. "
+        "specs/c.yaml:1:1: cannot be read: no such file"
+    )
+    assert plain(reports_markdown([], "apply", problems[2:])).startswith("enireconcile apply specs/c.yaml Refused")
+
+
+def test_many_problems_fit(mixed: Plan) -> None:
+    problems = [Problem("a.yaml", line, 1, "x" * 400, "unknown key") for line in range(1, 2_000)]
+    markdown = plans_markdown([mixed], refused=problems)
+    assert len(markdown) < LIMIT
+    assert "and 1949 more" in plain(markdown)
+
+
 def hostile(text: str) -> tuple[Plan, Report]:
     """A plan and a report in which every field that comes from AWS contains this text."""
     change = Change(
@@ -198,7 +227,8 @@ def hostile(text: str) -> tuple[Plan, Report]:
 def test_text_from_aws_is_not_markup(text: str) -> None:
     """Text from AWS is in code only, and escaped: no mention, no link, no heading, no end of a block."""
     plan, told = hostile(text)
-    for markdown in (plans_markdown([plan]), reports_markdown([told])):
+    refused = [Problem(text, 1, 1, text, text, text)]
+    for markdown in (plans_markdown([plan]), reports_markdown([told]), plans_markdown([], refused=refused)):
         outside = unquoted(markdown)
         assert not {"@", "#", "[", "`", "|", "&", "<", ">", "\x1b", "\u202e"} & set(outside)
         assert "evil" not in markdown or any("evil" in each for each in quoted(markdown))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -338,27 +339,54 @@ def test_several_plans_in_one_file(server: EC2Server, command: Run, plan: Path, 
     assert len(server.client().describe_addresses()["Addresses"]) == 2
 
 
-def test_if_one_is_out_of_date_none_is_done(server: EC2Server, command: Run, plan: Path, two: Path) -> None:
-    """The live state of the second stack has changed: the first is not begun."""
+def outcomes(stdout: Sequence[Mapping[str, Any]]) -> dict[str | None, str]:
+    """Stack to outcome, by the reports of ``--output json``; None are files without a stack."""
+    return {line["stack"]: line["outcome"] for line in stdout if line["type"] == "report"}
+
+
+def test_one_that_is_out_of_date_refuses_itself_alone(
+    server: EC2Server, command: Run, plan: Path, two: Path
+) -> None:
+    """The live state of the first stack has changed: it is named, and the second is applied."""
     command("plan", "--out", str(plan), str(two))
-    assert command("apply", "-y", str(two / "two.yaml")).code == 0
-    told = refused(command, server, plan)
-    assert "two: the live state has changed" in told
-    assert "one: " not in told
+    assert command("apply", "-y", str(two / "one.yaml")).code == 0
+    ran = command("apply", "-y", "--plan", str(plan))
+    assert ran.code == 3
+    assert "error: one: the plan was refused; nothing was changed:" in ran.stderr
+    assert "the live state has changed since the plan was saved" in ran.stderr
+    assert "2 stacks: 1 converged, 1 refused (one)" in ran.stderr
+    assert len(server.client().describe_addresses()["Addresses"]) == 2
 
 
-def test_if_one_is_not_allowed_none_is_done(server: EC2Server, command: Run, plan: Path, two: Path) -> None:
+@pytest.mark.usefixtures("server")
+def test_a_file_that_has_changed_refuses_itself_alone(command: Run, plan: Path, two: Path) -> None:
+    """Changed, and then invalid; ``--target`` names a resource that the file no longer has."""
+    targets = ["--target", "elastic_ips.ip", "--target", "elastic_ips.more"]
+    (two / "one.yaml").write_text(one("one", "ip", "more"))
+    command("plan", *targets, "--out", str(plan), str(two))
+    (two / "one.yaml").write_text(one("one", "ip", "more", "other"))
+    ran = command("apply", "-y", "--output", "json", "--plan", str(plan))
+    assert (ran.code, outcomes(ran.lines)) == (3, {"one": "refused", "two": "converged"})
+    assert f"{two / 'one.yaml'} has changed since the plan was saved" in ran.stderr
+    (two / "one.yaml").write_text("version: 1\n")
+    ran = command("apply", "-y", "--output", "json", "--plan", str(plan))
+    assert (ran.code, outcomes(ran.lines)) == (3, {"two": "refused"})
+    assert f"{two / 'one.yaml'}:1:1: stack: " in ran.stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_one_that_is_not_allowed_refuses_itself_alone(command: Run, plan: Path, two: Path) -> None:
     (two / "two.yaml").write_text(one("two", "a", "b"))
     command("plan", "--out", str(plan), str(two))
-    assert "two: it changes 2 resources, and --max-changes is 1" in refused(
-        command, server, plan, "--max-changes", "1"
-    )
+    ran = command("apply", "-y", "--output", "json", "--max-changes", "1", "--plan", str(plan))
+    assert (ran.code, outcomes(ran.lines)) == (3, {"one": "converged", "two": "refused"})
+    assert "it changes 2 resources, and --max-changes is 1" in ran.stderr
 
 
 def test_the_live_state_of_the_second_changes_during_the_first(
     server: EC2Server, command: Run, plan: Path, two: Path
 ) -> None:
-    """Checked once more under its own lock: the first is done, the second refused."""
+    """Checked under its own lock: the first is done, the second refused."""
     command("plan", "--out", str(plan), str(two))
 
     def meddle(_: Call) -> None:
@@ -372,5 +400,4 @@ def test_the_live_state_of_the_second_changes_during_the_first(
 
     server.faults.add(Hook(action="AllocateAddress", late=True, callback=meddle))
     ran = command("apply", "-y", "--output", "json", "--plan", str(plan))
-    assert ran.code == 3
-    assert [line["outcome"] for line in ran.lines if line["type"] == "report"] == ["converged", "refused"]
+    assert (ran.code, outcomes(ran.lines)) == (3, {"one": "converged", "two": "refused"})

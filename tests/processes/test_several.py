@@ -135,6 +135,35 @@ def test_a_bad_file_refuses_itself_alone(
         assert BAD in reports[-1]["error"]
 
 
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_a_comment_tells_of_all_files(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """The plans, the stack whose role cannot be assumed, in the order of the files; then the refused file."""
+    (tmp_path / "specs" / "s0.yaml").write_text("version: 1\nstack: s0\nelastic_ip: {}\n")
+    ran = run(tmp_path, estate[1], *command, "--output", "markdown")
+    assert ran.returncode == 1
+    told = re.findall(r"<h3>enireconcile \w+ <code>(.*?)</code>", ran.stdout)
+    assert told == ["s1", "s2", "s3", "specs/s0.yaml"]
+    assert ran.stdout.count(DENIED) == 1
+    assert "specs/s0.yaml:3:1: elastic_ip: unknown key" in ran.stdout
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_a_comment_tells_why_there_is_no_plan(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """The only file is refused, and then the only stack."""
+    specs = tmp_path / "specs"
+    for name in ("s1", "s3"):
+        (specs / f"{name}.yaml").unlink()
+    denied = run(tmp_path, estate[1], *command, "--output", "markdown")
+    assert (denied.returncode, denied.stdout.count(DENIED)) == (1, 1)
+    (specs / "s2.yaml").write_text("version: 1\nstack: s2\nelastic_ip: {}\n")
+    refused = run(tmp_path, estate[1], *command, "--output", "markdown")
+    assert (refused.returncode, refused.stdout.count(BAD), refused.stderr.count(BAD)) == (1, 1, 1)
+
+
 def headings(stdout: str) -> list[str]:
     """The stacks of the plans, in their order."""
     return re.findall(r"^(\w+)  \(account ", stdout, re.MULTILINE)
@@ -185,9 +214,9 @@ def test_stacks_of_one_account_and_region_one_after_another(
     assert blocks(world, world.calls) == {(account_id(1), "us-east-1"): 3}
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("verb", "times"), [("apply", 1), ("apply", 2), ("watch", 1)])
 def test_a_signal_stops_all(
-    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, gate: threading.Event, times: int
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, gate: threading.Event, verb: str, times: int
 ) -> None:
     """The first after the calls in flight, the second without waiting for them. A third stack does not begin."""
     world, _ = estate
@@ -200,7 +229,7 @@ def test_a_signal_stops_all(
 
     world.faults.add(Hook(action="CreateNetworkInterface", times=2, callback=hold))
     report = tmp_path / "r.json"
-    command = ["apply", "-y", "--jobs", "2", "--report", str(report), str(tmp_path / "specs")]
+    command = [verb, "-y", "--jobs", "2", "--report", str(report), str(tmp_path / "specs")]
     with running(world, tmp_path / "state", *command) as process:
         arrived.wait()
         process.send(signal.SIGTERM)

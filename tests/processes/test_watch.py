@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,19 @@ from typing import Any
 import pytest
 
 from enireconcile.cli.app import main
+from enireconcile.cli.run import StackRun
 from enireconcile.cli.session import ApplyOptions, Connection
 from enireconcile.cli.signals import Interrupt
 from enireconcile.cli.watch import watch_specs
 from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
-from enireconcile.spec import load
+from enireconcile.spec import load_valid
 from enireconcile.state.directory import Directory
 from tests.ec2 import EC2Server, Fail, Hook, World
+from tests.ec2.estate import Estate
+from tests.fleet.estates import estate_at
 from tests.harness import ENVIRONMENT, STORY, harness_on
 from tests.scenarios.firewalls import HA_FAILOVER, Firewalls
 from tests.virtual import VirtualLoop
@@ -84,15 +90,8 @@ def watch_of(tmp_path: Path) -> Watching:
             }
         )
         names = [str(source) for source in sources]
-        connection = Connection("us-east-1", None, 10)
-        return watch_specs(
-            names,
-            lambda source: load([source]),
-            connection,
-            options,
-            30.0,
-            Between(*deeds, pauses=[] if pauses is None else pauses),
-        )
+        interrupt = Between(*deeds, pauses=[] if pauses is None else pauses)
+        return watch_specs(lambda _: load_valid(names), Connection(None, None, 10), options, 30.0, interrupt)
 
     return run
 
@@ -178,6 +177,16 @@ def test_a_broken_edit_changes_nothing(
     assert addresses(server) == ["ip", "more", "second"]
 
 
+def test_the_report_of_a_round_without_a_valid_file(
+    server: EC2Server, watching: Watching, spec: Path, tmp_path: Path
+) -> None:
+    watching([spec], lambda: spec.write_text("version: 1\n"))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["stack"], report["outcome"]) == (None, "failed")
+    assert f"{spec}:1:1: stack: " in report["error"]
+    assert addresses(server) == ["ip"]
+
+
 def test_a_spec_that_is_wrong_from_the_start_is_not_watched(
     server: EC2Server, watching: Watching, spec: Path, tmp_path: Path
 ) -> None:
@@ -187,8 +196,11 @@ def test_a_spec_that_is_wrong_from_the_start_is_not_watched(
         watching([spec])
     spec.write_text(one("same"))
     (tmp_path / "two.yaml").write_text(one("same", "other"))
-    with pytest.raises(EnireconcileError, match="both for stack same"):
+    with pytest.raises(SpecErrors, match="stack 'same' is already defined in"):
         watching([spec, tmp_path / "two.yaml"])
+    (tmp_path / "good.yaml").write_text(one("good"))
+    with pytest.raises(SpecErrors, match="stack 'same' is also defined in"):
+        watching([spec, tmp_path / "two.yaml", tmp_path / "good.yaml"])
     assert server.calls == []
 
 
@@ -196,14 +208,18 @@ def test_an_edit_that_makes_two_of_one_stack_stops_both(
     server: EC2Server, watching: Watching, spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither file is applied while both claim one stack: with --prune they would remove each other's."""
-    other = tmp_path / "two.yaml"
+    other, third = tmp_path / "two.yaml", tmp_path / "three.yaml"
     other.write_text(one("two", "second"))
+    third.write_text(one("three", "third"))
     rename = lambda: other.write_text(one("one", "second"))  # noqa: E731
-    assert watching([spec, other], rename, prune=True, allow_destroy=True) == 0
+    assert watching([spec, other, third], rename, prune=True, allow_destroy=True) == 0
     told, stderr = outcomes(capsys)
-    assert told == ["converged", "converged"]
-    assert "both for stack one; neither is applied" in stderr
-    assert addresses(server) == ["ip", "second"]
+    assert told == ["converged", "converged", "converged", "unchanged"]
+    assert f"{spec}:2:8: stack: stack 'one' is also defined in {other}" in stderr
+    assert f"{other}:2:8: stack: stack 'one' is already defined in {spec}" in stderr
+    assert addresses(server) == ["ip", "second", "third"]
+    reports = json.loads((tmp_path / "report.json").read_text())
+    assert [(each["stack"], each["outcome"]) for each in reports] == [("three", "unchanged"), (None, "failed")]
 
 
 def test_errors_of_aws_do_not_end_it(
@@ -287,6 +303,22 @@ def test_an_error_of_a_row_is_reported_once_and_delays_no_round(
     assert max(pauses) <= 33.0
 
 
+def test_only_a_round_without_any_plan_delays_the_next(
+    estate: Estate, watching: Watching, regions: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An account whose role cannot be assumed does not delay the others."""
+    estate.denied.add("000000000002")
+    denied = regions[1]
+    denied.write_text(denied.read_text() + "assume_role_arn: arn:aws:iam::000000000002:role/ops\n")
+    pauses: list[float] = []
+    watching(regions[:2], nothing, nothing, nothing, pauses=pauses, jobs=2)
+    assert outcomes(capsys)[0] == [*("converged", "failed"), *("unchanged", "failed") * 3]
+    assert max(pauses) <= 33.0
+    pauses.clear()
+    watching([denied], nothing, nothing, pauses=pauses)
+    assert min(pauses[1:]) > 33.0
+
+
 def test_a_refused_step_is_reported_once_and_delays_no_round(
     server: EC2Server, watching: Watching, spec: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -319,6 +351,68 @@ def test_signals_between_rounds(server: EC2Server, watching: Watching, tmp_path:
     assert watching([spec, other]) == 0
     assert addresses(server) == ["ip"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+# Several Regions
+
+
+@pytest.fixture
+def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
+    """All Regions of an account."""
+    with estate_at() as (estate, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield estate
+
+
+@pytest.fixture
+def regions(tmp_path: Path) -> list[Path]:
+    """The stack ``one`` in two Regions, and then ``two`` in the first."""
+    files = {"us": one("one"), "eu": one("one").replace("us-east-1", "eu-west-1"), "us2": one("two")}
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return [tmp_path / f"{name}.yaml" for name in files]
+
+
+def test_one_name_in_two_regions_at_the_same_time(
+    estate: Estate, watching: Watching, regions: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are two stacks: both are applied, and of each is said what changes from round to round."""
+    met = threading.Barrier(2, timeout=60)
+    estate.faults.add(Hook(action="AllocateAddress", times=2, callback=lambda _: met.wait()))
+    ours = estate.world.settings.account_id
+
+    def release() -> None:
+        estate.world_of(ours, "eu-west-1").data.addresses.clear()
+
+    assert watching(regions[:2], nothing, release, nothing, output="text", jobs=2) == 0
+    said = re.findall(r"^(one \(\S+\))  (Converged|Unchanged)", capsys.readouterr().out, re.MULTILINE)
+    us, eu = "one (us-east-1)", "one (eu-west-1)"
+    assert said == [
+        *((us, "Converged"), (eu, "Converged")),
+        *((us, "Unchanged"), (eu, "Unchanged")),
+        *((eu, "Converged"),),
+        *((eu, "Unchanged"),),
+    ]
+
+
+@pytest.mark.usefixtures("estate")
+def test_a_mistake_in_one_run_leaves_the_others(
+    watching: Watching, regions: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that is none of ours, in a thread: it is told, and the round goes on."""
+    run = StackRun.run
+
+    def broken(self: StackRun, connection: Connection) -> Report:
+        if self.spec.file == str(regions[1]):
+            raise ZeroDivisionError
+        return run(self, connection)
+
+    monkeypatch.setattr(StackRun, "run", broken)
+    assert watching(regions, jobs=2) == 0
+    told, stderr = outcomes(capsys)
+    assert told == ["converged", "converged"]
+    assert stderr.count("ZeroDivisionError") == 1
 
 
 def test_an_interval_of_nothing_is_wrong_usage() -> None:
