@@ -198,6 +198,7 @@ def _write_page(outlet: Outlet, planned: Sequence[Planned]) -> None:
             each.plan,
             html.pictures_of(each.plan, each.spec.document, each.live),
             each.traces or Traces(),
+            each.endpoint,
         )
         for each in planned
     ]
@@ -230,7 +231,8 @@ def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:
     elif output == "markdown":
         from enireconcile.outputs.markdown import plans_markdown
 
-        click.echo(plans_markdown([each.plan for each in planned], [each.traces or Traces() for each in planned]))
+        traces = [each.traces or Traces() for each in planned]
+        click.echo(plans_markdown([each.plan for each in planned], traces, [each.endpoint for each in planned]))
     else:
         texts = (plan_text(each.plan, each.traces, click.style, endpoint=each.endpoint) for each in planned)
         click.echo("\n\n".join(texts))
