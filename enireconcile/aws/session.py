@@ -42,7 +42,7 @@ from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import DENIED, AwsError, EnireconcileError
 from enireconcile.printable import printable
-from enireconcile.regions import unknown_region, wrong_region
+from enireconcile.regions import wrong_region
 
 BotoSession = boto3.Session
 _AWS_DOMAINS = (
@@ -192,7 +192,7 @@ def connect(
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
-        if wrong := wrong_region(chosen) or unknown_region(chosen, lambda: _regions_of_ec2(core)):
+        if wrong := wrong_region(chosen):
             source = "--region or the spec" if region else "AWS_REGION, AWS_DEFAULT_REGION or the profile"
             raise EnireconcileError(f"region (from {source}): {wrong[0]}", hint=wrong[1])
         given = boto.get_credentials() if boto is not None else None
@@ -217,19 +217,6 @@ def connect(
         raise EnireconcileError(
             f"cannot create an AWS session: {error}", hint="check the AWS configuration and credentials"
         ) from None
-
-
-def _regions_of_ec2(core: BotocoreSession) -> set[str]:
-    """The Regions that botocore knows.
-
-    One that it does not know is refused, since its endpoint would be tried for minutes: a host that does not
-    resolve looks like one that a network cannot reach.
-    """
-    return {
-        region
-        for partition in core.get_available_partitions()
-        for region in core.get_available_regions("ec2", partition)
-    }
 
 
 @functools.cache
