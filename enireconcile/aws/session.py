@@ -150,13 +150,17 @@ def _refuse_writes(model: OperationModel, **_: Any) -> None:
         raise PermissionError(f"{model.name} is not a known read, and this session is read-only")
 
 
+_ANSWER = 60.0
+"""Seconds for which a request waits for its answer."""
+
+
 def _config(parallelism: int, service: str = "") -> Config:
     s3 = service == "s3"
     return Config(
         retries={"mode": "standard", "total_max_attempts": 1},
         # The lock's lease must be renewed in time, and our objects have a few kilobytes.
         connect_timeout=5 if s3 else 10,
-        read_timeout=10 if s3 else 60,
+        read_timeout=10 if s3 else _ANSWER,
         max_pool_connections=max(parallelism, 10),
         user_agent_extra=f"enireconcile/{__version__}",
     )
