@@ -113,8 +113,14 @@ class Secret:
     def digest(self) -> str:
         if isinstance(self.value, Template):
             return KNOWN_AFTER_APPLY
-        content = self.value if isinstance(self.value, bytes) else self.value.encode()
-        return "sha256:" + hashlib.sha256(content).hexdigest()
+        return "sha256:" + hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def content(self) -> bytes:
+        """The value as bytes. Raises TypeError while it has references."""
+        if isinstance(self.value, Template):
+            raise TypeError("its references have no values yet")
+        return self.value if isinstance(self.value, bytes) else self.value.encode()
 
     def __repr__(self) -> str:
         return f"Secret({self.digest})"
