@@ -118,7 +118,7 @@ class _Backoff:
         self.meaning = meaning
         base, cap = (0.25, 5.0) if meaning is Meaning.WAIT else (0.5, 20.0)
         longest = min(cap, base * 2 ** min(self.streak - 1, 10))
-        if fault is not None:
+        if fault is not None and self.attempts is None:
             # The last attempt comes when the time is over, not a whole pause later.
             longest = min(longest, fault.seconds - self._failing())
         return max(_SHORTEST_PAUSE, random.uniform(0, longest))  # noqa: S311 (jitter, no secret)

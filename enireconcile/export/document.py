@@ -62,16 +62,16 @@ def exported(selection: Selection, found: Selected, folder: str | None = None) -
         interfaces={live.id: live for live in (*found.network_interfaces, *outside)},
     )
     rows = _rows(chosen, source)
-    data = user_data_of(chosen.instances, source, found, folder) if folder is not None else UserData()
-    data.comment(rows["instances"])
-    notes = [*chosen.notes, *_notes(chosen, source), *_unanswered(found), *data.notes]
+    beside = user_data_of(chosen.instances, source, found, folder) if folder is not None else UserData()
+    beside.comment(rows["instances"])
+    notes = [*chosen.notes, *_notes(chosen, source), *_unanswered(found), *beside.notes]
     head = {"version": 1, "stack": selection.stack or _stack_name(found), "region": found.region}
     if found.account_id is not None:
         head["account_id"] = found.account_id
     document = _loaded(head, rows, notes)
     unsaid = _unsaid(selection, asked=folder is not None)
-    text = _text(document, rows, selection, unsaid, data)
-    return Exported(text, tuple(notes), _addresses(chosen, names, document), data.files)
+    text = _text(document, rows, selection, unsaid, beside)
+    return Exported(text, tuple(notes), _addresses(chosen, names, document), beside.files)
 
 
 def _addresses(chosen: Taken, names: Mapping[str, str], document: Document) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from enireconcile.errors import Problem
 from enireconcile.likeness import closest
-from enireconcile.live.records import AnyRecord, LiveRouteTable, LiveSubnet, LiveVpc, Sought
+from enireconcile.live.records import Sought, Tagged
 from enireconcile.spec import InstanceSelector, Path, RouteTableSelector, Selector, Spec
 
 _NAMES = 5
@@ -51,7 +51,8 @@ class Mistakes:
     ) -> None:
         """Add a mistake at a path of the spec: ``("network_interfaces", "web-eth0", "subnet")``.
 
-        ``touches`` are addresses of further rows that must be left out with the one at ``path``.
+        ``touches`` are addresses of further rows that must be left out with the one at ``path``. ``sought`` is
+        what to read to sharpen the hint.
         """
         made = replace(mistake(self.spec, path, message, hint, touches=touches), sought=frozenset(sought))
         if made.address not in self.left_out:
@@ -59,9 +60,7 @@ class Mistakes:
 
 
 def no_match_hint(
-    selector: Selector | RouteTableSelector | InstanceSelector,
-    records: Sequence[LiveSubnet | LiveVpc | LiveRouteTable | AnyRecord],
-    noun: str,
+    selector: Selector | RouteTableSelector | InstanceSelector, records: Sequence[Tagged], noun: str
 ) -> str:
     """What to write instead of a selector that matches no record: the nearest value of its tag, and others."""
     look = f"see `aws ec2 describe-{noun.lower().replace(' ', '-')}s`"
