@@ -113,8 +113,14 @@ class Secret:
     def digest(self) -> str:
         if isinstance(self.value, Template):
             return KNOWN_AFTER_APPLY
-        content = self.value if isinstance(self.value, bytes) else self.value.encode()
-        return "sha256:" + hashlib.sha256(content).hexdigest()
+        return "sha256:" + hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def content(self) -> bytes:
+        """The value as bytes. Raises TypeError while it has references."""
+        if isinstance(self.value, Template):
+            raise TypeError("its references have no values yet")
+        return self.value if isinstance(self.value, bytes) else self.value.encode()
 
     def __repr__(self) -> str:
         return f"Secret({self.digest})"
@@ -469,7 +475,7 @@ class Report:
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
     those of its last plan. ``checks`` are the checks that it ran after converging. ``resources`` are what the
     stack owns according to its last read; None if it did not get that far. ``destroy`` says that the run was to
-    remove all that the stack owns.
+    remove all that the stack owns. ``endpoint`` is the URL of EC2's endpoint, if it is not AWS's.
     """
 
     stack: str | None
@@ -490,6 +496,7 @@ class Report:
     checks: tuple[CheckResult, ...] = ()
     resources: Resources | None = None
     destroy: bool = False
+    endpoint: str | None = None
 
     @property
     def destroyed(self) -> bool:

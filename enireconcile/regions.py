@@ -1,10 +1,10 @@
-"""The names of AWS Regions: which texts can be one, and what was probably meant instead. Pure."""
+"""The names of AWS Regions: which texts are one, and what was probably meant instead."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
+from functools import cache
+from pathlib import Path
 
 from enireconcile.likeness import closest
 
@@ -12,7 +12,7 @@ REGION = (
     "([a-z]{2}(-gov|-iso[a-z]?)?|eusc-[a-z]{2})"
     "-(north|south|east|west|central|northeast|northwest|southeast|southwest)-[0-9]"
 )
-"""A pattern: AWS names every Region after an area, a direction and a number. New Regions match, typos do not."""
+"""A pattern: AWS names every Region after an area, a direction and a number. New Regions match, few typos do."""
 REGIONS = (
     *("af-south-1", "ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"),
     *("ap-south-1", "ap-south-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4"),
@@ -27,27 +27,41 @@ _LONGEST = 60
 
 
 def wrong_region(name: str) -> tuple[str, str] | None:
-    """Why a text cannot be the name of a Region, and what to write; None if it can."""
+    """Why a text is no name of a Region, and what to write; None if it is one.
+
+    A name of the right form is one if it is in ``REGIONS`` or in botocore's list. The endpoint of a Region that
+    does not exist would be tried for minutes: a host that does not resolve looks like one that cannot be reached.
+    """
     if zone := re.fullmatch(f"({REGION})[a-z]", name):
         return f"must be a Region, but {name!r} is an Availability Zone", f"write {zone[1]}"
-    if re.fullmatch(REGION, name):
+    if not re.fullmatch(REGION, name):
+        name = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
+        return f"must be a Region, not {name!r}", _nearest(name)
+    if name in REGIONS or name in (known := _known_to_botocore()) or not known:
         return None
-    name = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
-    return f"must be a Region, not {name!r}", _nearest(name) or "for example us-east-1"
+    hint = f"{_nearest(name)} (or update boto3, which knows new Regions)"
+    return f"{name!r} is no Region that boto3 knows", hint
 
 
-def unknown_region(name: str, more: Callable[[], AbstractSet[str]]) -> tuple[str, str] | None:
-    """Why a name of the right form is no Region, and what to write; None if it is one.
+@cache
+def _known_to_botocore() -> frozenset[str]:
+    """The Regions in botocore's list, which is read without importing botocore; none if it has no such list."""
+    # Rarely needed: few names are not in REGIONS.
+    import json
+    from importlib.util import find_spec
 
-    ``more`` returns further Regions. It is called only for a name that is not in ``REGIONS``.
-    """
-    if name in REGIONS or name in more():
-        return None
-    hint = _nearest(name) or "for example us-east-1"
-    return f"{name!r} is no Region that boto3 knows", f"{hint} (or update boto3, which knows new Regions)"
+    found = find_spec("botocore")
+    if found is None or not found.submodule_search_locations:
+        return frozenset()
+    try:
+        text = (Path(found.submodule_search_locations[0]) / "data" / "partitions.json").read_text(encoding="utf-8")
+        return frozenset(name for partition in json.loads(text)["partitions"] for name in partition["regions"])
+    except (OSError, ValueError, KeyError):
+        # Another botocore keeps its list elsewhere: then the form of a name is all there is to check.
+        return frozenset()
 
 
-def _nearest(name: str) -> str | None:
-    """The one that differs in its number only, else the one whose name is most like this."""
+def _nearest(name: str) -> str:
+    """The one that differs in its number only, else the one whose name is most like this, else an example."""
     near = closest(name, [each for each in REGIONS if each[:-1] == name[:-1]] or REGIONS)
-    return f"did you mean `{near}`?" if near else None
+    return f"did you mean `{near}`?" if near else "for example us-east-1"

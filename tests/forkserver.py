@@ -177,7 +177,7 @@ def cold(args: Sequence[str], environment: Mapping[str, str]) -> subprocess.Pope
 
 
 def _serve(requests: socket.socket) -> None:
-    """Returns in every child, as what was asked for; in the parent it ends when nobody asks any more."""
+    """Returns in every child, as what was asked for; in the parent it ends with the socket of the requests."""
     waking, woken = socket.socketpair()
     for end in (waking, woken):
         end.setblocking(False)

@@ -162,10 +162,12 @@ class Harness:
                 return run(applying, self.loop)
 
     def export(self, **selected: Any) -> Exported:
-        """What ``export`` prints for a Selection, and its notes."""
-        selection = Selection(**selected)
+        """What ``export`` prints for a Selection, and its notes; with ``folder`` also the files of user data."""
+        folder = selected.pop("folder", None)
+        selection, asked = Selection(**selected), folder is not None
         with self.channel(None, read_only=True) as channel:
-            return exported(selection, run(select(Reader(channel), selection, "us-east-1"), self.loop))
+            reading = select(Reader(channel), selection, "us-east-1", user_data=asked)
+            return exported(selection, run(reading, self.loop), folder)
 
     def _directory(self, state: Path | None) -> Directory:
         return Directory(state or self.state, BootClock("virtual", self.loop.time))

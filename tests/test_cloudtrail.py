@@ -125,7 +125,7 @@ def test_a_launch_by_another_user_attaches_the_interface(slow_harness: Harness) 
 
 
 def test_the_spec_itself_was_changed(slow_harness: Harness) -> None:
-    """What differs because the spec says something new is nobody's doing: our own calls are no answer."""
+    """What differs because the spec has changed has no author in CloudTrail: our own calls do not count."""
     slow_harness.apply()
     slow_harness.loop.now += 60
     text = STORY.read_text().replace("ports: 80", "ports: 8080")
@@ -225,8 +225,8 @@ def drifted(server: EC2Server, command: Run) -> EC2Server:
     return server
 
 
-def test_the_command_shows_him_beside_the_field(drifted: EC2Server, command: Run) -> None:
-    """As text, as JSON and as a comment; without --who nobody is asked, and JSON has no such key."""
+def test_the_command_shows_the_user_beside_the_field(drifted: EC2Server, command: Run) -> None:
+    """As text, as JSON and as a comment; without --who, CloudTrail is not asked, and JSON has no such key."""
     text = command("plan", "--who", SPEC).stdout
     [line] = [line for line in text.splitlines() if "alice" in line]
     assert line.strip().startswith("by user/alice, 20")
@@ -254,7 +254,7 @@ def test_the_command_goes_on_without_permission(drifted: EC2Server, command: Run
 
 
 def test_a_name_from_cloudtrail_is_escaped(drifted: EC2Server, command: Run) -> None:
-    """Session names are chosen by whoever assumes a role."""
+    """The caller of AssumeRole chooses the session name."""
     drifted.people[next(iter(drifted.people))] = "\x1b[31m</code>@everyone"
     assert "\x1b" not in command("plan", "--who", SPEC).stdout
     comment = command("plan", "--who", "--output", "markdown", SPEC).stdout

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from enireconcile.model import Change, Impact, Ref, Secret, canonical, fingerprint, plain, refs_in
+from enireconcile.model import Change, Impact, Ref, Secret, Template, canonical, fingerprint, plain, refs_in
 from enireconcile.planning.draft import make_plan
 from tests.planning.worlds import Words, live_of, plan_of, spec_of
 
@@ -85,7 +85,7 @@ def test_a_fingerprint_covers_what_the_plan_was_made_from() -> None:
     prints = {seen(), seen(id="eni-other"), seen(description="web"), seen(prune=True)}
     assert len(prints) == 4
     assert {text[:7] for text in prints} == {"sha256:"}
-    assert seen(tags={"Somebody": "else"}) == seen()
+    assert seen(tags={"Team": "other"}) == seen()
 
 
 def test_nothing_is_removed_unless_it_is_asked_for() -> None:
@@ -119,3 +119,10 @@ def test_a_change_gives_all_its_reasons() -> None:
 
 def _moves(change: Change) -> bool:
     return change.impact is Impact.DISRUPTIVE
+
+
+def test_a_secret_gives_its_content_once_it_has_one() -> None:
+    """Text and the same bytes have one hash; a text with references has neither content nor hash yet."""
+    assert (Secret("ü").content, Secret("ü").digest) == ("ü".encode(), Secret("ü".encode()).digest)
+    with pytest.raises(TypeError, match="no values yet"):
+        _ = Secret(Template(("ip=", IP))).content

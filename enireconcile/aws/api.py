@@ -242,7 +242,7 @@ class Reader:
     async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
         request = Sending()
         with self._channel.waiting(call, request) as failed:
-            async for trial in retrying(is_transient, failed=failed):
+            async for trial in retrying(is_transient, failed=failed, queue=self._channel.pacer.queue):
                 with trial:
                     answer = await self._channel.attempt(call, params, request=request)
                     _check_filtered(call, params, answer)
@@ -259,6 +259,10 @@ class Writer:
     async def turn(self, call: str) -> None:
         """Wait until EC2's pace lets this call be sent. Nothing is lost if the wait is given up."""
         await self._channel.pacer.turn(call)
+
+    def queue(self, call: str) -> float:
+        """Seconds until this call, if it asked now, would have its turn at EC2's pace, about."""
+        return self._channel.pacer.queue(call)
 
     def backlog(self) -> float:
         """Seconds for which calls of this run wait for EC2's pace."""

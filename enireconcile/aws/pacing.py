@@ -70,6 +70,12 @@ class TokenBucket:
         early = 1 - (now - self._slowed) / _PLATEAU
         return min(max(self._limit * (1 - self._cut * early**3), self._refill * _LEAST), self._refill)
 
+    def queue(self, now: float) -> float:
+        """Seconds until a call that asks now has its turn, about, at the pace of now."""
+        pace = self.pace(now)
+        self._tokens.fill(now, pace)
+        return max(0.0, self.waiting + 1 - self._tokens.level) / pace
+
     def throttled(self, sent: float, now: float) -> None:
         """EC2 throttled a call: other tools use the same bucket."""
         pace = self.pace(now)
@@ -113,6 +119,10 @@ class Pacer:
                     await asyncio.sleep(wait)
         finally:
             bucket.waiting -= 1
+
+    def queue(self, call: str) -> float:
+        """Seconds until this call, if it asked now, would have its turn, about. Raises UnknownAction."""
+        return self.bucket(call).queue(asyncio.get_running_loop().time())
 
     def backlog(self) -> float:
         """Seconds until the calls that wait now have all had their turns."""

@@ -1,7 +1,8 @@
 """The one layer of retries: tenacity, with a pause and a time limit that depend on the fault.
 
 A call that is retried for longer than SILENCE is reported, and again every AGAIN: what AWS answered, how often the
-call was tried, and how long it will go on. So is a call that gets no answer for longer than SLOW.
+call was tried since it failed first, when it is tried next, and how long that will go on. A call that gets no
+answer for longer than SLOW is reported, too. One that waits for its turn at EC2's pace has not failed, and is not.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -42,13 +43,15 @@ def retrying(
     should_retry: Callable[[BaseException], bool],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     failed: Callable[[Fault], object] = lambda _: None,
+    queue: Callable[[str], float] = lambda _: 0.0,
 ) -> AsyncRetrying:
     """tenacity, with the pause that a fault needs; it gives up after the fault's ``seconds``.
 
-    ``failed`` is called with the fault of each attempt that will be repeated.
+    ``failed`` is called with the fault of each attempt that will be repeated. ``queue`` returns the seconds until
+    a call that asks now has its turn at EC2's pace, by its name.
     """
     loop = asyncio.get_running_loop()
-    backoff = _Backoff(loop.time, _notices_of(loop), failed)
+    backoff = _Backoff(loop.time, _notices_of(loop), failed, queue)
     return AsyncRetrying(
         retry=retry_if_exception(should_retry),
         stop=backoff.exhausted,
@@ -79,7 +82,7 @@ def answer_of(fault: Fault) -> str:
 
 @dataclass
 class _Backoff:
-    """State of one call's retries: when it began and first failed, how often, and how many like faults in a row.
+    """State of one call's retries: since when it fails, how often it did, and how many like faults in a row.
 
     ``clock`` returns seconds. ``attempts`` is set where their number is the limit, not the time.
     """
@@ -87,24 +90,25 @@ class _Backoff:
     clock: Callable[[], float]
     notices: _Notices
     failed: Callable[[Fault], object] = lambda _: None
+    queue: Callable[[str], float] = lambda _: 0.0
     attempts: int | None = None
-    began: float = field(init=False)
-    next_notice: float = field(init=False)
+    next_notice: float | None = None
     tries: int = 0
     last: Fault | None = None
     failing_since: float | None = None
     meaning: Meaning | None = None
     streak: int = 0
 
-    def __post_init__(self) -> None:
-        self.began = self.clock()
-        self.next_notice = self.began + SILENCE
-
     def exhausted(self, state: RetryCallState) -> bool:
-        now, fault = self.clock(), _fault(state)
+        fault = _fault(state)
+        return fault is None or self._failing() >= fault.seconds
+
+    def _failing(self) -> float:
+        """Seconds since the call failed first; the first failure calls this."""
+        now = self.clock()
         if self.failing_since is None:
             self.failing_since = now
-        return fault is None or now - self.failing_since >= fault.seconds
+        return now - self.failing_since
 
     def pause(self, state: RetryCallState) -> float:
         """Seconds: exponential with full jitter. New resources show up soon; throttling needs longer pauses."""
@@ -114,9 +118,9 @@ class _Backoff:
         self.meaning = meaning
         base, cap = (0.25, 5.0) if meaning is Meaning.WAIT else (0.5, 20.0)
         longest = min(cap, base * 2 ** min(self.streak - 1, 10))
-        if fault is not None and self.failing_since is not None:
+        if fault is not None and self.attempts is None:
             # The last attempt comes when the time is over, not a whole pause later.
-            longest = min(longest, self.failing_since + fault.seconds - self.clock())
+            longest = min(longest, fault.seconds - self._failing())
         return max(_SHORTEST_PAUSE, random.uniform(0, longest))  # noqa: S311 (jitter, no secret)
 
     def note(self, state: RetryCallState) -> None:
@@ -128,46 +132,55 @@ class _Backoff:
     async def sleep(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Sleep by ``sleep``, and report the call in between whenever that is due."""
         until = self.clock() + seconds
-        while self.next_notice <= until:
-            await sleep(max(0.0, self.next_notice - self.clock()))
-            self._report()
+        while (due := self._due()) <= until:
+            await sleep(max(0.0, due - self.clock()))
+            self._report(until)
         await sleep(max(0.0, until - self.clock()))
 
     def sleep_in_thread(self, seconds: float) -> None:
-        if self.next_notice <= self.clock() + seconds:
-            self._report()
+        until = self.clock() + seconds
+        if self._due() <= until:
+            self._report(until)
         time.sleep(seconds)
 
-    def _report(self) -> None:
-        """Say that the call is retried, unless another call with the same answer was reported a moment ago."""
+    def _due(self) -> float:
+        """The time at which the call is to be reported."""
+        if self.next_notice is None:
+            self.next_notice = self.clock() - self._failing() + SILENCE
+        return self.next_notice
+
+    def _report(self, until: float) -> None:
+        """Say that the call is retried, unless another call with the same answer was reported a moment ago.
+
+        ``until`` is the time at which its pause ends.
+        """
         now, fault = self.clock(), self.last
         self.next_notice = now + AGAIN
         others = self.notices.others(fault.code, fault.call, now) if fault else None
         if fault is None or others is None:
             return
-        spent = now - self.began
+        spent = self._failing()
+        again = max(0.0, until - now, self.queue(fault.call))
         log.warning(
-            "%s: %s, tried %s in %.0f s; %s",
+            "%s: %s, tried %s in %.0f s; again in about %.0f s, %s",
             fault.call + others,
             answer_of(fault),
             "once" if self.tries == 1 else f"{self.tries} times",
             spent,
-            self._rest(fault, now),
+            again,
+            f"for another {max(0.0, fault.seconds - spent):.0f} s"
+            if self.attempts is None
+            else f"{self.attempts - self.tries} more to come",
             extra={
                 "fields": {
                     "call": fault.call,
                     "code": fault.code,
                     "attempts": self.tries,
                     "seconds": round(spent, 3),
+                    "again_in": round(again, 3),
                 }
             },
         )
-
-    def _rest(self, fault: Fault, now: float) -> str:
-        if self.attempts is not None:
-            return f"{self.attempts - self.tries} more to come"
-        spent = now - self.failing_since if self.failing_since is not None else 0.0
-        return f"trying for another {max(0.0, fault.seconds - spent):.0f} s"
 
 
 class _Notices:

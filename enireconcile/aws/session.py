@@ -42,7 +42,7 @@ from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import DENIED, AwsError, EnireconcileError
 from enireconcile.printable import printable
-from enireconcile.regions import unknown_region, wrong_region
+from enireconcile.regions import wrong_region
 
 BotoSession = boto3.Session
 _AWS_DOMAINS = (
@@ -150,13 +150,17 @@ def _refuse_writes(model: OperationModel, **_: Any) -> None:
         raise PermissionError(f"{model.name} is not a known read, and this session is read-only")
 
 
+_ANSWER = 60.0
+"""Seconds for which a request waits for its answer."""
+
+
 def _config(parallelism: int, service: str = "") -> Config:
     s3 = service == "s3"
     return Config(
         retries={"mode": "standard", "total_max_attempts": 1},
         # The lock's lease must be renewed in time, and our objects have a few kilobytes.
         connect_timeout=5 if s3 else 10,
-        read_timeout=10 if s3 else 60,
+        read_timeout=10 if s3 else _ANSWER,
         max_pool_connections=max(parallelism, 10),
         user_agent_extra=f"enireconcile/{__version__}",
     )
@@ -192,7 +196,7 @@ def connect(
         chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
-        if wrong := wrong_region(chosen) or unknown_region(chosen, lambda: _regions_of_ec2(core)):
+        if wrong := wrong_region(chosen):
             source = "--region or the spec" if region else "AWS_REGION, AWS_DEFAULT_REGION or the profile"
             raise EnireconcileError(f"region (from {source}): {wrong[0]}", hint=wrong[1])
         given = boto.get_credentials() if boto is not None else None
@@ -217,19 +221,6 @@ def connect(
         raise EnireconcileError(
             f"cannot create an AWS session: {error}", hint="check the AWS configuration and credentials"
         ) from None
-
-
-def _regions_of_ec2(core: BotocoreSession) -> set[str]:
-    """The Regions that botocore knows.
-
-    One that it does not know is refused, since its endpoint would be tried for minutes: a host that does not
-    resolve looks like one that a network cannot reach.
-    """
-    return {
-        region
-        for partition in core.get_available_partitions()
-        for region in core.get_available_regions("ec2", partition)
-    }
 
 
 @functools.cache

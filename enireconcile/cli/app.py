@@ -240,6 +240,7 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
     examples=[
         "enireconcile export --instance i-0a5b1f7d2c9e4b3a6 > web.yaml",
         "enireconcile export --tag Role=web",
+        "enireconcile export --stack web --user-data boot > web.yaml",
     ],
     conflicts=[
         Conflict("stack", ["instances", "vpcs", "tags"], _ONE_SELECTION),
@@ -253,8 +254,11 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
 @opt.ids("--vpc", "vpcs", "vpc", "All of a VPC. Repeatable.")
 @opt.tagged("--tag", "What has this tag, and what that needs. Repeatable: what has all of these tags.")
 @click.option("--stack", metavar="NAME", help="What a stack owns.")
+@opt.beside(
+    "--user-data", "Also write the user data of instances into files in this directory, which only you can read."
+)
 @opt.aws
-def export(connection: Connection, **selected: Any) -> int:
+def export(connection: Connection, user_data: Path | None, **selected: Any) -> int:
     """Write a spec of what exists: --instance, --vpc, --tag or --stack.
 
     The plan of that spec adopts the resources and changes nothing else. With --stack, it is empty.
@@ -264,7 +268,7 @@ def export(connection: Connection, **selected: Any) -> int:
     from enireconcile.cli.export import export_selected
     from enireconcile.live.selected import Selection
 
-    return export_selected(Selection(**selected), connection)
+    return export_selected(Selection(**selected), connection, user_data)
 
 
 @cli.command(

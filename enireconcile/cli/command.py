@@ -38,7 +38,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Endpoint": ("--port", "--lab"),
     "Time": ("--interval", "--timeout", "--settle-timeout", "--lock-timeout", "--jitter"),
     "AWS": ("--account-id", "--region", "--profile", "--parallelism", "--jobs"),
-    "Files": ("--no-input", "--out", "--report", "--html", "--graph", "--metrics", "--state"),
+    "Files": ("--no-input", "--out", "--report", "--html", "--graph", "--metrics", "--state", "--user-data"),
     "Messages": ("--notify", "--notify-all"),
     "Output": ("--output", "--format", "--get", "--quiet", "--verbose", "--log-format", "--help"),
 }

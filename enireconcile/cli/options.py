@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 _OUTLET = click.Path(dir_okay=False, readable=False, path_type=Path)
+_PLAIN = "[A-Za-z0-9_][A-Za-z0-9._-]*"
+"""The name of a folder that a spec can name without quotes and references."""
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 _LEVEL = "enireconcile.level"
 
 
@@ -88,6 +91,20 @@ def outlet(
         return Outlet(path, what, private=private) if path is not None else None
 
     return click.option(name, type=_OUTLET, callback=made, help=help)
+
+
+def beside(name: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's name
+    """An option with a directory that a spec on stdout can name: the working directory, or one below."""
+
+    def made(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and not re.fullmatch(rf"\.|{_PLAIN}(/{_PLAIN})*", str(path)):
+            raise click.BadParameter(
+                f"{str(path)!r}: write a folder below the working directory, such as boot: a spec can name files "
+                "beside it and below only"
+            )
+        return path
+
+    return click.option(name, type=_FOLDER, metavar="DIR", callback=made, help=help)
 
 
 page = functools.partial(outlet, "--html", "the page")

@@ -206,6 +206,7 @@ def _write_page(outlet: Outlet, planned: Sequence[Planned]) -> None:
             each.plan,
             html.pictures_of(each.plan, each.spec.document, each.live),
             each.traces or Traces(),
+            each.endpoint,
         )
         for each in planned
     ]
@@ -249,17 +250,22 @@ def _comment(
     """
     from enireconcile.outputs.markdown import plans_markdown
 
-    plans: dict[str, tuple[Plan | Report, Traces]] = {
-        each.spec.file: (each.plan, each.traces or Traces()) for each in planned
+    plans: dict[str, tuple[Plan | Report, Traces, str | None]] = {
+        each.spec.file: (each.plan, each.traces or Traces(), each.endpoint) for each in planned
     }
     for spec in specs:
         if error := failed.get(spec.file):
             document, account_id = spec.document, spec.document.account_id or spec.document.role_account
             where = region or document.region
-            plans[spec.file] = failure(document.stack, error, account_id=account_id, region=where), Traces()
+            report = failure(document.stack, error, account_id=account_id, region=where)
+            plans[spec.file] = report, Traces(), None
     shown = [plans[spec.file] for spec in specs if spec.file in plans]
-    problems = refused.problems if refused else ()
-    return plans_markdown([plan for plan, _ in shown], [traces for _, traces in shown], problems)
+    return plans_markdown(
+        [plan for plan, _, _ in shown],
+        [traces for _, traces, _ in shown],
+        [endpoint for _, _, endpoint in shown],
+        refused.problems if refused else (),
+    )
 
 
 def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:

@@ -57,7 +57,7 @@ class _LockNeeded(Exception):
 class StackRun:
     """Applies one spec. ``label`` is what it is called where there are several.
 
-    The last four fields are what it knows so far, for the report of a failure.
+    The last fields, from ``account_id`` on, are what it knows so far, for the report of a failure.
     """
 
     spec: Spec
@@ -66,6 +66,7 @@ class StackRun:
     label: str | None = None
     account_id: str | None = None
     region: str | None = None
+    endpoint: str | None = None
     plan: Plan | None = None
     api_calls: Mapping[str, int] = field(default_factory=dict)
     denials: Sequence[Denial] = ()
@@ -87,6 +88,7 @@ class StackRun:
                     report = self._if_unchanged(channel, scope, store) or self._under_lock(channel, scope, store)
             except EnireconcileError as error:
                 report = self._failure(error)
+        report = replace(report, endpoint=self.endpoint)
         if self.options.output == "json":
             print_result(dumps(report_json(report)))
         notify(report, self.options, self.interrupt.left_to_finish)
@@ -112,6 +114,7 @@ class StackRun:
             try:
                 yield channel
             finally:
+                self.endpoint = channel.session.endpoint
                 self.interrupt.abandoned_calls = self.interrupt.abandoned_calls or channel.busy
 
     def _slow(self, what: str, first: bool) -> None:

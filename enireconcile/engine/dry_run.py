@@ -52,7 +52,7 @@ def _can_be_asked(step: Step) -> bool:
 async def _error(writer: Writes, step: Step) -> str | None:
     """What EC2 says against a call; None if it allows the call, or can say nothing without making it."""
     try:
-        async for trial in retrying(is_transient):
+        async for trial in retrying(is_transient, queue=writer.queue):
             with trial:
                 await writer.turn(step.call)
                 await writer.write(step.call, {**step.params, "DryRun": True})

@@ -68,6 +68,7 @@ _LONG_WAIT = 600.0
 
 class Writes(Protocol):
     async def turn(self, call: str) -> None: ...
+    def queue(self, call: str) -> float: ...
     def backlog(self) -> float: ...
     async def write(self, call: str, params: Mapping[str, Any]) -> dict[str, Any]: ...
 
@@ -333,7 +334,7 @@ class Executor:
         """Make the call, with these parameters, until EC2 has acted, and remember the values that it yields."""
         natural = step.look is not None and step.look.natural_key
         state.unanswered, state.losses = natural and self.journal.has_open_create(step.address), 0
-        async for trial in retrying(_is_repeated, self._sleep):
+        async for trial in retrying(_is_repeated, self._sleep, queue=self.writer.queue):
             with trial:
                 made = await self._attempt_along_the_chain(step, params, state)
         self._values.update(made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
@@ -60,11 +60,12 @@ async def look(
     UnsupportedError, SpecErrors.
     """
     with suppress(*STALE_READS_CAN_CAUSE):
-        seen = await _look(reader, spec, region, account_id, prune, targets)
+        # What only sharpens hints is read when errors are told: not at a first look, which a second one follows.
+        seen = await _look(reader, spec, region, account_id, prune, targets, hints=bool(believed))
         if not unbelieved(seen.plan, believed):
             return seen
     await asyncio.sleep(_SECOND_LOOK)
-    return await _look(reader, spec, region, account_id, prune, targets)
+    return await _look(reader, spec, region, account_id, prune, targets, hints=True)
 
 
 def unbelieved(plan: Plan, believed: Collection[tuple[str, str]]) -> bool:
@@ -73,11 +74,21 @@ def unbelieved(plan: Plan, believed: Collection[tuple[str, str]]) -> bool:
 
 
 async def _look(
-    reader: Reads, spec: Spec, region: str, account_id: str | None, prune: bool, targets: Collection[str]
+    reader: Reads,
+    spec: Spec,
+    region: str,
+    account_id: str | None,
+    prune: bool,
+    targets: Collection[str],
+    *,
+    hints: bool,
 ) -> Seen:
     found = await live_reader.read(reader, spec.document, region, account_id, prune=prune)
     guard_account(spec, found.account_id)
     drafted = draft(spec, found, prune=prune, targets=targets)
+    if hints and drafted.sought:
+        found = replace(found, similar=await live_reader.similar(reader, drafted.sought))
+        drafted = draft(spec, found, prune=prune, targets=targets)
     plan = drafted.plan(await live_limits.limits(reader, drafted.questions))
     return Seen(plan, found, spec.document)
 

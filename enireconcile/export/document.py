@@ -19,9 +19,11 @@ from enireconcile.export.said import Said, Source, unsayable_tags
 from enireconcile.export.selectors import Selectors
 from enireconcile.export.taking import Taken, taken
 from enireconcile.export.templates import Origin, folded
+from enireconcile.export.userdata import UserData, user_data_of
 from enireconcile.live.records import AnyRecord, LiveNetworkInterface
 from enireconcile.live.selected import Selected, Selection
-from enireconcile.spec import SECTIONS, Document, load
+from enireconcile.model import Secret
+from enireconcile.spec import SECTIONS, Disk, Document, load
 from enireconcile.spec.expand import MODELS, escaped
 from enireconcile.spec.render import plain, write
 from enireconcile.spec.yamltree import MAX_BYTES
@@ -32,16 +34,20 @@ Rows = dict[str, dict[str, Said]]
 @dataclass(frozen=True)
 class Exported:
     """The text of a spec, None if no resource can have a row; what it leaves out, and why; and the addresses of
-    its rows by the ids of their resources.
+    its rows by the ids of their resources. ``files`` are to be written beside it, by their paths.
     """
 
     text: str | None
     notes: tuple[str, ...]
     rows: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Secret] = field(default_factory=dict)
 
 
-def exported(selection: Selection, found: Selected) -> Exported:
-    """The spec of the selected resources. Its plan adopts them, and finds nothing if their stack is selected."""
+def exported(selection: Selection, found: Selected, folder: str | None = None) -> Exported:
+    """The spec of the selected resources. Its plan adopts them, and finds nothing if their stack is selected.
+
+    ``folder`` is where files of user data go, a path beside the spec; None: user data is left out.
+    """
     chosen = taken(selection, found)
     if not chosen.rows:
         return Exported(None, chosen.notes)
@@ -56,12 +62,16 @@ def exported(selection: Selection, found: Selected) -> Exported:
         interfaces={live.id: live for live in (*found.network_interfaces, *outside)},
     )
     rows = _rows(chosen, source)
-    notes = [*chosen.notes, *_notes(chosen, source), *_unanswered(found)]
+    beside = user_data_of(chosen.instances, source, found, folder) if folder is not None else UserData()
+    beside.comment(rows["instances"])
+    notes = [*chosen.notes, *_notes(chosen, source), *_unanswered(found), *beside.notes]
     head = {"version": 1, "stack": selection.stack or _stack_name(found), "region": found.region}
     if found.account_id is not None:
         head["account_id"] = found.account_id
     document = _loaded(head, rows, notes)
-    return Exported(_text(document, rows, selection), tuple(notes), _addresses(chosen, names, document))
+    unsaid = _unsaid(selection, asked=folder is not None)
+    text = _text(document, rows, selection, unsaid, beside)
+    return Exported(text, tuple(notes), _addresses(chosen, names, document), beside.files)
 
 
 def _addresses(chosen: Taken, names: Mapping[str, str], document: Document) -> dict[str, str]:
@@ -150,8 +160,8 @@ def _loaded(head: Mapping[str, Any], rows: Rows, notes: list[str]) -> Document:
             notes.append(f"left out: {_leave_out(section, name, key, rows)}: {message}")
 
 
-def _load(text: str) -> Document:
-    (spec,) = load(["-"], stdin=lambda: text)
+def _load(text: str, disk: Disk | None = None) -> Document:
+    (spec,) = load(["-"], stdin=lambda: text, disk=disk or Disk())
     return spec.document
 
 
@@ -199,12 +209,12 @@ def _leave_out(section: str, name: str, key: str, rows: Rows) -> str:
 # ---- the text
 
 
-def _text(document: Document, rows: Rows, selection: Selection) -> str:
-    """The text, which has to be read back as the same rows."""
-    made = folded(plain(document), gathered)
+def _text(document: Document, rows: Rows, selection: Selection, unsaid: str, beside: UserData) -> str:
+    """The text, which has to be read back as the same rows. ``unsaid`` is what to do about what is not in it."""
+    made = folded(beside.named_in(plain(document)), gathered)
     data = gathered(made.data)
-    text = write(data, _comments(data, rows, selection, made.origins))
-    if _effective(_load(text)) != _effective(document):
+    text = write(data, _comments(data, rows, selection, unsaid, made.origins))
+    if _effective(_load(text, beside.disk)) != _effective(beside.read_into(document)):
         raise AssertionError("the export is read back as another spec")
     return text
 
@@ -220,13 +230,17 @@ def _effective(document: Document) -> dict[str, Any]:
 
 
 def _comments(
-    data: Mapping[str, Any], rows: Rows, selection: Selection, origins: Mapping[tuple[str, str], Origin]
+    data: Mapping[str, Any],
+    rows: Rows,
+    selection: Selection,
+    unsaid: str,
+    origins: Mapping[tuple[str, str], Origin],
 ) -> dict[tuple[str | int, ...], str]:
     """The comments of the rows, as far as the text has what they are about.
 
     Those of rows that a template makes are at the template if all of them have the same, else at their elements.
     """
-    found: dict[tuple[str | int, ...], str] = {(): _header(data, selection)}
+    found: dict[tuple[str | int, ...], str] = {(): _header(data, selection, unsaid)}
     if selection.stack is None:
         found["stack",] = "choose its name before the first apply: it marks every resource"
     made: dict[tuple[str, str], list[Said]] = defaultdict(list)
@@ -247,19 +261,22 @@ def _comments(
     return found
 
 
-def _header(data: Mapping[str, Any], selection: Selection) -> str:
+def _header(data: Mapping[str, Any], selection: Selection, unsaid: str) -> str:
     lines = [f"What exists of {selection.text} in {data['region']}."]
-    if any("external" not in row for row in data.get("instances", {}).values()):
-        lines.append(f"{_unsaid(selection)} before you launch an instance anew.")
+    if unsaid and any("external" not in row for row in data.get("instances", {}).values()):
+        lines.append(f"{unsaid} before you launch an instance anew.")
     return "\n".join(lines)
 
 
-def _unsaid(selection: Selection) -> str:
-    if selection.stack is not None:
-        return "User data is not exported: add it"
+def _unsaid(selection: Selection, *, asked: bool) -> str:
+    """What to do about what the text does not have; ``asked``: user data was asked for."""
     if selection.terraform is not None:
         return "User data and volumes are not exported: add them"
-    return "User data is not exported, and volumes are comments: add both"
+    if selection.stack is not None:
+        return "" if asked else "User data is not exported (see --user-data): add it"
+    if asked:
+        return "User data and volumes are comments: make them keys"
+    return "User data is not exported (see --user-data), and volumes are comments: add both"
 
 
 def _stack_name(found: Selected) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from enireconcile.errors import AwsError
 from enireconcile.live import records
 from enireconcile.live.filters import filters_for, literal, tag_filters
 from enireconcile.live.matching import Matches
-from enireconcile.live.optional import read_optional
+from enireconcile.live.optional import PATIENCE, read_optional
 from enireconcile.live.records import (
     AnyRecord,
     Live,
@@ -30,6 +31,7 @@ from enireconcile.live.records import (
     LiveSecurityGroup,
     LiveSubnet,
     LiveVpc,
+    Sought,
 )
 from enireconcile.model import (
     Reads,
@@ -257,6 +259,29 @@ async def described_by(reader: Reads, section: str, name: str, values: Iterable[
     chunks = filters_for(name, sorted(set(values)))
     answers = await asyncio.gather(*(described(reader, section, filters) for filters in chunks))
     return tuple(record for found in answers for record in found)
+
+
+async def similar(reader: Reads, sought: Collection[Sought]) -> dict[str, tuple[AnyRecord, ...]]:
+    """What selectors that match nothing could have meant, by section: at most one call for each section.
+
+    It only sharpens hints: a section whose call fails, or takes longer than PATIENCE, is left out.
+    """
+
+    async def found(section: str, name: str, values: set[str]) -> None:
+        with suppress(AwsError, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                there = await described_by(reader, section, name, values)
+            known[section] = tuple(each for each in there if not getattr(each, "terminating", False))
+
+    known: dict[str, tuple[AnyRecord, ...]] = {}
+    filters = {(each.section, each.filter) for each in sought}
+    await asyncio.gather(
+        *(
+            found(section, name, {each.value for each in sought if each[:2] == (section, name)})
+            for section, name in sorted(filters)
+        )
+    )
+    return known
 
 
 async def _subnets(reader: Reads, document: Document) -> tuple[LiveSubnet, ...]:

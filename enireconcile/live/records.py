@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Tagged(Protocol):
@@ -981,6 +981,14 @@ def used(described: Mapping[str, Any]) -> LiveUsed:
     )
 
 
+class Sought(NamedTuple):
+    """What a selector that matches nothing may mean: the section, and the filter for such resources."""
+
+    section: str
+    filter: str
+    value: str
+
+
 @dataclass(frozen=True)
 class Questions:
     """What has to be read to judge a plan.
@@ -1077,7 +1085,8 @@ class Live:
     that interfaces may fail over to to the worse of their two status checks. ``foreign_interfaces`` are interfaces
     outside the stack with which Elastic IPs of the stack are or will be associated. ``foreign_groups`` and
     ``prefix_lists`` fit selectors of the spec; the groups may be in any VPC, and of any stack. ``route_tables``
-    are all of the account and Region, if the spec names any.
+    are all of the account and Region, if the spec names any. ``similar`` has, by section, what a selector that
+    matches nothing could have meant, as far as it was read: it only sharpens hints.
     """
 
     account_id: str
@@ -1102,3 +1111,4 @@ class Live:
     foreign_groups: tuple[LiveSecurityGroup, ...] = ()
     prefix_lists: tuple[LivePrefixList, ...] = ()
     route_tables: tuple[LiveRouteTable, ...] = ()
+    similar: Mapping[str, tuple[AnyRecord, ...]] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from enireconcile.live.records import (
     LiveSubnet,
     LiveVpc,
 )
+from enireconcile.model import Secret
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Selected:
     account sees, as far as they matter. ``wish`` is a name for a stack of them, and ``stacks`` are those whose
     names begin so. ``names`` are names for rows by id, which count before Name tags. ``account_id`` is that of the
     resources where no call can tell it. ``unanswered`` maps optional reads that failed to the code of the error.
+    ``user_data`` is that of instances by id, if asked for; ``unread`` has the code of the error where that failed.
     """
 
     region: str
@@ -93,3 +95,5 @@ class Selected:
     names: Mapping[str, str] = field(default_factory=dict)
     account_id: str | None = None
     unanswered: Mapping[str, str] = field(default_factory=dict)
+    user_data: Mapping[str, Secret] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)

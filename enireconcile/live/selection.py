@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,7 +26,7 @@ from enireconcile.live.records import (
     titled,
 )
 from enireconcile.live.selected import Selected, Selection, stack_wish
-from enireconcile.model import Reads
+from enireconcile.model import Reads, Secret
 from enireconcile.ownership import STACK_TAG, ownership_filters
 from enireconcile.spec import SECTIONS
 
@@ -33,8 +35,8 @@ _SHOWN = 10
 _BURSTABLE = re.compile(r"t\d")
 
 
-async def select(reader: Reads, selection: Selection, region: str) -> Selected:
-    """The selected resources and what they refer to.
+async def select(reader: Reads, selection: Selection, region: str, *, user_data: bool = False) -> Selected:
+    """The selected resources and what they refer to; the user data of instances, which may hold secrets, if asked.
 
     Raises AwsError, and EnireconcileError with what exists if there is no such resource.
     """
@@ -48,6 +50,8 @@ async def select(reader: Reads, selection: Selection, region: str) -> Selected:
     if absent := sorted(set(selection.vpcs) - {vpc.id for vpc in selected.vpcs}):
         there = [titled(vpc) for vpc in selected.vpcs]
         raise _missing(f"no VPC {' and '.join(absent)} in {region}", "VPCs", there)
+    if user_data:
+        selected = await _with_user_data(reader, selection, selected)
     if selection.stack is not None:
         return selected
     named = {live.id: live.tags.get("Name", "") for live in selected.instances}
@@ -203,6 +207,29 @@ async def _attributes(answers: Answers, live: LiveInstance) -> LiveInstance:
             for item in await answers.ask(call, {"InstanceId": live.id, "Attribute": name}, key):
                 found[field] = item.get("Value", False)
     return replace(live, **found)
+
+
+async def _with_user_data(reader: Reads, selection: Selection, selected: Selected) -> Selected:
+    """With the user data of instances that can have a row: a call for each. EC2 has it in base64."""
+    contents, unread, call = dict[str, Secret](), dict[str, str](), "DescribeInstanceAttribute"
+
+    async def read(live: LiveInstance) -> None:
+        answers = Answers(reader)
+        for item in await answers.ask(call, {"InstanceId": live.id, "Attribute": "userData"}, "UserData"):
+            try:
+                content = base64.b64decode(item.get("Value") or "", validate=True)
+            except binascii.Error:
+                unread[live.id] = "it is no base64"
+                continue
+            if content:
+                contents[live.id] = Secret(content)
+        if code := answers.unanswered.get(call):
+            unread[live.id] = code
+
+    ours = (None, selection.stack)
+    fitting = (each for each in selected.instances if each.manager is None and each.tags.get(STACK_TAG) in ours)
+    await asyncio.gather(*map(read, fitting))
+    return replace(selected, user_data=contents, unread=unread)
 
 
 # ---- nothing there

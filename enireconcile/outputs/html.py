@@ -72,11 +72,15 @@ def pictures_of(plan: Plan, document: Document, before: Live, after: Live | None
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, the pictures of it, and with ``plan --who`` who changed what differs."""
+    """A plan, the pictures of it, and with ``plan --who`` who changed what differs.
+
+    ``endpoint`` is the URL of EC2's endpoint, if it is not AWS's.
+    """
 
     plan: Plan
     pictures: Pictures | None = None
     traces: Traces = field(default_factory=Traces)
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,13 @@ class Ran:
 
 def plans_html(plans: Sequence[Planned], made: datetime) -> str:
     """One page for all plans, which were ``made`` at this time."""
-    return _page("plan", [_Stack(each.plan, each.pictures, each.traces) for each in plans], made)
+    return _page("plan", [_Stack(each.plan, each.pictures, each.traces, each.endpoint) for each in plans], made)
 
 
 def reports_html(runs: Sequence[Ran], made: datetime, command: str = "apply") -> str:
     """One page for all runs of a command, ``made`` at this time: what each planned, and what happened."""
-    return _page(command, [_Stack(each.report, each.pictures) for each in runs], made)
+    stacks = [_Stack(each.report, each.pictures, endpoint=each.report.endpoint) for each in runs]
+    return _page(command, stacks, made)
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ class _Stack:
     subject: Plan | Report
     pictures: Pictures | None = None
     traces: Traces = field(default_factory=Traces)
+    endpoint: str | None = None
     number: int = 0
 
     @property
@@ -169,8 +175,9 @@ class _Stack:
 
     @property
     def where(self) -> dict[str, str | None]:
-        """Account and Region, as far as the run got to know them."""
-        return {"account": self.subject.account_id, "Region": self.subject.region}
+        """Account and Region, as far as the run got to know them, and EC2's endpoint if it is not AWS's."""
+        endpoint = words.at_endpoint(self.endpoint).removeprefix(" at ")
+        return {"account": self.subject.account_id, "Region": self.subject.region, "endpoint": endpoint}
 
     @property
     def scope(self) -> list[str]:

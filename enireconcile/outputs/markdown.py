@@ -19,6 +19,7 @@ from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, St
 from enireconcile.outputs.tables import address_lines
 from enireconcile.outputs.words import (
     MARKS,
+    at_endpoint,
     change_lines,
     counted,
     ec2_calls,
@@ -67,21 +68,25 @@ _LESS = (
 
 
 def plans_markdown(
-    plans: Sequence[Plan | Report], traces: Sequence[Traces] = (), refused: Sequence[Problem] = ()
+    plans: Sequence[Plan | Report],
+    traces: Sequence[Traces] = (),
+    endpoints: Sequence[str | None] = (),
+    refused: Sequence[Problem] = (),
 ) -> str:
     """One comment for all plans; a stack that could not be planned has a report, which says why.
 
-    With ``traces``, one for each plan, it says who changed what differs. ``refused`` are the problems of files
-    without a valid spec.
+    With ``traces``, one for each plan, it says who changed what differs. ``endpoints`` has for each plan the URL
+    of EC2's endpoint, None for AWS's. ``refused`` are the problems of files without a valid spec.
     """
-    known = traces or [Traces()] * len(plans)
-    sections = [_Section("plan", plan, who) for plan, who in zip(plans, known, strict=True)]
+    known, places = traces or [Traces()] * len(plans), endpoints or [None] * len(plans)
+    sections = [_Section("plan", *each) for each in zip(plans, known, places, strict=True)]
     return _comment([*sections, *_refused_files("plan", refused)])
 
 
 def reports_markdown(reports: Sequence[Report], command: str = "apply", refused: Sequence[Problem] = ()) -> str:
     """One comment for all runs: what each planned and how it ended; ``refused`` are as in ``plans_markdown``."""
-    return _comment([*(_Section(command, report) for report in reports), *_refused_files(command, refused)])
+    sections = [_Section(command, report, endpoint=report.endpoint) for report in reports]
+    return _comment([*sections, *_refused_files(command, refused)])
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class _Section:
     command: str
     subject: Plan | Report
     traces: Traces = field(default_factory=Traces)
+    endpoint: str | None = None
 
     @property
     def report(self) -> Report | None:
@@ -168,7 +174,7 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
     yield f"<!-- enireconcile {section.command} {stack} -->"
     scope = [f"account {_code(subject.account_id)}"] if subject.account_id else []
     scope += [_code(subject.region)] if subject.region else []
-    where = f" <sub>{', '.join(scope)}</sub>" if scope else ""
+    where = f" <sub>{', '.join(scope)}{_at(section.endpoint)}</sub>" if scope else ""
     yield f"<h3>enireconcile {section.command} {_code(stack or '(no stack)')}{where}</h3>"
     if section.report is not None:
         yield from _report_blocks(section.report)
@@ -192,6 +198,14 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
     yield from _list("Warnings", list(plan.warnings), detail)
     leftovers = [leftover_words(left) for left in plan.leftovers]
     yield from _list("The stack owns these, but the spec no longer names them (they are kept)", leftovers, detail)
+
+
+def _at(endpoint: str | None) -> str:
+    """Where EC2 is, if that is not AWS. The URL is code: GitHub makes no link of it."""
+    if endpoint is None:
+        return ""
+    before, url, after = at_endpoint(endpoint).partition(printable(endpoint))
+    return f"{before}{_code(url)}{after}"
 
 
 def _report_blocks(report: Report) -> Iterator[str]:

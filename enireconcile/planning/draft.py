@@ -15,7 +15,7 @@ from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.tags import marked_until_complete
-from enireconcile.live.records import Limits, Live, LiveElasticIp, Questions, Record
+from enireconcile.live.records import Limits, Live, LiveElasticIp, Questions, Record, Sought
 from enireconcile.model import (
     Action,
     Change,
@@ -78,6 +78,11 @@ class Draft:
     def questions(self) -> Questions:
         """What to read before the plan can be made; nothing for a plan that uses nothing more."""
         return preflight.questions(self._case(self.steps, Limits()))
+
+    @property
+    def sought(self) -> frozenset[Sought]:
+        """What to read to sharpen the hints of errors; nothing for a draft without such errors."""
+        return frozenset().union(*(mistake.sought for mistake in self.exclusions.mistakes))
 
     def plan(self, known: Limits) -> Plan:
         """The plan, without the rows that EC2 would refuse half way."""

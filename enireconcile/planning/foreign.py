@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import TypeVar
 
 from enireconcile.kinds.world import World
-from enireconcile.live.records import Live, LiveNetworkInterface, LiveSecurityGroup
+from enireconcile.live.records import Live, LiveNetworkInterface, LiveSecurityGroup, Sought
 from enireconcile.ownership import STACK_TAG
-from enireconcile.planning.mistakes import Mistakes
+from enireconcile.planning.mistakes import Mistakes, nearest_hint
 from enireconcile.spec import (
     Document,
     EgressRule,
@@ -141,7 +141,8 @@ class Foreign:
             self.mistakes.add(path, message, "select one of them by its id")
         else:
             message = f"no {noun} in {where} matches {item.text}"
-            self.mistakes.add(path, message, self._hint(item, path, where))
+            sought = () if item.prefix_list_name is not None else (Sought("security_groups", "vpc-id", where),)
+            self.mistakes.add(path, message, self._hint(item, path, where), sought=sought)
 
     def _lists(self, selector: ForeignSelector) -> list[str]:
         return sorted(
@@ -187,7 +188,24 @@ class Foreign:
         why = "; `vpc` left out means the default VPC" if row is not None and row.leaves_out_vpc else ""
         if elsewhere := [f"{group.id} in {group.vpc_id}" for group in fitting]:
             return f"only groups in {vpc} match; elsewhere there is {', '.join(elsewhere)}{why}"
-        return f"see `aws ec2 describe-security-groups --filters Name=vpc-id,Values={vpc}`{why}"
+        look = f"see `aws ec2 describe-security-groups --filters Name=vpc-id,Values={vpc}`"
+        return (self._nearest(selector, vpc) or look) + why
+
+    def _nearest(self, selector: ForeignSelector, vpc: str) -> str | None:
+        """The nearest name or tag of a group in the VPC, if its groups were read and one of them has any."""
+        groups = [
+            group
+            for group in self.live.similar.get("security_groups", ())
+            if isinstance(group, LiveSecurityGroup) and group.vpc_id == vpc and not self._is_ours(group)
+        ]
+        if selector.group_name is not None:
+            known = {group.name for group in groups}
+            return nearest_hint(selector.group_name, known, f"security groups in {vpc}") if known else None
+        for key, value in (selector.tags or {}).items():
+            known = {group.tags[key] for group in groups if key in group.tags}
+            if known and value not in known:
+                return nearest_hint(value, known, f"values of {key} on security groups in {vpc}")
+        return None
 
 
 def _selects(items: Iterable[Peer] | None) -> bool:

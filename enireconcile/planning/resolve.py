@@ -17,6 +17,7 @@ from enireconcile.live.records import (
     LiveSubnet,
     LiveVpc,
     Record,
+    Sought,
 )
 from enireconcile.model import (
     Leftover,
@@ -34,7 +35,7 @@ from enireconcile.planning.mistakes import Mistake, Mistakes, no_match_hint
 from enireconcile.planning.owned import Owned
 from enireconcile.planning.owned import owned as find_owned
 from enireconcile.planning.routes import Routes
-from enireconcile.spec import ADDRESS_KEYS, NetworkInterface, Selector, Spec
+from enireconcile.spec import ADDRESS_KEYS, InstanceSelector, NetworkInterface, Selector, Spec
 from enireconcile.spec.checks import misplaced, private_addresses
 
 R = TypeVar("R", bound=Record)
@@ -263,9 +264,18 @@ def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, L
             ids = ", ".join(sorted(instance.id for instance in found))
             mistakes.add(path, f"{len(found)} instances match: {ids}", "select one of them by its id")
         elif name in needed:
-            hint = "see `aws ec2 describe-instances`; terminated instances do not match"
-            mistakes.add(path, f"no instance in {live.region} matches", hint)
+            selector = spec.document.external_instances[name].external
+            sought = [Sought("instances", "tag-key", key) for key in selector.tags or ()]
+            message = f"no instance in {live.region} matches {selector.text}"
+            mistakes.add(path, message, _instances_hint(selector, live), sought=sought)
     return selected
+
+
+def _instances_hint(selector: InstanceSelector, live: Live) -> str:
+    there = live.similar.get("instances")
+    if there is None or selector.tags is None:
+        return "see `aws ec2 describe-instances`; terminated instances do not match"
+    return no_match_hint(selector, there, "instance")
 
 
 def _select_images(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, str]:

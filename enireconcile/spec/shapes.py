@@ -48,6 +48,10 @@ class Ports(Shape):
     code: int | None = None
 
 
+def _tags_text(tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(tags.items()))
+
+
 class Selector(Shape):
     """Selects a VPC or a subnet; exactly one field is set."""
 
@@ -72,7 +76,7 @@ class Selector(Shape):
     def text(self) -> str:
         """The selector in a message."""
         if self.tags is not None:
-            return ", ".join(f"{key}={value}" for key, value in sorted(self.tags.items()))
+            return _tags_text(self.tags)
         return self.id or self.cidr or self.default_for_az or "default"
 
     @property
@@ -94,6 +98,11 @@ class InstanceSelector(Shape):
 
     id: Text | None = None
     tags: SearchTags | None = None
+
+    @property
+    def text(self) -> str:
+        """The selector in a message."""
+        return self.id or _tags_text(self.tags or {})
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -117,7 +126,7 @@ class ForeignSelector(Shape):
     def text(self) -> str:
         """The selector in a message."""
         if self.tags is not None:
-            return ", ".join(f"{key}={value}" for key, value in sorted(self.tags.items()))
+            return _tags_text(self.tags)
         return self.group_name or self.prefix_list_name or ""
 
     @property

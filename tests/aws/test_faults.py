@@ -195,7 +195,7 @@ REFUSED = [
     ("ModifyAddressAttribute", "InvalidAddress.Locked", ""),
     ("CreateTags", "TagLimitExceeded", ""),
     (ATTACH, "DependencyViolation", "only deleting waits for those who depend"),
-    (RUN, "SomethingThatNobodyHasSeenBefore", ""),
+    (RUN, "AnUnknownCode", ""),
     (RUN, "XRequestLimitExceeded", "a code is compared as a whole"),
     (RUN, "", "no code at all"),
 ]

@@ -87,6 +87,22 @@ def test_the_backlog_is_the_time_until_all_have_had_their_turns(loop: VirtualLoo
     run(many(), loop)
 
 
+def test_a_queue_is_the_time_until_one_more_call_has_its_turn(loop: VirtualLoop) -> None:
+    pacer = Pacer()
+
+    async def one_more() -> None:
+        assert pacer.queue("RunInstances") == 0
+        turns = asyncio.gather(*(pacer.turn("RunInstances") for _ in range(24)))
+        await asyncio.sleep(0)
+        expected, began = pacer.queue("RunInstances"), loop.time()
+        assert pacer.queue("AllocateAddress") == 0
+        await pacer.turn("RunInstances")
+        assert loop.time() - began == pytest.approx(expected, abs=0.6)
+        await turns
+
+    run(one_more(), loop)
+
+
 def test_calls_keep_their_order(loop: VirtualLoop) -> None:
     pacer, order = Pacer(), []
 

@@ -13,6 +13,7 @@ import pytest
 
 from enireconcile.aws import retry
 from enireconcile.aws.faults import Fault, Meaning
+from enireconcile.aws.pacing import Pacer
 from enireconcile.aws.retry import AGAIN, SILENCE, SLOW, Reminder, is_transient, retrying, retrying_in_thread
 from enireconcile.errors import AwsError
 from tests.ec2 import Fail
@@ -23,7 +24,7 @@ ADDRESS = json.dumps({"version": 1, "stack": "lab", "region": "us-east-1", "elas
 REFUSED = 'Could not connect to the endpoint URL: "http://127.0.0.1:1/"'
 NOTICE = re.compile(
     r"(?P<call>\w+)( and (?P<more>\d+) more calls?)?: (?P<answer>.*), tried (once|(?P<tries>\d+) times) in \d+ s; "
-    r"trying for another (?P<left>\d+) s"
+    r"again in about (?P<again>\d+) s, for another (?P<left>\d+) s"
 )
 
 
@@ -91,6 +92,40 @@ def test_a_change(harness: Harness, told: Told) -> None:
     }
 
 
+def test_the_wait_for_a_turn_is_no_failure(harness: Harness, told: Told) -> None:
+    """A throttled call tells since when it fails and when it has its turn again, behind all that wait already."""
+    fault = Fault("RunInstances", "RequestLimitExceeded", "Slow down.", Meaning.THROTTLED, 300.0)
+    pacer, sent = Pacer(), list[float]()
+
+    async def launch() -> None:
+        async for trial in retrying(is_transient, queue=pacer.queue):
+            with trial:
+                await pacer.turn("RunInstances")
+                sent.append(harness.loop.now)
+                if len(sent) < 3:
+                    raise fault
+
+    async def others() -> None:
+        await asyncio.gather(*(pacer.turn("RunInstances") for _ in range(60)))
+
+    async def both() -> None:
+        # Sixty calls ask before it; when it is throttled, 60 more wait.
+        first = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        call = asyncio.create_task(launch())
+        await asyncio.sleep(27.0)
+        await asyncio.gather(first, call, others())
+
+    began = harness.loop.now
+    run(both(), harness.loop)
+    assert sent[0] - began == pytest.approx(28.0, abs=1.0)
+    [(at, line)] = told.lines
+    assert at - sent[0] == pytest.approx(sent[1] - sent[0], abs=0.6), "told when it was throttled again"
+    [notice] = told.notices
+    assert notice["tries"] == "2", line
+    assert f"in {sent[1] - sent[0]:.0f} s; again" in line
+
+
 def test_many_calls_with_one_answer_are_one_line(harness: Harness, told: Told) -> None:
     calls = ("DescribeAddresses", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups")
     harness.strict.faults.add(*(Fail(call, times=10**6, code="502", message="no", status=502) for call in calls))
@@ -143,7 +178,7 @@ def test_a_thread(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
         ask()
     assert len(tries) == 3
     assert [line for _, line in told.lines] == [
-        "GetObject: SlowDown: Reduce your rate., tried once in 0 s; 2 more to come"
+        "GetObject: SlowDown: Reduce your rate., tried once in 0 s; again in about 0 s, 2 more to come"
     ]
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ from unittest import mock
 
 import pytest
 
+from enireconcile.aws.lab import named
 from enireconcile.cli.app import main
 from enireconcile.state.directory import Directory
 from tests.docs.console import ROOT, comparable, replaced, yaml_blocks
-from tests.ec2 import Fail, Settings
+from tests.ec2 import Fail, Latency, Settings
 from tests.harness import Harness, open_harness
 
 PAGE = "docs/reference/mistakes.md"
@@ -36,7 +38,7 @@ _VARIABLE = (
     (re.compile(r"(?<=the state directory )\S+(?=:)"), "/var/lib/enireconcile/123456789012-us-east-1-shop"),
     (re.compile(r"\(request [^)]*\)"), "(request …)"),
     # Several reads begin at the same time.
-    (re.compile(r"\w+(?=: (NoCredentials|SSOTokenLoadError|NotSent):)"), "GetCallerIdentity"),
+    (re.compile(r"\w+(?=: (NoCredentials|SSOTokenLoadError|NotSent|NoAnswer):)"), "GetCallerIdentity"),
 )
 """What differs from run to run, and what stands on the page instead."""
 
@@ -140,6 +142,29 @@ def unreachable(_: Harness, __: Path) -> None:
     os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
 
 
+def silent(harness: Harness, _: Path) -> None:
+    """EC2 accepts connections and does not answer. Requests wait shorter for that, and are not repeated."""
+    gate = threading.Event()
+    _OPEN.callback(gate.set)
+    _OPEN.enter_context(mock.patch("enireconcile.aws.session._ANSWER", 0.2))
+    _OPEN.enter_context(mock.patch("enireconcile.aws.faults.TRANSIENT", 0.0))
+    harness.strict.faults.add(Latency(10.0, wait=gate.wait))
+
+
+def others(harness: Harness, _: Path) -> None:
+    """Another owner's security group and instance."""
+    harness.strict.world.add_group("monitoring")
+    ec2 = harness.client()
+    images = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
+    ec2.run_instances(
+        ImageId=images[0]["ImageId"],
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=named("instance", "firewall-a"),
+    )
+
+
 def full(_: Harness, __: Path) -> None:
     """The disk of the state directory has no space left."""
     why = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -170,6 +195,8 @@ _OPEN = contextlib.ExitStack()
 NO_RECORD = Settings(forward_dns=True)
 SITUATIONS: dict[str, Callable[[Harness, Path], None]] = {
     "a selector that fits several": tagged,
+    "another owner's group, with its name misspelled": others,
+    "another owner's instance, with its tag misspelled": others,
     "a group name that another tool uses": namesake,
     "an Elastic IP of another stack": other_stack,
     "another instance type, after the launch": applied,
@@ -184,6 +211,7 @@ SITUATIONS: dict[str, Callable[[Harness, Path], None]] = {
     ),
     "a zone in AWS_REGION": in_a_zone,
     "an endpoint where nothing listens": unreachable,
+    "an endpoint that accepts connections and does not answer": silent,
     "a call that IAM does not allow": failing("DescribeAddresses", "UnauthorizedOperation", "You are not allowed"),
     "unattended, and a resource would be released": applied,
     "what prevent_destroy protects": applied,

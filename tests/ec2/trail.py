@@ -46,7 +46,7 @@ def lookup_events(
     for number, call in enumerate(calls):
         if call.service != "ec2" or not call.mutates or not (call.acted or call.error_code):
             continue
-        event = _event(number, call, people.get(call.access_key, "nobody"), account, date(call.time))
+        event = _event(number, call, people.get(call.access_key, "unknown"), account, date(call.time))
         if all(_fits(event, attribute) for attribute in attributes):
             found.append(event)
     return {"Events": list(reversed(found))[: params.get("MaxResults", MOST)]}

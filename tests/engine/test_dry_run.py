@@ -67,6 +67,9 @@ class Answers:
         self.faults = list(faults)
         self.sent: list[tuple[str, Mapping[str, Any]]] = []
 
+    def queue(self, call: str) -> float:
+        return 0.0
+
     def backlog(self) -> float:
         return 0.0
 

@@ -86,6 +86,9 @@ class Harness:
 
     # As Writes and Reads.
 
+    def queue(self, call: str) -> float:
+        return self.paced.get(call, 0.0)
+
     def backlog(self) -> float:
         return 0.0
 

@@ -188,7 +188,7 @@ def test_an_edited_spec_under_its_policy(slow_harness: Harness, edit: str) -> No
 
 
 def test_adoption_under_the_policy(slow_harness: Harness) -> None:
-    """What the spec names may become ours, once: by its id, and only while it is nobody's."""
+    """What the spec names may become ours, once: by its id, and only while no stack owns it."""
     ec2 = slow_harness.client()
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
     other = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -356,7 +356,7 @@ def hands(harness: Harness, **more: Any) -> Any:
 
 
 class Attempts:
-    """What whoever got hold of the credentials could try. Each name is a method without arguments."""
+    """What a thief of the credentials could try. Each name is a method without arguments."""
 
     def __init__(self, harness: Harness) -> None:
         account = Account(harness)
@@ -423,7 +423,7 @@ class Attempts:
     def allocate_for_another_stack(self) -> None:
         self._ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip", "another"))
 
-    def launch_for_nobody(self) -> None:
+    def launch_without_a_stack(self) -> None:
         ours = self._ours.interface("web-eth1")["NetworkInterfaceId"]
         self._ec2.run_instances(
             ImageId=self._image,
@@ -926,7 +926,7 @@ def operations(service: str) -> set[str]:
 
 
 def test_every_call_of_the_package_is_in_the_table() -> None:
-    """Whoever writes the name of an EC2 operation anywhere has to say what IAM must allow for it."""
+    """An EC2 operation that the code names has a row that says what IAM must allow for it."""
     known = operations("ec2")
     named = {text for text, begun in strings() if not begun and text in known}
     begun = {text for text, begun in strings() if begun and text.startswith(("Authorize", "Revoke", "UpdateSec"))}

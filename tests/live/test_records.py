@@ -473,7 +473,7 @@ ROWS = [
             interface_type="efa",
             timeouts={"UdpTimeout": 60},
         ),
-        id="an adapter with IPv6, prefixes and a timeout, which nobody but us manages",
+        id="an adapter with IPv6, prefixes and a timeout, which no AWS service manages",
     ),
     pytest.param(
         records.network_interface,
@@ -523,7 +523,7 @@ ROWS = [
             "Operator": {"Managed": True},
         },
         LiveInstance("i-1", {}, "running", "", "", None, None, manager="an AWS service"),
-        id="an instance that somebody operates who leaves no name",
+        id="an instance whose operator has no name",
     ),
     pytest.param(
         records.subnet,
@@ -672,7 +672,7 @@ def test_an_instance_is_terminating_in_its_last_two_states(state: str, terminati
 @pytest.mark.parametrize(
     ("described", "manager"),
     [
-        pytest.param({}, None, id="nobody"),
+        pytest.param({}, None, id="no AWS service"),
         pytest.param({"InterfaceType": "trunk"}, None, id="a type that people make"),
         pytest.param({"RequesterManaged": True, "RequesterId": "amazon-elb"}, "amazon-elb", id="its requester"),
         pytest.param({"RequesterManaged": True}, "an AWS service", id="a requester without a name"),

@@ -169,6 +169,16 @@ def test_a_report_says_what_the_text_says(mixed: Plan) -> None:
             assert piece.replace(" ", "") in shown, piece
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "words"), [("http://127.0.0.1:4566", " endpoint http://127.0.0.1:4566, not AWS"), (None, "")]
+)
+def test_a_page_says_what_is_not_aws(mixed: Plan, endpoint: str | None, words: str) -> None:
+    ran = report("converged", plan=mixed, endpoint=endpoint)
+    for page in (page_of(Planned(mixed, endpoint=endpoint)), page_after(ran)):
+        assert f"account 123456789012 Region us-east-1{words} " in f"{page.text} "
+        assert ("endpoint" in page.text) == (endpoint is not None)
+
+
 def test_a_page_of_a_plan(page: Page, mixed: Plan) -> None:
     """Where, when, the sum, and every part of the plan."""
     assert words(page.one("title")) == "enireconcile plan: lab"

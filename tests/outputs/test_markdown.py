@@ -116,6 +116,24 @@ def test_a_plan_says_what_a_person_wants_to_know(mixed: Plan) -> None:
     assert "hunter2" not in markdown
 
 
+SANDBOX = "http://127.0.0.1:4566"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        (SANDBOX, f"us-east-1</code> at <code>{SANDBOX}</code>, not AWS</sub></h3>"),
+        ("https://ec2.example.com", "us-east-1</code> at <code>https://ec2.example.com</code></sub></h3>"),
+        ("http://127.0.0.1:1/<b>@x", "at <code>http://127.0.0.1:1/&lt;b&gt;@x</code>, not AWS</sub></h3>"),
+        (None, "us-east-1</code></sub></h3>"),
+    ],
+)
+def test_the_head_says_what_is_not_aws(mixed: Plan, endpoint: str | None, words: str) -> None:
+    ran = report("converged", plan=mixed, endpoint=endpoint)
+    for markdown in (plans_markdown([mixed], endpoints=[endpoint]), reports_markdown([ran])):
+        assert next(line for line in markdown.splitlines() if line.startswith("<h3>")).endswith(words)
+
+
 def test_nothing_to_do() -> None:
     plan = Plan("lab", "123456789012", "us-east-1", "sha256:0", (), ())
     markdown = plans_markdown([plan])

@@ -317,7 +317,7 @@ def test_a_missing_instance_is_reported_once() -> None:
     assert [(each.path, each.message, each.hint) for each in raised.value.problems] == [
         (
             "instances.fw.external",
-            "no instance in us-east-1 matches",
+            "no instance in us-east-1 matches i-12345678",
             "see `aws ec2 describe-instances`; terminated instances do not match",
         )
     ]

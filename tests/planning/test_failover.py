@@ -69,8 +69,8 @@ class Case:
 
 RUNNING, NONE, PREEMPT = {"health": "running"}, {"health": "none"}, {"preempt": True}
 CASES = [
-    Case("nobody has it yet", None, WELL, None, "a"),
-    Case("nobody has it, and the first is ill", None, {**WELL, "a": "running impaired"}, None, "b"),
+    Case("it is not attached yet", None, WELL, None, "a"),
+    Case("it is detached, and the first is ill", None, {**WELL, "a": "running impaired"}, None, "b"),
     Case("the first has it and is well", None, WELL, "a", "a"),
     Case("another has it and is well", None, WELL, "b", "b"),
     Case("another has it and is well, and preempt is said to be off", {"preempt": False}, WELL, "b", "b"),
@@ -148,7 +148,7 @@ STRANDED = [
         "a (status checks impaired), b (stopped), c (pending); it stays on a",
     ),
     (
-        "all are ill, and nobody has it",
+        "all are ill, and it is detached",
         {"a": "running impaired", "b": "running initializing"},
         None,
         "a (status checks impaired), b (status checks initializing), c (not found); it stays detached",

@@ -2,7 +2,7 @@
 
 Each call has its fine print: whether it takes a token or is made once, whatever comes of it, which Refs come from
 its answer (``yields``) or from what is seen after it (``sees``), and with which describe and for how many seconds
-is waited before and after it. Whoever waits in vain for something that a person can help with gets advice.
+is waited before and after it. A wait that fails gives advice where a person can help.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ PROTECTED = {
 
 
 def test_what_the_spec_protects_is_not_destroyed() -> None:
-    """No flag allows it, and nobody who looks on; the document is that of ``destroy``, which names nothing."""
+    """No flag allows it, and no approval; the document is that of ``destroy``, which has no rows."""
     spec = spec_of(PROTECTED).emptied()
     live = live_of({"elastic_ips": {"a": {}, "b": {}, "c": {}}, "network_interfaces": {"a": {}}}, spec)
     plan = make_plan(spec, live, prune=True)

@@ -74,7 +74,7 @@ WORDS = [
         id="a condition that is named comes after who brings it",
     ),
     pytest.param(
-        draft(0, after=frozenset({READY})), draft(1), [], id="a condition that nobody brings is there already"
+        draft(0, after=frozenset({READY})), draft(1), [], id="a condition that no step brings is there already"
     ),
     pytest.param(
         draft(0, claims=frozenset({"slot"})),

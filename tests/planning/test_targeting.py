@@ -247,7 +247,7 @@ def test_what_must_go_first_comes_along() -> None:
 
 
 def test_a_leftover_in_our_slot_makes_room_and_stays() -> None:
-    """Whoever asks for an interface does not ask for the end of another one."""
+    """The target is one interface; the interface that is in its way is detached, and not deleted."""
     spec: Words = {
         "instances": {"web": WEB},
         "network_interfaces": {"eth0": eni("web"), "eth1": eni("web", 1)},

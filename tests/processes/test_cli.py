@@ -248,6 +248,8 @@ def test_a_comment_and_nothing_else(command: Run, server: EC2Server, tmp_path: P
     both = command("plan", *markdown, SPEC, str(other))
     assert both.code == 0
     assert [both.stdout.count(f"<!-- enireconcile plan {stack} -->") for stack in ("two-enis", "other")] == [1, 1]
+    not_aws = f" at <code>{server.url}</code>, not AWS</sub></h3>"
+    assert both.stdout.count(not_aws) == 2
     for options, code, words in (
         (("--max-changes", "0"), 3, "Refused"),
         ((), 0, "Converged"),
@@ -256,6 +258,7 @@ def test_a_comment_and_nothing_else(command: Run, server: EC2Server, tmp_path: P
         ran = command("apply", "-y", *options, *markdown, SPEC)
         assert (ran.code, words in ran.stdout) == (code, True), ran.stdout
         assert ran.stdout.startswith("<!-- enireconcile apply two-enis -->\n\n<h3>")
+        assert not_aws in ran.stdout
     ran = command("destroy", "-y", "--allow-destroy", *markdown, SPEC)
     assert (ran.code, ran.stdout.startswith("<!-- enireconcile destroy two-enis -->")) == (0, True)
     assert server.mutating()

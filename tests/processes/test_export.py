@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,66 @@ def test_wrong_usage(command: Run, args: tuple[str, ...], words: str) -> None:
     ran = command("export", *args)
     assert ran.code == 64
     assert words in ran.stderr
+
+
+# ---- user data
+
+
+@pytest.fixture
+def exporting(applied: EC2Server, command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The account with the story's stack, and a folder of its own to export to. The umask hides nothing."""
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0)
+    yield command
+    os.umask(before)
+    assert applied.mutating() == []
+
+
+EXPORT = ("export", "--stack", "two-enis", "--region", "us-east-1", "--user-data", "boot/web")
+OTHER = "error: boot/web/web.sh: there is another file of this name; nothing was written\n  hint: remove it, or"
+
+
+def test_user_data_goes_into_files_that_only_their_owner_can_read(exporting: Run) -> None:
+    """Twice: what is there already may stay. The plan of the spec is empty."""
+    for _ in range(2):
+        ran = exporting(*EXPORT, "-vv")
+        assert ran.code == 0
+    file = Path("boot/web/web.sh")
+    modes = [oct(each.stat().st_mode & 0o777) for each in (file, file.parent, file.parent.parent)]
+    assert modes == ["0o600", "0o700", "0o700"]
+    assert "httpd" in file.read_text(encoding="utf-8")
+    assert "httpd" not in ran.stdout + ran.stderr
+    assert "note: user data, which may hold secrets, is in 1 file in boot/web that only you can read" in ran.stderr
+    Path("again.yaml").write_text(ran.stdout, encoding="utf-8")
+    assert exporting("plan", "--detailed-exitcode", "again.yaml").code == 0
+
+
+@pytest.mark.parametrize("what", ["another file", "a link", "a folder", "a link above"])
+def test_user_data_overwrites_nothing(exporting: Run, what: str) -> None:
+    folder, elsewhere = Path("boot/web"), Path("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "web.sh").write_text("mine", encoding="utf-8")
+    if what == "a link above":
+        Path("boot").symlink_to(elsewhere, target_is_directory=True)
+    else:
+        folder.mkdir(parents=True)
+    if what == "another file":
+        (folder / "web.sh").write_text("mine", encoding="utf-8")
+    elif what == "a link":
+        (folder / "web.sh").symlink_to(elsewhere / "web.sh")
+    elif what == "a folder":
+        (folder / "web.sh").mkdir()
+    before = sorted(Path().rglob("*"))
+    ran = exporting(*EXPORT)
+    assert (ran.code, ran.stdout) == (1, "")
+    link = "error: --user-data boot/web is reached by a symbolic link; nothing was written"
+    assert (link if what == "a link above" else OTHER) in ran.stderr
+    assert sorted(Path().rglob("*")) == before
+    assert (elsewhere / "web.sh").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("folder", ["../boot", "/boot", "boot/../..", ".hidden", "a b", "${x}"])
+def test_user_data_goes_where_a_spec_can_name_it(command: Run, folder: str) -> None:
+    ran = command("export", "--stack", "x", "--user-data", folder)
+    assert ran.code == 64
+    assert "write a folder below the working directory, such as boot" in ran.stderr

@@ -1,1 +1,1 @@
-"""Proofs: what must hold wherever a run is cut off, and whoever runs beside it."""
+"""Proofs: what must hold wherever a run is cut off, and whatever runs beside it."""

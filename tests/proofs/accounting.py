@@ -39,7 +39,7 @@ def assert_exact(world: World, spec: Spec, strangers: Iterable[str] = ()) -> Non
 
 
 def assert_nothing_too_much(world: World, spec: Spec, strangers: Iterable[str] = ()) -> None:
-    """What the spec says may be missing yet, or unfinished; nothing is there twice, or of nobody."""
+    """Resources of the spec may be missing or unfinished; none is there twice, or without an owner."""
     world.settle()
     books = Books(world, spec.document, frozenset(strangers))
     complaints = [each for each in books.complaints() if not each.startswith(("missing:", "otherwise:"))]
@@ -422,7 +422,7 @@ class Books:
         yield from self._differing(address, expected, actual)
 
     def _holders(self, place: Attachment, live: Interface) -> set[str]:
-        """Who may hold an interface: of several a healthy one, or whoever has it if there is none."""
+        """The instances that may hold an interface: of several a healthy one; without one, the present holder."""
         candidates = self._ids("instances", list(place.candidates)) | self._external(place.candidates)
         if place.instances is None:
             return candidates
@@ -507,7 +507,7 @@ def _held(live: Interface) -> dict[str, list[str]]:
 
 
 def _pools(row: NetworkInterface, live: Interface) -> dict[str, object]:
-    """What it should have: what is listed, so many as are counted, or else nothing that anybody has asked for."""
+    """The addresses that it should have: those in a list, as many as a count says, else none."""
     expected: dict[str, object] = {}
     for many, count in ADDRESS_KEYS:
         held, number = sorted(_held(live)[many]), getattr(row, count)

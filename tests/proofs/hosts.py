@@ -141,7 +141,7 @@ def calls_on_an_empty_account(path: Path) -> list[str]:
 
 
 class Ended:
-    """How a process ended. Whatever happened, nobody sees a traceback."""
+    """How a process ended: never with a traceback."""
 
     def __init__(self, code: int, stdout: str, stderr: str) -> None:
         self.code, self.stderr = code, stderr

@@ -126,7 +126,7 @@ class Places(SmallWorld[State]):
     def work(self, live: State, desired: State) -> list[Call]:
         """EC2 has no call that moves an interface: a move is a Detach and an Attach.
 
-        It has one that moves an address, from wherever it is, and displaces whoever is there.
+        It has one that moves an address, from wherever it is, and displaces the one that is there.
         """
         calls = []
         for name, have, want in zip(INTERFACES, live.slots, desired.slots, strict=True):

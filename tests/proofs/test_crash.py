@@ -109,7 +109,7 @@ def test_killed_while_correcting(drift: str, nth: int, tmp_path: Path, proofs: P
 
 @pytest.mark.parametrize("name", PATHS)
 def test_no_call_is_left_out(name: str, tmp_path: Path) -> None:
-    """An apply that nobody kills makes exactly the calls at which the others are killed, and each once."""
+    """An apply that is not killed makes exactly the calls at which the others are killed, and each once."""
     spec, world = PATHS[name], World(DELAYS, Clock())
     with on(Host(world, tmp_path, begin=cold)) as host:
         ended = host.apply(spec)

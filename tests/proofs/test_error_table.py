@@ -131,7 +131,7 @@ ROWS = [
     ("DescribeInstances", "InvalidClientTokenId", "", Meaning.REFUSED),
     ("DescribeInstances", "SignatureDoesNotMatch", "Signature expired: 1 is now earlier than 2", Meaning.REFUSED),
     ("RevokeSecurityGroupIngress", "InvalidGroupId.Malformed", "", Meaning.REFUSED),
-    ("RunInstances", "SomethingThatNobodyHasSeenYet", "", Meaning.REFUSED),
+    ("RunInstances", "AnUnknownCode", "", Meaning.REFUSED),
 ]
 
 
@@ -187,7 +187,7 @@ def test_a_dropped_connection_leaves_it_open(server: EC2Server) -> None:
 
 
 def test_a_refused_connection_was_never_sent() -> None:
-    """Nobody listens: the call was not sent, so it may be sent again."""
+    """Nothing listens there: the call was not sent, so it may be sent again."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert _fault(url, "AllocateAddress").meaning is Meaning.RETRY

@@ -77,7 +77,7 @@ network_interfaces:
     subnet: {default_for_az: us-east-1b}
     security_groups: [back]
     attachment: {instance: standby, device_index: 0}
-  loose: {subnet: {default_for_az: us-east-1a}, ipv4_prefix_count: 1, description: nobody's}
+  loose: {subnet: {default_for_az: us-east-1a}, ipv4_prefix_count: 1, description: spare}
 elastic_ips:
   outside: {association: {network_interface: router-eth0}}
   inside: {lifecycle: {ignore: [association]}, association: {network_interface: router-eth1}}
@@ -134,7 +134,7 @@ def _elsewhere(harness: Harness) -> None:
 
 
 def _spare_used(harness: Harness) -> None:
-    """The spare address is put on the interface that nobody uses."""
+    """The spare address is associated with the interface that is not attached."""
     interface, address = _id(harness, "network_interfaces.loose"), _id(harness, "elastic_ips.spare")
     _call(harness, "AssociateAddress", AllocationId=address, NetworkInterfaceId=interface)
 
@@ -192,7 +192,7 @@ def _attributes(harness: Harness) -> None:
 
 
 def _all_at_once(harness: Harness) -> None:
-    """Everything of the above, before anybody looks."""
+    """All of the above, before the next run."""
     for deed in (_spare_used, _rules_added, _rules_replaced, _attributes, _elsewhere, _power_swapped):
         deed(harness)
     # The description that is left over from what was replaced.
@@ -476,7 +476,7 @@ def test_building_survives_a_lost_call(
     """While a spec is built from nothing, one call loses its answer, or is lost before it acts."""
     report = _converges(scene, Lose(action, nth, times, late), tmp_path)
     if action == "AllocateAddress" and not late:
-        # Whether it acted nobody knows: it is looked for as long as it may stay invisible, and only then made.
+        # EC2 may have acted: it is looked for as long as it may stay invisible, and only then made.
         assert report.seconds >= 30
     proofs.count("lost answers" if late else "lost calls")
 
@@ -488,7 +488,7 @@ def test_a_correction_survives_a_lost_call(
     """While a drift is corrected, one call loses its answer, or is lost before it acts."""
     report = _converges(scene, Lose(action, nth, times, late), tmp_path)
     if action == "AllocateAddress" and not late:
-        # Whether it acted nobody knows: it is looked for as long as it may stay invisible, and only then made.
+        # EC2 may have acted: it is looked for as long as it may stay invisible, and only then made.
         assert report.seconds >= 30
     proofs.count("lost answers" if late else "lost calls")
 

@@ -559,7 +559,7 @@ def _borrow(harness: Harness, number: int) -> None:
 
 
 def _sit_down(harness: Harness, number: int) -> None:
-    """An Elastic IP of theirs, on a private address of ours; whoever is there is displaced."""
+    """An Elastic IP of theirs, on a private address of ours; the one that is there is displaced."""
     eni = _interface(harness, number)
     theirs = harness.client().allocate_address(Domain="vpc")["AllocationId"]
     harness.client().associate_address(

@@ -1,7 +1,7 @@
 """Errors that pass are waited out, at every call where EC2 gives them; errors that stay are taken at their word.
 
-Whoever meets an error that passes converges in the same run, with everything there once. Whoever meets one that
-stays has called once, skips what depends on it, says so, and converges as soon as it is gone.
+A run that meets an error that passes converges, with everything there once. A run that meets one that stays calls
+once, skips what depends on the call, says so, and converges as soon as the error is gone.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ STAYING = [
     ("InvalidParameterCombination", 400, "The parameters may not be used together"),
     ("InvalidParameterValue", 400, "Value (x) for parameter y is invalid."),
     ("OperationNotPermitted", 400, "This may not be done."),
-    ("NobodyHasSeenThisBefore", 400, "?"),
+    ("AnUnknownCode", 400, "?"),
 ]
 EVERY_CALL = [
     *((name, call) for name, scene in (("the story", STORY), (BUILD, RICH_BUILD)) for call in scene.calls),

@@ -95,7 +95,7 @@ def test_without_waiting_the_error_names_the_holder(world: World, tmp_path: Path
 
 
 def test_three_at_once_take_turns(world: World, tmp_path: Path, proofs: Proofs) -> None:
-    """Whoever comes first builds; the others find everything as it should be."""
+    """The first one creates everything; the others find nothing to do."""
     hosts = [Host(world, tmp_path) for _ in range(3)]
     with ExitStack() as stack:
         for host in hosts:

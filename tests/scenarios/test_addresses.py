@@ -87,7 +87,7 @@ network_interfaces:
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_no_address_that_the_spec_names_is_given_to_another(specs: list[str], seed: int, tmp_path: Path) -> None:
-    """All addresses of a small subnet are wanted. EC2 gives any to whoever names none, so those ask last."""
+    """The spec needs all addresses of a small subnet. Interfaces that take any address are created last."""
     with open_harness(tmp_path, replace(SLOW, seed=seed)) as harness:
         vpc = harness.strict.world.default_vpc()
         assert vpc is not None

@@ -1,4 +1,4 @@
-"""``adopt``: what exists already and is nobody's is taken under management, in place."""
+"""``adopt``: an existing resource that no stack owns is taken under management, in place."""
 
 from __future__ import annotations
 
@@ -367,7 +367,7 @@ def test_what_is_adopted_is_owned(slow_harness: Harness) -> None:
 
 
 def test_destroy_does_not_touch_what_was_never_adopted(slow_harness: Harness) -> None:
-    """A spec names it, but nobody has applied that."""
+    """A spec names it, but was not applied."""
     orphan(slow_harness)
     assert slow_harness.apply(NOTHING, prune=True).outcome == "unchanged"
     assert len(slow_harness.client().describe_addresses()["Addresses"]) == 2

@@ -239,7 +239,7 @@ def test_spelling_a_place_otherwise_changes_nothing(harness: Harness) -> None:
 
 
 def test_an_address_of_others_is_displaced_only_by_name(harness: Harness) -> None:
-    """The plan says whom; whoever comes in between the plan and the call is not displaced unseen."""
+    """The plan says which; one that comes between the plan and the call is not displaced unseen."""
     strangers = Strangers(harness)
     theirs, late = (strangers.ec2.allocate_address()["AllocationId"] for _ in range(2))
     harness.loop.now += 5
@@ -262,7 +262,7 @@ def test_an_address_of_others_is_displaced_only_by_name(harness: Harness) -> Non
 
 
 def test_a_free_place_that_is_taken_meanwhile_is_not_taken_away(harness: Harness) -> None:
-    """The plan saw nobody there, so that nobody is to be displaced; the next plan would say so."""
+    """The plan saw no address there, so it displaces none; the next plan would say so."""
     strangers = Strangers(harness)
     theirs = strangers.ec2.allocate_address()["AllocationId"]
     harness.loop.now += 5

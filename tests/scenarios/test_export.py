@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,9 +14,11 @@ import yaml
 
 from enireconcile.aws.lab import named
 from enireconcile.errors import EnireconcileError
+from enireconcile.export.document import Exported
 from enireconcile.model import Action
 from enireconcile.ownership import OWN_TAGS
-from tests.ec2 import Fail, Quotas
+from enireconcile.spec.expand import escaped
+from tests.ec2 import Call, Fail, Quotas
 from tests.harness import SLOW, Harness, open_harness
 from tests.lab_vpc import lab
 from tests.scenarios.firewalls import Firewalls
@@ -837,3 +840,143 @@ def test_a_terminated_instance_is_not_there(slow_harness: Harness) -> None:
     slow_harness.client().terminate_instances(InstanceIds=[web])
     slow_harness.loop.now += 60
     assert refused(slow_harness, instances=(web,)).startswith(f"no instance {web} in us-east-1")
+
+
+# ---- user data
+
+BOOT = "#!/bin/sh\necho ${HOME} $${USER} ${instances.web.private_ip} ${each.key} pass=hunter2\n"
+PACKED = b"\x1f\x8b\x08\x00\xff\xfe"
+
+
+def booted(harness: Harness, *, guest_network: bool = False) -> None:
+    """A stack of instances with user data of all kinds, and of some that have none of their own."""
+    rows: dict[str, dict[str, Any]] = {
+        **{f"fw-{key}": {"user_data": escaped(BOOT, user_data=True)} for key in "abc"},
+        "late": {"user_data": "#cloud-config\n# ${network_interfaces.late-eth0.private_ip}\n"},
+        "packed": {"user_data_file": "packed.gz"},
+        "plain": {"user_data": "<powershell>x</powershell>"},
+        "bare": {},
+    }
+    if guest_network:
+        rows = {"mixed": {"user_data": "#!/bin/sh\n", "guest_network": "ip"}, "made": {"guest_network": "ip"}}
+    image = {"name": "al2023-ami-2023.*-kernel-6.1-x86_64", "owner": "amazon"}
+    document = {
+        "version": 1,
+        "stack": "boot",
+        "region": "us-east-1",
+        "defaults": {"instances": {"image": image, "instance_type": "t3.micro"}},
+        "instances": rows,
+        "network_interfaces": {
+            f"{name}-eth0": {
+                "subnet": {"default_for_az": "us-east-1a"},
+                "attachment": {"instance": name, "device_index": 0},
+            }
+            for name in rows
+        },
+    }
+    Path("packed.gz").write_bytes(PACKED)
+    report = harness.apply(json.dumps(document))
+    assert (report.outcome, report.error) == ("converged", None)
+    harness.loop.now += 60
+
+
+def saved(made: Exported) -> dict[str, bytes]:
+    """The files of an export, which are written below the working directory."""
+    for path, secret in made.files.items():
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(secret.content)
+    return {path: secret.content for path, secret in made.files.items()}
+
+
+def test_user_data_of_a_stack_is_in_files_that_rows_name(
+    slow_harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Text, what is none, and what references made of it: the plan is empty, and warns of nothing."""
+    monkeypatch.chdir(tmp_path)
+    booted(slow_harness)
+    made = slow_harness.export(stack="boot", folder="boot")
+    contents = saved(made)
+    assert made.notes == ()
+    assert sorted(contents) == [
+        *(f"boot/fw-{key}.sh" for key in "abc"),
+        "boot/late.cfg",
+        "boot/packed.gz",
+        "boot/plain.txt",
+    ]
+    assert contents["boot/packed.gz"] == PACKED
+    assert contents["boot/fw-a.sh"].decode() == escaped(BOOT, user_data=True)
+    assert re.fullmatch(rb"#cloud-config\n# 172\.31\.\d+\.\d+\n", contents["boot/late.cfg"])
+    text = str(made.text)
+    assert "user_data_file: boot/fw-${each.key}.sh" in text
+    assert ("hunter2" in text, "hunter2" in repr(made), "#" in text.splitlines()[1]) == (False, False, False)
+    plan = slow_harness.plan(text)
+    assert (plan.empty, plan.warnings) == (True, ())
+
+
+def test_user_data_of_what_is_adopted_is_in_files_that_comments_name(
+    slow_harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan has adoptions only, and no warning of user data that this stack launched nothing with."""
+    monkeypatch.chdir(tmp_path)
+    booted(slow_harness)
+    disown(slow_harness, "boot")
+    made = slow_harness.export(instances=instances(slow_harness), folder=".")
+    assert len(saved(made)) == 6
+    text = str(made.text)
+    assert re.search(r"# .*user_data_file: packed.gz$", text, re.MULTILINE)
+    assert text.splitlines()[1] == (
+        "# User data and volumes are comments: make them keys before you launch an instance anew."
+    )
+    plan = slow_harness.plan(text)
+    assert ({change.action for change in plan.changes}, plan.warnings) == ({Action.ADOPT}, ())
+
+
+def test_what_guest_network_adds_is_not_taken_for_the_rows_own(
+    slow_harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``mixed`` has both, which cannot be told apart; ``made`` has nothing of its own."""
+    monkeypatch.chdir(tmp_path)
+    booted(slow_harness, guest_network=True)
+    made = slow_harness.export(stack="boot", folder="boot")
+    [path] = saved(made)
+    assert [note for note in made.notes if "comment" in note] == [
+        f"{path} is in a comment only: the stack did not launch instances.mixed with this user data; "
+        "guest_network adds to it, or another tool has set it"
+    ]
+    assert f"# user_data_file: {path}" in str(made.text)
+    assert "user_data_file" not in str(yaml.safe_load(str(made.text)))
+
+
+@pytest.mark.parametrize("how", ["stack", "instances"])
+def test_user_data_that_may_not_be_read(
+    slow_harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A comment says why, and a note; the rest is exported."""
+    monkeypatch.chdir(tmp_path)
+    booted(slow_harness)
+    if how == "instances":
+        disown(slow_harness, "boot")
+
+    def secret(call: Call) -> bool:
+        return bool(call.params["Attribute"] == "userData")
+
+    denied = Fail("DescribeInstanceAttribute", times=99, code="UnauthorizedOperation", when=secret)
+    slow_harness.strict.faults.add(denied)
+    which = {"stack": "boot", "instances": instances(slow_harness)}
+    made = slow_harness.export(**{how: which[how]}, folder="boot")
+    assert made.files == {}
+    assert "the user data of instances.plain was not read: UnauthorizedOperation" in made.notes
+    assert "user data was not read: UnauthorizedOperation" in str(made.text)
+    if how == "stack":
+        assert slow_harness.plan(made.text).empty
+
+
+def test_user_data_is_read_only_where_it_is_asked_for(slow_harness: Harness) -> None:
+    """And not that of another stack's instance."""
+    slow_harness.apply()
+    slow_harness.loop.now += 60
+    slow_harness.strict.clear()
+    slow_harness.export(stack="two-enis")
+    slow_harness.export(instances=instances(slow_harness), folder="boot")
+    asked = [call.params["Attribute"] for call in slow_harness.strict.calls if "Attribute" in call.params]
+    assert "userData" not in asked

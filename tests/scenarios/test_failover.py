@@ -187,6 +187,23 @@ def test_an_external_instance_that_an_attachment_needs_must_exist(lab: Firewalls
         lab.harness.plan(spec)
 
 
+def test_a_hint_names_the_instance_that_was_probably_meant(lab: Firewalls) -> None:
+    """Terminated instances are no choice. Only the errors cost a call: one, for both selectors."""
+    gone = lab.launch("fw-gone", lab.subnet)
+    lab.harness.loop.now += 60
+    lab.ec2.terminate_instances(InstanceIds=[gone])
+    spec = SPEC.replace("instances: [fw-a, fw-b]", "instance: fw-a").replace("      failover: {health", "      #")
+    lab.harness.plan(spec)
+    before = lab.harness.strict.actions().count("DescribeInstances")
+    lab.harness.strict.clear()
+    with pytest.raises(SpecErrors) as raised:
+        lab.harness.plan(spec.replace("{Name: fw-a}", "{Name: fw-aa}"))
+    [problem] = raised.value.problems
+    assert problem.message == "no instance in us-east-1 matches Name=fw-aa"
+    assert problem.hint == "did you mean `fw-a`? values of Name on instances: fw-a, fw-b"
+    assert lab.harness.strict.actions().count("DescribeInstances") == 2 * before + 1
+
+
 def test_an_instance_in_another_zone_is_refused(lab: Firewalls) -> None:
     """fw-b stands in another zone than the interface: EC2 could never attach it there."""
     other = lab.harness.strict.world.add_subnet(lab.vpc, "10.0.2.0/24", "us-east-1b")

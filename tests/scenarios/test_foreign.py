@@ -10,6 +10,8 @@ import pytest
 
 from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact
+from tests.ec2 import Fail
+from tests.ec2.calls import Call
 from tests.harness import Harness
 
 S3 = "com.amazonaws.us-east-1.s3"
@@ -149,14 +151,19 @@ def test_egress_takes_selectors_too(account: Account) -> None:
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "no tags": (
-        {"tags": {"Name": "none"}},
-        "no security group in VPC matches Name=none; see `aws ec2 describe-security-groups --filters "
+        {"tags": {"Name": "opps"}},
+        "no security group in VPC matches Name=opps; did you mean `ops`? values of Name on security groups in "
+        "VPC: ops, mon*, ops2",
+    ),
+    "tags that no group has": (
+        {"tags": {"Tier": "web"}},
+        "no security group in VPC matches Tier=web; see `aws ec2 describe-security-groups --filters "
         "Name=vpc-id,Values=VPC`",
     ),
     "no name": (
-        {"group_name": "mon*"},
-        "no security group in VPC matches mon*; see `aws ec2 describe-security-groups --filters "
-        "Name=vpc-id,Values=VPC`",
+        {"group_name": "monitorin*"},
+        "no security group in VPC matches monitorin*; did you mean `monitoring`? security groups in VPC: "
+        "monitoring, Monitoring2, default, ops",
     ),
     "several": (
         {"tags": {"team": "net"}},
@@ -185,6 +192,33 @@ def test_a_group_that_does_not_match_once(account: Account, where: str, why: str
     if where == "rule" and why != "several":
         words += "; `vpc` left out means the default VPC"
     assert account.refused(spec) == [f"{path}: {words}"]
+
+
+def test_the_groups_of_a_hint_are_read_once_and_are_no_group_of_the_stack(account: Account) -> None:
+    account.converge(account.spec())
+    account.harness.strict.clear()
+    hint = "did you mean `ops`? security groups in VPC: ops, Monitoring2, default, monitoring".replace(
+        "VPC", account.vpc
+    )
+    spec = account.spec({"group_name": "op"}, {"group_name": "opz"}, groups=[{"group_name": "opx"}])
+    with pytest.raises(SpecErrors) as raised:
+        account.harness.plan(spec)
+    assert [(problem.hint or "").partition(";")[0] for problem in raised.value.problems] == [hint] * 3
+    asked = [call.params["Filters"] for call in account.harness.strict.calls if "Groups" in call.action]
+    assert asked.count([{"Name": "vpc-id", "Values": [account.vpc]}]) == 1
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InternalError"])
+def test_a_hint_without_the_groups_names_the_call_that_lists_them(account: Account, code: str) -> None:
+    """The call for the hint is denied, or fails each time: the plan ends as it did without it."""
+
+    def of_vpc(call: Call) -> bool:
+        return "vpc-id" in str(call.params.get("Filters"))
+
+    account.harness.strict.faults.add(Fail("DescribeSecurityGroups", code=code, times=99, when=of_vpc))
+    [problem] = account.refused(account.spec({"group_name": "opps"}))
+    look = f"see `aws ec2 describe-security-groups --filters Name=vpc-id,Values={account.vpc}`"
+    assert problem.endswith(f"matches opps; {look}; `vpc` left out means the default VPC")
 
 
 def test_a_prefix_list_that_does_not_match_once(account: Account) -> None:

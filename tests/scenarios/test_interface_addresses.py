@@ -178,7 +178,7 @@ def test_drift_of_a_count_is_corrected(harness: Harness, sort: Sort) -> None:
 
 @sorts
 def test_a_list_becomes_a_count_and_back(harness: Harness, sort: Sort) -> None:
-    """Two that are there are two, whoever chose them; then exactly those that are named."""
+    """A count of two is met by the two that are there, whether the spec or EC2 chose them; a list is exact."""
     _converge(harness, _spec(a=_listed(sort, sort.one, sort.two)))
     assert harness.plan(_spec(a=f"{sort.count}: 2")).empty
     assert _converge(harness, _spec(a=f"{sort.count}: 3")) == [sort.assign]

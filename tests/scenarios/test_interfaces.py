@@ -88,7 +88,7 @@ def test_a_description_is_added_and_removed(slow_harness: Harness) -> None:
 
 
 def test_source_dest_check_is_the_interfaces_own(slow_harness: Harness) -> None:
-    """Off is a Modify after creation, on needs none; whoever flips it, it is put back."""
+    """Off takes a Modify after creation, on takes none. A change by another tool is undone."""
     harness = slow_harness
     assert _named(_converge(harness, _alone(", source_dest_check: false"))) == ["CreateNetworkInterface", MODIFY]
     _modify(harness, SourceDestCheck={"Value": True})

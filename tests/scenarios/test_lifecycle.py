@@ -295,7 +295,7 @@ def _move(harness: Harness, name: str, instance_id: str) -> None:
 
 
 def test_an_instance_launched_anew_gets_its_interfaces_back(slow_harness: Harness) -> None:
-    """Nobody has them: they go along, as at the first time."""
+    """They are attached to no instance: RunInstances takes them, as the first one did."""
     text = ignoring("web-eth1", "attachment", text=ETH0)
     slow_harness.apply(text)
     _terminate(slow_harness)

@@ -1,4 +1,4 @@
-"""Leftovers, prune and destroy: what the stack owns and nobody wants goes, in order; nothing else does."""
+"""Leftovers, prune and destroy: what the stack owns and no row names goes, in order; nothing else does."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_a_group_that_a_foreign_rule_names_delays_nothing_else(slow_harness: Har
 
 
 def test_an_instance_is_gone_before_the_group_of_its_own_interface(slow_harness: Harness) -> None:
-    """Nobody has adopted the interface that it was launched with; that goes down with it, and then the group."""
+    """The interface of its launch is not adopted: EC2 deletes it with the instance. Then the group goes."""
     ec2, head = slow_harness.client(), "version: 1\nstack: s\nregion: us-east-1\nsecurity_groups: {web: {}}\n"
     slow_harness.apply(head)
     zones = [{"Name": "default-for-az", "Values": ["true"]}]

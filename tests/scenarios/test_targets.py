@@ -67,7 +67,7 @@ def test_plan_and_apply(server: EC2Server, command: Run, tmp_path: Path) -> None
 
 
 def test_metrics_are_of_whole_stacks(server: EC2Server, command: Run, tmp_path: Path) -> None:
-    """Whoever watches for the last success of a stack does not hear of a part."""
+    """A run for some targets does not count as a success of the stack."""
     metrics = tmp_path / "eni.prom"
     part = ("--metrics", str(metrics), "--target", "security_groups.my-sg-2")
     assert command("plan", *part, SPEC).code == 0

@@ -18,6 +18,7 @@ TOP = [
     ),
     ("region: us_east_1", "3:9 region", "must be a Region, not 'us_east_1'", "did you mean `us-east-1`?"),
     ("region: us-esat-1", "3:9 region", "must be a Region, not 'us-esat-1'", "did you mean `us-east-1`?"),
+    ("region: us-east-9", "3:9 region", "'us-east-9' is no Region that boto3 knows", "did you mean `us-east-1`?"),
     ("region: us-east-1-lax-1a", "3:9 region", "must be a Region", "did you mean `us-east-1`?"),
     ("region: moon-1", "3:9 region", "must be a Region, not 'moon-1'", "for example us-east-1"),
     ("region: [us-east-1]", "3:9 region", "must be text, not a list", ""),

@@ -489,9 +489,9 @@ def test_a_lock_that_another_program_wrote_is_kept_for_a_lease(clock: Clock, bod
 
 @pytest.mark.usefixtures("s3")
 def test_text_in_a_lock_cannot_control_a_terminal(clock: Clock) -> None:
-    words = {**this_process(clock).fields, "who": "\x1b[2Jnobody\n", "lease": LEASE, "where": ""}
+    words = {**this_process(clock).fields, "who": "\x1b[2Jmallory\n", "lease": LEASE, "where": ""}
     bucket().put(f"{SCOPE}/lock.json", json.dumps(words).encode(), replaces=None)
-    with pytest.raises(LockedError, match=r"locked by \[2Jnobody on"), hold(host(clock)):
+    with pytest.raises(LockedError, match=r"locked by \[2Jmallory on"), hold(host(clock)):
         raise AssertionError("it is not ours")
 
 

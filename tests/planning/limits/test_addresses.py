@@ -68,7 +68,7 @@ ADDRESSES = [
         [too_many("eth1", 3)],
     ),
     Situation(
-        "of an interface that nobody touches nothing is said",
+        "an interface that the plan does not change gets no error",
         spec(eth0=at(0), eth1=at(1)),
         {
             **LIVE_WEB,

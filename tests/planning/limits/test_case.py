@@ -108,7 +108,7 @@ QUESTIONS: list[tuple[str, Words, Words, Questions]] = [
         LIVE_WEB,
         Questions(types=frozenset({"t3.micro"})),
     ),
-    ("an interface for nobody", {NETWORK: {"eth0": {"subnet": ZONE_A}}}, {}, Questions()),
+    ("an interface without an attachment", {NETWORK: {"eth0": {"subnet": ZONE_A}}}, {}, Questions()),
     (
         "all who may hold a floating interface, when it moves",
         spec("t2.micro", PAIR, eth0=at(0), b0=at(0, "b"), vip=over("web", "b")),
