@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,11 @@ class Channel:
             raise
         except Exception as error:  # noqa: BLE001 (botocore raises more than its own errors for a wrong answer)
             raise fault_from(call, error, self.file, self.session.profile) from None
+
+    async def prepare(self, service: str) -> None:
+        """Make the client of a service, which takes as long as a call. If that fails, its first call tells why."""
+        with suppress(EnireconcileError):
+            await asyncio.get_running_loop().run_in_executor(self._pool, self.session.client, service)
 
     @contextmanager
     def waiting(self, call: str, request: Sending) -> Iterator[Callable[[Fault], None]]:

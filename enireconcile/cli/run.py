@@ -128,7 +128,7 @@ class StackRun:
 
     def _state(self, channel: Channel, connection: Connection) -> tuple[str, Store]:
         """The scope of the stack, and where its state is. Raises GuardError for the wrong account."""
-        self.account_id = account = self.interrupt.run(account_of(Reader(channel)), lambda _: channel.waits())
+        self.account_id = account = self.interrupt.run(_account(channel), lambda _: channel.waits())
         guard_account(self.spec, account)
         session = channel.session
         scope = f"{account}-{session.region}-{self.spec.document.stack}"
@@ -435,6 +435,12 @@ def _stop(stop: Stop, reason: str, note: str = "") -> None:
 def _abandon(task: asyncio.Task[Report]) -> None:
     logs.say("exiting without waiting for the calls in flight; run the command again to finish")
     task.cancel()
+
+
+async def _account(channel: Channel) -> str:
+    """The account of the credentials. The client for the calls that come next is made meanwhile."""
+    account, _ = await asyncio.gather(account_of(Reader(channel)), channel.prepare("ec2"))
+    return account
 
 
 def _keep(lock: HeldLock, report: Report) -> None:
