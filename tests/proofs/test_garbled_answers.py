@@ -133,7 +133,7 @@ def assert_no_bug(harness: Harness) -> None:
 
 
 profile = settings(
-    max_examples=120,
+    max_examples=80,
     derandomize=True,
     deadline=None,
     database=None,
