@@ -69,19 +69,21 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     _refuse_ambiguous(mine, mistakes)
     owned = mine.records
     adopted = adoptions(spec, live, owned, mistakes)
+    # What a row wants by its id is kept, also if it still has another name.
+    removable = [each for each in owned if owned[each].id not in spec.document.adopted.values()]
     world = World(
         document=spec.document,
         owned={address: record for address, record in owned.items() if address in named} | adopted,
         adopting=frozenset(address for address, record in adopted.items() if STACK_TAG not in record.tags),
         terminating={instance.id: instance.state for instance in live.instances if instance.terminating},
-        removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
+        removed={address: owned[address] for address in sorted(set(removable) - named)} if prune else {},
         replaced=dict(sorted(mine.replaced.items())),
         dependents=live.dependents,
     )
     leaving_out = LeftOut.of(left_out, world, live)
     whole = Routes(live, world, {}, mistakes)
     world = without(leaving_out, world)
-    mistakes.left_out = leaving_out.addresses
+    mistakes.left_out = leaving_out.addresses.union(mistakes.left_out)
     spec = replace(spec, document=world.document)
     subnets = _select_subnets(spec, live, world, mistakes)
     vpcs = _select_vpcs(spec, live, world, mistakes)

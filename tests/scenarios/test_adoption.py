@@ -220,19 +220,24 @@ def test_a_name_that_is_taken_adopts_no_other(slow_harness: Harness) -> None:
     ids = orphan(slow_harness)
     _tag(slow_harness, ids["network_interfaces.web-eth0"], "two-enis", ETH1)
     said = refused(slow_harness, bare({ETH1: ids[ETH1]}))
-    assert said == f"7:21 {ETH1}.adopt: {ETH1} exists already: {ids['network_interfaces.web-eth0']}"
+    eth0, eth1 = ids["network_interfaces.web-eth0"], ids[ETH1]
+    assert said == f"7:21 {ETH1}.adopt: {ETH1} is {eth0} already, not {eth1}"
 
 
 def test_what_is_not_there_is_not_adopted(slow_harness: Harness) -> None:
-    """All that are missing are told at once."""
+    """All that are missing are told at once; one sentence says that nothing is there."""
     missing = {
         "security_groups.a": "sg-0123456789abcdef0",
         "instances.b": "i-0123456789abcdef0",
         "network_interfaces.c": "eni-0123456789abcdef0",
         "elastic_ips.d": "eipalloc-0123456789abcdef0",
     }
-    with pytest.raises(SpecErrors) as raised:
+    with pytest.raises(SpecErrors, match="none of the 4 ids that the file adopts exist in us-east-1") as raised:
         slow_harness.plan(bare(missing))
+    assert len(raised.value.problems) == 1
+    there = orphan(slow_harness)[ETH1]
+    with pytest.raises(SpecErrors) as raised:
+        slow_harness.plan(bare({**missing, ETH1: there}))
     assert [(problem.path, problem.message) for problem in raised.value.problems] == [
         (f"{address}.adopt", "no such resource in us-east-1") for address in missing
     ]
