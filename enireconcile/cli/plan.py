@@ -30,6 +30,7 @@ from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import Seen, look
 from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile.live.reader import with_networks
 from enireconcile.live.records import Live
 from enireconcile.model import Plan, Report, Traces
 from enireconcile.outputs import logs, metrics
@@ -77,6 +78,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     """
     specs, refused = loaded.specs, loaded.refused
     several, refused_code = len(specs) > 1 or refused is not None, complain_of_files(refused)
+    written = {spec.file: spec for spec in specs}
     if options.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
@@ -87,7 +89,9 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         def work(spec: Spec, _: Interrupt) -> Planned | None:
             try:
                 with logs.about(spec.document.stack, labels[spec.file]):
-                    return _plan_one(spec, connection, options, targets[spec.file], runs.append)
+                    return _plan_one(
+                        spec, written[spec.file], connection, options, targets[spec.file], runs.append
+                    )
             except EnireconcileError as error:
                 failed[spec.file] = error
                 if not several:
@@ -141,15 +145,21 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
 
 def _plan_one(
     spec: Spec,
+    written: Spec,
     connection: Connection,
     options: PlanOptions,
     targets: Sequence[str],
     measure: Callable[[metrics.Run], object],
 ) -> Planned:
+    """``spec`` is what is planned, of a plan that destroys an emptied one, and ``written`` what the file says."""
     with connection.open(spec, read_only=True) as channel:
         seen = _read_and_plan(spec, channel, options, targets, measure)
         traces = _traces(seen.plan, channel) if options.who else None
-        return Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
+        live = seen.live
+        if options.destroy and (options.graph or options.html):
+            # What is removed is drawn in its subnets, which no row of an emptied spec names.
+            live = run_async(with_networks(Reader(channel), written.document, live))
+        return Planned(spec, seen.plan, live, traces, dict(channel.calls), channel.session.endpoint)
 
 
 def _read_and_plan(
@@ -195,7 +205,8 @@ def _draw(out: Outlet, planned: Sequence[Planned]) -> None:
     from enireconcile.outputs.graph import plan_picture
 
     pictures = [plan_picture(each.plan, each.spec.document, each.live) for each in planned]
-    out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
+    endpoints = [each.endpoint for each in planned]
+    out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan", endpoints))
 
 
 def _write_page(outlet: Outlet, planned: Sequence[Planned]) -> None:

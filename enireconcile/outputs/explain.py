@@ -12,14 +12,19 @@ from enireconcile.planning.explain import Explained, FieldExplained, Reason, Ste
 from enireconcile.printable import printable
 
 
-def explained_text(plan: Plan, explained: Explained, style: Style = unstyled) -> str:
-    """The resource and why it changes or not, then its steps, each with why it comes after and before others."""
+def explained_text(
+    plan: Plan, explained: Explained, style: Style = unstyled, *, endpoint: str | None = None
+) -> str:
+    """The resource and why it changes or not, then its steps, each with why it comes after and before others.
+
+    ``endpoint`` is that of EC2, if it is not AWS's.
+    """
     change = explained.change
     if change is None or change.action is Action.UNCHANGED:
         head = "  ".join([style(printable(explained.address), bold=True), printable(explained.id)]).rstrip()
     else:
         head = change_head(change, style)
-    lines = [stack_head(plan.stack, plan.account_id, plan.region, style), "", head]
+    lines = [stack_head(plan.stack, plan.account_id, plan.region, style, endpoint=endpoint), "", head]
     lines += [f"    {_at(explained.place)}{printable(explained.verdict)}."]
     if change is not None and change.reason:
         lines += [f"    {printable(change.reason)}"]
