@@ -19,6 +19,7 @@ from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.model import Plan
 from enireconcile.outputs import logs
 from enireconcile.outputs.explain import explained_json, explained_text
+from enireconcile.outputs.stdout import as_shown
 from enireconcile.planning.explain import explain, known_addresses
 from enireconcile.printable import printable
 from enireconcile.spec import Spec
@@ -60,7 +61,7 @@ def _print(planned: Sequence[_Planned], asked: str, output: str) -> int:
     if output == "json":
         click.echo(json.dumps(explained_json(plan, explained), indent=2))
     else:
-        click.echo(explained_text(plan, explained, click.style, endpoint=endpoint))
+        click.echo(as_shown(explained_text(plan, explained, click.style, endpoint=endpoint)))
     return 0
 
 

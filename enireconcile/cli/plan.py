@@ -37,6 +37,7 @@ from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.planfile import Saved, SavedPlan
+from enireconcile.outputs.stdout import as_shown
 from enireconcile.outputs.text import plan_text
 from enireconcile.outputs.words import of_several
 from enireconcile.planning.targeting import targets_by_file
@@ -129,7 +130,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
             else:
                 _print(planned, options.output, as_list=several)
             if several and options.output == "text":
-                click.echo("\n" + _summary(planned, names(specs), failed, len(files_of(refused))))
+                click.echo("\n" + as_shown(_summary(planned, names(specs), failed, len(files_of(refused)))))
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
@@ -230,7 +231,7 @@ def how_to_explain(planned: Sequence[Planned], options: PlanOptions) -> str | No
         if len(each.plan.steps) > _SHORT and each.spec.file != STDIN:
             flags = ["--destroy"] if options.destroy else ["--prune"] if options.prune else []
             line = shlex.join(["enireconcile", "explain", *flags, each.spec.file, each.plan.differing[0]])
-            return f"`{printable(line)}` says why, and why in this order"
+            return f"Why these calls, and why in this order:\n  {printable(line)}"
     return None
 
 
@@ -285,4 +286,4 @@ def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:
         click.echo(json.dumps(objects if as_list else objects[0], indent=2))
     else:
         texts = (plan_text(each.plan, each.traces, click.style, endpoint=each.endpoint) for each in planned)
-        click.echo("\n\n".join(texts))
+        click.echo(as_shown("\n\n".join(texts)))

@@ -102,10 +102,15 @@ def report_text(report: Report, style: Style = plain, *, endpoint: str | None = 
     return "\n".join(lines)
 
 
-def inventory_text(inventory: Inventory, style: Style = plain, *, endpoint: str | None = None) -> str:
-    """What ``show`` prints of a stack. ``endpoint`` is that of EC2, if it is not AWS's."""
+def inventory_text(
+    inventory: Inventory, style: Style = plain, *, endpoint: str | None = None, width: int | None = None
+) -> str:
+    """What ``show`` prints of a stack. ``endpoint`` is that of EC2, if it is not AWS's.
+
+    If the rows are longer than ``width``, each has its id on a line of its own.
+    """
     head = stack_head(inventory.stack, inventory.account_id, inventory.region, style, endpoint=endpoint)
-    lines = list(inventory_lines(inventory, style)) or ["The stack owns nothing."]
+    lines = list(inventory_lines(inventory, style, width)) or ["The stack owns nothing."]
     return "\n".join([head, "", *lines])
 
 
