@@ -376,3 +376,25 @@ def test_destroy_does_not_touch_what_was_never_adopted(slow_harness: Harness) ->
     orphan(slow_harness)
     assert slow_harness.apply(NOTHING, prune=True).outcome == "unchanged"
     assert len(slow_harness.client().describe_addresses()["Addresses"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "hint"),
+    [
+        ("t3.smal", "there is no instance type t3.smal in this region", "did you mean `t3.small`?"),
+        (
+            "t3.small",
+            "{id}: instance_type is t2.micro, the spec says t3.small, and it cannot be changed in place",
+            "write on_change: restart (same instance, stopped and started), or remove instance_type from the row: "
+            "the resource is adopted, and keeps what it has",
+        ),
+    ],
+)
+def test_another_type_is_looked_up_first(slow_harness: Harness, kind: str, said: str, hint: str) -> None:
+    """One that does not exist is told at once, not after the way to change to it."""
+    instance = orphan(slow_harness)["instances.web"]
+    text = bare({"instances.web": instance}).replace(instance, f"{instance}, instance_type: {kind}")
+    with pytest.raises(SpecErrors) as raised:
+        slow_harness.plan(text)
+    [problem] = raised.value.problems
+    assert (problem.message, problem.hint) == (said.format(id=instance), hint)
