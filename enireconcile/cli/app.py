@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
-_ONE_SELECTION = "Give one of --instance, --vpc, --tag and --stack."
+_ONE_SELECTION = "Give one of --instance, --vpc, --tag and --stack. To find one by its name: --tag Name=NAME."
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
@@ -242,6 +242,7 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
         "enireconcile export --tag Role=web",
         "enireconcile export --stack web --user-data boot > web.yaml",
     ],
+    by_name=opt.by_name,
     conflicts=[
         Conflict("stack", ["instances", "vpcs", "tags"], _ONE_SELECTION),
         Conflict("instances", ["vpcs", "tags"], _ONE_SELECTION),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -253,13 +254,23 @@ def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
     return tuple(pairs)
 
 
+_ID = re.compile("[a-z]+-[0-9a-f]{8,}")
+
+
+def by_name(name: str) -> str:
+    """What selects a resource by its name."""
+    return f"to find one by its name, use --tag {shlex.quote(f'Name={name}')}"
+
+
 def ids(name: str, parameter: str, prefix: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's name
     """A repeatable option that takes ids of one sort."""
+    what = {"i": "instance", "vpc": "VPC"}[prefix]
 
     def check(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:
             if not re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", text):
-                raise click.BadParameter(f"{text!r} is no id: write {prefix}-0123456789abcdef0")
+                message = f"{text!r} is no {what} id, such as {prefix}-0123456789abcdef0"
+                raise click.BadParameter(message if _ID.fullmatch(text) else f"{message}; {by_name(text)}")
         return tuple(dict.fromkeys(texts))
 
     return click.option(name, parameter, multiple=True, metavar=f"{prefix}-…", callback=check, help=help)
