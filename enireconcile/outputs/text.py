@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from enireconcile.model import Action, CheckResult, Plan, Report, Traces
 from enireconcile.outputs.tables import address_lines, inventory_lines
 from enireconcile.outputs.words import (
+    LEFTOVERS,
     Style,
     at_endpoint,
     change_head,
@@ -78,7 +79,7 @@ def notes_text(plan: Plan, style: Style = plain) -> str:
 
 def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.leftovers:
-        yield from ("", "The stack owns these, but the spec no longer names them (they are kept):")
+        yield from ("", f"{LEFTOVERS}:")
         yield from (f"  {leftover_words(left)}" for left in plan.leftovers)
     if plan.warnings:
         yield ""

@@ -58,6 +58,8 @@ _LONG = 10.0
 """Seconds from which on a plan says how long it takes at least."""
 _MOST_NAMES = 5
 """The most stacks, or resources that an error leaves out, that a line names; the number of the others follows."""
+LEFTOVERS = "The stack owns these, and no row names them (kept; --prune removes what nothing else uses)"
+"""What stands above leftovers. With ``--prune``, those are left that EC2 cannot delete."""
 _SHOWN = 20
 """The most addresses of a list; the number of the others follows."""
 _RELATIONS = {"attachment", "association"}
