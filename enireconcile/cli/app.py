@@ -422,7 +422,12 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 @opt.specs
 @opt.output("env")
 @opt.aws
-@click.option("--get", metavar="ADDRESS.ATTRIBUTE", help="Print this value only, e.g. elastic_ips.web.public_ip.")
+@click.option(
+    "--get",
+    metavar="ADDRESS.ATTRIBUTE",
+    shell_complete=opt.attributes,
+    help="Print this value only, e.g. elastic_ips.web.public_ip.",
+)
 def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str | None) -> int:
     """Show what the stack owns: names, ids, private and public addresses, holders.
 
@@ -511,7 +516,7 @@ def guest(specs: opt.SpecArguments, instance: str | None, connection: Connection
         )
     ],
 )
-@opt.takes_specs(required=False)
+@opt.takes_specs(required=False, completes=opt.specs_or_addresses)
 @click.argument("asked", required=False, metavar="ADDRESS|STEP")
 @click.option("--plan", type=opt.FILE, help="Explain this plan, saved by plan --out. Replaces SPEC.")
 @opt.output()
