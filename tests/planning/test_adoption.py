@@ -198,8 +198,9 @@ def test_a_wrong_stack_is_told_once() -> None:
 
 def test_what_a_row_adopts_under_another_name_is_not_pruned() -> None:
     """The row was renamed: that is a mistake, and the resource stays."""
-    plan = plan_of(SPEC, {"network_interfaces": {"old": {"id": ENI}}}, prune=True, partly=True)
-    assert (plan.steps, [each.id for each in plan.leftovers], len(plan.errors)) == ((), [ENI], 1)
+    for prune in (False, True):
+        plan = plan_of(SPEC, {"network_interfaces": {"old": {"id": ENI}}}, prune=prune, partly=True)
+        assert (plan.steps, plan.leftovers, len(plan.errors)) == ((), (), 1)
 
 
 def test_all_problems_are_reported_at_once() -> None:
