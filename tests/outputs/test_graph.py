@@ -522,6 +522,12 @@ def test_every_plan_is_legible() -> None:
         check_legible(each.picture)
 
 
+def test_a_title_that_says_where_ec2_is_is_not_cut() -> None:
+    title = "a-stack-with-a-long-name in eu-central-1 at http://127.0.0.1:45678, not AWS, plan"
+    drawing = layout(hosts(1, 1), title)
+    assert title in {part.text for part in drawing.parts if isinstance(part, Label)}
+
+
 def test_many_interfaces_wrap_into_columns() -> None:
     root = parsed(svg(hosts(20, 3), title="60"))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
