@@ -49,7 +49,7 @@ _MARGIN, _PAD, _GAP, _LINE, _ROW = 24, 12, 12, 18, 30
 _WIRE, _BADGE, _CHIP = 40, 30, 24
 _CARD_WIDTHS, _CHIP_WIDTHS = (230, 400), (90, 360)
 _COLUMN_GAP = 36
-_TITLE = 960
+_TITLE_ROOM = 960
 """The room of a title that is wider than what is below it: it says where EC2 is, and what is drawn."""
 _HIGHEST = 900
 """Of a block, before it is continued in another."""
@@ -149,7 +149,7 @@ def _bottom(part: Part) -> float:
 def _head(picture: Picture, title: str, width: float) -> Iterator[Part]:
     """Title, counts, and in a picture of changes the legend."""
     width = max(width, 520)
-    yield _label("title", _MARGIN, _MARGIN + 18, title, max(width, _TITLE))
+    yield _label("title", _MARGIN, _MARGIN + 18, title, max(width, _TITLE_ROOM))
     yield _label("text", _MARGIN, _MARGIN + 40, _counts(picture), width)
     if picture.states in ((), (State.SAME,)):
         return
