@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import functools
 import gc
+import io
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from enireconcile.cli.fleet import fleet
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
+from enireconcile.outputs.terminal import columns, fitted
 from enireconcile.printable import printable
 
 if TYPE_CHECKING:
@@ -697,9 +699,10 @@ def _run(args: Sequence[str] | None) -> int:
         color = False if logs.colourless() else None
         return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False, color=color) or 0)
     except click.UsageError as error:
-        error.show()
-        for note in getattr(error, "__notes__", ()):
-            click.echo(f"  hint: {note}", err=True)
+        shown = io.StringIO()
+        error.show(shown)
+        lines = [shown.getvalue(), *(f"  hint: {note}\n" for note in getattr(error, "__notes__", ()))]
+        click.echo(fitted("".join(lines), columns(sys.stderr)), err=True, nl=False)
         return EXIT_USAGE
     except click.ClickException as error:
         error.show()
