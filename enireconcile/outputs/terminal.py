@@ -10,6 +10,7 @@ _STYLE = r"\x1b\[[0-9;]*m"
 _WORDS = re.compile(rf"(?:{_STYLE}|\S)+|[^\S\x1b]+")
 _LABEL = re.compile(r" *(?:\W )?\S+ {2,}(?=\S)")
 """What stands before the last column of a line: a mark, a name and a gap."""
+_COMMAND = "enireconcile "
 _LEAST = 40
 """Columns of a terminal that is too narrow to wrap anything for it."""
 
@@ -27,14 +28,14 @@ def fitted(text: str, width: int | None) -> str:
     """The text with lines of at most ``width`` columns, if no word is longer.
 
     What continues a line begins below its second column, or deeper than the line: the first lines of items stay
-    recognizable. Styles (``ESC [ … m``) have no width.
+    recognizable. A command that is a line of its own stays one, for copying. Styles (``ESC [ … m``) have no width.
     """
     return text if width is None else "\n".join(_wrapped(line, width) for line in text.split("\n"))
 
 
 def _wrapped(line: str, width: int) -> str:
     shown = _unstyled(line)
-    if len(shown) <= width:
+    if len(shown) <= width or shown.lstrip().startswith(_COMMAND):
         return line
     deeper = len(shown) - len(shown.lstrip(" ")) + 2
     label = _LABEL.match(shown)

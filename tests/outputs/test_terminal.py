@@ -38,6 +38,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
         (f"    user_data            {DIGEST}", f"    user_data\n      {DIGEST}"),
         (f"    user_data  {DIGEST} → {DIGEST}", f"    user_data\n      {DIGEST} →\n      {DIGEST}"),
         ("x" * 90, "x" * 90),
+        ("  enireconcile explain " + "specs " * 20, "  enireconcile explain " + "specs " * 20),
     ],
 )
 def test_lines_are_wrapped_at_words(text: str, shown: str) -> None:
