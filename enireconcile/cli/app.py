@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import functools
 import gc
+import io
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ from enireconcile.cli.fleet import fleet
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.outputs import logs
 from enireconcile.outputs.stdout import discard_stdout, flush_or_discard
+from enireconcile.outputs.terminal import columns, fitted
 from enireconcile.printable import printable
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 64
 EXIT_CHANGES = 2
-_ONE_SELECTION = "Give one of --instance, --vpc, --tag and --stack."
+_ONE_SELECTION = "Give one of --instance, --vpc, --tag and --stack. To find one by its name: --tag Name=NAME."
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH})
@@ -242,6 +244,7 @@ def plan(specs: opt.SpecArguments, connection: Connection, detailed_exitcode: bo
         "enireconcile export --tag Role=web",
         "enireconcile export --stack web --user-data boot > web.yaml",
     ],
+    by_name=opt.by_name,
     conflicts=[
         Conflict("stack", ["instances", "vpcs", "tags"], _ONE_SELECTION),
         Conflict("instances", ["vpcs", "tags"], _ONE_SELECTION),
@@ -421,7 +424,12 @@ def watch(specs: opt.SpecArguments, connection: Connection, interval: float, **o
 @opt.specs
 @opt.output("env")
 @opt.aws
-@click.option("--get", metavar="ADDRESS.ATTRIBUTE", help="Print this value only, e.g. elastic_ips.web.public_ip.")
+@click.option(
+    "--get",
+    metavar="ADDRESS.ATTRIBUTE",
+    shell_complete=opt.attributes,
+    help="Print this value only, e.g. elastic_ips.web.public_ip.",
+)
 def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str | None) -> int:
     """Show what the stack owns: names, ids, private and public addresses, holders.
 
@@ -510,7 +518,7 @@ def guest(specs: opt.SpecArguments, instance: str | None, connection: Connection
         )
     ],
 )
-@opt.takes_specs(required=False)
+@opt.takes_specs(required=False, completes=opt.specs_or_addresses)
 @click.argument("asked", required=False, metavar="ADDRESS|STEP")
 @click.option("--plan", type=opt.FILE, help="Explain this plan, saved by plan --out. Replaces SPEC.")
 @opt.output()
@@ -691,9 +699,10 @@ def _run(args: Sequence[str] | None) -> int:
         color = False if logs.colourless() else None
         return int(cli.main(args=args, prog_name="enireconcile", standalone_mode=False, color=color) or 0)
     except click.UsageError as error:
-        error.show()
-        for note in getattr(error, "__notes__", ()):
-            click.echo(f"  hint: {note}", err=True)
+        shown = io.StringIO()
+        error.show(shown)
+        lines = [shown.getvalue(), *(f"  hint: {note}\n" for note in getattr(error, "__notes__", ()))]
+        click.echo(fitted("".join(lines), columns(sys.stderr)), err=True, nl=False)
         return EXIT_USAGE
     except click.ClickException as error:
         error.show()

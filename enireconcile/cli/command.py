@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -154,7 +154,8 @@ def grouped(options: Sequence[click.Option]) -> Iterator[tuple[str, list[click.O
 class Command(click.Command):
     """A command whose help text ends with ``examples`` and with the exit codes ``exits``, beside 0, 1 and 64.
 
-    ``conflicts`` are combinations of its options that it refuses.
+    ``conflicts`` are combinations of its options that it refuses. ``by_name`` is what to write instead of a name,
+    where a command takes no arguments.
     """
 
     def __init__(
@@ -163,8 +164,12 @@ class Command(click.Command):
         examples: Sequence[str] = (),
         exits: Sequence[int] = (),
         conflicts: Sequence[Conflict] = (),
+        by_name: Callable[[str], str] | None = None,
         **settings: Any,
     ) -> None:
+        self.by_name = by_name
+        if by_name is not None:
+            settings["context_settings"] = {"allow_extra_args": True}
         super().__init__(*args, **settings)
         self.examples, self.exits = tuple(examples), tuple(sorted({*_ALWAYS, *exits}))
         self.conflicts = tuple(conflicts)
@@ -180,6 +185,10 @@ class Command(click.Command):
         try:
             with _variables_named(ctx):
                 rest = super().parse_args(ctx, args)
+                if rest and self.by_name is not None and not ctx.resilient_parsing:
+                    raise click.UsageError(
+                        f"Got unexpected extra argument ({rest[0]}): {self.by_name(rest[0])}", ctx
+                    )
                 for conflict in () if ctx.resilient_parsing else self.conflicts:
                     conflict.settle(ctx)
                 return rest

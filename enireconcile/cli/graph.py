@@ -9,6 +9,7 @@ import click
 from enireconcile.cli.session import Connection
 from enireconcile.outputs import logs
 from enireconcile.outputs.graph import Picture, dot, live_picture, mermaid, spec_picture, svg, together
+from enireconcile.outputs.words import at_endpoint
 from enireconcile.spec import Spec
 
 FORMATS: dict[str, Callable[[Picture, str], str]] = {
@@ -20,19 +21,30 @@ FORMATS: dict[str, Callable[[Picture, str], str]] = {
 
 def graph_specs(specs: Sequence[Spec], connection: Connection, picture_format: str, *, live: bool) -> int:
     """Print one picture of all stacks. Without ``live``, AWS is not called. Returns the exit code."""
-    pictures = [_live(spec, connection) if live else spec_picture(spec.document) for spec in specs]
-    click.echo(drawn(pictures, picture_format, "live" if live else ""), nl=False)
+    if live:
+        read = [_live(spec, connection) for spec in specs]
+        text = drawn([picture for picture, _ in read], picture_format, "live", [at for _, at in read])
+    else:
+        text = drawn([spec_picture(spec.document) for spec in specs], picture_format, "")
+    click.echo(text, nl=False)
     return 0
 
 
-def drawn(pictures: Sequence[Picture], picture_format: str, what: str) -> str:
-    """The pictures of stacks as one, in a format; the title says which stacks, where, and what is drawn."""
+def drawn(
+    pictures: Sequence[Picture], picture_format: str, what: str, endpoints: Sequence[str | None] = ()
+) -> str:
+    """The pictures of stacks as one, in a format; the title says which stacks, where, and what is drawn.
+
+    ``endpoints`` are those of EC2, each None if it is AWS's.
+    """
     picture = together(pictures)
     place = f" in {picture.region}" if picture.region else ""
+    place += "".join(map(at_endpoint, dict.fromkeys(endpoints)))
     return FORMATS[picture_format](picture, f"{picture.stack}{place}{f', {what}' if what else ''}")
 
 
-def _live(spec: Spec, connection: Connection) -> Picture:
+def _live(spec: Spec, connection: Connection) -> tuple[Picture, str | None]:
+    """What is, and EC2's endpoint if it is not AWS's."""
     from enireconcile.aws.api import Reader
     from enireconcile.cli.signals import run_async
     from enireconcile.engine.planner import guard_account
@@ -42,4 +54,4 @@ def _live(spec: Spec, connection: Connection) -> Picture:
         reading = read_owned(Reader(channel), spec.document, channel.session.region, subnets=True, networks=True)
         found = run_async(reading)
     guard_account(spec, found.account_id)
-    return live_picture(spec.document, found)
+    return live_picture(spec.document, found), channel.session.endpoint

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from enireconcile import durations
 from enireconcile.cli.command import from_environment
@@ -253,13 +255,23 @@ def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
     return tuple(pairs)
 
 
+_ID = re.compile("[a-z]+-[0-9a-f]{8,}")
+
+
+def by_name(name: str) -> str:
+    """What selects a resource by its name."""
+    return f"to find one by its name, use --tag {shlex.quote(f'Name={name}')}"
+
+
 def ids(name: str, parameter: str, prefix: str, help: str) -> Callable[[F], F]:  # noqa: A002 - click's name
     """A repeatable option that takes ids of one sort."""
+    what = {"i": "instance", "vpc": "VPC"}[prefix]
 
     def check(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
         for text in texts:
             if not re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", text):
-                raise click.BadParameter(f"{text!r} is no id: write {prefix}-0123456789abcdef0")
+                message = f"{text!r} is no {what} id, such as {prefix}-0123456789abcdef0"
+                raise click.BadParameter(message if _ID.fullmatch(text) else f"{message}; {by_name(text)}")
         return tuple(dict.fromkeys(texts))
 
     return click.option(name, parameter, multiple=True, metavar=f"{prefix}-…", callback=check, help=help)
@@ -313,8 +325,16 @@ def refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) -
         names[target] = f"--{option}"
 
 
-def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F], F]:
-    """SPEC arguments and the options for their variables. The command gets them as ``specs``."""
+Completes: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem] | list[str]]
+
+
+def takes_specs(
+    *, required: bool = True, several: bool = True, completes: Completes | None = None
+) -> Callable[[F], F]:
+    """SPEC arguments and the options for their variables. The command gets them as ``specs``.
+
+    ``completes`` is what a shell completes besides files.
+    """
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
@@ -329,7 +349,12 @@ def takes_specs(*, required: bool = True, several: bool = True) -> Callable[[F],
         # The loader says what is wrong with a file; the type is for the completion of shells.
         path = click.Path(readable=False)
         argument = click.argument(
-            "specs", nargs=-1 if several else 1, required=required, metavar=metavar, type=path
+            "specs",
+            nargs=-1 if several else 1,
+            required=required,
+            metavar=metavar,
+            type=path,
+            shell_complete=completes,
         )
         return argument(_specs_options(with_specs))  # type: ignore[return-value]
 
@@ -340,8 +365,10 @@ def _addresses(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[
     """For the completion of shells: the resources of the specs that the command line has so far."""
     from enireconcile.spec import SECTIONS
 
-    # click has not yet assigned arguments when the value of an option is missing.
-    files = tuple(name for name in ctx.params.get("specs") or ctx.args if name != "-")
+    # click has not yet assigned arguments when the value of an option is missing, and assigns the last one to what
+    # `explain` is asked.
+    named = ctx.params.get("specs") or ctx.args or [ctx.params.get("asked")]
+    files = tuple(name for name in named if name not in ("-", None))
     given = SpecArguments(files, ctx.params.get("var_files") or (), ctx.params.get("variables") or ())
     try:
         documents = [spec.document for spec in given.load(every_variable=False)]
@@ -354,6 +381,26 @@ def _addresses(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[
         for name in document.own_names(section)
     ]
     return [address for address in found if address.startswith(incomplete)]
+
+
+def specs_or_addresses(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The same where a spec may follow, too."""
+    file = CompletionItem(incomplete, type="file")
+    return [file, *map(CompletionItem, _addresses(ctx, param, incomplete))]
+
+
+def attributes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The same with each attribute: ADDRESS.ATTRIBUTE."""
+    from enireconcile.planning.inventory import SHOWN
+
+    # An address that is complete is the beginning of others, too.
+    head = ".".join(incomplete.split(".")[:2])
+    found = (
+        f"{address}.{attribute}"
+        for address in _addresses(ctx, param, head)
+        for attribute in SHOWN[address.partition(".")[0]]
+    )
+    return [each for each in found if each.startswith(incomplete)]
 
 
 specs = takes_specs()

@@ -30,12 +30,14 @@ from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.planner import Seen, look
 from enireconcile.errors import EnireconcileError, SpecErrors
+from enireconcile.live.reader import with_networks
 from enireconcile.live.records import Live
 from enireconcile.model import Plan, Report, Traces
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import plan_json
 from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.planfile import Saved, SavedPlan
+from enireconcile.outputs.stdout import as_shown
 from enireconcile.outputs.text import plan_text
 from enireconcile.outputs.words import of_several
 from enireconcile.planning.targeting import targets_by_file
@@ -77,6 +79,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     """
     specs, refused = loaded.specs, loaded.refused
     several, refused_code = len(specs) > 1 or refused is not None, complain_of_files(refused)
+    written = {spec.file: spec for spec in specs}
     if options.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, prune=True)
     targets = targets_by_file(specs, options.targets, prune=options.prune)
@@ -87,7 +90,9 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         def work(spec: Spec, _: Interrupt) -> Planned | None:
             try:
                 with logs.about(spec.document.stack, labels[spec.file]):
-                    return _plan_one(spec, connection, options, targets[spec.file], runs.append)
+                    return _plan_one(
+                        spec, written[spec.file], connection, options, targets[spec.file], runs.append
+                    )
             except EnireconcileError as error:
                 failed[spec.file] = error
                 if not several:
@@ -125,7 +130,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
             else:
                 _print(planned, options.output, as_list=several)
             if several and options.output == "text":
-                click.echo("\n" + _summary(planned, names(specs), failed, len(files_of(refused))))
+                click.echo("\n" + as_shown(_summary(planned, names(specs), failed, len(files_of(refused)))))
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
@@ -141,15 +146,21 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
 
 def _plan_one(
     spec: Spec,
+    written: Spec,
     connection: Connection,
     options: PlanOptions,
     targets: Sequence[str],
     measure: Callable[[metrics.Run], object],
 ) -> Planned:
+    """``spec`` is what is planned, of a plan that destroys an emptied one, and ``written`` what the file says."""
     with connection.open(spec, read_only=True) as channel:
         seen = _read_and_plan(spec, channel, options, targets, measure)
         traces = _traces(seen.plan, channel) if options.who else None
-        return Planned(spec, seen.plan, seen.live, traces, dict(channel.calls), channel.session.endpoint)
+        live = seen.live
+        if options.destroy and (options.graph or options.html):
+            # What is removed is drawn in its subnets, which no row of an emptied spec names.
+            live = run_async(with_networks(Reader(channel), written.document, live))
+        return Planned(spec, seen.plan, live, traces, dict(channel.calls), channel.session.endpoint)
 
 
 def _read_and_plan(
@@ -195,7 +206,8 @@ def _draw(out: Outlet, planned: Sequence[Planned]) -> None:
     from enireconcile.outputs.graph import plan_picture
 
     pictures = [plan_picture(each.plan, each.spec.document, each.live) for each in planned]
-    out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan"))
+    endpoints = [each.endpoint for each in planned]
+    out.write(drawn(pictures, PICTURES[out.path.suffix.lower()], "plan", endpoints))
 
 
 def _write_page(outlet: Outlet, planned: Sequence[Planned]) -> None:
@@ -219,7 +231,7 @@ def how_to_explain(planned: Sequence[Planned], options: PlanOptions) -> str | No
         if len(each.plan.steps) > _SHORT and each.spec.file != STDIN:
             flags = ["--destroy"] if options.destroy else ["--prune"] if options.prune else []
             line = shlex.join(["enireconcile", "explain", *flags, each.spec.file, each.plan.differing[0]])
-            return f"`{printable(line)}` says why, and why in this order"
+            return f"Why these calls, and why in this order:\n  {printable(line)}"
     return None
 
 
@@ -274,4 +286,4 @@ def _print(planned: Sequence[Planned], output: str, *, as_list: bool) -> None:
         click.echo(json.dumps(objects if as_list else objects[0], indent=2))
     else:
         texts = (plan_text(each.plan, each.traces, click.style, endpoint=each.endpoint) for each in planned)
-        click.echo("\n\n".join(texts))
+        click.echo(as_shown("\n\n".join(texts)))

@@ -33,7 +33,7 @@ from enireconcile.outputs import logs, turns
 from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import AGAIN, Progress, Running, json_lines, progress_for
-from enireconcile.outputs.stdout import print_result
+from enireconcile.outputs.stdout import as_shown, print_result
 from enireconcile.outputs.text import notes_text, plan_text, report_text
 from enireconcile.outputs.words import question, without_request_ids
 from enireconcile.planning.estimate import parallelism
@@ -382,7 +382,7 @@ class StackRun:
         if self.options.memory.messages.is_new(f"the plan of {plan.stack}", text) and text:
             # A watch goes on without its stdout: a full disk must not prevent a failover.
             show = print_result if self.options.command == "watch" or turns.is_taken() else click.echo
-            show(text + "\n")
+            show(as_shown(text + "\n"))
 
     def _complain_of_errors(self, errors: Sequence[PlanError]) -> None:
         if self.options.memory.messages.is_new(f"the errors of {self.spec.document.stack}", repr(errors)):
@@ -405,7 +405,7 @@ class StackRun:
         is_new = self.options.memory.messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
             label = f"{printable(self.label)}  " if self.label else ""
-            print_result(label + report_text(report, click.style, endpoint=endpoint))
+            print_result(as_shown(label + report_text(report, click.style, endpoint=endpoint)))
 
     @property
     def _destroys(self) -> bool:

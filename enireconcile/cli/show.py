@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from enireconcile.model import Reads
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import inventory_json
 from enireconcile.outputs.tables import text_of, variables
+from enireconcile.outputs.terminal import columns, fitted
 from enireconcile.outputs.text import inventory_text
 from enireconcile.planning.inventory import Inventory, inventory
 from enireconcile.printable import printable
@@ -38,7 +40,9 @@ def show_specs(specs: Sequence[Spec], connection: Connection, output: str, get: 
     elif output == "env":
         click.echo("".join(f"{line}\n" for line in variables(inventories)), nl=False)
     else:
-        click.echo("\n\n".join(inventory_text(each, click.style, endpoint=endpoint) for each, endpoint in read))
+        width = columns(sys.stdout)
+        texts = (inventory_text(each, click.style, endpoint=endpoint, width=width) for each, endpoint in read)
+        click.echo(fitted("\n\n".join(texts), width))
     return 0
 
 

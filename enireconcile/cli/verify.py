@@ -23,6 +23,7 @@ from enireconcile.model import CHECK_FAILED, CheckResult
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import checks_json
 from enireconcile.outputs.progress import Progress, progress_for
+from enireconcile.outputs.stdout import as_shown
 from enireconcile.outputs.text import checks_text
 from enireconcile.spec import Loaded, Spec
 
@@ -111,7 +112,7 @@ def _print(
             checks_text(called[spec.file], checked.results, click.style, endpoint=checked.endpoint)
             for spec, checked in results
         )
-        click.echo("\n\n".join(texts))
+        click.echo(as_shown("\n\n".join(texts)))
         return
     objects: list[dict[str, Any]] = []
     for spec, checked in results:

@@ -134,6 +134,15 @@ async def read(
     )
 
 
+async def with_networks(reader: Reads, document: Document, live: Live) -> Live:
+    """The same with the subnets and VPCs that the document needs, which a read for its emptied one leaves out.
+
+    Raises AwsError.
+    """
+    subnets, vpcs = await asyncio.gather(_subnets(reader, document), _vpcs(reader, document))
+    return replace(live, subnets=subnets, vpcs=vpcs)
+
+
 async def read_owned(
     reader: Reads, document: Document, region: str, *, subnets: bool, networks: bool = False
 ) -> Live:

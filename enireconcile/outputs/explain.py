@@ -6,20 +6,33 @@ from collections.abc import Iterator
 from typing import Any
 
 from enireconcile.model import FORMAT_VERSION, Action, PathBreak, Plan, plain
-from enireconcile.outputs.words import Style, change_head, error_lines, field_words, stack_head, step_words
+from enireconcile.outputs.words import (
+    Style,
+    change_head,
+    differences,
+    error_lines,
+    field_words,
+    stack_head,
+    step_words,
+)
 from enireconcile.outputs.words import plain as unstyled
 from enireconcile.planning.explain import Explained, FieldExplained, Reason, StepExplained
 from enireconcile.printable import printable
 
 
-def explained_text(plan: Plan, explained: Explained, style: Style = unstyled) -> str:
-    """The resource and why it changes or not, then its steps, each with why it comes after and before others."""
+def explained_text(
+    plan: Plan, explained: Explained, style: Style = unstyled, *, endpoint: str | None = None
+) -> str:
+    """The resource and why it changes or not, then its steps, each with why it comes after and before others.
+
+    ``endpoint`` is that of EC2, if it is not AWS's.
+    """
     change = explained.change
     if change is None or change.action is Action.UNCHANGED:
         head = "  ".join([style(printable(explained.address), bold=True), printable(explained.id)]).rstrip()
     else:
         head = change_head(change, style)
-    lines = [stack_head(plan.stack, plan.account_id, plan.region, style), "", head]
+    lines = [stack_head(plan.stack, plan.account_id, plan.region, style, endpoint=endpoint), "", head]
     lines += [f"    {_at(explained.place)}{printable(explained.verdict)}."]
     if change is not None and change.reason:
         lines += [f"    {printable(change.reason)}"]
@@ -38,13 +51,18 @@ def _at(place: str | None) -> str:
 
 
 def _field_lines(explained: Explained) -> Iterator[str]:
+    """What differs: of a list and of tags only the entries that do, as ``plan`` shows them."""
     words = field_words(explained.change) if explained.change is not None else {}
+    entries = dict(differences(explained.change)) if explained.change is not None else {}
     for each in explained.fields:
         name = each.field.field
         if name not in words:
             continue
         before, after = words[name]
         yield f"    {name}" + (f"  ({printable(each.place)})" if each.place else "")
+        if explained.id is not None and (name == "tags" or isinstance(each.field.before, list)):
+            yield from (f"      {' '.join(filter(None, entry))}" for entry in entries[name])
+            continue
         if explained.id is not None:
             yield f"      found   {before}"
         yield f"      wanted  {after}"

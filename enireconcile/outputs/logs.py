@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ from typing import Any
 import click
 
 from enireconcile.errors import AwsError, EnireconcileError, SpecErrors
+from enireconcile.outputs.terminal import columns, fitted
 from enireconcile.outputs.turns import in_turn
 
 _OURS = logging.getLogger("enireconcile")
@@ -53,7 +55,7 @@ class _Stderr(logging.Handler):
     def _print(self, line: str) -> None:
         # A full disk or a closed pipe must not stop a run.
         with suppress(OSError):
-            self.show(line)
+            self.show(line if self.as_json else fitted(line, columns(sys.stderr)))
 
 
 def begin() -> None:

@@ -18,6 +18,7 @@ from enireconcile.errors import Problem
 from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Step, Traces, canonical
 from enireconcile.outputs.tables import address_lines
 from enireconcile.outputs.words import (
+    LEFTOVERS,
     MARKS,
     at_endpoint,
     change_lines,
@@ -197,7 +198,7 @@ def _blocks(section: _Section, detail: _Detail) -> Iterator[str]:
     yield from _list("While the plan runs", [line.strip() for line in unchanged_path_lines(plan)], detail)
     yield from _list("Warnings", list(plan.warnings), detail)
     leftovers = [leftover_words(left) for left in plan.leftovers]
-    yield from _list("The stack owns these, but the spec no longer names them (they are kept)", leftovers, detail)
+    yield from _list(LEFTOVERS, leftovers, detail)
 
 
 def _at(endpoint: str | None) -> str:

@@ -16,6 +16,7 @@ from enireconcile.model import Plan, Status, detail_of
 from enireconcile.outputs import logs, turns
 from enireconcile.outputs.json import dumps, step_event_json
 from enireconcile.outputs.stdout import print_result
+from enireconcile.outputs.terminal import fitted
 from enireconcile.outputs.words import MARKS, counted, reason_words, step_words, without_request_ids
 from enireconcile.planning.estimate import seconds_left
 from enireconcile.printable import printable
@@ -294,7 +295,7 @@ class _Live(Progress):
     def _print(self, line: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text.from_ansi(line))
+        self._console.print(Text.from_ansi(fitted(line, self._console.width)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.progress_bar import ProgressBar

@@ -10,7 +10,13 @@ from typing import TextIO
 import click
 
 from enireconcile.outputs import logs
+from enireconcile.outputs.terminal import columns, fitted
 from enireconcile.outputs.turns import in_turn
+
+
+def as_shown(text: str) -> str:
+    """Text for people as stdout shows it: on a terminal wrapped at words, else as it is."""
+    return fitted(text, columns(sys.stdout))
 
 
 def print_result(text: str) -> None:

@@ -28,9 +28,16 @@ def address_lines(resources: Resources, style: Style = plain) -> Iterator[str]:
     )
 
 
-def inventory_lines(inventory: Inventory, style: Style = plain) -> Iterator[str]:
-    """The same with ids and groups; and below it the subnets of the interfaces."""
-    yield from _table(TITLES, dict(section_rows(inventory.resources, ids=True)), style)
+def inventory_lines(inventory: Inventory, style: Style = plain, width: int | None = None) -> Iterator[str]:
+    """The same with ids and groups; and below it the subnets of the interfaces.
+
+    If the rows are longer than ``width``, each has its id on a line of its own.
+    """
+    sections = dict(section_rows(inventory.resources, ids=True))
+    titles: Row = TITLES
+    if width is not None and any(len(line) > width for line in _table(titles, sections, plain)):
+        titles, sections = TITLES[:-1], {name: list(_with_ids_below(rows)) for name, rows in sections.items()}
+    yield from _table(titles, sections, style)
     if subnets := list(_subnet_rows(inventory)):
         yield ""
         yield from _table(_SUBNET_TITLES, {"subnets": subnets}, style)
@@ -56,6 +63,14 @@ def section_rows(resources: Resources, *, ids: bool = False) -> Iterator[tuple[s
                 ]
         if rows:
             yield section, rows
+
+
+def _with_ids_below(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows of a section; the id, where a row has one, is alone in a row below it."""
+    for row in rows:
+        yield row[: len(TITLES) - 1]
+        if len(row) == len(TITLES):
+            yield [f"  {row[-1]}"]
 
 
 def _holder(section: str, each: Mapping[str, Any]) -> str:
@@ -89,7 +104,8 @@ def _table(titles: Row, sections: Mapping[str, Sequence[Row]], style: Style) -> 
     """The rows of each section below its name, in columns that are the same for all."""
     if not sections:
         return
-    rows = [[printable(cell) for cell in row] for each in sections.values() for row in each]
+    # A cell that is alone in its row needs no column.
+    rows = [[printable(cell) for cell in row] for each in sections.values() for row in each if len(row) > 1]
     # A title stands above what has values below it.
     used = [any(len(row) > column and row[column] for row in rows) for column in range(len(titles))]
     heads = [title if shown else "" for title, shown in zip(titles, used, strict=True)]

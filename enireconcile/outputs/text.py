@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from enireconcile.model import Action, CheckResult, Plan, Report, Traces
 from enireconcile.outputs.tables import address_lines, inventory_lines
 from enireconcile.outputs.words import (
+    LEFTOVERS,
     Style,
     at_endpoint,
     change_head,
@@ -78,7 +79,7 @@ def notes_text(plan: Plan, style: Style = plain) -> str:
 
 def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.leftovers:
-        yield from ("", "The stack owns these, but the spec no longer names them (they are kept):")
+        yield from ("", f"{LEFTOVERS}:")
         yield from (f"  {leftover_words(left)}" for left in plan.leftovers)
     if plan.warnings:
         yield ""
@@ -102,10 +103,15 @@ def report_text(report: Report, style: Style = plain, *, endpoint: str | None = 
     return "\n".join(lines)
 
 
-def inventory_text(inventory: Inventory, style: Style = plain, *, endpoint: str | None = None) -> str:
-    """What ``show`` prints of a stack. ``endpoint`` is that of EC2, if it is not AWS's."""
+def inventory_text(
+    inventory: Inventory, style: Style = plain, *, endpoint: str | None = None, width: int | None = None
+) -> str:
+    """What ``show`` prints of a stack. ``endpoint`` is that of EC2, if it is not AWS's.
+
+    If the rows are longer than ``width``, each has its id on a line of its own.
+    """
     head = stack_head(inventory.stack, inventory.account_id, inventory.region, style, endpoint=endpoint)
-    lines = list(inventory_lines(inventory, style)) or ["The stack owns nothing."]
+    lines = list(inventory_lines(inventory, style, width)) or ["The stack owns nothing."]
     return "\n".join([head, "", *lines])
 
 

@@ -56,6 +56,10 @@ _STATES = ("open", "refused", "silent")
 """What a check can expect."""
 _LONG = 10.0
 """Seconds from which on a plan says how long it takes at least."""
+_MOST_NAMES = 5
+"""The most stacks, or resources that an error leaves out, that a line names; the number of the others follows."""
+LEFTOVERS = "The stack owns these, and no row names them (kept; --prune removes what nothing else uses)"
+"""What stands above leftovers. With ``--prune``, those are left that EC2 cannot delete."""
 _SHOWN = 20
 """The most addresses of a list; the number of the others follows."""
 _RELATIONS = {"attachment", "association"}
@@ -311,8 +315,10 @@ def _impact(impact: Impact, style: Style) -> str:
 def error_lines(error: PlanError) -> list[str]:
     """An error of a plan with its place, its hint, and what is left out because of it."""
     reasons = dict(error.reasons)
-    left_out = (f"{each} ({reasons[each]})" if each in reasons else each for each in error.left_out)
-    return [*printable_lines(str(error.problem)).split("\n"), f"  left out: {printable('; '.join(left_out))}"]
+    shown, more = error.left_out[:_MOST_NAMES], len(error.left_out) - _MOST_NAMES
+    named = "; ".join(f"{each} ({reasons[each]})" if each in reasons else each for each in shown)
+    rest = f"; and {more} more" if more > 0 else ""
+    return [*printable_lines(str(error.problem)).split("\n"), f"  left out: {printable(named)}{rest}"]
 
 
 def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
@@ -548,9 +554,6 @@ def _ending(report: Report, style: Style, endpoint: str | None) -> str:
     ending, detail = endings["in part" if in_part else report.outcome]
     colour = "green" if report.outcome in ("converged", "unchanged") else "red"
     return style(ending, fg=colour, bold=True) + f": {detail}"
-
-
-_MOST_NAMES = 5
 
 
 def of_several(outcomes: Sequence[tuple[str, str]], trouble: AbstractSet[str], refused: int = 0) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ from enireconcile.planning.diff import (
     replacing_left_out,
 )
 from enireconcile.planning.left_out import Exclusions, disturbed
+from enireconcile.planning.limits.instances import unknown_type_words
 from enireconcile.planning.mistakes import Mistake, mistake
 from enireconcile.planning.order import arrange, needs_of
 from enireconcile.planning.paths import breaks, preferences
@@ -77,7 +78,29 @@ class Draft:
     @property
     def questions(self) -> Questions:
         """What to read before the plan can be made; nothing for a plan that uses nothing more."""
-        return preflight.questions(self._case(self.steps, Limits()))
+        asked = preflight.questions(self._case(self.steps, Limits()))
+        return replace(asked, types=asked.types.union(kind for _, kind in self._refused_types))
+
+    @cached_property
+    def _refused_types(self) -> tuple[tuple[Mistake, str], ...]:
+        """The mistakes that a type cannot be changed to another, with that type: it may not exist at all."""
+        rows = self.spec.document.own_instances
+        return tuple(
+            (each, kind)
+            for each in self.exclusions.mistakes
+            if each.problem.path == f"{each.address}.instance_type"
+            and (kind := rows[each.address.partition(".")[2]].instance_type) is not None
+        )
+
+    def _exclusions(self, known: Limits) -> Exclusions:
+        """What is left out; a type that does not exist is told as such, not that it cannot be changed to it."""
+        problems = {
+            each: self.spec.problem((*_path(each.address), "instance_type"), *unknown_type_words(kind, known))
+            for each, kind in self._refused_types
+            if kind in known.similar_types
+        }
+        told = (replace(each, problem=problems.get(each, each.problem)) for each in self.exclusions.mistakes)
+        return replace(self.exclusions, mistakes=tuple(told))
 
     @property
     def sought(self) -> frozenset[Sought]:
@@ -121,7 +144,7 @@ class Draft:
             targets=self.targets,
             interruptions=interruptions,
             exposures=exposures,
-            errors=self.exclusions.errors(self.named),
+            errors=self._exclusions(known).errors(self.named),
         )
 
     def _unnamed(self) -> dict[str, Record]:

@@ -63,6 +63,18 @@ def _attributes(record: AnyRecord, names: Mapping[str, str]) -> Mapping[str, Any
     return {"id": record.id, "group_name": record.name, "vpc_id": record.vpc_id or None}
 
 
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "elastic_ips": ("id", "public_ip", "private_ip", "network_interface", "instance"),
+    "network_interfaces": (
+        *("id", "private_ip", "secondary_private_ips", "ipv6_addresses", "public_ip", "mac_address", "subnet_id"),
+        *("vpc_id", "availability_zone", "security_groups", "instance", "instance_id", "device_index", "status"),
+    ),
+    "instances": ("id", "state", "private_ip", "public_ip", "instance_type", "availability_zone", "image_id"),
+    "security_groups": ("id", "group_name", "vpc_id"),
+}
+"""The attributes of resources by section, for those who have none yet."""
+
+
 def _of_elastic_ip(live: LiveElasticIp, names: Mapping[str, str]) -> Mapping[str, Any]:
     return {
         "id": live.id,

@@ -48,15 +48,19 @@ class Mistakes:
         *,
         touches: Iterable[str] = (),
         sought: Iterable[Sought] = (),
+        alone: bool = False,
     ) -> None:
         """Add a mistake at a path of the spec: ``("network_interfaces", "web-eth0", "subnet")``.
 
         ``touches`` are addresses of further rows that must be left out with the one at ``path``. ``sought`` is
-        what to read to sharpen the hint.
+        what to read to sharpen the hint. ``alone``: further mistakes of all these rows follow from this one, and
+        are ignored.
         """
         made = replace(mistake(self.spec, path, message, hint, touches=touches), sought=frozenset(sought))
         if made.address not in self.left_out:
             self.found.append(made)
+            if alone:
+                self.left_out = made.touches.union(self.left_out)
 
 
 def no_match_hint(

@@ -69,19 +69,21 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     _refuse_ambiguous(mine, mistakes)
     owned = mine.records
     adopted = adoptions(spec, live, owned, mistakes)
+    # What a row adopts is not left over, also if it still has another name: that is a mistake of the row.
+    unnamed = sorted(each for each in owned.keys() - named if owned[each].id not in spec.document.adopted.values())
     world = World(
         document=spec.document,
         owned={address: record for address, record in owned.items() if address in named} | adopted,
         adopting=frozenset(address for address, record in adopted.items() if STACK_TAG not in record.tags),
         terminating={instance.id: instance.state for instance in live.instances if instance.terminating},
-        removed={address: owned[address] for address in sorted(set(owned) - named)} if prune else {},
+        removed={address: owned[address] for address in unnamed} if prune else {},
         replaced=dict(sorted(mine.replaced.items())),
         dependents=live.dependents,
     )
     leaving_out = LeftOut.of(left_out, world, live)
     whole = Routes(live, world, {}, mistakes)
     world = without(leaving_out, world)
-    mistakes.left_out = leaving_out.addresses
+    mistakes.left_out = leaving_out.addresses.union(mistakes.left_out)
     spec = replace(spec, document=world.document)
     subnets = _select_subnets(spec, live, world, mistakes)
     vpcs = _select_vpcs(spec, live, world, mistakes)
@@ -131,8 +133,7 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
         route_tables=whole.tables(),
         awaited_routes=whole.awaited(_interfaces_in(leaving_out.addresses)),
     )
-    unnamed = sorted(set(owned) - named - set(world.removed))
-    leftovers = tuple(Leftover(address, owned[address].id) for address in unnamed)
+    leftovers = tuple(Leftover(each, owned[each].id) for each in unnamed if each not in world.removed)
     return Resolved(world, leftovers, mine.twins, leaving_out, tuple(mistakes.found))
 
 

@@ -69,6 +69,21 @@ def test_targets_are_those_of_the_spec(completed: Completed) -> None:
     assert completed("plan", "no-such.yaml", "--target", "elastic") == []
 
 
+def test_what_explain_is_asked_is_a_resource_or_another_spec(completed: Completed) -> None:
+    found = [f"plain,elastic_ips.{name}" for name in ("fw-a", "fw-b", "service")]
+    assert completed("explain", SPEC, "elastic_ips.") == ["file,elastic_ips.", *found]
+    assert completed("explain", SPEC, SPEC, "elastic_ips.fw-a")[:2] == ["file,elastic_ips.fw-a", found[0]]
+    assert completed("explain", "firew") == ["file,firew"]
+
+
+def test_what_show_gets_is_an_attribute_of_a_resource(completed: Completed) -> None:
+    names = ("id", "public_ip", "private_ip", "network_interface", "instance")
+    found = [f"plain,elastic_ips.{name}.{each}" for name in ("fw-a", "fw-b", "service") for each in names]
+    assert completed("show", SPEC, "--get", "ela") == found
+    assert completed("show", SPEC, "--get", "elastic_ips.fw-a.p") == found[1:3]
+    assert completed("show", SPEC, "--get", "elastic_ips.nothing.p") == []
+
+
 @pytest.mark.parametrize("name", ["zsh", "fish"])
 def test_zsh_and_fish(completed: Completed, name: str) -> None:
     """Candidates with their words, in the formats of these shells."""

@@ -42,4 +42,4 @@ def test_a_plan_of_some_length_says_how_to_see_why(
 ) -> None:
     """With the options that the same plan needs; stdin cannot be read again."""
     said = how_to_explain([_planned(*each) for each in files], PlanOptions("text", **options))
-    assert said == (f"`{line}` says why, and why in this order" if line else None)
+    assert said == (f"Why these calls, and why in this order:\n  {line}" if line else None)

@@ -112,6 +112,18 @@ def other_stack(harness: Harness, directory: Path) -> None:
     spec.write_text(spec.read_text(encoding="utf-8").replace("ELASTIC-IP", address), encoding="utf-8")
 
 
+def adopted(harness: Harness, directory: Path) -> None:
+    """The spec of the page is applied; the row that adopts an interface was written with its former name."""
+    applied(harness, directory)
+    [interface] = [
+        each.id
+        for each in harness.strict.world.data.interfaces.values()
+        if each.tags.get("enireconcile:name") == "network_interfaces.web-eth1"
+    ]
+    spec = directory / "shop.yaml"
+    spec.write_text(spec.read_text(encoding="utf-8").replace("INTERFACE", interface), encoding="utf-8")
+
+
 def anonymous(_: Harness, __: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ.pop(name)
@@ -202,6 +214,7 @@ SITUATIONS: dict[str, Callable[[Harness, Path], None]] = {
     "another instance type, after the launch": applied,
     "another key pair, after the launch": applied,
     "a row that was renamed": applied,
+    "a row with `adopt` that was renamed": adopted,
     "no credentials": anonymous,
     "a profile that does not exist": anonymous,
     "an expired session of IAM Identity Center": identity_center,

@@ -60,6 +60,25 @@ def test_a_resource_as_text() -> None:
     ]
 
 
+def test_of_lists_and_tags_the_difference() -> None:
+    """As ``plan`` shows it: what stays is not repeated."""
+    rule = {"protocol": "tcp", "sources": ["0.0.0.0/0"]}
+    spec: Words = {
+        "security_groups": {
+            "web": {"ingress": [{**rule, "ports": port} for port in (80, 443)], "tags": {"a": "b"}}
+        }
+    }
+    plan = plan_of(spec, {"security_groups": {"web": {"ingress": ["tcp 22 0.0.0.0/0", "tcp 80 0.0.0.0/0"]}}})
+    told = explained_text(plan, explain(plan, "security_groups.web")).split("\n")
+    assert told[told.index("    ingress") : told.index("    ingress") + 3] == [
+        "    ingress",
+        "      + tcp 443 from 0.0.0.0/0",
+        "      - tcp 22 from 0.0.0.0/0",
+    ]
+    assert told[told.index("    tags") + 1] == "      a: (none) → b"
+    assert "    disruptive: new connections that only this rule lets in get no answer; tracked ones go on" in told
+
+
 def test_what_matches_and_what_is_left_out_as_text() -> None:
     plan = plan_of(SPEC, LIVE)
     assert explained_text(plan, explain(plan, "network_interfaces.eth0")).split("\n")[2:] == [

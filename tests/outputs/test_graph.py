@@ -29,7 +29,7 @@ from enireconcile.outputs.graph import (
     svg,
     together,
 )
-from enireconcile.outputs.graph.layout import Label, layout
+from enireconcile.outputs.graph.layout import Box, Label, Wire, layout
 from enireconcile.outputs.graph.measure import Font
 from enireconcile.outputs.graph.picture import (
     CHOSEN,
@@ -55,7 +55,7 @@ STATE_OF = {
     Action.UPDATE: State.CHANGED,
     Action.REPLACE: State.REPLACED,
     Action.DELETE: State.REMOVED,
-    Action.ADOPT: State.CHANGED,
+    Action.ADOPT: State.ADOPTED,
     Action.UNCHANGED: State.SAME,
 }
 HOSTILE = 'a"b[c](d){e}|f;end <b>&amp;`x` #quot; \\n\x1b[31m\u202e é 日本 --> %% ]]>'
@@ -306,6 +306,69 @@ def test_a_changed_type_tells_both() -> None:
     ]
 
 
+def drawn_plan(spec: Any, live: Any, *, prune: bool = False) -> Picture:
+    loaded = spec_of(spec)
+    found = live_of(live, loaded)
+    return plan_picture(make_plan(loaded, found, prune=prune), loaded.document, found)
+
+
+def test_an_adoption_has_a_word_of_its_own_and_lines_that_stay_are_plain() -> None:
+    ids = {"security_groups": "sg", "instances": "i", "network_interfaces": "eni", "elastic_ips": "eipalloc"}
+    spec: Any = {section: {"web": {"adopt": f"{prefix}-00000001"}} for section, prefix in ids.items()}
+    live: Any = {section: {"web": {"id": rows["web"]["adopt"], "found": True}} for section, rows in spec.items()}
+    live["network_interfaces"]["web"] |= {"at": "web 0", "groups": ["sg-00000001"]}
+    live["elastic_ips"]["web"] |= {"at": "web"}
+    picture = drawn_plan(spec, live)
+    assert picture.states == (State.SAME, State.ADOPTED)
+    assert {each.state for each in nodes(picture).values()} == {State.ADOPTED}
+    assert {each.state for each in picture.attachments} == {State.SAME}
+    assert {each.state for each in picture.associations} == {State.SAME}
+    (interface,) = picture.interfaces
+    assert [item.marked for item in interface.groups] == ["» web"]
+    assert (interface.facts, picture.after.interfaces[0].facts) == ((), ())
+    assert {part.state for part in layout(picture, "x").parts if isinstance(part, Wire)} == {State.SAME}
+    assert "» adopted" in [text for _, text in picture.legend]
+
+
+def test_a_row_that_was_renamed_says_what_it_was() -> None:
+    spec: Any = {section: {"new": {"renamed_from": "old"}} for section in ("security_groups", "elastic_ips")}
+    spec["network_interfaces"] = {
+        "new": {"renamed_from": "old", "subnet": {"default_for_az": "us-east-1a"}, "security_groups": ["new"]}
+    }
+    live: Any = {section: {"old": {}} for section in spec}
+    live["network_interfaces"]["old"] = {"groups": ["sg-old"]}
+    picture = drawn_plan(spec, live)
+    (interface,), (elastic_ip,) = picture.interfaces, picture.elastic_ips
+    assert [item.marked for item in interface.facts] == ["~ renamed from old"]
+    assert [item.marked for item in interface.groups] == ["~ new: renamed from old"]
+    assert elastic_ip.words == "~ renamed from old"
+    assert "~ renamed from old" in {part.text for part in layout(picture, "x").parts if isinstance(part, Label)}
+    assert "renamed" not in mermaid(picture.after)
+
+
+def test_a_route_that_ends_or_begins_marks_its_line_and_not_its_table() -> None:
+    picture = Picture("x", interfaces=STRANGE.interfaces[1:])
+    for state in (State.CREATED, State.REMOVED):
+        route = Route("private", "0.0.0.0/0", "network_interfaces.subgraph", state)
+        parts = layout(replace(picture, routes=(route,)), "x").parts
+        assert {part.state for part in parts if isinstance(part, Wire)} == {state}
+        assert [part.state for part in parts if isinstance(part, Box) and part.role == "table"] == [State.SAME]
+        assert state.words in {part.text for part in parts if isinstance(part, Label)}  # in the legend
+        assert state.marked("to 0.0.0.0/0") in {part.text for part in parts if isinstance(part, Label)}
+
+
+def test_of_an_interface_that_goes_the_groups_that_go_with_it_are_marked() -> None:
+    live: Any = {
+        "security_groups": {"web": {}},
+        "network_interfaces": {"eth0": {"groups": ["sg-web", "sg-stranger"]}},
+    }
+    (interface,) = drawn_plan({}, live, prune=True).interfaces
+    assert {item.text: item.state for item in interface.groups} == {
+        "web": State.REMOVED,
+        "sg-stranger": State.SAME,
+    }
+
+
 def test_a_spec_alone_tells_selectors_and_what_ec2_chooses() -> None:
     picture = of_file(ROOT / "specs" / "nat-appliance.yaml")
     interfaces = nodes(picture)
@@ -457,6 +520,12 @@ def test_any_size_is_legible(picture: Picture) -> None:
 def test_every_plan_is_legible() -> None:
     for each in list(situations().values())[::4]:
         check_legible(each.picture)
+
+
+def test_a_title_that_says_where_ec2_is_is_not_cut() -> None:
+    title = "a-stack-with-a-long-name in eu-central-1 at http://127.0.0.1:45678, not AWS, plan"
+    drawing = layout(hosts(1, 1), title)
+    assert title in {part.text for part in drawing.parts if isinstance(part, Label)}
 
 
 def test_many_interfaces_wrap_into_columns() -> None:

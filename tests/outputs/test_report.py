@@ -109,7 +109,7 @@ lab  (account 123456789012, us-east-1)
 ~ elastic_ips.web  192.0.2.1  move  [disruptive]
     association  float → web0
 
-The stack owns these, but the spec no longer names them (they are kept):
+The stack owns these, and no row names them (kept; --prune removes what nothing else uses):
   elastic_ips.old  192.0.2.1  eipalloc-old
 
 warning: instances.web: user_data has changed since the instance was launched; it runs at the first boot only, \
@@ -289,7 +289,7 @@ def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
 
 def test_leftovers_are_listed_even_without_changes() -> None:
     assert piped(notes_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
-        "The stack owns these, but the spec no longer names them (they are kept):",
+        "The stack owns these, and no row names them (kept; --prune removes what nothing else uses):",
         "  elastic_ips.old  192.0.2.1  eipalloc-old",
     ]
 

@@ -111,6 +111,13 @@ def test_the_text_of_an_inventory() -> None:
     assert inventory_text(INVENTORY).splitlines() == TEXT.splitlines()
 
 
+def test_rows_that_are_too_long_have_their_ids_below() -> None:
+    text = inventory_text(INVENTORY, width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "  web-1             172.31.0.10  203.0.113.7  web-eth0\n    eipalloc-0123456789abcdef0\n" in text
+    assert inventory_text(INVENTORY, width=200) == inventory_text(INVENTORY)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "words"),
     [

@@ -38,7 +38,17 @@ def tagged(stack: str, name: str) -> Words:
     return {STACK_TAG: stack, NAME_TAG: name}
 
 
-ONLY_THAT = f"use that name, or remove its tags {STACK_TAG} and {NAME_TAG}"
+UNTAG = f"remove its tags {STACK_TAG} and {NAME_TAG}"
+RENAMED = f"if the row was renamed, add `renamed_from: old`; else use the name old, or {UNTAG}"
+ANOTHER = (
+    f"write `adopt: {OTHER}`, or remove `adopt`; "
+    f"to adopt {ENI} instead, first remove the tags of the stack from {OTHER}"
+)
+RELEASE = (
+    "if this is the file of that stack, write `stack: shop`; "
+    "else remove {} from its file, apply it without --prune, "
+    f"and remove {{}} tags {STACK_TAG} and {NAME_TAG}: two stacks would undo each other's changes"
+)
 CASES = [
     Case(
         "nothing has this id",
@@ -70,37 +80,44 @@ CASES = [
         "an interface of another stack",
         found(tags=tagged("shop", "network_interfaces.eth1")),
         f"network_interfaces.eth1.adopt: {ENI} belongs to the stack shop",
-        "remove it from that stack first: two stacks would undo each other's changes",
+        RELEASE.format("its row", "its"),
     ),
     Case(
         "an interface of ours under another name, which the read of what is ours has missed",
         found(tags=tagged("lab", "network_interfaces.old")),
         f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.old",
-        ONLY_THAT,
+        RENAMED,
     ),
     Case(
         "an interface of ours under another name",
         {"network_interfaces": {"old": {"id": ENI}}},
         f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.old",
-        ONLY_THAT,
+        RENAMED,
     ),
     Case(
         "an interface of ours without a name",
         {"network_interfaces": {"old": {"id": ENI, "tags": {NAME_TAG: ""}}}},
         f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.{ENI}",
-        ONLY_THAT,
+        f"use that name, or {UNTAG}",
+    ),
+    Case(
+        "an interface that another row has, too",
+        {"network_interfaces": {"old": {"id": ENI}}},
+        f"network_interfaces.eth1.adopt: {ENI} belongs to this stack as network_interfaces.old",
+        f"remove one of the two rows, or {UNTAG}",
+        {"network_interfaces": {"eth1": {"adopt": ENI}, "old": {"subnet": {"default_for_az": "us-east-1a"}}}},
     ),
     Case(
         "another interface has the name already",
         {"network_interfaces": {"eth1": {"id": OTHER}}},
-        f"network_interfaces.eth1.adopt: network_interfaces.eth1 exists already: {OTHER}",
-        f"remove `adopt`, or remove the tags of the stack from {OTHER}",
+        f"network_interfaces.eth1.adopt: network_interfaces.eth1 is {OTHER} already, not {ENI}",
+        ANOTHER,
     ),
     Case(
         "another interface has the name already, and the one that is wanted is there, too",
         {"network_interfaces": {"eth1": {"id": OTHER}, "x": {"id": ENI, "found": True}}},
-        f"network_interfaces.eth1.adopt: network_interfaces.eth1 exists already: {OTHER}",
-        f"remove `adopt`, or remove the tags of the stack from {OTHER}",
+        f"network_interfaces.eth1.adopt: network_interfaces.eth1 is {OTHER} already, not {ENI}",
+        ANOTHER,
     ),
     Case(
         "an Elastic IP is to stand for an address that the interface does not have",
@@ -138,15 +155,63 @@ def test_an_error_with_its_place(case: Case) -> None:
     assert (f"{problem.path}: {problem.message}", problem.hint) == (case.problem, case.hint)
 
 
+WHOLE: Words = {
+    "security_groups": {"web": {"adopt": "sg-00000001", "vpc": {"tags": {"Name": "nowhere"}}}},
+    "instances": {"web": {"adopt": "i-00000001"}},
+    "network_interfaces": {
+        "eth1": {
+            "adopt": ENI,
+            "subnet": {"tags": {"Name": "nowhere"}},
+            "attachment": {"instance": "web", "device_index": 1},
+        }
+    },
+}
+
+
+def test_a_wrong_region_is_told_once() -> None:
+    """Nothing that the file adopts is there: what selectors do not find follows from it."""
+    (error,) = plan_of(WHOLE, partly=True).errors
+    assert (error.problem.path, error.problem.message, error.problem.hint) == (
+        "security_groups.web.adopt",
+        "none of the 3 ids that the file adopts exist in us-east-1",
+        "is the Region right, and the account? Check `region`, AWS_REGION and the profile",
+    )
+    assert error.left_out == ("instances.web", "network_interfaces.eth1", "security_groups.web")
+
+
+def test_a_wrong_stack_is_told_once() -> None:
+    """All that the file adopts belongs to one other stack."""
+    live = {
+        section: {
+            name: {"id": row["adopt"], "found": True, "tags": tagged("shop", f"{section}.{name}")}
+            for name, row in rows.items()
+        }
+        for section, rows in WHOLE.items()
+    }
+    (error,) = plan_of(WHOLE, live, partly=True).errors
+    assert (error.problem.path, error.problem.message, error.problem.hint) == (
+        "security_groups.web.adopt",
+        "all 3 resources that the file adopts belong to the stack shop",
+        RELEASE.format("their rows", "their"),
+    )
+
+
+def test_what_a_row_adopts_under_another_name_is_not_pruned() -> None:
+    """The row was renamed: that is a mistake, and the resource stays."""
+    for prune in (False, True):
+        plan = plan_of(SPEC, {"network_interfaces": {"old": {"id": ENI}}}, prune=prune, partly=True)
+        assert (plan.steps, plan.leftovers, len(plan.errors)) == ((), (), 1)
+
+
 def test_all_problems_are_reported_at_once() -> None:
     """What cannot be adopted and what selectors choose, each with its line."""
     spec = {
-        **SPEC,
+        "network_interfaces": {"eth1": {"adopt": ENI}, "eth2": {"adopt": OTHER}},
         "security_groups": {"a": {"vpc": "vpc-12345678"}},
         "elastic_ips": {"b": {"adopt": "eipalloc-12345678"}},
     }
     with pytest.raises(SpecErrors) as raised:
-        plan_of(spec)
+        plan_of(spec, {"network_interfaces": {"eth2": {"id": OTHER, "found": True}}})
     assert {problem.path for problem in raised.value.problems} == {
         "network_interfaces.eth1.adopt",
         "security_groups.a.vpc",

@@ -8,7 +8,7 @@ from typing import Any
 from enireconcile.live.records import Live
 from enireconcile.model import Ref, Template
 from enireconcile.ownership import NAME_TAG
-from enireconcile.planning.inventory import resources
+from enireconcile.planning.inventory import SHOWN, resources
 from enireconcile.planning.resolve import resolve
 from enireconcile.spec import Spec
 from enireconcile.spec.expand import ATTRIBUTES
@@ -61,6 +61,12 @@ def test_what_is_there_is_listed_by_section_and_name() -> None:
         "elastic_ips.spare",
         "elastic_ips.web",
     ]
+
+
+def test_the_attributes_of_each_section_are_known_without_a_resource() -> None:
+    found = _resources()
+    assert {address.partition(".")[0] for address in found} == set(SHOWN)
+    assert all(tuple(each) == SHOWN[address.partition(".")[0]] for address, each in found.items())
 
 
 def test_an_interface_names_its_groups_and_its_holder() -> None:

@@ -17,16 +17,19 @@ SPARE = "version: 1\nstack: spare\nregion: us-east-1\nelastic_ips: {spare: {}}\n
 
 
 def test_a_step_of_a_plan_and_of_a_saved_plan(server: EC2Server, command: Run, tmp_path: Path) -> None:
-    """The same words; for the saved one nothing is called, and a file that has changed has no places."""
+    """The same words, but for where EC2 is; for the saved one nothing is called, and a file that has changed has
+    no places."""
     saved, spec = tmp_path / "a.plan", tmp_path / "spare.yaml"
     spec.write_text(SPARE, encoding="utf-8")
     told = command("explain", str(spec), "elastic_ips.spare")
     assert (told.code, told.stderr) == (0, "")
+    at = f" at {server.url}, not AWS"
+    assert told.stdout.startswith(f"spare  (account 123456789012, us-east-1{at})\n")
     assert f"{spec}:4:22: the row has no resource yet" in told.stdout
     assert server.mutating() == []
     assert command("plan", "--out", str(saved), str(spec)).code == 0
     server.clear()
-    assert command("explain", "--plan", str(saved), "elastic_ips.spare").stdout == told.stdout
+    assert command("explain", "--plan", str(saved), "elastic_ips.spare").stdout == told.stdout.replace(at, "")
     spec.write_text(SPARE.replace("spare: {}", "spare: {tags: {a: b}}"), encoding="utf-8")
     changed = command("explain", "--plan", str(saved), "s1")
     assert (changed.code, "AllocateAddress" in changed.stdout, f"{spec}:" in changed.stdout) == (0, True, False)

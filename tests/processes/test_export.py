@@ -64,8 +64,16 @@ def test_nothing_there(command: Run) -> None:
     [
         ((), "Give one of --instance, --vpc, --tag and --stack."),
         (("--stack", "a", "--vpc", "vpc-0123456789abcdef0"), "Give one of"),
-        (("--instance", "web"), "'web' is no id: write i-0123456789abcdef0"),
-        (("--vpc", "i-0123456789abcdef0"), "is no id: write vpc-0123456789abcdef0"),
+        (
+            ("--instance", "legacy web"),
+            "'legacy web' is no instance id, such as i-0123456789abcdef0; to find one by its name, use "
+            "--tag 'Name=legacy web'\n",
+        ),
+        (("--vpc", "i-0123456789abcdef0"), "is no VPC id, such as vpc-0123456789abcdef0\n"),
+        (
+            ("legacy-web",),
+            "Got unexpected extra argument (legacy-web): to find one by its name, use --tag Name=legacy-web\n",
+        ),
         (("--tag", "team"), "'team': write KEY=VALUE"),
     ],
 )

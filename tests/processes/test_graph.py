@@ -49,12 +49,13 @@ def test_what_is_and_what_changes(server: EC2Server, command: Run, tmp_path: Pat
     assert ran.code == 0
     assert "7 to create" in ran.stdout
     before = picture.read_text(encoding="utf-8")
-    assert heading(before) == "two-enis in us-east-1, plan"
+    at = f" at {server.url}, not AWS"
+    assert heading(before) == f"two-enis in us-east-1{at}, plan"
     assert ">+ created</text>" in before
     assert command("apply", "-y", SPEC).code == 0
     server.clear()
     ran = command("graph", "--live", "--format", "svg", SPEC)
-    assert heading(ran.stdout) == "two-enis in us-east-1, live"
+    assert heading(ran.stdout) == f"two-enis in us-east-1{at}, live"
     assert sorted(server.actions()) == [
         *("DescribeAddresses", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups"),
         *("DescribeSubnets", "DescribeVpcs", "GetCallerIdentity"),
@@ -64,7 +65,9 @@ def test_what_is_and_what_changes(server: EC2Server, command: Run, tmp_path: Pat
         assert f">{address['PrivateIpAddress']}</text>" in ran.stdout
     chart = tmp_path / "destroy.mmd"
     assert command("plan", "--destroy", "--graph", str(chart), SPEC).code == 0
-    assert "(− removed)" in chart.read_text(encoding="utf-8")
+    drawn = chart.read_text(encoding="utf-8")
+    assert "(− removed)" in drawn
+    assert f'title: "two-enis in us-east-1{at}, plan · default VPC"' in drawn
 
 
 def test_a_picture_needs_a_suffix_that_names_its_format(server: EC2Server, command: Run) -> None:

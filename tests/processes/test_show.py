@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import shlex
 import subprocess
+import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +115,37 @@ def test_show_as_text(applied: EC2Server, command: Run) -> None:
     assert ["web-2", private, public, "web-eth1", web2["AllocationId"]] in lines
     assert [eth1["SubnetId"], "us-east-1a", "172.31.0.0/20", "web-eth0, web-eth1"] in lines
     assert max(map(len, ran.stdout.splitlines())) <= 96, "four digits more than with short addresses"
+
+
+def on_terminal(*args: str) -> str:
+    """What a command shows on a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    try:
+        termios.tcsetwinsize(theirs, (50, 80))
+        call = [sys.executable, "-m", "enireconcile", *args]
+        subprocess.run(call, env={**os.environ, "NO_COLOR": "1"}, stdout=theirs, stderr=theirs, check=False)
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal that its program has closed
+            while more := os.read(ours, 10_000):
+                shown += more
+    finally:
+        os.close(ours)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_on_a_terminal_nothing_is_cut(applied: EC2Server) -> None:
+    """show has each id below its row; text is wrapped at words, but for a command to copy."""
+    shown = on_terminal("show", SPEC)
+    (web,) = re.findall(r"(?<!en)\bi-[0-9a-f]{17}", shown)
+    assert re.search(rf"\n  web +\S+ +\S+  \S+\n    {web}\n", shown)
+    planned = on_terminal("plan", "--destroy", SPEC)
+    assert f"Why these calls, and why in this order:\n  enireconcile explain --destroy {SPEC} " in planned
+    told = on_terminal("export", "--instance", "an-instance-with-a-name")
+    assert "is no instance\n  id, such as i-0123456789abcdef0; to find one by its name, use --tag\n  Name=" in told
+    for text in (shown, told):
+        assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert applied.mutating() == []
 
 
 def test_show_for_a_shell(applied: EC2Server, command: Run) -> None:

@@ -220,19 +220,24 @@ def test_a_name_that_is_taken_adopts_no_other(slow_harness: Harness) -> None:
     ids = orphan(slow_harness)
     _tag(slow_harness, ids["network_interfaces.web-eth0"], "two-enis", ETH1)
     said = refused(slow_harness, bare({ETH1: ids[ETH1]}))
-    assert said == f"7:21 {ETH1}.adopt: {ETH1} exists already: {ids['network_interfaces.web-eth0']}"
+    eth0, eth1 = ids["network_interfaces.web-eth0"], ids[ETH1]
+    assert said == f"7:21 {ETH1}.adopt: {ETH1} is {eth0} already, not {eth1}"
 
 
 def test_what_is_not_there_is_not_adopted(slow_harness: Harness) -> None:
-    """All that are missing are told at once."""
+    """All that are missing are told at once; one sentence says that nothing is there."""
     missing = {
         "security_groups.a": "sg-0123456789abcdef0",
         "instances.b": "i-0123456789abcdef0",
         "network_interfaces.c": "eni-0123456789abcdef0",
         "elastic_ips.d": "eipalloc-0123456789abcdef0",
     }
-    with pytest.raises(SpecErrors) as raised:
+    with pytest.raises(SpecErrors, match="none of the 4 ids that the file adopts exist in us-east-1") as raised:
         slow_harness.plan(bare(missing))
+    assert len(raised.value.problems) == 1
+    there = orphan(slow_harness)[ETH1]
+    with pytest.raises(SpecErrors) as raised:
+        slow_harness.plan(bare({**missing, ETH1: there}))
     assert [(problem.path, problem.message) for problem in raised.value.problems] == [
         (f"{address}.adopt", "no such resource in us-east-1") for address in missing
     ]
@@ -371,3 +376,25 @@ def test_destroy_does_not_touch_what_was_never_adopted(slow_harness: Harness) ->
     orphan(slow_harness)
     assert slow_harness.apply(NOTHING, prune=True).outcome == "unchanged"
     assert len(slow_harness.client().describe_addresses()["Addresses"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "hint"),
+    [
+        ("t3.smal", "there is no instance type t3.smal in this region", "did you mean `t3.small`?"),
+        (
+            "t3.small",
+            "{id}: instance_type is t2.micro, the spec says t3.small, and it cannot be changed in place",
+            "write on_change: restart (same instance, stopped and started), or remove instance_type from the row: "
+            "the resource is adopted, and keeps what it has",
+        ),
+    ],
+)
+def test_another_type_is_looked_up_first(slow_harness: Harness, kind: str, said: str, hint: str) -> None:
+    """One that does not exist is told at once, not after the way to change to it."""
+    instance = orphan(slow_harness)["instances.web"]
+    text = bare({"instances.web": instance}).replace(instance, f"{instance}, instance_type: {kind}")
+    with pytest.raises(SpecErrors) as raised:
+        slow_harness.plan(text)
+    [problem] = raised.value.problems
+    assert (problem.message, problem.hint) == (said.format(id=instance), hint)

@@ -11,6 +11,7 @@ from enireconcile.printable import printable
 _STYLES = {
     State.SAME: "solid",
     State.CREATED: "bold",
+    State.ADOPTED: "rounded",
     State.CHANGED: "dashed",
     State.REPLACED: "dashed,bold",
     State.REMOVED: "dotted",

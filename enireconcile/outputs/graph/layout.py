@@ -49,6 +49,8 @@ _MARGIN, _PAD, _GAP, _LINE, _ROW = 24, 12, 12, 18, 30
 _WIRE, _BADGE, _CHIP = 40, 30, 24
 _CARD_WIDTHS, _CHIP_WIDTHS = (230, 400), (90, 360)
 _COLUMN_GAP = 36
+_TITLE_ROOM = 960
+"""The room of a title that is wider than what is below it: it says where EC2 is, and what is drawn."""
 _HIGHEST = 900
 """Of a block, before it is continued in another."""
 _MOST_COLUMNS = 5
@@ -147,7 +149,7 @@ def _bottom(part: Part) -> float:
 def _head(picture: Picture, title: str, width: float) -> Iterator[Part]:
     """Title, counts, and in a picture of changes the legend."""
     width = max(width, 520)
-    yield _label("title", _MARGIN, _MARGIN + 18, title, width)
+    yield _label("title", _MARGIN, _MARGIN + 18, title, max(width, _TITLE_ROOM))
     yield _label("text", _MARGIN, _MARGIN + 40, _counts(picture), width)
     if picture.states in ((), (State.SAME,)):
         return
@@ -179,13 +181,14 @@ def _counts(picture: Picture) -> str:
 
 @dataclass(frozen=True)
 class _Chip:
-    """What leads to an interface from outside: an Elastic IP, or a route table."""
+    """What leads to an interface from outside: an Elastic IP or a route table. ``line`` is the wire's state."""
 
     role: str
     mono: str
     text: str
     state: State
     word: str
+    line: State = State.SAME
 
     @property
     def width(self) -> float:
@@ -199,14 +202,15 @@ class _Chip:
     def parts(self, x: float, y: float, width: float) -> Iterator[Part]:
         yield Box(self.role, x, y, width, _CHIP, self.state, _CHIP / 2 if self.role == "address" else 3)
         at, base, room = x + 12, y + 16, width - 16
-        word = WORD.width(self.word) + 8 if self.word else 0
+        shown = WORD.fit(self.word, room - (MONO.width(self.mono) + 8 if self.mono else 0))
+        word = WORD.width(shown) + 8 if shown else 0
         if self.mono:
             yield _label("mono", at, base, self.mono, room - word, self.state)
             at, room = at + MONO.width(self.mono) + 8, room - MONO.width(self.mono) - 8
         if self.text and room - word > 20:
             yield _label("chip", at, base, self.text, room - word - 8, self.state)
         if self.word:
-            yield Label("word", x + width - 10, base, self.word, self.state, at_end=True)
+            yield Label("word", x + width - 10, base, shown, self.state, at_end=True)
 
 
 @dataclass(frozen=True)
@@ -274,7 +278,7 @@ class _Card:
             yield _label("mono", x + _PAD, middle + 4, row.text, width - 2 * _PAD - 16, row.state)
             for number, leading in enumerate(row.chips):
                 at, left = base + _ROW * number + _ROW / 2, x + width + _PAD + _WIRE
-                yield Wire(left, x + width - _PAD, at, leading.state)
+                yield Wire(left, x + width - _PAD, at, leading.line)
                 yield from leading.parts(left, at - _CHIP / 2, chip)
             base += row.height
 
@@ -381,7 +385,7 @@ def _blocks(picture: Picture, cards: Mapping[str | None, Sequence[_Card]], sizes
     used = {each.elastic_ip for each in picture.associations if each.state is not State.REMOVED}
     gone = {each.elastic_ip for each in picture.associations} - used
     free = tuple(
-        _address(each, each.state, each.state.words)
+        _address(each, each.state, each.words)
         for each in picture.elastic_ips
         # One that is released is shown where it was.
         if each.key not in used and not (each.key in gone and each.state is State.REMOVED)
@@ -441,7 +445,7 @@ def _card(interface: Interface, place: Attachment | None, rows: Sequence[_Row], 
 
 
 def _printable(item: Item) -> Item:
-    return replace(item, text=printable(item.text), was=printable(item.was))
+    return replace(item, text=printable(item.text), was=printable(item.was), note=printable(item.note))
 
 
 def _groups(groups: Sequence[Item]) -> Iterator[Item]:
@@ -450,7 +454,7 @@ def _groups(groups: Sequence[Item]) -> Iterator[Item]:
     if same:
         yield Item(f"groups {', '.join(same)}" if len(same) > 1 else f"group {same[0]}")
     yield from (
-        Item(f"group {printable(each.text)}", each.state) for each in groups if each.state is not State.SAME
+        Item(f"group {printable(each.words)}", each.state) for each in groups if each.state is not State.SAME
     )
 
 
@@ -460,7 +464,7 @@ def _rows(picture: Picture) -> Mapping[str, Sequence[_Row]]:
     chips: defaultdict[tuple[str, str], list[_Chip]] = defaultdict(list)
     for each in picture.associations:
         elastic_ip = elastic_ips[each.elastic_ip]
-        chip = _address(elastic_ip, *_of_association(each, elastic_ip))
+        chip = replace(_address(elastic_ip, *_of_association(each, elastic_ip)), line=each.state)
         chips[each.interface, each.address].append(chip)
     rows = {
         interface.key: [
@@ -478,7 +482,7 @@ def _rows(picture: Picture) -> Mapping[str, Sequence[_Row]]:
 def _of_association(association: Association, elastic_ip: ElasticIp) -> tuple[State, str]:
     """State and word of an Elastic IP at the address that it leads to, or led to."""
     if elastic_ip.state in (State.CREATED, State.REMOVED) or association.state in (State.SAME, State.REPLACED):
-        return elastic_ip.state, elastic_ip.state.words
+        return elastic_ip.state, elastic_ip.words
     words = {State.CREATED: "+ associated", State.REMOVED: "− disassociated"}
     return association.state, words.get(association.state, association.state.words)
 
@@ -491,7 +495,8 @@ def _address(elastic_ip: ElasticIp, state: State, word: str) -> _Chip:
 
 
 def _table(route: Route) -> _Chip:
-    return _Chip("table", "", f"route table {printable(route.table)}", route.state, route.state.words)
+    """The route is what changes, not the table that it is in."""
+    return _Chip("table", "", f"route table {printable(route.table)}", State.SAME, "", route.state)
 
 
 # ---- columns

@@ -22,6 +22,7 @@ INK = "#1f2328"
 COLOURS = {
     State.SAME: ("#57606a", "#f6f8fa"),
     State.CREATED: ("#1a7f37", "#dafbe1"),
+    State.ADOPTED: ("#0969da", "#ddf4ff"),
     State.CHANGED: ("#9a6700", "#fff8c5"),
     State.REPLACED: ("#8250df", "#fbefff"),
     State.REMOVED: ("#cf222e", "#ffebe9"),
@@ -95,7 +96,11 @@ def outline(picture: Picture) -> Outline:
         _interface(each, "", None, picture.vpc) for each in picture.interfaces if each.key not in picture.standing
     ]
     addresses = [
-        Node(each.key, _head(f"Elastic IP {each.name}", each.state, printable(each.public_ip)), "round")
+        Node(
+            each.key,
+            (*_head(f"Elastic IP {each.name}", each.state, printable(each.public_ip)), *_items(each.facts)),
+            "round",
+        )
         for each in picture.elastic_ips
     ]
     tables = dict.fromkeys(route.table for route in picture.routes)

@@ -12,6 +12,7 @@ from enireconcile.printable import printable
 _STROKES = {
     State.SAME: "",
     State.CREATED: ",stroke-width:3px",
+    State.ADOPTED: ",stroke-width:2px,stroke-dasharray:20 4",
     State.CHANGED: ",stroke-width:2px,stroke-dasharray:8 3",
     State.REPLACED: ",stroke-width:2px,stroke-dasharray:8 3 2 3",
     State.REMOVED: ",stroke-width:2px,stroke-dasharray:2 3",
@@ -19,6 +20,7 @@ _STROKES = {
 _ARROWS = {
     State.SAME: "-->",
     State.CREATED: "==>",
+    State.ADOPTED: "-->",
     State.CHANGED: "-->",
     State.REPLACED: "==>",
     State.REMOVED: "-.->",

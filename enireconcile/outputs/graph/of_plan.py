@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from enireconcile.live.records import Live
-from enireconcile.model import Action, Change, Plan, Ref
+from enireconcile.model import Action, Change, Field, Plan, Ref
 from enireconcile.outputs.graph.known import Known, table_text
 from enireconcile.outputs.graph.of_live import live_picture
 from enireconcile.outputs.graph.of_spec import spec_picture
@@ -27,6 +27,7 @@ from enireconcile.outputs.graph.picture import (
     completed,
     name_of,
 )
+from enireconcile.ownership import NAME_TAG, STACK_TAG
 from enireconcile.spec import ADDRESS_KEYS, Document
 
 R = TypeVar("R", Attachment, Association, Route)
@@ -37,7 +38,7 @@ _STATES = {
     Action.UPDATE: State.CHANGED,
     Action.REPLACE: State.REPLACED,
     Action.DELETE: State.REMOVED,
-    Action.ADOPT: State.CHANGED,
+    Action.ADOPT: State.ADOPTED,
     Action.UNCHANGED: State.SAME,
 }
 _RELATIONS = ("attachment", "association", "routes")
@@ -75,8 +76,8 @@ class _Plan:
                 before.stack,
                 before.region,
                 self._nodes(before.instances, after.instances, self._instance),
-                self._nodes(before.interfaces, after.interfaces, self._interface),
-                self._nodes(before.elastic_ips, after.elastic_ips, lambda _, then, __: then),
+                tuple(map(self._ending, self._nodes(before.interfaces, after.interfaces, self._interface))),
+                self._nodes(before.elastic_ips, after.elastic_ips, _elastic_ip),
                 _standing_once(attachments),
                 self._relations("association", before.associations, after.associations, self._association),
                 self._relations("routes", before.routes, after.routes, self._routes),
@@ -134,8 +135,17 @@ class _Plan:
 
     def _group(self, item: Item) -> Item:
         """A group that stays on its interface has the state of the group itself."""
-        own = self.states.get(f"security_groups.{item.key}", State.SAME)
-        return replace(item, state=own) if item.state is State.SAME else item
+        address = f"security_groups.{item.key}"
+        own, change = self.states.get(address, State.SAME), self.changes.get(address)
+        if item.state is not State.SAME or own is State.SAME or change is None:
+            return item
+        return replace(item, state=own, note=_notes(change, ()))
+
+    def _ending(self, interface: Interface) -> Interface:
+        """Of the groups of an interface that goes, those that go with it are marked."""
+        if self.states.get(interface.key) is not State.REMOVED:
+            return interface
+        return replace(interface, groups=tuple(map(self._group, interface.groups)))
 
     # ---- relations
 
@@ -271,14 +281,43 @@ def _told(old: Sequence[Item], new: Sequence[Item], change: Change) -> tuple[Ite
     )
 
 
+def _elastic_ip(_: ElasticIp, new: ElasticIp, change: Change) -> ElasticIp:
+    former = _former(change)
+    return replace(new, facts=(Item("", State.CHANGED, "changes", note=former),)) if former else new
+
+
 def _rest(change: Change) -> tuple[Item, ...]:
     """What else changes, by the names of the fields."""
+    note = _notes(change, _DRAWN)
+    return (Item("", State.CHANGED, "changes", note=note),) if note else ()
+
+
+def _notes(change: Change, drawn: Collection[str]) -> str:
+    """Under which name the stack has had it, and the names of the fields that change and are not ``drawn``."""
     if change.action not in (Action.UPDATE, Action.ADOPT, Action.REPLACE):
-        return ()
-    names = [field.field for field in change.fields if field.field not in _DRAWN]
+        return ""
+    former = _former(change)
+    # The tags by which a stack owns something are told by the word "adopted", or by the former name.
+    told = {STACK_TAG, NAME_TAG, *(("Name",) if former else ())}
+    names = [
+        field.field
+        for field in change.fields
+        if field.field not in drawn and not (field.field == "tags" and _changed_keys(field) <= told)
+    ]
     if (attachment := _field(change, "attachment")) is not None and attachment.before and attachment.after:
         names += [key for key in ("delete_on_termination",) if attachment.before[key] != attachment.after[key]]
-    words = "adopted" if change.action is Action.ADOPT else ""
-    changes = f"changes {', '.join(names)}" if names else ""
-    text = "; ".join(filter(None, (words, changes)))
-    return (Item(text, State.CHANGED, "changes"),) if text else ()
+    return "; ".join(filter(None, (former, f"changes {', '.join(names)}" if names else "")))
+
+
+def _former(change: Change) -> str:
+    """``renamed from web-1``: of what the stack has had under another name."""
+    tags = _field(change, "tags")
+    if change.action is not Action.UPDATE or tags is None or NAME_TAG not in _changed_keys(tags):
+        return ""
+    former = (tags.before or {}).get(NAME_TAG)
+    return f"renamed from {name_of(former)}" if former else ""
+
+
+def _changed_keys(field: Field) -> set[str]:
+    before, after = field.before or {}, field.after or {}
+    return {key for key, value in after.items() if before.get(key) != value}

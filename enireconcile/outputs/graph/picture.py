@@ -20,6 +20,7 @@ class State(StrEnum):
 
     SAME = "unchanged"
     CREATED = "created"
+    ADOPTED = "adopted"
     CHANGED = "changed"
     REPLACED = "replaced"
     REMOVED = "removed"
@@ -42,6 +43,7 @@ class State(StrEnum):
 _MARKS = {
     State.SAME: "",
     State.CREATED: "+",
+    State.ADOPTED: "»",
     State.CHANGED: "~",
     State.REPLACED: "±",
     State.REMOVED: "−",
@@ -52,18 +54,26 @@ _MARKS = {
 class Item:
     """A line of an instance or an interface: an address, a group, a fact.
 
-    ``key`` tells items of a list apart; ``was`` is the text before, if it changes.
+    ``key`` tells items of a list apart; ``was`` is the text before, if it changes. ``note`` is what the plan
+    does to it in other words, and has no place in a picture of what is; an item without a text is only that.
     """
 
     text: str
     state: State = State.SAME
     key: str = ""
     was: str = ""
+    note: str = ""
+
+    @property
+    def words(self) -> str:
+        """The text, with the one before it and with the note."""
+        text = f"{self.was} → {self.text}" if self.was else self.text
+        return ": ".join(filter(None, (text, self.note)))
 
     @property
     def marked(self) -> str:
-        """The text with the mark of its state."""
-        return self.state.marked(f"{self.was} → {self.text}" if self.was else self.text)
+        """The same with the mark of its state."""
+        return self.state.marked(self.words)
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,12 @@ class ElasticIp:
     name: str
     public_ip: str = ""
     state: State = State.SAME
+    facts: tuple[Item, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What a plan does to it: mark and word, or what the word leaves open."""
+        return self.facts[0].marked if self.facts else self.state.words
 
 
 @dataclass(frozen=True)
@@ -246,12 +262,16 @@ def _states_of(each: Any) -> set[State]:
 
 
 def _kept(part: Iterable[Any]) -> tuple[Any, ...]:
-    kept = (each for each in part if each.state is not State.REMOVED)
+    kept = (
+        each
+        for each in part
+        if each.state is not State.REMOVED and not (isinstance(each, Item) and each.note and not each.text)
+    )
     return tuple(
         replace(
             each,
             state=State.SAME,
-            **({"was": ""} if isinstance(each, Item) else {}),
+            **({"was": "", "note": ""} if isinstance(each, Item) else {}),
             **{
                 name: _kept(getattr(each, name))
                 for name in ("groups", "addresses", "facts")

@@ -17,14 +17,23 @@ _MONO = 'ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace'
 _DASHES = {
     State.SAME: "none",
     State.CREATED: "none",
+    State.ADOPTED: "20 4",
     State.CHANGED: "9 4",
     State.REPLACED: "9 3 2 3",
     State.REMOVED: "2 3",
 }
-_WIDTHS = {State.SAME: 1.2, State.CREATED: 2.4, State.CHANGED: 2, State.REPLACED: 2, State.REMOVED: 2}
+_WIDTHS = {
+    State.SAME: 1.2,
+    State.CREATED: 2.4,
+    State.ADOPTED: 2,
+    State.CHANGED: 2,
+    State.REPLACED: 2,
+    State.REMOVED: 2,
+}
 _LIGHT = {
     State.SAME: ("#6e7781", "#f6f8fa", "#1f2328"),
     State.CREATED: ("#1a7f37", "#e3f8e8", "#116329"),
+    State.ADOPTED: ("#0969da", "#e6f4ff", "#0a4fa8"),
     State.CHANGED: ("#9a6700", "#fff6d6", "#7d4e00"),
     State.REPLACED: ("#8250df", "#f5edff", "#6639ba"),
     State.REMOVED: ("#cf222e", "#ffeceb", "#a40e26"),
@@ -32,6 +41,7 @@ _LIGHT = {
 _DARK = {
     State.SAME: ("#848d97", "#161b22", "#e6edf3"),
     State.CREATED: ("#3fb950", "#0f2a19", "#7ee787"),
+    State.ADOPTED: ("#58a6ff", "#0d2239", "#79c0ff"),
     State.CHANGED: ("#d29922", "#2b2005", "#f2cc60"),
     State.REPLACED: ("#a371f7", "#21163b", "#d2a8ff"),
     State.REMOVED: ("#f85149", "#341113", "#ffa198"),

@@ -10,7 +10,7 @@ from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.detach import (
     left,
 )
-from enireconcile.live.records import LiveInstance, LiveInstanceType, Occupant
+from enireconcile.live.records import Limits, LiveInstance, LiveInstanceType, Occupant
 from enireconcile.model import Step
 from enireconcile.planning.limits.case import ASSIGN_CALLS, INTERFACES, UNASSIGN_CALLS, Case, Issue
 from enireconcile.spec import EFA_TYPES, Path
@@ -219,10 +219,13 @@ def resize_between(instance: PlannedInstance, case: Case) -> list[Step]:
 def unknown_type(instance: PlannedInstance, case: Case) -> Iterator[Issue]:
     """An instance type that does not exist in the region."""
     if instance.name in case.world.document.own_instances:
-        similar = case.limits.similar_types.get(instance.type, ())
-        hint = Nearest(instance.type, similar, "see `aws ec2 describe-instance-types`").text()
-        message = f"there is no instance type {instance.type} in this region"
-        yield case.mistake(instance.address, ("instance_type",), message, hint)
+        yield case.mistake(instance.address, ("instance_type",), *unknown_type_words(instance.type, case.limits))
+
+
+def unknown_type_words(name: str, limits: Limits) -> tuple[str, str | None]:
+    """The message and the hint about a type that does not exist."""
+    hint = Nearest(name, limits.similar_types.get(name, ()), "see `aws ec2 describe-instance-types`").text()
+    return f"there is no instance type {name} in this region", hint
 
 
 def zone(instance: PlannedInstance, case: Case) -> Iterator[Issue]:
