@@ -20,7 +20,7 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
-from enireconcile.cli.publish import complain_of_errors, failure, notify
+from enireconcile.cli.publish import complain_of_errors, complain_of_no_guests, failure, notify
 from enireconcile.cli.session import ApplyOptions, Connection, say_slow
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.checks import Checks
@@ -274,6 +274,7 @@ class StackRun:
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.memory.errors = {error.key for error in report.errors}
         self._complain(report, stop)
+        complain_of_no_guests(channel.session.endpoint, report.checks)
         self._print_report(report, channel.session.endpoint)
         return report
 
