@@ -70,7 +70,7 @@ class Channel:
         parallelism: int = 10,
         *,
         file: str | None = None,
-        slow: Slow = lambda *_: None,
+        slow: Slow = lambda _: None,
     ) -> None:
         self.session = session
         self._notices = Notices(slow)

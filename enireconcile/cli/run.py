@@ -117,14 +117,14 @@ class StackRun:
                 self.endpoint = channel.session.endpoint
                 self.interrupt.abandoned_calls = self.interrupt.abandoned_calls or channel.busy
 
-    def _slow(self, what: str, first: bool) -> None:
+    def _slow(self, what: str) -> None:
         """Tell what a read waits for, unless the steps have begun, which tell it.
 
-        cron mails what an unattended run prints: there, only if the endpoint has not answered at all.
+        cron mails what an unattended run prints: there, a call without an answer is told after AGAIN seconds only.
         """
         unattended = self.options.auto_approve or self.options.command == "watch"
-        if not self._began_steps and (first or not unattended or sys.stderr.isatty()):
-            say_slow(what, first)
+        if not self._began_steps and (not unattended or sys.stderr.isatty()):
+            say_slow(what)
 
     def _state(self, channel: Channel, connection: Connection) -> tuple[str, Store]:
         """The scope of the stack, and where its state is. Raises GuardError for the wrong account."""
@@ -162,7 +162,7 @@ class StackRun:
 
         def tell() -> None:
             if not unless:
-                self._slow(str(self.options.state), first=False)
+                self._slow(str(self.options.state))
 
         timer = threading.Timer(SOON, contextvars.copy_context().run, [tell])
         timer.daemon = True

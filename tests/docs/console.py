@@ -48,8 +48,9 @@ _ENDPOINT = re.compile(
     r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)|^warning: checks ask real addresses: .*\n",
     re.MULTILINE,
 )
-"""Where the strict EC2 is, and what that means. It stands for AWS on the pages, so they do not show it; the sandbox
-is no AWS there.
+"""Where the strict EC2 is, and what that means. It stands for AWS on the pages, so they do not show it.
+
+The sandbox is no AWS there.
 """
 _UNIT = re.compile(r"[\w-]+/[\w-]+/[\w-]+: ")
 """How a line about a unit of a fleet begins. Units run at the same time."""
