@@ -54,13 +54,15 @@ async def read(
     GetCallerIdentity is called only if ``account_id`` is None. With ``prune``, also read what decides whether
     resources that the spec no longer names can be removed.
     """
+    # It begins first, so that it is the one that is told where all fail: without credentials, for example.
+    identity = asyncio.ensure_future(_account(reader, account_id))
     (
         account,
         (groups, instances, interfaces, addresses),
         (subnets, vpcs, defaults, externals),
         (foreign_groups, prefix_lists, route_tables),
     ) = await asyncio.gather(
-        _account(reader, account_id),
+        identity,
         _owned(reader, document.stack),
         asyncio.gather(
             _subnets(reader, document),
