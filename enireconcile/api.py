@@ -147,8 +147,8 @@ class Report(Record):
     change), ``failed``, ``refused`` (by a guard or by ``approve``) or ``locked``; ``error`` says why. ``seconds``
     is the duration, ``started`` an ISO 8601 time in UTC. ``steps`` have ``call``, ``address``, ``status`` (done,
     failed, skipped), ``attempts``, ``seconds``, ``result_id`` and ``error``. ``remaining`` are addresses that
-    still differ, ``resources`` what the stack owns, as ``show`` returns it; None if the run did not get that
-    far. ``checks`` are those that ran, if any. ``exit_code`` is that of the command.
+    still differ, ``resources`` what the stack owns, as ``show`` returns it; None if the run did not read
+    that, or not after its changes. ``checks`` are those that ran, if any. ``exit_code`` is that of the command.
     """
 
     stack: str

@@ -474,8 +474,9 @@ class Report:
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
     those of its last plan. ``checks`` are the checks that it ran after converging. ``resources`` are what the
-    stack owns according to its last read; None if it did not get that far. ``destroy`` says that the run was to
-    remove all that the stack owns. ``endpoint`` is the URL of EC2's endpoint, if it is not AWS's.
+    stack owns according to its last read; None if it did not get that far, or may have changed something since.
+    ``destroy`` says that the run was to remove all that the stack owns. ``endpoint`` is the URL of EC2's endpoint,
+    if it is not AWS's.
     """
 
     stack: str | None

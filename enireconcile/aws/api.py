@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jmespath
@@ -31,6 +31,8 @@ from enireconcile.model import Denial, Secret, canonical
 
 log = logging.getLogger("enireconcile.aws")
 _MOST_PAGES = 1000
+_MOMENT = 1.0
+"""Seconds for which a read that failed lets earlier ones end."""
 
 
 @dataclass(eq=False)
@@ -42,6 +44,7 @@ class _Wait:
     request: Sending
     failures: int = 0
     last: Fault | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def failed(self, fault: Fault) -> None:
         self.failures, self.last = self.failures + 1, fault
@@ -70,7 +73,7 @@ class Channel:
         parallelism: int = 10,
         *,
         file: str | None = None,
-        slow: Slow = lambda *_: None,
+        slow: Slow = lambda _: None,
     ) -> None:
         self.session = session
         self._notices = Notices(slow)
@@ -154,18 +157,26 @@ class Channel:
             await asyncio.get_running_loop().run_in_executor(self._pool, self.session.client, service)
 
     @contextmanager
-    def waiting(self, call: str, request: Sending) -> Iterator[Callable[[Fault], None]]:
-        """Around the attempts of one read, which are one ``request``.
-
-        Yields what takes the fault of each attempt that will be repeated.
-        """
+    def waiting(self, call: str, request: Sending) -> Iterator[_Wait]:
+        """Around the attempts of one read, which are one ``request``."""
         wait = _Wait(call, asyncio.get_running_loop().time(), request)
         self._waits.append(wait)
         try:
             with self._notices.watching(request):
-                yield wait.failed
+                yield wait
         finally:
             self._waits.remove(wait)
+            wait.ended.set()
+
+    async def in_turn(self, failed: _Wait) -> None:
+        """Let the reads that began before this one end first, for a moment.
+
+        Where several reads fail for one reason, such as no credentials, it is no chance which of them is told.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT):
+                for wait in self._waits[: self._waits.index(failed)]:
+                    await wait.ended.wait()
 
     def waits(self) -> str:
         """The reads that are not answered yet, since when, and the last answer; empty if there are none."""
@@ -246,12 +257,16 @@ class Reader:
 
     async def _with_retries(self, call: str, params: dict[str, Any]) -> dict[str, Any]:
         request = Sending()
-        with self._channel.waiting(call, request) as failed:
-            async for trial in retrying(is_transient, failed=failed, queue=self._channel.pacer.queue):
-                with trial:
-                    answer = await self._channel.attempt(call, params, request=request)
-                    _check_filtered(call, params, answer)
-                    return answer
+        with self._channel.waiting(call, request) as wait:
+            try:
+                async for trial in retrying(is_transient, failed=wait.failed, queue=self._channel.pacer.queue):
+                    with trial:
+                        answer = await self._channel.attempt(call, params, request=request)
+                        _check_filtered(call, params, answer)
+                        return answer
+            except Fault:
+                await self._channel.in_turn(wait)
+                raise
         raise AssertionError("unreachable")
 
 

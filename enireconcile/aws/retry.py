@@ -2,7 +2,7 @@
 
 A call that is retried for longer than SILENCE is reported, and again every AGAIN: what AWS answered, how often the
 call was tried since it failed first, when it is tried next, and how long that will go on. A call that gets no
-answer for longer than SLOW is reported, too. One that waits for its turn at EC2's pace has not failed, and is not.
+answer for AGAIN seconds is reported, too. One that waits for its turn at EC2's pace has not failed, and is not.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ log = logging.getLogger("enireconcile.aws")
 SILENCE = 5.0
 """Seconds after which a call that is still retried is reported."""
 AGAIN = 10.0
-"""Seconds after which it is reported again."""
-SLOW = 15.0
-"""Seconds after which a request without an answer is reported. Most take less than one, a few some seconds."""
+"""Seconds after which it is reported again, and after which a request without an answer is reported.
+
+Most take less than one, a few some seconds.
+"""
 _SHORTEST_PAUSE = 0.1
 _LONGEST_ANSWER = 200
 """Characters of an answer that are shown."""
@@ -217,7 +218,7 @@ class Reminder:
     def __init__(self, call: str) -> None:
         self._call, self._loop = call, asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._next = self._loop.call_later(SLOW, self._tell)
+        self._next = self._loop.call_later(AGAIN, self._tell)
 
     def _tell(self) -> None:
         now = self._loop.time()

@@ -18,8 +18,8 @@ SOON = 0.8
 """Seconds after which a wait is worth telling."""
 CREDENTIALS = "the credentials"
 
-Slow = Callable[[str, bool], None]
-"""Takes what is waited for, and whether that has not answered this run yet."""
+Slow = Callable[[str], None]
+"""Takes what is waited for."""
 
 
 @dataclass
@@ -72,7 +72,6 @@ class Notices:
     def __init__(self, slow: Slow) -> None:
         self._slow = slow
         self._told: set[str] = set()
-        self._answered: set[str] = set()
 
     @contextmanager
     def watching(self, request: Sending) -> Iterator[None]:
@@ -88,11 +87,10 @@ class Notices:
             what = request.host or CREDENTIALS
             if what not in self._told:
                 self._told.add(what)
-                self._slow(what, what not in self._answered)
+                self._slow(what)
 
         timers.append(loop.call_later(SOON, look))
         try:
             yield
-            self._answered.add(request.host or CREDENTIALS)
         finally:
             timers[0].cancel()

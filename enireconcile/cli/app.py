@@ -577,7 +577,7 @@ def verify(specs: opt.SpecArguments, connection: Connection, output: str, jobs: 
 @opt.aws
 @opt.state
 @opt.auto_approve
-@click.option("--force", is_flag=True, help="Also remove the lock of a run that seems to be alive.")
+@click.option("--force", is_flag=True, help="Also remove the lock in S3 of a run that seems to be alive.")
 def unlock(
     specs: opt.SpecArguments, connection: Connection, state: str | None, auto_approve: bool, force: bool
 ) -> int:

@@ -21,12 +21,12 @@ from enireconcile.errors import (
     SpecErrors,
     StoppedError,
 )
-from enireconcile.model import PlanError, Report
+from enireconcile.model import CheckResult, PlanError, Report
 from enireconcile.outputs import logs, metrics
 from enireconcile.outputs.json import report_json
 from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.stdout import print_result
-from enireconcile.outputs.words import errors_words, without_request_ids
+from enireconcile.outputs.words import errors_words, no_guests, without_request_ids
 
 if TYPE_CHECKING:
     from enireconcile.outputs.html import Pictures
@@ -133,6 +133,12 @@ def failure(stack: str | None, error: EnireconcileError, began: float | None = N
         error=str(error),
         **more,
     )
+
+
+def complain_of_no_guests(endpoint: str | None, checks: Sequence[CheckResult]) -> None:
+    """Say once what failed checks are worth where EC2 is simulated."""
+    if (words := no_guests(endpoint, checks)) is not None:
+        logs.warn(words)
 
 
 def notify(report: Report, options: ApplyOptions, patience: float = math.inf) -> None:

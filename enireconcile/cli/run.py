@@ -20,7 +20,7 @@ import click
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
-from enireconcile.cli.publish import complain_of_errors, failure, notify
+from enireconcile.cli.publish import complain_of_errors, complain_of_no_guests, failure, notify
 from enireconcile.cli.session import ApplyOptions, Connection, say_slow
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.checks import Checks
@@ -117,14 +117,14 @@ class StackRun:
                 self.endpoint = channel.session.endpoint
                 self.interrupt.abandoned_calls = self.interrupt.abandoned_calls or channel.busy
 
-    def _slow(self, what: str, first: bool) -> None:
+    def _slow(self, what: str) -> None:
         """Tell what a read waits for, unless the steps have begun, which tell it.
 
-        cron mails what an unattended run prints: there, only if the endpoint has not answered at all.
+        cron mails what an unattended run prints: there, a call without an answer is told after AGAIN seconds only.
         """
         unattended = self.options.auto_approve or self.options.command == "watch"
-        if not self._began_steps and (first or not unattended or sys.stderr.isatty()):
-            say_slow(what, first)
+        if not self._began_steps and (not unattended or sys.stderr.isatty()):
+            say_slow(what)
 
     def _state(self, channel: Channel, connection: Connection) -> tuple[str, Store]:
         """The scope of the stack, and where its state is. Raises GuardError for the wrong account."""
@@ -162,7 +162,7 @@ class StackRun:
 
         def tell() -> None:
             if not unless:
-                self._slow(str(self.options.state), first=False)
+                self._slow(str(self.options.state))
 
         timer = threading.Timer(SOON, contextvars.copy_context().run, [tell])
         timer.daemon = True
@@ -274,6 +274,7 @@ class StackRun:
             report = replace(report, checks=await self._checked(report, channel, stop, progress))
         self.options.memory.errors = {error.key for error in report.errors}
         self._complain(report, stop)
+        complain_of_no_guests(channel.session.endpoint, report.checks)
         self._print_report(report, channel.session.endpoint)
         return report
 

@@ -79,6 +79,8 @@ def run(port: int, command: Sequence[str], *, lab: bool = False) -> int:
     _apply_delete_on_termination()
     _end_primary_interfaces_with_their_instance()
     _associate_with_private_addresses()
+    _take_rules_without_ports()
+    _revoke_rules_whatever_their_descriptions()
     _add_public_images()
     _refuse_what_moto_lacks()
     server = ThreadedMotoServer(ip_address=_HOST, port=port, verbose=False)
@@ -190,6 +192,48 @@ def _associate_with_private_addresses() -> None:
     ElasticAddressBackend.disassociate_address = disassociate_address  # type: ignore[assignment,method-assign]
 
 
+def _take_rules_without_ports() -> None:
+    """moto fails at protocols without ports (ESP, AH, 51), for which EC2 takes and shows none."""
+    from moto.ec2.models.security_groups import SecurityGroupRule
+
+    make = SecurityGroupRule.__init__
+
+    def make_without_ports(
+        rule: SecurityGroupRule,
+        ec2_backend: Any,
+        ip_protocol: str,
+        group_id: str,
+        from_port: str | None,
+        to_port: str | None,
+        *arguments: Any,
+        **more: Any,
+    ) -> None:
+        has_ports = from_port is not None and to_port is not None
+        first, last = (from_port, to_port) if has_ports else ("0", "0")
+        make(rule, ec2_backend, ip_protocol, group_id, first, last, *arguments, **more)
+        if not has_ports:
+            rule.from_port = rule.to_port = None
+
+    SecurityGroupRule.__init__ = make_without_ports  # type: ignore[assignment,method-assign]
+
+
+def _revoke_rules_whatever_their_descriptions() -> None:
+    """moto compares the description of a source group, so it does not find the rule to revoke. EC2 ignores it."""
+    from moto.ec2.models.security_groups import SecurityGroupRule
+
+    equal = SecurityGroupRule.__eq__
+
+    def undescribed(rule: SecurityGroupRule) -> SecurityGroupRule:
+        bare = copy.copy(rule)
+        bare.source_group = {key: value for key, value in rule.source_group.items() if key != "Description"}
+        return bare
+
+    def equal_but_for_descriptions(rule: SecurityGroupRule, other: SecurityGroupRule) -> bool:
+        return equal(undescribed(rule), undescribed(other))
+
+    SecurityGroupRule.__eq__ = equal_but_for_descriptions  # type: ignore[method-assign]
+
+
 def _add_public_images() -> None:
     """An image of Canonical, which moto does not know."""
     from moto.ec2.models.amis import AMIS
@@ -198,10 +242,14 @@ def _add_public_images() -> None:
 
 
 def _refuse_what_moto_lacks() -> None:
-    """moto answers a call that it does not simulate with a server error, which is tried again, and a traceback."""
-    from moto.core.exceptions import JsonRESTError
+    """moto answers a call at which it fails with a server error, which is tried again, and a traceback.
+
+    Such are calls that it does not simulate, and some with parameters that it does not expect.
+    """
+    from moto.core.exceptions import JsonRESTError, ServiceException
     from moto.core.responses import ActionResult, BaseResponse
     from moto.ec2.exceptions import EC2ClientError
+    from werkzeug.exceptions import HTTPException
 
     call_action = BaseResponse.call_action
 
@@ -209,7 +257,12 @@ def _refuse_what_moto_lacks() -> None:
         try:
             return call_action(call)
         except NotImplementedError:
-            error = "UnsupportedOperation", f"the sandbox does not simulate {call._get_action()}"
+            why = f"the sandbox does not simulate {call._get_action()}"
+        except (HTTPException, ServiceException):
+            raise
+        except Exception as failure:  # noqa: BLE001 (moto can fail in any way)
+            why = f"the sandbox cannot simulate this {call._get_action()}: moto ends in {type(failure).__name__}"
+        error = "UnsupportedOperation", why
         if call.service_name == "ec2":
             return call.serialized(ActionResult(EC2ClientError(*error)))
         refusal = JsonRESTError(*error)

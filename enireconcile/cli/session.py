@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("enireconcile.commands")
 
 
-def say_slow(what: str, first: bool) -> None:  # noqa: ARG001 (``Slow`` of aws.sending)
+def say_slow(what: str) -> None:
     """Tell the user what a read waits for."""
     logs.say(f"waiting for {printable(what)} …")
 
@@ -52,11 +52,11 @@ class Connection:
         *,
         read_only: bool = False,
         interrupt: Interrupt | None = None,
-        slow: Callable[[str, bool], None] | None = None,
+        slow: Callable[[str], None] | None = None,
     ) -> Iterator[Channel]:
         """The channel to AWS for a spec, or for none; ``interrupt`` can stop the search for credentials.
 
-        ``slow`` is told what a read waits for, and whether that has not answered yet; absent, the user is.
+        ``slow`` is told what a read waits for; absent, the user is.
 
         Raises EnireconcileError without credentials or a Region.
         """

@@ -18,7 +18,7 @@ from enireconcile.outputs import logs
 from enireconcile.spec import Spec
 
 if TYPE_CHECKING:
-    from enireconcile.state import Store
+    from enireconcile.state import LockInfo, Store
 
 
 def unlock_specs(
@@ -51,11 +51,8 @@ def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: b
         click.echo(f"{scope}: locked by {lock}\n  {'live' if lock.live else 'stale'}: {lock.why}")
     if damage is not None:
         click.echo(f"{scope}: damaged: {damage}")
-    if lock is not None and lock.live and not force:
-        raise LockedError(
-            "the run that holds this lock seems to be alive",
-            hint="wait for it, or stop it; if it certainly has ended, remove the lock with --force",
-        )
+    if lock is not None and lock.live and (lock.tied or not force):
+        raise LockedError("the run that holds this lock seems to be alive", hint=_what_ends(lock))
     if not auto_approve:
         _ask("Remove this lock?" if damage is None else "Repair this state?")
     if lock is not None:
@@ -63,6 +60,15 @@ def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: b
     if damage is not None:
         _repair(store, scope)
     click.echo(f"{scope}: unlocked")
+
+
+def _what_ends(lock: LockInfo) -> str:
+    """How a lock ends that seems to be of a live run."""
+    if not lock.tied:
+        return "wait for it, or stop it; if it certainly has ended, remove the lock with --force"
+    holder = f"pid {lock.holder.pid} on {lock.holder.host}" if lock.holder else "which the lock does not name"
+    ends = "the lock ends with its process, and --force does not help"
+    return f"wait for it, or stop it if it hangs ({holder}): {ends}"
 
 
 def _ask(question: str) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 import click
 
 from enireconcile.aws.api import Reader
-from enireconcile.cli.publish import complain_of_files, complain_of_stacks, labels_of, names, one_stream
+from enireconcile.cli.publish import (
+    complain_of_files,
+    complain_of_no_guests,
+    complain_of_stacks,
+    labels_of,
+    names,
+    one_stream,
+)
 from enireconcile.cli.session import Connection
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt
@@ -95,6 +102,7 @@ def run_checks(
             # The checks end by the limit themselves; only then is it read why they failed.
             with progress, interrupt.limited(left + _TO_JUDGE if left < math.inf else None):
                 results = interrupt.run(checks.run(), lambda _: channel.waits())
+            complain_of_no_guests(channel.session.endpoint, results)
             return Checked(results, channel.session.endpoint)
     except StoppedError as error:
         raise EnireconcileError(str(error)) from None

@@ -54,6 +54,7 @@ _REPEATED = frozenset({Meaning.THROTTLED, Meaning.RETRY, Meaning.OUTCOME_UNKNOWN
 _REPLANNED = frozenset({Meaning.REPLAN, Meaning.ALREADY_EXISTS, Meaning.TOKEN_CONFLICT})
 _ID = re.compile(r"\b(?:[a-z]+-)+[0-9a-f]{8,17}\b")
 _NOT_BEGUN = "stopped before it began"
+_UNKNOWN = "was sent, and its answer is not known; the next run finds out"
 _LOSSES = 3
 """Unanswered attempts of a call after which each further one begins with a look at what EC2 shows."""
 _LONGEST_CHAIN = 50
@@ -150,24 +151,29 @@ class Executor:
         return list(await asyncio.gather(*(self._run_one(step) for step in steps)))
 
     def so_far(self, steps: Sequence[Step]) -> list[Outcome]:
-        """Outcomes of a cancelled run: a call in flight counts as failed, and EC2 may have acted."""
+        """Outcomes of a cancelled run: a call in flight counts as failed, and EC2 may have acted. Tells those."""
         return [
             ended.result()
             if (ended := self._ended[step.id]).done() and not ended.cancelled()
-            else self._placed(self._cut_off(step))
+            else self._told_cut_off(step)
             for step in steps
         ]
+
+    def _told_cut_off(self, step: Step) -> Outcome:
+        outcome = self._placed(self._cut_off(step))
+        self._say(step, outcome.status, outcome=outcome)
+        return outcome
 
     def _cut_off(self, step: Step) -> Outcome:
         """The outcome of a step that the cancelled run did not end."""
         state = self._states.get(step.id)
         if state is None:
             return Outcome(step, Status.SKIPPED, error=_NOT_BEGUN, stopped=True)
+        seconds = asyncio.get_running_loop().time() - state.began
         if not state.attempts or state.sent:
-            return self._stopped(step, state, 0.0)
-        error = "called; the run exited before the result was known"
+            return self._stopped(step, state, seconds)
         return Outcome(
-            step, Status.FAILED, state.attempts, result_id=state.result_id, error=error, acted=True, stopped=True
+            step, Status.FAILED, state.attempts, seconds, state.result_id, _UNKNOWN, acted=True, stopped=True
         )
 
     def _stopped(self, step: Step, state: _StepState, seconds: float) -> Outcome:
@@ -177,7 +183,7 @@ class Executor:
         if state.sent:
             status, error = Status.SENT, f"sent; not yet ready: {waits}"
         elif state.acted:
-            status, error = Status.FAILED, "called; the run stopped before the result was known"
+            status, error = Status.FAILED, _UNKNOWN
         else:
             status, error = Status.SKIPPED, f"stopped {f'while {waits}' if waits else before}"
         return Outcome(

@@ -19,6 +19,7 @@ from enireconcile.engine.executor import Executor, ids_in
 from enireconcile.engine.planner import STALE_READS_CAN_CAUSE, Seen, look, unbelieved
 from enireconcile.engine.stop import Stop, unless_stopped
 from enireconcile.errors import EnireconcileError
+from enireconcile.kinds.conditions import Fact
 from enireconcile.live.records import Live
 from enireconcile.model import (
     Impact,
@@ -78,6 +79,7 @@ class Apply:
     _plan: Plan | None = None
     _seen: Seen | None = None
     _outcomes: list[Outcome] = field(default_factory=list)
+    _round: Sequence[Outcome] = ()
     _refused: set[tuple[str, str]] = field(default_factory=set)
     _not_tried: list[str] = field(default_factory=list)
 
@@ -315,15 +317,16 @@ class Apply:
             spec_ids=_group_ids(self.spec),
             is_needed=self._is_needed,
         )
+        self._round = ()
         try:
-            outcomes = await executor.run(steps)
+            self._round = await executor.run(steps)
         except asyncio.CancelledError:
-            self._outcomes += executor.so_far(steps)
+            self._round = executor.so_far(steps)
             raise
         finally:
             self.after = None
-        self._outcomes += outcomes
-        return outcomes
+            self._outcomes += self._round
+        return self._round
 
     async def _is_needed(self, step: Step) -> bool:
         """Whether a new plan would have the call of a step, too. Where it has errors, that is unknown."""
@@ -355,11 +358,30 @@ class Apply:
             targets=self.targets,
             errors=self._plan.errors if self._plan else (),
             denials=tuple(self.channel.denials),
-            resources=self._seen.resources if self._seen else None,
+            resources=self._seen.resources if self._seen and not self._outdated else None,
         )
 
+    @property
+    def _outdated(self) -> bool:
+        """Whether the run may have changed something since the last read of its plan."""
+        return self.after is None and any(outcome.acted for outcome in self._round)
+
     def _remaining(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self._plan.differing, *self._plan.left_out))) if self._plan else ()
+        if self._plan is None:
+            return ()
+        done = _done(self._round) if self._outdated else set()
+        differing = (address for address in self._plan.differing if address not in done)
+        return tuple(dict.fromkeys((*differing, *self._plan.left_out)))
+
+
+def _done(outcomes: Sequence[Outcome]) -> set[str]:
+    """The addresses for which all calls of a round are done. A launch also attaches the interfaces of its rows."""
+    about: dict[str, list[bool]] = {}
+    for outcome in outcomes:
+        attached = {brought.subject for brought in outcome.step.brings if brought.fact == Fact.ATTACHED}
+        for address in {outcome.step.address, *attached}:
+            about.setdefault(address, []).append(outcome.status is Status.DONE)
+    return {address for address, done in about.items() if all(done)}
 
 
 def _kind_of(step: Step) -> tuple[str, str]:

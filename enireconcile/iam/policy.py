@@ -28,7 +28,7 @@ from enireconcile.kinds import KINDS
 from enireconcile.kinds.launch import DESCRIBE_KEY, names_used, reads_attributes
 from enireconcile.kinds.permissions import Call, Condition, Purpose, Read, unconditional
 from enireconcile.kinds.tags import among, calls_for, spec_keys
-from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG
+from enireconcile.ownership import NAME_TAG, NEW_TAG, OWN_TAGS, STACK_TAG, USER_DATA_TAG
 from enireconcile.spec import (
     Document,
     ForeignSelector,
@@ -405,7 +405,8 @@ def _add_adoption(purpose: Purpose, scope: Scope, policy: Policy) -> None:
             f"aws:RequestTag/{NAME_TAG}": sorted(document.adopted),
         }
     }
-    keys = among({*spec_keys(purpose), STACK_TAG, NAME_TAG})
+    told = {USER_DATA_TAG for row in purpose.rows("instances") if row.adopt and row.user_data is not None}
+    keys = among({*spec_keys(purpose), STACK_TAG, NAME_TAG, *told})
     policy.grant("Adopt", ["ec2:CreateTags"], adopted, both(_CREATED, named, keys), document.stack)
 
 

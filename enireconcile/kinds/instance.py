@@ -160,7 +160,8 @@ def _attribute_reads(purpose: Purpose) -> Sequence[Condition]:
     """Reads of what only DescribeInstanceAttribute shows.
 
     EC2 cannot limit it to one attribute, and it also returns user data. So it is allowed for instances whose row
-    sets such an attribute, and before a removal for those without user data.
+    sets such an attribute, for adopted ones whose row has user data, and before a removal for those without user
+    data.
     """
     protected = [
         f"{SECTION}.{name}"
@@ -246,7 +247,7 @@ class Instances(Kind):
         want |= {
             **{each.name: each.wanted(row, anew=anew) for each in SETTINGS},
             "metadata_options": _wanted_options(row),
-            "tags": wanted_tags(f"{SECTION}.{name}", row.tags, world),
+            "tags": {**wanted_tags(f"{SECTION}.{name}", row.tags, world), **_told_by_adoption(name, world)},
             "image": None,
         }
         if row.adopt is not None:
@@ -590,9 +591,23 @@ def _around_restart(setting: Setting, item: Item) -> tuple[frozenset[model.Condi
 
 
 def _launched_with(live: LiveInstance, wanted: Secret | None) -> Secret | str | None:
-    """The user data of the launch: ``wanted`` if the hash in the tag is equal, else that hash."""
-    digest = live.tags.get(USER_DATA_TAG)
-    return wanted if wanted is not None and wanted.digest == digest else digest
+    """The user data of the launch: ``wanted`` if it is equal or the launch's is not known, else its hash."""
+    digest = _digest_of_launch(live)
+    return wanted if wanted is not None and digest in (wanted.digest, None) else digest or None
+
+
+def _digest_of_launch(live: LiveInstance) -> str | None:
+    """The hash of the user data of the launch, empty if there was none. None: not known.
+
+    A tag tells that of a launch by enireconcile; that of any other launch was read.
+    """
+    return live.tags.get(USER_DATA_TAG, live.user_data)
+
+
+def _told_by_adoption(name: str, world: World) -> dict[str, str]:
+    """The tag for an instance that is adopted now, with the hash that was read: later plans need not read it."""
+    live = world.record(f"{SECTION}.{name}", LiveInstance)
+    return {USER_DATA_TAG: live.user_data} if live and live.user_data and STACK_TAG not in live.tags else {}
 
 
 def _secret(user_data: str | bytes | Template, world: World) -> Secret:
@@ -603,14 +618,15 @@ def _old_user_data(item: Item, live: LiveInstance, row: Instance, world: World) 
     """The warning that the instance runs other user data than the row has."""
     if row.user_data is None or item.differs("user_data"):
         return
-    if live.tags.get(USER_DATA_TAG) == _secret(row.user_data, world).digest:
+    if _digest_of_launch(live) in (_secret(row.user_data, world).digest, None):
         return
-    advice = _new_launch(row, ["user_data"])
+    differs, advice = "has changed since the instance was launched", _new_launch(row, ["user_data"])
     if row.adopt is not None:
+        differs = "is not what the instance was launched with"
         advice = "an adopted instance is never replaced: run it there yourself, or remove user_data from the row"
     yield (
-        f"{item.address}: user_data has changed since the instance was launched; it runs at the first boot "
-        f"only, so the instance stays as it is; {advice}"
+        f"{item.address}: user_data {differs}; it runs at the first boot only, so the instance stays as it is; "
+        f"{advice}"
     )
 
 

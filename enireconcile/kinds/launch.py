@@ -121,7 +121,8 @@ ENDED = (("State.Name", ("shutting-down", "terminated")),)
 
 def reads_attributes(row: Instance) -> bool:
     """Does a plan for the row read what only DescribeInstanceAttribute shows?"""
-    return any(getattr(row, key) is not None for key in INSTANCE_ATTRIBUTES)
+    set_by_row = any(getattr(row, key) is not None for key in INSTANCE_ATTRIBUTES)
+    return set_by_row or (row.adopt is not None and row.user_data is not None)
 
 
 def launched_with(live: LiveInstance) -> dict[str, str]:

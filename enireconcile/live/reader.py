@@ -54,13 +54,15 @@ async def read(
     GetCallerIdentity is called only if ``account_id`` is None. With ``prune``, also read what decides whether
     resources that the spec no longer names can be removed.
     """
+    # It begins first, so that it is the one that is told where all fail: without credentials, for example.
+    identity = asyncio.ensure_future(_account(reader, account_id))
     (
         account,
         (groups, instances, interfaces, addresses),
         (subnets, vpcs, defaults, externals),
         (foreign_groups, prefix_lists, route_tables),
     ) = await asyncio.gather(
-        _account(reader, account_id),
+        identity,
         _owned(reader, document.stack),
         asyncio.gather(
             _subnets(reader, document),
@@ -89,7 +91,7 @@ async def read(
             _images(reader, document, matches),
             _name_conflicts(reader, document, matches),
             _checks(reader, document, matches, externals),
-            _attributes(reader, matches, _of(LiveInstance, known), prune),
+            _attributes(reader, matches, _of(LiveInstance, known), prune, unanswered),
             _profile_associations(reader, matches, _of(LiveInstance, known)),
             _credits(reader, matches, _of(LiveInstance, known)),
         ),
@@ -469,14 +471,22 @@ _PROTECTIONS = ("termination_protection", "stop_protection")
 
 
 async def _attributes(
-    reader: Reads, matches: Matches, instances: Sequence[LiveInstance], prune: bool
+    reader: Reads,
+    matches: Matches,
+    instances: Sequence[LiveInstance],
+    prune: bool,
+    unanswered: dict[str, str],
 ) -> dict[str, LiveInstance]:
     """All instances by id, with the attributes that only DescribeInstanceAttribute shows, where rows set them.
 
     DescribeInstanceAttribute takes one instance and one attribute a call. It also reads user data, so a policy
     does not allow it for an instance with user data unless the row sets such an attribute. Of an instance that
     will be terminated, what protects it is read; where it is not, EC2 refuses the termination itself.
+
+    User data is read where a row has some and no tag tells what the instance was launched with, because it was
+    launched by other means. That answer is optional.
     """
+    call = "DescribeInstanceAttribute"
 
     def matter(live: LiveInstance) -> Sequence[str]:
         if live.terminating:
@@ -488,16 +498,31 @@ async def _attributes(
 
     async def value(live: LiveInstance, key: str) -> Any:
         name, shown, _ = records.INSTANCE_ATTRIBUTES[key]
-        answer = await reader.read("DescribeInstanceAttribute", {"InstanceId": live.id, "Attribute": name})
+        answer = await reader.read(call, {"InstanceId": live.id, "Attribute": name})
         return (answer.get(shown) or {}).get("Value", False)
+
+    async def user_data(live: LiveInstance) -> str | None:
+        row = matches.row(live)
+        if live.terminating or USER_DATA_TAG in live.tags:
+            return None
+        if not isinstance(row, Instance) or row.user_data is None:
+            return None
+        try:
+            answer = await read_optional(reader, call, {"InstanceId": live.id, "Attribute": "userData"})
+            return records.user_data(answer)
+        except AwsError as error:
+            unanswered[call] = error.code
+        except ValueError:
+            unanswered[call] = "the user data is not in base64"
+        return None
 
     async def completed(live: LiveInstance) -> LiveInstance:
         keys = matter(live)
-        values = await asyncio.gather(*(value(live, key) for key in keys))
+        script, *values = await asyncio.gather(user_data(live), *(value(live, key) for key in keys))
         found: dict[str, Any] = {
             records.INSTANCE_ATTRIBUTES[key][2]: each for key, each in zip(keys, values, strict=True)
         }
-        return replace(live, **found)
+        return replace(live, user_data=script, **found)
 
     return {live.id: live for live in await asyncio.gather(*(completed(live) for live in instances))}
 

@@ -6,12 +6,15 @@ describe call. EC2 may leave empty lists and keys out, and gives no order.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, NamedTuple, Protocol
+
+from enireconcile.model import Secret
 
 
 class Tagged(Protocol):
@@ -486,6 +489,7 @@ class LiveInstance:
 
     ``protected`` says whether EC2 refuses to terminate it, ``stop_protected`` whether it refuses to stop it. They,
     ``shutdown_behavior`` and ``cpu_credits`` are None if they were not read: that takes further calls.
+    ``user_data`` is the hash of its user data, empty if it has none; None if it was not read.
     ``placement_group`` is the name of its placement group, ``spot_request`` the id of its Spot request; empty if
     it has none.
     """
@@ -508,6 +512,7 @@ class LiveInstance:
     stop_protected: bool | None = None
     shutdown_behavior: str | None = None
     cpu_credits: str | None = None
+    user_data: str | None = None
     placement_group: str = ""
     spot_request: str = ""
     manager: str | None = None
@@ -554,6 +559,12 @@ INSTANCE_ATTRIBUTES = {
     ),
 }
 """Keys of a row that only DescribeInstanceAttribute shows: EC2's name, the key in the answer, our field."""
+
+
+def user_data(answer: Mapping[str, Any]) -> str:
+    """The hash of the user data in DescribeInstanceAttribute's answer; empty if it has none. Raises ValueError."""
+    encoded = (answer.get("UserData") or {}).get("Value")
+    return Secret(base64.b64decode(encoded)).digest if encoded else ""
 
 
 def instance(described: Mapping[str, Any]) -> LiveInstance:

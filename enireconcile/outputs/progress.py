@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ AGAIN = 10.0
 """Seconds after which it is told again what a run waits for."""
 _FEW = 20
 """The most steps of which a live display prints each one that ends."""
+_FRAME = 0.125
+"""Seconds between two frames of a live display."""
 _ROWS = 5
 """The most rows of a live display for what goes on, above its bar."""
 
@@ -219,7 +222,8 @@ class _Live(Progress):
     """On a terminal: one bar, and above it what goes on.
 
     Of a plan with few steps each one that ends scrolls by; of a large one only what fails does. It is drawn in a
-    thread of its own.
+    thread of its own. A line is printed by erasing what was drawn last, printing, and drawing anew. rich locks
+    only parts of that: with one lock around all of it, no frame comes in between.
     """
 
     def __init__(self, stream: TextIO, is_new: IsNew) -> None:
@@ -233,6 +237,9 @@ class _Live(Progress):
         self._ended: dict[str, str] = {}
         self._skipped = self._sent = self._not_begun = 0
         self._live: Live | None = None
+        self._whole = threading.RLock()
+        self._over = threading.Event()
+        self._drawing = threading.Thread(target=self._draw, name="display", daemon=True)
 
     def __exit__(
         self,
@@ -242,6 +249,8 @@ class _Live(Progress):
     ) -> None:
         if self._live is not None:
             logs.show_by(None)
+            self._over.set()
+            self._drawing.join()
             self._live.stop()
         if self._sent:
             self._print(f"… {counted(self._sent, 'call')} sent; EC2 had not done yet what they ask for")
@@ -262,12 +271,22 @@ class _Live(Progress):
             self,
             console=self._console,
             transient=True,
-            refresh_per_second=8,
+            auto_refresh=False,
             redirect_stdout=False,
             redirect_stderr=False,
         )
         self._live.start()
+        self._drawing.start()
         logs.show_by(self._print)
+
+    def _draw(self) -> None:
+        while not self._over.wait(_FRAME):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        with self._whole:
+            if self._live is not None:
+                self._live.refresh()
 
     def remind(self, words: str) -> None:
         """The display shows it all the time."""
@@ -295,7 +314,8 @@ class _Live(Progress):
     def _print(self, line: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text.from_ansi(fitted(line, self._console.width)))
+        with self._whole:
+            self._console.print(Text.from_ansi(fitted(line, self._console.width)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.progress_bar import ProgressBar

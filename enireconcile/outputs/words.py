@@ -109,8 +109,18 @@ def at_endpoint(endpoint: str | None) -> str:
     """Where EC2 is, if not in a domain of AWS; what is on this machine is not AWS at all."""
     if endpoint is None:
         return ""
-    local = re.match(r"https?://(localhost|127\.|\[::1\])", endpoint)
-    return f" at {printable(endpoint)}" + (", not AWS" if local else "")
+    return f" at {printable(endpoint)}" + (", not AWS" if _is_local(endpoint) else "")
+
+
+def _is_local(endpoint: str | None) -> bool:
+    return re.match(r"https?://(localhost|127\.|\[::1\])", endpoint or "") is not None
+
+
+def no_guests(endpoint: str | None, checks: Sequence[CheckResult]) -> str | None:
+    """What failed checks are worth where EC2 is on this machine; None for others."""
+    if not _is_local(endpoint) or all(check.ok for check in checks):
+        return None
+    return "checks ask real addresses: a simulated EC2 has no guests that answer, so they tell nothing of the spec"
 
 
 def scope_lines(subject: Plan | Report) -> list[str]:

@@ -523,6 +523,9 @@ def _in_the_guest(case: Case) -> str:
         if case.check.expect == "refused":
             return f"something listens on {case.what} of {holder}: stop it, or write `expect: open`"
         return f"{holder} answers, but not as expected ({answer.wrong}): look at its service on {case.what}"
+    if answer is not None and answer.state == "refused" and _is_of_this_machine(case.asked):
+        where = f"{case.asked} is an address of this machine, not of a guest"
+        return f"{holder} refuses {case.what}: {where}, and nothing listens there"
     if answer is not None and answer.state == "refused":
         return (
             f"{holder} refuses {case.what}: nothing listens there, or its firewall rejects it; "
@@ -533,6 +536,11 @@ def _in_the_guest(case: Case) -> str:
     unread = ", ".join(f"{call}: {code}" for call, code in sorted(case.ways.unanswered.items()))
     known = f" as far as it can be read ({unread})" if unread else ""
     return f"EC2's side is open{known}{_provided(case)}, so {case.look_in_the_guest}"
+
+
+def _is_of_this_machine(address: str | None) -> bool:
+    """A simulated EC2 may allocate addresses of the loopback network."""
+    return address is not None and ipaddress.ip_address(address).is_loopback
 
 
 def _provided(case: Case) -> str:

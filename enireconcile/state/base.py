@@ -135,14 +135,16 @@ def _started(pid: int) -> str | None:
 class LockInfo:
     """A lock as another run sees it. ``holder`` is None if the lock does not name one.
 
-    ``live`` says whether a running process seems to hold it, ``why`` the evidence for that. The store needs
-    ``version`` to remove this lock and no later one.
+    ``live`` says whether a running process seems to hold it, ``why`` the evidence for that. ``tied`` says that it
+    ends with that process and cannot be removed before. The store needs ``version`` to remove this lock and no
+    later one.
     """
 
     holder: Holder | None
     live: bool
     why: str
     version: str = ""
+    tied: bool = False
 
     def __str__(self) -> str:
         return str(self.holder) if self.holder else "another run"

@@ -88,7 +88,7 @@ class Directory(Store):
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                return LockInfo(holder, True, "a running process has locked the file")
+                return LockInfo(holder, True, "a running process has locked the file", tied=True)
             try:
                 found = os.path.lexists(left)
             finally:

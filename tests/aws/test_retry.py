@@ -14,7 +14,7 @@ import pytest
 from enireconcile.aws import retry
 from enireconcile.aws.faults import Fault, Meaning
 from enireconcile.aws.pacing import Pacer
-from enireconcile.aws.retry import AGAIN, SILENCE, SLOW, Reminder, is_transient, retrying, retrying_in_thread
+from enireconcile.aws.retry import AGAIN, SILENCE, Reminder, is_transient, retrying, retrying_in_thread
 from enireconcile.errors import AwsError
 from tests.ec2 import Fail
 from tests.harness import Harness
@@ -154,11 +154,35 @@ def test_a_refused_connection(harness: Harness, told: Told) -> None:
 def test_no_answer_at_all(harness: Harness, told: Told) -> None:
     async def wait() -> None:
         reminder = Reminder("DescribeVpcs")
-        await asyncio.sleep(SLOW + AGAIN - 1)
+        await asyncio.sleep(3 * AGAIN - 1)
         reminder.cancel()
 
     run(wait(), harness.loop)
-    assert [line for _, line in told.lines] == ["DescribeVpcs: no answer for 15 s"]
+    assert [line for _, line in told.lines] == [
+        "DescribeVpcs: no answer for 10 s",
+        "DescribeVpcs: no answer for 20 s",
+    ]
+
+
+def test_an_endpoint_that_never_answers(harness: Harness, told: Told) -> None:
+    """Each request ends after a minute; the call is repeated for five minutes from its first failure on."""
+    fault = Fault("GetCallerIdentity", "NoAnswer", "Read timeout", Meaning.RETRY, 300.0)
+
+    async def ask() -> None:
+        async for trial in retrying(is_transient):
+            with trial:
+                reminder = Reminder("GetCallerIdentity")
+                await asyncio.sleep(60)
+                reminder.cancel()
+                raise fault
+
+    began = harness.loop.now
+    with pytest.raises(Fault):
+        run(ask(), harness.loop)
+    assert 60 + 300 <= harness.loop.now - began <= 60 + 300 + 60
+    times = [time - began for time, _ in told.lines]
+    assert [round(time) for time in times[:6]] == [10, 20, 30, 40, 50, 60]
+    assert all(after - before <= 20 for before, after in itertools.pairwise(times))
 
 
 def test_a_thread(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

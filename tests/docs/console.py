@@ -44,8 +44,14 @@ NOT_RUN = {
 """Pages whose console blocks are not run, and why."""
 _SLOW = re.compile(r"^(waiting for \S+ …|\d+ of \d+ units in .* left)\n", re.MULTILINE)
 """What a command says on a busy machine."""
-_ENDPOINT = re.compile(r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)")
-"""Where the strict EC2 is. It stands for AWS on the pages, so they do not show it; the sandbox is no AWS there."""
+_ENDPOINT = re.compile(
+    r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)|^warning: checks ask real addresses: .*\n",
+    re.MULTILINE,
+)
+"""Where the strict EC2 is, and what that means. It stands for AWS on the pages, so they do not show it.
+
+The sandbox is no AWS there.
+"""
 _UNIT = re.compile(r"[\w-]+/[\w-]+/[\w-]+: ")
 """How a line about a unit of a fleet begins. Units run at the same time."""
 _VARIABLE = (

@@ -37,8 +37,6 @@ _VARIABLE = (
     (re.compile(r"(?<=is locked by ).*"), _HOLDER),
     (re.compile(r"(?<=the state directory )\S+(?=:)"), "/var/lib/enireconcile/123456789012-us-east-1-shop"),
     (re.compile(r"\(request [^)]*\)"), "(request …)"),
-    # Several reads begin at the same time.
-    (re.compile(r"\w+(?=: (NoCredentials|SSOTokenLoadError|NotSent|NoAnswer):)"), "GetCallerIdentity"),
 )
 """What differs from run to run, and what stands on the page instead."""
 

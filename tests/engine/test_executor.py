@@ -884,7 +884,7 @@ def test_an_immediate_exit_reports_the_calls_in_flight(harness: Harness) -> None
     assert ends(outcomes) == ["done 1x", "failed 1x", "sent 1x", "skipped 0x", "skipped 0x"]
     assert [outcome.error for outcome in outcomes] == [
         None,
-        "called; the run exited before the result was known",
+        "was sent, and its answer is not known; the next run finds out",
         "sent; not yet ready: waiting until eni-1 is available",
         "stopped while waiting until eni-1 is available",
         "stopped before it began",

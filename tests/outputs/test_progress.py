@@ -174,8 +174,7 @@ def test_a_large_plan_goes_on_inside_one_bar(width: int) -> None:
         shown.remind("waiting for 10 s")
         logs.say("stopped by Ctrl-C: " + "x " * 50)
         assert isinstance(shown, progress._Live)
-        assert shown._live is not None
-        shown._live.refresh()
+        shown._refresh()
     text = terminal.getvalue()
     assert max(len(line) for screen in _screens(text) for line in screen) <= width
     assert re.search(r"━+╸? +101/300  1 failed  \d\d s left", text), text[-500:]
@@ -223,6 +222,57 @@ def test_the_display_is_drawn_while_the_run_goes_on() -> None:
             sys.setswitchinterval(interval)
     for each in parts:
         each.result()
+
+
+def _on_screen(text: str, width: int) -> list[str]:
+    """The lines that a terminal of this width shows in the end."""
+    lines, row, column = [""], 0, 0
+    for code in re.findall(r"\x1b\[\??\d*[A-Za-z]|[\s\S]", text):
+        if code == "\r":
+            column = 0
+        elif code == "\n":
+            row, column = row + 1, 0
+        elif code == "\x1b[2K":
+            lines[row] = ""
+        elif code == "\x1b[1A":
+            row = max(0, row - 1)
+        elif not code.startswith("\x1b"):
+            if column == width:
+                row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+            lines[row] = lines[row].ljust(column)[:column] + code + lines[row][column + 1 :]
+            column += 1
+        lines += [""] * (row + 1 - len(lines))
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+def test_no_frame_comes_between_the_parts_of_a_line(width: int) -> None:
+    """Frames of changing height, and lines, at the same time: each line stays whole, and of the frames nothing."""
+    terminal = Terminal()
+    shown = progress._Live(terminal, lambda *_: True)
+    over, interval = threading.Event(), sys.getswitchinterval()
+
+    def draw() -> None:
+        while not over.is_set():
+            shown._refresh()
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with shown, ThreadPoolExecutor(1) as pool:
+            shown.begin(plan_of({"elastic_ips": {"web": {}}}))
+            drawing = pool.submit(draw)
+            for number in range(60):
+                shown.tell(event(f"s{number}", "started"))
+                logs.say(f"line {number}")
+                if number % 7 == 6:
+                    for each in range(number - 6, number + 1):
+                        shown._running.tell(event(f"s{each}", "done"))
+            over.set()
+            drawing.result()
+    finally:
+        over.set()
+        sys.setswitchinterval(interval)
+    assert _on_screen(terminal.getvalue(), width) == [f"line {number}" for number in range(60)]
 
 
 @pytest.mark.parametrize("ends", ["done", "sent", "stopped", "needs"])

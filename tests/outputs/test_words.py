@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from enireconcile.model import CheckResult, Report
-from enireconcile.outputs.words import of_several, reports_words
+from enireconcile.outputs.words import no_guests, of_several, reports_words
 
 CHECK = CheckResult("page", "tcp 203.0.113.7:80", "open", "refused", 1.0, why="the guest is next")
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -35,3 +37,14 @@ def test_reports_that_need_attention_have_a_line_of_their_own() -> None:
         "  c (no account): refused",
         "  d (4, us-east-1): with a failed check",
     ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [("http://127.0.0.1:5000", True), ("http://localhost:5000", True), ("https://vpce-1.example.com", False)],
+)
+def test_failed_checks_where_ec2_is_simulated(endpoint: str, told: bool) -> None:
+    """Those that pass may be of a guest that is real."""
+    passed = CheckResult("page", "tcp 203.0.113.7:80", "open", "open", 1.0)
+    assert (no_guests(endpoint, [passed, CHECK]) is not None) is told
+    assert (no_guests(endpoint, [passed]), no_guests(None, [CHECK])) == (None, None)

@@ -297,6 +297,7 @@ def _place(row: Words, name: str, instances: Words) -> tuple[LiveAttachment, Occ
 
 
 _FURTHER = (
+    "user_data",
     *("ebs_optimized", "monitoring", "auto_recovery", "stop_protected", "shutdown_behavior", "cpu_credits"),
     *("placement_group", "spot_request"),
 )

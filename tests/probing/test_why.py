@@ -167,6 +167,15 @@ def test_apply_is_the_remedy_only_where_the_spec_says_so() -> None:
         )
 
 
+def test_an_address_of_this_machine_is_no_guest() -> None:
+    """A simulated EC2 allocates such addresses: no configuration of a guest would open the port."""
+    simulated = changed("elastic_ips", public_ip="127.9.9.9")
+    asked = {"asked": "127.9.9.9", "answer": Answer("refused")}
+    assert why(case(live=simulated, **asked)) == (
+        "web refuses tcp 443: 127.9.9.9 is an address of this machine, not of a guest, and nothing listens there"
+    )
+
+
 def test_an_instance_outside_the_stack_is_not_started_by_apply() -> None:
     stopped = changed("instances", state="stopped")
     assert why(case(live=stopped)) == "web (i-1) is stopped, not running: run `enireconcile apply shop.yaml`"

@@ -73,7 +73,8 @@ def test_a_fresh_endpoint_with_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command sees an endpoint on loopback, a state of its own and, with --lab, the networks of specs/.
 
     A primary interface that RunInstances makes ends with its instance, unless the launch says otherwise.
-    A call that moto lacks is an error that names it, without a traceback of the server. Profiles do not matter.
+    A call that moto lacks, or fails at, is an error that names it, without a traceback of the server. Rules
+    without ports are taken, and a rule is revoked whatever its description. Profiles do not matter.
     """
     ask = """
 import os, boto3, botocore.exceptions
@@ -89,9 +90,22 @@ ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, InstanceType="
     {"DeviceIndex": 0, "SubnetId": subnets[0]["SubnetId"], "DeleteOnTermination": False}])
 made = ec2.describe_network_interfaces(Filters=here)["NetworkInterfaces"]
 print(sorted(each["Attachment"]["DeleteOnTermination"] for each in made))
-for service, call in (("cloudtrail", "lookup_events"), ("ec2", "describe_instance_event_windows")):
+tunnel = {"IpProtocol": "50", "IpRanges": [{"CidrIp": "192.0.2.0/24"}]}
+ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+group = ec2.create_security_group(GroupName="vpn", Description="vpn", VpcId=vpc["VpcId"])["GroupId"]
+itself = {"GroupId": group}
+described = {**ssh, "UserIdGroupPairs": [{**itself, "Description": "from itself"}]}
+ec2.authorize_security_group_ingress(**itself, IpPermissions=[tunnel, described])
+ec2.revoke_security_group_ingress(**itself, IpPermissions=[{**ssh, "UserIdGroupPairs": [itself]}])
+[left] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
+print({key: left[key] for key in left if left[key]} == tunnel)
+for service, call, asked in (
+    ("cloudtrail", "lookup_events", {}),
+    ("ec2", "describe_instance_event_windows", {}),
+    ("ec2", "describe_instances", {"NextToken": "x"}),
+):
     try:
-        getattr(boto3.client(service), call)()
+        getattr(boto3.client(service), call)(**asked)
     except botocore.exceptions.ClientError as error:
         print(error.response["Error"]["Code"], error.response["Error"]["Message"])
 """
@@ -106,6 +120,8 @@ for service, call in (("cloudtrail", "lookup_events"), ("ec2", "describe_instanc
         "lab-a lab-mgmt lab-private lab-public",
         "ops",
         "[False, True, True]",
+        "True",
         "UnsupportedOperation the sandbox does not simulate LookupEvents",
         "UnsupportedOperation the sandbox does not simulate DescribeInstanceEventWindows",
+        "UnsupportedOperation the sandbox cannot simulate this DescribeInstances: moto ends in ValueError",
     ]

@@ -122,10 +122,15 @@ def test_a_second_one_waits_for_nothing(server: EC2Server, tmp_path: Path, gate:
     assert (launch["status"], launch["attempts"], launch["error"]) == (
         "failed",
         1,
-        "called; the run exited before the result was known",
+        "was sent, and its answer is not known; the next run finds out",
     )
-    assert "instances.web" in told["remaining"]
+    # What is done is not to do, and the last read, which is of before the calls, is not shown.
+    interfaces = ["network_interfaces.web-eth0", "network_interfaces.web-eth1"]
+    assert (sorted(told["remaining"]), told["resources"]) == (["instances.web", *interfaces], None)
+    assert "RunInstances  instances.web  launch " in run.stderr
+    assert "was sent, and its answer is not known" in run.stderr
     assert "Stopped before converging" in stdout
+    assert "elastic_ips" not in stdout.partition("Stopped before converging")[2]
     gate.set()
     with running(server, tmp_path / "state", "apply", "-y", "--settle-timeout", "1s", SPEC) as again:
         assert again.end()[0] == 0, again.stderr

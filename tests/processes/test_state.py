@@ -246,11 +246,15 @@ def test_nothing_to_unlock(server: EC2Server, command: Run, directory: Path) -> 
 def test_a_file_that_is_locked_by_a_living_run_stays_locked(command: Run, directory: Path) -> None:
     """The operating system knows that the process lives, so --force does nothing."""
     with Directory(directory.parent).locked(SCOPE, timeout=0, now=lambda: 0.0):
-        for options in ((), ("-y",), ("-y", "--force")):
+        me = this_process(lambda: 0.0)
+        for options in ((), ("-y",), ("--force",), ("-y", "--force")):
             ran = command("unlock", *options, SPEC)
             assert ran.code == 4
-            assert f"locked by {this_process(lambda: 0.0)}\n  live: " in ran.stdout
-        assert "stop it if it hangs" in ran.stderr
+            assert f"locked by {me}\n  live: " in ran.stdout
+            assert (
+                f"hint: wait for it, or stop it if it hangs (pid {me.pid} on {me.host}): the lock ends with its "
+                "process, and --force does not help\n"
+            ) in ran.stderr
         assert command("apply", "-y", "--lock-timeout", "0s", SPEC).code == 4
 
 

@@ -225,7 +225,7 @@ def test_a_change_that_is_not_answered(server: EC2Server, limited: Limited, gate
     ended = limited("apply", "-y", SPEC, limit=LATE)
     assert (ended.code, ended.report["outcome"]) == (5, "partial")
     [launch] = [step for step in ended.report["steps"] if step["call"] == "RunInstances"]
-    assert launch["error"] == "called; the run exited before the result was known"
+    assert launch["error"] == "was sent, and its answer is not known; the next run finds out"
     assert "RunInstances for instances.web" in ended.stderr
     gate.set()
     server.faults.clear()

@@ -40,11 +40,22 @@ def test_a_slow_endpoint_is_named_at_once(
         gate.wait(PATIENCE)
 
     server.faults.add(Hook("GetCallerIdentity", callback=hold))
-    with running(server, tmp_path / "state", "apply", "-y", one) as run:
+    with running(server, tmp_path / "state", "plan", one) as run:
         run.says(f"waiting for {server.url.removeprefix('http://')} …\n")
         gate.set()
         assert run.end()[0] == 0
     assert run.stderr.count("waiting for") == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_cron_mails_nothing_of_a_slow_endpoint(command: Run, one: str) -> None:
+    """An unattended run without a terminal that finds nothing to do does not tell the first second of a wait."""
+    assert command("apply", "-y", one).code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("enireconcile.aws.sending.SOON", 0.0)
+        unattended, attended = command("apply", "-y", one), command("plan", one)
+    assert (unattended.code, unattended.stderr) == (0, "")
+    assert "waiting for " in attended.stderr
 
 
 def test_slow_credentials_are_named_at_once(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 
 import pytest
@@ -15,13 +17,15 @@ from enireconcile.model import (
 from enireconcile.ownership import (
     NAME_TAG,
     STACK_TAG,
+    USER_DATA_TAG,
 )
 from tests.ec2 import DropConnection, Fail
 from tests.ec2.services import AWS_ACCOUNT, SERVICES
-from tests.harness import Harness
+from tests.harness import STORY, Harness
 from tests.scenarios.orphans import Ids, bare, orphan, whole
 from tests.two_enis import Account, assert_is_the_story
 
+STORY_TEXT = STORY.read_text()
 NOTHING = "version: 1\nstack: two-enis\nregion: us-east-1\n"
 DESCRIBES = ["DescribeAddresses", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups"]
 
@@ -162,6 +166,62 @@ def test_an_image_that_fits_is_no_difference(slow_harness: Harness) -> None:
     for words in (ami, '{name: "al2023-ami-2023*", owner: amazon}'):
         assert_only_tags(slow_harness.plan(bare(ids, web=f"image: {words}")), ids)
     assert "DescribeImages" not in slow_harness.strict.actions()
+
+
+def _of_other_means(harness: Harness) -> Ids:
+    """As ``orphan``, and no tag tells the user data of the launch."""
+    ids = orphan(harness)
+    harness.client().delete_tags(Resources=[ids["instances.web"]], Tags=[{"Key": USER_DATA_TAG}])
+    harness.loop.now += 60
+    return ids
+
+
+def _replacing(spec: str) -> str:
+    return spec.replace("    user_data:", "    on_change: replace\n    user_data:")
+
+
+def test_equal_user_data_of_another_launch_is_no_difference(slow_harness: Harness) -> None:
+    """It is read once: the adoption notes its hash, and neither a later plan nor on_change: replace asks again."""
+    ids = _of_other_means(slow_harness)
+    spec = whole(slow_harness, ids)
+    slow_harness.obey(spec)
+    plan = slow_harness.plan(spec)
+    assert (plan.warnings, plan.summary()["adopt"]) == ((), len(ids))
+    assert slow_harness.strict.actions().count("DescribeInstanceAttribute") == 1
+    assert slow_harness.apply(spec).outcome == "converged"
+    slow_harness.strict.clear()
+    for later in (spec, STORY_TEXT, _replacing(STORY_TEXT)):
+        plan = slow_harness.plan(later)
+        assert (plan.empty, plan.warnings) == (True, ())
+    assert "DescribeInstanceAttribute" not in slow_harness.strict.actions()
+
+
+def test_other_user_data_of_another_launch_is_told(slow_harness: Harness) -> None:
+    """A warning while it is adopted, and afterwards a difference between two hashes."""
+    ids = _of_other_means(slow_harness)
+    shown = slow_harness.client().describe_instance_attribute(
+        InstanceId=ids["instances.web"], Attribute="userData"
+    )
+    launched = hashlib.sha256(base64.b64decode(shown["UserData"]["Value"])).hexdigest()
+    spec = bare(ids, web="user_data: other")
+    [warning] = slow_harness.plan(spec).warnings
+    assert warning.startswith("instances.web: user_data is not what the instance was launched with; ")
+    assert slow_harness.apply(spec).outcome == "converged"
+    other = _replacing(STORY_TEXT.replace("#!/bin/bash", "#!/bin/sh"))
+    [change] = [each for each in slow_harness.plan(other).changes if each.address == "instances.web"]
+    [field] = change.fields
+    assert (change.action, field.field, field.before) == (Action.REPLACE, "user_data", f"sha256:{launched}")
+
+
+def test_user_data_that_cannot_be_read_replaces_nothing(slow_harness: Harness) -> None:
+    """Not known is not different: the plan says what it did not check."""
+    ids = _of_other_means(slow_harness)
+    assert slow_harness.apply(bare(ids)).outcome == "converged"
+    slow_harness.strict.faults.add(Fail("DescribeInstanceAttribute", code="UnauthorizedOperation", times=9))
+    plan = slow_harness.plan(_replacing(STORY_TEXT))
+    assert Action.REPLACE not in {change.action for change in plan.changes}
+    [warning] = plan.warnings
+    assert warning.startswith("not checked: whether instances of other launches have the user_data")
 
 
 def test_a_resource_alone_is_adopted_among_foreign_ones(slow_harness: Harness) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from enireconcile.errors import AwsError
 from enireconcile.live.optional import PATIENCE
+from enireconcile.ownership import USER_DATA_TAG
 from enireconcile.planning.limits import CHECKS
 from tests.ec2 import Call, Fail
 from tests.harness import Harness
@@ -47,6 +48,14 @@ def naming(harness: Harness) -> dict[str, Any]:
         placement={"host_id": world.add_host("t3.micro")},
         capacity_reservation={"capacity_reservation_target": target},
     )
+
+
+def of_another_launch(harness: Harness) -> dict[str, Any]:
+    """No tag tells the user data."""
+    applied(harness, spec(user_data="x"))
+    found = harness.client().describe_instances()["Reservations"][0]["Instances"][0]["InstanceId"]
+    harness.client().delete_tags(Resources=[found], Tags=[{"Key": USER_DATA_TAG}])
+    return spec(user_data="x", tags={"Role": "web"})
 
 
 def by_name(harness: Harness) -> dict[str, Any]:
@@ -99,6 +108,7 @@ SITUATIONS: dict[str, Situation] = {
     "DescribeCapacityReservations": naming,
     "DescribeHosts": naming,
     "DescribeImages": launch,
+    "DescribeInstanceAttribute": of_another_launch,
     "DescribeInstanceTypeOfferings": launch,
     "DescribeInstanceTypes": by_name,
     "DescribeKey": naming,

@@ -89,6 +89,7 @@ def _why(call: str, code: str) -> str:
 CHECKS = {
     "DescribeAddresses": "how many Elastic IPs the account has",
     "DescribeAddressesAttribute": "which of the Elastic IPs to release have reverse DNS, which delays the release",
+    "DescribeInstanceAttribute": "whether instances of other launches have the user_data of their rows",
     "DescribeInstanceTypes": "how many interfaces and addresses the instance types support",
     "DescribeAccountAttributes": "how many groups per interface and how many Elastic IPs the account allows",
     "DescribeImages": "whether the image exists and fits the instance type",
