@@ -275,7 +275,7 @@ def _unsaid(selection: Selection, *, asked: bool) -> str:
     if selection.stack is not None:
         return "" if asked else "User data is not exported (see --user-data): add it"
     if asked:
-        return "User data and volumes are comments: make them keys"
+        return "Volumes are comments: make them keys"
     return "User data is not exported (see --user-data), and volumes are comments: add both"
 
 

@@ -1,8 +1,7 @@
 """User data of instances: a file for each, and what the spec says of it. Pure.
 
-EC2 runs user data at the first boot only. A stack has a hash of what it launched an instance with: where EC2 shows
-that, the row names the file. Elsewhere a comment does, for a plan warns of user data that the instance was not
-launched with.
+EC2 runs user data at the first boot only. A stack has a hash of what it launched an instance with: if EC2 shows
+something else, a comment names the file, for a plan would warn of it. Otherwise the row does.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def _add(made: UserData, name: str, live: LiveInstance, secret: Secret, folder: 
     path, text = str(PurePosixPath(folder, name + suffix)), text_if_it_is(content)
     written = text if isinstance(text, bytes) else escaped(text, user_data=True).encode()
     made.files[path] = Secret(written)
-    if hashed == secret.digest and len(written) <= USER_DATA_BYTES:
+    if hashed in (None, secret.digest) and len(written) <= USER_DATA_BYTES:
         made.keys[name], made.contents[name] = path, text
         return
     made.comments[name] = f"{KEY}: {path}"

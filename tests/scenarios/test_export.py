@@ -913,22 +913,23 @@ def test_user_data_of_a_stack_is_in_files_that_rows_name(
     assert (plan.empty, plan.warnings) == (True, ())
 
 
-def test_user_data_of_what_is_adopted_is_in_files_that_comments_name(
+def test_user_data_of_what_is_adopted_is_in_files_that_rows_name(
     slow_harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan has adoptions only, and no warning of user data that this stack launched nothing with."""
+    """The plan has adoptions only; after them, nothing is to do, and no user data is read again."""
     monkeypatch.chdir(tmp_path)
     booted(slow_harness)
     disown(slow_harness, "boot")
     made = slow_harness.export(instances=instances(slow_harness), folder=".")
     assert len(saved(made)) == 6
     text = str(made.text)
-    assert re.search(r"# .*user_data_file: packed.gz$", text, re.MULTILINE)
-    assert text.splitlines()[1] == (
-        "# User data and volumes are comments: make them keys before you launch an instance anew."
-    )
+    assert yaml.safe_load(text)["instances"]["packed"]["user_data_file"] == "packed.gz"
+    assert text.splitlines()[1] == "# Volumes are comments: make them keys before you launch an instance anew."
     plan = slow_harness.plan(text)
     assert ({change.action for change in plan.changes}, plan.warnings) == ({Action.ADOPT}, ())
+    assert slow_harness.apply(text).outcome == "converged"
+    plan = slow_harness.plan(text)
+    assert (plan.empty, plan.warnings) == (True, ())
 
 
 def test_what_guest_network_adds_is_not_taken_for_the_rows_own(
