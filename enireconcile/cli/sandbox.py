@@ -78,6 +78,8 @@ def run(port: int, command: Sequence[str], *, lab: bool = False) -> int:
     _free_interfaces_of_terminated_instances()
     _apply_delete_on_termination()
     _end_primary_interfaces_with_their_instance()
+    _launch_into_default_subnets()
+    _attach_without_changing_groups()
     _associate_with_private_addresses()
     _take_rules_without_ports()
     _revoke_rules_whatever_their_descriptions()
@@ -152,6 +154,29 @@ def _end_primary_interfaces_with_their_instance() -> None:
             instance.nics[0].delete_on_termination = True
 
     Instance.prep_nics = prepare_interfaces  # type: ignore[assignment,method-assign]
+
+
+def _launch_into_default_subnets() -> None:
+    """moto gives an instance without a subnet an address of no subnet; EC2 launches it into a default one."""
+    from moto.ec2.models.instances import InstanceBackend
+
+    run = InstanceBackend.run_instances
+
+    def run_instances(backend: InstanceBackend, *arguments: Any, **more: Any) -> Any:
+        if not more.get("subnet_id") and not more.get("nics"):
+            subnets: dict[str, Any] = backend.get_default_subnets()  # type: ignore[attr-defined]
+            zone = more.get("placement") or min(subnets, default="")
+            more["subnet_id"] = subnets[zone].id if zone in subnets else None
+        return run(backend, *arguments, **more)
+
+    InstanceBackend.run_instances = run_instances  # type: ignore[assignment,method-assign]
+
+
+def _attach_without_changing_groups() -> None:
+    """moto adds the groups of an instance to each of its interfaces; in EC2, each keeps its own."""
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+
+    NetworkInterface.group_set = property(lambda interface: interface._group_set)  # type: ignore[assignment]
 
 
 def _associate_with_private_addresses() -> None:

@@ -46,9 +46,14 @@ def instance_row(live: LiveInstance, source: Source) -> Said:
         placement={"group": live.placement_group} if live.placement_group else None,
         metadata_options=dict(_options(live)) or None,
     )
+    volumes = shown_volumes(live)
     if "adopt" not in said.row:
-        said.say(**_recognized(live))
-    elif volumes := shown_volumes(live):
+        recognized = _recognized(live)
+        said.say(**recognized)
+        if "volumes" not in volumes or "volumes" in {*recognized, *launched_with(live)}:
+            # It has only what its image has, or a note tells of them.
+            return said
+    if volumes:
         said.comments[()] = one_line(volumes)
     return said
 

@@ -35,6 +35,7 @@ from enireconcile.kinds.launch import (
     Setting,
     changed_since_launch,
     launch_tag,
+    launched_with,
     merged,
     names_used,
     reads_attributes,
@@ -634,12 +635,22 @@ def _old_settings(item: Item, live: LiveInstance, row: Instance) -> Iterator[str
     """The warning that the row has other settings than the launch of the instance had. Adopted ones have none."""
     told = {field.field for field in (*item.fields, *item.ignored)}
     changed = [name for name in changed_since_launch(row, live) if name not in told]
-    if row.adopt is None and changed:
-        have, them = ("has", "it") if len(changed) == 1 else ("have", "them")
-        yield (
-            f"{item.address}: {' and '.join(changed)} {have} changed since the instance was launched; EC2 sets "
-            f"{them} at launch only, so the instance stays as it is; {_new_launch(row, changed)}"
-        )
+    if row.adopt is not None:
+        return
+    noted = launched_with(live)
+    others = [name for name in changed if name in noted]
+    # The instance was launched without them, or by another tool.
+    unknown = [name for name in changed if name not in noted]
+    for names, before, after in (
+        (others, "", f" {'has' if len(others) == 1 else 'have'} changed since the instance was launched"),
+        (unknown, "no tag tells that the instance was launched with ", ""),
+    ):
+        if names:
+            yield (
+                f"{item.address}: {before}{' and '.join(names)}{after}; EC2 sets "
+                f"{'it' if len(names) == 1 else 'them'} at launch only, so the instance stays as it is; "
+                f"{_new_launch(row, names)}"
+            )
 
 
 def _new_launch(row: Instance, changed: Collection[str]) -> str:

@@ -178,6 +178,11 @@ def _is_told(event: Event, is_new: IsNew) -> bool:
     return is_new(subject, without_request_ids(f"{event['status']} {event['error']}")) or not event["error"]
 
 
+def _made(ended: Mapping[str, str]) -> int:
+    """How many of the calls that have ended were made."""
+    return sum(status != "skipped" for status in [*ended.values()])
+
+
 def _is_not_begun(event: Event) -> bool:
     return event["status"] == "skipped" and bool(event.get("stopped"))
 
@@ -330,7 +335,7 @@ class _Live(Progress):
         bar = Table.grid(padding=(0, 1, 0, 0))
         total = len(self._calls)
         bar.add_row(
-            ProgressBar(total, len(self._ended), width=width, complete_style="green"),
+            ProgressBar(total, _made(self._ended), width=width, complete_style="green"),
             Text(told, no_wrap=True, overflow="ellipsis"),
         )
         yield bar
@@ -352,7 +357,7 @@ class _Live(Progress):
         return rows
 
     def _counts(self) -> str:
-        """How many calls of how many have ended, how many failed, and how long EC2's pace makes the rest take."""
+        """How many calls of how many were made, how many failed, and how long EC2's pace makes the rest take."""
         ended = dict(self._ended)
         failed = sum(status == "failed" for status in ended.values())
         over = ended.keys() | {step.event["id"] for step in self._running.waits()}
@@ -361,7 +366,7 @@ class _Live(Progress):
         sent = Counter(calls[step_id] for step_id in over)
         rest = (call for step_id, call in calls.items() if step_id not in over)
         left = seconds_left(rest, sent, time.monotonic() - self._began)
-        parts = [f"{len(ended)}/{len(calls)}"]
+        parts = [f"{_made(ended)}/{len(calls)}"]
         if failed:
             parts.append(f"{failed} failed")
         if left >= 1:

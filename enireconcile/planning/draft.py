@@ -307,7 +307,7 @@ def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
     """Warnings of steps that apply refuses."""
     for step in steps:
         if step.impact is Impact.DESTRUCTIVE and step.address in spec.protected:
-            yield f"{step.address} has prevent_destroy: apply refuses this plan because of {step.id} {step.call}"
+            yield f"{step.address} has prevent_destroy: this plan is refused because of its {step.call}"
 
 
 def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Sequence[T]]) -> tuple[T, ...]:

@@ -114,8 +114,8 @@ def test_what_the_spec_protects_is_not_destroyed() -> None:
             "\n    s4 DeleteNetworkInterface for network_interfaces.a"
         ]
     assert plan.warnings == (
-        "elastic_ips.a has prevent_destroy: apply refuses this plan because of s1 ReleaseAddress",
-        "network_interfaces.a has prevent_destroy: apply refuses this plan because of s4 DeleteNetworkInterface",
+        "elastic_ips.a has prevent_destroy: this plan is refused because of its ReleaseAddress",
+        "network_interfaces.a has prevent_destroy: this plan is refused because of its DeleteNetworkInterface",
     )
 
 

@@ -74,10 +74,11 @@ def test_a_fresh_endpoint_with_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A primary interface that RunInstances makes ends with its instance, unless the launch says otherwise.
     A call that moto lacks, or fails at, is an error that names it, without a traceback of the server. Rules
-    without ports are taken, and a rule is revoked whatever its description. Profiles do not matter.
+    without ports are taken, and a rule is revoked whatever its description. An instance without a subnet is in
+    a default one, and an interface keeps its groups when it is attached. Profiles do not matter.
     """
     ask = """
-import os, boto3, botocore.exceptions
+import ipaddress, os, boto3, botocore.exceptions
 print(os.environ["AWS_ENDPOINT_URL"])
 print(os.environ["ENIRECONCILE_STATE"])
 ec2 = boto3.client("ec2")
@@ -99,6 +100,15 @@ ec2.authorize_security_group_ingress(**itself, IpPermissions=[tunnel, described]
 ec2.revoke_security_group_ingress(**itself, IpPermissions=[{**ssh, "UserIdGroupPairs": [itself]}])
 [left] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"]
 print({key: left[key] for key in left if left[key]} == tunnel)
+[bare] = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, InstanceType="t3.micro",
+    SecurityGroupIds=[ec2.create_security_group(GroupName="web", Description="web")["GroupId"]])["Instances"]
+[subnet] = ec2.describe_subnets(SubnetIds=[bare["SubnetId"]])["Subnets"]
+inside = ipaddress.ip_address(bare["PrivateIpAddress"]) in ipaddress.ip_network(subnet["CidrBlock"])
+second = ec2.create_network_interface(SubnetId=subnet["SubnetId"])["NetworkInterface"]
+ec2.attach_network_interface(NetworkInterfaceId=second["NetworkInterfaceId"], InstanceId=bare["InstanceId"],
+    DeviceIndex=1)
+[now] = ec2.describe_network_interfaces(NetworkInterfaceIds=[second["NetworkInterfaceId"]])["NetworkInterfaces"]
+print(subnet["DefaultForAz"], inside, now["Groups"] == second["Groups"])
 for service, call, asked in (
     ("cloudtrail", "lookup_events", {}),
     ("ec2", "describe_instance_event_windows", {}),
@@ -121,6 +131,7 @@ for service, call, asked in (
         "ops",
         "[False, True, True]",
         "True",
+        "True True True",
         "UnsupportedOperation the sandbox does not simulate LookupEvents",
         "UnsupportedOperation the sandbox does not simulate DescribeInstanceEventWindows",
         "UnsupportedOperation the sandbox cannot simulate this DescribeInstances: moto ends in ValueError",

@@ -24,7 +24,7 @@ from .conftest import Proofs
 from .histories import EMPTY, STACK, Spec, drift, edited, first, left_of, text_of
 from .hosts import DELAYS, PATIENCE, Clock, Ended, Host, clocked, on, spec_at
 
-SEEDS = range(int(os.environ.get("HISTORIES", "16")))
+SEEDS = range(int(os.environ.get("HISTORIES", "12")))
 RUNS = 6
 """Runs of one history, before the calm ones at its end."""
 SETTINGS = replace(DELAYS, quotas=Quotas(addresses=40))

@@ -700,7 +700,7 @@ def test_volumes_are_read_back_where_their_hash_tells_them(slow_harness: Harness
 
 
 def test_volumes_of_others_are_comments(slow_harness: Harness) -> None:
-    """A plan would warn of keys that EC2 takes at launch only, as it cannot know what another tool asked for."""
+    """What another tool asked for at a launch is not known, also once the stack has adopted the instance."""
     slow_harness.apply(prepared_text("two-enis").replace("t2.micro", VOLUMES))
     slow_harness.loop.now += 60
     disown(slow_harness, "two-enis")
@@ -712,6 +712,8 @@ def test_volumes_of_others_are_comments(slow_harness: Harness) -> None:
     ) in text
     assert slow_harness.plan(text).warnings == ()
     assert_adopts(slow_harness, text)
+    slow_harness.loop.now += 60
+    assert "# root_volume: {size_gib: 20, " in text_of(slow_harness, stack=yaml.safe_load(text)["stack"])
 
 
 def test_volumes_that_have_changed_since_the_launch_are_told(slow_harness: Harness) -> None:

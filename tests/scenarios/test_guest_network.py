@@ -100,7 +100,7 @@ def test_a_plan_shows_no_user_data(harness: Harness) -> None:
 def test_one_that_has_changed_is_told_or_replaces(harness: Harness) -> None:
     assert harness.apply(STORY_TEXT).outcome == "converged"
     [warning] = harness.plan(SPEC).warnings
-    assert "guest_network has changed since the instance was launched" in warning
+    assert "no tag tells that the instance was launched with guest_network; EC2 sets it at launch only" in warning
     replacing = SPEC.replace("guest_network: networkd", "guest_network: ip\n    on_change: replace")
     actions = {change.address: change.action for change in harness.plan(replacing).changes}
     assert actions["instances.web"] is Action.REPLACE
