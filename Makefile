@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
-# The tests of every day. Proofs, packets, clocks, moto and the acceptance kit take long, and the peers need tools that are not Python's.
+# The tests of every day. Proofs, packets, clocks, watching, moto and the acceptance kit take long, and the peers need tools that are not Python's.
 PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/docs/test_console.py \
   tests/docs/test_cron.py tests/processes/test_demo.py tests/processes/test_timeout.py tests/processes/test_paused.py \
-  tests/processes/test_clocks.py tests/scenarios/test_moto.py tests/scenarios/test_specs_on_moto.py \
-  tests/scenarios/test_wrong_answers.py tests/scenarios/test_optional_reads.py
+  tests/processes/test_clocks.py tests/processes/test_sandbox.py tests/processes/test_watch.py \
+  tests/scenarios/test_moto.py tests/scenarios/test_specs_on_moto.py tests/scenarios/test_wrong_answers.py \
+  tests/scenarios/test_optional_reads.py
 # Properties: few examples every day, and many with the proofs.
 PROPERTIES := tests/export/test_templates.py tests/planning/test_left_out.py tests/planning/test_simulation.py \
   tests/planning/test_targeting.py tests/outputs/test_planfile.py tests/spec/test_adopt.py tests/spec/test_render.py \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -244,5 +245,6 @@ def test_accounts_of_an_organization(organization: str, tmp_path: Path, monkeypa
     assert "has no 'account.tags.nothing'" in str(fleet("units", path).exception)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAANOTHERONE")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between botocore's attempts
     with pytest.raises(EnireconcileError, match="cannot read the organization"):
         discovered(load_fleet(str(path)))
