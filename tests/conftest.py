@@ -19,6 +19,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from tests.ec2.estate import Estate
+from tests.fleet.estates import estate_at
 from tests.harness import ENVIRONMENT, SLOW, Foreign, Harness, harness_on, open_harness
 
 from .s3 import Clock, S3Server
@@ -179,3 +181,12 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture
+def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
+    """An estate to which the standard chain of this process leads."""
+    with estate_at() as (estate, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield estate

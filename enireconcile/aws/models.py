@@ -59,17 +59,18 @@ class Models(Loader):
 
     @functools.cached_property
     def _cut(self) -> dict[str, Any]:
-        return self._read() or self._made()
+        key = self._key()
+        return self._read(key) or self._made(key)
 
-    def _made(self) -> dict[str, Any]:
+    def _made(self, key: str | None) -> dict[str, Any]:
         endpoints, path = super().load_data_with_path(_ENDPOINTS)
         made = {
-            "key": self._key(),
+            "key": key,
             "model": cut(super().load_service_model(*_CUT), OPERATIONS),
             "endpoints": cut_endpoints(endpoints, SERVICES),
             "path": path,
         }
-        if (kept := cache_file()) and made["key"]:
+        if (kept := cache_file()) and key:
             try:
                 files.make_folders(kept.parent, 0o700)
                 files.replace(kept, json.dumps(made).encode(), mode=0o600)
@@ -77,9 +78,9 @@ class Models(Loader):
                 log.debug("botocore's data is not cached in %s: %s", kept, error.strerror)
         return made
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self, key: str | None) -> dict[str, Any] | None:
         """What is cached, None if there is nothing or it is in doubt."""
-        path, key = cache_file(), self._key()
+        path = cache_file()
         if path is None or key is None or not files.is_private(path):
             return None
         try:

@@ -17,6 +17,7 @@ from enireconcile.export.document import exported
 from enireconcile.live.selected import Selection
 from enireconcile.live.selection import select
 from enireconcile.outputs import logs
+from enireconcile.outputs.words import counted
 from enireconcile.printable import printable
 
 
@@ -62,7 +63,7 @@ def _write(folder: Path, contents: Mapping[Path, bytes]) -> None:
             written.replace(path, content, mode=0o600, exact=True)
     except OSError as error:
         raise EnireconcileError(f"cannot write {printable(str(path))}: {error.strerror or error}") from None
-    count = "1 file" if len(contents) == 1 else f"{len(contents)} files"
+    count = counted(len(contents), "file")
     logs.say(
         f"note: user data, which may hold secrets, is in {count} in {printable(str(folder))} that only you can "
         "read; save the spec beside that folder"

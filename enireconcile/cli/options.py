@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
 from enireconcile import durations
 from enireconcile.cli.command import from_environment
@@ -23,6 +22,8 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from enireconcile.spec import Given, Loaded, Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -325,7 +326,7 @@ def refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) -
         names[target] = f"--{option}"
 
 
-Completes: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem] | list[str]]
+Completes: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem] | list[str]]"
 
 
 def takes_specs(
@@ -385,6 +386,8 @@ def _addresses(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[
 
 def specs_or_addresses(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The same where a spec may follow, too."""
+    from click.shell_completion import CompletionItem
+
     file = CompletionItem(incomplete, type="file")
     return [file, *map(CompletionItem, _addresses(ctx, param, incomplete))]
 

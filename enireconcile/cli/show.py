@@ -18,8 +18,9 @@ from enireconcile.live.reader import read_owned
 from enireconcile.model import Reads
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import inventory_json
+from enireconcile.outputs.stdout import as_shown
 from enireconcile.outputs.tables import text_of, variables
-from enireconcile.outputs.terminal import columns, fitted
+from enireconcile.outputs.terminal import columns
 from enireconcile.outputs.text import inventory_text
 from enireconcile.planning.inventory import Inventory, inventory
 from enireconcile.printable import printable
@@ -42,7 +43,7 @@ def show_specs(specs: Sequence[Spec], connection: Connection, output: str, get: 
     else:
         width = columns(sys.stdout)
         texts = (inventory_text(each, click.style, endpoint=endpoint, width=width) for each, endpoint in read)
-        click.echo(fitted("\n\n".join(texts), width))
+        click.echo(as_shown("\n\n".join(texts)))
     return 0
 
 

@@ -51,8 +51,8 @@ def instance_row(live: LiveInstance, source: Source) -> Said:
         recognized = _recognized(live)
         said.say(**recognized)
         if "volumes" not in volumes or "volumes" in {*recognized, *launched_with(live)}:
-            # It has only what its image has, or a note tells of them.
-            return said
+            # It has only what its image has, or the row or a note tells of them.
+            volumes = {}
     if volumes:
         said.comments[()] = one_line(volumes)
     return said

@@ -509,7 +509,8 @@ async def _attributes(
             return None
         try:
             answer = await read_optional(reader, call, {"InstanceId": live.id, "Attribute": "userData"})
-            return records.user_data(answer)
+            found = records.user_data(answer.get("UserData") or {})
+            return found.digest if found is not None else ""
         except AwsError as error:
             unanswered[call] = error.code
         except ValueError:

@@ -561,10 +561,10 @@ INSTANCE_ATTRIBUTES = {
 """Keys of a row that only DescribeInstanceAttribute shows: EC2's name, the key in the answer, our field."""
 
 
-def user_data(answer: Mapping[str, Any]) -> str:
-    """The hash of the user data in DescribeInstanceAttribute's answer; empty if it has none. Raises ValueError."""
-    encoded = (answer.get("UserData") or {}).get("Value")
-    return Secret(base64.b64decode(encoded)).digest if encoded else ""
+def user_data(described: Mapping[str, Any]) -> Secret | None:
+    """``UserData`` of DescribeInstanceAttribute's answer; None if it is empty. Raises ValueError for no base64."""
+    encoded = described.get("Value")
+    return Secret(base64.b64decode(encoded, validate=True)) if encoded else None
 
 
 def instance(described: Mapping[str, Any]) -> LiveInstance:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -217,12 +215,12 @@ async def _with_user_data(reader: Reads, selection: Selection, selected: Selecte
         answers = Answers(reader)
         for item in await answers.ask(call, {"InstanceId": live.id, "Attribute": "userData"}, "UserData"):
             try:
-                content = base64.b64decode(item.get("Value") or "", validate=True)
-            except binascii.Error:
+                content = records.user_data(item)
+            except ValueError:
                 unread[live.id] = "it is no base64"
                 continue
-            if content:
-                contents[live.id] = Secret(content)
+            if content is not None:
+                contents[live.id] = content
         if code := answers.unanswered.get(call):
             unread[live.id] = code
 

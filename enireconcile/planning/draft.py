@@ -417,9 +417,7 @@ def _changes(
             difference.address,
             _action(difference, world),
             by_address.get(difference.address, ()),
-            record.id
-            if (record := world.owned.get(difference.address))
-            else next(reversed(difference.former), None),
+            _id_of(difference, world),
             difference.fields,
             [f"replaces {' and '.join(difference.former)}"] if difference.former else (),
         )
@@ -447,6 +445,12 @@ def _changes(
         if left.address in by_address
     ]
     return (*changed, *removed, *moved)
+
+
+def _id_of(difference: Difference, world: World) -> str | None:
+    """The id of the resource, or of the last one that it replaces."""
+    record = world.owned.get(difference.address)
+    return record.id if record else next(reversed(difference.former), None)
 
 
 def _summed(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.model import ListShape, OperationModel, Shape, StructureShape
+from botocore.parsers import ResponseParserFactory
 from botocore.session import get_session
 
 from enireconcile.aws.actions import ACTIONS, listing_of
@@ -28,8 +29,12 @@ def parse(call: str, body: bytes, status: int = 200) -> dict[str, Any]:
     """The answer as a client of ours gets it."""
     core = get_session()
     check_answers_of(core)
+    return parsed_by(core.get_component("response_parser_factory"), call, body, status)
+
+
+def parsed_by(parsers: ResponseParserFactory, call: str, body: bytes, status: int = 200) -> dict[str, Any]:
     model = operation(call)
-    parser = core.get_component("response_parser_factory").create_parser(model.service_model.metadata["protocol"])
+    parser: Any = parsers.create_parser(model.service_model.metadata["protocol"])
     response = {"status_code": status, "headers": {}, "body": body, "context": {"operation_name": call}}
     answer: dict[str, Any] = parser.parse(response, model.output_shape)
     return answer

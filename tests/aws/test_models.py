@@ -36,9 +36,9 @@ class Counted(Models):
 
     reads = 0
 
-    def _made(self) -> dict[str, Any]:
+    def _made(self, key: str | None) -> dict[str, Any]:
         type(self).reads += 1
-        return super()._made()
+        return super()._made(key)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from botocore.parsers import ResponseParserFactory
 from enireconcile.aws.actions import ACTIONS
 from enireconcile.aws.answers import UnreadableAnswer
 
-from .test_answers import operation, parse
+from .test_answers import operation, parse, parsed_by
 
 PROTOCOLS = ("ec2", "query")
 XML = sorted(call for call in ACTIONS if operation(call).service_model.metadata["protocol"] in PROTOCOLS)
@@ -62,11 +62,7 @@ def document(model: OperationModel, inside: str) -> bytes:
 
 
 def botocores(call: str, body: bytes) -> dict[str, Any]:
-    model = operation(call)
-    parser = ResponseParserFactory().create_parser(model.service_model.metadata["protocol"])
-    response = {"status_code": 200, "headers": {}, "body": body, "context": {"operation_name": call}}
-    answer: dict[str, Any] = parser.parse(response, model.output_shape)  # type: ignore[arg-type]
-    return answer
+    return parsed_by(ResponseParserFactory(), call, body)
 
 
 def test_both_protocols_are_here() -> None:

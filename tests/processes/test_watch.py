@@ -28,7 +28,6 @@ from enireconcile.spec import load_valid
 from enireconcile.state.directory import Directory
 from tests.ec2 import EC2Server, Fail, Hook, World
 from tests.ec2.estate import Estate
-from tests.fleet.estates import estate_at
 from tests.harness import ENVIRONMENT, STORY, harness_on
 from tests.scenarios.firewalls import HA_FAILOVER, Firewalls
 from tests.virtual import VirtualLoop
@@ -354,15 +353,6 @@ def test_signals_between_rounds(server: EC2Server, watching: Watching, tmp_path:
 
 
 # Several Regions
-
-
-@pytest.fixture
-def estate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Estate]:
-    """All Regions of an account."""
-    with estate_at() as (estate, variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        yield estate
 
 
 @pytest.fixture
