@@ -21,6 +21,8 @@ from enireconcile.errors import AwsError
 from enireconcile.model import Asks, Expect
 from enireconcile.printable import printable
 
+_FIRST_LOOK = 0.025
+"""Seconds from a call to the first look at what it has made; later looks are further apart."""
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _GROWTH = 1.4
@@ -108,7 +110,7 @@ class Poller:
         deadline.
         """
         loop = asyncio.get_running_loop()
-        first_look = loop.time() + (_FIRST_PAUSE if expect.timeout else 0.0)
+        first_look = loop.time() + (_FIRST_LOOK if expect.timeout else 0.0)
         wait = _Wait(expect, loop.create_future(), loop.time() + expect.timeout, first_look)
         waits = self._waits.setdefault(expect.describe, [])
         waits.append(wait)

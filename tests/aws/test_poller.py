@@ -124,7 +124,7 @@ def test_the_first_look_is_early_and_later_ones_spread_out(loop: VirtualLoop) ->
     reader = Reader(loop, eni_1=[(0, "pending"), (60, "available")])
     wait_for(reader, loop, available("eni-1"))
     pauses = [later - earlier for earlier, later in pairwise(reader.ticks)]
-    assert reader.ticks[0] == 0.1
+    assert reader.ticks[0] == 0.025
     assert pauses == pytest.approx([min(0.1 * 1.4**number, 5.0) for number in range(len(pauses))])
 
 
@@ -141,7 +141,7 @@ def test_interfaces_and_instances_are_asked_for_apart(loop: VirtualLoop) -> None
     reader = Reader(loop, eni_1=[(0, "available")], i_1=[(0, "running")])
     wait_for(reader, loop, running("i-1"), available("eni-1"))
     assert [call for _, call, _ in reader.asked] == [INSTANCES, INTERFACES]
-    assert reader.ticks == [0.1, 0.1]
+    assert reader.ticks == [0.025, 0.025]
 
 
 def test_a_fulfilled_wait_is_not_described_again(loop: VirtualLoop) -> None:
@@ -388,7 +388,7 @@ def test_a_describe_that_never_returns_does_not_hold_a_deadline_up(loop: Virtual
     first, second, other = run(waits(), loop)
     assert missed(first) == "eni-1: DescribeNetworkInterfaces has not returned"
     assert (first.late, second.late, other["InstanceId"]) == (True, True, "i-1")
-    assert (ended["i-1"], ended["eni-2"], ended["eni-1"]) == (0.1, 360, 390)
+    assert (ended["i-1"], ended["eni-2"], ended["eni-1"]) == (0.025, 360, 390)
 
 
 def test_a_poll_that_is_cancelled_leaves_no_wait_behind(loop: VirtualLoop) -> None:

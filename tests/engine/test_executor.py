@@ -704,7 +704,7 @@ def test_the_start_the_wait_and_the_end_of_a_step_are_reported(harness: Harness)
     assert harness.events == [
         common | {"status": "started"},
         common | {"status": "waiting", "until": "eipalloc-1 is gone"},
-        common | {"status": "done", "attempts": 1, "seconds": 0.1, "result_id": "eipalloc-1", "error": None},
+        common | {"status": "done", "attempts": 1, "seconds": 0.025, "result_id": "eipalloc-1", "error": None},
     ]
 
 
