@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Protocol
 
 from enireconcile.errors import Problem
@@ -614,12 +615,17 @@ _SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plai
 
 def fingerprint(value: Any) -> str:
     """``sha256:…`` of a value's canonical spelling."""
-    return fingerprint_of([value])
+    return _hashed([canonical(value)])
 
 
 def fingerprint_of(values: Iterable[Any]) -> str:
-    """``sha256:…`` of the canonical spellings of values, which are spelled one by one."""
+    """``sha256:…`` of many values, which are spelled a thousand at a time."""
+    rest = iter(values)
+    return _hashed(canonical(some) for some in iter(lambda: list(islice(rest, 1000)), []))
+
+
+def _hashed(texts: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for value in values:
-        digest.update(canonical(value).encode())
+    for text in texts:
+        digest.update(text.encode())
     return f"sha256:{digest.hexdigest()}"

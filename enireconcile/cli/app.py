@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import gc
 import io
 import json
 import os
@@ -671,8 +670,6 @@ def _failures_published(options: Mapping[str, Any], interrupt: Interrupt) -> Ite
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; no error reaches the user as a traceback."""
-    # Most objects of a short run live until it ends, so early collections find nothing to free.
-    gc.set_threshold(500_000, 20, 20)
     # pydantic would search all installed packages for plugins, which costs time and runs foreign code.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with _sigterm_as_ctrl_c():

@@ -44,7 +44,7 @@ def taken_over(live: LiveNetworkInterface, world: World) -> dict[str, str]:
 
     IPv4 addresses move in one call, with their Elastic IPs.
     """
-    if any(record is live for _, record in world.leaving) and in_the_way(live, world):
+    if not live.further or (any(record is live for _, record in world.leaving) and in_the_way(live, world)):
         return {}
     takers = {each: world.named.get((live.subnet_id, each)) for each in live.further}
     return {

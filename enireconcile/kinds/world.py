@@ -255,13 +255,17 @@ class World:
         of an adopted resource leaves it out. A relation is set again nevertheless if the plan removes its other
         end, or launches the instance of an interface that is attached to nothing.
         """
-        if address not in self._partly_left:
+        if not self.leaves_some(address):
             return False
         if address in self.left_out:
             return True
         record, row = self.owned[address], self.rows[address]
         ignored = attribute in row.lifecycle.ignore and NEW_TAG not in record.tags
         return (ignored or not row.specifies(attribute)) and not self._set_again(record, attribute)
+
+    def leaves_some(self, address: str) -> bool:
+        """May this plan leave an attribute of a live resource as it is?"""
+        return address in self._partly_left
 
     @cached_property
     def _partly_left(self) -> frozenset[str]:

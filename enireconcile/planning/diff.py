@@ -114,7 +114,7 @@ def _difference(section: str, name: str, world: World) -> Difference:
         want = kind.want(name, world)
         have = kind.have(name, world, want)
         ignored: tuple[Field, ...] = ()
-        if have is not None:
+        if have is not None and world.leaves_some(address):
             ignored = _ignored(address, want, have, world)
             want = {key: value for key, value in want.items() if key == "tags" or not world.leaves(address, key)}
         fields = _fields(want, have)
@@ -142,8 +142,6 @@ def _ignored(address: str, want: Mapping[str, Any], have: Mapping[str, Any], wor
     Of tags only those that differ. A secret cannot be compared after a launch; its kind warns of it.
     """
     row, live = world.rows[address], world.owned[address].tags
-    if not row.lifecycle.ignore:
-        return ()
     written = {key for key in row.lifecycle.ignore if key == "tags" or key in row.model_fields_set}
     if not written:
         return ()

@@ -117,7 +117,7 @@ class Draft:
             exclusions = self.exclusions.with_mistakes(judgement.mistakes)
             return _draft(self.spec, self.live, self.prune, self.targets, exclusions).plan(known)
         interruptions, exposures = breaks(steps, world)
-        warnings = _collected(self.differences, lambda kind, item: kind.warnings(item, world))
+        warnings = _collected(self.differences, Kind.warnings, world)
         public_ips = {live.id: live.public_ip for live in (*self.live.elastic_ips, *_adoptable_ips(self.live))}
         changes = _changes(self.differences, world, self.steps, self.leftovers, self.twins, public_ips)
         return Plan(
@@ -140,7 +140,7 @@ class Draft:
                 *(*judgement.warnings, *self._unknown()),
             ),
             protected=self.spec.protected,
-            waits=_collected(self.differences, lambda kind, item: kind.waits(item, world)),
+            waits=_collected(self.differences, Kind.waits, world),
             targets=self.targets,
             interruptions=interruptions,
             exposures=exposures,
@@ -310,23 +310,38 @@ def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:
             yield f"{step.address} has prevent_destroy: this plan is refused because of its {step.call}"
 
 
-def _collected(differences: Iterable[Difference], ask: Callable[[Kind, Item], Sequence[T]]) -> tuple[T, ...]:
+def _collected(
+    differences: Iterable[Difference], method: Callable[[Kind, Item, World], Sequence[T]], world: World
+) -> tuple[T, ...]:
+    """What a method of the kinds says of all items."""
+    ask = _own(method)
     return tuple(
-        answer for difference in differences for kind, item in difference.items for answer in ask(kind, item)
+        answer
+        for difference in differences
+        for kind, item in difference.items
+        if kind in ask
+        for answer in ask[kind](item, world)
     )
+
+
+def _own(method: Callable[[Kind, Item, World], T]) -> Mapping[Kind, Callable[[Item, World], T]]:
+    """The kinds that have this method of their own. Items may be thousands, and most kinds have nothing to say."""
+    name = method.__name__
+    return {kind: getattr(kind, name) for kind in KINDS if getattr(type(kind), name) is not method}
 
 
 def _stopping(differences: Iterable[Difference], world: World) -> frozenset[str]:
     """Addresses of the resources that the plan stops."""
+    stops = _own(Kind.stops)
     items = (each for difference in differences for each in difference.items)
-    return frozenset(item.address for kind, item in items if kind.stops(item, world))
+    return frozenset(item.address for kind, item in items if kind in stops and stops[kind](item, world))
 
 
 def _steps_for(difference: Difference, world: World) -> Sequence[Step]:
     """The steps for one resource of the spec; none if nothing differs."""
     if not (difference.fields or difference.former):
         return ()
-    steps = _collected([difference], lambda kind, item: kind.steps(item, world))
+    steps = [step for kind, item in difference.items for step in kind.steps(item, world)]
     return marked_until_complete(difference.address, steps, world)
 
 

@@ -70,7 +70,8 @@ def resolve(spec: Spec, live: Live, *, prune: bool, left_out: Collection[str] = 
     owned = mine.records
     adopted = adoptions(spec, live, owned, mistakes)
     # What a row adopts is not left over, also if it still has another name: that is a mistake of the row.
-    unnamed = sorted(each for each in owned.keys() - named if owned[each].id not in spec.document.adopted.values())
+    adopting = set(spec.document.adopted.values())
+    unnamed = sorted(each for each in owned.keys() - named if owned[each].id not in adopting)
     world = World(
         document=spec.document,
         owned={address: record for address, record in owned.items() if address in named} | adopted,

@@ -398,11 +398,12 @@ def _own_tag_key(key: str) -> str:
 
 
 LOGICAL_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,126}"
+_LOGICAL_NAME = re.compile(LOGICAL_NAME)
 
 
 def _logical_name(name: str) -> str:
     """Logical names are parts of dotted addresses, so they cannot contain dots."""
-    if not re.fullmatch(LOGICAL_NAME, name):
+    if not _LOGICAL_NAME.fullmatch(name):
         hint = "use letters, digits, `-` and `_`, beginning with a letter or digit, for example web-eth1"
         raise value_error(f"{shown(name)} cannot be the name of a resource", hint, key=True)
     return name
@@ -410,7 +411,7 @@ def _logical_name(name: str) -> str:
 
 def _logical_interface_name(name: str) -> str:
     """An association takes either a logical name or an id, so a name must not look like an id."""
-    if re.fullmatch("eni-[0-9a-f]{8,17}", name):
+    if name.startswith("eni-") and re.fullmatch("eni-[0-9a-f]{8,17}", name):
         raise value_error(
             f"{shown(name)} cannot be the name of an interface: it looks like an id",
             "choose another name",

@@ -7,6 +7,7 @@ The reader returns a model that was built in Python unchanged.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
@@ -190,7 +191,12 @@ class Image(Shape):
 
 def resource_id(prefix: str, value: str) -> bool:
     """Whether the text is an EC2 id with this prefix: 8 (old ids) to 17 hexadecimal digits."""
-    return re.fullmatch(rf"{prefix}-[0-9a-f]{{8,17}}", value) is not None
+    return _id_pattern(prefix).fullmatch(value) is not None
+
+
+@cache
+def _id_pattern(prefix: str) -> re.Pattern[str]:
+    return re.compile(rf"{prefix}-[0-9a-f]{{8,17}}")
 
 
 def read_ports(value: object) -> object:
