@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
+
 from enireconcile.errors import AwsError
 from enireconcile.kinds import KINDS, Attribute, attribute_at
 from enireconcile.live.optional import read_optional
@@ -46,8 +48,7 @@ def _telling_parameters() -> dict[str, frozenset[str]]:
 _TELLING_PARAMETERS = _telling_parameters()
 
 
-@dataclass(frozen=True)
-class _Event:
+class _Event(Struct, frozen=True):
     """One event. ``text`` is all of it, ``parameters`` those of its call; ``ours``: enireconcile made the call."""
 
     name: str

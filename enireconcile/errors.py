@@ -21,8 +21,9 @@ facts are attributes of the error, for programs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.printable import printable
 
@@ -41,8 +42,7 @@ class EnireconcileError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, order=True):
     """One mistake in a spec file. ``line`` and ``column`` count from 1; ``path`` is dotted."""
 
     file: str

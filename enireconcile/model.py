@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from enireconcile.errors import Problem
 
@@ -59,8 +61,7 @@ class Ref:
         return f"{self.address}.{self.attribute}"
 
 
-@dataclass(frozen=True, order=True)
-class Condition:
+class Condition(Struct, frozen=True, order=True):
     """A fact that steps of a plan make true of a subject: ``Condition("attached", "network_interfaces.a")``.
 
     ``kinds.conditions`` lists the facts and says what the subject of each is.
@@ -104,8 +105,7 @@ Resources = Mapping[str, Mapping[str, Any]]
 """What a stack owns: attributes by address, as ``show --output json`` prints them."""
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """A parameter that only EC2 may see; shown as its hash everywhere."""
 
     value: str | bytes | Template
@@ -129,15 +129,13 @@ class Secret:
     __str__ = __repr__
 
 
-@dataclass(frozen=True)
-class Digest:
+class Digest(Struct, frozen=True):
     """The hash of a secret that is known only once steps have run."""
 
     of: Secret
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(Struct, frozen=True):
     """One attribute that differs: ``before`` is None when the resource does not exist yet."""
 
     field: str
@@ -145,8 +143,7 @@ class Field:
     after: Any
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """What a plan does to one resource. ``id`` is None until it exists; ``reason`` explains it if unexpected.
 
     ``public_ip`` is the address of an Elastic IP that exists.
@@ -161,8 +158,7 @@ class Change:
     public_ip: str | None = None
 
 
-@dataclass(frozen=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """A condition on one live object, to be seen in a describe answer.
 
     ``describe`` names the call that shows the object (``DescribeNetworkInterfaces`` …), ``id`` the object, ``has``
@@ -191,8 +187,7 @@ class Expect:
         return f"{self.describe} shows the change of {self.id}"
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """How to find what an unanswered create may have made.
 
     ``filters`` are those of ``describe``; ``yields`` gives attributes from the object that is found. With
@@ -207,8 +202,7 @@ class Look:
     natural_key: bool = False
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(Struct, frozen=True):
     """How to find out whether the resource that a create call returned exists, if no describe shows it.
 
     EC2 may answer a ClientToken with a resource that is deleted. ``pins`` maps parameters of the call to JMESPath
@@ -221,8 +215,7 @@ class Proof:
     holder: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One EC2 call of a plan.
 
     Order: ``needs`` are ids of steps that must be done first, ``ends_first`` ids of steps that must have ended
@@ -258,8 +251,8 @@ class Step:
     claims: frozenset[str] = frozenset()
     frees: frozenset[str] = frozenset()
     displaces: bool = False
-    yields: Mapping[Ref, str] = field(default_factory=dict)
-    sees: Mapping[Ref, str] = field(default_factory=dict)
+    yields: Mapping[Ref, str] = {}
+    sees: Mapping[Ref, str] = {}
     when: tuple[Expect, ...] = ()
     unless: Expect | None = None
     until: Expect | None = None
@@ -292,8 +285,7 @@ def detail_of(summary: str) -> str:
     return summary if " " in summary else ""
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(Struct, frozen=True):
     """A live resource that the stack owns and the spec no longer names; ``public_ip`` as in a Change."""
 
     address: str
@@ -301,8 +293,7 @@ class Leftover:
     public_ip: str | None = None
 
 
-@dataclass(frozen=True)
-class PathBreak:
+class PathBreak(Struct, frozen=True):
     """A path that a plan cannot keep open, or shut, from the step ``begins`` until the step ``ends`` is done.
 
     ``what`` is the path of the resource at ``address``: ``ingress tcp 443 from 0.0.0.0/0``, ``running`` …
@@ -315,8 +306,7 @@ class PathBreak:
     why: str
 
 
-@dataclass(frozen=True)
-class PlanError:
+class PlanError(Struct, frozen=True):
     """A mistake in the spec that only live state shows, and what the plan leaves out because of it.
 
     ``address`` is the row with the mistake; ``left_out`` are sorted addresses. ``reasons`` are pairs of address
@@ -334,8 +324,7 @@ class PlanError:
         return (self.address, self.problem.path)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What differs and the calls that correct it, in the order in which they may run.
 
     ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
@@ -400,8 +389,7 @@ class Status(StrEnum):
         return "done" if self is Status.SENT else str(self)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of one step.
 
     ``replan`` says that the live state had changed, so that a new plan may succeed; ``acted`` that EC2 may have
@@ -432,8 +420,7 @@ class Outcome:
         return self.error if self.status is Status.SENT else None
 
 
-@dataclass(frozen=True)
-class Denial:
+class Denial(Struct, frozen=True):
     """A call that a policy did not allow, with AWS's message for sts:DecodeAuthorizationMessage."""
 
     call: str
@@ -441,8 +428,7 @@ class Denial:
     encoded: str
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """What became of one check.
 
     ``what`` is the question, ``http 203.0.113.7:80/``. ``got`` is what came back in a few words, None if there was
@@ -469,8 +455,7 @@ CHECK_FAILED = 6
 """The exit code of a run that is otherwise done."""
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """The result of an apply.
 
     ``stack``, ``account_id`` and ``plan``, its first one, are None when it never got that far. ``errors`` are
@@ -489,7 +474,7 @@ class Report:
     outcomes: tuple[Outcome, ...] = ()
     remaining: tuple[str, ...] = ()
     error: str | None = None
-    api_calls: Mapping[str, int] = field(default_factory=dict)
+    api_calls: Mapping[str, int] = {}
     throttled: int = 0
     plan: Plan | None = None
     targets: tuple[str, ...] = ()
@@ -522,8 +507,7 @@ class Report:
 _EXIT_CODES = {"converged": 0, "unchanged": 0, "failed": 1, "refused": 3, "locked": 4, "partial": 5}
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """Who last changed an attribute, when, and by which call."""
 
     user: str
@@ -531,11 +515,10 @@ class Trace:
     event: str
 
 
-@dataclass(frozen=True)
-class Traces:
+class Traces(Struct, frozen=True):
     """Who changed what differs, by address and field; ``note`` says why it is not known for more."""
 
-    found: Mapping[tuple[str, str], Trace] = field(default_factory=dict)
+    found: Mapping[tuple[str, str], Trace] = {}
     note: str | None = None
 
 

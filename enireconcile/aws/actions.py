@@ -11,8 +11,9 @@ reference, MaxResults of each action.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct
 
 
 class BucketSize(NamedTuple):
@@ -30,8 +31,7 @@ _LAUNCH = BucketSize(5.0, 2.0)
 _CLOUDTRAIL = BucketSize(2.0, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """How a describe answer lists its objects.
 
     ``objects`` is the JMESPath of the list, ``id_key`` the key of an object's id. ``id_filter`` is the name of the
@@ -42,12 +42,11 @@ class Listing:
     objects: str
     id_key: str
     id_filter: str | None
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = {}
     prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiAction:
+class ApiAction(Struct, frozen=True):
     """One row: an AWS API action.
 
     ``page_size`` is the MaxResults to ask for, None where the action is not paged. The answer of an action that is

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from botocore.exceptions import (
@@ -22,6 +21,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from botocore.parsers import ResponseParserError
+from msgspec import Struct
 
 from enireconcile.aws import denial
 from enireconcile.aws.answers import UnreadableAnswer
@@ -146,8 +146,7 @@ _UNREADABLE = 20.0
 """Seconds for which a call is repeated when something other than AWS answers: a proxy does not go away soon."""
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """``codes``, ``calls`` and ``message`` are regular expressions; all must match. ``seconds`` as in Fault.
 
     ``hint`` says what to do, where the code alone does not tell.

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
 from enireconcile.aws.session import Session
 from enireconcile.errors import AwsError, EnireconcileError
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Struct, frozen=True):
     """An active account of an organization."""
 
     id: str
     name: str
-    tags: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = {}
 
 
 def members(session: Session, ous: Sequence[str], exclude: Sequence[str]) -> list[Member]:

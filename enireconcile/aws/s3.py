@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct
 
 from enireconcile.aws.answers import UnreadableAnswer
 from enireconcile.aws.faults import Fault, fault_from, log_call, unreadable
@@ -43,8 +44,7 @@ class Changed(Exception):
     """The object is not the version that the write was to replace."""
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """An object as it was read. ``age`` is in seconds since it was written, by S3's clock."""
 
     body: bytes

@@ -32,6 +32,7 @@ from botocore.loaders import create_loader
 from botocore.model import OperationModel
 from botocore.session import Session as BotocoreSession
 from botocore.session import get_session
+from msgspec import Struct
 
 from enireconcile import __version__
 from enireconcile.aws.actions import is_read
@@ -54,8 +55,7 @@ _DEFAULT_PROFILE = "default"
 """What boto3 calls the profile of a session that names none."""
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(Struct, frozen=True):
     """A role to assume. CloudTrail shows ``purpose``, the stack, and this host as its session."""
 
     arn: str

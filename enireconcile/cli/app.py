@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from msgspec.structs import asdict
 
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
@@ -124,7 +125,7 @@ def validate(specs: opt.SpecArguments, output: str) -> int:
             raise
         problems, code = errors.problems, errors.exit_code
     if output == "json":
-        click.echo(json.dumps([vars(problem) for problem in problems], indent=2))
+        click.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif output == "sarif":
         from enireconcile.outputs.problems import sarif
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from enireconcile import files as written
 from enireconcile.aws.api import Reader
@@ -29,8 +29,7 @@ from enireconcile.spec import Spec
 from enireconcile.spec.suggest import Nearest, hint_text
 
 
-@dataclass(frozen=True)
-class GuestOptions:
+class GuestOptions(Struct, frozen=True):
     """``format``, and ``backend`` of the files that cloud-init writes; None: what the image has."""
 
     format: str | None
@@ -39,8 +38,7 @@ class GuestOptions:
     published_ports: bool
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """The guests of one spec, and what is known of their images, by instance id."""
 
     drafted: Draft

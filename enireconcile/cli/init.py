@@ -9,11 +9,12 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.outputs import logs
@@ -67,8 +68,7 @@ def _accepted(text: str, **values: Any) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """Ports that are open on an interface (0: the first), and to whom; as YAML."""
 
     interface: int
@@ -100,8 +100,7 @@ def opening(text: str) -> Opening:
 # ---- Questions
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """What the options say; None for what they do not. The names of the fields are those of their parameters."""
 
     stack: str | None
@@ -129,8 +128,7 @@ class Given:
         return replace(self, **left_out)
 
 
-@dataclass(frozen=True)
-class Answers:
+class Answers(Struct, frozen=True):
     """All that a first spec says. ``vpc`` is None for the default VPC; ``subnet`` a zone, an id or a name."""
 
     stack: str

@@ -8,12 +8,12 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
+from msgspec import Struct
 
 from enireconcile import durations
 from enireconcile.cli.command import from_environment
@@ -186,8 +186,7 @@ def output(*more: str) -> Callable[[F], F]:
     return click.option("--output", type=choice, default="text", show_default=True, help="Format of stdout.")
 
 
-@dataclass(frozen=True)
-class SpecArguments:
+class SpecArguments(Struct, frozen=True):
     """The specs of a command line, and the variables that it gives them.
 
     ``optional``: those that the environment gives, which a spec may be without.

@@ -8,10 +8,11 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.cli.options import PICTURES
@@ -48,8 +49,7 @@ _SHORT = 3
 """The most calls of a plan that needs no pointer to ``explain``."""
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """A spec, its plan and the read for that; with ``--who`` who changed what differs; and the calls to AWS.
 
     ``endpoint`` is that of EC2, if it is not AWS's.
@@ -63,8 +63,7 @@ class Planned:
     endpoint: str | None
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """Whether any of the plans has changes, and the exit code of errors: of rows, or of stacks without a plan."""
 
     has_changes: bool

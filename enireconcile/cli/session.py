@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.planfile import SavedPlan
@@ -32,8 +34,7 @@ def say_slow(what: str) -> None:
     logs.say(f"waiting for {printable(what)} …")
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """``region`` and ``profile`` override the spec and the standard chain.
 
     ``parallelism`` is the number of concurrent calls; None: as many as the plan asks for. ``boto`` is a session of
@@ -124,8 +125,7 @@ class Memory:
     checks: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PlanOptions:
+class PlanOptions(Struct, frozen=True):
     """The options of ``plan``; times are in seconds. ``jobs`` is how many stacks are planned at once.
 
     With ``destroy``, all rows are taken out of the specs before.

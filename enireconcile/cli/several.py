@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from enireconcile.cli.session import Connection
 from enireconcile.cli.signals import Branch, Interrupt, begun, branches_of
 from enireconcile.engine.lanes import run_in_lanes
@@ -20,8 +22,7 @@ Place = tuple[str, str | None]
 """An account and a Region, as far as they are known before the first call."""
 
 
-@dataclass(frozen=True)
-class _Question:
+class _Question(Struct, frozen=True):
     number: int
     question: Callable[[], bool]
     answer: Future[bool]

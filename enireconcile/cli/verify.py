@@ -6,10 +6,10 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import (
@@ -73,8 +73,7 @@ def verify_specs(loaded: Loaded, connection: Connection, output: str, timeout: f
     return max([refused_code, *codes]) or (CHECK_FAILED if failed else 0)
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """The results of a spec's checks. ``endpoint`` is that of EC2, if it is not AWS's."""
 
     results: tuple[CheckResult, ...] = ()

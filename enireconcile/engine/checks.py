@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.engine.planner import guard_account
 from enireconcile.engine.stop import Stop, unless_stopped
@@ -31,8 +34,7 @@ _LONGEST_PAUSE = 5.0
 _LEAST_PATIENCE = 1.0
 
 
-@dataclass(frozen=True)
-class _Ended:
+class _Ended(Struct, frozen=True):
     """A check that is over, with its last answer; None if there was no address, or no time to ask it."""
 
     name: str

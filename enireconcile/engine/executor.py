@@ -20,10 +20,11 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jmespath
+from msgspec.structs import replace
 
 from enireconcile.aws.actions import describe_of, listing_of
 from enireconcile.aws.faults import Fault, Meaning

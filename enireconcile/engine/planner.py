@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import GuardError, SpecErrors, UnsupportedError
 from enireconcile.live import limits as live_limits
@@ -29,8 +31,7 @@ _SECOND_LOOK = 2.0
 """Seconds."""
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True, dict=True):
     """A plan for a document, and the read that it is made from."""
 
     plan: Plan

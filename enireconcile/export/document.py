@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors
 from enireconcile.export.addresses import address_row
@@ -31,16 +32,15 @@ from enireconcile.spec.yamltree import MAX_BYTES
 Rows = dict[str, dict[str, Said]]
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(Struct, frozen=True):
     """The text of a spec, None if no resource can have a row; what it leaves out, and why; and the addresses of
     its rows by the ids of their resources. ``files`` are to be written beside it, by their paths.
     """
 
     text: str | None
     notes: tuple[str, ...]
-    rows: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, Secret] = field(default_factory=dict)
+    rows: Mapping[str, str] = {}
+    files: Mapping[str, Secret] = {}
 
 
 def exported(selection: Selection, found: Selected, folder: str | None = None) -> Exported:

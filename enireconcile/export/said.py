@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from enireconcile.export.selectors import Selectors
 from enireconcile.live.records import AnyRecord, LiveNetworkInterface
 
@@ -30,8 +32,7 @@ class Said:
         self.row |= {key: value for key, value in keys.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True):
     """What rows are made from. ``names`` maps ids to the names of rows, ``rows`` are the ids with a row of their
     own; ``owned`` says that the stack has these resources already. ``interfaces`` are all known ones by id.
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.live.matching import tagged_address
 from enireconcile.live.records import (
@@ -26,8 +27,7 @@ _OTHER_TOOLS = {
 """Tags by which other tools show that they manage a resource, too."""
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """The resources with a row. ``externals`` are instances with a row that only names them; ``notes`` say what
     was left out, and why.
     """

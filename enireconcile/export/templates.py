@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.spec import SECTIONS, Path
 from enireconcile.spec.render import write
@@ -60,20 +62,18 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a row is said that a template makes: the name of the template, and the path of the element."""
 
     template: str
     element: Path
 
 
-@dataclass(frozen=True)
-class Folded:
+class Folded(Struct, frozen=True):
     """A file with templates, and the origins of the rows that they make, by section and name."""
 
     data: Plain
-    origins: Mapping[Address, Origin] = field(default_factory=dict)
+    origins: Mapping[Address, Origin] = {}
 
 
 def folded(data: Plain, gather: Callable[[Plain], Plain]) -> Folded:
@@ -99,8 +99,7 @@ def _size(data: Plain) -> tuple[int, int]:
 # ---- which rows are alike
 
 
-@dataclass(frozen=True, eq=False)
-class _Template:
+class _Template(Struct, frozen=True, eq=False):
     """Rows of a section, by the keys in their names."""
 
     section: str
@@ -253,8 +252,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-@dataclass(frozen=True)
-class _Bundle:
+class _Bundle(Struct, frozen=True):
     """Templates that share their elements: each has rows for all of the keys."""
 
     templates: tuple[_Template, ...]
@@ -359,8 +357,7 @@ def _row(template: _Template, values: _Values, label: str) -> Plain:
     return {key: values.merged([row[key] for row in rows], label, (key,)) for key in first}
 
 
-@dataclass(frozen=True, eq=False)
-class _Field:
+class _Field(Struct, frozen=True, eq=False):
     """A field of the elements: its value for each key, and the labels of the templates that say it."""
 
     name: str

@@ -7,9 +7,10 @@ volumes is what the row said, if it has that hash.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import chain, combinations, islice, permutations
 from typing import Any
+
+from msgspec.structs import replace
 
 from enireconcile.kinds.launch import SETTINGS, launched_with
 from enireconcile.live.records import LiveInstance, LiveVolume

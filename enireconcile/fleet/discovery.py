@@ -9,8 +9,9 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
+
+from msgspec.structs import asdict
 
 from enireconcile import files
 from enireconcile.aws.organizations import Member, members

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any, ClassVar
 
+from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from enireconcile.errors import Problem, SpecErrors
@@ -173,8 +174,7 @@ class FleetFile(Row):
     rollout: Rollout | None = Field(None, description="The order of an apply")
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """A loaded fleet file. ``file`` is the path as the user gave it."""
 
     rows: FleetFile

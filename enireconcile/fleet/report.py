@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.fleet.units import Unit
 from enireconcile.model import CHECK_FAILED, FORMAT_VERSION
@@ -29,8 +30,7 @@ FAILURES = frozenset({"failed", "partial", "lost"})
 """What counts for ``stop_at``. A guard that refuses, and a lock that another run holds, change nothing."""
 
 
-@dataclass(frozen=True)
-class UnitResult:
+class UnitResult(Struct, frozen=True):
     """What became of a unit. ``seconds`` is the time in a worker, ``attempts`` how often it was begun.
 
     ``changes`` are resources that were changed or, in a plan, would be. ``code`` is the exit code.
@@ -55,8 +55,7 @@ def ended(unit: Unit, outcome: str, why: str, *, attempts: int = 0, seconds: flo
     return UnitResult(unit, outcome, seconds=seconds, attempts=attempts, error=why, code=CODES[outcome])
 
 
-@dataclass(frozen=True)
-class FleetReport:
+class FleetReport(Struct, frozen=True):
     """The whole run. ``waves`` are numbers of units and of failures; ``results`` are in the order of the fleet."""
 
     fleet: str

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.fleet.file import Portion, Rollout
 from enireconcile.fleet.units import Unit
 
 
-@dataclass(frozen=True)
-class StopAt:
+class StopAt(Struct, frozen=True):
     """When to begin no further unit. ``after_wave``: also when a wave ends with a failure."""
 
     failed: float

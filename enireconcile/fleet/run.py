@@ -9,9 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.signals import Interrupt
@@ -37,8 +38,7 @@ from enireconcile.spec.loading import DISK
 MOST_JOBS = 32
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which units: ``only`` are patterns of their names. ``refresh`` reads the organization anew."""
 
     only: Sequence[str] = ()
@@ -46,8 +46,7 @@ class Choice:
     refresh: bool = False
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """The options of plan, apply and verify."""
 
     output: str = "text"
@@ -74,7 +73,7 @@ def validate(file: str, choice: Choice, output: str) -> int:
     except SpecErrors as errors:
         if output == "text":
             raise
-        click.echo(json.dumps([vars(problem) for problem in errors.problems], indent=2))
+        click.echo(json.dumps([asdict(problem) for problem in errors.problems], indent=2))
         return errors.exit_code
     valid = f"{printable(file)}: valid (fleet {fleet.name}, {len(units)} units)"
     click.echo("[]" if output == "json" else valid)

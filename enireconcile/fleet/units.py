@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.errors import SpecErrors, TargetError
 from enireconcile.fleet.file import Account, Fleet, packed
@@ -14,8 +15,7 @@ from enireconcile.spec.places import shown
 from enireconcile.spec.suggest import Nearest, hint_text
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One stack of a fleet. ``file`` is the path of its spec; ``variables`` are packed (``fleet.file.packed``)."""
 
     account: str
@@ -25,7 +25,7 @@ class Unit:
     file: str
     role: str | None = None
     external_id: str | None = None
-    variables: Any = field(default_factory=dict)
+    variables: Any = {}
 
     @property
     def name(self) -> str:
@@ -101,8 +101,7 @@ def check_canaries(fleet: Fleet, units: Sequence[Unit]) -> None:
         raise SpecErrors(problems)
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """The ``index``-th of ``count`` parts of a fleet, counted from 1."""
 
     index: int

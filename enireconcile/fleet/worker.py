@@ -9,9 +9,11 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import asdict, replace
 
 from enireconcile import api
 from enireconcile.cli.publish import outcome_of
@@ -26,8 +28,7 @@ from enireconcile.spec.suggest import hint_text
 from enireconcile.spec.userdata import text_if_it_is
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Struct, frozen=True):
     """What to do with a unit. ``files`` are the spec and its user data files, in base64 by path.
 
     ``state`` is the fleet's; ``max_changes`` and ``allow_destroy`` are those of the command line.
@@ -41,7 +42,7 @@ class Task:
     max_changes: int | None = None
 
     def dumps(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps(to_builtins(self))
 
 
 def run_unit(text: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(Struct, frozen=True):
     """A family of operating systems. ``copes``: it gives each interface and each address its own routes.
 
     ``format`` is what its images read, of the formats of ``guest``.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.guest import cloud_init, ip, netplan, networkd, networkmanager
 from enireconcile.guest.model import Guest
@@ -12,8 +13,7 @@ from enireconcile.guest.output import File, marks_file, marks_unit, sysctl_file
 CLOUD_INIT = "cloud-init"
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Struct, frozen=True):
     """``files`` renders a guest; ``single``: the other files only accompany the first.
 
     ``apply`` are the commands that put the files into effect, ``boot`` those for early in the boot, when there is

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 TABLE = 5000
 """The first table and the first priority. Other tools, and the kernel, use larger priorities."""
 MARK, ARRIVAL, SOURCE = TABLE, TABLE + 10, TABLE + 20
@@ -26,8 +28,7 @@ FORWARDED = 10000
 """Added to a table: the mark of packets to forward that arrived on its interface."""
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Struct, frozen=True):
     """One address family of a link. ``own`` are its addresses, the primary IPv4 address first.
 
     ``subnets`` are on the link, ``others`` are those of the guest's other links, behind the ``router``.
@@ -71,8 +72,7 @@ class Side:
         return (*(f"{address}/{self.bits}" for address in self.own), *self.prefixes)
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """A network interface as a guest sees it. ``sides`` are its families.
 
     ``forwards``: its source/destination check is off. ``public``: it has a public address. ``shared``: it is no
@@ -97,8 +97,7 @@ class Link:
         return next((side for side in self.sides if side.version == version), None)
 
 
-@dataclass(frozen=True)
-class Guest:
+class Guest(Struct, frozen=True):
     """An instance with all its links, the primary one first, and those that may come to it by a failover.
 
     ``publishes``: containers on it have published ports.
@@ -126,8 +125,7 @@ class Guest:
         return link.forwards and (link.public or not self.forwards_between(link))
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(Struct, frozen=True):
     """``via`` is None for what is on the link."""
 
     to: str

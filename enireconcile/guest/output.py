@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from enireconcile.guest.model import Guest, Link, marks
 
@@ -10,8 +10,7 @@ MTU = 9001
 """Of every interface in EC2; the primary one gets it by DHCP."""
 
 
-@dataclass(frozen=True)
-class File:
+class File(Struct, frozen=True):
     """A file on the guest. ``path`` is absolute; ``mode`` is 0644, 0755 or 0600."""
 
     path: str

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from enireconcile.kinds.permissions import Condition
 
 LIMIT = 6144
@@ -19,8 +21,7 @@ INLINE_LIMIT = 10240
 _PUBLIC = frozenset({"image", "snapshot"})
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What the policy is for. ``also`` are ARNs of resources outside the stacks that a plan may change.
 
     ``region`` overrides that of the specs. With ``prune`` it covers what leaves a spec, of whatever section;
@@ -127,8 +128,7 @@ def size(policy: Mapping[str, Any]) -> int:
     return len(re.sub(r"\s", "", json.dumps(policy)))
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Where a spec is: the parts of its ARNs. Unknown parts are any."""
 
     region: str

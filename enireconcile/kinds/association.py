@@ -8,8 +8,9 @@ still there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.attributes import Attribute
@@ -117,8 +118,7 @@ def _rides_along(item: Item, live: LiveElasticIp | None, world: World) -> bool:
     return giver is not None and giver.id == live.network_interface_id
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """The private address that an Elastic IP is to be associated with, and the Elastic IP that it has by then.
 
     ``address`` is the interface's address, in the same form for an interface outside the spec. ``private_ip`` is

@@ -8,8 +8,9 @@ interface (card 0, index 0).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item, Kind

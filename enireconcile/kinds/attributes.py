@@ -8,9 +8,10 @@ does about a change (``changes``). tests/kinds/test_completeness.py fails for a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.model import Secret
 from enireconcile.spec import Resource
@@ -32,8 +33,7 @@ def _is_written(name: str) -> Callable[[Resource], bool]:
     return lambda row: getattr(row, name, None) is not None
 
 
-@dataclass(frozen=True)
-class Attribute:
+class Attribute(Struct, frozen=True):
     """One key of the rows of a kind.
 
     ``calls`` are the EC2 calls with which a plan changes it on an existing resource, ``events`` other calls that

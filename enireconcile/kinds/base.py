@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.permissions import Call, Read
@@ -20,8 +21,7 @@ from enireconcile.live.records import Record
 from enireconcile.model import Expect, Field, Step
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Struct, frozen=True):
     """One name of the spec as one kind sees it.
 
     ``have`` is None when the resource does not exist. If it exists, ``want`` lacks every attribute that its row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds.conditions import Fact

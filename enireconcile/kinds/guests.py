@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.guest import formats
 from enireconcile.guest.model import TABLE, Guest, Link, Side
@@ -20,15 +22,14 @@ _CARD = 100
 """Tables for one network card; no instance type takes as many interfaces on one."""
 
 
-@dataclass(frozen=True)
-class Guests:
+class Guests(Struct, frozen=True):
     """Makes the Guests of a World. ``foreign`` are primary interfaces outside the stack, by instance id.
 
     ``known_later`` returns what stands for an attribute that is known once the interface is made.
     """
 
     world: World
-    foreign: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
+    foreign: Mapping[str, LiveNetworkInterface] = {}
     known_later: Callable[[Ref], str] = str
 
     def guest(self, instance: str, *, publishes: bool = False) -> Guest:

@@ -9,8 +9,9 @@ takes a new instance, on the same interfaces.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from enireconcile import model
 from enireconcile.errors import UnsupportedError

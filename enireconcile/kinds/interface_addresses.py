@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.kinds.attributes import Attribute
 from enireconcile.kinds.base import Item
@@ -40,8 +41,7 @@ from enireconcile.model import Condition, Expect, Impact, Proof, Ref, Step
 from enireconcile.spec import NetworkInterface
 
 
-@dataclass(frozen=True)
-class AddressList:
+class AddressList(Struct, frozen=True):
     """One list of addresses or prefixes of an interface.
 
     ``many`` and ``count`` are the keys of the spec, ``held`` is the field of the live record. ``listed`` and

@@ -10,8 +10,9 @@ the row that it was launched from.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.world import Id
@@ -27,8 +28,7 @@ _HASH = slice(len("sha256:"), len("sha256:") + 12)
 """As much of each hash as lets all of them fit into the value of one tag."""
 
 
-@dataclass(frozen=True)
-class Birth:
+class Birth(Struct, frozen=True):
     """What a launch knows besides its row: the device name of the image's root volume, and tags.
 
     ``ownership`` are the tags that say whose the instance is, ``tags`` those of the file and of the row.
@@ -56,8 +56,7 @@ def _impossible(instance: Id, value: Any) -> tuple[str, Parameters]:
     raise AssertionError(f"EC2 cannot change this of {instance}, nor make it {value}")
 
 
-@dataclass(frozen=True)
-class Setting(Attribute):
+class Setting(Attribute, frozen=True):
     """An attribute of an instance that a launch can set.
 
     ``launch`` makes the part of RunInstances' parameters that says it; ``encoded`` turns a value into EC2's
@@ -153,8 +152,7 @@ def changed_since_launch(row: Instance, live: LiveInstance) -> list[str]:
 # ---- what a launch names and leaves as it is
 
 
-@dataclass(frozen=True)
-class Used:
+class Used(Struct, frozen=True):
     """How a row names it in a message, the state in which it can be used (if it has any), and where to look."""
 
     what: str
@@ -287,7 +285,7 @@ def _besides_group(value: Mapping[str, Any]) -> Any:
     return {key: item for key, item in value.items() if key != "group"} or None
 
 
-class _Placement(Setting):
+class _Placement(Setting, frozen=True):
     """The group is compared, the rest told by a hash."""
 
     def observed(self, live: LiveInstance) -> Any:

@@ -6,14 +6,14 @@ Every call that a plan may make or a read may ask is in the ``calls`` or ``reads
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.spec import Document
 
 
-@dataclass(frozen=True)
-class Purpose:
+class Purpose(Struct, frozen=True):
     """What a policy is for: a spec, and whether resources may be removed (``prune``: also those that leave it)."""
 
     document: Document
@@ -75,8 +75,7 @@ def keeps_or_removes(section: str) -> When:
     return lambda purpose: purpose.keeps_or_removes(section)
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(Struct, frozen=True):
     """A read. IAM cannot restrict it, unless it is ``owned``: then to resources with the stack's tag.
 
     ``conditions`` restrict an owned read further.
@@ -87,8 +86,7 @@ class Read:
     conditions: Conditions = unconditional
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call that changes something: when a spec needs it, and how far IAM lets it be narrowed.
 
     It is needed ``when`` that says so, and for every row that sets an attribute which the call changes. The other

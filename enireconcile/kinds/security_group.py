@@ -8,8 +8,9 @@ Authorize and one Revoke a direction.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from enireconcile.kinds.attributes import LOGICAL_NAME, Attribute, Changes
 from enireconcile.kinds.base import Item, Kind

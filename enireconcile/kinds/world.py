@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
+
+from msgspec import Struct
 
 from enireconcile.live.matching import selects
 from enireconcile.live.records import (
@@ -40,8 +41,7 @@ def chosen(selector: Selector | None, selected: str, known: Mapping[str, LiveSub
     return selected if selector is None or record is None or selects(selector, record) else selector.text
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """Where an interface is to be attached: an instance by its name in the spec, or by its id if it has none.
 
     ``reason`` says why a failover moves it. ``patience`` is how many seconds to wait for it to leave its former
@@ -56,8 +56,7 @@ class Placement:
     patience: int | None = None
 
 
-@dataclass(frozen=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """What an Elastic IP is to be associated with: an interface by its name in the spec, or by its id.
 
     ``private_ip`` is one of its addresses as the spec has it; None is the primary one. It is a Ref for a secondary
@@ -70,16 +69,14 @@ class Destination:
     chosen_by_ec2: Ref | None = None
 
 
-@dataclass(frozen=True, order=True)
-class RouteKey:
+class RouteKey(Struct, frozen=True, order=True):
     """What identifies a route: the id of its route table, and a CIDR or the id of a prefix list."""
 
     route_table: str
     destination: str
 
 
-@dataclass(frozen=True)
-class World:
+class World(Struct, frozen=True, dict=True):
     """The spec and the live state, brought together: selectors are resolved to ids, and ids of the stack's
     resources to their names.
 
@@ -101,28 +98,28 @@ class World:
     """
 
     document: Document
-    owned: Mapping[str, Record] = field(default_factory=dict)
+    owned: Mapping[str, Record] = {}
     adopting: frozenset[str] = frozenset()
-    terminating: Mapping[str, str] = field(default_factory=dict)
-    subnets: Mapping[str, str] = field(default_factory=dict)
-    vpcs: Mapping[str, str] = field(default_factory=dict)
-    images: Mapping[str, str] = field(default_factory=dict)
-    root_devices: Mapping[str, str] = field(default_factory=dict)
+    terminating: Mapping[str, str] = {}
+    subnets: Mapping[str, str] = {}
+    vpcs: Mapping[str, str] = {}
+    images: Mapping[str, str] = {}
+    root_devices: Mapping[str, str] = {}
     """Device names of the images' root volumes, by names of instances whose rows have a ``root_volume``."""
-    subnets_by_id: Mapping[str, LiveSubnet] = field(default_factory=dict)
-    vpcs_by_id: Mapping[str, LiveVpc] = field(default_factory=dict)
-    default_groups: Mapping[str, str] = field(default_factory=dict)
-    removed: Mapping[str, Record] = field(default_factory=dict)
-    replaced: Mapping[str, tuple[Record, ...]] = field(default_factory=dict)
-    externals: Mapping[str, LiveInstance] = field(default_factory=dict)
-    placements: Mapping[str, Placement] = field(default_factory=dict)
-    stranded: Mapping[str, str] = field(default_factory=dict)
-    destinations: Mapping[str, Destination] = field(default_factory=dict)
-    foreign_interfaces: Mapping[str, LiveNetworkInterface] = field(default_factory=dict)
-    routes: Mapping[str, tuple[RouteKey, ...]] = field(default_factory=dict)
-    awaited_routes: Mapping[RouteKey, str] = field(default_factory=dict)
+    subnets_by_id: Mapping[str, LiveSubnet] = {}
+    vpcs_by_id: Mapping[str, LiveVpc] = {}
+    default_groups: Mapping[str, str] = {}
+    removed: Mapping[str, Record] = {}
+    replaced: Mapping[str, tuple[Record, ...]] = {}
+    externals: Mapping[str, LiveInstance] = {}
+    placements: Mapping[str, Placement] = {}
+    stranded: Mapping[str, str] = {}
+    destinations: Mapping[str, Destination] = {}
+    foreign_interfaces: Mapping[str, LiveNetworkInterface] = {}
+    routes: Mapping[str, tuple[RouteKey, ...]] = {}
+    awaited_routes: Mapping[RouteKey, str] = {}
     """Routes that rows get which are left out now, and the names of these interfaces."""
-    route_tables: Mapping[str, LiveRouteTable] = field(default_factory=dict)
+    route_tables: Mapping[str, LiveRouteTable] = {}
     dependents: tuple[Record, ...] = ()
     stopping: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()

@@ -10,9 +10,10 @@ import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from enireconcile.model import Secret
 
@@ -48,8 +49,7 @@ def tags_in(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
     return {intern(tag["Key"]): tag["Value"] for tag in described.get(key) or []}
 
 
-@dataclass(frozen=True)
-class LiveSecurityGroup:
+class LiveSecurityGroup(Struct, frozen=True):
     """A described group. ``ingress`` and ``egress`` are EC2's IpPermissions.
 
     A pair in their UserIdGroupPairs has a UserId only if the group belongs to another account: ``peer_group``.
@@ -97,8 +97,7 @@ def peer_group(pair: Mapping[str, Any]) -> Any:
     return f"{pair['UserId']}/{pair['GroupId']}" if pair.get("UserId") else pair["GroupId"]
 
 
-@dataclass(frozen=True)
-class LivePrefixList:
+class LivePrefixList(Struct, frozen=True):
     """A described prefix list: of the account, of AWS, or shared by another account.
 
     ``leaving``: EC2 deletes it, or has deleted it.
@@ -115,8 +114,7 @@ def prefix_list(described: Mapping[str, Any]) -> LivePrefixList:
     return LivePrefixList(described["PrefixListId"], described.get("PrefixListName", ""), leaving)
 
 
-@dataclass(frozen=True)
-class LiveAttachment:
+class LiveAttachment(Struct, frozen=True):
     """Where an interface is attached. ``status`` is attaching, attached or detaching."""
 
     id: str
@@ -127,8 +125,7 @@ class LiveAttachment:
     status: str
 
 
-@dataclass(frozen=True)
-class LiveNetworkInterface:
+class LiveNetworkInterface(Struct, frozen=True):
     """A described interface. ``addresses`` maps its private IPs to the allocation ids of their Elastic IPs.
 
     ``secondary_ips`` are its private IPv4 addresses but the primary one; they, its IPv6 addresses and its prefixes
@@ -148,14 +145,14 @@ class LiveNetworkInterface:
     source_dest_check: bool
     status: str
     attachment: LiveAttachment | None
-    addresses: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = {}
     secondary_ips: tuple[str, ...] = ()
     ipv6_addresses: tuple[str, ...] = ()
     primary_ipv6: str | None = None
     ipv4_prefixes: tuple[str, ...] = ()
     ipv6_prefixes: tuple[str, ...] = ()
     interface_type: str = "interface"
-    timeouts: Mapping[str, int] = field(default_factory=dict)
+    timeouts: Mapping[str, int] = {}
     zone: str = ""
     vpc_id: str = ""
     public_ip: str | None = None
@@ -325,8 +322,7 @@ def _addresses(described: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class ReverseDns:
+class ReverseDns(Struct, frozen=True):
     """The reverse DNS name of an address, and the one that it is about to get; empty for none.
 
     Names are in the spec's normal form. ``pending`` is None while nothing changes.
@@ -352,8 +348,7 @@ def _normal_name(name: str | None) -> str:
     return (name or "").lower().removesuffix(".")
 
 
-@dataclass(frozen=True)
-class LiveElasticIp:
+class LiveElasticIp(Struct, frozen=True):
     """A described address that was allocated. ``association_id`` and what follows are None when it is free.
 
     ``manager`` is the service that manages it; ``reverse_dns`` is None if it was not read.
@@ -406,8 +401,7 @@ def _manager_of_address(service: str | None) -> str | None:
     return _ADDRESS_MANAGERS.get(service, f"an AWS service ({service})") if service else None
 
 
-@dataclass(frozen=True)
-class Occupant:
+class Occupant(Struct, frozen=True):
     """An interface in a device slot of an instance, of the stack or foreign."""
 
     network_interface_id: str
@@ -418,8 +412,7 @@ class Occupant:
     interface_type: str = "interface"
 
 
-@dataclass(frozen=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """What an image or an instance demands of an instance type. What EC2 does not tell is empty or None.
 
     ``boot_mode`` is ``legacy-bios``, ``uefi`` or ``uefi-preferred``; ``root_device`` is ``ebs`` or
@@ -444,8 +437,7 @@ def _platform(described: Mapping[str, Any]) -> Platform:
     )
 
 
-@dataclass(frozen=True)
-class LiveVolume:
+class LiveVolume(Struct, frozen=True):
     """A described volume at an instance: ``throughput`` in MiB/s, ``kms_key_id`` as ARN."""
 
     device: str
@@ -482,8 +474,7 @@ def volumes_by_instance(described: Iterable[Mapping[str, Any]]) -> dict[str, tup
     return {key: tuple(sorted(volumes, key=lambda each: each.device)) for key, volumes in found.items()}
 
 
-@dataclass(frozen=True)
-class LiveInstance:
+class LiveInstance(Struct, frozen=True):
     """A described instance; EC2 lists terminated ones for a while. ``profile`` is the ARN of its instance profile,
     ``profile_association`` the id of the association, read only where the spec has another profile.
 
@@ -504,7 +495,7 @@ class LiveInstance:
     profile_association: str | None = None
     zone: str = ""
     occupants: tuple[Occupant, ...] = ()
-    metadata_options: Mapping[str, Any] = field(default_factory=dict)
+    metadata_options: Mapping[str, Any] = {}
     protected: bool | None = None
     ebs_optimized: bool = False
     monitoring: bool = False
@@ -613,8 +604,7 @@ def _occupants(described: Iterable[Mapping[str, Any]]) -> tuple[Occupant, ...]:
     return tuple(sorted(occupants, key=lambda place: (place.network_card_index, place.device_index)))
 
 
-@dataclass(frozen=True)
-class LiveSubnet:
+class LiveSubnet(Struct, frozen=True):
     """A described subnet. ``free`` is how many addresses it has left, None if EC2 does not say.
 
     ``cidr`` is empty in a subnet for IPv6 alone; ``gives_ipv6`` says that it assigns an IPv6 address to every new
@@ -663,8 +653,7 @@ def _state(entry: Mapping[str, Any], key: str) -> str:
     return str((entry.get(key) or {}).get("State", "associated"))
 
 
-@dataclass(frozen=True)
-class LiveVpc:
+class LiveVpc(Struct, frozen=True):
     """A described VPC. ``cidrs`` holds its associated IPv4 blocks; ``ipv6`` says whether it has IPv6 blocks, or is
     about to have one.
     """
@@ -716,8 +705,7 @@ def destination_of(route: Mapping[str, Any]) -> str:
     return next((route[key] for key in _DESTINATIONS if route.get(key)), "")
 
 
-@dataclass(frozen=True)
-class LiveRoute:
+class LiveRoute(Struct, frozen=True):
     """A route of a route table. ``destination`` is a CIDR or the id of a prefix list, ``target`` the id of what it
     leads to, or ``local``.
 
@@ -731,8 +719,7 @@ class LiveRoute:
     born: bool = False
 
 
-@dataclass(frozen=True)
-class LiveRouteTable:
+class LiveRouteTable(Struct, frozen=True):
     """A described route table. ``subnets`` are those that it serves explicitly; a ``main`` one serves all subnets
     of its VPC that no other one serves. ``propagated`` are the routes that a gateway propagates.
     """
@@ -789,8 +776,7 @@ def _routes(described: Mapping[str, Any], *, propagated: bool) -> tuple[LiveRout
     )
 
 
-@dataclass(frozen=True, order=True)
-class AclRule:
+class AclRule(Struct, frozen=True, order=True):
     """A rule of a network ACL. Those of one direction sort in the order in which EC2 tries them.
 
     ``protocol`` is a number, ``-1`` for all; without ``ports`` it holds for all of them.
@@ -804,8 +790,7 @@ class AclRule:
     ports: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
-class LiveNetworkAcl:
+class LiveNetworkAcl(Struct, frozen=True):
     """A described network ACL. ``subnets`` are those that it guards."""
 
     id: str
@@ -836,8 +821,7 @@ def _acl_rule(entry: Mapping[str, Any]) -> AclRule:
     )
 
 
-@dataclass(frozen=True)
-class LiveInternetGateway:
+class LiveInternetGateway(Struct, frozen=True):
     """A described internet gateway; ``vpcs`` are those to which it is attached: one at most."""
 
     id: str
@@ -852,8 +836,7 @@ def internet_gateway(described: Mapping[str, Any]) -> LiveInternetGateway:
     return LiveInternetGateway(described["InternetGatewayId"], tuple(sorted(each["VpcId"] for each in attached)))
 
 
-@dataclass(frozen=True)
-class LiveImage:
+class LiveImage(Struct, frozen=True):
     """An image. ``created`` is EC2's ISO time, which sorts; all but the id is empty if it was not read.
 
     ``devices`` maps the device names of its volumes to the least size of each in GiB, 0 if EC2 does not tell it.
@@ -865,9 +848,12 @@ class LiveImage:
     state: str = ""
     platform: Platform = Platform()
     root_device_name: str = ""
-    devices: Mapping[str, int] = field(default_factory=dict, hash=False)
+    devices: Mapping[str, int] = {}
     name: str = ""
     system: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 def image(described: Mapping[str, Any]) -> LiveImage:
@@ -890,8 +876,7 @@ def image(described: Mapping[str, Any]) -> LiveImage:
 AnyRecord = LiveSecurityGroup | LiveInstance | LiveNetworkInterface | LiveElasticIp
 
 
-@dataclass(frozen=True)
-class LiveInstanceType:
+class LiveInstanceType(Struct, frozen=True):
     """What an instance type supports. ``cards`` has the most interfaces of each network card.
 
     ``interfaces`` is the most of them together, ``ipv4`` and ``ipv6`` the addresses on each; ``adapters`` is the
@@ -966,8 +951,7 @@ def _lacking(described: Mapping[str, Any]) -> Iterator[str]:
         yield "spot"
 
 
-@dataclass(frozen=True)
-class LiveUsed:
+class LiveUsed(Struct, frozen=True):
     """Something that a launch names and leaves as it is: a key pair, a snapshot, a Dedicated Host, a Capacity
     Reservation or a KMS key.
 
@@ -1000,8 +984,7 @@ class Sought(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True)
-class Questions:
+class Questions(Struct, frozen=True):
     """What has to be read to judge a plan.
 
     ``offered`` are types whose zones matter. ``used`` is what launches name: the call that shows it, its name.
@@ -1025,8 +1008,7 @@ class Questions:
     peers: frozenset[tuple[str, str]] = frozenset()
 
 
-@dataclass(frozen=True)
-class ElasticIpLimit:
+class ElasticIpLimit(Struct, frozen=True):
     """The Elastic IPs of the account, and its quota; None if that is not known.
 
     ``enforced`` says whether EC2 enforces the quota.
@@ -1037,8 +1019,7 @@ class ElasticIpLimit:
     enforced: bool = True
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The answers. ``route_tables`` are those of VPCs in which the plan deletes interfaces. ``read`` has the calls
     that were answered, ``unanswered``
     maps those that failed to the code of the error.
@@ -1050,40 +1031,38 @@ class Limits:
     pairs of VPCs whose groups may name each other.
     """
 
-    types: Mapping[str, LiveInstanceType] = field(default_factory=dict)
-    similar_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    types: Mapping[str, LiveInstanceType] = {}
+    similar_types: Mapping[str, tuple[str, ...]] = {}
     groups_per_interface: int | None = None
-    prefix_lists: Mapping[str, int | None] = field(default_factory=dict)
+    prefix_lists: Mapping[str, int | None] = {}
     elastic_ips: ElasticIpLimit | None = None
     route_tables: tuple[LiveRouteTable, ...] = ()
-    images: Mapping[str, LiveImage] = field(default_factory=dict)
+    images: Mapping[str, LiveImage] = {}
     offers: frozenset[tuple[str, str]] = frozenset()
-    placement_groups: Mapping[str, str] = field(default_factory=dict)
-    used: Mapping[tuple[str, str], LiveUsed] = field(default_factory=dict)
-    groups: Mapping[str, LiveSecurityGroup] = field(default_factory=dict)
+    placement_groups: Mapping[str, str] = {}
+    used: Mapping[tuple[str, str], LiveUsed] = {}
+    groups: Mapping[str, LiveSecurityGroup] = {}
     group_vpcs: frozenset[tuple[str, str]] = frozenset()
     connected: frozenset[frozenset[str]] = frozenset()
     read: frozenset[str] = frozenset()
-    unanswered: Mapping[str, str] = field(default_factory=dict)
+    unanswered: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """What packets to some interfaces meet, beyond what a plan reads.
 
     ``groups`` and ``instances`` are by id. ``unanswered`` maps reads that failed to the code of the error.
     """
 
-    groups: Mapping[str, LiveSecurityGroup] = field(default_factory=dict)
-    instances: Mapping[str, LiveInstance] = field(default_factory=dict)
+    groups: Mapping[str, LiveSecurityGroup] = {}
+    instances: Mapping[str, LiveInstance] = {}
     route_tables: tuple[LiveRouteTable, ...] = ()
     network_acls: tuple[LiveNetworkAcl, ...] = ()
     internet_gateways: tuple[LiveInternetGateway, ...] = ()
-    unanswered: Mapping[str, str] = field(default_factory=dict)
+    unanswered: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class Live:
+class Live(Struct, frozen=True):
     """The live state that one spec needs.
 
     ``dependents`` are, of any owner, groups whose rules name groups that the stack removes, and interfaces in
@@ -1108,18 +1087,18 @@ class Live:
     elastic_ips: tuple[LiveElasticIp, ...] = ()
     subnets: tuple[LiveSubnet, ...] = ()
     vpcs: tuple[LiveVpc, ...] = ()
-    default_groups: Mapping[str, str] = field(default_factory=dict)
-    images: Mapping[str, tuple[LiveImage, ...]] = field(default_factory=dict)
-    architectures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    root_devices: Mapping[str, str] = field(default_factory=dict)
+    default_groups: Mapping[str, str] = {}
+    images: Mapping[str, tuple[LiveImage, ...]] = {}
+    architectures: Mapping[str, tuple[str, ...]] = {}
+    root_devices: Mapping[str, str] = {}
     name_conflicts: tuple[LiveSecurityGroup, ...] = ()
-    externals: Mapping[str, tuple[LiveInstance, ...]] = field(default_factory=dict)
-    checks: Mapping[str, str] = field(default_factory=dict)
+    externals: Mapping[str, tuple[LiveInstance, ...]] = {}
+    checks: Mapping[str, str] = {}
     adoptable: tuple[AnyRecord, ...] = ()
     foreign_interfaces: tuple[LiveNetworkInterface, ...] = ()
     dependents: tuple[AnyRecord, ...] = ()
-    unanswered: Mapping[str, str] = field(default_factory=dict)
+    unanswered: Mapping[str, str] = {}
     foreign_groups: tuple[LiveSecurityGroup, ...] = ()
     prefix_lists: tuple[LivePrefixList, ...] = ()
     route_tables: tuple[LiveRouteTable, ...] = ()
-    similar: Mapping[str, tuple[AnyRecord, ...]] = field(default_factory=dict)
+    similar: Mapping[str, tuple[AnyRecord, ...]] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from enireconcile.live.records import (
     LiveElasticIp,
@@ -19,8 +20,7 @@ from enireconcile.live.records import (
 from enireconcile.model import Secret
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Which resources: some instances with what belongs to them, all of some VPCs, what has all of these tags with
     what it needs, what a stack owns, or what a Terraform state shows. One field is set; ``terraform`` is the name
     of a file, empty if there is none.
@@ -28,7 +28,7 @@ class Selection:
 
     instances: tuple[str, ...] = ()
     vpcs: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     stack: str | None = None
     terraform: str | None = None
 
@@ -68,8 +68,7 @@ def _begun(wish: str, otherwise: str) -> str:
     return wish if wish[:1].isalpha() else f"{otherwise}-{wish}".rstrip("-")
 
 
-@dataclass(frozen=True)
-class Selected:
+class Selected(Struct, frozen=True):
     """The selected resources, and beside them what they refer to.
 
     ``outside`` are resources that are not selected, and that selected ones may refer to: the other groups of their
@@ -92,8 +91,8 @@ class Selected:
     prefix_lists: tuple[LivePrefixList, ...] = ()
     wish: str = "exported"
     stacks: frozenset[str] = frozenset()
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = {}
     account_id: str | None = None
-    unanswered: Mapping[str, str] = field(default_factory=dict)
-    user_data: Mapping[str, Secret] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
+    unanswered: Mapping[str, str] = {}
+    user_data: Mapping[str, Secret] = {}
+    unread: Mapping[str, str] = {}

@@ -12,15 +12,17 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from importlib.resources import files
 from textwrap import dedent
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile import __version__
 from enireconcile.live.records import Live
@@ -50,8 +52,7 @@ _LARGE = 12
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Pictures:
+class Pictures(Struct, frozen=True):
     """A stack before and after, and what its plan changes.
 
     ``read_back`` says that ``after`` is what a run has read at its end, not what the plan leads to.
@@ -70,8 +71,7 @@ def pictures_of(plan: Plan, document: Document, before: Live, after: Live | None
     return Pictures(live_picture(document, before), changes, last, after is not None)
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """A plan, the pictures of it, and with ``plan --who`` who changed what differs.
 
     ``endpoint`` is the URL of EC2's endpoint, if it is not AWS's.
@@ -79,12 +79,11 @@ class Planned:
 
     plan: Plan
     pictures: Pictures | None = None
-    traces: Traces = field(default_factory=Traces)
+    traces: Traces = msgspec.field(default_factory=Traces)
     endpoint: str | None = None
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """A run, and the pictures of its stack if it got to a plan."""
 
     report: Report
@@ -102,8 +101,7 @@ def reports_html(runs: Sequence[Ran], made: datetime, command: str = "apply") ->
     return _page(command, stacks, made)
 
 
-@dataclass(frozen=True)
-class _Figure:
+class _Figure(Struct, frozen=True):
     """A picture below its title. ``large``: it takes more than a screen."""
 
     title: str
@@ -111,8 +109,7 @@ class _Figure:
     large: bool
 
 
-@dataclass(frozen=True)
-class _Difference:
+class _Difference(Struct, frozen=True):
     """One attribute of a change: its lines, each with the sign of an entry of a list, and who changed it."""
 
     name: str
@@ -120,8 +117,7 @@ class _Difference:
     who: str | None
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """A step of a plan; after a run also its outcome, and when it began."""
 
     step: Step
@@ -147,13 +143,12 @@ class _Step:
         return (self.outcome.error or "").splitlines() if self.outcome else []
 
 
-@dataclass(frozen=True)
-class _Stack:
+class _Stack(Struct, frozen=True, dict=True):
     """One stack's part of the page. ``number`` makes its anchors unique; 0: it is the only one."""
 
     subject: Plan | Report
     pictures: Pictures | None = None
-    traces: Traces = field(default_factory=Traces)
+    traces: Traces = msgspec.field(default_factory=Traces)
     endpoint: str | None = None
     number: int = 0
 

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import Problem
 from enireconcile.model import Action, Change, Impact, Outcome, Plan, Report, Step, Traces, canonical
@@ -45,8 +48,7 @@ _FEW = 20
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "±", Action.DELETE: "−", Action.ADOPT: "»"}
 
 
-@dataclass(frozen=True)
-class _Detail:
+class _Detail(Struct, frozen=True):
     """What a section shows: addresses after a run, calls, their parameters, fields that differ.
 
     ``most`` is the length of each list.
@@ -90,13 +92,12 @@ def reports_markdown(reports: Sequence[Report], command: str = "apply", refused:
     return _comment([*sections, *_refused_files(command, refused)])
 
 
-@dataclass(frozen=True)
-class _Section:
+class _Section(Struct, frozen=True):
     """One stack's part of the comment: a plan, or a report with the plan of its run, if there is one."""
 
     command: str
     subject: Plan | Report
-    traces: Traces = field(default_factory=Traces)
+    traces: Traces = msgspec.field(default_factory=Traces)
     endpoint: str | None = None
 
     @property
@@ -111,8 +112,7 @@ class _Section:
         return "\n\n".join(_blocks(self, detail))
 
 
-@dataclass(frozen=True)
-class _RefusedFile:
+class _RefusedFile(Struct, frozen=True):
     """The part of the comment of a file that has no valid spec."""
 
     command: str

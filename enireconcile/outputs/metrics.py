@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.files import locked_folder, read_regular
@@ -53,8 +54,7 @@ Labels = tuple[tuple[str, str], ...]
 Series = dict[tuple[str, Labels], float]
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """The figures of one run. Times are in seconds, ``ended`` since the epoch.
 
     ``account`` and ``region`` are empty if the run ended before it knew them. ``found`` is the summary of its
@@ -70,10 +70,10 @@ class Run:
     seconds: float
     found: Mapping[str, int] | None = None
     remaining: int | None = None
-    steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    api_calls: Mapping[str, int] = field(default_factory=dict)
+    steps: Mapping[tuple[str, str], int] = {}
+    api_calls: Mapping[str, int] = {}
     throttled: int = 0
-    checks: Mapping[str, bool] = field(default_factory=dict)
+    checks: Mapping[str, bool] = {}
 
     @property
     def labels(self) -> Labels:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile import __version__
 from enireconcile.errors import GuardError
@@ -26,8 +27,7 @@ _KIND = "enireconcile plan"
 _AGAIN = "make a new plan with plan --out"
 
 
-@dataclass(frozen=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True):
     """One plan, with its spec file as named on the command line and the hash of that file's content."""
 
     file: str
@@ -35,8 +35,7 @@ class SavedPlan:
     plan: Plan
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """A plan file: the flags that shaped its plans, and the plans in the order of their specs.
 
     ``destroy`` says that they remove all that the stacks own.

@@ -10,12 +10,13 @@ import ipaddress
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.client import HTTPMessage
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+from msgspec.structs import replace
 
 from enireconcile import __version__
 from enireconcile.errors import EnireconcileError

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec.structs import replace
 
 from enireconcile.kinds.world import Destination, Id, World
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface

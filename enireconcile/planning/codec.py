@@ -8,9 +8,10 @@ whose keys are not plain text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.errors import Problem
 from enireconcile.model import (
@@ -35,8 +36,7 @@ from enireconcile.model import (
 )
 
 
-@dataclass(frozen=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """What is left of a secret: its hash."""
 
     digest: str
@@ -49,7 +49,7 @@ _CLASSES: dict[str, type[Any]] = {
         *(Proof, Ref, Sealed, Step, Template),
     )
 }
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _CLASSES.values()}
+_FIELDS = {kind: kind.__match_args__ for kind in _CLASSES.values()}
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _WORDS: dict[str, type[Enum]] = {kind.__name__: kind for kind in (Action, Impact)}
 

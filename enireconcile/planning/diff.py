@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.kinds import KINDS, Item, Kind, World, attribute_at
 from enireconcile.kinds.tags import spec_tags
@@ -19,8 +21,7 @@ from enireconcile.spec import SECTIONS
 _KINDS = {section: tuple(kind for kind in KINDS if kind.section == section) for section in SECTIONS}
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One resource: whether it exists, what of it differs, and the kinds' Items to plan from.
 
     ``former`` are the ids of those that it replaces; ``fields`` then show what differs from the last of them.

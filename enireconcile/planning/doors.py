@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from enireconcile.live.records import peer_group
 from enireconcile.spec import PROTOCOL_NAMES
 
@@ -63,8 +65,7 @@ class Rule:
         return (self.protocol == ANY, self.peers[1] - self.peers[0], self.ports[1] - self.ports[0])
 
 
-@dataclass(frozen=True, order=True)
-class Point:
+class Point(Struct, frozen=True, order=True):
     """One door of an interface. ``protocol`` is ANY for those protocols that no rule names."""
 
     direction: str
@@ -136,8 +137,7 @@ def _edges(within: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[i
     return sorted(edges)
 
 
-@dataclass(frozen=True)
-class GroupChange:
+class GroupChange(Struct, frozen=True):
     """The rules of one group before and after a plan, and the ids of the steps that change them, by direction.
 
     A group's own Authorize always leaves before its Revoke, so a door that it has before and after stays open.
@@ -155,8 +155,7 @@ class GroupChange:
         return any(rule.covers(point) for rule in self.after)
 
 
-@dataclass(frozen=True)
-class InterfaceChange:
+class InterfaceChange(Struct, frozen=True):
     """The groups of one interface before and after a plan; ``enter`` is the step that replaces them, if one does.
 
     That is a call to ModifyNetworkInterfaceAttribute or, for an interface that is replaced, the call that attaches
@@ -169,8 +168,7 @@ class InterfaceChange:
     enter: str | None
 
 
-@dataclass(frozen=True)
-class Provider:
+class Provider(Struct, frozen=True):
     """A group that opens a door of an interface from ``starts`` (all done) until ``ends`` (one of them done)."""
 
     group: str

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import UnsupportedError
 from enireconcile.kinds import KINDS, Item, Kind, World
@@ -51,8 +53,7 @@ from enireconcile.spec import Spec
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Struct, frozen=True, dict=True):
     """A plan before EC2's limits are checked: what differs, and the steps for it, not yet in order.
 
     With ``targets``, which are addresses, it is about these and what they need. ``kept`` are resources that the
@@ -356,8 +357,7 @@ def _adopted_first(steps: Iterable[Step], world: World) -> list[Step]:
     return [replace(step, after=step.after | after(step)) for step in steps]
 
 
-@dataclass(frozen=True)
-class _Work:
+class _Work(Struct, frozen=True):
     """Steps by address, and errors by address for what EC2 could not carry out.
 
     In a plan with targets, ``left`` is what a plan for the whole stack would remove.

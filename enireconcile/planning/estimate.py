@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from enireconcile.aws.actions import action
 from enireconcile.model import Step
 
@@ -23,8 +25,7 @@ FEWEST, MOST = 10, 50
 """Concurrent calls, where the user does not say how many."""
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """``seconds`` that the calls of a plan take at least; ``bound_by`` is the call that takes most of them.
 
     None if there are no calls.
@@ -56,8 +57,7 @@ class _Bucket:
         return self.updated
 
 
-@dataclass(frozen=True)
-class _Played:
+class _Played(Struct, frozen=True):
     """When a call was sent and answered, and the step whose answer it waited for, if any."""
 
     step: Step

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.kinds import attribute_at
@@ -34,24 +35,21 @@ from enireconcile.spec.suggest import address_hint
 _STEP = re.compile(r"s[0-9]+")
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """``step`` is another step, ``why`` what one of the two needs of the other."""
 
     step: Step
     why: str
 
 
-@dataclass(frozen=True)
-class FieldExplained:
+class FieldExplained(Struct, frozen=True):
     """A field that differs; ``place`` is ``file:line:column`` of its value, None if the file does not have it."""
 
     field: Field
     place: str | None
 
 
-@dataclass(frozen=True)
-class StepExplained:
+class StepExplained(Struct, frozen=True):
     """``fields`` are those that the step changes; ``impact`` says what it does to traffic, None if it is safe."""
 
     step: Step
@@ -61,8 +59,7 @@ class StepExplained:
     before: tuple[Reason, ...]
 
 
-@dataclass(frozen=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """What a plan does with one resource, and why.
 
     ``verdict`` says it in a sentence. ``change`` is None for what the plan leaves out or leaves over; ``id`` is

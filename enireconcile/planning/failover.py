@@ -15,7 +15,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.kinds.world import Placement
 from enireconcile.live.records import LiveAttachment, LiveInstance, LiveNetworkInterface
@@ -24,8 +25,7 @@ from enireconcile.spec import Attachment, Document, Failover
 _UNDECIDED = ("initializing", "insufficient-data")
 
 
-@dataclass(frozen=True)
-class Placements:
+class Placements(Struct, frozen=True):
     """``placements`` by interface name; ``stranded`` warns of interfaces without a healthy instance, by name."""
 
     placements: Mapping[str, Placement]
@@ -87,8 +87,7 @@ def _current_attachment(live: LiveNetworkInterface | None) -> LiveAttachment | N
     return live.attachment
 
 
-@dataclass(frozen=True)
-class _Candidates:
+class _Candidates(Struct, frozen=True):
     """The instances that one interface can be attached to, and ``holder``, the one that it is attached to.
 
     ``launched`` are those that this plan launches.

@@ -6,9 +6,10 @@ The rest of planning, and all kinds, see only ids.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
+
+from msgspec import Struct
 
 from enireconcile.kinds.world import World
 from enireconcile.live.records import Live, LiveNetworkInterface, LiveSecurityGroup, Sought
@@ -31,8 +32,7 @@ Rule = TypeVar("Rule", IngressRule, EgressRule)
 _ENDS = {"ingress": "sources", "egress": "destinations"}
 
 
-@dataclass(frozen=True)
-class Foreign:
+class Foreign(Struct, frozen=True, dict=True):
     """``group_vpcs`` maps the names of groups to the ids of their VPCs, ``interface_vpcs`` those of interfaces.
 
     A selector that does not match exactly once is a mistake, except in an attribute that the plan leaves as it is.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.errors import GuardError
 from enireconcile.model import Action, Impact, Plan, Step
@@ -15,8 +16,7 @@ _SHOWN = 20
 """The most lines of a list; the number of the others follows."""
 
 
-@dataclass(frozen=True)
-class Allowed:
+class Allowed(Struct, frozen=True):
     """What the flags of a run allow. With ``auto_approve`` the plan runs without a prompt."""
 
     auto_approve: bool = False

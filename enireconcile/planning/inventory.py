@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.live.records import (
     AnyRecord,
@@ -18,8 +19,7 @@ from enireconcile.planning.owned import owned
 from enireconcile.spec import SECTIONS, Document
 
 
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """What a stack owns, and where. ``subnets`` maps ids to zone and CIDR, of those that were read."""
 
     stack: str

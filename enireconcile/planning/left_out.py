@@ -15,8 +15,10 @@ Elastic IP.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import SpecErrors
 from enireconcile.kinds.world import World
@@ -37,15 +39,14 @@ Cause = tuple[str, str]
 """The address because of which a row is left out, and the reason in words."""
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """``addresses`` are all that is left out; ``causes`` maps them to the reasons that lie in other rows.
 
     The addresses include external instances that could not be selected.
     """
 
     addresses: frozenset[str] = frozenset()
-    causes: Mapping[str, Sequence[Cause]] = field(default_factory=dict)
+    causes: Mapping[str, Sequence[Cause]] = {}
 
     @staticmethod
     def of(left_out: Collection[str], world: World, live: Live) -> LeftOut:
@@ -62,15 +63,14 @@ class LeftOut:
             found |= more
 
 
-@dataclass(frozen=True)
-class Exclusions:
+class Exclusions(Struct, frozen=True):
     """What a draft leaves out: the mistakes so far, and the rows whose steps would affect one that is left out.
 
     ``left_out`` is what follows from both.
     """
 
     mistakes: tuple[Mistake, ...] = ()
-    causes: Mapping[str, Cause] = field(default_factory=dict)
+    causes: Mapping[str, Cause] = {}
     left_out: LeftOut = LeftOut()
 
     @property
@@ -149,8 +149,7 @@ def _except(addresses: Collection[str], records: Mapping[str, Any]) -> dict[str,
     return {address: each for address, each in records.items() if address not in addresses}
 
 
-@dataclass(frozen=True)
-class _Needs:
+class _Needs(Struct, frozen=True):
     """What rows need of the addresses that are left out so far."""
 
     world: World

@@ -7,7 +7,10 @@ A mistake does not stop the plan. It leaves out the rows that it touches and tho
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import Problem
 from enireconcile.likeness import closest
@@ -18,8 +21,7 @@ _NAMES = 5
 """The most values of a tag that a hint lists."""
 
 
-@dataclass(frozen=True)
-class Mistake:
+class Mistake(Struct, frozen=True):
     """``address`` is the row that the problem is about, ``touches`` are all rows that it affects, with this one.
 
     A mistake that exceeds a limit touches all rows that count against it. ``sought`` is what to read to

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from enireconcile.model import Ref, Step, refs_in
 

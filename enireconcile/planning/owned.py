@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from enireconcile.live.matching import by_address, unnamed_address
 from enireconcile.live.records import AnyRecord, Live
@@ -11,18 +12,17 @@ from enireconcile.ownership import REPLACES_TAG
 from enireconcile.planning.twins import choose
 
 
-@dataclass(frozen=True)
-class Owned:
+class Owned(Struct, frozen=True):
     """``records`` has one for each address; several whose address the spec does not name have their own.
 
     ``replaced`` are those whose replacement exists already, ``twins`` maps the addresses of unused twins to the
     resource that has their name, in words, and ``ambiguous`` are several that belong to one row, by its address.
     """
 
-    records: dict[str, AnyRecord] = field(default_factory=dict)
-    replaced: dict[str, tuple[AnyRecord, ...]] = field(default_factory=dict)
-    twins: dict[str, str] = field(default_factory=dict)
-    ambiguous: dict[str, tuple[AnyRecord, ...]] = field(default_factory=dict)
+    records: dict[str, AnyRecord] = {}
+    replaced: dict[str, tuple[AnyRecord, ...]] = {}
+    twins: dict[str, str] = {}
+    ambiguous: dict[str, tuple[AnyRecord, ...]] = {}
 
     @property
     def everything(self) -> dict[str, AnyRecord]:

@@ -13,8 +13,10 @@ promise.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.kinds import World
 from enireconcile.live.records import LiveElasticIp, LiveNetworkInterface, LiveSecurityGroup, destination_of
@@ -34,8 +36,7 @@ _DIRECTIONS = {"ingress": "Ingress", "egress": "Egress"}
 _ATTACHING = ("AttachNetworkInterface", "RunInstances")
 
 
-@dataclass(frozen=True)
-class Door:
+class Door(Struct, frozen=True):
     """A door whose providers change: ``open`` before and after the plan, or neither."""
 
     address: str
@@ -236,8 +237,7 @@ def _attached_by(step: Step) -> Iterator[str]:
 # ---- what could not be kept
 
 
-@dataclass(frozen=True)
-class _Order:
+class _Order(Struct, frozen=True):
     """Which steps come before which: ``position`` by id, and all ancestors of each."""
 
     position: Mapping[str, int]

@@ -9,7 +9,8 @@ EC2's limits are checked in ``planning.limits``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from enireconcile.guest.families import is_windows
 from enireconcile.kinds.launch import USED, names_used

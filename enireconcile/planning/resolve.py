@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.kinds.world import World
 from enireconcile.live.matching import selects, tagged_address
@@ -41,8 +43,7 @@ from enireconcile.spec.checks import misplaced, private_addresses
 R = TypeVar("R", bound=Record)
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(Struct, frozen=True):
     """The World without the rows that are left out, and the leftovers: what the stack owns and no row names.
 
     ``twins`` maps the addresses of unused twins, which are leftovers or removed, to the resource that has their

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from enireconcile.kinds import World
 from enireconcile.live.records import LiveElasticIp, LiveInstance, LiveNetworkInterface, destination_of

@@ -9,7 +9,8 @@ removes, only the steps that are needed are included, so that nothing else is de
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.errors import TargetError
 from enireconcile.kinds import World
@@ -19,8 +20,7 @@ from enireconcile.spec import SECTIONS, Spec
 from enireconcile.spec.suggest import Nearest
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """``addresses`` are the resources that are included whole, ``steps`` the ids of all included steps.
 
     ``named`` also has what the plan leaves out, or what no row describes.

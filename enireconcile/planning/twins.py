@@ -7,14 +7,14 @@ resource can also carry copied tags, so it counts as a twin only if what a creat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.live.records import AnyRecord, LiveElasticIp, LiveNetworkInterface
 from enireconcile.ownership import REPLACES_TAG
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """``kept`` belongs to the row, ``twins`` can be deleted without harm."""
 
     kept: AnyRecord

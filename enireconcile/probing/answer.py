@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from enireconcile.spec import Check
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """``state`` is how the connection went; ``wrong`` says in a few words what was wrong beyond that.
 
     ``unreachable`` is what a router or this machine itself says; a filter is ``silent``. ``unknown`` is an attempt

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from enireconcile.live.matching import Matches
 from enireconcile.live.records import AnyRecord, Live, LiveElasticIp, LiveNetworkInterface
 from enireconcile.spec import Check, Document
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """The Elastic IP of a check, if it names one, and the interface to which that, or the check itself, leads."""
 
     elastic_ip: LiveElasticIp | None = None

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from enireconcile.kinds.security_group import live_ends, live_ports, live_protocol
 from enireconcile.live.matching import tagged_address
@@ -48,8 +49,7 @@ _OTHER_GATEWAYS = ("cagw-", "lgw-")
 """Those of Wavelength Zones and Outposts, which take the place of an internet gateway."""
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True, dict=True):
     """A failed check: what the spec says, what was live afterwards, and what came back.
 
     ``file`` is the spec's. ``source`` is the address from which this machine asked, None if it has no route;
@@ -278,8 +278,7 @@ def _not_running(case: Case) -> str | None:
 # ---- security groups
 
 
-@dataclass(frozen=True)
-class _Door:
+class _Door(Struct, frozen=True):
     """The rules of an interface's groups for the port of a check, as texts after the group's name.
 
     ``open`` let it in from here; ``perhaps`` may, since it is not known here what they name, or which address of

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+
+from msgspec import Struct
 
 from enireconcile.model import Ref, Template, joined
 from enireconcile.spec.places import Located, Path, Places, shown
@@ -70,14 +72,13 @@ _NAMESPACES = (
 )
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """What the command line or a fleet gives, and what overrides the file: variables, Region and account.
 
     ``optional`` are names of variables that no file needs to have.
     """
 
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = {}
     region: str | None = None
     account_id: str | None = None
     optional: frozenset[str] = frozenset()
@@ -86,16 +87,14 @@ class Given:
 NOTHING_GIVEN = Given()
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(Struct, frozen=True):
     """One element of a ``for_each``."""
 
     key: str
     value: Any
 
 
-@dataclass(frozen=True)
-class _Context:
+class _Context(Struct, frozen=True):
     """Where a text stands: in user data, where it may refer to resources, in a row of which element."""
 
     element: Element | None = None

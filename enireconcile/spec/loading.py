@@ -7,10 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from enireconcile.errors import Problem, SpecErrors
@@ -32,8 +34,7 @@ _HINTS_LOOKED_UP = 100
 """The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Struct, frozen=True):
     """One loaded file. ``file`` is the path as the user gave it, ``-`` for stdin.
 
     ``protected`` are the addresses with ``prevent_destroy``.
@@ -104,8 +105,7 @@ def load(
     return found.specs
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """The specs of the valid files, and what is wrong with the others, None if all are valid."""
 
     specs: list[Spec]
@@ -272,8 +272,7 @@ def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Proble
             yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
 
 
-@dataclass(frozen=True)
-class _Stack:
+class _Stack(Struct, frozen=True):
     """A stack of a file, with its Region and account as far as the file says."""
 
     stack: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from enireconcile.errors import Problem
 
@@ -35,17 +36,16 @@ def dotted(path: Path) -> str:
     return ".".join(part if _BARE_KEY.fullmatch(part) else shown(part) for part in parts)
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(Struct, frozen=True):
     """Line and column of every value and key of one file.
 
     The place of a value is its first character. For a block mapping or list it is the key above it. ``elements``
     has the key of the ``for_each`` element that made a row.
     """
 
-    values: dict[Path, Place] = field(default_factory=dict)
-    keys: dict[Path, Place] = field(default_factory=dict)
-    elements: dict[Path, str] = field(default_factory=dict)
+    values: dict[Path, Place] = {}
+    keys: dict[Path, Place] = {}
+    elements: dict[Path, str] = {}
 
     def nearest(self, path: Path) -> Place:
         """The place of the value at ``path``; if the file has no such value, of the nearest parent that it has."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from enireconcile.model import Ref, Template
 from enireconcile.spec.expand import escaped
@@ -119,11 +120,10 @@ def _plain(value: Any, written: bool = False, *, user_data: bool = False) -> Any
     return value
 
 
-@dataclass(frozen=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """Comments by their paths, and the paths above those."""
 
-    comments: Comments = field(default_factory=dict)
+    comments: Comments = {}
     parents: Set[Path] = frozenset()
 
 

@@ -7,8 +7,9 @@ shown: the loader looks up ``Nearest`` for the first problems of a file only.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from enireconcile.likeness import closest
 
@@ -17,8 +18,7 @@ _MOST_WORDS = 1000
 FEW = 20
 
 
-@dataclass(frozen=True)
-class Nearest:
+class Nearest(Struct, frozen=True):
     """Suggests the known word nearest to ``word``.
 
     If none is near: ``otherwise``; without it, a list of the known words, if there are at most 20.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
@@ -17,8 +17,7 @@ from enireconcile.spec.suggest import FEW, Hint, Nearest
 _TAGS = (MANAGED, EXTERNAL, NAMED, SELECTED)
 
 
-@dataclass(frozen=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """What is wrong with the value at ``path``; with ``on_key`` the key is wrong, not its value."""
 
     path: Path

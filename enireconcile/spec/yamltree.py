@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import msgspec
 import yaml
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import Problem
 from enireconcile.spec.places import Located, Path, Place, Places, dotted, shown
@@ -49,8 +51,7 @@ class Plain(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """The data of one file: dicts, tuples, ``str`` (quoted), ``Plain``, and None for nulls and refused values.
 
     ``nulls`` are the paths of nulls, for the caller to report. ``problems`` are the errors of the YAML reader, and
@@ -59,10 +60,10 @@ class Tree:
     """
 
     data: Any = None
-    places: Places = field(default_factory=Places)
-    problems: list[Problem] = field(default_factory=list)
-    nulls: set[Path] = field(default_factory=set)
-    refused: set[Path] = field(default_factory=set)
+    places: Places = msgspec.field(default_factory=Places)
+    problems: list[Problem] = []
+    nulls: set[Path] = set()
+    refused: set[Path] = set()
     mentions: Callable[[str], bool] = lambda _: True
 
 

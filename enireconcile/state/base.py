@@ -11,10 +11,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from enireconcile.errors import LostLockError
 from enireconcile.state.clock import boot_id
@@ -26,8 +28,7 @@ _LONGEST = 300
 """Characters to keep of a text from a lock, which another program may have written."""
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """The process that holds or held a lock. ``since`` is an ISO time.
 
     ``where`` identifies the boot and the pid namespace of the machine, ``started`` is the process's start time in
@@ -131,8 +132,7 @@ def _started(pid: int) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class LockInfo:
+class LockInfo(Struct, frozen=True):
     """A lock as another run sees it. ``holder`` is None if the lock does not name one.
 
     ``live`` says whether a running process seems to hold it, ``why`` the evidence for that. ``tied`` says that it

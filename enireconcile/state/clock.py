@@ -8,12 +8,12 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class BootClock:
+
+class BootClock(Struct, frozen=True):
     """``elapsed`` returns seconds since some moment of the past. Values with equal ``boot`` can be compared."""
 
     boot: str

@@ -18,8 +18,11 @@ import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeGuard
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from enireconcile.state.clock import BootClock
 
@@ -35,8 +38,7 @@ _TOKEN_LIFE = 12 * 3600.0
 """Seconds for which EC2 certainly knows a ClientToken; AWS has documented 24 hours."""
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """When a line was written. ``at`` is in seconds since the epoch, ``boot`` and ``elapsed`` are of a BootClock.
 
     ``boot`` is empty if the line does not tell it.
@@ -67,8 +69,7 @@ class JournalEntry:
     refused: bool = False
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """The last change of one address that EC2 refused, after it had interrupted the resource.
 
     ``digest`` is of the call's parameters, ``error`` EC2's words.

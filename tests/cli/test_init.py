@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
+from msgspec.structs import asdict
 
 from enireconcile.cli.app import cli, main
 from enireconcile.cli.init import Given, answered, first_spec, opening
@@ -93,7 +94,7 @@ def test_every_region_that_a_spec_takes() -> None:
 
 
 def test_a_port_that_is_opened_twice_is_one_rule() -> None:
-    given = Given(**{**vars(NOTHING), "open": [opening("443"), opening("443-443"), opening("80")]})
+    given = Given(**{**asdict(NOTHING), "open": [opening("443"), opening("443-443"), opening("80")]})
     assert [each.ports for each in answered(given, asks=False).open] == ["443", "80"]
 
 
@@ -101,7 +102,7 @@ def test_questions_for_what_is_not_given() -> None:
     """A wrong answer is asked for again; an option is not asked for; the questions are on stderr."""
     answers = "Shop\nshop\neu-west-1a\nlab-a\nlab\nt3\n\n3\n2\nn\n22\n80 22@192.0.2.0/24\n-\n"
     with CliRunner().isolation(input=answers) as (out, err, _):
-        got = answered(Given(**{**vars(NOTHING), "region": "us-east-1"}), asks=True)
+        got = answered(Given(**{**asdict(NOTHING), "region": "us-east-1"}), asks=True)
         asked = err.getvalue().decode()
         assert out.getvalue() == b""
     assert (got.stack, got.vpc, got.subnet, got.instance_type) == ("shop", "lab", "lab-a", "t3.micro")

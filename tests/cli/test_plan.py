@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.cli.plan import Planned, how_to_explain
 from enireconcile.cli.session import PlanOptions

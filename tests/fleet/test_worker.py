@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.fleet.file import load_fleet
 from enireconcile.fleet.report import UnitResult

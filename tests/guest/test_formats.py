@@ -8,12 +8,12 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from enireconcile.guest import formats
 from enireconcile.guest.model import Guest

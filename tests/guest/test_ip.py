@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.guest import ip
 from enireconcile.guest.model import Guest, marks

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.guest.families import family, is_windows
 from enireconcile.guest.model import Guest, Link, Route, Rule, marks, routes, rules

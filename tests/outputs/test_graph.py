@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pydot
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from enireconcile.live.records import Live
 from enireconcile.model import Action, Plan

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -15,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.model import CheckResult, Outcome, Plan, Report, Status, Trace, Traces
 from enireconcile.outputs.html import LONGEST, Pictures, Planned, Ran, pictures_of, plans_html, reports_html

@@ -7,12 +7,12 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.errors import AwsError
 from enireconcile.model import Action, CheckResult, Outcome, PathBreak, Plan, Report, Status, Step, Trace, Traces

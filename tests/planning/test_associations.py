@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.errors import SpecErrors, UnsupportedError
 from enireconcile.planning.draft import make_plan

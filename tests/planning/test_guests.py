@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.errors import SpecErrors
 from enireconcile.live.records import Limits, Live, LiveImage

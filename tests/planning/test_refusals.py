@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, UnsupportedError
 from enireconcile.live.records import LiveImage, LiveSecurityGroup
@@ -557,7 +558,7 @@ def refusal(spec: Words, **account: object) -> list[str]:
     """The problems of a spec in an empty world of which something is told otherwise."""
     loaded = spec_of(spec)
     with pytest.raises(SpecErrors) as raised:
-        whole(make_plan(loaded, replace(live_of({}, loaded), **account)))  # type: ignore[arg-type]
+        whole(make_plan(loaded, replace(live_of({}, loaded), **account)))
     return [f"{problem.path}: {problem.message}; {problem.hint}" for problem in raised.value.problems]
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+from msgspec.structs import replace
 
 from enireconcile.errors import Problem, SpecErrors
 from enireconcile.live.records import (

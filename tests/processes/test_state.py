@@ -8,11 +8,11 @@ import pty
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import boto3
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.aws.s3 import S3Bucket
 from enireconcile.aws.session import Session

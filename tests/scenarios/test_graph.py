@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -38,12 +37,12 @@ def found(harness: Harness, spec: Spec) -> Live:
 
 def assert_same(one: Picture, other: Picture) -> None:
     """Equal but for the order."""
-    for part in fields(Picture):
-        values = (getattr(one, part.name), getattr(other, part.name))
+    for part in Picture.__struct_fields__:
+        values = (getattr(one, part), getattr(other, part))
         if isinstance(values[0], tuple):
-            assert set(values[0]) == set(values[1]), part.name
+            assert set(values[0]) == set(values[1]), part
         else:
-            assert values[0] == values[1], part.name
+            assert values[0] == values[1], part
 
 
 @pytest.mark.parametrize("name", ["two-enis", "firewall-pair", "nat-appliance", "mail-host", "management-network"])

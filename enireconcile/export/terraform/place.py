@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.export.terraform.state import Resource
@@ -16,8 +17,7 @@ _ARN = re.compile(r"arn:[^:]*:[^:]*:([a-z0-9-]*):([0-9]{12}|):")
 _ZONE = re.compile(r"([a-z]{2,}(?:-[a-z]+)+-[0-9]+)(?:[a-z]|-.+)")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Struct, frozen=True):
     """A Region and an account; empty where a resource does not show it."""
 
     region: str

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel, Field, ValidationError
 
 from enireconcile.errors import EnireconcileError
@@ -21,8 +21,7 @@ _OWN_KEYS = {"format_version", "terraform_version", "values", "checks"}
 """The keys of a state. Other outputs of Terraform have a format_version, too."""
 
 
-@dataclass(frozen=True, eq=False)
-class Resource:
+class Resource(Struct, frozen=True, eq=False):
     """An instance of a resource or of a data source. ``index`` is its key of ``count`` or ``for_each``.
 
     ``address`` is Terraform's, with modules and index. ``deposed`` is the key of an object that Terraform has

@@ -6,8 +6,9 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
+
+from msgspec import Struct
 
 from enireconcile.export.document import exported
 from enireconcile.export.selectors import Selectors
@@ -37,8 +38,7 @@ _SECRET = (
 _MOST_TYPES = 12
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """The text of a spec, None if no resource can have a row; the addresses that Terraform has to forget once that
     spec is applied; and notes on what stays, and why.
     """

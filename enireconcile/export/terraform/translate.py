@@ -8,9 +8,11 @@ So both sides are read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.export.terraform.place import Place
 from enireconcile.export.terraform.rules import SEPARATE, permissions
@@ -40,8 +42,7 @@ _METADATA = {
 _HOPS = "http_put_response_hop_limit"
 
 
-@dataclass(frozen=True)
-class Translation:
+class Translation(Struct, frozen=True, dict=True):
     """The resources of one place: those that get a row if they can (``rows``), and all others.
 
     ``names`` are the names of rows by their addresses in Terraform.

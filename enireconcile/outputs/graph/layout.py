@@ -18,8 +18,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.outputs.graph.measure import Font
 from enireconcile.outputs.graph.picture import (
@@ -56,8 +58,7 @@ _HIGHEST = 900
 _MOST_COLUMNS = 5
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(Struct, frozen=True):
     """A rectangle; its role is the class of its style. ``round`` is the radius of its corners."""
 
     role: str
@@ -69,8 +70,7 @@ class Box:
     round: float = 6
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(Struct, frozen=True):
     """A line of text. ``x`` is its start, or its end if it is ``at_end``; ``y`` its base line.
 
     ``full`` is the whole text if this is only its beginning.
@@ -85,8 +85,7 @@ class Label:
     full: str | None = None
 
 
-@dataclass(frozen=True)
-class Wire:
+class Wire(Struct, frozen=True):
     """A line from what is outside, at the right, to an address of an interface."""
 
     x1: float
@@ -98,8 +97,7 @@ class Wire:
 Part = Box | Label | Wire
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """A whole picture in pixels."""
 
     width: float
@@ -179,8 +177,7 @@ def _counts(picture: Picture) -> str:
 # ---- what an interface shows
 
 
-@dataclass(frozen=True)
-class _Chip:
+class _Chip(Struct, frozen=True):
     """What leads to an interface from outside: an Elastic IP or a route table. ``line`` is the wire's state."""
 
     role: str
@@ -213,8 +210,7 @@ class _Chip:
             yield Label("word", x + width - 10, base, shown, self.state, at_end=True)
 
 
-@dataclass(frozen=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """An address or a destination in an interface, and what leads to it."""
 
     text: str
@@ -226,8 +222,7 @@ class _Row:
         return max(_LINE + 2, len(self.chips) * _ROW)
 
 
-@dataclass(frozen=True)
-class _Card:
+class _Card(Struct, frozen=True):
     """An interface, or with ``ghost`` the place of one that is elsewhere."""
 
     name: str
@@ -298,8 +293,7 @@ def _label(role: str, x: float, y: float, text: str, room: float, state: State =
 # ---- blocks
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(Struct, frozen=True, dict=True):
     """An instance and its interfaces; or with ``bare`` what stands in none, below a heading."""
 
     name: str

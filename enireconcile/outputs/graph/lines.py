@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from enireconcile.outputs.graph.picture import (
     PRIMARY,
@@ -30,8 +31,7 @@ COLOURS = {
 """Of each state: lines and surfaces; text is in ``INK``."""
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """One shape: a box for an interface, a round one for an Elastic IP, another for a route table."""
 
     key: str
@@ -39,8 +39,7 @@ class Node:
     shape: Literal["box", "round", "table"]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """An instance around its interfaces; without a title, nodes that stand in none."""
 
     key: str
@@ -48,8 +47,7 @@ class Group:
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """From one key to another. A faint one is a possibility: where an interface may fail over to."""
 
     source: str
@@ -59,8 +57,7 @@ class Edge:
     faint: bool = False
 
 
-@dataclass(frozen=True)
-class Outline:
+class Outline(Struct, frozen=True):
     """All of a picture in text; ``states`` are those of groups and nodes by key."""
 
     groups: tuple[Group, ...]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _NARROW = frozenset("fijlrtI.,:;'|!()[]{}/\\ -`")
 _WIDE = frozenset("mwMW@%—…→")
 
 
-@dataclass(frozen=True)
-class Font:
+class Font(Struct, frozen=True):
     """Size in pixels; ``mono`` for addresses, ``bold`` for names and words."""
 
     size: int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 PRIMARY = "primary"
 """The key of the primary private address of an interface."""
@@ -50,8 +52,7 @@ _MARKS = {
 }
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(Struct, frozen=True):
     """A line of an instance or an interface: an address, a group, a fact.
 
     ``key`` tells items of a list apart; ``was`` is the text before, if it changes. ``note`` is what the plan
@@ -76,8 +77,7 @@ class Item:
         return self.state.marked(self.words)
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """An instance; ``facts`` are its type, its state if that is not running, and what is external."""
 
     key: str
@@ -86,8 +86,7 @@ class Instance:
     state: State = State.SAME
 
 
-@dataclass(frozen=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """A network interface, and where it is in words. Its primary address comes first, with the key PRIMARY."""
 
     key: str
@@ -101,8 +100,7 @@ class Interface:
     state: State = State.SAME
 
 
-@dataclass(frozen=True)
-class ElasticIp:
+class ElasticIp(Struct, frozen=True):
     """An Elastic IP; ``public_ip`` is empty until it is known."""
 
     key: str
@@ -117,8 +115,7 @@ class ElasticIp:
         return self.facts[0].marked if self.facts else self.state.words
 
 
-@dataclass(frozen=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """An interface on an instance; ``standby``: the instance is one to which the interface may fail over."""
 
     interface: str
@@ -136,8 +133,7 @@ class Attachment:
         return f"{self.card}:{self.index}" if self.card else str(self.index)
 
 
-@dataclass(frozen=True)
-class Association:
+class Association(Struct, frozen=True):
     """An Elastic IP on an address of an interface, which is the key of that address."""
 
     elastic_ip: str
@@ -146,8 +142,7 @@ class Association:
     state: State = State.SAME
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(Struct, frozen=True):
     """A route to an interface; ``table`` is the route table in words, ``destination`` a CIDR or a prefix list."""
 
     table: str
@@ -159,8 +154,7 @@ class Route:
 Relation = Attachment | Association | Route
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True, dict=True):
     """Instances, interfaces, Elastic IPs, and how they belong together. All keys of relations are of its own."""
 
     stack: str
@@ -252,7 +246,7 @@ def _subject(relation: Attachment | Association) -> str:
     return relation.interface if isinstance(relation, Attachment) else relation.elastic_ip
 
 
-_PARTS = tuple(each.name for each in fields(Picture) if each.name not in ("stack", "region"))
+_PARTS = tuple(name for name in Picture.__struct_fields__ if name not in ("stack", "region"))
 
 
 def _states_of(each: Any) -> set[State]:

@@ -8,7 +8,8 @@ those that use it. ``judge`` checks the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.errors import DENIED
 from enireconcile.live.records import Questions
@@ -26,8 +27,7 @@ from enireconcile.planning.mistakes import Mistake
 __all__ = ["Case", "Judgement", "judge", "make_room", "questions"]
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """``mistakes`` exceed a limit; ``warnings`` name what may go wrong, or could not be checked."""
 
     mistakes: tuple[Mistake, ...]

@@ -6,8 +6,9 @@ EC2 counts IPv4 and IPv6 separately, and each prefix as one address of an interf
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from enireconcile.kinds.conditions import Fact
 from enireconcile.live.records import LiveInstanceType, LiveNetworkInterface

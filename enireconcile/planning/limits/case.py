@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from enireconcile.kinds.world import World
 from enireconcile.live.records import Limits, Live, LiveNetworkInterface, LiveSubnet
@@ -21,8 +22,7 @@ Issue: TypeAlias = Mistake | str
 """A mistake, which leaves out the rows that it touches; or a warning."""
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True, dict=True):
     """One plan and the limits that are known. The steps have ``needs`` once they are arranged."""
 
     spec: Spec

@@ -7,7 +7,8 @@ address: it may come from such a pool.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from enireconcile.live.records import ElasticIpLimit, LiveElasticIp
 from enireconcile.model import (

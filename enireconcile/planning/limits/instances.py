@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from enireconcile.kinds.conditions import Fact
 from enireconcile.kinds.detach import (
@@ -36,8 +39,7 @@ class DeviceSlot:
         return self.interface.startswith(f"{INTERFACES}.")
 
 
-@dataclass(frozen=True)
-class PlannedInstance:
+class PlannedInstance(Struct, frozen=True):
     """An instance of the spec, own or external, as the plan leaves it.
 
     ``type`` is its type after the plan. ``staying`` interfaces are attached before and after; ``coming`` ones are

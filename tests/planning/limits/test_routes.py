@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from enireconcile.live.records import Limits, LiveRoute, LiveRouteTable
 from enireconcile.planning.draft import draft
