@@ -166,7 +166,7 @@ def _load(source: str, variables: Mapping[str, Any], region: str | None) -> list
     try:
         return [replace(spec, file=source) for spec in api.load(_object(source), variables, region=region)]
     except SpecErrors as errors:
-        raise SpecErrors([replace(problem, file=source) for problem in errors.problems]) from None
+        raise SpecErrors([problem._replace(file=source) for problem in errors.problems]) from None
 
 
 def _object(url: str) -> str:

@@ -21,9 +21,7 @@ facts are attributes of the error, for programs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from msgspec import Struct
+from typing import Any, NamedTuple
 
 from enireconcile.printable import printable
 
@@ -42,7 +40,7 @@ class EnireconcileError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
-class Problem(Struct, frozen=True, order=True):
+class Problem(NamedTuple):
     """One mistake in a spec file. ``line`` and ``column`` count from 1; ``path`` is dotted."""
 
     file: str

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from msgspec.structs import asdict
 
 from enireconcile import __version__
 from enireconcile.cli import code_if_stopped
@@ -125,7 +124,7 @@ def validate(specs: opt.SpecArguments, output: str) -> int:
             raise
         problems, code = errors.problems, errors.exit_code
     if output == "json":
-        click.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+        click.echo(json.dumps([problem._asdict() for problem in problems], indent=2))
     elif output == "sarif":
         from enireconcile.outputs.problems import sarif
 

@@ -12,11 +12,10 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 from click.core import ParameterSource
-from msgspec import Struct
 
 from enireconcile.likeness import closest
 from enireconcile.printable import printable
@@ -103,7 +102,7 @@ def from_environment(ctx: click.Context) -> frozenset[str]:
     return frozenset(name for name in names if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT)
 
 
-class Conflict(Struct, frozen=True):
+class Conflict(NamedTuple):
     """Parameters that cannot be combined, by their names: ``option`` with any of ``others``.
 
     If ``option`` has the value ``allowed`` (None: if it is not given), they can.

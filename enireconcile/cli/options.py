@@ -9,11 +9,10 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import click
 from click.core import ParameterSource
-from msgspec import Struct
 
 from enireconcile import durations
 from enireconcile.cli.command import from_environment
@@ -186,7 +185,7 @@ def output(*more: str) -> Callable[[F], F]:
     return click.option("--output", type=choice, default="text", show_default=True, help="Format of stdout.")
 
 
-class SpecArguments(Struct, frozen=True):
+class SpecArguments(NamedTuple):
     """The specs of a command line, and the variables that it gives them.
 
     ``optional``: those that the environment gives, which a spec may be without.

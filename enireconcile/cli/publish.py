@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
-from msgspec.structs import asdict
-
 from enireconcile.cli.session import ApplyOptions
 from enireconcile.errors import (
     EnireconcileError,
@@ -84,7 +82,7 @@ def complain_of_errors(errors: Sequence[PlanError]) -> None:
     a plan print them here, beside their other errors, for their stdout may be thrown away.
     """
     if errors:
-        problems = [asdict(error.problem) for error in errors]
+        problems = [error.problem._asdict() for error in errors]
         logs.complain(EnireconcileError(errors_words(errors)), problems=problems)
 
 

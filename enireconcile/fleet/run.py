@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 
 import click
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.signals import Interrupt
@@ -73,7 +72,7 @@ def validate(file: str, choice: Choice, output: str) -> int:
     except SpecErrors as errors:
         if output == "text":
             raise
-        click.echo(json.dumps([asdict(problem) for problem in errors.problems], indent=2))
+        click.echo(json.dumps([problem._asdict() for problem in errors.problems], indent=2))
         return errors.exit_code
     valid = f"{printable(file)}: valid (fleet {fleet.name}, {len(units)} units)"
     click.echo("[]" if output == "json" else valid)

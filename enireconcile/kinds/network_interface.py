@@ -435,7 +435,8 @@ def _assign_automatic_address(item: Item, world: World) -> Step:
 def _automatic_address_warnings(item: Item, world: World) -> Iterator[str]:
     """An automatic public address goes with a stop. EC2 assigns new ones to instances with one interface only."""
     row, live = world.document.network_interfaces[item.name], world.record(item.address, LiveNetworkInterface)
-    if _elastic_ip_comes(item.name, live, world):
+    has_one = row.associate_public_ip_address or (live is not None and live.automatic_ip is not None)
+    if not has_one or _elastic_ip_comes(item.name, live, world):
         return
     place = live.attachment if live is not None else None
     if live is not None and live.automatic_ip is not None and place is not None:

@@ -329,8 +329,8 @@ class World(Struct, frozen=True, dict=True):
             (self.subnets[name], each): name
             for name, row in self.document.network_interfaces.items()
             for many, _ in ADDRESS_KEYS
-            if not self.leaves(f"network_interfaces.{name}", many)
             for each in getattr(row, many) or ()
+            if not self.leaves(f"network_interfaces.{name}", many)
         }
 
     @cached_property

@@ -20,7 +20,6 @@ from functools import partial
 from typing import Any
 
 import click
-from msgspec.structs import asdict
 
 from enireconcile.errors import AwsError, EnireconcileError, SpecErrors
 from enireconcile.outputs.terminal import columns, fitted
@@ -122,7 +121,7 @@ def complain(error: EnireconcileError, **fields: Any) -> None:
     if isinstance(error, AwsError):
         fields |= {"call": error.call, "code": error.code, "request_id": error.request_id}
     if isinstance(error, SpecErrors):
-        fields["problems"] = [asdict(problem) for problem in error.problems]
+        fields["problems"] = [problem._asdict() for problem in error.problems]
     if error.hint:
         fields["hint"] = error.hint
     _TOLD.error("%s", error, extra={"fields": {"exit_code": error.exit_code, **fields}})
