@@ -106,10 +106,22 @@ Resources = Mapping[str, Mapping[str, Any]]
 """What a stack owns: attributes by address, as ``show --output json`` prints them."""
 
 
-class Secret(Struct, frozen=True):
-    """A parameter that only EC2 may see; shown as its hash everywhere."""
+class Secret:
+    """A parameter that only EC2 may see; shown as its hash everywhere.
 
-    value: str | bytes | Template
+    It is no Struct: what writes Structs as JSON would write its value.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str | bytes | Template) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
     @property
     def digest(self) -> str:

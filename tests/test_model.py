@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from enireconcile.model import Change, Impact, Ref, Secret, Template, canonical, fingerprint, plain, refs_in
+from enireconcile.model import (
+    Change,
+    Impact,
+    Ref,
+    Secret,
+    Template,
+    canonical,
+    fingerprint,
+    fingerprint_of,
+    plain,
+    refs_in,
+)
 from enireconcile.planning.draft import make_plan
 from tests.planning.worlds import Words, live_of, plan_of, spec_of
 
@@ -52,6 +64,24 @@ def test_a_fingerprint_is_the_hash_of_the_spelling() -> None:
     """It is written down in places that outlive a version, so its form is fixed."""
     spelling = b'{"a":2,"b":1}'
     assert fingerprint({"b": 1, "a": 2}) == "sha256:" + hashlib.sha256(spelling).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"b": 1, "a": {"d": 2, "c": 3}}, {"a": {"c": 3, "d": 2}, "b": 1}),
+        ({"é": frozenset({"b", "a"})}, {"é": frozenset({"a", "b"})}),
+        ({WEB: 1, IP: 2}, {IP: 2, WEB: 1}),
+        (MappingProxyType({"b": SECRET, "a": (1, None)}), {"a": [1, None], "b": Secret("hunter2")}),
+    ],
+    ids=["mappings", "sets", "keys that are refs", "another mapping"],
+)
+@pytest.mark.parametrize("many", [1, 1000, 1001])
+def test_equal_values_have_one_fingerprint(one: Any, other: Any, many: int) -> None:
+    """In whatever order they were made, and however many there are."""
+    assert fingerprint_of([one] * many) == fingerprint_of(iter([other] * many))
+    assert fingerprint_of([one] * many) != fingerprint_of([one] * (many - 1) + [{"a": 1}])
+    assert fingerprint_of([one] * many) != fingerprint_of([one] * (many + 1))
 
 
 def test_refs_are_found_however_deep() -> None:

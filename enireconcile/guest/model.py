@@ -13,8 +13,6 @@ The subnets of the other interfaces lead to the router: the link to them would b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-
 from msgspec import Struct
 
 TABLE = 5000
@@ -141,8 +139,7 @@ def routes(side: Side) -> Iterator[Route]:
     yield Route(side.everywhere, side.router)
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One of ``source``, ``mark`` and ``arrives`` (on the rule's link) selects packets for ``table``.
 
     ``table`` is None for the main table. ``specific``: its default route does not count.
