@@ -13,6 +13,7 @@ The subnets of the other interfaces lead to the router: the link to them would b
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from msgspec import Struct
 
 TABLE = 5000
