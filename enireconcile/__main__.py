@@ -14,7 +14,7 @@ from enireconcile.cli import code_if_stopped
 
 def main() -> NoReturn:
     """Run a command and exit with its code. A Ctrl-C while its modules load ends it in one line."""
-    # Nearly all objects of a run live until it ends: early collections, also of modules, find nothing to free.
+    # Nearly all objects of a run on one stack live until it ends: early collections find nothing to free.
     gc.set_threshold(2_000_000, 20, 20)
     _open_standard_streams()
     try:

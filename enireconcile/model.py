@@ -112,16 +112,20 @@ class Secret:
     It is no Struct: what writes Structs as JSON would write its value.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("_value",)
 
     def __init__(self, value: str | bytes | Template) -> None:
-        self.value = value
+        self._value = value
+
+    @property
+    def value(self) -> str | bytes | Template:
+        return self._value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.value == other.value
+        return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
-        return hash(self.value)
+        return hash(self._value)
 
     @property
     def digest(self) -> str:
@@ -621,14 +625,21 @@ def fingerprint_of(values: Iterable[Any]) -> str:
 
 
 def _spelled(values: list[Any]) -> bytes:
-    """One spelling for equal values, which takes a quarter of the time of ``canonical``."""
+    """One spelling for equal values of JSON's types, which takes a quarter of the time of ``canonical``."""
     try:
         return _SORTED.encode(values)
-    except TypeError:
+    except (TypeError, ValueError):
         return canonical(values).encode()
 
 
-_SORTED = msgspec.json.Encoder(enc_hook=plain, order="sorted")
+def _known(value: Any) -> Any:
+    """What msgspec does not know, in its types."""
+    if (made := plain(value)) is value:
+        raise TypeError(f"no spelling for {type(value).__name__}")
+    return made
+
+
+_SORTED = msgspec.json.Encoder(enc_hook=_known, order="sorted")
 
 
 def _hashed(spellings: Iterable[bytes]) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,7 @@ class Poller:
         self._reader, self._backlog = reader, backlog
         self._waits: dict[str, list[_Wait]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._joined = asyncio.Event()
         self._looked: dict[str, float] = {}
 
     async def wait(self, expect: Expect) -> Mapping[str, Any]:
@@ -114,6 +116,7 @@ class Poller:
         wait = _Wait(expect, loop.create_future(), loop.time() + expect.timeout, first_look)
         waits = self._waits.setdefault(expect.describe, [])
         waits.append(wait)
+        self._joined.set()
         if expect.describe not in self._tasks or self._tasks[expect.describe].done():
             self._tasks[expect.describe] = asyncio.create_task(self._poll(expect.describe, waits))
         try:
@@ -140,8 +143,10 @@ class Poller:
                     min(wait.next_look for wait in waits), self._looked.get(describe, -math.inf) + company
                 )
                 if soonest > loop.time():
-                    # A new wait may be due earlier than those that have waited long.
-                    await asyncio.sleep(min(soonest - loop.time(), _FIRST_PAUSE))
+                    # A new wait may be due earlier than those that have waited long, and the backlog shrinks.
+                    self._joined.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._joined.wait(), min(soonest - loop.time(), _FIRST_PAUSE))
                     continue
                 # All waits for this describe call use its answer, also those that are not due yet.
                 await self._tick(describe, [*waits])

@@ -250,6 +250,9 @@ def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -
         name, equals, value = text.partition("=")
         if not (name and equals):
             raise click.BadParameter(f"{text!r}: write NAME=VALUE")
+        # Python decodes bytes that are not UTF-8 as halves of characters, which EC2 and JSON cannot have.
+        if not text.isascii() and text != text.encode(errors="replace").decode():
+            raise click.BadParameter(f"{text!r} is not UTF-8")
         pairs.append((name, value))
     return tuple(pairs)
 

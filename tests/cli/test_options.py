@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
+from click.testing import CliRunner
 
+from enireconcile.cli.app import cli
 from enireconcile.cli.options import state_location
 
 
@@ -31,3 +35,14 @@ def test_what_is_no_place_of_a_state(text: str, hint: str) -> None:
         state_location(text)
     assert raised.value.message.startswith(repr(text))
     assert raised.value.message.endswith(hint)
+
+
+@pytest.mark.parametrize("command", [["validate"], ["plan"], ["apply", "-y"]], ids=lambda words: words[0])
+def test_a_variable_that_is_not_utf8(command: list[str], tmp_path: Path) -> None:
+    """Python shows a byte that is none as half a character, which EC2 and JSON cannot have."""
+    spec = tmp_path / "web.yaml"
+    spec.write_text("version: 1\nstack: web\nvariables: {v: a}\ntags: {v: '${var.v}'}\n")
+    done = CliRunner().invoke(cli, [*command, "--var", "v=x\udcff", str(spec)])
+    assert done.exit_code == 2
+    assert "Invalid value for '--var': 'v=x\\udcff' is not UTF-8" in done.output
+    assert CliRunner().invoke(cli, ["validate", "--var", "v=zoë 🙂", str(spec)]).exit_code == 0
