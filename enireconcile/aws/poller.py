@@ -142,11 +142,11 @@ class Poller:
                 soonest = max(
                     min(wait.next_look for wait in waits), self._looked.get(describe, -math.inf) + company
                 )
-                if soonest > loop.time():
+                if (pause := soonest - loop.time()) > 0:
                     # A new wait may be due earlier than those that have waited long, and the backlog shrinks.
                     self._joined.clear()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._joined.wait(), min(soonest - loop.time(), _FIRST_PAUSE))
+                        await asyncio.wait_for(self._joined.wait(), min(pause, _FIRST_PAUSE) if company else pause)
                     continue
                 # All waits for this describe call use its answer, also those that are not due yet.
                 await self._tick(describe, [*waits])
