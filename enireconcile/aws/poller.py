@@ -10,7 +10,6 @@ import asyncio
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +100,6 @@ class Poller:
         self._reader, self._backlog = reader, backlog
         self._waits: dict[str, list[_Wait]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._joined = asyncio.Event()
         self._looked: dict[str, float] = {}
 
     async def wait(self, expect: Expect) -> Mapping[str, Any]:
@@ -116,7 +114,6 @@ class Poller:
         wait = _Wait(expect, loop.create_future(), loop.time() + expect.timeout, first_look)
         waits = self._waits.setdefault(expect.describe, [])
         waits.append(wait)
-        self._joined.set()
         if expect.describe not in self._tasks or self._tasks[expect.describe].done():
             self._tasks[expect.describe] = asyncio.create_task(self._poll(expect.describe, waits))
         try:
@@ -142,11 +139,9 @@ class Poller:
                 soonest = max(
                     min(wait.next_look for wait in waits), self._looked.get(describe, -math.inf) + company
                 )
-                if (pause := soonest - loop.time()) > 0:
-                    # A new wait may be due earlier than those that have waited long, and the backlog shrinks.
-                    self._joined.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._joined.wait(), min(pause, _FIRST_PAUSE) if company else pause)
+                if soonest > loop.time():
+                    # A new wait may be due earlier than those that have waited long.
+                    await asyncio.sleep(min(soonest - loop.time(), _FIRST_PAUSE))
                     continue
                 # All waits for this describe call use its answer, also those that are not due yet.
                 await self._tick(describe, [*waits])

@@ -128,24 +128,6 @@ def test_the_first_look_is_early_and_later_ones_spread_out(loop: VirtualLoop) ->
     assert pauses == pytest.approx([min(0.1 * 1.4**number, 5.0) for number in range(len(pauses))])
 
 
-@pytest.mark.parametrize("began", [60.0, 60.02, 60.04, 60.06, 60.08])
-def test_the_first_look_is_as_early_while_others_wait_long(loop: VirtualLoop, began: float) -> None:
-    """An interface is looked at soon after it was made, although another one has been pending for a minute."""
-    reader = Reader(loop, eni_1=[(0, "pending"), (90, "available")], eni_2=[(0, "available")])
-
-    async def took() -> float:
-        poller = Poller(reader)
-        other = asyncio.ensure_future(poller.wait(available("eni-1")))
-        await asyncio.sleep(began)
-        since = loop.time()
-        await poller.wait(available("eni-2"))
-        until = loop.time()
-        await other
-        return until - since
-
-    assert run(took(), loop) <= 0.051
-
-
 def test_many_waiters_share_each_describe(loop: VirtualLoop) -> None:
     names = [f"eni-{number}" for number in range(50)]
     reader = Reader(loop, **{name: [(0, "pending"), (3, "available")] for name in names})
