@@ -615,13 +615,15 @@ _SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=plai
 
 def fingerprint(value: Any) -> str:
     """``sha256:…`` of a value's canonical spelling."""
-    return _hashed([canonical(value).encode()])
+    return f"sha256:{hashlib.sha256(canonical(value).encode()).hexdigest()}"
 
 
 def fingerprint_of(values: Iterable[Any]) -> str:
     """``sha256:…`` of many values, a thousand at a time."""
-    rest = iter(values)
-    return _hashed(_spelled(some) for some in iter(lambda: list(islice(rest, 1000)), []))
+    digest, rest = hashlib.sha256(), iter(values)
+    while some := list(islice(rest, 1000)):
+        digest.update(_spelled(some))
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _spelled(values: list[Any]) -> bytes:
@@ -640,10 +642,3 @@ def _known(value: Any) -> Any:
 
 
 _SORTED = msgspec.json.Encoder(enc_hook=_known, order="sorted")
-
-
-def _hashed(spellings: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for each in spellings:
-        digest.update(each)
-    return f"sha256:{digest.hexdigest()}"

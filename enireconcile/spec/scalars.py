@@ -411,7 +411,7 @@ def _logical_name(name: str) -> str:
 
 def _logical_interface_name(name: str) -> str:
     """An association takes either a logical name or an id, so a name must not look like an id."""
-    if name.startswith("eni-") and re.fullmatch("eni-[0-9a-f]{8,17}", name):
+    if re.fullmatch("eni-[0-9a-f]{8,17}", name):
         raise value_error(
             f"{shown(name)} cannot be the name of an interface: it looks like an id",
             "choose another name",
