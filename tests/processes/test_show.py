@@ -138,7 +138,7 @@ def test_on_a_terminal_nothing_is_cut(applied: EC2Server) -> None:
     """show has each id below its row; text is wrapped at words, but for a command to copy."""
     shown = on_terminal("show", SPEC)
     (web,) = re.findall(r"(?<!en)\bi-[0-9a-f]{17}", shown)
-    assert re.search(rf"\n  web +\S+ +\S+  \S+\n    {web}\n", shown)
+    assert re.search(rf"\n  web +\S+ +\S+ +\S+\n    {web}\n", shown)
     planned = on_terminal("plan", "--destroy", SPEC)
     assert f"Why these calls, and why in this order:\n  enireconcile explain --destroy {SPEC} " in planned
     told = on_terminal("export", "--instance", "an-instance-with-a-name")
