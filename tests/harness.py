@@ -74,6 +74,12 @@ def _foreign(url: str, service: str) -> Any:
     return boto().client(service, endpoint_url=url, region_name="us-east-1")  # type: ignore[call-overload]
 
 
+def image_id(ec2: Any) -> str:
+    """An image for the x86_64 types that tests launch."""
+    images = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
+    return str(images[0]["ImageId"])
+
+
 @dataclass
 class _Session(Session):
     """One of our own, but with clients that earlier tests have left."""

@@ -25,7 +25,7 @@ from enireconcile.cli.app import main
 from enireconcile.state.directory import Directory
 from tests.docs.console import ROOT, comparable, replaced, yaml_blocks
 from tests.ec2 import Fail, Latency, Settings
-from tests.harness import Harness, open_harness
+from tests.harness import Harness, image_id, open_harness
 
 PAGE = "docs/reference/mistakes.md"
 _ROW = re.compile(r"^\| (.+?) \| (.*?) ?\| `(.+?)` \| (.*?) ?\| (.*?) ?\|$", re.MULTILINE)
@@ -165,9 +165,8 @@ def others(harness: Harness, _: Path) -> None:
     """Another owner's security group and instance."""
     harness.strict.world.add_group("monitoring")
     ec2 = harness.client()
-    images = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
     ec2.run_instances(
-        ImageId=images[0]["ImageId"],
+        ImageId=image_id(ec2),
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,

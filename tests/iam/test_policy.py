@@ -28,7 +28,7 @@ from enireconcile.iam.statements import (
     size,
 )
 from tests.ec2 import Policy, Quotas
-from tests.harness import ENVIRONMENT, SLOW, STORY, Harness, open_harness
+from tests.harness import ENVIRONMENT, SLOW, STORY, Harness, image_id, open_harness
 from tests.iam.lint import lint, listed
 from tests.planning.test_golden import GOLDEN
 from tests.planning.worlds import plan_of, spec_of
@@ -370,8 +370,7 @@ class Attempts:
         ]
         self._address = stranger.allocate_address(Domain="vpc")["AllocationId"]
         self._group = stranger.create_security_group(GroupName="theirs", Description="theirs")["GroupId"]
-        fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
-        image = stranger.describe_images(Filters=fitting)["Images"][0]["ImageId"]
+        image = image_id(stranger)
         launched = stranger.run_instances(
             ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet
         )
@@ -888,9 +887,7 @@ def test_an_instance_with_user_data_and_protection_of_another_tool(slow_harness:
 def test_adoption_of_a_protected_instance_under_the_policy(slow_harness: Harness) -> None:
     """Before the adoption it has no tag of the stack, so its id is named."""
     ec2 = slow_harness.client()
-    fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
-    image = ec2.describe_images(Filters=fitting)["Images"][0]["ImageId"]
-    launched = ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    launched = ec2.run_instances(ImageId=image_id(ec2), InstanceType="t3.micro", MinCount=1, MaxCount=1)
     slow_harness.loop.now += 60
     text = PROTECTED.replace("i-0123456789abcdef0", launched["Instances"][0]["InstanceId"])
     slow_harness.obey(text)

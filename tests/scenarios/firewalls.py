@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from enireconcile.aws.lab import named
-from tests.harness import Harness
+from tests.harness import Harness, image_id
 from tests.lab_vpc import lab
 
 HA_FAILOVER = Path(__file__).parents[2] / "specs" / "ha-failover.yaml"
@@ -25,9 +25,8 @@ class Firewalls:
         harness.loop.now += 60
 
     def launch(self, name: str, subnet: str, kind: str = "t3.micro") -> str:
-        images = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
         launched = self.ec2.run_instances(
-            ImageId=images[0]["ImageId"],
+            ImageId=image_id(self.ec2),
             InstanceType=kind,
             MinCount=1,
             MaxCount=1,

@@ -11,7 +11,7 @@ import pytest
 from enireconcile.errors import GuardError, SpecErrors
 from enireconcile.planning.guards import Allowed, guard
 from tests.ec2 import Call, Fail, Hook
-from tests.harness import SLOW, STORY, Harness, open_harness
+from tests.harness import SLOW, STORY, Harness, image_id, open_harness
 from tests.scenarios.firewalls import SPEC, Firewalls
 from tests.scenarios.orphans import bare, orphan
 from tests.two_enis import Account, assert_is_the_story
@@ -188,9 +188,9 @@ def test_an_address_will_not_move_or_is_stolen(built: Harness) -> None:
 
 def test_a_live_public_ip_replaces_the_instance(slow_harness: Harness) -> None:
     """A live public IP read as a reason to replace the instance."""
-    fitting = [{"Name": "architecture", "Values": ["x86_64"]}]
-    launched = slow_harness.client().run_instances(
-        ImageId=slow_harness.client().describe_images(Filters=fitting)["Images"][0]["ImageId"],
+    ec2 = slow_harness.client()
+    launched = ec2.run_instances(
+        ImageId=image_id(ec2),
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,

@@ -13,7 +13,7 @@ from enireconcile.errors import SpecErrors, UnsupportedError
 from enireconcile.model import Impact, Plan, Report
 from tests.ec2 import DropConnection, Fail, Hook, Quotas, Settings
 from tests.ec2.calls import Call
-from tests.harness import SLOW, Harness, open_harness
+from tests.harness import SLOW, Harness, image_id, open_harness
 
 HEAD = "version: 1\nstack: lab\nregion: us-east-1\n"
 WEB = """instances:
@@ -44,9 +44,8 @@ class Strangers:
         self.subnet = subnets["Subnets"][0]["SubnetId"]
         self.lone, second = self._interface(), self._interface()
         harness.loop.now += 5
-        images = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
         launched = self.ec2.run_instances(
-            ImageId=images[0]["ImageId"], InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=self.subnet
+            ImageId=image_id(self.ec2), InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId=self.subnet
         )
         self.instance = launched["Instances"][0]["InstanceId"]
         harness.loop.now += 5

@@ -19,7 +19,7 @@ from enireconcile.model import Action
 from enireconcile.ownership import OWN_TAGS
 from enireconcile.spec.expand import escaped
 from tests.ec2 import Call, Fail, Quotas
-from tests.harness import SLOW, Harness, open_harness
+from tests.harness import SLOW, Harness, image_id, open_harness
 from tests.lab_vpc import lab
 from tests.scenarios.firewalls import Firewalls
 from tests.scenarios.test_specs import every_spec, prepared
@@ -195,10 +195,9 @@ class Grown:
         self.vpc, self.subnets = lab(harness)
 
     def launch(self, name: str, subnet: str = "lab-a", kind: str = "t3.medium", **more: Any) -> str:
-        images = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"]
         place = {} if "NetworkInterfaces" in more else {"SubnetId": self.subnets[subnet]}
         launched = self.ec2.run_instances(
-            ImageId=images[0]["ImageId"],
+            ImageId=image_id(self.ec2),
             InstanceType=kind,
             MinCount=1,
             MaxCount=1,

@@ -15,7 +15,7 @@ import yaml
 
 from tests.ec2 import Quotas
 from tests.export.terraform.states import address, group, instance, interface, resource, rules, subnet, take, vpc
-from tests.harness import SLOW, Harness, open_harness
+from tests.harness import SLOW, Harness, image_id, open_harness
 from tests.lab_vpc import lab
 from tests.scenarios.test_export import assert_adopts, disown
 from tests.scenarios.test_specs import prepared
@@ -261,7 +261,7 @@ def test_the_interface_that_ec2_made(account: Harness) -> None:
     ec2 = account.client()
     launch: Callable[..., Any] = ec2.run_instances
     launch(
-        ImageId=ec2.describe_images()["Images"][0]["ImageId"],
+        ImageId=image_id(ec2),
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,

@@ -10,7 +10,7 @@ import pytest
 from enireconcile.errors import UnsupportedError
 from enireconcile.model import Action, Impact, Plan
 from tests.ec2 import Fail, Settings
-from tests.harness import SLOW, STORY, Harness, open_harness
+from tests.harness import SLOW, STORY, Harness, image_id, open_harness
 from tests.two_enis import MINE, Account, assert_is_the_story
 
 NOTHING = "version: 1\nstack: two-enis\nregion: us-east-1\n"
@@ -228,9 +228,7 @@ def test_an_instance_is_gone_before_the_group_of_its_own_interface(slow_harness:
     slow_harness.apply(head)
     zones = [{"Name": "default-for-az", "Values": ["true"]}]
     launched = ec2.run_instances(
-        ImageId=ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0][
-            "ImageId"
-        ],
+        ImageId=image_id(ec2),
         InstanceType="t3.micro",
         MinCount=1,
         MaxCount=1,

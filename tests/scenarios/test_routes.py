@@ -12,7 +12,7 @@ import pytest
 from enireconcile.errors import SpecErrors
 from enireconcile.model import Impact, Plan, Status
 from enireconcile.outputs.text import plan_text
-from tests.harness import SLOW, Harness, open_harness
+from tests.harness import SLOW, Harness, image_id, open_harness
 
 CREATE, REPLACE, DELETE = "CreateRoute", "ReplaceRoute", "DeleteRoute"
 ROUTE_CALLS = {CREATE, REPLACE, DELETE}
@@ -101,9 +101,8 @@ class Account:
 
     def stranger(self) -> str:
         """A running instance of another owner; the id of its interface."""
-        image = self.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
         launched = self.ec2.run_instances(
-            ImageId=image["ImageId"], InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=self.public
+            ImageId=image_id(self.ec2), InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=self.public
         )
         self.harness.loop.now += 30
         return str(launched["Instances"][0]["NetworkInterfaces"][0]["NetworkInterfaceId"])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.harness import Harness
+from tests.harness import Harness, image_id
 from tests.proofs.vpc.stage import Stage
 from tests.vpc import DataPlane, Guest
 from tests.vpc.guests import Files, System, until
@@ -51,9 +51,9 @@ def detach(stage: Stage, name: str) -> None:
 
 def launch(harness: Harness, subnet: str, **more: Any) -> str:
     """Another instance in a subnet: its id."""
-    image = harness.client().describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
-    launched = harness.client().run_instances(
-        ImageId=image["ImageId"], InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet, **more
+    ec2 = harness.client()
+    launched = ec2.run_instances(
+        ImageId=image_id(ec2), InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=subnet, **more
     )
     return str(launched["Instances"][0]["InstanceId"])
 
