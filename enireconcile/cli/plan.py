@@ -196,7 +196,7 @@ def _traces(plan: Plan, channel: Channel) -> Traces:
 
 def _save(out: Outlet, planned: Sequence[Planned], options: PlanOptions) -> None:
     plans = tuple(SavedPlan(each.spec.file, each.spec.digest, each.plan) for each in planned)
-    saved = Saved(plans, options.prune, tuple(sorted(set(options.targets))), options.destroy)
+    saved = Saved(plans, options.prune, options.destroy)
     out.write(saved.text(datetime.now(UTC).isoformat(timespec="seconds")))
 
 

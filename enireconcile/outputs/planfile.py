@@ -43,7 +43,6 @@ class Saved(Struct, frozen=True):
 
     plans: tuple[SavedPlan, ...]
     prune: bool = False
-    targets: tuple[str, ...] = ()
     destroy: bool = False
 
     def text(self, created: str) -> str:
@@ -54,7 +53,6 @@ class Saved(Struct, frozen=True):
             "program": __version__,
             "created": created,
             "prune": self.prune,
-            "targets": list(self.targets),
             "destroy": self.destroy,
             "plans": [
                 {"file": saved.file, "spec": saved.digest, "plan": encode(saved.plan)} for saved in self.plans
@@ -103,9 +101,9 @@ def _saved(words: Mapping[str, Any]) -> Saved:
             raise ValueError
         plans.append(SavedPlan(str(each["file"]), str(each["spec"]), plan))
     flags = (words["prune"], words["destroy"])
-    if not plans or not all(isinstance(flag, bool) for flag in flags) or not isinstance(words["targets"], list):
+    if not plans or not all(isinstance(flag, bool) for flag in flags):
         raise ValueError
-    return Saved(tuple(plans), words["prune"], tuple(map(str, words["targets"])), words["destroy"])
+    return Saved(tuple(plans), words["prune"], words["destroy"])
 
 
 def reasons_against(saved: SavedPlan, digest: str, fresh: Plan) -> list[str]:

@@ -123,8 +123,9 @@ def test_several_plans_and_the_flags_that_made_them() -> None:
 
 def test_a_file_says_all_that_its_plans_were_made_with() -> None:
     plan = plan_of({"elastic_ips": {"web": {}}}, targets=["elastic_ips.web"])
-    saved = Saved((SavedPlan("specs/lab.yaml", "sha256:1", plan),), targets=("elastic_ips.web",))
+    saved = Saved((SavedPlan("specs/lab.yaml", "sha256:1", plan),))
     assert saved_in(saved.text(CREATED), "plan.json") == saved
+    assert plan.targets == ("elastic_ips.web",)
 
 
 # ---- what is refused
