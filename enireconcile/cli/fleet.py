@@ -6,7 +6,9 @@ import functools
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -38,15 +40,20 @@ def _shard(_: click.Context, __: click.Parameter, text: str | None) -> Any:
     if match is None:
         raise click.BadParameter(f"{text!r}: write I/N, for example 2/4, or /4 in an array job")
     count = int(match[2])
+    if count == 0:
+        raise click.BadParameter(f"{text!r}: there must be one part at least: write 1/1")
     if match[1] is not None:
-        index = int(match[1])
+        index, source = int(match[1]), ""
     else:
-        given = next((os.environ[name] for name in _INDEXES if os.environ.get(name, "").isdecimal()), None)
-        if given is None:
+        name = next((name for name in _INDEXES if name in os.environ), None)
+        if name is None:
             raise click.BadParameter(f"{text!r} needs {' or '.join(_INDEXES)} in the environment: write I/N")
-        index = int(given) + 1
+        if not re.fullmatch(r"\d{1,6}", os.environ[name]):
+            raise click.BadParameter(f"{text!r} needs a number in {name}, not {os.environ[name]!r}: write I/N")
+        index, source = int(os.environ[name]) + 1, f" ({name} is {os.environ[name]})"
     if not 1 <= index <= count:
-        raise click.BadParameter(f"{text!r}: there is no part {index} of {count}; the first is 1/{count}")
+        parts = f"the first is 1/{count}, the last {count}/{count}"
+        raise click.BadParameter(f"{text!r}: there is no part {index} of {count}{source}; {parts}")
     from enireconcile.fleet.units import Shard
 
     return Shard(index, count)
@@ -63,6 +70,16 @@ def _portion(_: click.Context, __: click.Parameter, text: str | None) -> Any:
         raise click.BadParameter(f"{text!r}: {error}: for example 5% or 3") from None
 
 
+def _scheduler(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    if url is None:
+        return None
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in ("tcp", "tls") and parts.hostname and parts.port:
+            return url
+    raise click.BadParameter(f"{url!r}: write tls://HOST:PORT, or tcp://127.0.0.1:PORT for one on this machine")
+
+
 _choosing = opt.all_of(
     click.argument("file", metavar="FLEET", type=click.Path(readable=False)),
     click.option(
@@ -75,7 +92,7 @@ _choosing = opt.all_of(
         "--shard",
         metavar="I/N",
         callback=_shard,
-        help="Only the I-th of N parts; /N takes I from the index of a Kubernetes or AWS Batch job. "
+        help="Only part I of N; the first is 1/N. /N takes I from the index of a Kubernetes or AWS Batch job. "
         "Units of one account and Region stay together.",
     ),
     click.option("--refresh", is_flag=True, help="Read the accounts of the organization again."),
@@ -109,7 +126,9 @@ _running = opt.all_of(
         show_default=True,
         help="Processes of this machine, or a Dask cluster.",
     ),
-    click.option("--scheduler", metavar="URL", help="Dask's scheduler, e.g. tls://dask.internal:8786."),
+    click.option(
+        "--scheduler", metavar="URL", callback=_scheduler, help="Dask's scheduler, e.g. tls://dask.internal:8786."
+    ),
     opt.outlet("--report", "the report", "Write the JSON report to this file, whatever the outcome."),
     opt.outlet("--metrics", "the metrics", "Write Prometheus metrics of this run to this file."),
     opt.output(),
@@ -168,8 +187,9 @@ def plan(file: str, choice: Choice, **options: Any) -> int:
     "--stop-at",
     metavar="P",
     callback=_portion,
-    help="Begin no further unit when so many have failed: 5% or 3. Overrides the file.",
+    help="Begin no further unit when so many are failed, partial or lost: 5% of all, or 3. Overrides the file.",
 )
+@opt.waits_for_lock("30s")
 @_running
 def apply(file: str, choice: Choice, **options: Any) -> int:
     """Apply all units, in the waves of the file.
@@ -187,7 +207,20 @@ def verify(file: str, choice: Choice, **options: Any) -> int:
     return _run("verify", file, choice, options)
 
 
+@fleet.command(examples=["enireconcile fleet unlock --only prod-a/us-east-1/edge fleet.yaml"], exits=[3, 4])
+@_chosen
+@opt.auto_approve
+@click.option("--force", is_flag=True, help="Also remove the lock in S3 of a run that seems to be alive.")
+def unlock(file: str, choice: Choice, auto_approve: bool, force: bool) -> int:
+    """Show the locks of units, and remove those that are stale."""
+    from enireconcile.fleet import run
+
+    return run.unlock(file, choice, auto_approve=auto_approve, force=force)
+
+
 def _run(command: str, file: str, choice: Choice, options: dict[str, Any]) -> int:
+    if options["engine"] == "dask" and options["scheduler"] is None:
+        raise click.UsageError("--engine dask needs --scheduler tls://HOST:PORT")
     from enireconcile.fleet.run import RunOptions, run
 
     return run(file, command, choice, RunOptions(**options))

@@ -511,6 +511,18 @@ def aws(command: F) -> F:
     return _aws_options(connected)  # type: ignore[return-value]
 
 
+def waits_for_lock(default: str) -> Callable[[F], F]:
+    """``--lock-timeout`` with this default."""
+    return click.option(
+        "--lock-timeout",
+        type=duration,
+        metavar="DURATION",
+        default=default,
+        show_default=True,
+        help="How long to wait while another run holds the lock of the stack.",
+    )
+
+
 def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str = "30s") -> Callable[[F], F]:
     """The options of commands that change resources."""
     return all_of(
@@ -548,12 +560,5 @@ def running(*, approval: Callable[[Any], Any] = auto_approve, lock_timeout: str 
             help="With --notify: also post if there was nothing to do or the stack is locked.",
         ),
         state,
-        click.option(
-            "--lock-timeout",
-            type=duration,
-            metavar="DURATION",
-            default=lock_timeout,
-            show_default=True,
-            help="How long to wait while another run holds the lock of the stack.",
-        ),
+        waits_for_lock(lock_timeout),
     )

@@ -190,18 +190,19 @@ def write_reports(
     if options.report is not None:
         objects = [report_json(report) for report in reports]
         text = json.dumps(objects[0] if len(objects) == 1 else objects, indent=2)
-        _write(options.report, text + "\n", known)
+        write_or_warn(options.report, text + "\n", known)
     if options.html is not None:
         from enireconcile.outputs.html import Ran, reports_html
 
         runs = [Ran(*each) for each in zip_longest(reports, pictures)]
-        _write(options.html, reports_html(runs, datetime.now(UTC), options.command), known)
+        write_or_warn(options.html, reports_html(runs, datetime.now(UTC), options.command), known)
     # A run for some targets does not show the state of the whole stack.
     whole = [report for report in reports if report.stack is not None and not report.targets]
     write_metrics(options.metrics, [metrics.of_report(report, options.command) for report in whole])
 
 
-def _write(outlet: Outlet, text: str, known: str) -> None:
+def write_or_warn(outlet: Outlet, text: str, known: str = "") -> None:
+    """Write a file at the end of a run. If it cannot be written, that is a warning, unless it is ``known``."""
     try:
         outlet.write(text)
     except EnireconcileError as error:

@@ -186,6 +186,15 @@ class Interrupt:
         """That the time limit stopped the run, and for what it waited then."""
         return f"stopped by --timeout after {self._seconds:g} s" + (f": {waited}" if waited else "")
 
+    @contextmanager
+    def handled(self, stop: Callable[[], object], abandon: Callable[[], object]) -> Iterator[None]:
+        """Inside the block, call ``stop`` at the first signal and ``abandon`` at the second."""
+        self._stop, self._abandon = stop, abandon
+        try:
+            yield
+        finally:
+            self._stop = self._abandon = None
+
     # ---- waiting
 
     @contextmanager
@@ -388,11 +397,10 @@ def branches_of(trunk: Interrupt, branches: Sequence[Branch]) -> Iterator[None]:
         for branch in branches:
             branch.abandon()
 
-    trunk._stop, trunk._abandon = stop, abandon
     try:
-        yield
+        with trunk.handled(stop, abandon):
+            yield
     finally:
-        trunk._stop = trunk._abandon = None
         trunk.abandoned_calls = trunk.abandoned_calls or any(branch.abandoned_calls for branch in branches)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.api import Reader
 from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.session import Connection
 from enireconcile.cli.signals import run_async
@@ -22,27 +22,36 @@ if TYPE_CHECKING:
 
 
 def unlock_specs(
-    specs: Sequence[Spec], connection: Connection, state: str | None, *, auto_approve: bool, force: bool
+    specs: Sequence[Spec],
+    connection: Connection,
+    state: str | None,
+    *,
+    auto_approve: bool,
+    force: bool,
+    state_as_caller: bool = False,
 ) -> int:
-    """Show the lock of each spec's stack, and remove it if it is stale. Returns the exit code."""
+    """Show the lock of each spec's stack, and remove it if it is stale. Returns the exit code.
+
+    With ``state_as_caller``, a state in S3 is accessed without the role of the spec.
+    """
+    from enireconcile.state import open_store
+
     code = 0
     for spec in specs:
         with connection.open(spec) as channel:
             try:
-                _unlock_one(spec, channel, state, auto_approve, force)
+                account = run_async(account_of(Reader(channel)))
+                guard_account(spec, account)
+                scope = f"{account}-{channel.session.region}-{spec.document.stack}"
+                session = connection.as_caller(channel.session.region) if state_as_caller else channel.session
+                _unlock_one(scope, open_store(state, session), auto_approve, force)
             except (GuardError, LockedError) as error:
                 logs.complain(error)
                 code = max(code, error.exit_code)
     return code
 
 
-def _unlock_one(spec: Spec, channel: Channel, state: str | None, auto_approve: bool, force: bool) -> None:
-    from enireconcile.state import open_store
-
-    account = run_async(account_of(Reader(channel)))
-    guard_account(spec, account)
-    scope = f"{account}-{channel.session.region}-{spec.document.stack}"
-    store = open_store(state, channel.session)
+def _unlock_one(scope: str, store: Store, auto_approve: bool, force: bool) -> None:
     lock, damage = store.look(scope), store.damage(scope)
     if lock is None and damage is None:
         click.echo(f"{scope}: not locked")

@@ -1,46 +1,39 @@
 """Units on a Dask cluster. Needs ``pip install 'enireconcile[dask]'``.
 
 Dask's messages are pickles: a peer that is not who it seems to be can run any code. So a scheduler that is not on
-loopback is refused without TLS with certificates on both sides. Units travel as JSON text to one named function.
+loopback is refused without TLS with certificates on both sides. Units travel as JSON text to a named function.
 """
 
 from __future__ import annotations
 
+import logging
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from enireconcile.errors import EnireconcileError
 from enireconcile.fleet.report import UnitResult, ended
+from enireconcile.fleet.scheduler import WorkersGone
 from enireconcile.fleet.units import Unit
 from enireconcile.fleet.worker import read_result, run_unit
 from enireconcile.outputs.webhook import is_loopback
 
 PATIENCE = "10s"
-_DEATHS = 4
-"""Dask's default: three deaths are allowed."""
 _CERTIFICATES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 
 
-def check_scheduler(url: str | None, security: Any) -> str:
-    """The URL of a scheduler that may be used with this ``distributed.Security``. Raises EnireconcileError."""
-    if not url:
-        raise EnireconcileError("--engine dask needs a scheduler", hint="give --scheduler tls://HOST:8786")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-        parts = urlsplit("")
-    if parts.scheme not in ("tcp", "tls") or not host or not port:
+def check_scheduler(url: str, security: Any) -> None:
+    """Whether the scheduler may be used with this ``distributed.Security``. Raises EnireconcileError."""
+    parts = urlsplit(url)
+    if parts.scheme == "tcp" and not is_loopback(parts.hostname or ""):
         raise EnireconcileError(
-            f"--scheduler {url} is not the address of a scheduler", hint="write tls://HOST:PORT"
-        )
-    if parts.scheme == "tcp" and not is_loopback(host):
-        raise EnireconcileError(
-            f"--scheduler {url} has no TLS, and {host} is not this machine",
+            f"--scheduler {url} has no TLS, and {parts.hostname} is not this machine",
             hint="Dask's messages are pickles, which can run any code: use tls:// with certificates on both sides",
         )
     missing = [name for name in _CERTIFICATES if not getattr(security, name, None)]
@@ -49,7 +42,6 @@ def check_scheduler(url: str | None, security: Any) -> str:
             f"--scheduler {url} needs certificates, and Dask's configuration has no {', '.join(missing)}",
             hint="set distributed.comm.tls in ~/.config/dask/dask.yaml: ca-file, client.cert and client.key",
         )
-    return url
 
 
 def check_state(url: str, state: str | None) -> None:
@@ -61,39 +53,92 @@ def check_state(url: str, state: str | None) -> None:
         )
 
 
+def run_on_dask(text: str, topic: str, name: str) -> str:
+    """``run_unit`` on a worker of a cluster. Tells the subscribers of a topic that the unit ``name`` begins."""
+    from distributed import get_worker
+
+    get_worker().log_event(topic, name)
+    return run_unit(text)
+
+
 class DaskWorkers:
     """The workers of a cluster; ``library`` is the module distributed, ``client`` a client of its."""
 
     def __init__(self, library: Any, client: Any, jobs: int | None, task: Callable[[Unit], str]) -> None:
         self._library, self._client, self._task = library, client, task
         self.jobs = jobs or max(1, sum(client.nthreads().values()))
+        self._flying: dict[Future[UnitResult], Any] = {}
+        self._begun: Counter[str] = Counter()
+        self._stopping = False
+        self._topic = f"enireconcile-{uuid.uuid4()}"
+        client.subscribe_topic(self._topic, lambda event: self._begun.update([event[1]]))
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         made: Future[UnitResult] = Future()
         made.set_running_or_notify_cancel()
-
-        def done(future: Any) -> None:
-            try:
-                made.set_result(read_result(unit, future.result()))
-            except self._library.KilledWorker:
-                # Dask itself has begun it again, as often as `allowed-failures` lets it.
-                why = f"{_DEATHS} workers died of it; the next run goes on from there"
-                made.set_result(ended(unit, "lost", why, attempts=_DEATHS))
-            except Exception as error:  # noqa: BLE001 (a scheduler that is gone)
-                broken = BrokenExecutor(f"{type(error).__name__}: {error}")
-                made.set_exception(broken)
-
-        future = self._client.submit(run_unit, self._task(unit), pure=False)
-        future.add_done_callback(done)
+        try:
+            future = self._client.submit(run_on_dask, self._task(unit), self._topic, unit.name, pure=False)
+        except Exception as error:  # noqa: BLE001 (whatever a client without a connection raises)
+            made.set_exception(WorkersGone(f"no connection to the scheduler ({error})"))
+            return made
+        self._flying[made] = future
+        future.add_done_callback(lambda future: self._ended(made, unit, future))
         return made
 
+    def poll(self) -> None:
+        """A client that lost its scheduler need not call back for the units in flight."""
+        if self._client.status != "running":
+            for made in [*self._flying]:
+                self._end(made, WorkersGone("the connection to the scheduler was lost"))
+
+    def _ended(self, made: Future[UnitResult], unit: Unit, future: Any) -> None:
+        begun = self._begun[unit.name]
+        found: UnitResult | WorkersGone | BrokenExecutor
+        try:
+            found = replace(read_result(unit, future.result()), attempts=begun)
+        except self._library.KilledWorker as error:
+            # Dask itself has begun it again, as often as `allowed-failures` lets it.
+            times = error.allowed_failures + 1
+            why = f"{times} workers died while running it; the next run goes on from there"
+            found = ended(unit, "lost", why, attempts=times)
+        except CancelledError:
+            if not self._stopping:
+                found = WorkersGone("the scheduler is gone, or was restarted")
+            elif begun:
+                found = BrokenExecutor()
+            else:
+                found = ended(unit, "not_run", "no worker had begun it when the run was stopped")
+        except Exception as error:  # noqa: BLE001 (run_unit raises nothing: the worker cannot even call it)
+            why = f"the worker cannot run it: {type(error).__name__}: {error}"
+            found = ended(unit, "failed", f"{why}\nhint: all machines need the same version of enireconcile")
+        self._end(made, found)
+
+    def _end(self, made: Future[UnitResult], found: UnitResult | Exception) -> None:
+        """Set the result, unless another thread has done so."""
+        if self._flying.pop(made, None) is None:
+            return
+        if isinstance(found, Exception):
+            made.set_exception(found)
+        else:
+            made.set_result(found)
+
     def stop(self) -> None:
-        """Units in flight go on to their end: a worker on another machine hears no signal of this one."""
+        """Take back what no worker runs. What runs goes on to its end: a worker hears no signal from here."""
+        self._stopping = True
+        running = {key for keys in self._client.processing().values() for key in keys}
+        self._client.cancel([future for future in self._flying.values() if future.key not in running])
+
+
+def _silence() -> None:
+    """What Dask's client logs, with tracebacks, are errors that a run tells itself."""
+    for name in [*logging.root.manager.loggerDict]:
+        if name.split(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager
 def dask_workers(
-    scheduler: str | None, state: str | None, jobs: int | None, task: Callable[[Unit], str]
+    url: str, state: str | None, jobs: int | None, task: Callable[[Unit], str]
 ) -> Iterator[DaskWorkers]:
     """Connect to a scheduler, and disconnect at the end. Raises EnireconcileError."""
     try:
@@ -101,8 +146,9 @@ def dask_workers(
     except ImportError:
         raise EnireconcileError("--engine dask needs Dask", hint="pip install 'enireconcile[dask]'") from None
     library: Any = distributed
+    _silence()
     security = library.Security()
-    url = check_scheduler(scheduler, security)
+    check_scheduler(url, security)
     check_state(url, state)
     try:
         client = library.Client(
@@ -112,6 +158,9 @@ def dask_workers(
         raise EnireconcileError(
             f"cannot connect to the scheduler {url}: {error}", hint="start `dask scheduler` there"
         ) from None
+    except RuntimeError as error:
+        hint = "use tls://, or take require-encryption out of Dask's configuration"
+        raise EnireconcileError(f"cannot connect to the scheduler {url}: {error}", hint=hint) from None
     try:
         if not client.nthreads():
             raise EnireconcileError(

@@ -4,60 +4,75 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing import util
 from multiprocessing.context import BaseContext
 
-from enireconcile.fleet.report import UnitResult
+from enireconcile.cli.signals import Interrupt
+from enireconcile.errors import internal_error
+from enireconcile.fleet.report import UnitResult, ended
 from enireconcile.fleet.units import Unit
 from enireconcile.fleet.worker import read_result, run_unit
+from enireconcile.outputs import logs
+
+_DESCRIPTORS = 8
+"""The most file descriptors that a process of a pool costs its parent."""
+_OTHER_DESCRIPTORS = 64
 
 
 class LocalWorkers:
-    """``jobs`` pools of one process each, so that a process that dies takes only its own unit with it.
+    """Up to ``jobs`` pools of one process each, so that a process that dies takes only its own unit with it.
 
     ``task`` makes the text of a unit's task.
     """
 
     def __init__(self, jobs: int, task: Callable[[Unit], str]) -> None:
-        self.jobs, self._task = jobs, task
+        self.jobs, self._task = _affordable(jobs), task
         self._context = _context()
         self._idle: list[ProcessPoolExecutor] = []
         self._pools: set[ProcessPoolExecutor] = set()
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
-        pool = self._idle.pop() if self._idle else self._new_pool()
         made: Future[UnitResult] = Future()
         made.set_running_or_notify_cancel()
+        try:
+            pool = self._idle.pop() if self._idle else self._new_pool()
+            future = pool.submit(_run, self._task(unit))
+        except BrokenExecutor:
+            # It died between two units: of none of them.
+            self._drop(pool)
+            return self.submit(unit)
+        except OSError as error:
+            made.set_result(ended(unit, "failed", f"cannot start a worker process: {error.strerror}"))
+            return made
 
         def done(text: Future[str]) -> None:
             error = text.exception()
             if isinstance(error, BrokenExecutor):
-                self._pools.discard(pool)
-                pool.shutdown(wait=False)
-            else:
-                self._idle.append(pool)
-            if error is not None:
+                self._drop(pool)
                 made.set_exception(error)
+                return
+            self._idle.append(pool)
+            if isinstance(error, Exception):
+                made.set_result(ended(unit, "lost", str(internal_error(error))))
             else:
                 made.set_result(read_result(unit, text.result()))
 
-        try:
-            pool.submit(_run, self._task(unit)).add_done_callback(done)
-        except BrokenExecutor:
-            # It died between two units: of none of them.
-            self._pools.discard(pool)
-            pool.shutdown(wait=False)
-            return self.submit(unit)
+        future.add_done_callback(done)
         return made
+
+    def poll(self) -> None:
+        """Processes that die are noticed without it."""
 
     def stop(self) -> None:
         """Interrupt the processes, as Ctrl-C does: each ends its unit after the calls in flight."""
-        for pool in self._pools:
+        for pool in [*self._pools]:
             for pid in list(pool._processes or ()):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)
@@ -67,16 +82,44 @@ class LocalWorkers:
         for pool in self._pools:
             pool.shutdown(cancel_futures=True)
 
+    def abandon(self) -> None:
+        """Leave the processes to themselves: they have been interrupted, and end without their parent."""
+        # The semaphores that they share with this process; its end would leave them, with a warning for each.
+        util._run_finalizers()  # type: ignore[attr-defined]
+
     def _new_pool(self) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(1, mp_context=self._context, initializer=_begin)
         self._pools.add(pool)
         return pool
 
+    def _drop(self, pool: ProcessPoolExecutor) -> None:
+        self._pools.discard(pool)
+        pool.shutdown(wait=False)
+
+
+def _affordable(jobs: int) -> int:
+    """As many jobs, each a process, as the limit of open files allows. It is raised as far as that may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _OTHER_DESCRIPTORS + _DESCRIPTORS * jobs
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return jobs
+    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if needed <= soft:
+        return jobs
+    fewer = max(1, (soft - _OTHER_DESCRIPTORS) // _DESCRIPTORS)
+    logs.warn(
+        f"{fewer} units at the same time instead of {jobs}: a process may have {soft} open files (ulimit -n)"
+    )
+    return fewer
+
 
 def _context() -> BaseContext:
     """Processes are forked from one that has loaded the code and has no threads."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["enireconcile.fleet.worker", "enireconcile.aws.api", "enireconcile.cli.run"])
+    context.set_forkserver_preload(
+        ["enireconcile.fleet.worker", "enireconcile.aws.api", "enireconcile.fleet.preload"]
+    )
     return context
 
 
@@ -85,15 +128,16 @@ _PULSE = 0.2
 
 
 class _Process:
-    """What a worker process knows of itself."""
+    """What a worker process knows of itself. Its first signal stops its unit, and all that would follow."""
 
     busy = False
+    interrupt = Interrupt()
 
 
 def _run(text: str) -> str:
     _Process.busy = True
     try:
-        return run_unit(text)
+        return run_unit(text, _Process.interrupt)
     finally:
         _Process.busy = False
 
@@ -101,21 +145,16 @@ def _run(text: str) -> str:
 def _begin() -> None:
     """Signals of the terminal go to the parent only, which tells its processes; without a parent, they end."""
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, _interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: _Process.interrupt.stop("a signal"))
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
         if parent is not None:
             parent.join()
-            if _Process.busy:
-                os.kill(os.getpid(), signal.SIGINT)
+            _Process.interrupt.stop("the end of its parent process")
             while _Process.busy:
                 time.sleep(_PULSE)
             os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _interrupted(*_: object) -> None:
-    if _Process.busy:
-        raise KeyboardInterrupt

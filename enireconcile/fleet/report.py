@@ -11,7 +11,6 @@ from msgspec import Struct
 from enireconcile.fleet.units import Unit
 from enireconcile.model import CHECK_FAILED, FORMAT_VERSION
 from enireconcile.outputs.words import counted
-from enireconcile.printable import printable
 
 CODES: Mapping[str, int] = {
     "converged": 0,
@@ -33,7 +32,8 @@ FAILURES = frozenset({"failed", "partial", "lost"})
 class UnitResult(Struct, frozen=True):
     """What became of a unit. ``seconds`` is the time in a worker, ``attempts`` how often it was begun.
 
-    ``changes`` are resources that were changed or, in a plan, would be. ``code`` is the exit code.
+    ``changes`` are resources that were changed or, in a plan, would be. ``code`` is the exit code. ``checks`` is
+    how many checks were made. ``details`` of a plan that is not empty are its text or, for JSON, its object.
     """
 
     unit: Unit
@@ -44,6 +44,8 @@ class UnitResult(Struct, frozen=True):
     attempts: int = 0
     error: str | None = None
     code: int = 0
+    checks: int = 0
+    details: Any = None
 
     @property
     def failed(self) -> bool:
@@ -121,24 +123,24 @@ def unit_json(result: UnitResult) -> dict[str, Any]:
 
 
 def head_of(result: UnitResult) -> str:
-    """A unit on one line."""
-    changes = f", {result.changes} changed" if result.outcome in ("converged", "partial") else ""
-    changes = f", {result.changes} to change" if result.outcome == "changes" else changes
-    return f"{result.unit.name}: {result.outcome.replace('_', ' ')}{changes}"
-
-
-def _with_error(result: UnitResult) -> str:
-    line = head_of(result)
-    if result.error is None:
-        return line
-    account = "" if result.unit.account == result.unit.account_id else f" (account {result.unit.account_id})"
-    return f"{line}{account}\n" + "\n".join(f"  {printable(text)}" for text in result.error.splitlines())
+    """A unit on one line; with its account, if it needs attention and the name does not say the id."""
+    named = not CODES[result.outcome] or result.unit.account == result.unit.account_id
+    account = "" if named else f" (account {result.unit.account_id})"
+    changed = f", {result.changes} changed" if result.outcome in ("converged", "partial") else ""
+    words = f"{result.changes} to change" if result.outcome == "changes" else result.outcome.replace("_", " ")
+    attempts = f", {result.attempts} attempts" if result.attempts > 1 else ""
+    return f"{result.unit.name}{account}: {words}{changed}{attempts}"
 
 
 def summary_text(report: FleetReport) -> str:
-    """The end of a run: what needs attention, then the numbers."""
-    numbers = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.totals.items() if count)
-    word = "Planned" if report.command == "plan" else report.outcome.capitalize()
-    ending = f"{word}: {counted(len(report.results), 'unit')} ({numbers}) in {report.seconds:.1f} s"
-    stopped = [f"Stopped: {report.stopped}"] if report.stopped else []
-    return "\n".join([*map(_with_error, report.troubled), *stopped, ending])
+    """The end of a run: the units that need attention, whose errors have been told, then the numbers."""
+    lines = [head_of(result) for result in report.troubled]
+    words = {"changes": "with changes", "not_run": "not run"}
+    numbers = ", ".join(f"{count} {words.get(name, name)}" for name, count in report.totals.items() if count)
+    checks = sum(result.checks for result in report.results)
+    made = f", {counted(checks, 'check') if checks else 'no checks'}" if report.command == "verify" else ""
+    ending = f"{counted(len(report.results), 'unit')} ({numbers}){made} in {report.seconds:.1f} s"
+    if report.stopped:
+        return "\n".join([*lines, report.stopped[0].upper() + report.stopped[1:], ending])
+    word = {"plan": "Planned", "verify": "Verified"}.get(report.command, report.outcome.capitalize())
+    return "\n".join([*lines, f"{word}: {ending}"])

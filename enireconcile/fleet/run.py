@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,8 @@ import click
 from msgspec import Struct
 
 from enireconcile.cli.prompt import confirmed
+from enireconcile.cli.publish import write_or_warn
+from enireconcile.cli.session import Connection
 from enireconcile.cli.signals import Interrupt
 from enireconcile.errors import GuardError, Problem, SpecErrors
 from enireconcile.fleet.discovery import discovered
@@ -21,7 +24,7 @@ from enireconcile.fleet.file import Fleet, Portion, load_fleet
 from enireconcile.fleet.local import LocalWorkers
 from enireconcile.fleet.metrics import metrics_text
 from enireconcile.fleet.progress import Progress
-from enireconcile.fleet.report import FleetReport, UnitResult, report_json, summary_text, unit_json
+from enireconcile.fleet.report import FleetReport, report_json, summary_text
 from enireconcile.fleet.rollout import stop_at, waves
 from enireconcile.fleet.scheduler import Scheduler, Workers
 from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of
@@ -29,7 +32,7 @@ from enireconcile.fleet.worker import Snapshot, Task, spec_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
 from enireconcile.outputs.outlet import Outlet, opened
-from enireconcile.outputs.stdout import print_result
+from enireconcile.outputs.stdout import as_shown, print_result
 from enireconcile.outputs.words import counted
 from enireconcile.printable import printable
 from enireconcile.spec.loading import DISK
@@ -58,6 +61,7 @@ class RunOptions(Struct, frozen=True):
     auto_approve: bool = False
     allow_destroy: bool = False
     max_changes: int | None = None
+    lock_timeout: float = 0.0
 
 
 def validate(file: str, choice: Choice, output: str) -> int:
@@ -105,6 +109,28 @@ def units(file: str, choice: Choice, output: str) -> int:
     return 0
 
 
+def unlock(file: str, choice: Choice, *, auto_approve: bool, force: bool) -> int:
+    """Show the locks of the chosen units, and remove those that are stale."""
+    from enireconcile.cli.unlock import unlock_specs
+
+    fleet = load_fleet(file)
+    connection = Connection(region=None, profile=None, parallelism=None)
+    codes = [0]
+    for unit in _chosen(fleet, choice):
+        click.echo(f"{unit.name}:")
+        codes.append(
+            unlock_specs(
+                [spec_of(unit, DISK)],
+                connection,
+                fleet.rows.state or os.environ.get("ENIRECONCILE_STATE"),
+                auto_approve=auto_approve,
+                force=force,
+                state_as_caller=True,
+            )
+        )
+    return max(codes)
+
+
 def run(file: str, command: str, choice: Choice, options: RunOptions) -> int:
     """Plan, apply or verify all chosen units."""
     fleet = load_fleet(file)
@@ -114,44 +140,49 @@ def run(file: str, command: str, choice: Choice, options: RunOptions) -> int:
     order = waves(fleet.rows.rollout if command == "apply" else None, chosen)
     if command == "apply" and chosen:
         _approve(fleet, chosen, order, options)
-    with opened(options.report, options.metrics):
-        report = _run(fleet, command, chosen, order, options)
+    with opened(options.report, options.metrics), Interrupt() as interrupt:
+        report = _run(fleet, command, chosen, order, options, interrupt)
         if options.report is not None:
-            options.report.write(json.dumps(report_json(report), indent=2) + "\n")
+            write_or_warn(options.report, json.dumps(report_json(report), indent=2) + "\n")
         if options.metrics is not None:
-            options.metrics.write(metrics_text(report, time.time()))
+            write_or_warn(options.metrics, metrics_text(report, time.time()))
     if options.output == "json":
         print_result(dumps(report_json(report)))
     else:
-        print_result(summary_text(report))
+        print_result(as_shown(summary_text(report)))
     return report.exit_code
 
 
 def _run(
-    fleet: Fleet, command: str, chosen: Sequence[Unit], order: Sequence[Sequence[Unit]], options: RunOptions
+    fleet: Fleet,
+    command: str,
+    chosen: Sequence[Unit],
+    order: Sequence[Sequence[Unit]],
+    options: RunOptions,
+    interrupt: Interrupt,
 ) -> FleetReport:
     began = time.monotonic()
     tasks = _tasks(fleet, command, chosen, options)
-    with Interrupt() as interrupt, _workers(options, fleet.rows.state, tasks, len(chosen)) as workers:
-        progress = Progress(len(chosen), text=options.output == "text")
-
-        def tell(result: UnitResult) -> None:
-            if options.output == "json":
-                print_result(dumps({"type": "unit", **unit_json(result)}))
-            progress.tell(result)
-
+    abandoned = threading.Event()
+    with (
+        interrupt.handled(lambda: None, abandoned.set),
+        _workers(options, fleet.rows.state, tasks, len(chosen), abandoned) as workers,
+    ):
+        progress = Progress(command, chosen, options.output)
         scheduler = Scheduler(
             workers,
             stop_at(fleet.rows.rollout if command == "apply" else None, options.stop_at, len(chosen)),
-            tell,
+            progress.tell,
             lambda: interrupt.stopped_by,
+            abandoned.is_set,
+            progress.tick,
         )
-        results, ended = scheduler.run(order)
+        results, begun = scheduler.run(order)
     return FleetReport(
         fleet=fleet.name,
         command=command,
         seconds=time.monotonic() - began,
-        waves=ended,
+        waves=begun,
         results=[results[unit.name] for unit in chosen],
         stopped=scheduler.reason,
     )
@@ -192,6 +223,8 @@ def _tasks(fleet: Fleet, command: str, chosen: Sequence[Unit], options: RunOptio
             state=fleet.rows.state,
             allow_destroy=options.allow_destroy,
             max_changes=options.max_changes,
+            lock_timeout=options.lock_timeout,
+            output=options.output,
         ).dumps()
 
     return task
@@ -217,17 +250,19 @@ def _approve(fleet: Fleet, chosen: Sequence[Unit], order: Sequence[Sequence[Unit
     accounts = counted(len({unit.account_id for unit in chosen}), "account")
     steps = f" in {len(order)} waves" if len(order) > 1 else ""
     units = counted(len(chosen), "unit")
-    logs.say(f"{fleet.name}: {units} in {accounts}{steps}; `fleet plan` shows the changes")
+    logs.say(f"{fleet.name}: {units} in {accounts}{steps}; `enireconcile fleet plan` shows the changes")
     if not confirmed("Apply all units, without further questions?"):
         raise GuardError("the apply was not approved; nothing was changed")
 
 
 @contextmanager
-def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str], units: int) -> Iterator[Workers]:
+def _workers(
+    options: RunOptions, state: str | None, task: Callable[[Unit], str], units: int, abandoned: threading.Event
+) -> Iterator[Workers]:
     if options.engine == "dask":
         from enireconcile.fleet.dask import dask_workers
 
-        with dask_workers(options.scheduler, state, options.jobs, task) as workers:
+        with dask_workers(options.scheduler or "", state, options.jobs, task) as workers:
             yield workers
         return
     jobs = options.jobs or min(2 * (os.cpu_count() or 1), MOST_JOBS)
@@ -235,4 +270,7 @@ def _workers(options: RunOptions, state: str | None, task: Callable[[Unit], str]
     try:
         yield local
     finally:
-        local.close()
+        if abandoned.is_set():
+            local.abandon()
+        else:
+            local.close()

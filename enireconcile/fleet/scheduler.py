@@ -1,13 +1,14 @@
 """Run the units of a fleet on workers: wave by wave, one unit at a time in an account and Region.
 
 The workers are processes of this machine, or those of a Dask cluster. A unit whose worker dies is begun again; one
-that kills three is ``lost``.
+that kills three is ``lost``. So is one in flight when the workers cannot be reached any more, or a second signal
+ends the run.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,6 +23,15 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.words import counted
 
 MOST_ATTEMPTS = 3
+_GOES_ON = "what it changed is in its journal; the next run goes on from there"
+
+
+class WorkersGone(Exception):
+    """The workers cannot be reached any more; says why."""
+
+
+class _Abandoned(Exception):
+    """A second signal ends the run."""
 
 
 class Workers(Protocol):
@@ -30,20 +40,31 @@ class Workers(Protocol):
     jobs: int
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
-        """Begin a unit. The future raises BrokenExecutor if its worker died."""
+        """Begin a unit.
+
+        The future raises BrokenExecutor if the worker died, WorkersGone if none can be reached any more.
+        """
+
+    def poll(self) -> None:
+        """Called again and again while units are in flight."""
 
     def stop(self) -> None:
-        """Let the units in flight end soon; called at most once."""
+        """Let the units in flight end soon, and take back those that no worker has begun; called at most once."""
 
 
 @dataclass
 class Scheduler:
-    """One run. ``tell`` gets each result as it comes; ``stopped_by`` names the signal that ends it, if any."""
+    """One run. ``tell`` gets each result as it comes, ``tick`` again and again the names of the units in flight.
+
+    ``stopped_by`` names the signal that ends the run, if any; ``abandoned`` says that a second one has come.
+    """
 
     workers: Workers
     limit: StopAt
     tell: Callable[[UnitResult], object]
     stopped_by: Callable[[], str | None] = lambda: None
+    abandoned: Callable[[], bool] = lambda: False
+    tick: Callable[[Collection[str]], object] = lambda _: None
     clock: Callable[[], float] = time.monotonic
     pulse: float = PULSE
     reason: str | None = None
@@ -55,20 +76,20 @@ class Scheduler:
     def run(self, waves: Sequence[Sequence[Unit]]) -> tuple[dict[str, UnitResult], list[tuple[int, int]]]:
         """The result of every unit by its name, and of each wave that was begun its units and failures."""
         results: dict[str, UnitResult] = {}
-        counted: list[tuple[int, int]] = []
+        begun: list[tuple[int, int]] = []
         for wave in waves:
             self._check()
             if self.reason is None:
                 found = self._wave(wave)
                 results |= found
                 failed = sum(result.failed for result in found.values())
-                counted.append((len(wave), failed))
-                if failed and self.limit.after_wave and wave is not waves[-1]:
-                    self.reason = f"{failed} of {len(wave)} units failed in wave {len(counted)}"
+                begun.append((len(wave), failed))
+                if failed and self.limit.after_wave and wave is not waves[-1] and self.reason is None:
+                    self.reason = f"stopped: {failed} of {counted(len(wave), 'unit')} failed in wave {len(begun)}"
             for unit in wave:
                 if unit.name not in results:
                     results[unit.name] = ended(unit, "not_run", self.reason or "")
-        return results, counted
+        return results, begun
 
     def _wave(self, units: Sequence[Unit]) -> dict[str, UnitResult]:
         """Run the units; fewer results than units if the run is stopped."""
@@ -80,28 +101,45 @@ class Scheduler:
             since[unit.name] = self.clock()
             return self.workers.submit(unit)
 
-        def ended(unit: Unit, future: Future[UnitResult]) -> bool:
-            result = self._result(unit, future, self.clock() - since[unit.name])
-            if result is None:
-                return False
-            results[unit.name] = result
+        def keep(unit: Unit, result: UnitResult) -> None:
+            since.pop(unit.name)
+            # A plan has been told; a thousand of them are much to keep.
+            results[unit.name] = replace(result, details=None)
             self._failed += result.failed
             self.tell(result)
-            return True
+
+        def done(unit: Unit, future: Future[UnitResult]) -> bool:
+            result = self._result(unit, future, self.clock() - since[unit.name])
+            if result is not None:
+                keep(unit, result)
+            return result is not None
 
         def goes_on() -> bool:
             self._check()
+            if self.abandoned():
+                raise _Abandoned
+            self.workers.poll()
+            self.tick(since.keys())
             return self.reason is None
 
-        run_in_lanes(
-            units,
-            lambda unit: unit.lane,
-            begin,
-            ended,
-            jobs=self.workers.jobs,
-            goes_on=goes_on,
-            pulse=self.pulse,
-        )
+        why = f"its worker died; {_GOES_ON}"
+        try:
+            run_in_lanes(
+                units,
+                lambda unit: unit.lane,
+                begin,
+                done,
+                jobs=self.workers.jobs,
+                goes_on=goes_on,
+                pulse=self.pulse,
+            )
+        except _Abandoned:
+            why = f"in flight when a second signal ended the run; {_GOES_ON}"
+        for unit in units:
+            # Begun, and neither ended nor to be begun again.
+            if unit.name in since:
+                seconds = self.clock() - since[unit.name]
+                keep(unit, ended(unit, "lost", why, attempts=self._attempts[unit.name], seconds=seconds))
         return results
 
     def _result(self, unit: Unit, future: Future[UnitResult], seconds: float) -> UnitResult | None:
@@ -111,11 +149,13 @@ class Scheduler:
             result = future.result()
             return replace(result, attempts=max(attempts, result.attempts))
         except BrokenExecutor:
-            if attempts < MOST_ATTEMPTS and self.reason is None:
+            if attempts < MOST_ATTEMPTS:
                 return None
-            times = "its worker died" if attempts == 1 else f"{attempts} workers died of it"
-            why = f"{times}; what it changed is in the journal, and the next run goes on from there"
-            return ended(unit, "lost", why, attempts=attempts, seconds=seconds)
+            why = f"{attempts} workers died while running it; {_GOES_ON}"
+        except WorkersGone as gone:
+            self.reason = self.reason or f"stopped: {gone}"
+            why = f"{gone}; {_GOES_ON}"
+        return ended(unit, "lost", why, attempts=attempts, seconds=seconds)
 
     def _check(self) -> None:
         """Find out whether to stop, and tell the workers once if a signal says so."""
@@ -125,4 +165,4 @@ class Scheduler:
             logs.say(f"{self.reason}: waiting for the units in flight ({name} again exits immediately)")
             self.workers.stop()
         if self.reason is None and self.limit.reached(self._failed):
-            self.reason = f"{counted(self._failed, 'unit')} failed, the limit of stop_at"
+            self.reason = f"stopped: {counted(self._failed, 'unit')} failed, the limit of stop_at"

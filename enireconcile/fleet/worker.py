@@ -1,37 +1,52 @@
 """What a worker does: one unit, from JSON text to JSON text.
 
-``run_unit`` is the only function that travels to workers, by name. Credentials never travel: a worker has its own.
+``run_unit`` is what a worker calls, by name. Credentials never travel: a worker has its own.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
+import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import asdict, replace
 
-from enireconcile import api
+from enireconcile.aws.api import Reader
 from enireconcile.cli.publish import outcome_of
+from enireconcile.cli.run import StackRun
+from enireconcile.cli.session import ApplyOptions, Connection
+from enireconcile.cli.signals import Interrupt
+from enireconcile.cli.verify import run_checks
+from enireconcile.engine.planner import look
 from enireconcile.errors import EnireconcileError, Problem, SpecErrors, internal_error
 from enireconcile.fleet.file import unpacked
 from enireconcile.fleet.report import CODES, UnitResult
 from enireconcile.fleet.units import Unit
-from enireconcile.model import CHECK_FAILED
+from enireconcile.model import CHECK_FAILED, Action, Plan, PlanError, Status
+from enireconcile.outputs.json import plan_json
+from enireconcile.outputs.progress import json_lines
+from enireconcile.outputs.text import plan_text
 from enireconcile.spec import Disk, Given, Spec, load
 from enireconcile.spec.checks import check
 from enireconcile.spec.suggest import hint_text
 from enireconcile.spec.userdata import text_if_it_is
 
+# The result says what went wrong; the run that gets it tells the user.
+logging.getLogger("enireconcile").addHandler(logging.NullHandler())
+
 
 class Task(Struct, frozen=True):
     """What to do with a unit. ``files`` are the spec and its user data files, in base64 by path.
 
-    ``state`` is the fleet's; ``max_changes`` and ``allow_destroy`` are those of the command line.
+    ``state`` is the fleet's; ``max_changes``, ``allow_destroy``, ``lock_timeout`` (in seconds) and ``output`` are
+    those of the command line.
     """
 
     unit: Unit
@@ -40,17 +55,22 @@ class Task(Struct, frozen=True):
     state: str | None = None
     allow_destroy: bool = False
     max_changes: int | None = None
+    lock_timeout: float = 0.0
+    output: str = "text"
 
     def dumps(self) -> str:
         return json.dumps(to_builtins(self))
 
 
-def run_unit(text: str) -> str:
-    """Plan, apply or verify a unit. Takes a Task and returns a UnitResult, both as JSON. Raises nothing."""
+def run_unit(text: str, interrupt: Interrupt | None = None) -> str:
+    """Plan, apply or verify a unit. Takes a Task and returns a UnitResult, both as JSON. Raises nothing.
+
+    ``interrupt`` can stop it after the calls in flight.
+    """
     given: dict[str, Any] = json.loads(text)
     task = Task(**{**given, "unit": Unit(**given["unit"])})
     began = time.monotonic()
-    result = _result(task)
+    result = _result(task, interrupt or Interrupt())
     made = asdict(replace(result, seconds=time.monotonic() - began))
     return json.dumps({key: value for key, value in made.items() if key != "unit"})
 
@@ -60,24 +80,29 @@ def read_result(unit: Unit, text: str) -> UnitResult:
     return UnitResult(unit, **json.loads(text))
 
 
-def _result(task: Task) -> UnitResult:
+def _result(task: Task, interrupt: Interrupt) -> UnitResult:
     result = UnitResult(task.unit, "failed", code=CODES["failed"])
     try:
         spec = spec_of(task.unit, Carried(task.files))
         result = replace(result, stack=spec.document.stack)
-        found = _COMMANDS[task.command](task, spec)
+        found = _COMMANDS[task.command](task, spec, interrupt)
         return replace(result, **{"code": CODES[found["outcome"]], **found})
     except EnireconcileError as error:
         return _failure(result, error)
-    except KeyboardInterrupt:
-        return replace(result, error="stopped by a signal; nothing was changed")
     except Exception as error:  # noqa: BLE001 (a bug costs one unit, not the fleet)
         return _failure(result, internal_error(error))
 
 
 def _failure(result: UnitResult, error: EnireconcileError) -> UnitResult:
     outcome = outcome_of(error)
-    return replace(result, outcome=outcome, error=str(error), code=CODES[outcome])
+    return replace(result, outcome=outcome, error=_for_fleets(result.unit, str(error)), code=CODES[outcome])
+
+
+def _for_fleets(unit: Unit, text: str) -> str:
+    """The text, with the commands and options of a fleet for those of one stack."""
+    of_units = rf"`enireconcile fleet \1 --only {unit.name} FLEET`"
+    text = re.sub(r"`enireconcile (apply|unlock)( [^`]*)?`", of_units, text)
+    return text.replace("--state", "`state` of the fleet file")
 
 
 class Carried(Disk):
@@ -139,61 +164,73 @@ def spec_of(unit: Unit, disk: Disk) -> Spec:
     return replace(spec, document=document)
 
 
-def _plan(_: Task, spec: Spec) -> dict[str, Any]:
-    plan = api.plan(spec)
-    changes = len(plan.changes)
+def _plan(task: Task, spec: Spec, interrupt: Interrupt) -> dict[str, Any]:
+    with _CONNECTION.open(spec, read_only=True, interrupt=interrupt) as channel:
+        reading = look(Reader(channel), spec, channel.session.region)
+        plan = interrupt.run(reading, lambda _: channel.waits()).plan
+        calls = dict(channel.calls)
+    changes = sum(change.action is not Action.UNCHANGED for change in plan.changes)
+    found: dict[str, Any] = {"outcome": "changes" if changes else "unchanged", "changes": changes}
     if plan.errors:
-        return {"outcome": "failed", "changes": changes, "error": _messages(plan.errors)}
-    return {"outcome": "changes" if changes else "unchanged", "changes": changes}
+        found |= {"outcome": "failed", "error": _for_fleets(task.unit, _messages(plan.errors))}
+    if changes or plan.errors:
+        found["details"] = plan_json(plan, calls) if task.output == "json" else _text(plan)
+    return found
 
 
-def _apply(task: Task, spec: Spec) -> dict[str, Any]:
+def _text(plan: Plan) -> str:
+    """The plan below its first line, which says where: the unit does."""
+    return plan_text(plan, errors=False).partition("\n")[2].strip("\n")
+
+
+def _apply(task: Task, spec: Spec, interrupt: Interrupt) -> dict[str, Any]:
     changed: set[str] = set()
 
-    def note(event: api.Record) -> None:
-        if event.type == "step" and event.status == "done":
-            changed.add(event.address)
+    def note(event: Mapping[str, Any]) -> None:
+        if event["type"] == "step" and event["status"] == "done":
+            changed.add(event["address"])
 
-    try:
-        report = api.apply(
-            spec,
-            approve=True,
-            allow_destroy=task.allow_destroy,
-            max_changes=task.max_changes,
-            state=task.state,
-            state_as_caller=True,
-            on_event=note,
-        )
-    except KeyboardInterrupt:
-        # The run has ended its calls in flight and told them before.
-        why = "stopped by a signal; the last report of its state says what it changed, and the next run goes on"
-        return {"outcome": "partial", "changes": len(changed), "error": why}
-    broken = [f"{step.call} for {step.address}: {step.error}" for step in report.steps if step.error]
+    options = ApplyOptions(
+        output="none",
+        auto_approve=True,
+        report=None,
+        timeout=None,
+        settle_timeout=30.0,
+        lock_timeout=task.lock_timeout,
+        state=task.state or os.environ.get("ENIRECONCILE_STATE"),
+        state_as_caller=True,
+        allow_destroy=task.allow_destroy,
+        max_changes=task.max_changes,
+        progress=json_lines(note),
+    )
+    report = StackRun(spec, options, interrupt).run(_CONNECTION)
+    failed = [each for each in report.outcomes if each.status is Status.FAILED]
+    broken = [f"{each.step.call} for {each.step.address}: {each.error}" for each in failed]
     parts = [*filter(None, [report.error]), *broken, *filter(None, [_messages(report.errors)])]
+    why = _for_fleets(task.unit, "\n".join(dict.fromkeys(parts)))
     return {
         "outcome": report.outcome,
         "changes": len(changed),
-        "error": "\n".join(dict.fromkeys(parts)) or None if report.exit_code else None,
+        "error": why or None if report.exit_code else None,
         "code": report.exit_code,
     }
 
 
-def _verify(_: Task, spec: Spec) -> dict[str, Any]:
-    failed = [check for check in api.verify(spec) if check.status != "ok"]
+def _verify(task: Task, spec: Spec, interrupt: Interrupt) -> dict[str, Any]:
+    checked = run_checks(spec, _CONNECTION, interrupt, json_lines(lambda _: None)).results
+    failed = [f"check {check.name}: {check.why}" for check in checked if not check.ok]
     if not failed:
-        return {"outcome": "unchanged"}
-    return {
-        "outcome": "failed",
-        "error": "\n".join(f"check {check.name}: {check.why}" for check in failed),
-        "code": CHECK_FAILED,
-    }
+        return {"outcome": "unchanged", "checks": len(checked)}
+    why = _for_fleets(task.unit, "\n".join(failed))
+    return {"outcome": "failed", "checks": len(checked), "error": why, "code": CHECK_FAILED}
 
 
-def _messages(errors: Any) -> str:
-    return "\n".join(f"{each.file}:{each.line}:{each.column}: {each.path}: {each.message}" for each in errors)
+def _messages(errors: Sequence[PlanError]) -> str:
+    return "\n".join(str(error.problem) for error in errors)
 
 
-_COMMANDS: Mapping[str, Callable[[Task, Spec], dict[str, Any]]] = {
+_CONNECTION = Connection(region=None, profile=None, parallelism=None)
+_COMMANDS: Mapping[str, Callable[[Task, Spec, Interrupt], dict[str, Any]]] = {
     "plan": _plan,
     "apply": _apply,
     "verify": _verify,

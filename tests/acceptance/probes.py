@@ -324,7 +324,7 @@ def a_page_of_named_interfaces(bench: Bench) -> str:
 @probe("accepted")
 def assign_an_address_twice(bench: Bench) -> str:
     """What does AssignPrivateIpAddresses answer for an address that the interface has?"""
-    interface = bench.eni()
+    interface = bench.eni(PrivateIpAddress="10.97.1.205")
     params = {"NetworkInterfaceId": interface, "PrivateIpAddresses": ["10.97.1.201"]}
     bench.ec2.assign_private_ip_addresses(**params)
     try:
@@ -347,7 +347,7 @@ def assign_an_address_of_another(bench: Bench) -> str:
 @probe("InvalidParameterValue: Some of the specified addresses are not assigned to interface eni-*")
 def unassign_what_is_not_assigned(bench: Bench) -> str:
     """What does UnassignPrivateIpAddresses answer for an address that the interface does not have?"""
-    interface = bench.eni()
+    interface = bench.eni(PrivateIpAddress="10.97.1.204")
     params = {"NetworkInterfaceId": interface, "PrivateIpAddresses": ["10.97.1.203"]}
     try:
         return refusal(lambda: bench.ec2.unassign_private_ip_addresses(**params))

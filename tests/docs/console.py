@@ -42,7 +42,7 @@ NOT_RUN = {
     "docs/reference/cli.md": "a synopsis, without output",
 }
 """Pages whose console blocks are not run, and why."""
-_SLOW = re.compile(r"^(waiting for \S+ …|\d+ of \d+ units in .* left)\n", re.MULTILINE)
+_SLOW = re.compile(r"^(waiting for \S+ …|\d+ of \d+ units, \d+ of \d+ accounts.*)\n", re.MULTILINE)
 """What a command says on a busy machine."""
 _ENDPOINT = re.compile(
     r"( EC2 is)? at http://127\.0\.0\.1:\d+, not AWS(?(1)\.)|^warning: checks ask real addresses: .*\n",
@@ -434,12 +434,13 @@ def fleet(directory: Path) -> Iterator[str]:
     with sandbox(str(directory / "state")) as (printed, variables):
         yield printed
         shell = Shell(folder, variables)
-        yield shell.block("enireconcile fleet plan fleet.yaml")
+        yield shell.block("enireconcile fleet plan --only 'dev/*' fleet.yaml")
+        yield shell.block("enireconcile fleet plan fleet.yaml", "Planned: ")
         yield shell.block("enireconcile fleet apply fleet.yaml", answer="y")
         yield shell.block("enireconcile fleet apply -y fleet.yaml")
         [script] = sh_blocks(page, "A change by hand, and its repair")
         shell.script(script)
-        yield shell.block("enireconcile fleet plan --only 'prod-*/eu-west-1/*' fleet.yaml")
+        yield shell.block("enireconcile fleet plan fleet.yaml")
         yield shell.block("enireconcile fleet apply -y --report report.json fleet.yaml")
         yield shell.block("grep -A 8 prod-b/eu-west-1/edge report.json")
 

@@ -9,6 +9,7 @@ import pytest
 
 from enireconcile.cli import app
 from enireconcile.errors import EnireconcileError
+from enireconcile.fleet import metrics as fleet_metrics
 from enireconcile.model import _EXIT_CODES, CHECK_FAILED
 from enireconcile.outputs import metrics
 from enireconcile.outputs.json import plan_json, report_json
@@ -48,10 +49,14 @@ def test_every_outcome_is_told_with_its_exit_code() -> None:
     assert {name.strip("`"): int(rest[0]) for name, rest in told.items()} == _EXIT_CODES
 
 
-def test_every_metric_is_told_with_its_type() -> None:
-    told = rows("metrics.md", "Metrics", "metric")
+@pytest.mark.parametrize(
+    ("heading", "families"),
+    [("Metrics", metrics._FAMILIES), ("Metrics of a fleet", fleet_metrics._FAMILIES)],
+)
+def test_every_metric_is_told_with_its_type(heading: str, families: metrics.Families) -> None:
+    told = rows("metrics.md", heading, "metric")
     kinds = {name.strip("`"): rest.partition(" |")[0] for name, rest in told.items()}
-    assert kinds == {f"enireconcile_{name}": kind for name, (kind, _) in metrics._FAMILIES.items()}
+    assert kinds == {f"enireconcile_{name}": kind for name, (kind, _) in families.items()}
 
 
 @pytest.fixture(scope="module")

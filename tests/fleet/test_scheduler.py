@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from enireconcile.fleet.report import CODES, FleetReport, UnitResult, report_json, summary_text
 from enireconcile.fleet.rollout import StopAt
-from enireconcile.fleet.scheduler import MOST_ATTEMPTS, Scheduler
+from enireconcile.fleet.scheduler import MOST_ATTEMPTS, Scheduler, WorkersGone
 from enireconcile.fleet.units import Unit
 
 NEVER = StopAt(math.inf, after_wave=False)
@@ -29,7 +29,7 @@ class Fake:
     def __init__(self, jobs: int, outcomes: dict[str, list[str]] | None = None) -> None:
         self.jobs = jobs
         self.began: list[str] = []
-        self.stops = 0
+        self.stops = self.polls = 0
         self._outcomes = outcomes or {}
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
@@ -39,9 +39,14 @@ class Fake:
         made: Future[UnitResult] = Future()
         if outcome == "dies":
             made.set_exception(BrokenExecutor())
+        elif outcome == "unreachable":
+            made.set_exception(WorkersGone("the connection to the scheduler was lost"))
         else:
             made.set_result(UnitResult(unit, outcome, code=CODES[outcome]))
         return made
+
+    def poll(self) -> None:
+        self.polls += 1
 
     def stop(self) -> None:
         self.stops += 1
@@ -52,9 +57,12 @@ def run(
     waves: Sequence[Sequence[Unit]],
     limit: StopAt = NEVER,
     stopped: Callable[[], str | None] = lambda: None,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> FleetReport:
     told: list[str] = []
-    scheduler = Scheduler(workers, limit, lambda result: told.append(result.unit.name), stopped, pulse=0)
+    scheduler = Scheduler(
+        workers, limit, lambda result: told.append(result.unit.name), stopped, abandoned, pulse=0
+    )
     results, counted = scheduler.run(waves)
     units = [unit for wave in waves for unit in wave]
     assert sorted(results) == sorted(unit.name for unit in units), "every unit once"
@@ -95,7 +103,7 @@ def test_stop_at_begins_no_further_unit() -> None:
     report = run(Fake(1, failing), [[unit(number) for number in range(20)]], StopAt(2.0, after_wave=False))
     assert report.totals["failed"] == 2
     assert report.totals["not_run"] == 18
-    assert report.stopped == "2 units failed, the limit of stop_at"
+    assert report.stopped == "stopped: 2 units failed, the limit of stop_at"
     assert report.results[-1].error == report.stopped
     assert report.waves == [(20, 2)]
 
@@ -120,6 +128,31 @@ def test_a_signal_stops_the_workers_once_and_the_rest_is_not_run() -> None:
     assert 0 < report.totals["unchanged"] < 9
     assert report.totals["unchanged"] + report.totals["not_run"] == 9
     assert report.exit_code == 3
+
+
+def test_a_unit_that_was_begun_is_never_told_as_not_run() -> None:
+    """Its worker dies at the same moment: it may have changed something."""
+    workers = Fake(1, {"a0/us-east-1/edge": ["dies"]})
+    answers = iter([None, None])
+    report = run(workers, [[unit(0), unit(1)], [unit(2)]], stopped=lambda: next(answers, "SIGTERM"))
+    assert [result.outcome for result in report.results] == ["lost", "not_run", "not_run"]
+    assert (report.results[0].attempts, report.exit_code) == (1, 5)
+    assert str(report.results[0].error).startswith("its worker died; ")
+
+
+def test_without_a_connection_no_further_unit_is_begun() -> None:
+    workers = Fake(1, {"a1/us-east-1/edge": ["unreachable"]})
+    report = run(workers, [[unit(n) for n in range(4)]])
+    assert [result.outcome for result in report.results] == ["unchanged", "lost", "not_run", "not_run"]
+    assert report.stopped == "stopped: the connection to the scheduler was lost"
+    assert (workers.began, report.exit_code) == (["a0/us-east-1/edge", "a1/us-east-1/edge"], 5)
+
+
+def test_a_second_signal_leaves_the_units_in_flight() -> None:
+    workers, answers = Slow(2), iter([False, False])
+    report = run(workers, [[unit(n) for n in range(4)]], abandoned=lambda: next(answers, True))
+    assert [result.outcome for result in report.results] == ["lost", "lost", "not_run", "not_run"]
+    assert "second signal" in str(report.results[0].error)
 
 
 class Slow(Fake):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from enireconcile.cli.signals import Interrupt
 from enireconcile.fleet.file import load_fleet
 from enireconcile.fleet.report import UnitResult
 from enireconcile.fleet.units import Unit, units_of
@@ -27,10 +26,11 @@ def unit(tmp_path: Path) -> Unit:
     return units_of(load_fleet(str(write_fleet(tmp_path, 1, ["edge"], regions=["us-east-1"]))))[0]
 
 
-def run(unit: Unit, command: str, state: Path, **options: Any) -> UnitResult:
+def run(unit: Unit, command: str, state: Path, interrupt: Interrupt | None = None, **options: Any) -> UnitResult:
     snapshot = Snapshot({})
     snapshot.read(unit.file)
-    return read_result(unit, run_unit(Task(unit, command, snapshot.files, str(state), **options).dumps()))
+    task = Task(unit, command, snapshot.files, str(state), **options).dumps()
+    return read_result(unit, run_unit(task, interrupt))
 
 
 def test_plan_apply_and_apply_again(estate: Estate, unit: Unit, tmp_path: Path) -> None:
@@ -48,12 +48,13 @@ def test_plan_apply_and_apply_again(estate: Estate, unit: Unit, tmp_path: Path) 
 
 def test_a_signal_in_the_middle_loses_no_count(estate: Estate, unit: Unit, tmp_path: Path) -> None:
     """The run ends its calls in flight; what it has changed is told, and the next run does the rest."""
-    last = Hook(action="AssociateAddress", callback=lambda _: os.kill(os.getpid(), signal.SIGINT))
-    estate.faults.add(last)
-    stopped = run(unit, "apply", tmp_path)
+    interrupt = Interrupt()
+    estate.faults.add(Hook(action="CreateNetworkInterface", callback=lambda _: interrupt.stop("a signal")))
+    stopped = run(unit, "apply", tmp_path, interrupt)
     assert (stopped.outcome, stopped.code, stopped.changes) == ("partial", 5, 3)
-    assert str(stopped.error).startswith("stopped by a signal; ")
-    assert run(unit, "apply", tmp_path).outcome in ("converged", "unchanged")
+    assert stopped.error == "stopped by a signal"
+    assert run(unit, "plan", tmp_path, interrupt).error == "stopped by a signal; nothing was changed"
+    assert run(unit, "apply", tmp_path).outcome == "converged"
 
 
 def test_the_role_is_assumed_with_external_id_and_a_name(estate: Estate, unit: Unit, tmp_path: Path) -> None:
@@ -139,4 +140,5 @@ def test_a_task_holds_no_credentials(unit: Unit, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-this-machine")
     text = Task(unit, "apply", {}, "s3://bucket/prefix").dumps()
     assert "a-secret" not in text
-    assert set(json.loads(text)) == {"unit", "command", "files", "state", "allow_destroy", "max_changes"}
+    options = {"state", "allow_destroy", "max_changes", "lock_timeout", "output"}
+    assert set(json.loads(text)) == {"unit", "command", "files", *options}

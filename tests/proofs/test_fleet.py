@@ -14,14 +14,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-from tests.ec2 import Settings
+from tests.ec2 import Call, Hook, Settings
 from tests.ec2.estate import Estate
 from tests.fleet.estates import REGIONS, account_id, blocks, estate_at, write_fleet
 
@@ -42,6 +42,40 @@ def fleet(
     )
     assert done.returncode == ends, done.stdout[-3000:] + done.stderr[-3000:]
     return done
+
+
+@contextmanager
+def held(estate: Estate, action: str) -> Iterator[threading.Event]:
+    """The first call of an action is not answered before the block ends. The event is set when it has come."""
+    came, released = threading.Event(), threading.Event()
+
+    def hold(_: Call) -> None:
+        came.set()
+        released.wait()
+
+    estate.faults.add(Hook(action=action, callback=hold))
+    try:
+        yield came
+    finally:
+        released.set()
+
+
+@contextmanager
+def started(variables: Mapping[str, str], *arguments: object, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a session of its own; both of its streams go to ``log``, which outlives it."""
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "enireconcile", "fleet", *map(str, arguments)],
+            env={**os.environ, **variables},
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def report_at(path: Path) -> Any:
@@ -121,16 +155,18 @@ def _killed_at_a_quarter(estate: Estate, pids: Sequence[int] = ()) -> Iterator[l
         thread.join()
 
 
-def _busy_worker() -> int | None:
-    """A worker process of the fleet command that this test runs."""
-    me = os.getpid()
+def _parents() -> dict[int, int]:
+    """The parent of each process of this machine."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            parents[int(folder.name)] = int(fields[1])
-        except (OSError, ValueError):
-            continue
+        with suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    return parents
+
+
+def _busy_worker() -> int | None:
+    """A worker process of the fleet command that this test runs."""
+    parents = _parents()
     for pid in parents:
         try:
             line = Path(f"/proc/{pid}/cmdline").read_text()
@@ -138,7 +174,7 @@ def _busy_worker() -> int | None:
             continue
         # test → command → forkserver → worker
         ancestors = [parents.get(pid), parents.get(parents.get(pid, 0), 0)]
-        if "forkserver" in line and parents.get(ancestors[1] or 0) == me:
+        if "forkserver" in line and parents.get(ancestors[1] or 0) == os.getpid():
             return pid
     return None
 
@@ -183,12 +219,95 @@ def test_stop_at_stops(tmp_path: Path) -> None:
         assert totals["not_run"] == UNITS - canary - totals["failed"]
 
 
+def test_as_many_processes_as_may_have_their_files(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 20, ("edge",), regions=["us-east-1"])
+    with estate_at(Settings()) as (_, variables):
+        command = [sys.executable, "-m", "enireconcile", "fleet", "plan", "--jobs", "20", str(path)]
+        done = subprocess.run(
+            ["sh", "-c", 'ulimit -n 96 && exec "$@"', "sh", *command],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, "Planned: 20 units (20 with changes)" in done.stdout) == (0, True), done.stderr
+    assert "4 units at the same time instead of 20: a process may have 96 open files" in done.stderr
+
+
+# ---- signals
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found, parents = [pid], _parents()
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def test_a_signal_to_all_processes_ends_units_after_their_calls(tmp_path: Path) -> None:
+    """As systemd stops a service: the workers get SIGTERM, too."""
+    path, report = write_fleet(tmp_path, 2, ("edge",), regions=["us-east-1"]), tmp_path / "r.json"
+    with estate_at(Settings()) as (estate, variables):
+        arguments = ("apply", "-y", path, "--jobs", 1, "--report", report)
+        with started(variables, *arguments, log=tmp_path / "log") as process:
+            with held(estate, "CreateNetworkInterface") as came:
+                assert came.wait(60)
+                for pid in _family(process.pid):
+                    os.kill(pid, signal.SIGTERM)
+                # The parent has heard it before its unit may end.
+                while b"stopped by SIGTERM" not in (tmp_path / "log").read_bytes():
+                    assert process.poll() is None
+            assert process.wait(60) == 5
+        outcomes = [each["outcome"] for each in report_at(report)["units"]]
+        assert outcomes == ["partial", "not_run"]
+        fleet(variables, *arguments)
+        assert_nothing_twice_or_lost(estate, names(report_at(report)))
+
+
+def test_a_second_signal_exits_at_once_with_a_report(tmp_path: Path) -> None:
+    """Its worker ends by itself, after its calls, and gives the lock back."""
+    path, report = write_fleet(tmp_path, 2, ("edge",), regions=["us-east-1"]), tmp_path / "r.json"
+    with estate_at(Settings()) as (estate, variables):
+        arguments = ("apply", "-y", path, "--jobs", 1, "--report", report)
+        run = started(variables, *arguments, log=tmp_path / "log")
+        with run as process, held(estate, "CreateNetworkInterface") as came:
+            assert came.wait(60)
+            process.send_signal(signal.SIGINT)
+            while b"stopped by Ctrl-C" not in (tmp_path / "log").read_bytes():
+                assert process.poll() is None
+            workers = _family(process.pid)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 5
+            told = report_at(report)
+            assert [each["outcome"] for each in told["units"]] == ["lost", "not_run"]
+        while any(Path(f"/proc/{pid}").exists() for pid in workers[1:]):
+            pass
+        assert b"semaphore" not in (tmp_path / "log").read_bytes()
+        fleet(variables, *arguments)
+        assert_nothing_twice_or_lost(estate, names(report_at(report)))
+
+
 # ---- Dask
+
+
+def test_a_scheduler_that_dies_ends_the_run_with_a_report(tmp_path: Path) -> None:
+    path, report = write_fleet(tmp_path, 3, ("edge",), regions=["us-east-1"]), tmp_path / "r.json"
+    with estate_at(Settings()) as (estate, variables), _cluster(variables, 1) as (url, pids):
+        arguments = ("apply", "-y", path, "--engine", "dask", "--scheduler", url, "--report", report)
+        run = started(variables, *arguments, log=tmp_path / "log")
+        with run as process, held(estate, "CreateNetworkInterface") as came:
+            assert came.wait(60)
+            os.kill(pids[-1], signal.SIGKILL)
+            assert process.wait(60) == 5
+        outcomes = [each["outcome"] for each in report_at(report)["units"]]
+        assert outcomes == ["lost", "not_run", "not_run"]
+        assert b"Traceback" not in (tmp_path / "log").read_bytes()
 
 
 @contextmanager
 def _cluster(variables: Mapping[str, str], workers: int) -> Iterator[tuple[str, list[int]]]:
-    """A scheduler and workers on loopback: the address of the one, the pids of the others."""
+    """A scheduler and workers on loopback: the address of the one, and the pids of all, its own the last."""
     pytest.importorskip("distributed", reason="Dask is not installed")
     with ExitStack() as stack:
 
@@ -213,9 +332,9 @@ def _cluster(variables: Mapping[str, str], workers: int) -> Iterator[tuple[str, 
         protocol = "tls" if any(name.startswith(TLS) for name in variables) else "tcp"
         at = rf"Scheduler at: *({protocol}://127\.0\.0\.1:\d+)"
         place = ("--host", "127.0.0.1", "--port", "0", "--protocol", protocol)
-        _, url = start(at, "dask_scheduler", *place, "--no-show")
+        pid, url = start(at, "dask_scheduler", *place, "--no-show")
         one = ("--nworkers", "1", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
-        yield url, [start("(Registered to)", "dask_worker", url, *one)[0] for _ in range(workers)]
+        yield url, [*(start("(Registered to)", "dask_worker", url, *one)[0] for _ in range(workers)), pid]
 
 
 def test_converge_on_dask_with_one_worker_killed(everything: Path, tmp_path: Path) -> None:
@@ -229,6 +348,7 @@ def test_converge_on_dask_with_one_worker_killed(everything: Path, tmp_path: Pat
         assert killed
         report = report_at(tmp_path / "r.json")
         assert_all_converged(report)
+        assert sum(each["attempts"] for each in report["units"]) == UNITS + 1
         assert_nothing_twice_or_lost(estate, names(report))
 
 
