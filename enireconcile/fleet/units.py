@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from enireconcile.errors import TargetError
-from enireconcile.fleet.file import Account, Fleet, packed
+from enireconcile.errors import Problem, TargetError
+from enireconcile.fleet.file import Account, Fleet, packed, without_units
 from enireconcile.spec.places import shown
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.violations import Violation
@@ -72,6 +72,18 @@ def _units(fleet: Fleet, accounts: Sequence[Account]) -> Iterator[Unit]:
                     external_id=fleet.rows.external_id,
                     variables=packed(dict(account.variables)),
                 )
+
+
+def without_a_unit(fleet: Fleet, discovered: Sequence[Account], units: Sequence[Unit]) -> list[Problem]:
+    """What to warn of: entries of ``specs`` and accounts of the file that have no unit."""
+    with_units = {unit.account_id for unit in units}
+    hint = "no entry of `specs` has its tags and its Regions"
+    idle = [
+        Violation(("accounts", number), f"account {account.title} has no unit", hint)
+        for number, account in enumerate(fleet.rows.accounts)
+        if account.id not in with_units
+    ]
+    return fleet.problems([*idle, *without_units(fleet.rows.specs, [*fleet.rows.accounts, *discovered])])
 
 
 def check_canaries(fleet: Fleet, units: Sequence[Unit]) -> None:

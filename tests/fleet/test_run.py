@@ -113,6 +113,85 @@ def test_validate_tells_every_mistake_as_data(tmp_path: Path) -> None:
     assert "is missing" in mistakes(path)
 
 
+@pytest.mark.parametrize("command", ["validate", "units", "plan", "apply", "verify"])
+def test_a_spec_that_cannot_be_read_is_a_mistake_of_the_fleet_file(
+    estate: Estate, tmp_path: Path, command: str
+) -> None:
+    path = write_fleet(tmp_path, 1, ["edge", "core"], regions=["us-east-1"])
+    (tmp_path / "core.yaml").rename(tmp_path / "cores.yaml")
+    ran = fleet(command, path)
+    assert str(ran.exception).splitlines() == [
+        "1 problem in the fleet file",
+        f"{path}:10:12: specs.1.path: 'core.yaml' cannot be read: No such file or directory",
+        "  hint: did you mean `cores.yaml`?",
+    ]
+    (tmp_path / "core.yaml").mkdir()
+    words = "specs.1.path: 'core.yaml' cannot be read: Is a directory\n  hint: name one spec file for each entry"
+    assert words in str(fleet(command, path).exception)
+    path.write_text(path.read_text().replace("core.yaml", "none/core.yaml"))
+    words = "cannot be read: No such file or directory\n  hint: the path is relative to the fleet file"
+    assert words in str(fleet(command, path).exception)
+    assert estate.calls == []
+
+
+@pytest.mark.parametrize("command", ["validate", "units", "plan", "apply", "verify"])
+def test_a_variable_that_no_spec_has_is_a_mistake_of_the_fleet_file(
+    estate: Estate, tmp_path: Path, command: str
+) -> None:
+    path = write_fleet(tmp_path, 2, ["edge", "core"], regions=["us-east-1"])
+    text = path.read_text()
+    path.write_text(text.replace("name: a2,", "name: a2, variables: {ops: 10.1.0.0/16, opps: 10.2.0.0/16},"))
+    assert str(fleet(command, path).exception).splitlines() == [
+        "1 problem in the fleet file",
+        f"{path}:8:66: accounts.1.variables.opps: no spec has a variable 'opps'",
+        "  hint: did you mean `ops`?",
+    ]
+    assert estate.calls == []
+
+
+def test_variables_that_specs_use_without_declaring_them(tmp_path: Path) -> None:
+    """One is in the spec, one in the user data file that only this account has."""
+    path = write_fleet(tmp_path, 2, ["edge", "core"], regions=["us-east-1"])
+    image = "{ssm: /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64}"
+    (tmp_path / "edge.yaml").write_text(
+        'version: 1\nstack: edge\ntags: {team: "${region} ${var.other} ${var.team}"}\nvariables: {boot: a}\n'
+        "instances:\n"
+        f'  web: {{instance_type: t3.micro, image: {image}, user_data_file: "${{var.boot}}.sh"}}\n'
+        "network_interfaces:\n"
+        '  e: {subnet: {default_for_az: "${region}a"}, attachment: {instance: web, device_index: 0}}\n'
+    )
+    (tmp_path / "a.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "b.sh").write_text("#!/bin/sh\necho ${var.greeting}\n")
+    values = "{boot: b, team: blue, other: x, greeting: hello}"
+    text = path.read_text().replace("name: a1,", "name: a1, variables: {team: red, other: x},")
+    path.write_text(text.replace("name: a2,", f"name: a2, variables: {values},"))
+    assert fleet("validate", path).return_value == 0
+    path.write_text(path.read_text().replace("greeting:", "greetings:"))
+    assert "did you mean `greeting`?" in str(fleet("validate", path).exception)
+
+
+def test_a_spec_with_a_mistake_of_its_own_may_have_any_variable(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 1, ["edge", "core"], regions=["us-east-1"])
+    path.write_text(path.read_text().replace("name: a1,", "name: a1, variables: {of_core: 1},"))
+    (tmp_path / "core.yaml").write_text("version: 1\nstack: [\n")
+    assert [words.partition(":")[0] for words in mistakes(path)] == ["not valid YAML"]
+
+
+def test_what_has_no_unit_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_fleet(tmp_path, 2, ["edge"], regions=["us-east-1"])
+    path.write_text(
+        path.read_text()
+        .replace("name: a1,", "name: a1, tags: {env: prod},")
+        .replace("name: a2,", "name: a2, tags: {envv: prod},")
+        .replace("path: edge.yaml", "path: edge.yaml, where: {env: prod}")
+    )
+    ran = fleet("validate", path)
+    assert ran.stdout == f"{path}: valid (fleet edge, 1 unit)\n"
+    assert caplog.messages == [
+        f"{path}:8:5: accounts.1: account a2 has no unit\n  hint: no entry of `specs` has its tags and its Regions"
+    ]
+
+
 def test_each_unit_carries_its_own_files(tmp_path: Path) -> None:
     """A variable of the account may say which file is the user data."""
     path = write_fleet(tmp_path, 2, ["edge"], regions=["us-east-1"])
