@@ -50,7 +50,6 @@ FLEET_FILE = FileSort(
 _HINTS_LOOKED_UP = 100
 """The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
 _LONGEST_KEY = 60
-_ACCOUNT_ID = re.compile("[0-9]{12}")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
@@ -90,6 +89,11 @@ def _one(value: int) -> int:
     if value != 1:
         raise value_error(f"must be 1, not {value}", "this program reads version 1 of the fleet file")
     return value
+
+
+def is_account_id(name: str) -> bool:
+    """Whether a name looks like the id of an account."""
+    return re.fullmatch("[0-9]{12}", name) is not None
 
 
 def _state(value: str) -> str:
@@ -313,7 +317,7 @@ def _check(rows: FleetFile) -> Iterator[Violation]:
         path: Path = ("accounts", number)
         if not account.regions and not any(spec.regions for spec in rows.specs):
             yield Violation(path, f"account {account.title} has no Region", "add `regions: [us-east-1]`")
-        if account.title != account.id and _ACCOUNT_ID.fullmatch(account.title):
+        if account.title != account.id and is_account_id(account.title):
             message = f"{shown(account.title)} looks like the id of another account"
             yield Violation((*path, "name"), message, "choose another name, or leave it out")
     if rows.accounts and rows.discover is None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
 from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
+from enireconcile.aws.organizations import Member
 from enireconcile.cli.app import cli
 from enireconcile.errors import EnireconcileError
-from enireconcile.fleet import run
+from enireconcile.fleet import discovery, run
 from enireconcile.fleet.dask import check_scheduler
 from enireconcile.fleet.discovery import discovered
 from enireconcile.fleet.file import load_fleet
@@ -290,6 +293,7 @@ def organization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[st
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"))  # all servers of a process are one
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -304,6 +308,91 @@ def organization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[st
         client.tag_resource(ResourceId=made["AccountId"], Tags=[{"Key": "env", "Value": name[:4]}])
     yield upper
     server.stop()
+
+
+def organization_fleet(folder: Path, more: str = "") -> Path:
+    path = folder / "fleet.yaml"
+    (folder / "edge.yaml").write_text(SPEC.format(stack="edge"))
+    path.write_text(
+        "version: 1\nfleet: edge\ndiscover: {organization: {regions: [us-east-1]}}\n"
+        f"{more}specs:\n  - {{path: edge.yaml}}\n"
+    )
+    return path
+
+
+@pytest.mark.usefixtures("organization")
+def test_the_accounts_are_kept_for_the_organization_they_were_found_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment does not tell which organization the default profile is for, and keys of roles change."""
+    client = boto3.client("organizations", region_name="us-east-1")
+    fleet_file = load_fleet(str(organization_fleet(tmp_path)))
+    config = tmp_path / "config"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    url = os.environ["AWS_ENDPOINT_URL"]
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    def found(key: str, url: str, *, refresh: bool = False) -> bool:
+        keys = f"aws_access_key_id={key}\naws_secret_access_key=x\n"
+        config.write_text(f"[default]\nregion=us-east-1\nendpoint_url={url}\n{keys}")
+        return "late" in {account.name for account in discovered(fleet_file, refresh=refresh)}
+
+    assert not found("AKIAONE", url)
+    client.create_account(AccountName="late", Email="late@example.com")
+    assert not found("AKIAONE", url), "kept"
+    assert not found("ASIATWO", url), "another key of the same account"
+    other = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    other.start()
+    host, port = other.get_host_and_port()
+    assert found("AKIAONE", f"http://{host}:{port}"), "another endpoint is another organization"
+    other.stop()
+    assert not found("AKIAONE", url)
+    assert found("AKIAONE", url, refresh=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "names"),
+    [
+        ([("500000000000", "prod")], {"500000000000": "prod"}),
+        (
+            [("100000000000", "prod"), ("500000000000", "prod")],
+            {"100000000000": "100000000000", "500000000000": "500000000000"},
+        ),
+        (
+            [("300000000000", "prod x"), ("400000000000", "prod-x"), ("600000000000", "-")],
+            {number: number for number in ("300000000000", "400000000000", "600000000000")},
+        ),
+        (
+            [("100000000000", "200000000000"), ("200000000000", "dev")],
+            {"100000000000": "100000000000", "200000000000": "dev"},
+        ),
+        ([("100000000000", "in-the-file")], {"100000000000": "100000000000"}),
+    ],
+)
+def test_names_that_several_accounts_have_are_their_ids(
+    members: list[tuple[str, str]], names: dict[str, str]
+) -> None:
+    """When an account joins, a name never becomes that of another account."""
+    found = discovery._named([Member(*each) for each in members], ["in-the-file"], ("us-east-1",))
+    assert {account.id: account.name for account in found} == names
+
+
+@pytest.mark.usefixtures("organization")
+def test_with_discover_an_entry_without_units_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = organization_fleet(tmp_path)
+    (tmp_path / "core.yaml").write_text(SPEC.format(stack="core"))
+    path.write_text(path.read_text() + "  - {path: core.yaml, where: {evn: Shop}}\n")
+    for command in ("validate", "units"):
+        caplog.clear()
+        assert fleet(command, path).return_value == 0
+        told = [record.getMessage() for record in caplog.records if record.name == "enireconcile.told"]
+        assert told == [
+            f"{path}:6:31: specs.1.where.evn: no account has the tag 'evn'\n  hint: did you mean `env`?"
+        ]
 
 
 def test_accounts_of_an_organization(organization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,4 +415,9 @@ def test_accounts_of_an_organization(organization: str, tmp_path: Path, monkeypa
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between botocore's attempts
     with pytest.raises(EnireconcileError, match="cannot read the organization"):
+        discovered(load_fleet(str(path)))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "sandbox")
+    with pytest.raises(
+        EnireconcileError, match="cannot create the organizations client: Invalid endpoint: sandbox"
+    ):
         discovered(load_fleet(str(path)))
