@@ -321,7 +321,7 @@ def _check(rows: FleetFile) -> Iterator[Violation]:
             message = f"{shown(account.title)} looks like the id of another account"
             yield Violation((*path, "name"), message, "choose another name, or leave it out")
     if rows.accounts and rows.discover is None:
-        yield from without_units(rows.specs, rows.accounts)
+        yield from specs_without_units(rows.specs, rows.accounts)
     yield from _role_mistakes(rows)
     yield from _rollout_mistakes(rows)
 
@@ -366,8 +366,13 @@ def _twice(
         seen.add(name)
 
 
-def without_units(specs: Sequence[FleetSpec], accounts: Sequence[Account]) -> Iterator[Violation]:
-    """The entries that have no unit in these accounts, at the tag or the Region that none of them has."""
+def specs_without_units(
+    specs: Sequence[FleetSpec], accounts: Sequence[Account], *, partly: bool = False
+) -> Iterator[Violation]:
+    """The entries that have no unit in these accounts, at the tag or the Region that none of them has.
+
+    With ``partly`` also the Regions without a unit of entries that have some.
+    """
     values: dict[str, set[str]] = {}
     for account in accounts:
         for key, value in account.tags.items():
@@ -383,10 +388,10 @@ def without_units(specs: Sequence[FleetSpec], accounts: Sequence[Account]) -> It
             yield Violation((*path, "where"), "no account has all these tags", hint)
         elif spec.regions and all(account.regions for account in fitting):
             known = {region for account in fitting for region in account.regions}
-            if known.isdisjoint(spec.regions):
-                for index, region in enumerate(spec.regions):
-                    message = f"no account of this entry has the Region {shown(region)}"
-                    yield Violation((*path, "regions", index), message, Nearest(region, sorted(known)))
+            missing = [(index, region) for index, region in enumerate(spec.regions) if region not in known]
+            for index, region in missing if partly or len(missing) == len(spec.regions) else ():
+                message = f"no account of this entry has the Region {shown(region)}"
+                yield Violation((*path, "regions", index), message, Nearest(region, sorted(known)))
 
 
 def _unknown_tags(path: Path, where: Mapping[str, str], values: Mapping[str, set[str]]) -> Iterator[Violation]:

@@ -25,7 +25,7 @@ from enireconcile.fleet.report import FleetReport, UnitResult, report_json, summ
 from enireconcile.fleet.rollout import stop_at, waves
 from enireconcile.fleet.scheduler import Scheduler, Workers
 from enireconcile.fleet.specs import check_specs
-from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of, without_a_unit
+from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of, without_units
 from enireconcile.fleet.worker import Snapshot, Task, spec_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
@@ -163,7 +163,7 @@ def _chosen(fleet: Fleet, choice: Choice) -> list[Unit]:
     found = units_of(fleet, others)
     check_canaries(fleet, found)
     check_specs(fleet)
-    for problem in without_a_unit(fleet, others, found):
+    for problem in without_units(fleet, others, found):
         logs.warn(str(problem))
     return selected(found, choice.only, choice.shard)
 

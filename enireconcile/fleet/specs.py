@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from enireconcile.fleet.file import Account, Fleet
 from enireconcile.spec.expand import Given, expand
 from enireconcile.spec.loading import DISK, reason_of
 from enireconcile.spec.places import shown
-from enireconcile.spec.suggest import Nearest
+from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.violations import Violation
 from enireconcile.spec.yamltree import Tree, decode, read_tree
-
-_MOST_BESIDE = 1000
 
 
 def check_specs(fleet: Fleet) -> None:
@@ -27,7 +26,9 @@ def check_specs(fleet: Fleet) -> None:
             contents[file] = DISK.read(file)
         except (OSError, ValueError) as error:
             message = f"{shown(spec.path)} cannot be read: {reason_of(error)}"
-            unreadable.append(Violation(("specs", number, "path"), message, _path_hint(Path(file), spec.path)))
+            unreadable.append(
+                Violation(("specs", number, "path"), message, _path_hint(error, Path(file), spec.path))
+            )
     if unreadable:
         raise fleet.errors(unreadable)
     if any(account.variables for account in fleet.rows.accounts):
@@ -39,14 +40,16 @@ def check_specs(fleet: Fleet) -> None:
                 raise fleet.errors(unknown)
 
 
-def _path_hint(file: Path, path: str) -> str | Nearest:
-    if file.is_dir():
+def _path_hint(error: Exception, file: Path, path: str) -> Hint:
+    if isinstance(error, IsADirectoryError):
         return "name one spec file for each entry"
-    folder = file.parent
-    beside = folder.iterdir() if folder.is_dir() else iter(())
-    names = [each.name for each, _ in zip(beside, range(_MOST_BESIDE), strict=False) if each.suffix == file.suffix]
-    near = {str(Path(path).with_name(name)) for name in names if name != file.name}
-    return Nearest(path, near, "the path is relative to the fleet file")
+    if not isinstance(error, FileNotFoundError):
+        return None
+    names: list[str] = []
+    with suppress(OSError):  # the folder may be missing, too
+        names = [each.name for each in file.parent.iterdir() if each.suffix == file.suffix]
+    beside = [str(Path(path).with_name(name)) for name in names]
+    return Nearest(path, beside, "the path is relative to the fleet file")
 
 
 def _unknown(fleet: Fleet, trees: Mapping[str, Tree], known: set[str]) -> Iterator[Violation]:

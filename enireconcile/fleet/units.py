@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from enireconcile.errors import Problem, TargetError
-from enireconcile.fleet.file import Account, Fleet, packed, without_units
+from enireconcile.fleet.file import Account, Fleet, packed, specs_without_units
 from enireconcile.spec.places import shown
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.violations import Violation
@@ -74,8 +74,8 @@ def _units(fleet: Fleet, accounts: Sequence[Account]) -> Iterator[Unit]:
                 )
 
 
-def without_a_unit(fleet: Fleet, discovered: Sequence[Account], units: Sequence[Unit]) -> list[Problem]:
-    """What to warn of: entries of ``specs`` and accounts of the file that have no unit."""
+def without_units(fleet: Fleet, discovered: Sequence[Account], units: Sequence[Unit]) -> list[Problem]:
+    """What to warn of: entries of ``specs``, their Regions, and accounts of the file that have no unit."""
     with_units = {unit.account_id for unit in units}
     hint = "no entry of `specs` has its tags and its Regions"
     idle = [
@@ -83,7 +83,8 @@ def without_a_unit(fleet: Fleet, discovered: Sequence[Account], units: Sequence[
         for number, account in enumerate(fleet.rows.accounts)
         if account.id not in with_units
     ]
-    return fleet.problems([*idle, *without_units(fleet.rows.specs, [*fleet.rows.accounts, *discovered])])
+    accounts = [*fleet.rows.accounts, *discovered]
+    return fleet.problems([*idle, *specs_without_units(fleet.rows.specs, accounts, partly=True)])
 
 
 def check_canaries(fleet: Fleet, units: Sequence[Unit]) -> None:

@@ -134,6 +134,8 @@ def test_a_spec_that_cannot_be_read_is_a_mistake_of_the_fleet_file(
     path.write_text(path.read_text().replace("core.yaml", "none/core.yaml"))
     words = "cannot be read: No such file or directory\n  hint: the path is relative to the fleet file"
     assert words in str(fleet(command, path).exception)
+    path.write_text(path.read_text().replace("none/core.yaml", f"{'c' * 300}.yaml"))
+    assert str(fleet(command, path).exception).endswith(" cannot be read: File name too long")
     assert estate.calls == []
 
 
@@ -186,12 +188,15 @@ def test_what_has_no_unit_is_warned_of(tmp_path: Path, caplog: pytest.LogCapture
         path.read_text()
         .replace("name: a1,", "name: a1, tags: {env: prod},")
         .replace("name: a2,", "name: a2, tags: {envv: prod},")
-        .replace("path: edge.yaml", "path: edge.yaml, where: {env: prod}")
+        .replace("path: edge.yaml", "path: edge.yaml, where: {env: prod}, regions: [us-east-1, us-east-2]")
     )
     ran = fleet("validate", path)
     assert ran.stdout == f"{path}: valid (fleet edge, 1 unit)\n"
     assert caplog.messages == [
-        f"{path}:8:5: accounts.1: account a2 has no unit\n  hint: no entry of `specs` has its tags and its Regions"
+        f"{path}:8:5: accounts.1: account a2 has no unit\n"
+        "  hint: no entry of `specs` has its tags and its Regions",
+        f"{path}:10:64: specs.0.regions.1: no account of this entry has the Region 'us-east-2'\n"
+        "  hint: did you mean `us-east-1`?",
     ]
 
 
