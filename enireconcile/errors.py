@@ -58,12 +58,12 @@ class Problem(NamedTuple):
 
 
 class SpecErrors(EnireconcileError):
-    """All problems of the given spec files, sorted by file, line and column."""
+    """All problems of the given spec files, or ``where`` else they are, sorted by file, line and column."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], where: str = "the spec") -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.file, p.line, p.column, p.path, p.message)))
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"{count} in the spec", *(str(problem) for problem in self.problems)]))
+        super().__init__("\n".join([f"{count} in {where}", *(str(problem) for problem in self.problems)]))
 
 
 DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.config import Config
@@ -21,16 +22,28 @@ class Member(Struct, frozen=True):
     tags: dict[str, str] = {}
 
 
+# Reads of services with low limits: here botocore may retry.
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=10, read_timeout=30)
+
+
+def source(session: Session) -> tuple[str, str]:
+    """Where ``members`` reads: the account of the credentials, and the endpoint. Raises AwsError.
+
+    Calls GetCallerIdentity, which needs no permission. The access key would not do: that of a role changes.
+    """
+    with _client(session, "organizations") as client:
+        endpoint = str(client.meta.endpoint_url)
+    with _client(session, "sts") as client:
+        return str(client.get_caller_identity()["Account"]), endpoint
+
+
 def members(session: Session, ous: Sequence[str], exclude: Sequence[str]) -> list[Member]:
     """The active accounts below the organizational units, or of the whole organization, sorted by id.
 
     Reads ListAccounts or, for each unit, ListAccountsForParent and ListOrganizationalUnitsForParent, and
     ListTagsForResource for each account. Raises AwsError.
     """
-    # Reads of a service with low limits: here botocore may retry.
-    config = Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=10, read_timeout=30)
-    client = session.boto.client("organizations", region_name=session.region, config=config)
-    try:
+    with _client(session, "organizations") as client:
         found = _of_units(client, ous) if ous else _pages(client, "list_accounts", "Accounts")
         accounts = {
             account["Id"]: account["Name"]
@@ -38,6 +51,25 @@ def members(session: Session, ous: Sequence[str], exclude: Sequence[str]) -> lis
             if account.get("Status", account.get("State")) == "ACTIVE" and account["Id"] not in exclude
         }
         return [Member(number, accounts[number], _tags(client, number)) for number in sorted(accounts)]
+
+
+_HINTS = {
+    "organizations": "run in the management account or a delegated one, with organizations:ListAccounts, "
+    "ListAccountsForParent, ListOrganizationalUnitsForParent and ListTagsForResource",
+    "sts": "check the credentials at hand: `aws sts get-caller-identity` needs no permission",
+}
+
+
+@contextmanager
+def _client(session: Session, service: str) -> Iterator[Any]:
+    """A client of the service; in the block, errors of calls are AwsErrors."""
+    try:
+        client: Any = session.boto.client(service, region_name=session.region, config=_CONFIG)  # type: ignore[call-overload]
+    except (BotoCoreError, ValueError) as error:
+        hint = "check AWS_ENDPOINT_URL, which begins with http:// or https://, and the AWS configuration"
+        raise EnireconcileError(f"cannot create the {service} client: {error}", hint=hint) from None
+    try:
+        yield client
     except ClientError as error:
         about = error.response.get("Error", {})
         raise AwsError(
@@ -45,8 +77,7 @@ def members(session: Session, ous: Sequence[str], exclude: Sequence[str]) -> lis
             str(about.get("Code")),
             str(about.get("Message")),
             request_id=error.response.get("ResponseMetadata", {}).get("RequestId"),
-            hint="run in the management account or a delegated one, with organizations:ListAccounts, "
-            "ListAccountsForParent, ListOrganizationalUnitsForParent and ListTagsForResource",
+            hint=_HINTS[service],
         ) from None
     except BotoCoreError as error:
         raise EnireconcileError(f"cannot read the organization: {error}") from None

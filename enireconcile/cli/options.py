@@ -46,6 +46,8 @@ def duration(text: str) -> float:
 
 def state_location(text: str) -> str:
     """A directory, or ``s3://bucket/prefix``."""
+    if text.startswith("~"):
+        raise click.BadParameter(f"{text!r}: only a shell replaces ~: write the whole path")
     if not text.startswith("s3://") and (scheme := re.match("(?i)s3:/*|[a-z][a-z0-9+.-]+://", text)):
         rest = text[scheme.end() :]
         hint = f"did you mean s3://{rest}?" if scheme[0].lower().startswith("s3:") else "write s3://bucket/prefix"

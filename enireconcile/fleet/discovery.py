@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +15,9 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from enireconcile import files
-from enireconcile.aws.organizations import Member, members
-from enireconcile.fleet.file import Account, Fleet
+from enireconcile.aws.organizations import Member, members, source
+from enireconcile.aws.session import connect
+from enireconcile.fleet.file import Account, Fleet, Organization, is_account_id
 
 FRESH = 3600.0
 """Seconds for which the accounts that were found are used again."""
@@ -27,53 +29,59 @@ def discovered(fleet: Fleet, *, refresh: bool = False) -> list[Account]:
     if fleet.rows.discover is None:
         return []
     wanted = fleet.rows.discover.organization
-    found = None if refresh else _cached(fleet)
+    session = connect(region=None if _has_region() else "us-east-1", profile=None, read_only=True)
+    path = _path(wanted, source(session))
+    found = None if refresh or path is None else _cached(path)
     if found is None:
-        from enireconcile.aws.session import connect
-
-        session = connect(region=None if _has_region() else "us-east-1", profile=None, read_only=True)
         found = members(session, wanted.ous, wanted.exclude)
-        _keep(fleet, found)
+        _keep(path, found)
     listed = {account.id for account in fleet.rows.accounts}
-    names = {account.title for account in fleet.rows.accounts}
-    accounts = []
-    for member in found:
-        if member.id in listed:
-            continue
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", member.name).strip("-._")[:63] or member.id
-        # Names of accounts need not be unique in an organization.
-        name = name if name not in names else member.id
-        names.add(name)
-        accounts.append(Account(id=member.id, name=name, tags=member.tags, regions=wanted.regions))
-    return accounts
+    return _named(
+        [member for member in found if member.id not in listed],
+        [account.title for account in fleet.rows.accounts],
+        wanted.regions,
+    )
+
+
+def _named(found: Sequence[Member], taken: Sequence[str], regions: tuple[str, ...]) -> list[Account]:
+    """The accounts under their names in the organization, which need not be unique there.
+
+    All that share a name have their ids instead: ``--only`` and ``canary`` must not mean another account when one
+    of the same name joins. So has an account whose name looks like an id.
+    """
+    names = {member.id: re.sub(r"[^A-Za-z0-9._-]+", "-", member.name).strip("-._")[:63] for member in found}
+    count = Counter([*names.values(), *taken])
+    alone = {number for number, name in names.items() if name and count[name] == 1 and not is_account_id(name)}
+    return [
+        Account(
+            id=member.id,
+            name=names[member.id] if member.id in alone else member.id,
+            tags=member.tags,
+            regions=regions,
+        )
+        for member in found
+    ]
 
 
 def _has_region() -> bool:
     return any(os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
 
 
-def _path(fleet: Fleet) -> Path | None:
-    """The cache of these units, for these credentials and this endpoint."""
-    known: list[object] = [fleet.rows.discover.model_dump(mode="json") if fleet.rows.discover else None]
-    # Other credentials, another profile or endpoint may be another organization. The name does not show them.
-    known += sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
-    name = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+def _path(wanted: Organization, source: tuple[str, str]) -> Path | None:
+    """The cache of what is wanted of this source."""
+    known = json.dumps([wanted.model_dump(mode="json"), source])
     folder = files.cache_folder()
-    return folder / f"organization-{name}.json" if folder else None
+    return folder / f"organization-{hashlib.sha256(known.encode()).hexdigest()[:16]}.json" if folder else None
 
 
-def _cached(fleet: Fleet) -> list[Member] | None:
-    path = _path(fleet)
-    if path is None:
-        return None
+def _cached(path: Path) -> list[Member] | None:
     with suppress(OSError, ValueError, TypeError):
         if 0 <= time.time() - path.stat().st_mtime < FRESH and files.is_private(path):
             return [Member(**each) for each in json.loads(files.read_regular(path, _LARGEST))]
     return None
 
 
-def _keep(fleet: Fleet, found: Sequence[Member]) -> None:
-    path = _path(fleet)
+def _keep(path: Path | None, found: Sequence[Member]) -> None:
     if path is not None:
         with suppress(OSError):
             files.make_folders(path.parent, 0o700)

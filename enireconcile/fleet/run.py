@@ -27,7 +27,8 @@ from enireconcile.fleet.progress import Progress
 from enireconcile.fleet.report import FleetReport, report_json, summary_text
 from enireconcile.fleet.rollout import stop_at, waves
 from enireconcile.fleet.scheduler import Scheduler, Workers
-from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of
+from enireconcile.fleet.specs import check_specs
+from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of, without_units
 from enireconcile.fleet.worker import Snapshot, Task, spec_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
@@ -78,7 +79,7 @@ def validate(file: str, choice: Choice, output: str) -> int:
             raise
         click.echo(json.dumps([problem._asdict() for problem in errors.problems], indent=2))
         return errors.exit_code
-    valid = f"{printable(file)}: valid (fleet {fleet.name}, {len(units)} units)"
+    valid = f"{printable(file)}: valid (fleet {fleet.name}, {counted(len(units), 'unit')})"
     click.echo("[]" if output == "json" else valid)
     return 0
 
@@ -189,8 +190,12 @@ def _run(
 
 
 def _chosen(fleet: Fleet, choice: Choice) -> list[Unit]:
-    found = units_of(fleet, discovered(fleet, refresh=choice.refresh))
+    others = discovered(fleet, refresh=choice.refresh)
+    found = units_of(fleet, others)
     check_canaries(fleet, found)
+    check_specs(fleet)
+    for problem in without_units(fleet, others, found):
+        logs.warn(str(problem))
     return selected(found, choice.only, choice.shard)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from enireconcile.errors import SpecErrors, TargetError
-from enireconcile.fleet.file import Account, Fleet, packed
+from enireconcile.errors import Problem, TargetError
+from enireconcile.fleet.file import Account, Fleet, packed, specs_without_units
 from enireconcile.spec.places import shown
 from enireconcile.spec.suggest import Nearest, hint_text
+from enireconcile.spec.violations import Violation
 
 
 class Unit(Struct, frozen=True):
@@ -43,22 +44,19 @@ def units_of(fleet: Fleet, discovered: Sequence[Account] = ()) -> list[Unit]:
     units = [*_units(fleet, [*fleet.rows.accounts, *discovered])]
     if not units:
         hint = "no account has the tags of `where` and the Region of a spec"
-        raise SpecErrors([fleet.problem(("specs",), "the fleet has no unit", hint)])
+        raise fleet.errors([Violation(("specs",), "the fleet has no unit", hint)])
     return units
 
 
 def _units(fleet: Fleet, accounts: Sequence[Account]) -> Iterator[Unit]:
     for account in accounts:
-        wanted = [
-            spec
-            for spec in fleet.rows.specs
-            if all(account.tags.get(key) == value for key, value in spec.where.items())
-        ]
+        wanted = [spec for spec in fleet.rows.specs if spec.fits(account)]
         for spec in wanted:
             if not (account.regions or spec.regions):
                 message = f"account {account.title} has no Region for {spec.path}"
                 hint = "write `regions` to the account, to the spec, or to `discover.organization`"
-                raise SpecErrors([fleet.problem(("specs", fleet.rows.specs.index(spec)), message, hint)])
+                raise fleet.errors([Violation(("specs", fleet.rows.specs.index(spec)), message, hint)])
+        role = fleet.role_of(account) if wanted else None
         regions = account.regions or tuple(dict.fromkeys(region for spec in wanted for region in spec.regions))
         for region in regions:
             for spec in wanted:
@@ -70,19 +68,23 @@ def _units(fleet: Fleet, accounts: Sequence[Account]) -> Iterator[Unit]:
                     region=region,
                     spec=spec.name,
                     file=fleet.path_of(spec),
-                    role=_role(fleet, account),
+                    role=role,
                     external_id=fleet.rows.external_id,
                     variables=packed(dict(account.variables)),
                 )
 
 
-def _role(fleet: Fleet, account: Account) -> str | None:
-    try:
-        return fleet.role_of(account)
-    except KeyError as missing:
-        message = f"account {account.title} has no {shown(missing.args[0])}"
-        hint = "give the account this tag, or leave it out with `exclude`"
-        raise SpecErrors([fleet.problem(("role",), message, hint)]) from None
+def without_units(fleet: Fleet, discovered: Sequence[Account], units: Sequence[Unit]) -> list[Problem]:
+    """What to warn of: entries of ``specs``, their Regions, and accounts of the file that have no unit."""
+    with_units = {unit.account_id for unit in units}
+    hint = "no entry of `specs` has its tags and its Regions"
+    idle = [
+        Violation(("accounts", number), f"account {account.title} has no unit", hint)
+        for number, account in enumerate(fleet.rows.accounts)
+        if account.id not in with_units
+    ]
+    accounts = [*fleet.rows.accounts, *discovered]
+    return fleet.problems([*idle, *specs_without_units(fleet.rows.specs, accounts, partly=True)])
 
 
 def check_canaries(fleet: Fleet, units: Sequence[Unit]) -> None:
@@ -90,15 +92,13 @@ def check_canaries(fleet: Fleet, units: Sequence[Unit]) -> None:
     known = {name for unit in units for name in (unit.account, unit.account_id)}
     known |= {name for account in fleet.rows.accounts for name in (account.id, account.title)}
     canaries = fleet.rows.rollout.canary if fleet.rows.rollout else ()
-    problems = [
-        fleet.problem(
-            ("rollout", "canary", number), f"no account {shown(name)}", hint_text(Nearest(name, sorted(known)))
-        )
+    unknown = [
+        Violation(("rollout", "canary", number), f"no account {shown(name)}", Nearest(name, sorted(known)))
         for number, name in enumerate(canaries)
         if name not in known
     ]
-    if problems:
-        raise SpecErrors(problems)
+    if unknown:
+        raise fleet.errors(unknown)
 
 
 class Shard(Struct, frozen=True):

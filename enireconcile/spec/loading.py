@@ -25,7 +25,7 @@ from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.userdata import read_user_data
 from enireconcile.spec.violations import Violation, violations
-from enireconcile.spec.yamltree import MAX_BYTES, Plain, Tree, read_tree
+from enireconcile.spec.yamltree import MAX_BYTES, SPEC_FILE, FileSort, Plain, Tree, read_tree
 
 STDIN = "-"
 _VARIABLES = "variables"
@@ -225,8 +225,8 @@ def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
             problems.append(_unreadable(source, error))
             continue
         if not found:
-            hint = "give the path of a spec file, or of a directory with spec files"
-            problems.append(Problem(source, 1, 1, "", "there is no *.yaml or *.yml file in this directory", hint))
+            message = "there is no *.yaml or *.yml file in this directory"
+            problems.append(Problem(source, 1, 1, "", message, SPEC_FILE.name))
         yield from found
 
 
@@ -238,19 +238,27 @@ def _in_directory(directory: FilePath) -> list[str]:
     ]
 
 
-def _unreadable(file: str, error: OSError | ValueError) -> Problem:
-    reason = error.strerror if isinstance(error, OSError) else None
-    hint = "give the path of a spec file, or of a directory with spec files"
-    return Problem(file, 1, 1, "", f"cannot be read: {reason or 'not a text file'}", hint)
+def _unreadable(file: str, error: OSError | ValueError, sort: FileSort = SPEC_FILE) -> Problem:
+    return Problem(file, 1, 1, "", f"cannot be read: {reason_of(error)}", sort.name)
 
 
-def read_file(file: str, stdin: Callable[[], bytes | str] = read_stdin, disk: Disk = DISK) -> Tree:
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file cannot be read."""
+    return (error.strerror if isinstance(error, OSError) else None) or "not a text file"
+
+
+def read_file(
+    file: str,
+    stdin: Callable[[], bytes | str] = read_stdin,
+    disk: Disk = DISK,
+    sort: FileSort = SPEC_FILE,
+) -> Tree:
     """The parsed file; if it cannot be read, a tree without data and with one problem."""
     try:
         source = stdin() if file == STDIN else disk.read(file)
     except (OSError, ValueError) as error:
-        return Tree(problems=[_unreadable(file, error)])
-    return read_tree(source, file)
+        return Tree(problems=[_unreadable(file, error, sort)])
+    return read_tree(source, file, sort)
 
 
 def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:

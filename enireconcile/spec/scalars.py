@@ -22,6 +22,7 @@ from enireconcile.spec.yamltree import Plain
 VALUE_ERROR = "spec"
 """The type of the errors from ``value_error``, to distinguish them from pydantic's own."""
 UNKNOWN_KEY = "unknown key"
+MISSING_KEY = "is missing"
 
 GROUP_TEXT = r"[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]*"
 """The characters that EC2 allows in names and descriptions of security groups and their rules."""

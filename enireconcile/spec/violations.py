@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from enireconcile.spec.places import Path
 from enireconcile.spec.row import Row
 from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document
-from enireconcile.spec.scalars import UNKNOWN_KEY, VALUE_ERROR
+from enireconcile.spec.scalars import MISSING_KEY, UNKNOWN_KEY, VALUE_ERROR
 from enireconcile.spec.suggest import FEW, Hint, Nearest
 
 _TAGS = (MANAGED, EXTERNAL, NAMED, SELECTED)
@@ -37,7 +37,7 @@ def violations(error: ValidationError, root: type[Row] = Document) -> Iterator[V
             path = (*path, *context["at"])
             yield Violation(path, context["message"], context["hint"], context["key"])
         elif detail["type"] == "missing":
-            yield Violation(path, "is missing", _add_hint(path, root))
+            yield Violation(path, MISSING_KEY, _add_hint(path, root))
         elif detail["type"] == "extra_forbidden":
             yield Violation(path, UNKNOWN_KEY, _key_hint(path, root), on_key=True)
         else:

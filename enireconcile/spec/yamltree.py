@@ -67,6 +67,23 @@ class Tree(Struct, frozen=True):
     mentions: Callable[[str], bool] = lambda _: True
 
 
+class FileSort(Struct, frozen=True):
+    """What hints say of a file of this sort: how to begin it, to name it, to divide it, and what it is one of."""
+
+    begin: str
+    name: str
+    divide: str
+    one: str
+
+
+SPEC_FILE = FileSort(
+    begin="begin with `version: 1` and `stack: NAME`",
+    name="give the path of a spec file, or of a directory with spec files",
+    divide="split it into several stacks",
+    one="one file is one stack; move the second document to a file of its own",
+)
+
+
 class _UnreadableError(Exception):
     """The rest of the file cannot be parsed."""
 
@@ -80,12 +97,12 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8-sig")
 
 
-def read_tree(source: bytes | str, file: str) -> Tree:
+def read_tree(source: bytes | str, file: str, sort: FileSort = SPEC_FILE) -> Tree:
     """Parse one file. Does not raise: errors are in ``problems``, and ``data`` may then be None."""
     tree = Tree(places=Places(partial(_locate, source, file)))
     try:
-        text = _text(source)
-        data = _Builder(_events(text), tree, file).document()
+        text = _text(source, sort)
+        data = _Builder(_events(text), tree, file, sort=sort).document()
     except _UnreadableError as error:
         tree.problems.append(Problem(file, *error.place, dotted(error.path), error.message, error.hint))
         return tree
@@ -100,12 +117,10 @@ def _locate(source: bytes | str, file: str) -> Located:
     return located
 
 
-def _text(source: bytes | str) -> str:
+def _text(source: bytes | str, sort: FileSort = SPEC_FILE) -> str:
     size = len(source) if isinstance(source, bytes) else len(source.encode(errors="surrogatepass"))
     if size > MAX_BYTES:
-        raise _UnreadableError(
-            (1, 1), f"the file is larger than {MAX_BYTES} bytes", "split it into several stacks"
-        )
+        raise _UnreadableError((1, 1), f"the file is larger than {MAX_BYTES} bytes", sort.divide)
     if isinstance(source, bytes):
         try:
             text = decode(source)
@@ -169,9 +184,15 @@ class _Builder:
     """Builds the data of one document from the events, and collects problems, and places if they are asked for."""
 
     def __init__(
-        self, events: Iterator[yaml.Event], tree: Tree, file: str, located: Located | None = None
+        self,
+        events: Iterator[yaml.Event],
+        tree: Tree,
+        file: str,
+        located: Located | None = None,
+        sort: FileSort = SPEC_FILE,
     ) -> None:
         self._events = events
+        self._sort = sort
         self._located = located
         self._tree = tree
         self._file = file
@@ -181,18 +202,17 @@ class _Builder:
         while isinstance(event, (yaml.StreamStartEvent, yaml.DocumentStartEvent)):
             event = self._next()
         if isinstance(event, yaml.StreamEndEvent):
-            raise _UnreadableError((1, 1), "the file is empty", "begin with `version: 1` and `stack: NAME`")
+            raise _UnreadableError((1, 1), "the file is empty", self._sort.begin)
         data = self._node(event, (), None)
         if data is None and not self._tree.refused:
-            raise _UnreadableError((1, 1), "the file is empty", "begin with `version: 1` and `stack: NAME`")
+            raise _UnreadableError((1, 1), "the file is empty", self._sort.begin)
         self._end_of_file()
         return data
 
     def _end_of_file(self) -> None:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
-                hint = "one file is one stack; move the second document to a file of its own"
-                self._problem(_place(event.start_mark), (), "a second YAML document begins here", hint)
+                self._problem(_place(event.start_mark), (), "a second YAML document begins here", self._sort.one)
                 return
 
     def _next(self) -> yaml.Event:

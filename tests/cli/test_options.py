@@ -27,6 +27,7 @@ def test_where_a_state_can_be(text: str) -> None:
         ("S3://bucket", "did you mean s3://bucket?"),
         ("https://bucket.s3.amazonaws.com/prefix", "write s3://bucket/prefix"),
         ("s3://Bucket/prefix", "write s3://bucket/prefix"),
+        ("~/state", "write the whole path"),
     ],
 )
 def test_what_is_no_place_of_a_state(text: str, hint: str) -> None:

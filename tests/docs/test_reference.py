@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from enireconcile.cli import app
 from enireconcile.errors import EnireconcileError
 from enireconcile.fleet import metrics as fleet_metrics
+from enireconcile.fleet.file import FleetFile
 from enireconcile.model import _EXIT_CODES, CHECK_FAILED
 from enireconcile.outputs import metrics
 from enireconcile.outputs.json import plan_json, report_json
+from enireconcile.spec.row import Row
+from enireconcile.spec.violations import row_at
 from tests.docs import python_page
 from tests.docs.test_docs import DOCS, section
 from tests.harness import STORY, open_harness
@@ -23,8 +27,13 @@ Rows = dict[str, str]
 
 
 def rows(page: str, heading: str, first: str) -> Rows:
+    """The table below a heading of a page of the reference."""
+    return table(REFERENCE / page, heading, first)
+
+
+def table(page: Path, heading: str, first: str) -> Rows:
     """The table below a heading whose first column has this title."""
-    tables = re.split(r"\n\n+", section(REFERENCE / page, heading))
+    tables = re.split(r"\n\n+", section(page, heading))
     [table] = [each for each in tables if each.startswith(f"| {first} |")]
     return dict(re.split(r"(?<!\\) \| ", line.strip("| "), maxsplit=1) for line in table.splitlines()[2:])
 
@@ -47,6 +56,24 @@ def test_every_exit_code_is_told() -> None:
 def test_every_outcome_is_told_with_its_exit_code() -> None:
     told = rows("json.md", "JSON of apply", "outcome")
     assert {name.strip("`"): int(rest[0]) for name, rest in told.items()} == _EXIT_CODES
+
+
+def keys_of_rows(row: type[Row], at: str = "") -> dict[str, bool]:
+    """The keys of a file, as ``accounts[].id``, and whether they are required."""
+    found = {}
+    for name, field in row.model_fields.items():
+        found[f"{at}{name}"] = field.is_required()
+        below = row_at((name,), row)
+        many = row_at((name, 0), row)
+        if below or many:
+            found |= keys_of_rows(below or many, f"{at}{name}{'' if below else '[]'}.")  # type: ignore[arg-type]
+    return found
+
+
+def test_every_key_of_a_fleet_file_is_told_with_whether_it_is_required() -> None:
+    told = table(DOCS / "how-to" / "fleet.md", "The fleet file", "key")
+    required = {name.strip("`"): rest.startswith("*required*") for name, rest in told.items()}
+    assert required == keys_of_rows(FleetFile)
 
 
 @pytest.mark.parametrize(

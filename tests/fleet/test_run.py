@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import click
@@ -15,9 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
+from enireconcile.aws.organizations import Member
 from enireconcile.cli.app import cli
 from enireconcile.errors import EnireconcileError
-from enireconcile.fleet import run
+from enireconcile.fleet import discovery, run
 from enireconcile.fleet.dask import check_scheduler
 from enireconcile.fleet.discovery import discovered
 from enireconcile.fleet.file import load_fleet
@@ -171,6 +174,90 @@ def test_validate_tells_every_mistake_as_data(tmp_path: Path) -> None:
     assert "is missing" in mistakes(path)
 
 
+@pytest.mark.parametrize("command", ["validate", "units", "plan", "apply", "verify"])
+def test_a_spec_that_cannot_be_read_is_a_mistake_of_the_fleet_file(
+    estate: Estate, tmp_path: Path, command: str
+) -> None:
+    path = write_fleet(tmp_path, 1, ["edge", "core"], regions=["us-east-1"])
+    (tmp_path / "core.yaml").rename(tmp_path / "cores.yaml")
+    ran = fleet(command, path)
+    assert str(ran.exception).splitlines() == [
+        "1 problem in the fleet file",
+        f"{path}:10:12: specs.1.path: 'core.yaml' cannot be read: No such file or directory",
+        "  hint: did you mean `cores.yaml`?",
+    ]
+    (tmp_path / "core.yaml").mkdir()
+    words = "specs.1.path: 'core.yaml' cannot be read: Is a directory\n  hint: name one spec file for each entry"
+    assert words in str(fleet(command, path).exception)
+    path.write_text(path.read_text().replace("core.yaml", "none/core.yaml"))
+    words = "cannot be read: No such file or directory\n  hint: the path is relative to the fleet file"
+    assert words in str(fleet(command, path).exception)
+    path.write_text(path.read_text().replace("none/core.yaml", f"{'c' * 300}.yaml"))
+    assert str(fleet(command, path).exception).endswith(" cannot be read: File name too long")
+    assert estate.calls == []
+
+
+@pytest.mark.parametrize("command", ["validate", "units", "plan", "apply", "verify"])
+def test_a_variable_that_no_spec_has_is_a_mistake_of_the_fleet_file(
+    estate: Estate, tmp_path: Path, command: str
+) -> None:
+    path = write_fleet(tmp_path, 2, ["edge", "core"], regions=["us-east-1"])
+    text = path.read_text()
+    path.write_text(text.replace("name: a2,", "name: a2, variables: {ops: 10.1.0.0/16, opps: 10.2.0.0/16},"))
+    assert str(fleet(command, path).exception).splitlines() == [
+        "1 problem in the fleet file",
+        f"{path}:8:66: accounts.1.variables.opps: no spec has a variable 'opps'",
+        "  hint: did you mean `ops`?",
+    ]
+    assert estate.calls == []
+
+
+def test_variables_that_specs_use_without_declaring_them(tmp_path: Path) -> None:
+    """One is in the spec, one in the user data file that only this account has."""
+    path = write_fleet(tmp_path, 2, ["edge", "core"], regions=["us-east-1"])
+    image = "{ssm: /aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64}"
+    (tmp_path / "edge.yaml").write_text(
+        'version: 1\nstack: edge\ntags: {team: "${region} ${var.other} ${var.team}"}\nvariables: {boot: a}\n'
+        "instances:\n"
+        f'  web: {{instance_type: t3.micro, image: {image}, user_data_file: "${{var.boot}}.sh"}}\n'
+        "network_interfaces:\n"
+        '  e: {subnet: {default_for_az: "${region}a"}, attachment: {instance: web, device_index: 0}}\n'
+    )
+    (tmp_path / "a.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "b.sh").write_text("#!/bin/sh\necho ${var.greeting}\n")
+    values = "{boot: b, team: blue, other: x, greeting: hello}"
+    text = path.read_text().replace("name: a1,", "name: a1, variables: {team: red, other: x},")
+    path.write_text(text.replace("name: a2,", f"name: a2, variables: {values},"))
+    assert fleet("validate", path).return_value == 0
+    path.write_text(path.read_text().replace("greeting:", "greetings:"))
+    assert "did you mean `greeting`?" in str(fleet("validate", path).exception)
+
+
+def test_a_spec_with_a_mistake_of_its_own_may_have_any_variable(tmp_path: Path) -> None:
+    path = write_fleet(tmp_path, 1, ["edge", "core"], regions=["us-east-1"])
+    path.write_text(path.read_text().replace("name: a1,", "name: a1, variables: {of_core: 1},"))
+    (tmp_path / "core.yaml").write_text("version: 1\nstack: [\n")
+    assert [words.partition(":")[0] for words in mistakes(path)] == ["not valid YAML"]
+
+
+def test_what_has_no_unit_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_fleet(tmp_path, 2, ["edge"], regions=["us-east-1"])
+    path.write_text(
+        path.read_text()
+        .replace("name: a1,", "name: a1, tags: {env: prod},")
+        .replace("name: a2,", "name: a2, tags: {envv: prod},")
+        .replace("path: edge.yaml", "path: edge.yaml, where: {env: prod}, regions: [us-east-1, us-east-2]")
+    )
+    ran = fleet("validate", path)
+    assert ran.stdout == f"{path}: valid (fleet edge, 1 unit)\n"
+    assert caplog.messages == [
+        f"{path}:8:5: accounts.1: account a2 has no unit\n"
+        "  hint: no entry of `specs` has its tags and its Regions",
+        f"{path}:10:64: specs.0.regions.1: no account of this entry has the Region 'us-east-2'\n"
+        "  hint: did you mean `us-east-1`?",
+    ]
+
+
 def test_each_unit_carries_its_own_files(tmp_path: Path) -> None:
     """A variable of the account may say which file is the user data."""
     path = write_fleet(tmp_path, 2, ["edge"], regions=["us-east-1"])
@@ -300,6 +387,7 @@ def organization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[st
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST"))  # all servers of a process are one
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -314,6 +402,91 @@ def organization(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[st
         client.tag_resource(ResourceId=made["AccountId"], Tags=[{"Key": "env", "Value": name[:4]}])
     yield upper
     server.stop()
+
+
+def organization_fleet(folder: Path, more: str = "") -> Path:
+    path = folder / "fleet.yaml"
+    (folder / "edge.yaml").write_text(SPEC.format(stack="edge"))
+    path.write_text(
+        "version: 1\nfleet: edge\ndiscover: {organization: {regions: [us-east-1]}}\n"
+        f"{more}specs:\n  - {{path: edge.yaml}}\n"
+    )
+    return path
+
+
+@pytest.mark.usefixtures("organization")
+def test_the_accounts_are_kept_for_the_organization_they_were_found_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment does not tell which organization the default profile is for, and keys of roles change."""
+    client = boto3.client("organizations", region_name="us-east-1")
+    fleet_file = load_fleet(str(organization_fleet(tmp_path)))
+    config = tmp_path / "config"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    url = os.environ["AWS_ENDPOINT_URL"]
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    def found(key: str, url: str, *, refresh: bool = False) -> bool:
+        keys = f"aws_access_key_id={key}\naws_secret_access_key=x\n"
+        config.write_text(f"[default]\nregion=us-east-1\nendpoint_url={url}\n{keys}")
+        return "late" in {account.name for account in discovered(fleet_file, refresh=refresh)}
+
+    assert not found("AKIAONE", url)
+    client.create_account(AccountName="late", Email="late@example.com")
+    assert not found("AKIAONE", url), "kept"
+    assert not found("ASIATWO", url), "another key of the same account"
+    other = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    other.start()
+    host, port = other.get_host_and_port()
+    assert found("AKIAONE", f"http://{host}:{port}"), "another endpoint is another organization"
+    other.stop()
+    assert not found("AKIAONE", url)
+    assert found("AKIAONE", url, refresh=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "names"),
+    [
+        ([("500000000000", "prod")], {"500000000000": "prod"}),
+        (
+            [("100000000000", "prod"), ("500000000000", "prod")],
+            {"100000000000": "100000000000", "500000000000": "500000000000"},
+        ),
+        (
+            [("300000000000", "prod x"), ("400000000000", "prod-x"), ("600000000000", "-")],
+            {number: number for number in ("300000000000", "400000000000", "600000000000")},
+        ),
+        (
+            [("100000000000", "200000000000"), ("200000000000", "dev")],
+            {"100000000000": "100000000000", "200000000000": "dev"},
+        ),
+        ([("100000000000", "in-the-file")], {"100000000000": "100000000000"}),
+    ],
+)
+def test_names_that_several_accounts_have_are_their_ids(
+    members: list[tuple[str, str]], names: dict[str, str]
+) -> None:
+    """When an account joins, a name never becomes that of another account."""
+    found = discovery._named([Member(*each) for each in members], ["in-the-file"], ("us-east-1",))
+    assert {account.id: account.name for account in found} == names
+
+
+@pytest.mark.usefixtures("organization")
+def test_with_discover_an_entry_without_units_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = organization_fleet(tmp_path)
+    (tmp_path / "core.yaml").write_text(SPEC.format(stack="core"))
+    path.write_text(path.read_text() + "  - {path: core.yaml, where: {evn: Shop}}\n")
+    for command in ("validate", "units"):
+        caplog.clear()
+        assert fleet(command, path).return_value == 0
+        told = [record.getMessage() for record in caplog.records if record.name == "enireconcile.told"]
+        assert told == [
+            f"{path}:6:31: specs.1.where.evn: no account has the tag 'evn'\n  hint: did you mean `env`?"
+        ]
 
 
 def test_accounts_of_an_organization(organization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,4 +509,9 @@ def test_accounts_of_an_organization(organization: str, tmp_path: Path, monkeypa
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # between botocore's attempts
     with pytest.raises(EnireconcileError, match="cannot read the organization"):
+        discovered(load_fleet(str(path)))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "sandbox")
+    with pytest.raises(
+        EnireconcileError, match="cannot create the organizations client: Invalid endpoint: sandbox"
+    ):
         discovered(load_fleet(str(path)))

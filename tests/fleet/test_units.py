@@ -51,13 +51,38 @@ def test_discovered_accounts_come_after_those_of_the_file(fleet: Fleet) -> None:
 def test_a_fleet_without_a_unit_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text(
-        TEXT.replace("{env: prod}}", "{env: test}}").replace(
-            "core.yaml, regions: [us-east-1]", "c.yaml, regions: [us-west-2]"
-        )
+        "version: 1\nfleet: edge\ndiscover: {organization: {regions: [us-east-1]}}\n"
+        "specs:\n  - {path: edge.yaml, where: {env: prod}}\n"
     )
     fleet = load_fleet(str(path))
-    with pytest.raises(SpecErrors, match="the fleet has no unit"):
-        units_of(fleet, [])
+    with pytest.raises(SpecErrors, match=r"in the fleet file\n.*:4:1: specs: the fleet has no unit"):
+        units_of(fleet, [Account(id="333333333333", tags={"env": "dev"}, regions=("us-east-1",))])
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        (
+            "arn:aws:iam::111111111111:role/x",
+            "3:7: role: the role is in account 111111111111, and the units of lab",
+        ),
+        ("arn:aws:iam::${account.id}:role/${account.tags.env}", "not 'arn:aws:iam::333333333333:role/a b'"),
+        ("arn:aws:iam::${account.id}:role/${account.tags.team}", "account lab has no 'account.tags.team'"),
+        ("arn:aws:iam::${account.tags.owner}:role/x", "the role is in account 444444444444, and the units of lab"),
+    ],
+)
+def test_a_role_that_does_not_fit_a_discovered_account(tmp_path: Path, role: str, words: str) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        f'version: 1\nfleet: edge\nrole: "{role}"\ndiscover: {{organization: {{regions: [us-east-1]}}}}\n'
+        "specs:\n  - {path: edge.yaml}\n"
+    )
+    tags = {"env": "a b", "owner": "444444444444"}
+    with pytest.raises(SpecErrors) as refused:
+        units_of(
+            load_fleet(str(path)), [Account(id="333333333333", name="lab", tags=tags, regions=("us-east-1",))]
+        )
+    assert words in str(refused.value)
 
 
 def test_patterns_choose_units(fleet: Fleet) -> None:
