@@ -67,7 +67,7 @@ def _portion(_: click.Context, __: click.Parameter, text: str | None) -> Any:
     try:
         return portion(text)
     except ValueError as error:
-        raise click.BadParameter(f"{text!r}: {error}: for example 5% or 3") from None
+        raise click.BadParameter(f"{error}: for example 5% or 3") from None
 
 
 def _scheduler(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
@@ -165,7 +165,10 @@ def units(file: str, choice: Choice, output: str) -> int:
 @_chosen
 @_running
 def plan(file: str, choice: Choice, **options: Any) -> int:
-    """Show which units would change. Changes nothing."""
+    """Show which units would change, and how. Changes nothing.
+
+    The exit code is the worst of the units'.
+    """
     return _run("plan", file, choice, options)
 
 
@@ -194,7 +197,8 @@ def plan(file: str, choice: Choice, **options: Any) -> int:
 def apply(file: str, choice: Choice, **options: Any) -> int:
     """Apply all units, in the waves of the file.
 
-    A unit that fails costs itself alone, unless stop_at says otherwise.
+    A unit that fails costs itself alone, unless stop_at says otherwise. The exit code is the worst of the units':
+    1 means that a unit failed, of which nothing was changed.
     """
     return _run("apply", file, choice, options)
 
@@ -203,7 +207,10 @@ def apply(file: str, choice: Choice, **options: Any) -> int:
 @_chosen
 @_running
 def verify(file: str, choice: Choice, **options: Any) -> int:
-    """Run the checks of all units from this machine. Changes nothing."""
+    """Run the checks of all units from this machine. Changes nothing.
+
+    The exit code is the worst of the units'.
+    """
     return _run("verify", file, choice, options)
 
 
