@@ -159,7 +159,7 @@ def units(file: str, choice: Choice, output: str) -> int:
 
 @fleet.command(
     examples=["enireconcile fleet plan fleet.yaml", "enireconcile fleet plan --only 'prod-*/*/*' fleet.yaml"],
-    exits=[3],
+    exits=[3, 5],
     conflicts=_CONFLICTS,
 )
 @_chosen
@@ -203,7 +203,7 @@ def apply(file: str, choice: Choice, **options: Any) -> int:
     return _run("apply", file, choice, options)
 
 
-@fleet.command(examples=["enireconcile fleet verify fleet.yaml"], exits=[3, 6], conflicts=_CONFLICTS)
+@fleet.command(examples=["enireconcile fleet verify fleet.yaml"], exits=[3, 5, 6], conflicts=_CONFLICTS)
 @_chosen
 @_running
 def verify(file: str, choice: Choice, **options: Any) -> int:
