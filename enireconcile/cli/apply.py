@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enireconcile.cli.options import refuse_one_file_for_two
 from enireconcile.cli.publish import (
     complain_of_files,
     failure,
@@ -137,7 +138,7 @@ def apply_planfile(
     interrupt: Interrupt,
 ) -> int:
     """Apply each plan of a file exactly as saved, or refuse its stack alone. Returns the worst exit code."""
-    saved, loaded = interrupt.in_thread(lambda: _read(path, load), "the plan file and its specs")
+    saved, loaded = interrupt.in_thread(lambda: _read(path, load, options), "the plan file and its specs")
     specs = loaded.specs
     if saved.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, command="destroy")
@@ -150,9 +151,11 @@ def apply_planfile(
     return apply_specs(specs, connection, options, interrupt, loaded.refused)
 
 
-def _read(path: Path, load: Callable[[Sequence[str]], Loaded]) -> tuple[Saved, Loaded]:
+def _read(path: Path, load: Callable[[Sequence[str]], Loaded], options: ApplyOptions) -> tuple[Saved, Loaded]:
     saved = read_planfile(path)
-    return saved, load([each.file for each in saved.plans])
+    files = [each.file for each in saved.plans]
+    refuse_one_file_for_two(files, vars(options))
+    return saved, load(files)
 
 
 def read_planfile(path: Path) -> Saved:
