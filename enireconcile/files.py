@@ -23,12 +23,32 @@ def read_limited(stream: BinaryIO, limit: int) -> bytes:
     return content
 
 
+def read_up_to(path: Path, size: int) -> bytes:
+    """The first ``size`` bytes of a file, pipe or device. A FIFO that no process writes to is an error."""
+    with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+        content = file.read(size)
+        is_named_fifo = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode) and Path(os.path.realpath(path)).exists()
+        # A writer that has written nothing yet is None.
+        if content == b"" and is_named_fifo:
+            raise OSError(errno.ENXIO, "no process writes to this FIFO")
+        os.set_blocking(file.fileno(), True)
+        content = content or b""
+        while len(content) < size and (more := file.read(size - len(content))):
+            content += more
+        return content
+
+
 def read_regular(path: Path, limit: int) -> bytes:
     """The content of a regular file. Anything else is an error, and does not block: a FIFO, a device."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         return read_limited(file, limit)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a FIFO at once, whether or not a process writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def replace(

@@ -36,6 +36,7 @@ from msgspec import Struct
 
 from enireconcile import __version__
 from enireconcile.aws.actions import is_read
+from enireconcile.aws.faults import Meaning, fault_from
 from enireconcile.aws.last_check import check_before_body
 from enireconcile.aws.models import Models
 from enireconcile.aws.parsers import check_answers_of
@@ -51,6 +52,8 @@ _AWS_DOMAINS = (
     *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
 )
 """The domains of AWS's endpoints, those of VPC endpoints included, by partition."""
+_SESSION_NAME = 64
+"""The most characters of a role session's name."""
 _DEFAULT_PROFILE = "default"
 """What boto3 calls the profile of a session that names none."""
 
@@ -68,9 +71,12 @@ class Role(Struct, frozen=True):
 
     @property
     def session_name(self) -> str:
-        """``enireconcile-STACK-HOST``, as far as 64 characters go."""
-        name = "-".join(filter(None, ["enireconcile", self.purpose, socket.gethostname()]))
-        return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", name)[:64]
+        """``enireconcile-STACK-HOST``. STS takes 64 characters: a long stack is cut, then a long host."""
+        host = socket.gethostname()
+        room = _SESSION_NAME - len("enireconcile--")
+        stack = self.purpose[: max(room - len(host), room // 2)]
+        name = "-".join(filter(None, ["enireconcile", stack, host]))
+        return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", name)[:_SESSION_NAME]
 
 
 @dataclass
@@ -257,23 +263,29 @@ def _assume(core: BotocoreSession, role: Role, region: str, source: Any) -> None
         try:
             return fetcher.fetch_credentials()
         except ClientError as error:
-            raise _refused(role, error) from None
+            raise _refused(role, error, core.get_config_variable("profile")) from None
 
     core._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         refresh_using=fetch, method="assume-role"
     )
 
 
-def _refused(role: Role, error: ClientError) -> Exception:
-    """AssumeRole under its own name: the call that needed the credentials was never sent."""
-    about = error.response.get("Error", {})
-    if about.get("Code") not in DENIED:
+def _refused(role: Role, error: ClientError, profile: str | None) -> Exception:
+    """AssumeRole under its own name: the call that needed the credentials was never sent.
+
+    What passes stays an error of botocore, for which that call is repeated.
+    """
+    fault = fault_from("AssumeRole", error, profile=profile)
+    if fault.meaning is not Meaning.REFUSED:
+        error.response["Error"]["Message"] = f"AssumeRole for {role.arn}: {fault.message}"
         return error
+    if fault.code not in DENIED:
+        return fault.error(role.arn)
     return AwsError(
-        "AssumeRole",
-        str(about.get("Code")),
-        str(about.get("Message")),
-        request_id=error.response.get("ResponseMetadata", {}).get("RequestId"),
+        fault.call,
+        fault.code,
+        fault.message,
+        request_id=fault.request_id,
         address=role.arn,
         hint="the trust policy of the role must allow these credentials"
         + (", with this external id" if role.external_id else "")

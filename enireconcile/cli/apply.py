@@ -11,13 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enireconcile.cli.options import refuse_one_file_for_two
 from enireconcile.cli.publish import (
     complain_of_files,
     failure,
     files_of,
     labels_of,
+    names,
     notify,
     print_comment,
+    print_json,
     write_reports,
 )
 from enireconcile.cli.run import StackRun
@@ -30,7 +33,7 @@ from enireconcile.model import Report
 from enireconcile.outputs import logs
 from enireconcile.outputs.outlet import opened
 from enireconcile.outputs.planfile import MAX_BYTES, Saved, saved_in
-from enireconcile.outputs.words import reports_words
+from enireconcile.outputs.words import several_words
 from enireconcile.planning.targeting import targets_by_file
 from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import Loaded, Spec
@@ -60,12 +63,21 @@ def apply_specs(
     with opened(*options.outlets):
         if delay := random_delay(options.jitter):
             interrupt.delay(delay)
-        told = run_stacks(specs, connection, options, interrupt, refused)
-        print_comment(told, options, refused)
-    code = max([refused_code, *(report.exit_code for report in told)])
-    if len(told) + len(files_of(refused)) > 1 and options.output != "json":
-        _sum_up(told, len(files_of(refused)), code, options)
+        reports = run_stacks(specs, connection, options, interrupt, refused)
+        print_comment([*reports.values()], options, refused)
+    code = max([refused_code, *(report.exit_code for report in reports.values())])
+    chosen, files = _chosen(specs, options), files_of(refused)
+    if len(chosen) + len(files) > 1 and options.output != "json":
+        called = names(specs)
+        not_run = [called[spec.file] for spec in chosen if spec.file not in reports]
+        words = several_words([(called[file], report) for file, report in reports.items()], len(files), not_run)
+        _sum_up(words, [*reports.values()], code, options)
     return code
+
+
+def _chosen(specs: Sequence[Spec], options: ApplyOptions) -> list[Spec]:
+    """Those to run: with targets, the ones that have some of them."""
+    return [spec for spec in specs if not options.targets or spec.file in options.targets_by_file]
 
 
 def run_stacks(
@@ -78,8 +90,8 @@ def run_stacks(
     guarded: Callable[[Interrupt], AbstractContextManager[object]] = nullcontext,
     ends: Callable[[Report | None], bool] = lambda report: bool(report and report.exit_code),
     memories: Mapping[Stack, Memory] | None = None,
-) -> list[Report]:
-    """Run each spec, several at once, then write and post the reports, which it returns in the order of the specs.
+) -> dict[str, Report]:
+    """Run each spec, several at once, then write and post the reports, which it returns by file, in their order.
 
     With targets, only specs that have some of them are run. What is wrong with further files, ``refused``, is told
     as a report, too. ``guarded`` makes a context for each run of what stops it; if that swallows an error, the
@@ -99,22 +111,22 @@ def run_stacks(
         return reports.get(spec.file)
 
     regions = {file: saved.plan.region for file, saved in options.saved_plans.items()}
-    chosen = [spec for spec in specs if not options.targets or spec.file in options.targets_by_file]
+    chosen = _chosen(specs, options)
     try:
         Several(work, connection, interrupt, options.jobs, ends, regions).run(chosen)
     finally:
-        ran = [spec.file for spec in chosen if spec.file in reports]
-        told, shown = [reports[file] for file in ran], [pictures.get(file) for file in ran]
+        told = {spec.file: reports[spec.file] for spec in chosen if spec.file in reports}
+        shown = [pictures.get(file) for file in told]
         further = [failure(None, refused)] if refused else []
         for report in further:
+            print_json(report, options)
             notify(report, options, interrupt.left_to_finish)
-        interrupt.finish(partial(write_reports, options, [*told, *further], shown), "writing the report")
+        interrupt.finish(partial(write_reports, options, [*told.values(), *further], shown), "writing the report")
     return told
 
 
-def _sum_up(reports: Sequence[Report], refused: int, code: int, options: ApplyOptions) -> None:
+def _sum_up(words: str, reports: Sequence[Report], code: int, options: ApplyOptions) -> None:
     """Tell what became of several stacks; cron mails it, so not of an unattended run that found nothing to do."""
-    words = reports_words(reports, refused)
     if code:
         logs.warn(words)
     elif any(report.acted for report in reports) or not options.auto_approve or sys.stderr.isatty():
@@ -137,7 +149,7 @@ def apply_planfile(
     interrupt: Interrupt,
 ) -> int:
     """Apply each plan of a file exactly as saved, or refuse its stack alone. Returns the worst exit code."""
-    saved, loaded = interrupt.in_thread(lambda: _read(path, load), "the plan file and its specs")
+    saved, loaded = interrupt.in_thread(lambda: _read(path, load, options), "the plan file and its specs")
     specs = loaded.specs
     if saved.destroy:
         specs, options = [spec.emptied() for spec in specs], replace(options, command="destroy")
@@ -150,9 +162,11 @@ def apply_planfile(
     return apply_specs(specs, connection, options, interrupt, loaded.refused)
 
 
-def _read(path: Path, load: Callable[[Sequence[str]], Loaded]) -> tuple[Saved, Loaded]:
+def _read(path: Path, load: Callable[[Sequence[str]], Loaded], options: ApplyOptions) -> tuple[Saved, Loaded]:
     saved = read_planfile(path)
-    return saved, load([each.file for each in saved.plans])
+    files = [each.file for each in saved.plans]
+    refuse_one_file_for_two(files, vars(options))
+    return saved, load(files)
 
 
 def read_planfile(path: Path) -> Saved:

@@ -316,17 +316,28 @@ _specs_options = all_of(
 
 
 def refuse_one_file_for_two(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Raises UsageError if a file that the command writes is one that it reads, or writes for something else."""
-    names = {os.path.realpath(path): path for path in inputs if path != "-"}
+    """Raises UsageError if a file that the command writes is one that it reads, or writes for something else.
+
+    A directory of ``inputs`` stands for its specs, also for one that the file to write would be.
+    """
+    outlets = {option: value for option, value in sorted(options.items()) if isinstance(value, Outlet)}
+    if not outlets:
+        return
+    from enireconcile.spec import files_of, is_directory, is_spec_name
+
+    named = [path for path in inputs if path != "-"]
+    folders = {os.path.realpath(path): path for path in named if is_directory(path)}
+    names = {os.path.realpath(path): path for path in [*files_of([*folders.values()]), *named]}
     if isinstance(saved := options.get("plan"), Path):
         names[os.path.realpath(saved)] = "--plan"
-    for option, value in sorted(options.items()):
-        if not isinstance(value, Outlet):
-            continue
-        target = os.path.realpath(value.path)
-        if target in names and (not Path(target).exists() or Path(target).is_file()):
-            raise click.UsageError(f"--{option} {value.path} is the same file as {names[target]}")
-        names[target] = f"--{option}"
+    for option, outlet in outlets.items():
+        target = Path(os.path.realpath(outlet.path))
+        if str(target) in names and (not target.exists() or target.is_file()):
+            raise click.UsageError(f"--{option} {outlet.path} is the same file as {names[str(target)]}")
+        if str(target.parent) in folders and is_spec_name(target):
+            folder = folders[str(target.parent)]
+            raise click.UsageError(f"--{option} {outlet.path} would be a spec of {folder}: give it another name")
+        names[str(target)] = f"--{option}"
 
 
 Completes: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem] | list[str]]"

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -29,7 +29,7 @@ from enireconcile.cli.publish import (
 from enireconcile.cli.session import Connection, PlanOptions, random_delay
 from enireconcile.cli.several import Several
 from enireconcile.cli.signals import Interrupt, run_async
-from enireconcile.engine.planner import Seen, look
+from enireconcile.engine.planner import look
 from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.live.reader import with_networks
 from enireconcile.live.records import Live
@@ -40,9 +40,9 @@ from enireconcile.outputs.outlet import Outlet, opened
 from enireconcile.outputs.planfile import Saved, SavedPlan
 from enireconcile.outputs.stdout import as_shown
 from enireconcile.outputs.text import plan_text
-from enireconcile.outputs.words import of_several
+from enireconcile.outputs.words import several_words
 from enireconcile.planning.targeting import targets_by_file
-from enireconcile.printable import printable
+from enireconcile.printable import printable, printable_lines
 from enireconcile.spec import STDIN, Loaded, Spec
 
 _SHORT = 3
@@ -61,6 +61,22 @@ class Planned(Struct, frozen=True):
     traces: Traces | None
     api_calls: Mapping[str, int]
     endpoint: str | None
+
+    @property
+    def subject(self) -> Plan | Report:
+        return self.plan
+
+
+class Unplanned(Struct, frozen=True):
+    """A spec that could not be planned, and why: as an error, and as a report."""
+
+    spec: Spec
+    error: EnireconcileError
+    report: Report
+
+    @property
+    def subject(self) -> Plan | Report:
+        return self.report
 
 
 class Result(Struct, frozen=True):
@@ -84,35 +100,30 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
     targets = targets_by_file(specs, options.targets, prune=options.prune)
     with opened(options.out, options.graph, options.html, options.metrics):
         time.sleep(random_delay(options.jitter))
-        failed, runs, labels = dict[str, EnireconcileError](), list[metrics.Run](), labels_of(specs)
+        runs, labels = list[metrics.Run](), labels_of(specs)
 
-        def work(spec: Spec, _: Interrupt) -> Planned | None:
-            try:
-                with logs.about(spec.document.stack, labels[spec.file]):
-                    return _plan_one(
-                        spec, written[spec.file], connection, options, targets[spec.file], runs.append
-                    )
-            except EnireconcileError as error:
-                failed[spec.file] = error
-                if not several:
-                    raise
-                return None
+        def work(spec: Spec, _: Interrupt) -> Planned | Unplanned:
+            with logs.about(spec.document.stack, labels[spec.file]):
+                return _plan_one(spec, written[spec.file], connection, options, targets[spec.file], runs.append)
 
         chosen = [spec for spec in specs if spec.file in targets]
         try:
             results = Several(work, connection, Interrupt(), options.jobs).run(chosen)
-        except EnireconcileError:
-            # The only stack, whose error the command tells.
-            if options.output == "markdown":
-                click.echo(_comment(chosen, [], failed, refused, connection.region))
-            raise
         finally:
             write_metrics(options.metrics, runs)
-        planned = [result for result in results if result is not None]
-        complain_of_stacks(specs, failed)
+        planned = [result for result in results if isinstance(result, Planned)]
+        unplanned = [result for result in results if isinstance(result, Unplanned)]
+        if unplanned and not several:
+            if options.output == "markdown":
+                click.echo(_comment(results, refused))
+            raise unplanned[0].error
+        complain_of_stacks(specs, {each.spec.file: each.error for each in unplanned})
         try:
-            if (failed or refused) and (options.out or options.graph or options.html):
-                missing = [*map(printable, files_of(refused)), *(names(specs)[file] for file in failed)]
+            if (unplanned or refused) and (options.out or options.graph or options.html):
+                missing = [
+                    *map(printable, files_of(refused)),
+                    *(names(specs)[each.spec.file] for each in unplanned),
+                ]
                 raise EnireconcileError(
                     f"nothing is saved: {', '.join(missing)} could not be planned",
                     hint="correct that, or give the other specs only",
@@ -125,11 +136,13 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
                 _write_page(options.html, planned)
         finally:
             if options.output == "markdown":
-                click.echo(_comment(chosen, planned, failed, refused, connection.region))
+                click.echo(_comment(results, refused))
             else:
                 _print(planned, options.output, as_list=several)
             if several and options.output == "text":
-                click.echo("\n" + as_shown(_summary(planned, names(specs), failed, len(files_of(refused)))))
+                subjects = [(names(specs)[each.spec.file], each.subject) for each in results]
+                words = several_words(subjects, len(files_of(refused)))
+                click.echo("\n" + as_shown(printable_lines(words)))
     if options.out is not None:
         path = printable(str(options.out.path))
         logs.say(f"plan saved: `enireconcile apply --plan {path}` applies exactly this plan")
@@ -139,7 +152,7 @@ def plan_specs(loaded: Loaded, connection: Connection, options: PlanOptions) -> 
         for each in planned:
             with logs.about(each.plan.stack, labels[each.spec.file]):
                 complain_of_errors(each.plan.errors)
-    codes = [error.exit_code for error in failed.values()] + [1 for each in planned if each.plan.errors]
+    codes = [each.error.exit_code for each in unplanned] + [1 for each in planned if each.plan.errors]
     return Result(any(not each.plan.empty for each in planned), max([refused_code, *codes]))
 
 
@@ -150,38 +163,34 @@ def _plan_one(
     options: PlanOptions,
     targets: Sequence[str],
     measure: Callable[[metrics.Run], object],
-) -> Planned:
-    """``spec`` is what is planned, of a plan that destroys an emptied one, and ``written`` what the file says."""
-    with connection.open(spec, read_only=True) as channel:
-        seen = _read_and_plan(spec, channel, options, targets, measure)
-        traces = _traces(seen.plan, channel) if options.who else None
-        live = seen.live
-        if options.destroy and (options.graph or options.html):
-            # What is removed is drawn in its subnets, which no row of an emptied spec names.
-            live = run_async(with_networks(Reader(channel), written.document, live))
-        return Planned(spec, seen.plan, live, traces, dict(channel.calls), channel.session.endpoint)
+) -> Planned | Unplanned:
+    """``spec`` is what is planned, of a plan that destroys an emptied one, and ``written`` what the file says.
 
-
-def _read_and_plan(
-    spec: Spec,
-    channel: Channel,
-    options: PlanOptions,
-    targets: Sequence[str],
-    measure: Callable[[metrics.Run], object],
-) -> Seen:
-    """Read and plan; ``measure`` gets the figures, also of a failure."""
-    began, region = time.time(), channel.session.region
+    ``measure`` gets the figures, also of a failure.
+    """
+    began, region = time.time(), connection.region or spec.document.region
+    calls: Mapping[str, int] = {}
     try:
-        seen = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets))
+        with connection.open(spec, read_only=True) as channel:
+            region, calls = channel.session.region, channel.calls
+            seen = run_async(look(Reader(channel), spec, region, prune=options.prune, targets=targets))
+            ended = time.time()
+            figures = metrics.of_plan(seen.plan, ended, ended - began, dict(calls), channel.throttled)
+            traces = _traces(seen.plan, channel) if options.who else None
+            live = seen.live
+            if options.destroy and (options.graph or options.html):
+                # What is removed is drawn in its subnets, which no row of an emptied spec names.
+                live = run_async(with_networks(Reader(channel), written.document, live))
+            planned = Planned(spec, seen.plan, live, traces, dict(calls), channel.session.endpoint)
     except EnireconcileError as error:
-        failed = failure(spec.document.stack, error, began, region=region, api_calls=channel.calls)
-        measure(metrics.of_report(failed, "plan"))
-        raise
-    ended = time.time()
+        account, api_calls = spec.document.account, dict(sorted(calls.items()))
+        report = failure(spec.document.stack, error, began, account_id=account, region=region, api_calls=api_calls)
+        measure(metrics.of_report(report, "plan"))
+        return Unplanned(spec, error, report)
     # A plan of some targets does not show the state of the whole stack.
     if not targets:
-        measure(metrics.of_plan(seen.plan, ended, ended - began, channel.calls, channel.throttled))
-    return seen
+        measure(figures)
+    return planned
 
 
 def _traces(plan: Plan, channel: Channel) -> Traces:
@@ -234,47 +243,19 @@ def how_to_explain(planned: Sequence[Planned], options: PlanOptions) -> str | No
     return None
 
 
-def _summary(planned: Sequence[Planned], called: Mapping[str, str], failed: Collection[str], refused: int) -> str:
-    """What became of the stacks; ``called`` are their names and ``failed`` those without a plan, by file."""
-    outcomes = [(called[file], "failed") for file in failed]
-    for each in planned:
-        found = "with errors" if each.plan.errors else "unchanged" if each.plan.empty else "with changes"
-        outcomes.append((called[each.spec.file], found))
-    return printable(of_several(outcomes, {"with errors", "failed"}, refused))
-
-
 def print_refused(refused: SpecErrors) -> None:
     """Print what is wrong with the files, as Markdown, if none is valid."""
-    click.echo(_comment([], [], {}, refused))
+    click.echo(_comment([], refused))
 
 
-def _comment(
-    specs: Sequence[Spec],
-    planned: Sequence[Planned],
-    failed: Mapping[str, EnireconcileError],
-    refused: SpecErrors | None,
-    region: str | None = None,
-) -> str:
-    """The plans as Markdown, in the order of the specs, with those that ``failed``, and then the refused files.
-
-    ``region`` overrides those of the specs.
-    """
+def _comment(results: Sequence[Planned | Unplanned], refused: SpecErrors | None) -> str:
+    """The plans as Markdown, with what could not be planned, and then the refused files."""
     from enireconcile.outputs.markdown import plans_markdown
 
-    plans: dict[str, tuple[Plan | Report, Traces, str | None]] = {
-        each.spec.file: (each.plan, each.traces or Traces(), each.endpoint) for each in planned
-    }
-    for spec in specs:
-        if error := failed.get(spec.file):
-            document, account_id = spec.document, spec.document.account_id or spec.document.role_account
-            where = region or document.region
-            report = failure(document.stack, error, account_id=account_id, region=where)
-            plans[spec.file] = report, Traces(), None
-    shown = [plans[spec.file] for spec in specs if spec.file in plans]
     return plans_markdown(
-        [plan for plan, _, _ in shown],
-        [traces for _, traces, _ in shown],
-        [endpoint for _, _, endpoint in shown],
+        [each.subject for each in results],
+        [(each.traces if isinstance(each, Planned) else None) or Traces() for each in results],
+        [each.endpoint if isinstance(each, Planned) else None for each in results],
         refused.problems if refused else (),
     )
 

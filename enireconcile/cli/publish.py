@@ -23,7 +23,7 @@ from enireconcile.errors import (
 )
 from enireconcile.model import CheckResult, PlanError, Report
 from enireconcile.outputs import logs, metrics
-from enireconcile.outputs.json import report_json
+from enireconcile.outputs.json import dumps, report_json
 from enireconcile.outputs.outlet import Outlet
 from enireconcile.outputs.stdout import print_result
 from enireconcile.outputs.words import errors_words, no_guests, without_request_ids
@@ -60,11 +60,18 @@ def publish_failure(error: EnireconcileError, options: ApplyOptions, patience: f
     """Write the report and notify, within ``patience`` seconds, about a command that got to no stack."""
     report = failure(None, error)
     write_reports(options, [report], known=str(error))
+    print_json(report, options)
     notify(report, options, patience)
     if isinstance(error, SpecErrors):
         print_comment([], options, error)
     else:
         print_comment([report], options)
+
+
+def print_json(report: Report, options: ApplyOptions) -> None:
+    """Print the report as a line of JSON if the options ask for that: the same as ``--report`` gets."""
+    if options.output == "json":
+        print_result(dumps(report_json(report)))
 
 
 def print_comment(reports: Sequence[Report], options: ApplyOptions, refused: SpecErrors | None = None) -> None:
@@ -107,7 +114,7 @@ def names(specs: Sequence[Spec]) -> dict[str, str]:
 
 
 def _name(document: Document, *, several: bool) -> str:
-    place = [document.account_id or document.role_account, document.region]
+    place = [document.account, document.region]
     return f"{document.stack} ({', '.join(filter(None, place))})" if several and any(place) else document.stack
 
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from enireconcile.aws.api import Channel, Reader
 from enireconcile.aws.sending import SOON
 from enireconcile.cli.prompt import confirmed
-from enireconcile.cli.publish import complain_of_errors, complain_of_no_guests, failure, notify
+from enireconcile.cli.publish import complain_of_errors, complain_of_no_guests, failure, notify, print_json
 from enireconcile.cli.session import ApplyOptions, Connection, say_slow
 from enireconcile.cli.signals import Interrupt, run_async
 from enireconcile.engine.checks import Checks
@@ -31,7 +31,7 @@ from enireconcile.engine.stop import Stop
 from enireconcile.errors import EnireconcileError, GuardError, LockedError
 from enireconcile.model import CheckResult, Denial, Impact, Plan, PlanError, Report
 from enireconcile.outputs import logs, turns
-from enireconcile.outputs.json import dumps, report_json
+from enireconcile.outputs.json import report_json
 from enireconcile.outputs.planfile import reasons_against
 from enireconcile.outputs.progress import AGAIN, Progress, Running, json_lines, progress_for
 from enireconcile.outputs.stdout import as_shown, print_result
@@ -58,7 +58,8 @@ class _LockNeeded(Exception):
 class StackRun:
     """Applies one spec. ``label`` is what it is called where there are several.
 
-    The last fields, from ``account_id`` on, are what it knows so far, for the report of a failure.
+    The last fields, from ``account_id`` on, are what it knows so far, for the report of a failure. The account is
+    at first the one that the spec is for.
     """
 
     spec: Spec
@@ -74,6 +75,7 @@ class StackRun:
 
     def __post_init__(self) -> None:
         self.began = time.time()
+        self.account_id = self.spec.document.account
         self.saved = self.options.saved_plans.get(self.spec.file)
         self.targets = self.options.targets_by_file.get(self.spec.file, ())
         self._running = Running(time.monotonic)
@@ -90,8 +92,7 @@ class StackRun:
             except EnireconcileError as error:
                 report = self._failure(error)
         report = replace(report, endpoint=self.endpoint)
-        if self.options.output == "json":
-            print_result(dumps(report_json(report)))
+        print_json(report, self.options)
         notify(report, self.options, self.interrupt.left_to_finish)
         return report
 
@@ -129,8 +130,9 @@ class StackRun:
 
     def _state(self, channel: Channel, connection: Connection) -> tuple[str, Store]:
         """The scope of the stack, and where its state is. Raises GuardError for the wrong account."""
-        self.account_id = account = self.interrupt.run(_account(channel), lambda _: channel.waits())
+        account = self.interrupt.run(_account(channel), lambda _: channel.waits())
         guard_account(self.spec, account)
+        self.account_id = account
         session = channel.session
         scope = f"{account}-{session.region}-{self.spec.document.stack}"
         if self.options.state_as_caller and session.account_id is not None:
@@ -406,8 +408,11 @@ class StackRun:
         text = without_request_ids(f"{report.outcome} {report.error} {report.errors} {failures}")
         is_new = self.options.memory.messages.is_new(f"the report of {report.stack}", text)
         if self.options.output == "text" and (is_new or report.acted or report.checks):
-            label = f"{printable(self.label)}  " if self.label else ""
-            print_result(as_shown(label + report_text(report, click.style, endpoint=endpoint)))
+            shown = report_text(report, click.style, endpoint=endpoint)
+            if self.label:
+                # A blank line between a table and the next stack.
+                shown = f"{printable(self.label)}  {shown}" + ("\n" if "\n" in shown else "")
+            print_result(as_shown(shown))
 
     @property
     def _destroys(self) -> bool:

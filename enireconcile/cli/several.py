@@ -19,7 +19,7 @@ from enireconcile.outputs.turns import Turns
 from enireconcile.spec import Spec
 
 R = TypeVar("R")
-Place = tuple[str, str | None]
+Place = tuple[str | None, str | None]
 """An account and a Region, as far as they are known before the first call."""
 
 
@@ -130,15 +130,15 @@ class Several(Generic[R]):
 
 
 def places_of(specs: Sequence[Spec], connection: Connection, regions: Mapping[str, str]) -> list[Place]:
-    """The account and Region of each spec. Without a role, all are in the account of the credentials at hand."""
-    roleless = [spec.document.account_id for spec in specs if spec.document.assume_role_arn is None]
-    own = next(filter(None, roleless), "the account of the credentials")
+    """The account and Region of each spec.
+
+    A spec that names no account may be in that of any other: all of its Region are in one place.
+    """
     known = [regions.get(spec.file) or connection.region or spec.document.region for spec in specs]
     default = _default_region(connection) if None in known and any(known) else None
-    places = []
-    for spec, region in zip(specs, known, strict=True):
-        places.append((spec.document.role_account or own, region or default))
-    return places
+    places = [(spec.document.account, region or default) for spec, region in zip(specs, known, strict=True)]
+    shared = {region for account, region in places if account is None}
+    return [(None if region in shared else account, region) for account, region in places]
 
 
 def _default_region(connection: Connection) -> str | None:

@@ -44,7 +44,7 @@ def watch_specs(
     cut_short: list[Report] = []
 
     def turn() -> bool:
-        reports = _round(load, connection, options, memories, interrupt)
+        reports = [*_round(load, connection, options, memories, interrupt).values()]
         if interrupt.stopped_by:
             cut_short.extend(report for report in reports if report.outcome == "partial" and report.outcomes)
         # Closed sessions leave many cycles, and the time until the next round is idle.
@@ -68,8 +68,8 @@ def _round(
     options: ApplyOptions,
     memories: Mapping[Stack, Memory],
     interrupt: Interrupt,
-) -> list[Report]:
-    """Apply every spec once. Errors are reported and do not end the watch."""
+) -> dict[str, Report]:
+    """Apply every spec once. Returns the reports by file. Errors are reported and do not end the watch."""
 
     @contextmanager
     def guarded(interrupt: Interrupt) -> Iterator[None]:
@@ -92,7 +92,7 @@ def _round(
             ends=lambda _: True,
             memories=memories,
         )
-    return []
+    return {}
 
 
 @contextmanager

@@ -101,9 +101,11 @@ async def account_of(reader: Reads) -> str:
 
 def guard_account(spec: Spec, account_id: str) -> None:
     """Raises GuardError if the spec is for another account."""
-    wanted = spec.document.account_id
+    wanted, path = spec.document.account_id, ("account_id",)
     if wanted is not None and wanted != account_id:
+        message = f"the spec is for account {wanted}, these credentials belong to account {account_id}"
+        # A fleet gives the account of each unit.
         raise GuardError(
-            f"the spec is for account {wanted}, these credentials belong to account {account_id}",
+            str(spec.problem(path, message)) if path in spec.places else message,
             hint="use credentials of that account (AWS_PROFILE, --profile)",
         )

@@ -153,10 +153,18 @@ def updated(text: str, *runs: Run) -> str:
     for run in runs:
         others = of_stack.setdefault(run.stack, set())
         labels = _known(run, others)
-        if labels[1][1]:
-            # Series of a run that failed before it knew its account: no later run would replace them.
-            alike = (other for other in others if other[3] == labels[3] and other[2][1] in ("", labels[2][1]))
-            for lost in [other for other in alike if not other[1][1]]:
+        account, region = labels[1][1], labels[2][1]
+        if account and region:
+            # Series of a run that failed before it knew both: no later run would replace them.
+            alike = [
+                other
+                for other in others
+                if other != labels
+                and other[1][1] in ("", account)
+                and other[2][1] in ("", region)
+                and other[3] == labels[3]
+            ]
+            for lost in alike:
                 others.discard(lost)
                 known.pop(lost)
         known[labels] = _after(run, labels, known.get(labels, {}))
@@ -165,14 +173,18 @@ def updated(text: str, *runs: Run) -> str:
 
 
 def _known(run: Run, others: Iterable[Labels]) -> Labels:
-    """The labels of a run. Without an account or region they are those of the stack's last run, if unambiguous."""
+    """The labels of a run. Without an account or Region they are those of the stack's last run, if unambiguous."""
     labels = run.labels
-    if run.account:
+    if run.account and run.region:
         return labels
     seen = [
         other
         for other in others
-        if other[1][1] and (other[2] == labels[2] or not run.region) and other[3] == labels[3]
+        if other[1][1]
+        and other[2][1]
+        and (other[1] == labels[1] or not run.account)
+        and (other[2] == labels[2] or not run.region)
+        and other[3] == labels[3]
     ]
     return seen[0] if len(seen) == 1 else labels
 

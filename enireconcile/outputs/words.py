@@ -583,18 +583,36 @@ def of_several(outcomes: Sequence[tuple[str, str]], trouble: AbstractSet[str], r
     return f"{counted(len(outcomes), 'stack')}: {', '.join(parts)}"
 
 
-def reports_words(reports: Sequence[Report], refused: int = 0) -> str:
-    """What became of several stacks; below it those that need attention, with account, Region and reason."""
-    outcomes = [(report.stack or "", _outcome_words(report)) for report in reports]
-    troubled = [report for report in reports if report.exit_code]
-    lines = [
-        f"  {report.stack} ({', '.join(filter(None, [report.account_id, report.region])) or 'no account'}): "
-        + ": ".join([_outcome_words(report), *(report.error or "").splitlines()[:1]])
-        for report in troubled
-    ]
-    return "\n".join([of_several(outcomes, {_outcome_words(report) for report in troubled}, refused), *lines])
+def several_words(
+    subjects: Sequence[tuple[str, Plan | Report]], refused: int = 0, not_run: Sequence[str] = ()
+) -> str:
+    """What became of several stacks, by their names; below it those that need attention, with place and reason.
+
+    ``refused`` is as in ``of_several``; the stacks ``not_run`` were not begun.
+    """
+    troubled = [subject for _, subject in subjects if _needs_attention(subject)]
+    outcomes = [(name, _outcome_words(subject)) for name, subject in subjects]
+    outcomes += [(name, _NOT_RUN) for name in not_run]
+    first = of_several(outcomes, {_NOT_RUN, *map(_outcome_words, troubled)}, refused)
+    return "\n".join([first, *map(_attention_line, troubled)])
 
 
-def _outcome_words(report: Report) -> str:
-    fine = report.outcome in ("converged", "unchanged")
-    return "with a failed check" if fine and report.exit_code else report.outcome
+_NOT_RUN = "not run"
+
+
+def _needs_attention(subject: Plan | Report) -> bool:
+    return bool(subject.errors if isinstance(subject, Plan) else subject.exit_code)
+
+
+def _attention_line(subject: Plan | Report) -> str:
+    place = ", ".join(filter(None, [subject.account_id, subject.region])) or "no account"
+    error = subject.error if isinstance(subject, Report) else None
+    reason = error.splitlines()[0] if error else _left_out_words(subject.errors) if subject.errors else None
+    return f"  {subject.stack} ({place}): " + ": ".join(filter(None, [_outcome_words(subject), reason]))
+
+
+def _outcome_words(subject: Plan | Report) -> str:
+    if isinstance(subject, Plan):
+        return "with errors" if subject.errors else "unchanged" if subject.empty else "with changes"
+    fine = subject.outcome in ("converged", "unchanged")
+    return "with a failed check" if fine and subject.exit_code else subject.outcome

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
+import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,12 +20,14 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 
 from enireconcile.errors import Problem, SpecErrors
+from enireconcile.files import read_up_to
 from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.expand import NOTHING_GIVEN, Given, expand
 from enireconcile.spec.misplaced import in_place
 from enireconcile.spec.places import Path, Place, Places, shown
 from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
+from enireconcile.spec.scalars import ROLE_ARN
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.userdata import read_user_data
 from enireconcile.spec.violations import Violation, violations
@@ -69,8 +75,7 @@ class Disk:
 
     def read(self, file: str) -> bytes:
         """The content of a file, at most one byte more than a spec may have. Raises OSError and ValueError."""
-        with FilePath(file).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
+        return read_up_to(FilePath(file), MAX_BYTES + 1)
 
     def user_data(self, named: object, root: FilePath) -> str | bytes:
         """The content of a ``user_data_file``, relative to ``root``. Raises RefusedFile."""
@@ -210,6 +215,11 @@ def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
         yield Problem(file, 1, 1, "", "must be a mapping of names to values", hint)
 
 
+def files_of(sources: Sequence[str]) -> list[str]:
+    """The files that the sources stand for, as far as they exist."""
+    return list(_files(sources, []))
+
+
 def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
     """The files of the sources; a source without a file adds to ``problems``."""
     for index, source in enumerate(sources):
@@ -219,27 +229,54 @@ def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
             else:
                 yield source
             continue
+        if not is_directory(source):
+            yield source
+            continue
         try:
-            found = _in_directory(FilePath(source)) if FilePath(source).is_dir() else [source]
+            found = _in_directory(FilePath(source))
         except OSError as error:
             problems.append(_unreadable(source, error))
             continue
         if not found:
             message = "there is no *.yaml or *.yml file in this directory"
             problems.append(Problem(source, 1, 1, "", message, SPEC_FILE.name))
-        yield from found
+        for path in found:
+            if problem := _no_file(path):
+                problems.append(problem)
+            else:
+                yield str(path)
 
 
-def _in_directory(directory: FilePath) -> list[str]:
-    return [
-        str(path)
-        for path in sorted(directory.iterdir())
-        if path.suffix in (".yaml", ".yml") and not path.name.startswith(".") and path.is_file()
-    ]
+def _in_directory(directory: FilePath) -> list[FilePath]:
+    """Links that lead nowhere and FIFOs, too: a spec must not vanish without a word. Raises OSError."""
+    return [path for path in sorted(directory.iterdir()) if is_spec_name(path) and not is_directory(path)]
 
 
-def _unreadable(file: str, error: OSError | ValueError, sort: FileSort = SPEC_FILE) -> Problem:
-    return Problem(file, 1, 1, "", f"cannot be read: {reason_of(error)}", sort.name)
+def is_directory(path: str | FilePath) -> bool:
+    """Whether it is a directory; False for a link that leads nowhere, and for a text that can be no path."""
+    return os.path.isdir(path)  # noqa: PTH112 (pathlib's raises for those)
+
+
+def is_spec_name(path: FilePath) -> bool:
+    """Whether a directory with a file of this name stands for that file."""
+    return path.suffix in (".yaml", ".yml") and not path.name.startswith(".")
+
+
+def _no_file(path: FilePath) -> Problem | None:
+    """Why what a directory contains is no file; the read of a FIFO would wait for its writer."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            return None
+        error, hint = OSError(errno.EINVAL, "not a regular file"), "move it out of this directory"
+    except OSError as found:
+        error, hint = found, "correct where this link leads, or remove it"
+    return _unreadable(str(path), error, hint)
+
+
+def _unreadable(file: str, error: OSError | ValueError, hint: str = SPEC_FILE.name) -> Problem:
+    if isinstance(error, OSError) and error.errno == errno.ENXIO and FilePath(file).is_fifo():
+        hint = "start its writer first"
+    return Problem(file, 1, 1, "", f"cannot be read: {reason_of(error)}", hint)
 
 
 def reason_of(error: OSError | ValueError) -> str:
@@ -257,7 +294,7 @@ def read_file(
     try:
         source = stdin() if file == STDIN else disk.read(file)
     except (OSError, ValueError) as error:
-        return Tree(problems=[_unreadable(file, error, sort)])
+        return Tree(problems=[_unreadable(file, error, sort.name)])
     return read_tree(source, file, sort)
 
 
@@ -298,12 +335,17 @@ def _twins(tree: Tree, file: str, given: Given, stacks: dict[str, list[_Stack]])
     stack = data.get("stack")
     if not isinstance(stack, str):
         return
-    where = (given.region or data.get("region"), given.account_id or data.get("account_id"))
+    account = given.account_id or data.get("account_id") or _account_of(data.get("assume_role_arn"))
+    where = (given.region or data.get("region"), account)
     earlier = stacks.setdefault(stack, [])
     for other in earlier:
         if all(one is None or two is None or one == two for one, two in zip(where, other.where, strict=True)):
             yield other
     earlier.append(_Stack(stack, file, where, tree.places))
+
+
+def _account_of(role: object) -> str | None:
+    return role.split(":")[4] if isinstance(role, str) and re.fullmatch(ROLE_ARN, role) else None
 
 
 def _is_twin(other: str, stack: str, how: str) -> Violation:

@@ -1112,6 +1112,11 @@ class Document(Row):
         return self.assume_role_arn.split(":")[4] if self.assume_role_arn else None
 
     @property
+    def account(self) -> str | None:
+        """The account that the file names, by ``account_id`` or by its role."""
+        return self.account_id or self.role_account
+
+    @property
     def own_instances(self) -> dict[str, Instance]:
         """The instances that the stack manages."""
         return {name: row for name, row in self.instances.items() if isinstance(row, Instance)}

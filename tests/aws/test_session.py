@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from enireconcile.aws.session import connect
-from enireconcile.errors import EnireconcileError
+from enireconcile.aws.api import Channel, Reader
+from enireconcile.aws.session import Role, connect
+from enireconcile.errors import AwsError, EnireconcileError
 from enireconcile.regions import REGIONS
+from tests.ec2 import Fail
+from tests.ec2.estate import Estate
+from tests.fleet.estates import account_id
+from tests.virtual import VirtualLoop
 
 NEWER = "(or update boto3, which knows new Regions)"
 
@@ -98,3 +104,65 @@ def test_an_endpoint_outside_aws_is_known(monkeypatch: pytest.MonkeyPatch, url: 
     session.client("ec2")
     assert session.endpoint == shown
     session.close()
+
+
+ROLE = Role(f"arn:aws:iam::{account_id(1)}:role/ops", purpose="web")
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("ExpiredToken", "the credentials have expired"),
+        ("InvalidClientTokenId", "check the credentials"),
+        ("RegionDisabledException", None),
+        ("AccessDenied", "the trust policy of the role must allow these credentials"),
+    ],
+)
+def test_a_role_that_is_not_given_is_told_as_assume_role(
+    estate: Estate, loop: VirtualLoop, code: str, hint: str | None
+) -> None:
+    """Whatever the reason: no other call was sent."""
+    estate.faults.add(Fail("AssumeRole", code=code, message="words", status=403, times=9))
+    error = refusal(loop)
+    assert str(error).startswith(f"AssumeRole for {ROLE.arn}: {code}: words (request ")
+    assert hint is None or (error.hint or "").startswith(hint)
+    assert [call.action for call in estate.calls] == ["AssumeRole"]
+
+
+@pytest.mark.parametrize("code", ["Throttling", "InternalFailure"])
+def test_assume_role_is_repeated(estate: Estate, loop: VirtualLoop, code: str) -> None:
+    """If it never gets better, the error names it beside the call that needed the credentials."""
+    estate.faults.add(Fail("AssumeRole", code=code, message="words", times=2))
+    with closing(channel()) as one:
+        loop.run_until_complete(Reader(one).read("DescribeAddresses"))
+    estate.faults.add(Fail("AssumeRole", code=code, message="words", times=10_000))
+    assert f"DescribeAddresses: {code}: AssumeRole for {ROLE.arn}: words" in str(refusal(loop))
+
+
+def channel() -> Channel:
+    return Channel(connect(region="us-east-1", profile=None, role=ROLE))
+
+
+def refusal(loop: VirtualLoop) -> AwsError:
+    with closing(channel()) as one, pytest.raises(AwsError) as raised:
+        loop.run_until_complete(Reader(one).read("DescribeAddresses"))
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("stack", "host", "name"),
+    [
+        ("web", "bastion", "enireconcile-web-bastion"),
+        ("", "bastion", "enireconcile-bastion"),
+        ("s" * 63, "ip-10-0-0-7.internal", f"enireconcile-{'s' * 30}-ip-10-0-0-7.internal"),
+        ("web", "h" * 64, f"enireconcile-web-{'h' * 47}"),
+        ("s" * 63, "h" * 64, f"enireconcile-{'s' * 25}-{'h' * 25}"),
+    ],
+)
+def test_the_name_of_a_role_session_tells_stack_and_host(
+    monkeypatch: pytest.MonkeyPatch, stack: str, host: str, name: str
+) -> None:
+    """CloudTrail shows it. A long stack does not hide the host."""
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    assert Role(ROLE.arn, purpose=stack).session_name == name
+    assert len(name) <= 64

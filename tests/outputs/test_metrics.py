@@ -233,6 +233,16 @@ def test_the_first_run_never_knew_its_account() -> None:
     assert value(second, "last_run_outcome", "failed") == 0
 
 
+def test_no_region_yet() -> None:
+    """A run that has no Region knows the account that its spec names: it counts for no other one."""
+    unknown = run("failed", region="", found=None, remaining=None)
+    assert value(updated(updated("", run()), unknown), "last_run_outcome", "failed") == 1
+    others = updated("", run(account="999999999999"))
+    assert 'account="123456789012",region=""' in updated(others, unknown)
+    assert 'region=""' in updated("", unknown)
+    assert 'region=""' not in updated("", unknown, run())
+
+
 def test_two_accounts_of_one_stack_are_no_guess() -> None:
     both = updated(updated("", run()), run(account="999999999999"))
     text = updated(both, run("failed", account="", found=None, remaining=None))

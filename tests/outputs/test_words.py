@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from enireconcile.model import CheckResult, Report
-from enireconcile.outputs.words import no_guests, of_several, reports_words
+from enireconcile.outputs.words import no_guests, of_several, several_words
 
 CHECK = CheckResult("page", "tcp 203.0.113.7:80", "open", "refused", 1.0, why="the guest is next")
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -31,8 +31,9 @@ def test_reports_that_need_attention_have_a_line_of_their_own() -> None:
         Report("c", None, None, "refused", BEGAN, 1.0),
         Report("d", "4", "us-east-1", "converged", BEGAN, 1.0, checks=(CHECK,)),
     ]
-    assert reports_words(reports).splitlines() == [
-        "4 stacks: 1 unchanged, 1 failed (b), 1 refused (c), 1 with a failed check (d)",
+    words = several_words([(each.stack or "", each) for each in reports], not_run=["e", "f"])
+    assert words.splitlines() == [
+        "6 stacks: 1 unchanged, 1 failed (b), 1 refused (c), 1 with a failed check (d), 2 not run (e, f)",
         "  b (2, us-east-1): failed: no",
         "  c (no account): refused",
         "  d (4, us-east-1): with a failed check",

@@ -487,3 +487,32 @@ def test_no_file_is_written_for_two_things(options: str, server: EC2Server, tmp_
     assert ran.returncode == 64, ran
     assert (tmp_path / "spec.yaml").read_text() == text
     assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("apply -y --report d/core.yaml d", "is the same file as d/core.yaml"),
+        ("apply -y --metrics link.yaml d", "is the same file as d/core.yaml"),
+        ("apply -y --report d/new.yaml d", "would be a spec of d: give it another name"),
+        ("watch --report d/new.yml ./d/", "would be a spec of ./d/: give it another name"),
+        ("plan --html d/edge.yml .//d", "is the same file as d/edge.yml"),
+        ("plan --out d/core.yaml d", "is the same file as d/core.yaml"),
+        ("apply -y --plan saved --metrics d/core.yaml", "is the same file as d/core.yaml"),
+    ],
+)
+def test_no_spec_of_a_directory_is_overwritten(command: str, why: str, server: EC2Server, tmp_path: Path) -> None:
+    """Nor that of a plan file; and no report is made that the next run would read as a spec."""
+    texts = {}
+    (tmp_path / "d").mkdir()
+    for name in ("core.yaml", "edge.yml"):
+        path = tmp_path / "d" / name
+        path.write_text(f"version: 1\nstack: {path.stem}\nregion: us-east-1\nelastic_ips: {{a: {{}}}}\n")
+        texts[path] = path.read_text()
+    (tmp_path / "link.yaml").symlink_to("d/core.yaml")
+    assert _shell(server, "$cmd plan --out saved d", tmp_path).returncode == 0
+    ran = _shell(server, f"$cmd {command}", tmp_path)
+    assert (ran.returncode, why in ran.stderr) == (64, True), ran
+    assert {path: path.read_text() for path in (tmp_path / "d").iterdir()} == texts
+    assert server.mutating() == []
+    assert _shell(server, "$cmd apply -y --report d/run.json --metrics d/m.prom d", tmp_path).returncode == 0

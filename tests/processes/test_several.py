@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import PATIENCE, running
-from tests.ec2 import Hook
+from tests.ec2 import Call, Hook
 from tests.ec2.estate import Estate
 from tests.fleet.estates import SPEC, account_id, blocks, estate_at
 
@@ -77,6 +77,112 @@ def test_plan_goes_on(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path) 
     assert "nothing is saved: s2 could not be planned" in saved.stderr
     assert "s3" in saved.stdout
     assert not (tmp_path / "plan").exists()
+
+
+OTHER = "999999999999"
+REFUSED = f"specs/s2.yaml:3:13: account_id: the spec is for account {OTHER}, these credentials belong to account"
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_a_stack_of_another_account_is_refused(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """Summary, report, metrics and comment agree: it is a stack of the account that the spec is for."""
+    text = f'version: 1\nstack: s2\naccount_id: "{OTHER}"\nregion: us-east-1\nelastic_ips: {{a: {{}}}}\n'
+    (tmp_path / "specs" / "s2.yaml").write_text(text)
+    metrics, report = tmp_path / "m.prom", tmp_path / "r.json"
+    more = ("--report", str(report)) if command != ("plan",) else ()
+    ran = run(tmp_path, estate[1], *command, "--metrics", str(metrics), *more)
+    assert ran.returncode == 3
+    assert f"error: s2: {REFUSED} 123456789012" in ran.stderr
+    told = ran.stdout if command == ("plan",) else ran.stderr
+    assert told.splitlines()[-2].endswith(", 1 refused (s2)")
+    assert told.splitlines()[-1].startswith(f"  s2 ({OTHER}, us-east-1): refused: {REFUSED}")
+    [(account, outcome)] = re.findall(
+        r'last_run_outcome\{stack="s2",account="(\d+)".*outcome="(\w+)"\} 1$', metrics.read_text(), re.MULTILINE
+    )
+    assert (account, outcome) == (OTHER, "refused")
+    if more:
+        [refused] = [each for each in json.loads(report.read_text()) if each["outcome"] == "refused"]
+        assert refused["account_id"] == OTHER
+    comment = run(tmp_path, estate[1], *command, "--output", "markdown").stdout
+    assert f"<code>s2</code> <sub>account <code>{OTHER}</code>" in comment
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "-y")], ids=["plan", "apply"])
+def test_a_failure_counts_for_its_own_account(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, command: Sequence[str]
+) -> None:
+    """Also where another account has a stack of this name."""
+    folder, metrics = tmp_path / "specs", tmp_path / "m.prom"
+    text = (folder / "s2.yaml").read_text()
+    for number in (1, 3):
+        (folder / f"s{number}.yaml").write_text(text.replace(account_id(2), account_id(number)))
+    for _ in range(2):
+        assert run(tmp_path, estate[1], *command, "--metrics", str(metrics)).returncode == 1
+    counted = re.findall(
+        r'runs_total\{stack="s2",account="(\d+)".*outcome="failed"\} (\d)$', metrics.read_text(), re.MULTILINE
+    )
+    assert counted == [(account_id(1), "0"), (account_id(2), "2"), (account_id(3), "0")]
+
+
+def test_the_summary_of_a_plan_is_in_the_order_of_the_files(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path
+) -> None:
+    """Whichever stack fails first."""
+    world, variables = estate
+    world.denied.add(account_id(1))
+    third_begins = threading.Event()
+
+    def hold(call: Call) -> None:
+        if account_id(3) in call.params["RoleArn"]:
+            third_begins.set()
+        elif account_id(1) in call.params["RoleArn"]:
+            # With two at once, the third begins when the second has failed.
+            third_begins.wait(PATIENCE)
+
+    world.faults.add(Hook(action="AssumeRole", times=99, callback=hold))
+    ran = run(tmp_path, variables, "plan", "--jobs", "2")
+    denied = [f"  s{n} ({account_id(n)}, us-east-1): failed: AssumeRole" for n in (1, 2)]
+    first, *others = ran.stdout.splitlines()[-3:]
+    assert first == "3 stacks: 1 with changes, 2 failed (s1, s2)"
+    assert [line[: len(words)] for line, words in zip(others, denied, strict=True)] == denied
+
+
+def test_a_spec_that_names_no_account_runs_alone_in_its_region(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path
+) -> None:
+    """Its account may be that of another spec's role."""
+    world, variables = estate
+    folder = tmp_path / "specs"
+    own = world.world.settings.account_id
+    for number in (2, 3):
+        text = (folder / f"s{number}.yaml").read_text().replace(account_id(number), own)
+        (folder / f"s{number}.yaml").write_text(text)
+    text = (folder / "s2.yaml").read_text()
+    (folder / "s2.yaml").write_text(text.replace(f"assume_role_arn: arn:aws:iam::{own}:role/ops\n", ""))
+    ran = run(tmp_path, variables, "apply", "-y")
+    assert ran.returncode == 0, ran.stderr
+    assert blocks(world, world.calls)[own, "us-east-1"] == 2
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_json_has_the_reports_of_the_report_file(
+    estate: tuple[Estate, Mapping[str, str]], tmp_path: Path, valid: bool
+) -> None:
+    """Also that of the refused files, and if there is no other."""
+    folder, report = tmp_path / "specs", tmp_path / "r.json"
+    (folder / "s2.yaml").write_text("version: 1\nstack: s2\nelastic_ip: {}\n")
+    if not valid:
+        (folder / "s1.yaml").unlink()
+        (folder / "s3.yaml").unlink()
+    ran = run(tmp_path, estate[1], "apply", "-y", "--output", "json", "--report", str(report))
+    assert ran.returncode == 1
+    written = json.loads(report.read_text())
+    printed = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [each for each in printed if each["type"] == "report"] == (written if valid else [written])
+    assert printed[-1]["stack"] is None
+    assert BAD in printed[-1]["error"]
 
 
 def test_verify_goes_on(estate: tuple[Estate, Mapping[str, str]], tmp_path: Path) -> None:
@@ -195,6 +301,7 @@ def test_accounts_at_the_same_time(
     told = re.findall(r"security_groups\.(s\d)", ran.stderr)
     assert told == sorted(told)
     assert ran.stderr.endswith("\n3 stacks: 3 converged\n")
+    assert all(f"\n\ns{number}  (account " in ran.stdout for number in (2, 3)), "a blank line after a table"
     again = run(tmp_path, variables, *command)
     assert re.findall(r"^(s\d)  Unchanged", again.stdout, re.MULTILINE) == ["s1", "s2", "s3"]
     assert again.stderr == "", "cron would mail it"
@@ -243,6 +350,8 @@ def test_a_signal_stops_all(
     reports = json.loads(report.read_text())
     assert [each["outcome"] for each in reports] == ["partial", "partial"]
     assert all(each["error"].startswith("stopped by SIGTERM") for each in reports)
+    if verb == "apply":
+        assert process.stderr.splitlines()[-3] == "warning: 3 stacks: 2 partial (s1, s2), 1 not run (s3)"
     in_flight = times == 2
     assert all(("exited immediately" in each["error"]) == in_flight for each in reports)
 

@@ -171,7 +171,7 @@ def test_a_broken_edit_changes_nothing(
 
     assert watching([spec, other], break_it, mend_it) == 0
     told, stderr = outcomes(capsys)
-    assert told == ["converged", "converged", "unchanged", "converged", "unchanged"]
+    assert told == ["converged", "converged", "unchanged", "failed", "converged", "unchanged"]
     assert f"{spec}:4:1: elastic_ip: unknown key" in stderr
     assert addresses(server) == ["ip", "more", "second"]
 
@@ -213,7 +213,7 @@ def test_an_edit_that_makes_two_of_one_stack_stops_both(
     rename = lambda: other.write_text(one("one", "second"))  # noqa: E731
     assert watching([spec, other, third], rename, prune=True, allow_destroy=True) == 0
     told, stderr = outcomes(capsys)
-    assert told == ["converged", "converged", "converged", "unchanged"]
+    assert told == ["converged", "converged", "converged", "unchanged", "failed"]
     assert f"{spec}:2:8: stack: stack 'one' is also defined in {other}" in stderr
     assert f"{other}:2:8: stack: stack 'one' is already defined in {spec}" in stderr
     assert addresses(server) == ["ip", "second", "third"]

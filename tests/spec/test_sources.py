@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,39 @@ def test_files_of_one_stack_refuse_each_other(tmp_path: Path, monkeypatch: pytes
     )
 
 
+def test_what_is_no_file_in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and refuses itself alone: a stack must not vanish without a word."""
+    monkeypatch.chdir(tmp_path)
+    spec(tmp_path, "a.yaml", "a")
+    (tmp_path / "b.yaml").symlink_to("gone.yaml")
+    (tmp_path / "c.yaml").symlink_to("c.yaml")
+    os.mkfifo(tmp_path / "d.yaml")
+    (tmp_path / "e.yaml").symlink_to(os.devnull)
+    (tmp_path / "f.yaml").symlink_to("a.json")
+    spec(tmp_path, "a.json", "f")
+    assert refused(".") == (
+        ["a", "f"],
+        [
+            "b.yaml:1:1: cannot be read: No such file or directory",
+            "c.yaml:1:1: cannot be read: Too many levels of symbolic links",
+            "d.yaml:1:1: cannot be read: not a regular file",
+            "e.yaml:1:1: cannot be read: not a regular file",
+        ],
+    )
+
+
+@pytest.mark.parametrize(("one", "two"), [("role", "role"), ("role", "account_id"), ("account_id", "role")])
+def test_a_role_says_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: str, two: str) -> None:
+    """As account_id does: one name in two accounts is two stacks, in one account it is one."""
+    monkeypatch.chdir(tmp_path)
+    lines = {"role": "assume_role_arn: arn:aws:iam::{}:role/x", "account_id": 'account_id: "{}"'}
+    spec(tmp_path, "a.yaml", f"same\n{lines[one].format('111111111111')}")
+    spec(tmp_path, "b.yaml", f"same\n{lines[two].format('222222222222')}")
+    assert refused(".") == (["same", "same"], [])
+    spec(tmp_path, "b.yaml", f"same\n{lines[two].format('111111111111')}")
+    assert len(problems(".")) == 1
+
+
 def test_what_refuses_all(tmp_path: Path) -> None:
     """No valid file; and a variable of the command line that no file has, for it may concern each of them."""
     good, bad = spec(tmp_path, "a.yaml", "a"), spec(tmp_path, "b.yaml", "B")
@@ -157,6 +192,48 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end() -> None:
     """/dev/zero is endless."""
     (found,) = problems("/dev/zero")
     assert "larger than 1048576 bytes" in found
+
+
+def test_a_fifo_that_no_process_writes_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for. One with a writer is read to its end, however long the writer takes."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert problems(str(fifo)) == [
+        f"{fifo}:1:1: cannot be read: no process writes to this FIFO\n  hint: start its writer first"
+    ]
+    found_empty, set_blocking = threading.Event(), os.set_blocking
+
+    def wait_for_the_writer(descriptor: int, blocking: bool) -> None:
+        set_blocking(descriptor, blocking)
+        found_empty.set()
+
+    def write(descriptor: int) -> None:
+        with os.fdopen(descriptor, "w") as file:
+            found_empty.wait(30)
+            for line in [*HEAD.splitlines(keepends=True), "#" * 100_000]:
+                file.write(line)
+                file.flush()
+
+    monkeypatch.setattr("os.set_blocking", wait_for_the_writer)
+    # Open for reading, too: that does not wait for a reader.
+    writer = threading.Thread(target=write, args=[os.open(fifo, os.O_RDWR)])
+    writer.start()
+    assert load([str(fifo)])[0].document.stack == "s"
+    writer.join(30)
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_a_pipe_by_its_path(path: str) -> None:
+    """As a shell gives it for <(…), also when its writer has ended."""
+    for content, stack in ((HEAD, "s"), ("", None)):
+        reader, writer = os.pipe()
+        os.write(writer, content.encode())
+        os.close(writer)
+        if stack:
+            assert load([path.format(reader)])[0].document.stack == stack
+        else:
+            assert "the file is empty" in problems(path.format(reader))[0]
+        os.close(reader)
 
 
 def test_a_problem_that_is_found_later_has_a_place() -> None:
