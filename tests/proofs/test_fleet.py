@@ -202,7 +202,8 @@ def test_a_denied_account_costs_itself_alone(everything: Path, tmp_path: Path) -
         assert {each["account_id"] for each in failed} == {account_id(3)}
         assert len(failed) == len(REGIONS) * len(SPECS)
         assert all("AssumeRole" in each["error"] and "AccessDenied" in each["error"] for each in failed)
-        assert "a3/us-east-1/edge: failed" in done.stdout
+        assert f"a3/us-east-1/edge (account {account_id(3)}): failed" in done.stdout
+        assert done.stderr.count("AccessDenied") == len(failed)
 
 
 def test_stop_at_stops(tmp_path: Path) -> None:
