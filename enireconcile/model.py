@@ -584,12 +584,14 @@ def texts_in(value: Any) -> Iterator[str]:
 def plain(value: Any) -> Any:
     """The value as JSON can hold it.
 
-    Refs are ``{"ref": …}``, Templates ``{"text": […]}``, secrets their hash, sets sorted lists.
+    Refs are ``{"ref": …}``, Templates ``{"text": […]}`` or, if they are one Ref alone, that Ref; secrets are their
+    hash, sets sorted lists.
     """
     if isinstance(value, Ref):
         return {"ref": str(value)}
     if isinstance(value, Template):
-        return {"text": [plain(part) for part in value.parts]}
+        parts = [plain(part) for part in value.parts]
+        return parts[0] if len(parts) == 1 else {"text": parts}
     if isinstance(value, (Secret, Digest)):
         return (value.of if isinstance(value, Digest) else value).digest
     if isinstance(value, Mapping):

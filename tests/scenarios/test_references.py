@@ -89,7 +89,16 @@ def test_a_plan_shows_what_is_known_after_apply(harness: Harness) -> None:
     plan = harness.plan(SPEC)
     text = plan_text(plan)
     assert "http://(known after apply)/" in text
-    launch = next(step for step in plan_json(plan, {})["steps"] if step["call"] == "RunInstances")
+    shown = plan_json(plan, {})
+    [tags] = [
+        field["after"]
+        for change in shown["changes"]
+        for field in change["fields"]
+        if (change["address"], field["field"]) == ("elastic_ips.web", "tags")
+    ]
+    assert tags["Leads"] == {"ref": "network_interfaces.eth0.id"}
+    assert tags["Entry"] == {"text": ["http://", {"ref": "elastic_ips.web.public_ip"}, "/"]}
+    launch = next(step for step in shown["steps"] if step["call"] == "RunInstances")
     allocate = next(step for step in plan.steps if step.call == "AllocateAddress")
     assert allocate.id in launch["needs"]
     assert launch["params"]["UserData"] == "(known after apply)"
