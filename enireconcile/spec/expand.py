@@ -61,12 +61,15 @@ ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
 """The attributes of resources that tags and user data can refer to."""
 _EXPANDED = ("${", "variables", "defaults", "for_each", "user_data_file")
 """A file that has none of these words stays as it is."""
-_STRICT = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+_STRICT = re.compile(r"\$\$\{|\$\{((?:\$\{[^{}]*\}|\$(?!\{)|[^{}$])*)(\}?)")
 _LOOSE = re.compile(
     r"\$\$\{|\$\{((?:var|each|enireconcile|security_groups|instances|network_interfaces|elastic_ips)"
-    r"\.[A-Za-z0-9_.-]+)(\})"
+    r"\.(?:(?:\$\{[^{}]*\}|[A-Za-z0-9_.-])+(?=\})|[A-Za-z0-9_.-]*(?=\$\{)))(\}?)"
 )
-"""In user data, everything else that begins with ``${`` is the shell's."""
+"""In user data, everything else that begins with ``${`` is the shell's.
+
+Both patterns take a reference with others inside of it as one.
+"""
 _NAMESPACES = (
     "write ${var.NAME}, ${each.key}, ${each.value}, ${stack}, ${region} or ${account_id}; $${ for a literal ${"
 )
@@ -100,6 +103,8 @@ class _Context(Struct, frozen=True):
     element: Element | None = None
     user_data: bool = False
     resources: bool = False
+    inside: bool = False
+    """Inside of another reference."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -116,7 +121,11 @@ class _Wrong(Exception):
 
 def escaped(text: str, *, user_data: bool = False) -> str:
     """The text as a spec file writes it, so that nothing in it is read as a reference."""
-    return re.sub(r"\$\$\{|" + _LOOSE.pattern if user_data else r"\$\{", lambda match: "$" + match[0], text)
+    return _LOOSE.sub(lambda match: _literal(match[0]), text) if user_data else _literal(text)
+
+
+def _literal(text: str) -> str:
+    return text.replace("${", "$${")
 
 
 @dataclass
@@ -403,7 +412,7 @@ class _Expander:
             return self._text(text, context, depth)
         if depth >= _DEEPEST:
             raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
-        value = self._referent(match, context)
+        value = self._referent(match, context, depth)
         if isinstance(value, Ref):
             return Template((value,))
         return self._value(value, old, new, context.element, depth + 1)
@@ -419,7 +428,7 @@ class _Expander:
         for match in context.pattern.finditer(text):
             yield text[end : match.start()]
             end = match.end()
-            value = "${" if match[1] is None else self._referent(match, context)
+            value = "${" if match[1] is None else self._referent(match, context, depth)
             if not isinstance(value, (str, Ref)):
                 message = f"${{{match[1]}}} is {'a mapping' if isinstance(value, dict) else 'a list'}"
                 raise _Wrong(f"{message}: it cannot be part of a text", "name one of its fields")
@@ -432,11 +441,16 @@ class _Expander:
                 yield value
         yield text[end:]
 
-    def _referent(self, match: re.Match[str], context: _Context) -> Any:
-        """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong."""
-        name, closed = match[1], match[2]
-        if not closed:
-            raise _Wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
+    def _referent(self, match: re.Match[str], context: _Context, depth: int) -> Any:
+        """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong.
+
+        References inside of it are expanded first.
+        """
+        name = match[1]
+        if not match[2]:
+            raise _unclosed(match)
+        if "${" in name:
+            name = str(self._text(name, _Context(context.element, inside=True), depth + 1))
         first, *rest = name.split(".")
         if first == "enireconcile" and len(rest) == 1 and rest[0] in _FACTS:
             return self._fact(rest[0])
@@ -493,6 +507,15 @@ class _Expander:
         return True
 
 
+def _unclosed(match: re.Match[str]) -> _Wrong:
+    if match.string.startswith("${", match.end()):
+        hint = "close each of them; put the inner ones into a variable if there are several"
+        return _Wrong(
+            "a reference inside of a reference can have none inside, and each needs its closing `}`", hint
+        )
+    return _Wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
+
+
 def _unread(value: Any) -> Any:
     """A value that was expanded, as text of a file: it is read again where a row uses it."""
     if isinstance(value, dict):
@@ -518,6 +541,11 @@ def _field(reference: str, value: Any, names: list[str]) -> Any:
 
 def _resource(name: str, context: _Context) -> Ref:
     """A reference to an attribute of a resource: ``elastic_ips.web.public_ip``. Raises _Wrong."""
+    if context.inside:
+        hint = (
+            "references to resources are known too late for that; write the name out, or take it from a variable"
+        )
+        raise _Wrong(f"${{{name}}} cannot be part of another reference", hint)
     if not context.resources:
         raise _Wrong(f"${{{name}}}: only user data and tags can refer to resources", "write the value out")
     section, *rest = name.split(".")

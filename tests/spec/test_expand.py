@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from enireconcile.errors import SpecErrors
-from enireconcile.model import Template
+from enireconcile.model import Ref, Template
 from enireconcile.spec import Document, Given, load, variables_of
 from enireconcile.spec import expand as expanding
 from enireconcile.spec.yamltree import Plain
@@ -235,6 +235,84 @@ def test_defaults_yield_to_what_excludes_them() -> None:
     )
     assert made.network_interfaces["a"].secondary_private_ip_count is None
     assert made.network_interfaces["b"].secondary_private_ip_count == 2
+
+
+# ---- references inside of references
+
+
+NESTED = """\
+version: 1
+stack: s
+region: us-east-1
+variables: {owners: {a: ann, b: bob}, which: b, e: {b: e-}}
+instances:
+  "i-${each.key}":
+    for_each: [a, b]
+    image: ami-12345678
+    instance_type: t3.micro
+    user_data: "ip=${elastic_ips.e-${each.key}.public_ip} ${HOME:-${PWD}}"
+    tags: {Ip: "${elastic_ips.${var.e.b}${each.key}.public_ip}", Owner: "of ${var.owners.${each.key}}"}
+network_interfaces:
+  "${each.key}":
+    for_each: [a, b]
+    subnet: subnet-12345678
+    attachment: {instance: "i-${each.key}", device_index: 0}
+elastic_ips:
+  "e-${each.key}": {for_each: [a, b], tags: {Owner: "${var.owners.${var.which}}"}}
+"""
+
+
+def test_a_reference_inside_of_another_one_is_expanded_first() -> None:
+    """In user data, in tags, in variables; what the shell nests stays the shell's."""
+    made = document(NESTED)
+    for key, owner in (("a", "ann"), ("b", "bob")):
+        row = made.own_instances[f"i-{key}"]
+        ip = Ref(f"elastic_ips.e-{key}", "public_ip")
+        assert row.user_data == Template(("ip=", ip, " ${HOME:-${PWD}}"))
+        assert row.tags == {"Ip": Template((ip,)), "Owner": f"of {owner}"}
+        assert made.elastic_ips[f"e-{key}"].tags == {"Owner": "bob"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("${elastic_ips.e-${each.ky}.public_ip}", "unknown reference ${each.ky}"),
+        ("${elastic_ips.e-${HOST}.public_ip}", "unknown reference ${HOST}"),
+        ("${elastic_ips.e-${each.key}x.public_ip}", "there is no elastic ip 'e-ax'"),
+        ("${elastic_ips.e-${each.key}.public}", "${elastic_ips.e-a.public}: elastic_ips have no 'public'"),
+        ("${elastic_ips.${elastic_ips.e-a.id}.id}", "${elastic_ips.e-a.id} cannot be part of another reference"),
+        ("${elastic_ips.${var.e.${var.which}}a.id}", "a reference inside of a reference can have none inside"),
+        ("${elastic_ips.e-${each.key}.public_ip", "closing `}`"),
+        ("${var.owners.${var.e}}", "${var.e} is a mapping: it cannot be part of a text"),
+    ],
+)
+@pytest.mark.parametrize("place", ["user_data", "tags"])
+def test_a_wrong_reference_inside_of_another_one_is_refused(text: str, message: str, place: str) -> None:
+    written = "ip=${elastic_ips.e-${each.key}.public_ip} ${HOME:-${PWD}}"
+    if place == "tags":
+        written = "${elastic_ips.${var.e.b}${each.key}.public_ip}"
+    found = problems(NESTED.replace(written, text))
+    assert message in found[0], found
+    assert found[0].startswith(f"{'10:16' if place == 'user_data' else '11:16'} instances.i-a.{place}"), found
+
+
+@pytest.mark.parametrize("user_data", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${elastic_ips.e-${each.key}.public_ip}",
+        "$${elastic_ips.e-${each.key}.public_ip}",
+        "${elastic_ips.${var.e.${var.which}}a.id}",
+        "${var.a-${var.b",
+        "${a ${b}",
+    ],
+)
+def test_an_escaped_text_is_read_as_it_was(text: str, user_data: bool) -> None:
+    written = expanding.escaped(text, user_data=user_data)
+    if user_data:
+        assert script(written) == text + "\n"
+    else:
+        assert tagged(f"'{written}'", HEAD) == text
 
 
 # ---- user data
