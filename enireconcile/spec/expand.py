@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from enireconcile.model import Ref, Template, joined
+from enireconcile.spec.borrowed import Borrowed
 from enireconcile.spec.places import Located, Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.rows import (
@@ -54,9 +55,17 @@ _INSTEAD = {one: {*keys} - {one} for keys in _EXCLUSIVE for one in keys}
 _FACTS = ("stack", "region", "account_id")
 ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "security_groups": ("id", "group_name", "vpc_id"),
-    "instances": ("id", "private_ip", "instance_type", "image_id", "availability_zone"),
-    "network_interfaces": ("id", "private_ip", "mac_address", "availability_zone", "subnet_id", "vpc_id"),
-    "elastic_ips": ("id", "public_ip"),
+    "instances": ("id", "private_ip", "public_ip", "instance_type", "image_id", "availability_zone"),
+    "network_interfaces": (
+        "id",
+        "private_ip",
+        "public_ip",
+        "mac_address",
+        "availability_zone",
+        "subnet_id",
+        "vpc_id",
+    ),
+    "elastic_ips": ("id", "private_ip", "public_ip"),
 }
 """The attributes of resources that tags and user data can refer to."""
 _EXPANDED = ("${", "variables", "defaults", "for_each", "user_data_file")
@@ -190,7 +199,18 @@ class _Expander:
                 result[key] = self._section(key, value, defaults.get(key, {}))
             else:
                 self._put(result, key, value, (key,), (key,), None)
+        self._follow_borrowed(result)
         self.made = Tree(result, self.made.places, self.made.problems, self.made.nulls, self.made.refused)
+
+    def _follow_borrowed(self, result: dict[str, Any]) -> None:
+        """Replace references to attributes that a resource has from another one by references to that."""
+        borrowed = Borrowed(result)
+        for path, holder, key in _texts(result):
+            try:
+                holder[key] = joined(_lent(part, borrowed) for part in holder[key].parts)
+            except _Wrong as wrong:
+                self.found.append(Violation((*path, key), wrong.message, wrong.hint))
+                self.made.refused.add((*path, key))
 
     # ---- the parts of a file
 
@@ -555,6 +575,35 @@ def _resource(name: str, context: _Context) -> Ref:
     if rest[1] not in known:
         raise _Wrong(f"${{{name}}}: {section} have no {shown(rest[1])} to refer to", Nearest(rest[1], known))
     return Ref(f"{section}.{rest[0]}", rest[1])
+
+
+def _texts(data: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any], str]]:
+    """The texts with references to resources, each as its mapping's path, the mapping, and the key in it."""
+    holders: list[tuple[Path, Any]] = [(("tags",), data.get("tags"))]
+    for section in SECTIONS:
+        rows = data.get(section)
+        for name, row in rows.items() if isinstance(rows, dict) else ():
+            if isinstance(row, dict):
+                holders += [((section, name), row), ((section, name, "tags"), row.get("tags"))]
+    for path, holder in holders:
+        keys = (
+            [key for key, value in holder.items() if isinstance(value, Template)]
+            if isinstance(holder, dict)
+            else ()
+        )
+        yield from ((path, holder, key) for key in keys)
+
+
+def _lent(part: str | Ref, borrowed: Borrowed) -> str | Ref:
+    """A part of a text; for an attribute that a resource has from another one, what lends it. Raises _Wrong."""
+    lender = borrowed.lender(part) if isinstance(part, Ref) else part
+    if lender is not None:
+        return lender
+    if str(part).startswith("elastic_ips."):
+        message = f"${{{part}}}: it is associated with no address that the file tells"
+        raise _Wrong(message, "refer to the interface that has the address: ${network_interfaces.NAME.private_ip}")
+    message = f"${{{part}}}: no Elastic IP of the file is associated with its primary private address"
+    raise _Wrong(message, "associate one, or refer to another one: ${elastic_ips.NAME.public_ip}")
 
 
 def _is_tag(path: Path) -> bool:

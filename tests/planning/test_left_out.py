@@ -470,7 +470,8 @@ def _rows(hosts: int, cards: int) -> dict[str, dict[str, Any]]:
 MISTAKES: dict[str, Words] = {
     "security_groups": {"vpc": NOWHERE},
     "network_interfaces": {"subnet": NOWHERE},
-    "elastic_ips": {"association": {"network_interface": "eni-00000000"}},
+    # Not another association: the addresses of interfaces and instances may refer to this one.
+    "elastic_ips": {"adopt": "eipalloc-0123456789abcdef0"},
     "instances": {"adopt": "i-0123456789abcdef0"},
 }
 

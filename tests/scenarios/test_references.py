@@ -76,6 +76,24 @@ def test_a_ring_of_references_converges_in_one_round(harness: Harness) -> None:
     assert harness.apply(SPEC, destroy=True).outcome == "converged"
 
 
+def test_addresses_of_other_resources_are_known_as_early_as_theirs(harness: Harness) -> None:
+    """The user data of an instance has its public address, and tags what `show` says of a resource."""
+    spec = SPEC.replace("${elastic_ips.web.public_ip} ${network", "${instances.web.public_ip} ${network", 1)
+    spec = spec.replace(
+        "Self: ${network_interfaces.eth0.mac_address}", "Self: ${network_interfaces.eth0.public_ip}"
+    )
+    spec = spec.replace('Leads: "${network_interfaces.eth0.id}"', 'Leads: "${elastic_ips.web.private_ip}"')
+    report = harness.apply(spec)
+    assert (report.outcome, report.error) == ("converged", None)
+    ec2 = harness.client()
+    [interface] = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    [address] = ec2.describe_addresses()["Addresses"]
+    assert f"echo {address['PublicIp']} {interface['PrivateIpAddress']} " in _script(harness)
+    assert _tags(interface["TagSet"])["Self"] == address["PublicIp"]
+    assert _tags(address["Tags"])["Leads"] == interface["PrivateIpAddress"]
+    assert harness.apply(spec).outcome == "unchanged"
+
+
 def test_what_a_lost_answer_would_have_told_is_found(harness: Harness) -> None:
     """The interface is found by its tag after three losses, with the address that the user data names."""
     harness.strict.faults.add(DropConnection("CreateNetworkInterface", times=99, late=True))
