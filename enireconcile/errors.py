@@ -95,7 +95,14 @@ class AmbiguityError(EnireconcileError):
 
 
 class UnsupportedError(EnireconcileError):
-    """EC2 cannot make the change in place, and the spec does not allow a restart or a replacement."""
+    """EC2 cannot make the change in place, and the spec does not allow a restart or a replacement.
+
+    ``attribute`` is the one of the row that asks for it, if that is known.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, attribute: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.attribute = attribute
 
 
 class GuardError(EnireconcileError):

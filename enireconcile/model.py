@@ -344,11 +344,12 @@ class PlanError(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What differs and the calls that correct it, in the order in which they may run.
 
-    ``protected`` are addresses that the spec forbids to destroy. ``waits`` are what needs no call, only time: a
-    launch that an interrupted run did not wait for, say. With ``targets`` it is a plan for these addresses and
-    what they need, and not for the whole stack. ``interruptions`` are paths that are open before and after the
-    plan and not throughout, ``exposures`` doors that are shut before and after and not throughout. ``errors`` are
-    mistakes that only live state shows; the plan has no steps for the rows that they leave out.
+    ``protected`` maps addresses that the spec forbids to destroy to where it does (``FILE:LINE``). ``waits`` are
+    what needs no call, only time: a launch that an interrupted run did not wait for, say. With ``targets`` it is a
+    plan for these addresses and what they need, and not for the whole stack. ``interruptions`` are paths that are
+    open before and after the plan and not throughout, ``exposures`` doors that are shut before and after and not
+    throughout. ``errors`` are mistakes that only live state shows; the plan has no steps for the rows that they
+    leave out.
     """
 
     stack: str
@@ -359,7 +360,7 @@ class Plan(Struct, frozen=True):
     steps: tuple[Step, ...]
     leftovers: tuple[Leftover, ...] = ()
     warnings: tuple[str, ...] = ()
-    protected: frozenset[str] = frozenset()
+    protected: Mapping[str, str] = {}
     waits: tuple[Expect, ...] = ()
     targets: tuple[str, ...] = ()
     interruptions: tuple[PathBreak, ...] = ()
@@ -584,12 +585,14 @@ def texts_in(value: Any) -> Iterator[str]:
 def plain(value: Any) -> Any:
     """The value as JSON can hold it.
 
-    Refs are ``{"ref": …}``, Templates ``{"text": […]}``, secrets their hash, sets sorted lists.
+    Refs are ``{"ref": …}``, Templates ``{"text": […]}`` or, if they are one Ref alone, that Ref; secrets are their
+    hash, sets sorted lists.
     """
     if isinstance(value, Ref):
         return {"ref": str(value)}
     if isinstance(value, Template):
-        return {"text": [plain(part) for part in value.parts]}
+        parts = [plain(part) for part in value.parts]
+        return parts[0] if len(parts) == 1 else {"text": parts}
     if isinstance(value, (Secret, Digest)):
         return (value.of if isinstance(value, Digest) else value).digest
     if isinstance(value, Mapping):

@@ -21,7 +21,7 @@ def as_tag_list(tags: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"Key": key, "Value": tags[key]} for key in sorted(tags)]
 
 
-def tag_specifications(resource_type: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
+def tag_specifications(resource_type: str, tags: Mapping[str, Any]) -> list[dict[str, Any]]:
     """TagSpecifications of a create call: the resource has its tags from creation on."""
     return [{"ResourceType": resource_type, "Tags": as_tag_list(tags)}]
 

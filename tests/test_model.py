@@ -90,6 +90,12 @@ def test_refs_are_found_however_deep() -> None:
     assert plain({"a": (WEB,)}) == {"a": [{"ref": "instances.web.id"}]}
 
 
+def test_a_text_of_one_reference_is_the_reference() -> None:
+    assert plain(Template((IP,))) == plain(IP) == {"ref": "elastic_ips.web.public_ip"}
+    assert plain(Template(("ip=", IP))) == {"text": ["ip=", {"ref": "elastic_ips.web.public_ip"}]}
+    assert plain(Template((WEB, IP)))["text"] == [plain(WEB), plain(IP)]
+
+
 def test_the_worst_impact_counts() -> None:
     """Nothing at all is safe."""
     safe, disruptive, destructive = Impact

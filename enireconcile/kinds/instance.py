@@ -370,7 +370,9 @@ class Instances(Kind):
     def warnings(self, item: Item, world: World) -> Sequence[str]:
         live = world.record(item.address, LiveInstance)
         row = world.document.own_instances[item.name]
-        return () if live is None else (*_old_user_data(item, live, row, world), *_old_settings(item, live, row))
+        if live is None:
+            return _lacking_volume_tags(item, world)
+        return (*_old_user_data(item, live, row, world), *_old_settings(item, live, row))
 
     def _launch(self, item: Item, world: World) -> Step:
         interfaces = sorted(_interfaces_of(item.name, world), key=lambda place: place[1:])
@@ -476,7 +478,7 @@ def _launch_params(item: Item, interfaces: Sequence[tuple[str, int, int]], world
     birth = Birth(
         root_device=world.root_devices.get(item.name),
         ownership={key: want["tags"][key] for key in (STACK_TAG, NAME_TAG)},
-        tags=born_with(spec_tags(item.address, world)),
+        tags=_volume_tags(item.address, world),
     )
     params: dict[str, Any] = {
         "ImageId": want["image"],
@@ -500,6 +502,31 @@ def _launch_params(item: Item, interfaces: Sequence[tuple[str, int, int]], world
         _refuse_long(item.address, user_data)
         params["UserData"] = Secret(user_data)
     return params
+
+
+def _volume_tags(address: str, world: World) -> dict[str, str | Template]:
+    """The tags of the file and of the row that are known before the launch: those that refer to no instance."""
+    tags = spec_tags(address, world)
+    return {key: value for key, value in tags.items() if not any(map(_is_of_instance, refs_in(value)))}
+
+
+def _is_of_instance(ref: Ref) -> bool:
+    return ref.address.startswith(f"{SECTION}.")
+
+
+def _lacking_volume_tags(item: Item, world: World) -> Sequence[str]:
+    """The warning that volumes do not get tags which refer to an instance."""
+    written = item.want.get("volume_tags")
+    lacking = (
+        spec_tags(item.address, world).keys() - _volume_tags(item.address, world).keys() - (written or {}).keys()
+    )
+    if written is None or not lacking:
+        return ()
+    named = ", ".join(sorted(lacking))
+    return (
+        f"{item.address}: its volumes do not get these tags, which refer to an instance and are known only after "
+        f"the launch: {named}; write other values in volume_tags, or tag the volumes after the launch",
+    )
 
 
 def _refuse_long(address: str, user_data: Content) -> None:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from enireconcile.kinds.attributes import Attribute, Changes
 from enireconcile.kinds.world import Id
 from enireconcile.live.records import INSTANCE_ATTRIBUTES, LiveInstance
-from enireconcile.model import Expect, fingerprint
+from enireconcile.model import Expect, Template, fingerprint
 from enireconcile.ownership import LAUNCH_TAG, tag_specifications
 from enireconcile.spec import Path
 from enireconcile.spec.launch import as_written
@@ -31,12 +31,13 @@ _HASH = slice(len("sha256:"), len("sha256:") + 12)
 class Birth(Struct, frozen=True):
     """What a launch knows besides its row: the device name of the image's root volume, and tags.
 
-    ``ownership`` are the tags that say whose the instance is, ``tags`` those of the file and of the row.
+    ``ownership`` are the tags that say whose the instance is, ``tags`` those of the file and of the row that are
+    known before the launch.
     """
 
     root_device: str | None
     ownership: Mapping[str, str]
-    tags: Mapping[str, str]
+    tags: Mapping[str, str | Template]
 
 
 Parameters = Mapping[str, Any]

@@ -247,7 +247,7 @@ class NetworkInterfaces(Kind):
         steps: list[Step] = []
         leaving = attachment is None or attachment.status == "detaching"
         if attachment is not None and not leaving and not world.is_ending(attachment.instance_id):
-            _refuse_to_replace_primary(address, live, attachment, world)
+            self._refuse_to_replace_primary(address, live, attachment, world)
             leaves = detach(address, live, attachment, world)
             steps.append(replace(leaves, after=leaves.after | made))
         moving_on = taken_over(live, world)
@@ -349,6 +349,28 @@ class NetworkInterfaces(Kind):
         if item.differs(_AUTOMATIC):
             steps.append(_assign_automatic_address(item, world))
         return steps
+
+    def _refuse_to_replace_primary(
+        self, address: str, live: LiveNetworkInterface, attachment: LiveAttachment, world: World
+    ) -> None:
+        primary = (attachment.network_card_index, attachment.device_index) == (0, 0)
+        if not primary or live not in world.replaced.get(address, ()):
+            return
+        former = replace(world, owned={**world.owned, address: live})
+        name = address.partition(".")[2]
+        want = self.want(name, former)
+        have = self.have(name, former, want) or {}
+        fixed = self.fixed(Item(address, want, have, ()), former)
+        differing = [
+            key for key in fixed if key in want and want[key] != have[key] and not former.leaves(address, key)
+        ]
+        told = [f"{key} is {have[key]}, the spec says {want[key]}; " for key in differing]
+        raise UnsupportedError(
+            f"{address}: {''.join(told)}{live.id} has to be replaced, but it is the primary interface of "
+            f"{attachment.instance_id}, which EC2 cannot detach",
+            hint="revert the change, or set on_change: replace for the instance to launch a new one",
+            attribute=differing[0] if differing else None,
+        )
 
 
 def _groups_of(name: str, live: LiveNetworkInterface | None, world: World) -> Collection[str]:
@@ -465,20 +487,6 @@ def _replacing(item: Item, world: World) -> dict[str, str]:
     """The tag that names the interface which a new one replaces."""
     former = world.replaced.get(item.address)
     return {REPLACES_TAG: former[-1].id} if former else {}
-
-
-def _refuse_to_replace_primary(
-    address: str, live: LiveNetworkInterface, attachment: LiveAttachment, world: World
-) -> None:
-    if live in world.replaced.get(address, ()) and (attachment.network_card_index, attachment.device_index) == (
-        0,
-        0,
-    ):
-        raise UnsupportedError(
-            f"{address}: {live.id} has to be replaced, but it is the primary interface of "
-            f"{attachment.instance_id}, which EC2 cannot detach",
-            hint="revert the change, or set on_change: replace for the instance to launch a new one",
-        )
 
 
 def _timeout_params(timeouts: Mapping[str, int]) -> dict[str, int]:

@@ -116,6 +116,11 @@ def warn(words: str, **fields: Any) -> None:
     _TOLD.warning("%s", words, extra={"fields": fields})
 
 
+def say_failed(words: str, **fields: Any) -> None:
+    """Print what failed, in words that show it. To programs, and to users who want errors only, it is an error."""
+    _TOLD.error("%s", words, extra={"fields": fields, "as_said": True})
+
+
 def complain(error: EnireconcileError, **fields: Any) -> None:
     """Print an error to the user."""
     if isinstance(error, AwsError):
@@ -135,7 +140,7 @@ def _text_line(record: logging.LogRecord) -> str:
     if record.levelno < logging.WARNING and record.name != _TOLD.name:
         what = f"{_time(record):%H:%M:%S.%f}"[:-3] + f" {_name(record)}: {words}"
         return click.style(printable_lines(what + _trace(record)), dim=True)
-    if record.levelno == logging.INFO:
+    if record.levelno == logging.INFO or getattr(record, "as_said", False):
         return words
     colour = "red" if record.levelno >= logging.ERROR else "yellow"
     name = record.levelname.lower()

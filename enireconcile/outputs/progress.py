@@ -159,13 +159,14 @@ class _Plain(Progress):
     def tell(self, event: Event) -> None:
         if self._quiet and (event["type"], event.get("status")) in (("checks", None), ("check", "ok")):
             return
+        tell = logs.say_failed if event.get("status") == Status.FAILED else logs.say
         if event["type"] != "step":
-            logs.say(_no_step(event), **event)
+            tell(_no_step(event), **event)
         elif _is_not_begun(event):
             self._not_begun += 1
         elif event["status"] in MARKS and _is_told(event, self._is_new):
             self._quiet = False
-            logs.say(_ended(event), **step_event_json(event))
+            tell(_ended(event), **step_event_json(event))
 
 
 def _always_new(subject: str, message: str) -> bool:  # noqa: ARG001

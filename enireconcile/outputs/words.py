@@ -338,7 +338,11 @@ def summary_lines(plan: Plan, style: Style = plain) -> Iterator[str]:
         yield from _work_lines(plan, style)
     elif not (plan.changes or plan.leftovers or plan.errors or plan.targets):
         yield "No changes: the stack has no resources."
-    elif counts["unchanged"] or not plan.errors:
+    elif not (counts["unchanged"] or plan.errors or plan.targets):
+        yield "No changes: the spec names no resources."
+    elif not (counts["unchanged"] or plan.errors):
+        yield "No changes: the stack has none of the targets."
+    elif counts["unchanged"]:
         matching = _matching(counts["unchanged"], targeted=bool(plan.targets), others=bool(plan.errors))
         yield f"No changes: {matching} the spec."
     if plan.errors:

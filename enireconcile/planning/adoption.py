@@ -39,7 +39,7 @@ def adoptions(spec: Spec, live: Live, owned: Mapping[str, Record], mistakes: Mis
             continue
         record = there.get(adopted)
         words = _owned_otherwise(spec, address, adopted, owned, names) or _objection(
-            spec, address, record, live.region
+            spec, address, adopted, record, live.region
         )
         if words:
             section, _, name = address.partition(".")
@@ -105,11 +105,14 @@ def _of_another_name(spec: Spec, address: str, adopted: str, name: str) -> _Word
     return f"{adopted} belongs to this stack as {name}", hint
 
 
-def _objection(spec: Spec, address: str, record: Record | None, region: str) -> _Words | None:
+def _objection(spec: Spec, address: str, adopted: str, record: Record | None, region: str) -> _Words | None:
     """The problem if a resource cannot be adopted."""
     stack = spec.document.stack
     if record is None:
-        return f"no such resource in {region}", "check the id and the region, or remove `adopt` to create it"
+        return (
+            f"no such resource in {region}: {adopted}",
+            "check the id and the region, or remove `adopt` to create it",
+        )
     if isinstance(record, LiveInstance) and record.terminating:
         return f"{record.id} is {record.state}", "remove `adopt` to launch a new instance"
     if record.manager is not None:

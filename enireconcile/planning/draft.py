@@ -140,7 +140,7 @@ class Draft(Struct, frozen=True, dict=True):
                 ),
                 *(*judgement.warnings, *self._unknown()),
             ),
-            protected=self.spec.protected,
+            protected={each: _protection(each, self.spec) for each in sorted(self.spec.protected)},
             waits=_collected(self.differences, Kind.waits, world),
             targets=self.targets,
             interruptions=interruptions,
@@ -246,7 +246,8 @@ def _mistakes(spec: Spec, differences: Iterable[Difference], world: World, work:
         if not spec.document.resources:
             raise error
         message = error.message.removeprefix(f"{address}: ")
-        found.append(mistake(spec, _path(address), message, error.hint))
+        path = (*_path(address), *filter(None, [error.attribute]))
+        found.append(mistake(spec, path, message, error.hint))
     return found
 
 
@@ -302,6 +303,12 @@ def _keeping(kept: Mapping[Leftover, str], world: World) -> World:
     addresses = {left.address for left in kept}
     removed = {address: record for address, record in world.removed.items() if address not in addresses}
     return replace(world, removed=removed)
+
+
+def _protection(address: str, spec: Spec) -> str:
+    """The place of a row's ``prevent_destroy``."""
+    place = spec.problem((*_path(address), "lifecycle", "prevent_destroy"), "")
+    return f"{place.file}:{place.line}"
 
 
 def _forbidden(steps: Iterable[Step], spec: Spec) -> Iterator[str]:

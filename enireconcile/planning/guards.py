@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from enireconcile.errors import GuardError
-from enireconcile.model import Action, Impact, Plan, Step
+from enireconcile.model import Action, Change, Impact, Plan, Step
 from enireconcile.printable import (
     printable,
 )
 
 _SHOWN = 20
 """The most lines of a list; the number of the others follows."""
+_PLACES = 5
+"""The most places in a hint, likewise."""
 
 
 class Allowed(Struct, frozen=True):
@@ -33,14 +35,17 @@ def guard(plan: Plan, allowed: Allowed, *others: str) -> None:
     """Raises GuardError with all reasons against a plan; ``others`` are reasons that the caller has found."""
     reasons = [*others, *objections(plan, allowed)]
     if reasons:
-        raise GuardError("the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons))
+        raise GuardError(
+            "the plan was refused; nothing was changed:" + "".join(f"\n  {why}" for why in reasons),
+            hint="; ".join(_hints(plan, allowed)) or None,
+        )
 
 
 def objections(plan: Plan, allowed: Allowed) -> list[str]:
     """Every reason against a plan: which steps or resources, and which flag."""
     reasons = []
-    destructive = [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
-    if forbidden := [step for step in destructive if step.address in plan.protected]:
+    destructive = _destructive(plan)
+    if forbidden := _forbidden(plan):
         reasons.append(
             "the spec forbids destroying these (lifecycle.prevent_destroy):" + _listed(_step_lines(forbidden))
         )
@@ -48,13 +53,35 @@ def objections(plan: Plan, allowed: Allowed) -> list[str]:
         reasons.append(
             "it has destructive steps, and --allow-destroy was not given:" + _listed(_step_lines(destructive))
         )
-    changed = [change for change in plan.changes if change.action is not Action.UNCHANGED]
+    changed = _changed(plan)
     if allowed.max_changes is not None and len(changed) > allowed.max_changes:
         words = [" ".join(filter(None, (change.action, change.address, change.public_ip))) for change in changed]
         reasons.append(
             f"it changes {len(changed)} resources, and --max-changes is {allowed.max_changes}:" + _listed(words)
         )
     return reasons
+
+
+def _hints(plan: Plan, allowed: Allowed) -> Iterator[str]:
+    """What to do about the objections, where no flag in them says it."""
+    if places := list(dict.fromkeys(plan.protected[step.address] for step in _forbidden(plan))):
+        more = f" and {len(places) - _PLACES} more" if len(places) > _PLACES else ""
+        yield f"to destroy them, remove prevent_destroy ({printable(', '.join(places[:_PLACES]))}{more})"
+    changes = len(_changed(plan))
+    if allowed.max_changes is not None and changes > allowed.max_changes:
+        yield f"if the plan is what you want, raise --max-changes to {changes}"
+
+
+def _destructive(plan: Plan) -> list[Step]:
+    return [step for step in plan.steps if step.impact is Impact.DESTRUCTIVE]
+
+
+def _forbidden(plan: Plan) -> list[Step]:
+    return [step for step in _destructive(plan) if step.address in plan.protected]
+
+
+def _changed(plan: Plan) -> list[Change]:
+    return [change for change in plan.changes if change.action is not Action.UNCHANGED]
 
 
 def _step_lines(steps: Sequence[Step]) -> list[str]:

@@ -6,7 +6,8 @@ refer to it; if it does not, the rows that need it are left out, too:
 - a group needs the groups that its rules name;
 - an interface needs its groups and the instance that it belongs to; a failover chooses among the other instances;
 - an instance that is to be launched needs all its interfaces, for it cannot boot without them;
-- an Elastic IP needs the interface or instance that it is associated with, and the address on it.
+- an Elastic IP needs the interface or instance that it is associated with, and the address on it;
+- every row needs the rows to which its tags, the tags of the file and its user data refer.
 
 A row is also left out if its steps would take something from one that is left out: a device slot, an address, an
 Elastic IP.
@@ -23,7 +24,7 @@ from msgspec.structs import replace
 from enireconcile.errors import SpecErrors
 from enireconcile.kinds.world import World
 from enireconcile.live.records import Live, LiveElasticIp, LiveInstance, LiveNetworkInterface, Record
-from enireconcile.model import PlanError, Step, texts_in
+from enireconcile.model import PlanError, Step, refs_in, texts_in
 from enireconcile.planning.mistakes import Mistake
 from enireconcile.spec import (
     Attachment,
@@ -165,11 +166,19 @@ class _Needs(Struct, frozen=True):
             yield from self._launched(address)
         elif isinstance(row, ElasticIp):
             yield from self._elastic_ip(row, address)
+        yield from self._references(row, address)
 
     def _missing(self, address: str) -> Iterator[Cause]:
         """The cause if an address is left out and nothing exists there."""
         if address in self.left_out and address not in self.world.owned:
             yield address, f"needs {address}"
+
+    def _references(self, row: Resource, address: str) -> Iterator[Cause]:
+        """Also by attributes that the row ignores: should its resource be replaced, the new one has them."""
+        said = [self.world.document.tags, *(getattr(row, key, None) for key in ("tags", "user_data"))]
+        for other in dict.fromkeys(ref.address for ref in refs_in(said)):
+            if other != address:
+                yield from self._missing(other)
 
     def _groups(self, row: SecurityGroup, address: str) -> Iterator[Cause]:
         ends: list[str] = []

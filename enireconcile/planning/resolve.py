@@ -37,7 +37,14 @@ from enireconcile.planning.mistakes import Mistake, Mistakes, no_match_hint
 from enireconcile.planning.owned import Owned
 from enireconcile.planning.owned import owned as find_owned
 from enireconcile.planning.routes import Routes
-from enireconcile.spec import ADDRESS_KEYS, InstanceSelector, NetworkInterface, Selector, Spec
+from enireconcile.spec import (
+    ADDRESS_KEYS,
+    InstanceSelector,
+    NetworkInterface,
+    Selector,
+    Spec,
+    references_in,
+)
 from enireconcile.spec.checks import misplaced, private_addresses
 
 R = TypeVar("R", bound=Record)
@@ -254,10 +261,12 @@ def _default_subnets(live: Live) -> str:
 
 
 def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, LiveInstance]:
-    """One instance for each selector. Only a candidate of a failover can be missing."""
-    needed = {
-        row.attachment.instance for row in spec.document.network_interfaces.values() if row.attachment is not None
-    } | {row.association.instance for row in spec.document.elastic_ips.values() if row.association is not None}
+    """One instance for each selector. Only a candidate of a failover that nothing else names can be missing."""
+    document = spec.document
+    attached = (row.attachment for row in document.network_interfaces.values())
+    associated = (row.association for row in document.elastic_ips.values())
+    named = (each.instance for each in (*attached, *associated) if each is not None)
+    needed = {f"instances.{name}" for name in named} | {ref.address for _, ref in references_in(document)}
     selected: dict[str, LiveInstance] = {}
     for name, found in live.externals.items():
         path = ("instances", name, "external")
@@ -266,7 +275,7 @@ def _select_externals(spec: Spec, live: Live, mistakes: Mistakes) -> dict[str, L
         elif found:
             ids = ", ".join(sorted(instance.id for instance in found))
             mistakes.add(path, f"{len(found)} instances match: {ids}", "select one of them by its id")
-        elif name in needed:
+        elif f"instances.{name}" in needed:
             selector = spec.document.external_instances[name].external
             sought = [Sought("instances", "tag-key", key) for key in selector.tags or ()]
             message = f"no instance in {live.region} matches {selector.text}"

@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from enireconcile.model import Ref, Template, joined
+from enireconcile.spec.borrowed import Borrowed
 from enireconcile.spec.places import Located, Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.rows import (
@@ -54,19 +55,30 @@ _INSTEAD = {one: {*keys} - {one} for keys in _EXCLUSIVE for one in keys}
 _FACTS = ("stack", "region", "account_id")
 ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
     "security_groups": ("id", "group_name", "vpc_id"),
-    "instances": ("id", "private_ip", "instance_type", "image_id", "availability_zone"),
-    "network_interfaces": ("id", "private_ip", "mac_address", "availability_zone", "subnet_id", "vpc_id"),
-    "elastic_ips": ("id", "public_ip"),
+    "instances": ("id", "private_ip", "public_ip", "instance_type", "image_id", "availability_zone"),
+    "network_interfaces": (
+        "id",
+        "private_ip",
+        "public_ip",
+        "mac_address",
+        "availability_zone",
+        "subnet_id",
+        "vpc_id",
+    ),
+    "elastic_ips": ("id", "private_ip", "public_ip"),
 }
 """The attributes of resources that tags and user data can refer to."""
 _EXPANDED = ("${", "variables", "defaults", "for_each", "user_data_file")
 """A file that has none of these words stays as it is."""
-_STRICT = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
+_STRICT = re.compile(r"\$\$\{|\$\{((?:\$\{[^{}]*\}|\$(?!\{)|[^{}$])*)(\}?)")
 _LOOSE = re.compile(
     r"\$\$\{|\$\{((?:var|each|enireconcile|security_groups|instances|network_interfaces|elastic_ips)"
-    r"\.[A-Za-z0-9_.-]+)(\})"
+    r"\.(?:(?:\$\{[^{}]*\}|[A-Za-z0-9_.-])+(?=\})|[A-Za-z0-9_.-]*(?=\$\{)))(\}?)"
 )
-"""In user data, everything else that begins with ``${`` is the shell's."""
+"""In user data, everything else that begins with ``${`` is the shell's.
+
+Both patterns take a reference with others inside of it as one.
+"""
 _NAMESPACES = (
     "write ${var.NAME}, ${each.key}, ${each.value}, ${stack}, ${region} or ${account_id}; $${ for a literal ${"
 )
@@ -100,6 +112,8 @@ class _Context(Struct, frozen=True):
     element: Element | None = None
     user_data: bool = False
     resources: bool = False
+    inside: bool = False
+    """Inside of another reference."""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -116,7 +130,11 @@ class _Wrong(Exception):
 
 def escaped(text: str, *, user_data: bool = False) -> str:
     """The text as a spec file writes it, so that nothing in it is read as a reference."""
-    return re.sub(r"\$\$\{|" + _LOOSE.pattern if user_data else r"\$\{", lambda match: "$" + match[0], text)
+    return _LOOSE.sub(lambda match: _literal(match[0]), text) if user_data else _literal(text)
+
+
+def _literal(text: str) -> str:
+    return text.replace("${", "$${")
 
 
 @dataclass
@@ -181,7 +199,18 @@ class _Expander:
                 result[key] = self._section(key, value, defaults.get(key, {}))
             else:
                 self._put(result, key, value, (key,), (key,), None)
+        self._follow_borrowed(result)
         self.made = Tree(result, self.made.places, self.made.problems, self.made.nulls, self.made.refused)
+
+    def _follow_borrowed(self, result: dict[str, Any]) -> None:
+        """Replace references to attributes that a resource has from another one by references to that."""
+        borrowed = Borrowed(result)
+        for path, holder, key in _texts(result):
+            try:
+                holder[key] = joined(_lent(part, borrowed) for part in holder[key].parts)
+            except _Wrong as wrong:
+                self.found.append(Violation((*path, key), wrong.message, wrong.hint))
+                self.made.refused.add((*path, key))
 
     # ---- the parts of a file
 
@@ -403,7 +432,7 @@ class _Expander:
             return self._text(text, context, depth)
         if depth >= _DEEPEST:
             raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
-        value = self._referent(match, context)
+        value = self._referent(match, context, depth)
         if isinstance(value, Ref):
             return Template((value,))
         return self._value(value, old, new, context.element, depth + 1)
@@ -419,7 +448,7 @@ class _Expander:
         for match in context.pattern.finditer(text):
             yield text[end : match.start()]
             end = match.end()
-            value = "${" if match[1] is None else self._referent(match, context)
+            value = "${" if match[1] is None else self._referent(match, context, depth)
             if not isinstance(value, (str, Ref)):
                 message = f"${{{match[1]}}} is {'a mapping' if isinstance(value, dict) else 'a list'}"
                 raise _Wrong(f"{message}: it cannot be part of a text", "name one of its fields")
@@ -432,11 +461,16 @@ class _Expander:
                 yield value
         yield text[end:]
 
-    def _referent(self, match: re.Match[str], context: _Context) -> Any:
-        """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong."""
-        name, closed = match[1], match[2]
-        if not closed:
-            raise _Wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
+    def _referent(self, match: re.Match[str], context: _Context, depth: int) -> Any:
+        """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong.
+
+        References inside of it are expanded first.
+        """
+        name = match[1]
+        if not match[2]:
+            raise _unclosed(match)
+        if "${" in name:
+            name = str(self._text(name, _Context(context.element, inside=True), depth + 1))
         first, *rest = name.split(".")
         if first == "enireconcile" and len(rest) == 1 and rest[0] in _FACTS:
             return self._fact(rest[0])
@@ -493,6 +527,15 @@ class _Expander:
         return True
 
 
+def _unclosed(match: re.Match[str]) -> _Wrong:
+    if match.string.startswith("${", match.end()):
+        hint = "close each of them; put the inner ones into a variable if there are several"
+        return _Wrong(
+            "a reference inside of a reference can have none inside, and each needs its closing `}`", hint
+        )
+    return _Wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
+
+
 def _unread(value: Any) -> Any:
     """A value that was expanded, as text of a file: it is read again where a row uses it."""
     if isinstance(value, dict):
@@ -518,6 +561,11 @@ def _field(reference: str, value: Any, names: list[str]) -> Any:
 
 def _resource(name: str, context: _Context) -> Ref:
     """A reference to an attribute of a resource: ``elastic_ips.web.public_ip``. Raises _Wrong."""
+    if context.inside:
+        hint = (
+            "references to resources are known too late for that; write the name out, or take it from a variable"
+        )
+        raise _Wrong(f"${{{name}}} cannot be part of another reference", hint)
     if not context.resources:
         raise _Wrong(f"${{{name}}}: only user data and tags can refer to resources", "write the value out")
     section, *rest = name.split(".")
@@ -527,6 +575,35 @@ def _resource(name: str, context: _Context) -> Ref:
     if rest[1] not in known:
         raise _Wrong(f"${{{name}}}: {section} have no {shown(rest[1])} to refer to", Nearest(rest[1], known))
     return Ref(f"{section}.{rest[0]}", rest[1])
+
+
+def _texts(data: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any], str]]:
+    """The texts with references to resources, each as its mapping's path, the mapping, and the key in it."""
+    holders: list[tuple[Path, Any]] = [(("tags",), data.get("tags"))]
+    for section in SECTIONS:
+        rows = data.get(section)
+        for name, row in rows.items() if isinstance(rows, dict) else ():
+            if isinstance(row, dict):
+                holders += [((section, name), row), ((section, name, "tags"), row.get("tags"))]
+    for path, holder in holders:
+        keys = (
+            [key for key, value in holder.items() if isinstance(value, Template)]
+            if isinstance(holder, dict)
+            else ()
+        )
+        yield from ((path, holder, key) for key in keys)
+
+
+def _lent(part: str | Ref, borrowed: Borrowed) -> str | Ref:
+    """A part of a text; for an attribute that a resource has from another one, what lends it. Raises _Wrong."""
+    lender = borrowed.lender(part) if isinstance(part, Ref) else part
+    if lender is not None:
+        return lender
+    if str(part).startswith("elastic_ips."):
+        message = f"${{{part}}}: it is associated with no address that the file tells"
+        raise _Wrong(message, "refer to the interface that has the address: ${network_interfaces.NAME.private_ip}")
+    message = f"${{{part}}}: no Elastic IP of the file is associated with its primary private address"
+    raise _Wrong(message, "associate one, or refer to another one: ${elastic_ips.NAME.public_ip}")
 
 
 def _is_tag(path: Path) -> bool:

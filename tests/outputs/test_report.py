@@ -287,6 +287,15 @@ def test_the_text_of_an_empty_plan_counts_what_is_right() -> None:
     assert " 2 resources " in piped(plan_text(plan))
 
 
+def test_the_text_of_an_empty_plan_says_that_there_is_nothing_to_match() -> None:
+    """Of a spec without rows, and of targets that are not there."""
+    live: Words = {"elastic_ips": {"old": {}}}
+    assert "No changes: the spec names no resources." in plan_text(plan_of({}, live))
+    assert "No changes: the stack has no resources." in plan_text(plan_of({}, {}))
+    plan = plan_of({}, live, prune=True, targets=["elastic_ips.gone"])
+    assert "No changes: the stack has none of the targets." in plan_text(plan)
+
+
 def test_leftovers_are_listed_even_without_changes() -> None:
     assert piped(notes_text(plan_of({}, {"elastic_ips": {"old": {}}}))).splitlines() == [
         "The stack owns these, and no row names them (kept; --prune removes what nothing else uses):",

@@ -53,7 +53,7 @@ CASES = [
     Case(
         "nothing has this id",
         {},
-        "network_interfaces.eth1.adopt: no such resource in us-east-1",
+        f"network_interfaces.eth1.adopt: no such resource in us-east-1: {ENI}",
         "check the id and the region, or remove `adopt` to create it",
     ),
     Case(

@@ -55,6 +55,7 @@ def test_all_reasons_are_in_one_message(pruning: Plan) -> None:
         "    create elastic_ips.new",
         "    delete elastic_ips.a 192.0.2.1",
         "    delete elastic_ips.b 192.0.2.1",
+        "  hint: if the plan is what you want, raise --max-changes to 3",
     ]
 
 
@@ -117,6 +118,36 @@ def test_what_the_spec_protects_is_not_destroyed() -> None:
         "elastic_ips.a has prevent_destroy: this plan is refused because of its ReleaseAddress",
         "network_interfaces.a has prevent_destroy: this plan is refused because of its DeleteNetworkInterface",
     )
+
+
+def test_a_refusal_by_the_spec_names_its_places() -> None:
+    text = """\
+version: 1
+stack: lab
+region: us-east-1
+elastic_ips:
+  a:
+    lifecycle:
+      prevent_destroy: true
+  "${each.key}": {for_each: [b, c], lifecycle: {prevent_destroy: true}}
+"""
+    spec = spec_of(text).emptied()
+    plan = make_plan(spec, live_of({"elastic_ips": {"a": {}, "b": {}, "c": {}}}, spec), prune=True)
+    with pytest.raises(GuardError) as refused:
+        guard(plan, Allowed(max_changes=1))
+    assert refused.value.hint == (
+        "to destroy them, remove prevent_destroy (-:7, -:8); "
+        "if the plan is what you want, raise --max-changes to 3"
+    )
+
+
+def test_a_hint_names_five_places() -> None:
+    rows = "".join(f"  e{number}: {{lifecycle: {{prevent_destroy: true}}}}\n" for number in range(7))
+    spec = spec_of(f"version: 1\nstack: lab\nregion: us-east-1\nelastic_ips:\n{rows}").emptied()
+    live = live_of({"elastic_ips": {f"e{number}": {} for number in range(7)}}, spec)
+    with pytest.raises(GuardError) as refused:
+        guard(make_plan(spec, live, prune=True), Allowed())
+    assert refused.value.hint == "to destroy them, remove prevent_destroy (-:5, -:6, -:7, -:8, -:9 and 2 more)"
 
 
 def test_protection_is_reported_before_flags() -> None:

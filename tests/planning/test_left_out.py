@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from enireconcile.live.records import ElasticIpLimit, Limits, LiveInstanceType
 from enireconcile.model import Plan, Step
 from enireconcile.planning.draft import make_plan
+from enireconcile.spec import SECTIONS
+from enireconcile.spec.expand import ATTRIBUTES
 from tests.planning.worlds import Words, examples, live_of, plan_of, spec_of
 
 ZONE_A: Words = {"default_for_az": "us-east-1a"}
@@ -121,6 +123,127 @@ def test_a_row_whose_rule_names_a_missing_group_is_left_out() -> None:
     plan = plan_of(spec, partly=True)
     assert left_out(plan) == {"security_groups.bad.vpc": ["security_groups.a", "security_groups.bad"]}
     assert calls(plan) == ["CreateSecurityGroup security_groups.b"]
+
+
+# ---- references in tags and user data
+
+
+def referring(value: str) -> dict[str, Words]:
+    """By where the reference stands: a spec in which two rows do not need the row that it names."""
+    rest: Words = {"security_groups": {"web": {}}, "elastic_ips": {"ip": {}}}
+    eth0 = {"eth0": at(0)}
+    return {
+        "elastic_ips.ip": {**rest, "elastic_ips": {"ip": {"tags": {"a": value}}, "z": {}}},
+        "security_groups.web": {**rest, "security_groups": {"web": {"tags": {"a": f"x {value}"}}, "z": {}}},
+        "network_interfaces.eth0": {
+            **rest,
+            "network_interfaces": {"eth0": {"subnet": ZONE_A, "tags": {"a": value}}},
+        },
+        "instances.web": {**rest, "network_interfaces": eth0, "instances": {"web": {**WEB, "tags": {"a": value}}}},
+        "instances.web user_data": {
+            **rest,
+            "network_interfaces": eth0,
+            "instances": {"web": {**WEB, "user_data": f"echo {value}"}},
+        },
+        "instances.web volume_tags": {
+            **rest,
+            "network_interfaces": eth0,
+            "instances": {"web": {**WEB, "tags": {"a": value}, "volume_tags": {"b": "c"}}},
+        },
+    }
+
+
+PLACES = sorted(referring(""))
+MISSING: dict[str, Words] = {
+    "security_groups": {"n": {"vpc": NOWHERE}},
+    "network_interfaces": {"n": {"subnet": NOWHERE}},
+    "elastic_ips": {"n": {"adopt": "eipalloc-0123456789abcdef0"}},
+    "instances": {"n": {**WEB, "adopt": "i-0123456789abcdef0"}},
+}
+
+
+def with_missing(spec: Words, section: str) -> Words:
+    """The spec with a row ``n`` whose mistake only live state shows."""
+    return {**spec, section: {**spec.get(section, {}), **MISSING[section]}}
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("section", sorted(MISSING))
+@pytest.mark.parametrize("place", PLACES)
+def test_a_row_whose_reference_is_to_a_missing_row_is_left_out(place: str, section: str, existing: bool) -> None:
+    """It is not created; if it exists, it is kept as it is. The rest is planned."""
+    address = place.partition(" ")[0]
+    spec = with_missing(referring(f"${{{section}.n.id}}")[place], section)
+    live: Words = LIVE if existing else {}
+    plan = plan_of(spec, {**live, "elastic_ips": {"ip": {}} if existing else {}}, partly=True)
+    [(path, rows)] = left_out(plan).items()
+    assert path.startswith(f"{section}.n")
+    assert reasons(plan)[address] == f"needs {section}.n"
+    kept = {row for row in rows if row not in (address, f"{section}.n")}
+    assert kept <= {"network_interfaces.eth0"}
+    assert not [step for step in plan.steps if step.address in rows]
+    assert {change.address for change in plan.changes} == {
+        f"{part}.{name}" for part in SECTIONS for name in spec.get(part, {}) if f"{part}.{name}" not in rows
+    }
+
+
+def test_the_tags_of_the_file_are_those_of_every_row() -> None:
+    spec: Words = {
+        "tags": {"a": "${network_interfaces.n.id}"},
+        "network_interfaces": {"n": {"subnet": NOWHERE}},
+        "security_groups": {"web": {}},
+        "elastic_ips": {"old": {}, "other": {"adopt": "eipalloc-11111111"}},
+    }
+    live: Words = {"elastic_ips": {"old": {}, "other": {"id": "eipalloc-11111111", "found": True}}}
+    plan = plan_of(spec, live, partly=True)
+    assert plan.left_out == (
+        "elastic_ips.old",
+        "elastic_ips.other",
+        "network_interfaces.n",
+        "security_groups.web",
+    )
+    assert plan.empty
+
+
+def test_a_reference_to_a_row_that_exists_and_is_left_out_has_a_value() -> None:
+    spec: Words = {
+        "network_interfaces": {"eth0": {"subnet": NOWHERE}},
+        "elastic_ips": {"ip": {"tags": {"a": "${network_interfaces.eth0.id}"}}},
+    }
+    plan = plan_of(spec, {"network_interfaces": {"eth0": {}}, "elastic_ips": {"ip": {}}}, partly=True)
+    assert plan.left_out == ("network_interfaces.eth0",)
+    [step] = plan.steps
+    assert step.params["Tags"] == [{"Key": "a", "Value": "eni-eth0"}]
+
+
+def test_a_row_that_ignores_its_tags_needs_what_they_refer_to() -> None:
+    """The resource that replaces it gets them anew."""
+    spec: Words = {
+        "network_interfaces": {
+            "n": {"subnet": NOWHERE},
+            "eth0": {
+                "subnet": ZONE_A,
+                "private_ip": "172.31.0.77",
+                "tags": {"a": "${network_interfaces.n.id}"},
+                "lifecycle": {"ignore": ["tags"]},
+            },
+        },
+    }
+    plan = plan_of(spec, {"network_interfaces": {"eth0": {}}}, partly=True)
+    assert (plan.left_out, plan.empty) == (("network_interfaces.eth0", "network_interfaces.n"), True)
+
+
+@pytest.mark.parametrize("attribute", ["id", "private_ip", "instance_type"])
+def test_a_reference_to_an_external_instance_that_nothing_matches_is_a_mistake(attribute: str) -> None:
+    spec = spec_of(
+        {
+            "instances": {"fw": {"external": {"tags": {"Name": "fw"}}}},
+            "elastic_ips": {"ip": {"tags": {"a": f"${{instances.fw.{attribute}}}"}}, "z": {}},
+        }
+    )
+    plan = make_plan(spec, replace(live_of({}, spec), externals={"fw": ()}))
+    assert left_out(plan) == {"instances.fw.external": ["elastic_ips.ip", "instances.fw"]}
+    assert calls(plan) == ["AllocateAddress elastic_ips.z"]
 
 
 # ---- external instances
@@ -347,14 +470,37 @@ def _rows(hosts: int, cards: int) -> dict[str, dict[str, Any]]:
 MISTAKES: dict[str, Words] = {
     "security_groups": {"vpc": NOWHERE},
     "network_interfaces": {"subnet": NOWHERE},
-    "elastic_ips": {"association": {"network_interface": "eni-00000000"}},
+    # Not another association: the addresses of interfaces and instances may refer to this one.
+    "elastic_ips": {"adopt": "eipalloc-0123456789abcdef0"},
+    "instances": {"adopt": "i-0123456789abcdef0"},
 }
 
 
+def _refer(draw: st.DrawFn, rows: dict[str, dict[str, Any]]) -> Words:
+    """Some rows refer to others in their tags and user data; the tags of the file, if any do.
+
+    User data refers to no instance, so that there is no ring of launches.
+    """
+    known = {
+        section: [f"${{{section}.{name}.{attribute}}}" for name in found for attribute in ATTRIBUTES[section]]
+        for section, found in rows.items()
+    }
+    anything = st.sampled_from([each for found in known.values() for each in found])
+    for found in rows.values():
+        for row in found.values():
+            if draw(st.booleans()):
+                row["tags"] = {"Refers": draw(anything)}
+    for row in rows["instances"].values():
+        if draw(st.booleans()):
+            row["user_data"] = f"echo {draw(anything.filter(lambda each: each not in known['instances']))}"
+    return {"tags": {"File": draw(anything)}} if draw(st.integers(0, 9)) == 9 else {}
+
+
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[dict[str, dict[str, Any]], Words, str, str]:
-    """Rows, a live state that has some of them, and the section and name of the row to spoil."""
+def situations(draw: st.DrawFn) -> tuple[dict[str, Any], Words, str, str]:
+    """A spec, a live state that has some of its rows, and the section and name of the row to spoil."""
     rows = _rows(draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    tags = _refer(draw, rows)
     there = {host for host in rows["instances"] if draw(st.booleans())}
     cards = [name for name in rows["network_interfaces"] if name.partition("-")[0] in there]
     attached = {name for name in cards if name.endswith("-0") or draw(st.booleans())}
@@ -375,7 +521,7 @@ def situations(draw: st.DrawFn) -> tuple[dict[str, dict[str, Any]], Words, str, 
         },
     }
     section = draw(st.sampled_from(sorted(MISTAKES)))
-    return rows, live, section, draw(st.sampled_from(sorted(rows[section])))
+    return {**rows, **tags}, live, section, draw(st.sampled_from(sorted(rows[section])))
 
 
 def essence(step: Step) -> tuple[str, str, Any]:
@@ -386,7 +532,7 @@ def essence(step: Step) -> tuple[str, str, Any]:
 @examples(200)
 @given(situations())
 def test_the_rest_is_planned_as_if_nothing_were_wrong(
-    situation: tuple[dict[str, dict[str, Any]], Words, str, str],
+    situation: tuple[dict[str, Any], Words, str, str],
 ) -> None:
     """A row that is not left out has the steps that it has without the mistake; one that is left out has none."""
     rows, live, section, name = situation

@@ -211,7 +211,8 @@ GOING = [
         "the primary interface of an instance that stays is to be another",
         web(eth0={**at(0), "subnet": {"default_for_az": "us-east-1a"}, "private_ip": "172.31.0.99"}),
         {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}},
-        "network_interfaces.eth0: eni-eth0 has to be replaced, but it is the primary interface of i-web, "
+        "network_interfaces.eth0: private_ip is 172.31.0.10, the spec says 172.31.0.99; eni-eth0 has to be "
+        "replaced, but it is the primary interface of i-web, "
         "which EC2 cannot detach",
         "revert the change, or set on_change: replace for the instance to launch a new one",
     ),
@@ -237,6 +238,33 @@ GOING = [
 @pytest.mark.parametrize("case", GOING, ids=lambda case: case.situation)
 def test_what_cannot_be_removed_is_refused(case: Case) -> None:
     assert refused(case, prune=True) == [(case.message, case.hint)]
+
+
+@pytest.mark.parametrize(
+    ("row", "path", "message"),
+    [
+        (
+            {"subnet": {"default_for_az": "us-east-1a"}, "private_ip": "172.31.0.99"},
+            "network_interfaces.eth0.private_ip",
+            "private_ip is 172.31.0.10, the spec says 172.31.0.99; eni-eth0 has to be replaced",
+        ),
+        (
+            {"subnet": {"tags": {"Name": "lab-a"}}, "private_ip": "10.0.0.99"},
+            "network_interfaces.eth0.subnet",
+            "subnet is subnet-a, the spec says subnet-lab-a; private_ip is 172.31.0.10, the spec says 10.0.0.99",
+        ),
+        (
+            {"secondary_private_ips": ["172.31.0.10"]},
+            "network_interfaces.eth0.secondary_private_ips",
+            "secondary_private_ips is [], the spec says ['172.31.0.10']; eni-eth0 has to be replaced",
+        ),
+    ],
+)
+def test_a_primary_interface_that_cannot_be_replaced_says_why(row: Words, path: str, message: str) -> None:
+    spec = web(eth0={**at(0), **row})
+    plan = plan_of(spec, {"instances": {"web": {}}, "network_interfaces": {"eth0": {"at": "web 0"}}}, partly=True)
+    [error] = plan.errors
+    assert (error.problem.path, error.problem.message.startswith(message)) == (path, True), error.problem
 
 
 IMMUTABLE = [

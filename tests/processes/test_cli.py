@@ -139,6 +139,26 @@ def test_quiet_leaves_errors_and_the_result(server: EC2Server, command: Run) -> 
     assert command("plan", "-q", "-v", SPEC).code == 64
 
 
+def test_quiet_leaves_the_steps_that_failed(server: EC2Server, command: Run, tmp_path: Path) -> None:
+    """And neither what was done nor what was skipped because of them; for log collectors they are errors."""
+    spec = tmp_path / "two.yaml"
+    rows = "network_interfaces: {eth: {subnet: {default_for_az: us-east-1a}}}\n"
+    rows += "elastic_ips: {one: {}, two: {association: {network_interface: eth}}}\n"
+    spec.write_text(f"version: 1\nstack: two\nregion: us-east-1\n{rows}")
+    server.faults.add(
+        Fail("CreateNetworkInterface", times=9, code="UnauthorizedOperation", message="You are not.")
+    )
+    ran = command("apply", "-y", "-q", str(spec))
+    failed, why, *_ = ran.stderr.splitlines()
+    assert (ran.code, "AllocateAddress" in ran.stderr) == (5, False)
+    assert failed.startswith("✗ CreateNetworkInterface  network_interfaces.eth  create in us-east-1a  (")
+    assert why.startswith("    UnauthorizedOperation: You are not.")
+    logged = command("apply", "-y", "-q", "--log-format", "json", str(spec)).stderr.splitlines()
+    assert [(line["level"], line["call"]) for line in map(json.loads, logged)] == [
+        ("error", "CreateNetworkInterface")
+    ]
+
+
 def test_schema(command: Run) -> None:
     """The schema is JSON Schema, and knows the sections."""
     schema = command("schema").json

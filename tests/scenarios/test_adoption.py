@@ -299,7 +299,7 @@ def test_what_is_not_there_is_not_adopted(slow_harness: Harness) -> None:
     with pytest.raises(SpecErrors) as raised:
         slow_harness.plan(bare({**missing, ETH1: there}))
     assert [(problem.path, problem.message) for problem in raised.value.problems] == [
-        (f"{address}.adopt", "no such resource in us-east-1") for address in missing
+        (f"{address}.adopt", f"no such resource in us-east-1: {aws_id}") for address, aws_id in missing.items()
     ]
 
 

@@ -237,6 +237,48 @@ def test_volumes_are_tagged_only_with_volume_tags(harness: Harness) -> None:
     assert [volume.tags for volume in harness.strict.world.data.volumes.values()] == [{}]
 
 
+def volume_tags_of(harness: Harness) -> list[dict[str, str]]:
+    return [dict(volume.tags) for volume in harness.strict.world.data.volumes.values()]
+
+
+def test_volumes_get_the_tags_that_refer_to_other_resources(harness: Harness) -> None:
+    """The launch waits for their values: those of the file, of the row, and of one that exists."""
+    document = {
+        **web(tags={"Address": "${elastic_ips.e.public_ip}", "Card": "to ${network_interfaces.eth0.id}"},
+              volume_tags={"q": "r"}),
+        "tags": {"Group": "${security_groups.web.id}"},
+        "security_groups": {"web": {}},
+        "elastic_ips": {"e": {}},
+    }  # fmt: skip
+    applied(harness, document)
+    ec2 = harness.client()
+    [address] = ec2.describe_addresses()["Addresses"]
+    [group] = [each for each in ec2.describe_security_groups()["SecurityGroups"] if each["GroupName"] == "web"]
+    tags = {"Address": address["PublicIp"], "Card": f"to {only_interface(harness)}", "Group": group["GroupId"]}
+    assert volume_tags_of(harness) == [{**tags, "q": "r"}]
+    assert tags.items() <= tags_of(harness).items()
+    assert plan(harness, document).empty
+
+
+def only_interface(harness: Harness) -> str:
+    return str(found(harness)["NetworkInterfaces"][0]["NetworkInterfaceId"])
+
+
+def test_volumes_cannot_get_the_tags_that_refer_to_an_instance(harness: Harness) -> None:
+    """Its id is known only after the launch, of which the plan warns; volume_tags can write the tag anew."""
+    document = web(
+        tags={"Self": "${instances.web.id}", "Other": "${instances.web.id}"}, volume_tags={"Other": "x"}
+    )
+    [warning] = [each for each in plan(harness, document).warnings if "volumes" in each]
+    assert "known only after the launch: Self; " in warning
+    applied(harness, document)
+    assert volume_tags_of(harness) == [{"Other": "x"}]
+    assert tags_of(harness)["Self"] == found(harness)["InstanceId"]
+    assert not [
+        each for each in plan(harness, web(tags={"Self": "${instances.web.id}"})).warnings if "Self" in each
+    ]
+
+
 # ---- protection and power
 
 

@@ -64,6 +64,7 @@ def test_what_is_protected_is_not_destroyed(slow_harness: Harness) -> None:
         "the plan was refused; nothing was changed:",
         "  the spec forbids destroying these (lifecycle.prevent_destroy):",
         f"    {release.id} ReleaseAddress for elastic_ips.web-1 {release.public_ip}",
+        "  hint: to destroy them, remove prevent_destroy (-:37)",
     ]
     assert slow_harness.strict.mutating() == []
     assert slow_harness.apply(TEXT, destroy=True, approve=_allow_all).outcome == "converged"

@@ -118,3 +118,53 @@ def test_a_refused_step_is_not_repeated_in_the_rounds_for_the_rest(harness: Harn
     assert len(ended) == 3
     assert [status for _, status in ended] == [Status.FAILED, Status.FAILED, Status.DONE]
     assert (report.outcome, report.exit_code, len(report.remaining)) == ("partial", 5, 1)
+
+
+NO_SUBNET = """\
+version: 1
+stack: lab
+region: us-east-1
+network_interfaces: {n0: {subnet: {tags: {Name: nosuch}}}}
+elastic_ips: {s: {tags: {a: "${network_interfaces.n0.id}"}}, z: {}}
+"""
+NO_ELASTIC_IP = """\
+version: 1
+stack: lab
+region: us-east-1
+instances:
+  i:
+    image: {name: "al2023-ami-2023*-x86_64", owner: amazon}
+    instance_type: t3.micro
+    user_data: echo ${elastic_ips.b.public_ip}
+network_interfaces:
+  n0: {subnet: {default_for_az: us-east-1a}, attachment: {instance: i, device_index: 0}}
+elastic_ips: {b: {adopt: eipalloc-0123456789abcdef0}, z: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("spec", "left_out"),
+    [
+        (NO_SUBNET, ["elastic_ips.s", "network_interfaces.n0"]),
+        (NO_ELASTIC_IP, ["elastic_ips.b", "instances.i", "network_interfaces.n0"]),
+    ],
+)
+def test_a_row_that_refers_to_a_missing_row_is_left_out(spec: str, left_out: list[str], harness: Harness) -> None:
+    """No call has a reference without a value."""
+    report = harness.apply(spec, partly=True)
+    assert (report.outcome, report.error, list(report.remaining)) == ("partial", None, left_out)
+    assert harness.strict.actions(mutating=True) == ["AllocateAddress"]
+    again = harness.apply(spec, partly=True)
+    assert (again.outcome, again.outcomes) == ("failed", ())
+
+
+def test_a_row_that_exists_is_kept_when_what_it_refers_to_is_gone(harness: Harness) -> None:
+    right = NO_SUBNET.replace("tags: {Name: nosuch}", "default_for_az: us-east-1a")
+    assert harness.apply(right).outcome == "converged"
+    [interface] = harness.client().describe_network_interfaces()["NetworkInterfaces"]
+    harness.client().delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+    harness.loop.now += 60
+    harness.strict.clear()
+    report = harness.apply(NO_SUBNET, partly=True)
+    assert (report.outcome, harness.strict.mutating()) == ("failed", [])
+    assert report.errors[0].reasons == (("elastic_ips.s", "needs network_interfaces.n0"),)

@@ -76,6 +76,24 @@ def test_a_ring_of_references_converges_in_one_round(harness: Harness) -> None:
     assert harness.apply(SPEC, destroy=True).outcome == "converged"
 
 
+def test_addresses_of_other_resources_are_known_as_early_as_theirs(harness: Harness) -> None:
+    """The user data of an instance has its public address, and tags what `show` says of a resource."""
+    spec = SPEC.replace("${elastic_ips.web.public_ip} ${network", "${instances.web.public_ip} ${network", 1)
+    spec = spec.replace(
+        "Self: ${network_interfaces.eth0.mac_address}", "Self: ${network_interfaces.eth0.public_ip}"
+    )
+    spec = spec.replace('Leads: "${network_interfaces.eth0.id}"', 'Leads: "${elastic_ips.web.private_ip}"')
+    report = harness.apply(spec)
+    assert (report.outcome, report.error) == ("converged", None)
+    ec2 = harness.client()
+    [interface] = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    [address] = ec2.describe_addresses()["Addresses"]
+    assert f"echo {address['PublicIp']} {interface['PrivateIpAddress']} " in _script(harness)
+    assert _tags(interface["TagSet"])["Self"] == address["PublicIp"]
+    assert _tags(address["Tags"])["Leads"] == interface["PrivateIpAddress"]
+    assert harness.apply(spec).outcome == "unchanged"
+
+
 def test_what_a_lost_answer_would_have_told_is_found(harness: Harness) -> None:
     """The interface is found by its tag after three losses, with the address that the user data names."""
     harness.strict.faults.add(DropConnection("CreateNetworkInterface", times=99, late=True))
@@ -89,7 +107,16 @@ def test_a_plan_shows_what_is_known_after_apply(harness: Harness) -> None:
     plan = harness.plan(SPEC)
     text = plan_text(plan)
     assert "http://(known after apply)/" in text
-    launch = next(step for step in plan_json(plan, {})["steps"] if step["call"] == "RunInstances")
+    shown = plan_json(plan, {})
+    [tags] = [
+        field["after"]
+        for change in shown["changes"]
+        for field in change["fields"]
+        if (change["address"], field["field"]) == ("elastic_ips.web", "tags")
+    ]
+    assert tags["Leads"] == {"ref": "network_interfaces.eth0.id"}
+    assert tags["Entry"] == {"text": ["http://", {"ref": "elastic_ips.web.public_ip"}, "/"]}
+    launch = next(step for step in shown["steps"] if step["call"] == "RunInstances")
     allocate = next(step for step in plan.steps if step.call == "AllocateAddress")
     assert allocate.id in launch["needs"]
     assert launch["params"]["UserData"] == "(known after apply)"

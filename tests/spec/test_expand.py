@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from enireconcile.errors import SpecErrors
-from enireconcile.model import Template
+from enireconcile.model import Ref, Template, joined
 from enireconcile.spec import Document, Given, load, variables_of
 from enireconcile.spec import expand as expanding
 from enireconcile.spec.yamltree import Plain
@@ -235,6 +235,159 @@ def test_defaults_yield_to_what_excludes_them() -> None:
     )
     assert made.network_interfaces["a"].secondary_private_ip_count is None
     assert made.network_interfaces["b"].secondary_private_ip_count == 2
+
+
+# ---- references inside of references
+
+
+NESTED = """\
+version: 1
+stack: s
+region: us-east-1
+variables: {owners: {a: ann, b: bob}, which: b, e: {b: e-}}
+instances:
+  "i-${each.key}":
+    for_each: [a, b]
+    image: ami-12345678
+    instance_type: t3.micro
+    user_data: "ip=${elastic_ips.e-${each.key}.public_ip} ${HOME:-${PWD}}"
+    tags: {Ip: "${elastic_ips.${var.e.b}${each.key}.public_ip}", Owner: "of ${var.owners.${each.key}}"}
+network_interfaces:
+  "${each.key}":
+    for_each: [a, b]
+    subnet: subnet-12345678
+    attachment: {instance: "i-${each.key}", device_index: 0}
+elastic_ips:
+  "e-${each.key}": {for_each: [a, b], tags: {Owner: "${var.owners.${var.which}}"}}
+"""
+
+
+def test_a_reference_inside_of_another_one_is_expanded_first() -> None:
+    """In user data, in tags, in variables; what the shell nests stays the shell's."""
+    made = document(NESTED)
+    for key, owner in (("a", "ann"), ("b", "bob")):
+        row = made.own_instances[f"i-{key}"]
+        ip = Ref(f"elastic_ips.e-{key}", "public_ip")
+        assert row.user_data == Template(("ip=", ip, " ${HOME:-${PWD}}"))
+        assert row.tags == {"Ip": Template((ip,)), "Owner": f"of {owner}"}
+        assert made.elastic_ips[f"e-{key}"].tags == {"Owner": "bob"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("${elastic_ips.e-${each.ky}.public_ip}", "unknown reference ${each.ky}"),
+        ("${elastic_ips.e-${HOST}.public_ip}", "unknown reference ${HOST}"),
+        ("${elastic_ips.e-${each.key}x.public_ip}", "there is no elastic ip 'e-ax'"),
+        ("${elastic_ips.e-${each.key}.public}", "${elastic_ips.e-a.public}: elastic_ips have no 'public'"),
+        ("${elastic_ips.${elastic_ips.e-a.id}.id}", "${elastic_ips.e-a.id} cannot be part of another reference"),
+        ("${elastic_ips.${var.e.${var.which}}a.id}", "a reference inside of a reference can have none inside"),
+        ("${elastic_ips.e-${each.key}.public_ip", "closing `}`"),
+        ("${var.owners.${var.e}}", "${var.e} is a mapping: it cannot be part of a text"),
+    ],
+)
+@pytest.mark.parametrize("place", ["user_data", "tags"])
+def test_a_wrong_reference_inside_of_another_one_is_refused(text: str, message: str, place: str) -> None:
+    written = "ip=${elastic_ips.e-${each.key}.public_ip} ${HOME:-${PWD}}"
+    if place == "tags":
+        written = "${elastic_ips.${var.e.b}${each.key}.public_ip}"
+    found = problems(NESTED.replace(written, text))
+    assert message in found[0], found
+    assert found[0].startswith(f"{'10:16' if place == 'user_data' else '11:16'} instances.i-a.{place}"), found
+
+
+@pytest.mark.parametrize("user_data", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${elastic_ips.e-${each.key}.public_ip}",
+        "$${elastic_ips.e-${each.key}.public_ip}",
+        "${elastic_ips.${var.e.${var.which}}a.id}",
+        "${var.a-${var.b",
+        "${a ${b}",
+    ],
+)
+def test_an_escaped_text_is_read_as_it_was(text: str, user_data: bool) -> None:
+    written = expanding.escaped(text, user_data=user_data)
+    if user_data:
+        assert script(written) == text + "\n"
+    else:
+        assert tagged(f"'{written}'", HEAD) == text
+
+
+# ---- attributes of other resources
+
+
+LENT = """\
+version: 1
+stack: s
+region: us-east-1
+instances:
+  web: {image: ami-12345678, instance_type: t3.micro, user_data: "USER_DATA"}
+  out: {external: i-12345678}
+network_interfaces:
+  eth0: {subnet: subnet-12345678, private_ip: 10.0.0.10, attachment: {instance: web, device_index: 0}}
+  eth1: {subnet: subnet-12345678, attachment: {instance: web, device_index: 1}}
+  eth2: {subnet: subnet-12345678, secondary_private_ip_count: 1, attachment: {instance: out, device_index: 1}}
+  eth3: {subnet: subnet-87654321, private_ip: 10.0.0.10, secondary_private_ips: [10.0.0.11]}
+elastic_ips:
+  a: {association: {network_interface: eth0, private_ip: 10.0.0.10}}
+  b: {association: {network_interface: eth1}}
+  c: {association: {network_interface: eth2, secondary: true}}
+  d: {association: {instance: out}}
+  e: {association: {network_interface: eth3, private_ip: 10.0.0.11}}
+  f: {association: {network_interface: eni-12345678}}
+  g: {}
+  z: {tags: {x: "TAG"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("network_interfaces.eth0.public_ip", Ref("elastic_ips.a", "public_ip")),
+        ("network_interfaces.eth1.public_ip", Ref("elastic_ips.b", "public_ip")),
+        ("instances.web.public_ip", Ref("elastic_ips.a", "public_ip")),
+        ("instances.out.public_ip", Ref("elastic_ips.d", "public_ip")),
+        ("elastic_ips.a.private_ip", "10.0.0.10"),
+        ("elastic_ips.b.private_ip", Ref("network_interfaces.eth1", "private_ip")),
+        ("elastic_ips.d.private_ip", Ref("instances.out", "private_ip")),
+        ("elastic_ips.e.private_ip", "10.0.0.11"),
+    ],
+)
+def test_an_attribute_of_another_resource_is_a_reference_to_that(reference: str, found: Ref | str) -> None:
+    """Elastic IPs give their address to interfaces and instances, these theirs to Elastic IPs."""
+    made = document(LENT.replace("USER_DATA", f"x ${{{reference}}}").replace("TAG", f"${{{reference}}}"))
+    assert made.own_instances["web"].user_data == joined(["x ", found])
+    assert made.elastic_ips["z"].tags["x"] == joined([found])
+
+
+@pytest.mark.parametrize(
+    ("reference", "message", "hint"),
+    [
+        ("network_interfaces.eth2.public_ip", "no Elastic IP of the file is associated", "${elastic_ips.NAME."),
+        ("network_interfaces.eth3.public_ip", "no Elastic IP of the file is associated", ""),
+        ("elastic_ips.c.private_ip", "is associated with no address that the file tells", ""),
+        ("elastic_ips.f.private_ip", "is associated with no address that the file tells", ""),
+        ("elastic_ips.g.private_ip", "is associated with no address that the file tells", ""),
+        ("elastic_ips.nope.private_ip", "there is no elastic ip 'nope'", ""),
+    ],
+)  # fmt: skip
+def test_an_attribute_that_nothing_gives_is_refused(reference: str, message: str, hint: str) -> None:
+    text = LENT.replace("USER_DATA", "x").replace("TAG", f"${{{reference}}}")
+    assert_refused(text, "20:17 elastic_ips.z.tags.x", message, hint)
+
+
+def test_the_tags_of_the_file_can_have_attributes_of_other_resources() -> None:
+    made = document(LENT.replace("version: 1", "version: 1\ntags: {Ip: 'to ${instances.web.public_ip}'}"))
+    assert made.tags == {"Ip": Template(("to ", Ref("elastic_ips.a", "public_ip")))}
+
+
+def test_a_mistake_in_the_row_that_would_give_it_is_told() -> None:
+    text = LENT.replace("USER_DATA", "x").replace("TAG", "${network_interfaces.eth1.public_ip}")
+    for wrong in ("b: {association: [eth1]}", "b: {association: {network_interface: [eth1]}}", "b: eth1", "b:"):
+        found = problems(text.replace("b: {association: {network_interface: eth1}}", wrong))
+        assert any("elastic_ips.b" in each for each in found), found
 
 
 # ---- user data
