@@ -24,10 +24,12 @@ from enireconcile.files import read_up_to
 from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.expand import NOTHING_GIVEN, Given, expand
-from enireconcile.spec.misplaced import in_place
+from enireconcile.spec.misplaced import in_place, misspelled
 from enireconcile.spec.places import Path, Place, Places, shown
+from enireconcile.spec.readable import check_readable, missing_rows, wrong_defaults
+from enireconcile.spec.references import dangling
 from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
-from enireconcile.spec.scalars import ROLE_ARN
+from enireconcile.spec.scalars import MISSING_KEY, ROLE_ARN
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.userdata import read_user_data
 from enireconcile.spec.violations import Violation, violations
@@ -299,15 +301,17 @@ def read_file(
 
 
 def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:
-    """The problems; what is wrong with a template alike for several elements is told for the first of them."""
-    told: set[tuple[Place, str]] = set()
+    """The problems; what is wrong alike in several rows with a template or a default is told for the first."""
+    told: set[tuple[Place, str, Path]] = set()
     for count, violation in enumerate(found):
+        path = violation.path
         hint = hint_text(violation.hint, search=count < _HINTS_LOOKED_UP)
-        problem = places.problem(file, violation.path, violation.message, hint, on_key=violation.on_key)
-        template = ((problem.line, problem.column), violation.message)
-        if places.element(violation.path) is None or template not in told:
+        problem = places.problem(file, path, violation.message, hint, on_key=violation.on_key)
+        in_row = () if places.element(path) is not None else path[2:] if len(path) > 2 else path
+        said = ((problem.line, problem.column), violation.message, in_row)
+        if said not in told:
             yield problem
-        told.add(template)
+        told.add(said)
 
 
 def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Problem]:
@@ -367,18 +371,24 @@ def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | No
     try:
         document = Document.model_validate(tree.data)
     except ValidationError as error:
-        # Without a key that is null, its mapping may look incomplete; the null is the mistake.
-        incomplete = {path[:-1] for path in tree.nulls}
+        # Without a key that has no value, its mapping may look incomplete; that is the mistake.
+        incomplete = {path[:-1] for path in tree.nulls | tree.refused}
+        invalid = [*in_place(violations(error), tree.data)]
+        spelled, defaults = misspelled(invalid), wrong_defaults(each.path for each in found)
         found.extend(
             item
-            for item in in_place(violations(error), tree.data)
-            if item.path not in incomplete and not _below_any(item.path, reported)
+            for item in invalid
+            if item.path not in incomplete
+            and not _below_any(item.path, reported)
+            and not (item.message == MISSING_KEY and (item.path in spelled or item.path[0] in defaults))
         )
+    if not isinstance(tree.data, dict):
+        return None, found
     wrong = {violation.path for violation in found} | tree.refused
-    if not wrong and document is not None:
-        found.extend(check(document, {}))
-    else:
-        found.extend(_check_readable(tree.data, wrong))
+    whole = None if wrong else document
+    found.extend(check_readable(tree.data, wrong) if whole is None else check(whole, {}))
+    wrong.update(violation.path for violation in found)
+    found.extend(dangling(tree.data, wrong, missing_rows(tree.data, wrong)))
     return (None if found or tree.problems else document), found
 
 
@@ -399,26 +409,3 @@ def _null(path: Path) -> Violation:
     if "tags" in path[:-1]:
         return Violation(path, "has no value", 'write "" for an empty value; write the word null in quotes')
     return Violation(path, "has no value", "remove the key, or write a value; write the word null in quotes")
-
-
-def _check_readable(data: Any, wrong: AbstractSet[Path]) -> Iterator[Violation]:
-    """Run the checks between rows on the valid rows, so that one mistake does not hide another."""
-    if not isinstance(data, dict):
-        return
-    tops, resources = {path[:1] for path in wrong}, {path[:2] for path in wrong}
-    part: dict[str, Any] = {"version": 1, "stack": "unknown"}
-    invalid: dict[str, set[str]] = {}
-    for key, value in data.items():
-        if key not in Document.model_fields or (key,) in wrong:
-            continue
-        if key not in ROW_SECTIONS:
-            if (key,) not in tops:
-                part[key] = value
-        elif isinstance(value, dict):
-            invalid[key] = {name for name in value if (key, name) in resources}
-            part[key] = {name: row for name, row in value.items() if name not in invalid[key]}
-    try:
-        document = Document.model_validate(part)
-    except ValidationError:  # an error without a path of its own, which is already reported
-        return
-    yield from check(document, invalid)

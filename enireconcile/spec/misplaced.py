@@ -7,15 +7,15 @@ help; these say of which mapping the key is, and where to move it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
-from enireconcile.likeness import likeness
+from enireconcile.likeness import closest, likeness
 from enireconcile.spec.places import Path
 from enireconcile.spec.rows import ROW_SECTIONS, Document
 from enireconcile.spec.scalars import UNKNOWN_KEY
 from enireconcile.spec.suggest import Hint, Nearest
-from enireconcile.spec.violations import Violation, keys_of, row_at
+from enireconcile.spec.violations import Violation, keys_for, keys_of, row_at
 
 _MOST = 100
 """Keys whose place is looked up; doing it for thousands would take too long."""
@@ -75,6 +75,19 @@ def in_place(found: Iterable[Violation], data: Mapping[str, Any]) -> Iterator[Vi
             yield Violation(path, UNKNOWN_KEY, where or violation.hint, True)
         else:
             yield violation
+
+
+def misspelled(found: Iterable[Violation]) -> set[Path]:
+    """The paths of keys that are not missing: they are in the file in another spelling."""
+    paths = (each.path for each in found if each.on_key and each.message == UNKNOWN_KEY)
+    meant: set[Path] = set()
+    for path in islice(paths, _MOST):
+        row = row_at(path[:-1])
+        near = closest(str(path[-1]), keys_for(row)) if row is not None else None
+        # A row that adopts a resource, and an external instance, need no other key.
+        needed = row.needed if row is not None and near in ("adopt", "external") else ()
+        meant |= {(*path[:-1], key) for key in (near, *needed) if key is not None}
+    return meant
 
 
 def _stray_rows(found: Iterable[Violation], data: Mapping[str, Any]) -> set[Path]:

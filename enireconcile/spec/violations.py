@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
 from enireconcile.spec.row import Row
-from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document
+from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document, Instance
 from enireconcile.spec.scalars import MISSING_KEY, UNKNOWN_KEY, VALUE_ERROR
 from enireconcile.spec.suggest import FEW, Hint, Nearest
 
@@ -50,7 +50,7 @@ def _key_hint(path: Path, root: type[Row]) -> Hint:
         return None
     if path[-1] in row.model_fields:
         return "an external instance has only the key `external`: enireconcile never changes it"
-    keys = keys_of(row)
+    keys = keys_for(row)
     return Nearest(str(path[-1]), keys, _SCHEMA if len(keys) > FEW else None)
 
 
@@ -60,6 +60,11 @@ _SCHEMA = "`enireconcile schema` prints the keys of every mapping"
 def keys_of(row: type[Row] | None) -> tuple[str, ...]:
     """The keys that a mapping may have; none for what is no mapping."""
     return (*row.model_fields, *row.also) if row is not None else ()
+
+
+def keys_for(row: type[Row] | None) -> tuple[str, ...]:
+    """The keys that an unknown one may be meant for: a row of an instance may be that of an external one."""
+    return (*keys_of(row), *(("external",) if row is Instance else ()))
 
 
 def _add_hint(path: Path, root: type[Row]) -> str | None:

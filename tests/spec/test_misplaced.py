@@ -10,6 +10,7 @@ HEAD = "version: 1\nstack: s\n"
 ETH1 = "network_interfaces:\n  web-eth1:\n    subnet: subnet-12345678\n"
 GROUP = "security_groups:\n  web:\n    vpc: default\n"
 INSTANCE = "instances:\n  web: {image: ami-12345678, instance_type: t3.micro"
+FW = "instances: {web: {external: i-12345678}}\n"
 AT_0 = "attachment: {instance: web, device_index: 0}"
 OF_INTERFACE = "is a key of a network interface"
 
@@ -54,7 +55,7 @@ OF_INTERFACE = "is a key of a network interface"
             "`device_index` is a key of `attachment`: indent it under `attachment`",
         ),
         (
-            ETH1 + "    attachment: {instance: web, device_index: 1, security_groups: [web]}\n" + GROUP,
+            ETH1 + "    attachment: {instance: web, device_index: 1, security_groups: [web]}\n" + GROUP + FW,
             "6:50 network_interfaces.web-eth1.attachment.security_groups",
             "unknown key",
             f"`security_groups` {OF_INTERFACE}: move it out, beside `attachment`",

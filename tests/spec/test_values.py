@@ -658,7 +658,7 @@ ADDRESSES = [
         "exactly one of the two",
     ),
     (
-        "association: {network_interface: eni-12345678, instance: web}",
+        "association: {network_interface: eni-12345678, instance: fw}",
         "5:18 ….association",
         "needs either `network_interface` or `instance`",
         "exactly one of the two",
@@ -730,7 +730,7 @@ def test_the_top_level(snippet: str, place: str, message: str, hint: str) -> Non
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), ADDRESSES)
 def test_elastic_ips(snippet: str, place: str, message: str, hint: str) -> None:
     """The keys of an Elastic IP."""
-    text = HEAD + "elastic_ips:\n  a:\n    " + snippet + "\n"
+    text = HEAD + "elastic_ips:\n  a:\n    " + snippet + "\ninstances: {fw: {external: i-12345678}}\n"
     assert_refused(text, place.replace("…", "elastic_ips.a"), message, hint)
 
 
@@ -773,7 +773,8 @@ def test_an_instance_type_has_a_family_and_a_size() -> None:
 def test_a_network_interface(snippet: str, place: str, message: str, hint: str) -> None:
     """Groups, address, flags, attachment."""
     path = "network_interfaces.eth0"
-    assert_refused(INTERFACE + snippet + "\n", place.replace("…", path), message, hint)
+    text = INTERFACE + snippet + "\ninstances: {web: {external: i-12345678}}\n"
+    assert_refused(text, place.replace("…", path), message, hint)
 
 
 def test_a_name_may_be_that_of_a_field() -> None:
@@ -789,6 +790,7 @@ def test_a_name_may_be_that_of_a_field() -> None:
 def test_a_number_has_one_spelling(written: str, message: str, hint: str) -> None:
     """YAML 1.1 has seven spellings, which readers interpret differently."""
     text = INTERFACE + f"attachment: {{instance: web, device_index: {written}}}\n"
+    text += "instances: {web: {external: i-12345678}}\n"
     assert_refused(text, "6:47 network_interfaces.eth0.attachment.device_index", message, hint)
 
 
