@@ -44,7 +44,7 @@ from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import DENIED, AwsError, EnireconcileError
 from enireconcile.printable import printable
-from enireconcile.regions import wrong_region
+from enireconcile.regions import of_environment, wrong_region
 
 BotoSession = boto3.Session
 _AWS_DOMAINS = (
@@ -198,8 +198,8 @@ def connect(
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         check_answers_of(core)
         core.register("before-send", note_host)
-        # botocore reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
-        chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
+        _, named = of_environment(os.environ) or ("", None)
+        chosen = region or named or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
         if wrong := wrong_region(chosen):

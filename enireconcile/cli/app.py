@@ -112,13 +112,14 @@ def init(no_input: bool, out: Path | None, **given: Any) -> int:
 )
 @opt.specs
 @opt.output("sarif", "github")
-def validate(specs: opt.SpecArguments, output: str) -> int:
+@click.option("--region", metavar="REGION", help="AWS Region that ${region} stands for; overrides the spec.")
+def validate(specs: opt.SpecArguments, output: str, region: str | None) -> int:
     """Check spec files without calling AWS."""
     loaded: Sequence[Spec] = ()
     problems: Sequence[Problem] = ()
     code = 0
     try:
-        loaded = specs.load()
+        loaded = specs.load(region=region)
     except SpecErrors as errors:
         if output == "text":
             raise

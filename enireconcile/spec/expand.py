@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from enireconcile.model import Ref, Template, joined
+from enireconcile.regions import of_environment, wrong_region
 from enireconcile.spec.borrowed import Borrowed
 from enireconcile.spec.places import Located, Path, Places, shown
 from enireconcile.spec.row import Row
@@ -92,13 +93,18 @@ _NAMESPACES_IN_USER_DATA = (
 class Given(Struct, frozen=True):
     """What the command line or a fleet gives, and what overrides the file: variables, Region and account.
 
-    ``optional`` are names of variables that no file needs to have.
+    ``optional`` are names of variables that no file needs to have. ``environment`` names the Region where neither
+    this nor the file does. For errors, ``places`` are file, line and column of variables, and ``called`` is the
+    name of the others.
     """
 
     variables: Mapping[str, Any] = {}
     region: str | None = None
     account_id: str | None = None
     optional: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = {}
+    places: Mapping[str, tuple[str, int, int]] = {}
+    called: str = "--var"
 
 
 NOTHING_GIVEN = Given()
@@ -192,6 +198,7 @@ class _Expander:
         self.variables: dict[str, Any] = {}
         self.size = self.rows = 0
         self.full = False
+        self.region: str | None = None
 
     def run(self) -> None:
         data = self.tree.data
@@ -215,6 +222,8 @@ class _Expander:
             else:
                 self._keep_places((key,))
                 result[key] = value
+        if self.region is not None:
+            result.setdefault("region", self.region)
         self._follow_borrowed(result)
         self.made = Tree(result, self.made.places, self.made.problems, self.made.nulls, self.made.refused)
 
@@ -537,9 +546,24 @@ class _Expander:
     def _fact(self, name: str, written: str) -> Any:
         given = {"region": self.given.region, "account_id": self.given.account_id}
         value = given.get(name) or self.tree.data.get(name)
+        if name == "region" and value is None:
+            value = self._region(written)
         if not isinstance(value, str):
-            raise _wrong(f"${{{written}}} has no value", f"write `{name}: …` at the top of the file")
+            hint = f"write `{name}: …` at the top of the file"
+            if name == "region":
+                hint += ", or give --region or AWS_REGION; a profile's Region is not read"
+            raise _wrong(f"${{{written}}} has no value", hint)
         return value
+
+    def _region(self, written: str) -> str | None:
+        """The Region of the environment, which becomes that of the file: calls go to the one that values have."""
+        if (found := of_environment(self.given.environment)) is None:
+            return None
+        variable, region = found
+        if wrong := wrong_region(region):
+            raise _wrong(f"${{{written}}} (from {variable}): {wrong[0]}", wrong[1])
+        self.region = region
+        return region
 
     def _variable(self, reference: str, names: list[str]) -> Any:
         self.known.add(names[0])

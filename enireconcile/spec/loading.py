@@ -36,7 +36,7 @@ from enireconcile.spec.violations import Violation, violations
 from enireconcile.spec.yamltree import MAX_BYTES, SPEC_FILE, FileSort, Plain, Tree, read_tree
 
 STDIN = "-"
-_VARIABLES = "variables"
+VARIABLES = "variables"
 """What errors call the variables of a program."""
 _HINTS_LOOKED_UP = 100
 """The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
@@ -171,17 +171,29 @@ def _read(sources: Sequence[str], given: Given, stdin: Callable[[], bytes | str]
     return result
 
 
-def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+class Variables(Struct, frozen=True):
+    """Variables, and file, line and column of those that are in files."""
+
+    values: dict[str, Any]
+    places: dict[str, tuple[str, int, int]]
+
+
+def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Variables:
     """The values of ``--var-file`` and ``--var``; later ones override earlier ones. Raises SpecErrors."""
-    variables: dict[str, Any] = {}
+    found = Variables({}, {})
     problems: list[Problem] = []
     for file in files:
         tree = read_file(file)
         problems.extend(_no_variables(tree, file))
-        variables |= tree.data if isinstance(tree.data, dict) else {}
+        for name, value in tree.data.items() if isinstance(tree.data, dict) else ():
+            found.values[name] = value
+            found.places[name] = (file, *tree.places.of_key((name,)))
     if problems:
         raise SpecErrors(problems)
-    return {**variables, **{name: Plain(value) for name, value in pairs}}
+    for name, text in pairs:
+        found.values[name] = Plain(text)
+        found.places.pop(name, None)
+    return found
 
 
 def variables_from(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,8 +204,8 @@ def variables_from(values: Mapping[str, Any]) -> dict[str, Any]:
     if problems := list(_no_values(values)):
         raise SpecErrors(problems)
     # JSON is YAML. Texts are quoted in it, so they stay texts.
-    tree = read_tree(json.dumps(values), _VARIABLES)
-    if problems := list(_no_variables(tree, _VARIABLES)):
+    tree = read_tree(json.dumps(values), VARIABLES)
+    if problems := list(_no_variables(tree, VARIABLES)):
         raise SpecErrors(problems)
     return dict(tree.data)
 
@@ -205,7 +217,7 @@ def _no_values(values: Mapping[str, Any]) -> Iterator[Problem]:
             json.dumps({name: value}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             message = f"is no value of YAML: {error}"
-            yield Problem(_VARIABLES, 1, 1, str(name), message, "give texts, numbers, booleans, lists and dicts")
+            yield Problem(VARIABLES, 1, 1, str(name), message, "give texts, numbers, booleans, lists and dicts")
 
 
 def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
@@ -318,7 +330,8 @@ def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Proble
     for name in given.variables:
         if name not in known | given.optional:
             hint = hint_text(Nearest(name, sorted(known), "add it to `variables` of the file"))
-            yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
+            place = given.places.get(name, (given.called, 1, 1))
+            yield Problem(*place, "", f"no spec has a variable {shown(name)}", hint)
 
 
 class _Stack(Struct, frozen=True):

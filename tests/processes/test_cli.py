@@ -378,6 +378,25 @@ def test_no_region(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert command("plan", str(spec)).code == 0
 
 
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_region_of_the_environment_in_values(
+    command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is written into values, and calls go there; before both, --region."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("version: 1\nstack: x\nelastic_ips: {ip: {tags: {Region: '${region}'}}}\n")
+    assert "tags.Region: ${region} has no value" in command("validate", str(spec)).stderr
+    assert command("validate", "--region", "eu-west-1", str(spec)).code == 0
+    monkeypatch.setenv(name, "us-east-1")
+    assert command("validate", str(spec)).code == 0
+    for options, region in ((["--region", "eu-west-1"], "eu-west-1"), ([], "us-east-1")):
+        planned = json.loads(command("plan", "--output", "json", *options, str(spec)).stdout)
+        (step,) = planned["steps"]
+        tags = {tag["Key"]: tag["Value"] for tag in step["params"]["TagSpecifications"][0]["Tags"]}
+        assert (planned["region"], tags["Region"]) == (region, region)
+
+
 def test_unwritable_report_is_found_before_anything_changes(
     server: EC2Server, command: Run, tmp_path: Path
 ) -> None:
