@@ -180,11 +180,12 @@ def connect(
     role: Role | None = None,
     parallelism: int = 10,
     read_only: bool = False,
+    region_hint: str = "set AWS_REGION",
 ) -> Session:
     """A Session from the standard chain; ``region`` and ``profile`` override it.
 
     Of the caller's session ``boto``, its credentials, its profile and its Region are used: never its clients,
-    which may retry.
+    which may retry. ``region_hint`` says where a Region may come from.
 
     Raises EnireconcileError when the profile is unknown or no Region is set.
     """
@@ -218,9 +219,7 @@ def connect(
             account_id=role.account_id if role is not None else None,
         )
     except NoRegionError:
-        raise EnireconcileError(
-            "no AWS region", hint="set `region:` in the spec, --region or AWS_REGION"
-        ) from None
+        raise EnireconcileError("no AWS region", hint=region_hint) from None
     except ProfileNotFound as error:
         raise EnireconcileError(str(error), hint="`aws configure list-profiles` lists the profiles") from None
     except (BotoCoreError, ClientError) as error:

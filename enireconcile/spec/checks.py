@@ -281,12 +281,18 @@ def _device_slots(document: Document, lacking: Lacking) -> Iterator[Violation]:
                 clashes.append((name, instance, at))
     for name, instance, at in clashes:
         holders = used[instance, at.network_card_index]
-        free = next(index for index in range(len(holders) + 1) if index not in holders)
+        least = 1 if _has_primary(instance, at, document) else 0
+        free = next(index for index in itertools.count(least) if index not in holders)
         card = f" on network card {at.network_card_index}" if at.network_card_index else ""
         holder = f"network_interfaces.{holders[at.device_index]}"
         message = f"device_index {at.device_index}{card} of {shown(instance)} is already used by {holder}"
         path: Path = ("network_interfaces", name, "attachment", "device_index")
         yield Violation(path, message, f"device_index {free} is free")
+
+
+def _has_primary(instance: str, at: Attachment, document: Document) -> bool:
+    """Is index 0 of the card no place for such an attachment, because the instance has its primary interface?"""
+    return at.network_card_index == 0 and (at.instances is not None or instance in document.external_instances)
 
 
 def _primary_interfaces(document: Document, lacking: Lacking) -> Iterator[Violation]:

@@ -31,9 +31,10 @@ from enireconcile.spec.rows import (
     NetworkInterface,
     SecurityGroup,
 )
+from enireconcile.spec.scalars import UNKNOWN_KEY, option_hint
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.userdata import RefusedFile
-from enireconcile.spec.violations import Violation
+from enireconcile.spec.violations import Violation, nearest_key
 from enireconcile.spec.yamltree import Plain, Tree
 
 MAX_ROWS = 20_000
@@ -288,7 +289,7 @@ class _Expander:
                 self.found.append(Violation(("defaults", section, key), message, "write it in a row", on_key=True))
             else:
                 self.found.append(
-                    Violation(("defaults", section, key), "unknown key", Nearest(key, sorted(keys)), on_key=True)
+                    Violation(("defaults", section, key), UNKNOWN_KEY, nearest_key(key, sorted(keys)), on_key=True)
                 )
 
     def _section(self, section: str, rows: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -314,7 +315,7 @@ class _Expander:
         elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
             yield from (Element(item, _unread(item)) for item in value)
         elif value is not None:
-            hint = "write a mapping, a list of single values, or ${var.NAME} of one"
+            hint = option_hint(value) or "write a mapping, a list of single values, or ${var.NAME} of one"
             self.found.append(Violation(at, "must be a mapping or a list of single values", hint))
 
     def _row(

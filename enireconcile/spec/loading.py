@@ -32,10 +32,17 @@ from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
 from enireconcile.spec.scalars import MISSING_KEY, ROLE_ARN
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.userdata import read_user_data
-from enireconcile.spec.violations import Violation, violations
+from enireconcile.spec.violations import Violation, null_hint, violations
 from enireconcile.spec.yamltree import MAX_BYTES, SPEC_FILE, FileSort, Plain, Tree, read_tree
 
 STDIN = "-"
+_LINES = "write `NAME: VALUE` lines"
+_VARIABLES_FILE = FileSort(
+    begin=_LINES,
+    name=f"give the path of a file with variables: {_LINES}",
+    divide="split it into several files: --var-file is repeatable",
+    one="move the second document to a file of its own: --var-file is repeatable",
+)
 VARIABLES = "variables"
 """What errors call the variables of a program."""
 _HINTS_LOOKED_UP = 100
@@ -183,7 +190,7 @@ def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Vari
     found = Variables({}, {})
     problems: list[Problem] = []
     for file in files:
-        tree = read_file(file)
+        tree = read_file(file, sort=_VARIABLES_FILE)
         problems.extend(_no_variables(tree, file))
         for name, value in tree.data.items() if isinstance(tree.data, dict) else ():
             found.values[name] = value
@@ -225,8 +232,7 @@ def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
     yield from tree.problems
     yield from _problems([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places)
     if not (tree.problems or isinstance(tree.data, dict)):
-        hint = "write `NAME: VALUE` lines"
-        yield Problem(file, 1, 1, "", "must be a mapping of names to values", hint)
+        yield Problem(file, 1, 1, "", "must be a mapping of names to values", _LINES)
 
 
 def files_of(sources: Sequence[str]) -> list[str]:
@@ -235,6 +241,21 @@ def files_of(sources: Sequence[str]) -> list[str]:
 
 
 def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
+    """The files of the sources, each once; a source without a file, or given twice, adds to ``problems``."""
+    given: dict[str, str] = {}
+    for file in _all_files(sources, problems):
+        # False, and no error, for a text that can be no path.
+        real = os.path.realpath(file) if os.path.isfile(file) else file  # noqa: PTH113
+        first = given.get(real)
+        if first is None:
+            given[real] = file
+            yield file
+            continue
+        message = "is given twice" if first == file else f"is the same file as {first}"
+        problems.append(Problem(file, 1, 1, "", message, "give it once; a directory stands for all its files"))
+
+
+def _all_files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
     """The files of the sources; a source without a file adds to ``problems``."""
     for index, source in enumerate(sources):
         if source == STDIN:
@@ -411,6 +432,8 @@ def _below_any(path: Path, others: AbstractSet[Path]) -> bool:
 
 def _null(path: Path) -> Violation:
     """A null could mean "none" or "not written yet", so it is an error; the hint says what to write instead."""
+    if hint := null_hint(path):
+        return Violation(path, "has no value", hint)
     if len(path) == 1 and path[0] in (*ROW_SECTIONS, "tags"):
         return Violation(path, "has no value", "remove the key, or write `{}`")
     if len(path) == 2 and path[0] in SECTIONS:

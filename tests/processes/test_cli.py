@@ -373,6 +373,8 @@ def test_no_region(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     spec = tmp_path / "spec.yaml"
     spec.write_text("version: 1\nstack: x\nelastic_ips: {ip: {}}\n")
     assert "AWS_REGION" in command("plan", str(spec)).stderr
+    exported = command("export", "--stack", "x").stderr
+    assert exported == "error: no AWS region\n  hint: give --region or AWS_REGION\n"
     assert command("plan", "--region", "us-east-1", str(spec)).code == 0
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     assert command("plan", str(spec)).code == 0

@@ -409,6 +409,17 @@ def test_the_shells_own_braces_stay() -> None:
 def test_unknown_references_in_user_data_are_refused() -> None:
     text = INSTANCE + "user_data: |\n      #!/bin/sh\n      echo ${var.nope}\n"
     assert_refused(text, "8:16 instances.web.user_data", "unknown variable 'nope'", "--var nope=VALUE")
+    text = INSTANCE + "user_data: |\n      #!/bin/sh\n      echo ${enireconcile.nope}\n"
+    hint = "${enireconcile.stack}, ${enireconcile.region} or ${enireconcile.account_id}; $${ for a literal ${"
+    assert_refused(text, "8:16 instances.web.user_data", "unknown reference ${enireconcile.nope}", hint)
+    assert "${stack}" not in problems(text)[0]
+
+
+def test_volume_tags_refer_to_no_resources() -> None:
+    """EC2 gets them with the launch."""
+    text = INSTANCE + "volume_tags: {a: '${elastic_ips.b.id}'}\nelastic_ips: {b: {}}\n"
+    message, hint = "'volume_tags' cannot refer to resources", "only user data and tags can refer"
+    assert_refused(text, "8:22 instances.web.volume_tags.a", message, hint)
 
 
 SCRIPTS = sorted(
@@ -493,6 +504,32 @@ def test_a_variable_of_a_file_that_no_spec_has_is_refused_with_its_place(tmp_pat
         "--var:1:1: no spec has a variable 'more'",
         f"{files[1]}:2:1: no spec has a variable 'oops'",
     ]
+
+
+def test_a_var_file_is_no_spec(tmp_path: Path) -> None:
+    """So the hints for one that is empty or missing tell what it is."""
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    with pytest.raises(SpecErrors) as caught:
+        variables_of([str(tmp_path / "empty.yaml"), str(tmp_path / "no.yaml")], [])
+    assert [(each.message.partition(":")[0], each.hint) for each in caught.value.problems] == [
+        ("the file is empty", "write `NAME: VALUE` lines"),
+        ("cannot be read", "give the path of a file with variables: write `NAME: VALUE` lines"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("security_groups: {a: {ingress: [{protocol: tcp, sources: '${var.a}'}]}}\n", "a list"),
+        ("elastic_ips: {'${each.key}': {for_each: '${var.a}'}}\n", "a list"),
+        ("elastic_ips: {a: {tags: '${var.b}'}}\n", "a mapping"),
+        ("elastic_ips: {a: {association: '${var.b}'}}\n", "a mapping"),
+    ],
+)
+def test_a_list_of_the_command_line_is_text(text: str, what: str) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        given(HEAD + "variables: {a: x, b: y}\n" + text, a="[10.0.0.0/8]", b="{k: v}")
+    assert [each.hint for each in caught.value.problems] == [f"--var gives text; give {what} in a --var-file"]
 
 
 @pytest.mark.parametrize("text", ["[a]\n", "a\n", "", "a: [\n", "a: \n"])

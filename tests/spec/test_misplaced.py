@@ -61,6 +61,24 @@ OF_INTERFACE = "is a key of a network interface"
             f"`security_groups` {OF_INTERFACE}: move it out, beside `attachment`",
         ),
         (
+            GROUP + "    ingress: [{protocol: all, destinations: [self]}]\n",
+            "6:31 security_groups.web.ingress.0.destinations",
+            "unknown key",
+            "in ingress it is `sources`",
+        ),
+        (
+            GROUP + "    egress: [{protocol: all, source: [self]}]\n",
+            "6:30 security_groups.web.egress.0.source",
+            "unknown key",
+            "in egress it is `destinations`",
+        ),
+        (
+            GROUP + "    ingress: [{protocol: tcp, ports: 22, cidr_blocks: [10.0.0.0/8]}]\n",
+            "6:42 security_groups.web.ingress.0.cidr_blocks",
+            "unknown key",
+            "write `sources: [0.0.0.0/0]`",
+        ),
+        (
             GROUP + "    ingress: [{protocol: all, sources: [self], vpc: default}]\n",
             "6:48 security_groups.web.ingress.0.vpc",
             "unknown key",
