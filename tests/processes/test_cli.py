@@ -304,6 +304,22 @@ def test_broken_spec_changes_nothing(server: EC2Server, command: Run, tmp_path: 
     assert server.calls == []
 
 
+@pytest.mark.parametrize("args", [["apply", "-y"], ["destroy", "-y", "--allow-destroy"], ["watch"]])
+def test_the_report_of_a_broken_spec_is_the_last_line(command: Run, tmp_path: Path, args: Sequence[str]) -> None:
+    """Of the JSON on stdout, as in the file of --report. So is that of a plan file that is none."""
+    bad, kept = tmp_path / "bad.yaml", tmp_path / "report.json"
+    bad.write_text(BROKEN)
+    ran = command(*args, "--output", "json", "--report", str(kept), str(bad))
+    report = json.loads(ran.stdout.splitlines()[-1])
+    assert (ran.code, report["type"], report["outcome"]) == (1, "report", "failed")
+    assert report == json.loads(kept.read_text())
+
+
+def test_the_report_of_a_plan_file_that_is_none(command: Run, tmp_path: Path) -> None:
+    ran = command("apply", "-y", "--output", "json", "--plan", str(tmp_path / "no.plan"))
+    assert (ran.code, json.loads(ran.stdout)["outcome"]) == (1, "failed")
+
+
 def test_refusal_of_the_first_call_is_an_error(server: EC2Server, command: Run, tmp_path: Path) -> None:
     """EC2 refuses the only call: nothing was changed, code 1, with call, code and request id."""
     spec = tmp_path / "spec.yaml"
