@@ -252,7 +252,9 @@ def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
             yield file
             continue
         message = "is given twice" if first == file else f"is the same file as {first}"
-        problems.append(Problem(file, 1, 1, "", message, "give it once; a directory stands for all its files"))
+        problem = Problem(file, 1, 1, "", message, "give it once; a directory stands for all its files")
+        if problem not in problems:
+            problems.append(problem)
 
 
 def _all_files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:

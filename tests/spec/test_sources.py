@@ -98,7 +98,7 @@ def test_one_file_given_twice(tmp_path: Path) -> None:
     name = spec(tmp_path, "a.yaml", "same")
     hint = "\n  hint: give it once; a directory stands for all its files"
     for again in (name, str(tmp_path)):
-        assert problems(name, again) == [f"{name}:1:1: is given twice{hint}"]
+        assert problems(name, again, name) == [f"{name}:1:1: is given twice{hint}"]
     (tmp_path / "b.yaml").symlink_to("a.yaml")
     assert problems(str(tmp_path)) == [f"{tmp_path}/b.yaml:1:1: is the same file as {name}{hint}"]
 
