@@ -46,7 +46,7 @@ from enireconcile.errors import EnireconcileError, OutcomeError
 from enireconcile.outputs.json import checks_json, inventory_json, plan_json, report_json
 from enireconcile.outputs.progress import Progress, json_lines
 from enireconcile.planning.targeting import targets_by_file
-from enireconcile.spec import STDIN, Given, Spec, variables_from
+from enireconcile.spec import STDIN, VARIABLES, Given, Spec, variables_from
 from enireconcile.spec import load as load_specs
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def load(
     A ``str`` with a line break, or that begins with ``{``, is the text of a spec; any other is a path. In errors,
     the file of a text is ``-``, and its ``user_data_file`` is relative to the working directory. ``variables``
     override those of the spec. ``region`` is what ``${region}`` stands for: give it here, too, where later calls
-    override the Region.
+    override the Region. Without it and one in the file, AWS_REGION or AWS_DEFAULT_REGION is, also for the calls.
 
     Raises SpecErrors with all mistakes at once, each with file, line, column, path, message and hint.
 
@@ -217,7 +217,7 @@ def load(
     -:3:1: elastic_ip: unknown key
       hint: did you mean `elastic_ips`?
     """
-    given = Given(variables_from(variables or {}), region)
+    given = Given(variables_from(variables or {}), region, environment=os.environ, called=VARIABLES)
     if isinstance(path_or_text, str) and is_text(path_or_text):
         return load_specs(["-"], given=given, stdin=lambda: path_or_text)
     path = os.fspath(path_or_text)

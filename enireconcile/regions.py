@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +25,17 @@ REGIONS = (
 """Regions that exist. Others may: AWS adds some every year, and keeps some to itself."""
 _LONGEST = 60
 """The most characters of a wrong name that are told."""
+
+
+def of_environment(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable of the AWS configuration that names the Region, and its name; None if none does.
+
+    The one that AWS's newer tools read comes before the one that botocore reads.
+    """
+    for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        if region := environment.get(variable):
+            return variable, region
+    return None
 
 
 def wrong_region(name: str) -> tuple[str, str] | None:

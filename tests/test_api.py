@@ -342,6 +342,20 @@ def test_the_session_of_the_caller(server: EC2Server, monkeypatch: pytest.Monkey
     assert enireconcile.plan(spec, session=named).region == "ap-south-1"
 
 
+def test_calls_go_to_the_region_that_values_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the session of the caller has another one."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    spec = load("version: 1\nstack: web\nelastic_ips: {web: {tags: {Region: '${region}'}}}\n")
+    session = boto3.Session("AKIAMINEMINEMINEMINE", "not-a-secret", region_name="eu-central-1")
+    assert enireconcile.plan(spec, session=session).region == "us-east-1"
+
+
+def test_a_variable_that_no_spec_has() -> None:
+    """The error names the argument."""
+    with pytest.raises(SpecErrors, match="variables:1:1: no spec has a variable 'oops'"):
+        load(variables={"oops": "1"})
+
+
 def test_verify_returns_the_checks() -> None:
     text = WEB + "checks: {page: {elastic_ip: web, tcp: 80, within: 1s}}\n"
     [check] = enireconcile.verify(load(text))

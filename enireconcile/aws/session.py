@@ -44,7 +44,7 @@ from enireconcile.aws.sending import note_host, waiting
 from enireconcile.aws.tls import share_context
 from enireconcile.errors import DENIED, AwsError, EnireconcileError
 from enireconcile.printable import printable
-from enireconcile.regions import wrong_region
+from enireconcile.regions import of_environment, wrong_region
 
 BotoSession = boto3.Session
 _AWS_DOMAINS = (
@@ -180,11 +180,12 @@ def connect(
     role: Role | None = None,
     parallelism: int = 10,
     read_only: bool = False,
+    region_hint: str = "set AWS_REGION",
 ) -> Session:
     """A Session from the standard chain; ``region`` and ``profile`` override it.
 
     Of the caller's session ``boto``, its credentials, its profile and its Region are used: never its clients,
-    which may retry.
+    which may retry. ``region_hint`` says where a Region may come from.
 
     Raises EnireconcileError when the profile is unknown or no Region is set.
     """
@@ -198,8 +199,8 @@ def connect(
         core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         check_answers_of(core)
         core.register("before-send", note_host)
-        # botocore reads AWS_DEFAULT_REGION only; other AWS tools read AWS_REGION first.
-        chosen = region or os.environ.get("AWS_REGION") or core.get_config_variable("region")
+        _, named = of_environment(os.environ) or ("", None)
+        chosen = region or named or core.get_config_variable("region")
         if chosen is None:
             raise NoRegionError
         if wrong := wrong_region(chosen):
@@ -218,9 +219,7 @@ def connect(
             account_id=role.account_id if role is not None else None,
         )
     except NoRegionError:
-        raise EnireconcileError(
-            "no AWS region", hint="set `region:` in the spec, --region or AWS_REGION"
-        ) from None
+        raise EnireconcileError("no AWS region", hint=region_hint) from None
     except ProfileNotFound as error:
         raise EnireconcileError(str(error), hint="`aws configure list-profiles` lists the profiles") from None
     except (BotoCoreError, ClientError) as error:

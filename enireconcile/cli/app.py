@@ -112,13 +112,14 @@ def init(no_input: bool, out: Path | None, **given: Any) -> int:
 )
 @opt.specs
 @opt.output("sarif", "github")
-def validate(specs: opt.SpecArguments, output: str) -> int:
+@click.option("--region", metavar="REGION", help="AWS Region that ${region} stands for; overrides the spec.")
+def validate(specs: opt.SpecArguments, output: str, region: str | None) -> int:
     """Check spec files without calling AWS."""
     loaded: Sequence[Spec] = ()
     problems: Sequence[Problem] = ()
     code = 0
     try:
-        loaded = specs.load()
+        loaded = specs.load(region=region)
     except SpecErrors as errors:
         if output == "text":
             raise
@@ -434,8 +435,8 @@ def show(specs: opt.SpecArguments, connection: Connection, output: str, get: str
 
     Reads the live state and changes nothing.
     """
-    if get is not None and get.count(".") < 2:
-        raise click.UsageError(f"--get {get}: write ADDRESS.ATTRIBUTE, for example elastic_ips.web.public_ip.")
+    if get == "":
+        raise click.UsageError("--get is empty: write ADDRESS.ATTRIBUTE, for example elastic_ips.web.public_ip.")
     loaded = specs.load(region=connection.region)
     from enireconcile.cli.show import show_specs
 
@@ -656,7 +657,7 @@ def _stoppable(options: Mapping[str, Any]) -> Iterator[Interrupt]:
 
 @contextmanager
 def _failures_published(options: Mapping[str, Any], interrupt: Interrupt) -> Iterator[None]:
-    """Write the report and notify also if the command fails before it gets to a stack."""
+    """Write and print the report and notify also if the command fails before it gets to a stack."""
     try:
         yield
     except EnireconcileError as error:

@@ -24,7 +24,7 @@ def import_state(file: str, region: str | None, account_id: str | None) -> int:
     name = "stdin" if file == "-" else file
     # The name of a pipe says nothing.
     title = None if file == "-" or file.startswith(("/dev/fd/", "/dev/stdin", "/proc/")) else file
-    made = imported(read_state(_read(file), name), title, region, account_id)
+    made = imported(read_state(_read(file), name, named=title is not None), title, region, account_id)
     for note in made.notes:
         logs.say(f"note: {printable(note)}")
     if made.text is None:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from enireconcile.errors import EnireconcileError, SpecErrors
 from enireconcile.outputs import logs
 from enireconcile.printable import printable
-from enireconcile.regions import REGION, wrong_region
+from enireconcile.regions import REGION, of_environment, wrong_region
 from enireconcile.spec import load
 
 T = TypeVar("T")
@@ -177,7 +177,7 @@ def _default_region(subnet: str | None) -> str:
     """That of an Availability Zone, else of the environment."""
     if zone := re.fullmatch(f"({REGION})[a-z]", subnet or ""):
         return zone[1]
-    found = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    _, found = of_environment(os.environ) or ("", "")
     return found if re.fullmatch(REGION, found) else "us-east-1"
 
 

@@ -237,13 +237,16 @@ class SpecArguments(NamedTuple):
     def _given(self, region: str | None) -> Given:
         from enireconcile.spec import Given, variables_of
 
-        values = [
-            (name in self.optional, variables_of(*given))
-            for name, given in (("var_files", (self.var_files, ())), ("variables", ((), self.variables)))
-        ]
-        typed = {name for optional, found in values if not optional for name in found}
-        variables = {name: value for _, found in values for name, value in found.items()}
-        return Given(variables, region, optional=frozenset(variables.keys() - typed))
+        of_files, of_pairs = variables_of(self.var_files, ()), variables_of((), self.variables)
+        read = (("var_files", of_files), ("variables", of_pairs))
+        typed = {name for option, found in read if option not in self.optional for name in found.values}
+        return Given(
+            of_files.values | of_pairs.values,
+            region,
+            optional=frozenset({*of_files.values, *of_pairs.values} - typed),
+            environment=os.environ,
+            places={name: place for name, place in of_files.places.items() if name not in of_pairs.values},
+        )
 
 
 def _assignment(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -97,6 +97,8 @@ class Connection(Struct, frozen=True):
             role=role,
             parallelism=self.parallelism or MOST,
             read_only=read_only,
+            region_hint=("set `region:` in the spec, " if document is not None else "give ")
+            + "--region or AWS_REGION",
         )
 
 

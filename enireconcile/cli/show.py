@@ -63,7 +63,12 @@ async def read_inventory(reader: Reads, spec: Spec, region: str, *, subnets: boo
 
 def _value(path: str, specs: Sequence[Spec], inventories: Sequence[Inventory]) -> Any:
     """The value at ``ADDRESS.ATTRIBUTE``. Raises EnireconcileError if there is none, or one in several stacks."""
-    address, _, attribute = path.rpartition(".")
+    if whole := next((each.resources[path] for each in inventories if path in each.resources), None):
+        raise EnireconcileError(
+            f"{printable(path)} is a resource, and not one value",
+            hint=f"write {printable(path)}.ATTRIBUTE, one of {', '.join(whole)}",
+        )
+    address, _, attribute = path.rpartition(".") if path.count(".") > 1 else (path, "", "")
     found = [each for each in inventories if address in each.resources]
     if not found:
         raise _no_resource(address, specs, inventories)

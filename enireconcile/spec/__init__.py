@@ -8,6 +8,7 @@ from enireconcile.spec.checks import references_in
 from enireconcile.spec.expand import Given
 from enireconcile.spec.loading import (
     STDIN,
+    VARIABLES,
     Disk,
     Loaded,
     Spec,
@@ -57,6 +58,7 @@ __all__ = [
     "PROTOCOL_NAMES",
     "SECTIONS",
     "STDIN",
+    "VARIABLES",
     "Association",
     "Attachment",
     "Check",

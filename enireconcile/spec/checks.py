@@ -1,16 +1,19 @@
-"""The checks between rows: references, slots and addresses that are used twice, and limits. Pure.
+"""The checks between rows: slots and addresses that are used twice, what needs another row, and limits. Pure.
 
-``invalid`` maps sections to the names of rows with mistakes of their own. References to them are valid, so that
-one mistake is reported once.
+A document may lack what has mistakes of its own. ``lacking`` maps the paths of rows, and ``()`` for the file, to
+the keys that could not be read, or not in whole: what only follows from their absence is not reported.
+``positions`` are the indexes in the file of what is left of a list.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
 
 from enireconcile.model import Ref, refs_in
 from enireconcile.ownership import (
@@ -40,41 +43,52 @@ from enireconcile.spec.rows import (
 )
 from enireconcile.spec.scalars import group_name_problem
 from enireconcile.spec.shapes import ForeignSelector, resource_id
-from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.violations import Violation
 
-Invalid: TypeAlias = Mapping[str, AbstractSet[str]]
+Lacking: TypeAlias = Mapping[Path, AbstractSet[str]]
+Positions: TypeAlias = Mapping[Path, Sequence[int]]
+_NONE: Positions = MappingProxyType({})
+T = TypeVar("T")
 
 MAX_TAGS = 50
 _OWN_TAGS = frozenset({STACK_TAG, NAME_TAG, "Name"})
 
 
-def check(document: Document, invalid: Invalid) -> Iterator[Violation]:
-    """All violations between the rows of one document."""
+def check(document: Document, lacking: Lacking, positions: Positions = _NONE) -> Iterator[Violation]:
+    """All violations between the rows of one document, but for references to rows that it does not have."""
     yield from _adoptions(document)
-    yield from _renames(document, invalid)
-    yield from _references(document, invalid)
+    yield from _renames(document, lacking)
     yield from _rings(document)
-    yield from _group_names(document)
-    yield from repeated_rules(document)
+    yield from _group_names(document, lacking)
+    yield from repeated_rules(document, positions)
     yield from _launches(document)
-    yield from _device_slots(document)
-    yield from _primary_interfaces(document, invalid)
+    yield from _device_slots(document, lacking)
+    yield from _primary_interfaces(document, lacking)
     yield from _zones(document)
     yield from _lists_and_numbers(document)
-    yield from _private_ips(document)
+    yield from _private_ips(document, positions)
     yield from _interface_types(document)
     yield from _primary_ipv6(document)
-    yield from _automatic_addresses(document)
+    yield from _automatic_addresses(document, lacking)
     yield from _adapters(document)
-    yield from _routes(document)
-    yield from _association_targets(document)
-    yield from _secondary_targets(document)
-    yield from _public_addresses(document)
-    yield from _guest_networks(document)
+    yield from _routes(document, positions)
+    yield from _association_targets(document, lacking)
+    yield from _secondary_targets(document, lacking)
+    yield from _public_addresses(document, lacking)
+    yield from _guest_networks(document, lacking)
     yield from _tag_counts(document)
     yield from _metadata_tags(document)
-    yield from _accounts(document)
+    yield from _accounts(document, lacking)
+
+
+def _lacks(lacking: Lacking, path: Path, *keys: str) -> bool:
+    """Could one of these keys of a row not be read?"""
+    return not lacking.get(path, frozenset()).isdisjoint(keys)
+
+
+def _is_known(instance: str, document: Document, lacking: Lacking) -> bool:
+    """Does the file have this instance? A reference to another one is a mistake of its own."""
+    return instance in document.instances or ("instances", instance) in lacking
 
 
 # ---- adoption
@@ -95,7 +109,7 @@ def _adoptions(document: Document) -> Iterator[Violation]:
 # ---- renaming
 
 
-def _renames(document: Document, invalid: Invalid) -> Iterator[Violation]:
+def _renames(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """The resource of a former name gets one new name, and no row has the former one."""
     taken: dict[str, str] = {}
     for address, former in document.renamed.items():
@@ -106,58 +120,14 @@ def _renames(document: Document, invalid: Invalid) -> Iterator[Violation]:
             yield Violation(
                 path, "is the name of the row itself", "write the name that it had before, or remove it"
             )
-        elif old in getattr(document, section) or old in invalid.get(section, ()):
+        elif old in getattr(document, section) or (section, old) in lacking:
             message = f"the spec has a row {former}, which keeps the resource of that name"
             yield Violation(path, message, "remove one of the two")
         elif first != address:
             yield Violation(path, f"{former} is already renamed to {first}", "remove one of the two")
 
 
-# ---- references
-
-
-def _references(document: Document, invalid: Invalid) -> Iterator[Violation]:
-    known = {section: {*getattr(document, section), *invalid.get(section, ())} for section in SECTIONS}
-    for path, section, name in _named(document):
-        if name in known[section]:
-            continue
-        what = section[:-1].replace("_", " ")
-        hint = _reference_hint(name, section, known[section])
-        yield Violation(path, f"there is no {what} {shown(name)} in this spec", hint)
-
-
-def _reference_hint(name: str, section: str, known: AbstractSet[str]) -> Hint:
-    if section == "instances" and resource_id("i", name):
-        return f"ids are not allowed here; add `fw: {{external: {name}}}` under instances, and write `fw`"
-    return Nearest(name, known, None if known else f"add it under {section}")
-
-
-def _named(document: Document) -> Iterator[tuple[Path, str, str]]:
-    """Every reference: its path, the section that it points into, and the name."""
-    for name, group in document.security_groups.items():
-        for path, peer in peers_of(name, group):
-            if isinstance(peer, str) and not _is_literal(peer):
-                yield path, "security_groups", peer
-    for name, interface in document.network_interfaces.items():
-        base: Path = ("network_interfaces", name)
-        for index, used in enumerate(interface.security_groups or ()):
-            if isinstance(used, str) and not resource_id("sg", used):
-                yield (*base, "security_groups", index), "security_groups", used
-        if interface.attachment:
-            for path, holder in _holders(interface.attachment):
-                yield (*base, "attachment", *path), "instances", holder
-    for path, ref in references_in(document):
-        section, _, name = ref.address.partition(".")
-        yield path, section, name
-    for name, address in document.elastic_ips.items():
-        target, path = address.association, ("elastic_ips", name, "association")
-        if target and target.instance is not None:
-            yield (*path, "instance"), "instances", target.instance
-        elif target and target.network_interface and not resource_id("eni", target.network_interface):
-            yield (*path, "network_interface"), "network_interfaces", target.network_interface
-    for name, check in document.checks.items():
-        key, asked = check.target
-        yield ("checks", name, key), f"{key}s", asked
+# ---- user data
 
 
 def references_in(document: Document) -> Iterator[tuple[Path, Ref]]:
@@ -190,9 +160,11 @@ def _rings(document: Document) -> Iterator[Violation]:
             yield Violation(("instances", name, "user_data"), message, hint)
 
 
-def _guest_networks(document: Document) -> Iterator[Violation]:
+def _guest_networks(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """The user data of a launch has the addresses of all interfaces: EC2 cannot be left to choose further ones."""
     for name, row in document.network_interfaces.items():
+        if _lacks(lacking, ("network_interfaces", name), "interface_type"):
+            continue
         for instance in document.guest_networks(row)[:1]:
             for many, count in ADDRESS_KEYS:
                 if getattr(row, count):
@@ -203,17 +175,9 @@ def _guest_networks(document: Document) -> Iterator[Violation]:
                     yield Violation(("network_interfaces", name, count), message, hint)
 
 
-def _holders(attachment: Attachment) -> Iterator[tuple[Path, str]]:
-    """The instances in an attachment, each with its path in the attachment."""
-    if attachment.instance is not None:
-        yield ("instance",), attachment.instance
-    for index, name in enumerate(attachment.instances or ()):
-        yield ("instances", index), name
-
-
-def _is_literal(peer: str) -> bool:
-    """Whether a source or destination is no group name: ``self``, a CIDR or an id."""
-    return peer == "self" or "/" in peer or resource_id("(sg|pl)", peer)
+def _numbered(path: Path, items: Iterable[T], positions: Positions) -> Iterator[tuple[int, T]]:
+    """The items of a list with their indexes in the file."""
+    return zip(positions.get(path, itertools.count()), items, strict=False)
 
 
 def peers_of(name: str, group: SecurityGroup) -> Iterator[tuple[Path, Peer]]:
@@ -224,11 +188,15 @@ def peers_of(name: str, group: SecurityGroup) -> Iterator[tuple[Path, Peer]]:
             yield (*path, key, index), peer
 
 
-def _all_rules(name: str, group: SecurityGroup) -> Iterator[tuple[Path, IngressRule | EgressRule]]:
-    for index, ingress in enumerate(group.ingress):
-        yield ("security_groups", name, "ingress", index), ingress
-    for index, egress in enumerate(group.egress or ()):
-        yield ("security_groups", name, "egress", index), egress
+def _all_rules(
+    name: str, group: SecurityGroup, positions: Positions = _NONE
+) -> Iterator[tuple[Path, IngressRule | EgressRule]]:
+    ingress: Path = ("security_groups", name, "ingress")
+    for index, inbound in _numbered(ingress, group.ingress, positions):
+        yield (*ingress, index), inbound
+    egress: Path = ("security_groups", name, "egress")
+    for index, outbound in _numbered(egress, group.egress or (), positions):
+        yield (*egress, index), outbound
 
 
 def _ends(rule: IngressRule | EgressRule) -> tuple[str, tuple[Peer, ...]]:
@@ -238,11 +206,13 @@ def _ends(rule: IngressRule | EgressRule) -> tuple[str, tuple[Peer, ...]]:
 # ---- security groups
 
 
-def _group_names(document: Document) -> Iterator[Violation]:
+def _group_names(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """Group names are unique within a VPC, and EC2 ignores their case."""
     taken: dict[tuple[object, ...], str] = {}
     for name, group in document.security_groups.items():
         path: Path = ("security_groups", name)
+        if _lacks(lacking, path, "group_name", "vpc"):
+            continue
         effective = group.group_name or name
         if group.group_name is None and (problem := group_name_problem(name)):
             yield Violation(path, problem, "choose another name, or set `group_name`", on_key=True)
@@ -257,11 +227,11 @@ def _name_path(path: Path, group: SecurityGroup) -> Path:
     return path if group.group_name is None else (*path, "group_name")
 
 
-def repeated_rules(document: Document) -> Iterator[Violation]:
+def repeated_rules(document: Document, positions: Positions = _NONE) -> Iterator[Violation]:
     """An EC2 rule has one protocol, one port range and one source or destination; EC2 refuses duplicates."""
     for name, group in document.security_groups.items():
         seen: dict[tuple[object, ...], Path] = {}
-        for path, rule in _all_rules(name, group):
+        for path, rule in _all_rules(name, group, positions):
             key, peers = _ends(rule)
             for index, peer in enumerate(peers):
                 here: Path = (*path, key, index)
@@ -298,18 +268,21 @@ def _attached(document: Document) -> Iterator[tuple[str, NetworkInterface, Attac
             yield name, interface, interface.attachment
 
 
-def _device_slots(document: Document) -> Iterator[Violation]:
+def _device_slots(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """An instance has each device index of a card once; interfaces that may fail over to it count, too."""
     used: dict[tuple[str, int], dict[int, str]] = {}
     clashes: list[tuple[str, str, Attachment]] = []
     for name, _, at in _attached(document):
         for instance in at.candidates:
+            if not _is_known(instance, document, lacking):
+                continue
             first = used.setdefault((instance, at.network_card_index), {}).setdefault(at.device_index, name)
             if first != name:
                 clashes.append((name, instance, at))
     for name, instance, at in clashes:
         holders = used[instance, at.network_card_index]
-        free = next(index for index in range(len(holders) + 1) if index not in holders)
+        least = 1 if _has_primary(instance, at, document) else 0
+        free = next(index for index in itertools.count(least) if index not in holders)
         card = f" on network card {at.network_card_index}" if at.network_card_index else ""
         holder = f"network_interfaces.{holders[at.device_index]}"
         message = f"device_index {at.device_index}{card} of {shown(instance)} is already used by {holder}"
@@ -317,11 +290,17 @@ def _device_slots(document: Document) -> Iterator[Violation]:
         yield Violation(path, message, f"device_index {free} is free")
 
 
-def _primary_interfaces(document: Document, invalid: Invalid) -> Iterator[Violation]:
+def _has_primary(instance: str, at: Attachment, document: Document) -> bool:
+    """Is index 0 of the card no place for such an attachment, because the instance has its primary interface?"""
+    return at.network_card_index == 0 and (at.instances is not None or instance in document.external_instances)
+
+
+def _primary_interfaces(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """An instance of the stack needs an interface at index 0; an external one already has it.
 
-    If a row in ``network_interfaces`` is invalid, it could be the missing one, so nothing is reported. An adopted
-    instance already has an interface at index 0, which need not be in the spec.
+    A row in ``network_interfaces`` whose attachment could not be read could be the missing one, so nothing is
+    reported; nor if one at index 0 names an instance that the spec does not have. An adopted instance already has
+    an interface at index 0, which need not be in the spec.
     """
     primaries = [
         (name, at)
@@ -336,11 +315,15 @@ def _primary_interfaces(document: Document, invalid: Invalid) -> Iterator[Violat
                 f"the external instance {shown(at.instance)} already has its primary interface at device_index 0",
                 "use device_index 1 or higher",
             )
-    if invalid.get("network_interfaces"):
+    if _lacks(lacking, (), "network_interfaces") or any(
+        path[:1] == ("network_interfaces",) and "attachment" in keys for path, keys in lacking.items()
+    ):
         return
     with_primary = {at.instance for _, at in primaries}
+    if not all(_is_known(str(name), document, lacking) for name in with_primary):
+        return
     for name, row in document.own_instances.items():
-        if name not in with_primary and row.adopt is None:
+        if name not in with_primary and row.adopt is None and not _lacks(lacking, ("instances", name), "adopt"):
             hint = f"add `attachment: {{instance: {name}, device_index: 0}}` to one of the network_interfaces"
             yield Violation(("instances", name), "has no network interface at device_index 0", hint)
 
@@ -378,7 +361,7 @@ def _lists_and_numbers(document: Document) -> Iterator[Violation]:
 Block: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _private_ips(document: Document) -> Iterator[Violation]:
+def _private_ips(document: Document, positions: Positions) -> Iterator[Violation]:
     """Every address or prefix is inside its subnet, appears once, and is not part of another prefix."""
     taken: dict[tuple[object, ...], str] = {}
     prefixes: dict[tuple[object, ...], list[tuple[Block, str]]] = {}
@@ -386,7 +369,7 @@ def _private_ips(document: Document) -> Iterator[Violation]:
         (path, block, interface.subnet)
         for name, interface in document.network_interfaces.items()
         if interface.subnet is not None
-        for path, block in private_addresses(name, interface)
+        for path, block in private_addresses(name, interface, positions)
     ]
     for path, block, subnet in blocks:
         if subnet.cidr is not None and block.version == 4:
@@ -405,13 +388,15 @@ def _private_ips(document: Document) -> Iterator[Violation]:
                 yield Violation(path, message, "choose an address outside the prefix")
 
 
-def private_addresses(name: str, interface: NetworkInterface) -> Iterator[tuple[Path, Block]]:
+def private_addresses(
+    name: str, interface: NetworkInterface, positions: Positions = _NONE
+) -> Iterator[tuple[Path, Block]]:
     """Every private address and prefix in the row, with its path; an address is a network of one address."""
     base: Path = ("network_interfaces", name)
     if interface.private_ip is not None:
         yield (*base, "private_ip"), ipaddress.ip_network(interface.private_ip)
     for many, _ in ADDRESS_KEYS:
-        for index, text in enumerate(getattr(interface, many) or ()):
+        for index, text in _numbered((*base, many), getattr(interface, many) or (), positions):
             yield (*base, many, index), ipaddress.ip_network(text)
 
 
@@ -478,11 +463,13 @@ def _primary_ipv6(document: Document) -> Iterator[Violation]:
             yield Violation(("network_interfaces", name, "primary_ipv6"), "needs an IPv6 address", hint)
 
 
-def _automatic_addresses(document: Document) -> Iterator[Violation]:
+def _automatic_addresses(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """EC2 assigns an automatic public address to a primary interface only."""
     for name, interface in document.network_interfaces.items():
         at = interface.attachment
         if interface.associate_public_ip_address is None or not interface.specifies("attachment"):
+            continue
+        if _lacks(lacking, ("network_interfaces", name), "attachment", "adopt"):
             continue
         if at is None or (at.network_card_index, at.device_index) != (0, 0):
             message = "only the primary interface of an instance can have an automatic public address"
@@ -509,12 +496,13 @@ def _adapters(document: Document) -> Iterator[Violation]:
 # ---- routes
 
 
-def _routes(document: Document) -> Iterator[Violation]:
+def _routes(document: Document, positions: Positions) -> Iterator[Violation]:
     """A destination has one route in a route table, and leads to one interface."""
     taken: dict[tuple[object, ...], Path] = {}
     for name, interface in document.network_interfaces.items():
-        for index, route in enumerate(interface.routes):
-            path: Path = ("network_interfaces", name, "routes", index)
+        routes: Path = ("network_interfaces", name, "routes")
+        for index, route in _numbered(routes, interface.routes, positions):
+            path = (*routes, index)
             first = taken.setdefault(route.key, path)
             if first != path:
                 yield Violation(path, f"the same route as {dotted(first)}", "remove one of the two")
@@ -523,7 +511,7 @@ def _routes(document: Document) -> Iterator[Violation]:
 # ---- Elastic IPs
 
 
-def _association_targets(document: Document) -> Iterator[Violation]:
+def _association_targets(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """A private address has at most one Elastic IP, and the interface must have that address in the spec."""
     taken: dict[tuple[str, str, str | None], str] = {}
     for name, address in document.elastic_ips.items():
@@ -545,6 +533,8 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             private_ip = None
         known = (
             interface is not None
+            and not _lacks(lacking, holder, "private_ip", "secondary_private_ip_count", "lifecycle", "adopt")
+            and not _lacks(lacking, holder, "secondary_private_ips")
             and interface.specifies("secondary_private_ips")
             and interface.specifies("private_ip")
             # EC2 chooses as many addresses, or other tools add some, which only planning knows.
@@ -563,7 +553,7 @@ def _association_targets(document: Document) -> Iterator[Violation]:
             yield Violation((*base, key), message, "a private address has at most one Elastic IP; choose another")
 
 
-def _secondary_targets(document: Document) -> Iterator[Violation]:
+def _secondary_targets(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """``secondary`` takes an address that EC2 chose: there must be one for each such row."""
     rows: dict[str, int] = {}
     for name, address in document.elastic_ips.items():
@@ -573,6 +563,8 @@ def _secondary_targets(document: Document) -> Iterator[Violation]:
             continue
         path: Path = ("elastic_ips", name, "association", "secondary")
         interface = document.network_interfaces.get(holder[1]) if holder[0] == "network_interfaces" else None
+        if _lacks(lacking, holder, "secondary_private_ip_count"):
+            continue
         count = interface.secondary_private_ip_count if interface else None
         rows[holder[1]] = rows.get(holder[1], 0) + 1
         if count is None:
@@ -593,7 +585,7 @@ def _holder(target: Association, document: Document) -> tuple[str, str] | None:
     return ("network_interfaces", named) if named in document.network_interfaces else None
 
 
-def _public_addresses(document: Document) -> Iterator[Violation]:
+def _public_addresses(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """Every address is allocated once, and in a border group of the Region of the file."""
     taken: dict[str, str] = {}
     for name, row in document.elastic_ips.items():
@@ -607,7 +599,8 @@ def _public_addresses(document: Document) -> Iterator[Violation]:
         if group and document.region and not f"{group}-".startswith(f"{document.region}-"):
             message = f"{shown(group)} is not in the Region {shown(document.region)}"
             yield Violation(("elastic_ips", name, "network_border_group"), message, "correct one of the two")
-        if row.adopt is None and row.address is not None and row.public_ipv4_pool is not None:
+        adopted = row.adopt is not None or _lacks(lacking, ("elastic_ips", name), "adopt")
+        if not adopted and row.address is not None and row.public_ipv4_pool is not None:
             message = "cannot be combined with address"
             hint = "keep `address` to allocate that address, or `public_ipv4_pool` for any address of the pool"
             yield Violation(("elastic_ips", name, "public_ipv4_pool"), message, hint)
@@ -687,9 +680,9 @@ def _too_many_tags(keys: Iterable[str], own: frozenset[str] = _OWN_TAGS) -> tupl
     )
 
 
-def _accounts(document: Document) -> Iterator[Violation]:
+def _accounts(document: Document, lacking: Lacking) -> Iterator[Violation]:
     """The role must be in the account of ``account_id``, and an external id needs a role."""
-    if document.external_id and not document.assume_role_arn:
+    if document.external_id and not (document.assume_role_arn or _lacks(lacking, (), "assume_role_arn")):
         yield Violation(("external_id",), "is of no use without assume_role_arn", "add the role, or remove it")
     account = document.role_account
     if document.account_id and account and account != document.account_id:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from enireconcile.model import Ref, Template, joined
+from enireconcile.regions import of_environment, wrong_region
 from enireconcile.spec.borrowed import Borrowed
 from enireconcile.spec.places import Located, Path, Places, shown
 from enireconcile.spec.row import Row
@@ -24,14 +25,16 @@ from enireconcile.spec.rows import (
     ROW_SECTIONS,
     SECTIONS,
     Check,
+    Document,
     ElasticIp,
     Instance,
     NetworkInterface,
     SecurityGroup,
 )
+from enireconcile.spec.scalars import UNKNOWN_KEY, option_hint
 from enireconcile.spec.suggest import Hint, Nearest
 from enireconcile.spec.userdata import RefusedFile
-from enireconcile.spec.violations import Violation
+from enireconcile.spec.violations import Violation, nearest_key
 from enireconcile.spec.yamltree import Plain, Tree
 
 MAX_ROWS = 20_000
@@ -82,18 +85,27 @@ Both patterns take a reference with others inside of it as one.
 _NAMESPACES = (
     "write ${var.NAME}, ${each.key}, ${each.value}, ${stack}, ${region} or ${account_id}; $${ for a literal ${"
 )
+_NAMESPACES_IN_USER_DATA = (
+    "write ${var.NAME}, ${each.key}, ${each.value}, ${enireconcile.stack}, ${enireconcile.region} or "
+    "${enireconcile.account_id}; $${ for a literal ${"
+)
 
 
 class Given(Struct, frozen=True):
     """What the command line or a fleet gives, and what overrides the file: variables, Region and account.
 
-    ``optional`` are names of variables that no file needs to have.
+    ``optional`` are names of variables that no file needs to have. ``environment`` names the Region where neither
+    this nor the file does. For errors, ``places`` are file, line and column of variables, and ``called`` is the
+    name of the others.
     """
 
     variables: Mapping[str, Any] = {}
     region: str | None = None
     account_id: str | None = None
     optional: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = {}
+    places: Mapping[str, tuple[str, int, int]] = {}
+    called: str = "--var"
 
 
 NOTHING_GIVEN = Given()
@@ -107,8 +119,9 @@ class Element(Struct, frozen=True):
 
 
 class _Context(Struct, frozen=True):
-    """Where a text stands: in user data, where it may refer to resources, in a row of which element."""
+    """Where a text stands: in which key, in user data, where it may refer to resources, in which element's row."""
 
+    key: str
     element: Element | None = None
     user_data: bool = False
     resources: bool = False
@@ -121,11 +134,18 @@ class _Context(Struct, frozen=True):
 
 
 class _Wrong(Exception):
-    """A reference that has no value."""
+    """References that have no value: their messages, with hints; none if the mistake is told elsewhere.
 
-    def __init__(self, message: str, hint: Hint = None) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
+    ``read`` is the rest of their text.
+    """
+
+    def __init__(self, faults: Mapping[str, Hint], read: str | Template | None = None) -> None:
+        super().__init__(*faults)
+        self.faults, self.read = faults, read
+
+
+def _wrong(message: str, hint: Hint = None) -> _Wrong:
+    return _Wrong({message: hint})
 
 
 def escaped(text: str, *, user_data: bool = False) -> str:
@@ -179,6 +199,7 @@ class _Expander:
         self.variables: dict[str, Any] = {}
         self.size = self.rows = 0
         self.full = False
+        self.region: str | None = None
 
     def run(self) -> None:
         data = self.tree.data
@@ -197,8 +218,13 @@ class _Expander:
                 continue
             if key in ROW_SECTIONS and isinstance(value, dict):
                 result[key] = self._section(key, value, defaults.get(key, {}))
-            else:
+            elif key in Document.model_fields:
                 self._put(result, key, value, (key,), (key,), None)
+            else:
+                self._keep_places((key,))
+                result[key] = value
+        if self.region is not None:
+            result.setdefault("region", self.region)
         self._follow_borrowed(result)
         self.made = Tree(result, self.made.places, self.made.problems, self.made.nulls, self.made.refused)
 
@@ -206,11 +232,15 @@ class _Expander:
         """Replace references to attributes that a resource has from another one by references to that."""
         borrowed = Borrowed(result)
         for path, holder, key in _texts(result):
-            try:
-                holder[key] = joined(_lent(part, borrowed) for part in holder[key].parts)
-            except _Wrong as wrong:
-                self.found.append(Violation((*path, key), wrong.message, wrong.hint))
-                self.made.refused.add((*path, key))
+            below: Path = (*path, key)
+            lent = []
+            for part in holder[key].parts:
+                try:
+                    lent.append(_lent(part, borrowed))
+                except _Wrong as wrong:
+                    self._tell(below, wrong)
+                    self.made.refused.add(below)
+            holder[key] = joined(lent)
 
     # ---- the parts of a file
 
@@ -259,7 +289,7 @@ class _Expander:
                 self.found.append(Violation(("defaults", section, key), message, "write it in a row", on_key=True))
             else:
                 self.found.append(
-                    Violation(("defaults", section, key), "unknown key", Nearest(key, sorted(keys)), on_key=True)
+                    Violation(("defaults", section, key), UNKNOWN_KEY, nearest_key(key, sorted(keys)), on_key=True)
                 )
 
     def _section(self, section: str, rows: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,7 +315,7 @@ class _Expander:
         elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
             yield from (Element(item, _unread(item)) for item in value)
         elif value is not None:
-            hint = "write a mapping, a list of single values, or ${var.NAME} of one"
+            hint = option_hint(value) or "write a mapping, a list of single values, or ${var.NAME} of one"
             self.found.append(Violation(at, "must be a mapping or a list of single values", hint))
 
     def _row(
@@ -340,10 +370,13 @@ class _Expander:
         elif named is not None:
             try:
                 content = self.read_user_data(named)
-                context = _Context(element, user_data=True, resources=True)
+                context = _Context("user_data_file", element, user_data=True, resources=True)
                 row["user_data"] = content if isinstance(content, bytes) else self._text(content, context)
-            except (RefusedFile, _Wrong) as refused:
+            except RefusedFile as refused:
                 self.found.append(Violation(path, refused.message, refused.hint))
+            except _Wrong as wrong:
+                self._tell(path, wrong)
+                row["user_data"] = wrong.read
 
     # ---- values
 
@@ -356,9 +389,10 @@ class _Expander:
                 self.located.values[new] = here.values[old]
             if old in here.keys:
                 self.located.keys[new] = here.keys[old]
-        if old in self.tree.nulls:
+        told = new != old and old[0] == "defaults"  # once, for all rows
+        if old in self.tree.nulls and not told:
             self.made.nulls.add(new)
-        if old in self.tree.refused:
+        if old in self.tree.refused or (old in self.tree.nulls and told):
             self.made.refused.add(new)
 
     def _put(
@@ -385,13 +419,17 @@ class _Expander:
         if not isinstance(value, str) or "${" not in value:
             return value
         user_data = _is_user_data(new)
-        context = _Context(element, user_data, resources=user_data or _is_tag(new))
+        key = str(new[2] if len(new) > 2 else new[-1])
+        context = _Context(key, element, user_data, resources=user_data or _is_tag(new))
         try:
             return self._scalar(value, context, old, new, depth)
         except _Wrong as wrong:
-            self.found.append(Violation(new, wrong.message, wrong.hint))
+            self._tell(new, wrong)
             self.made.refused.add(new)
-            return None
+            return wrong.read if context.resources else None
+
+    def _tell(self, path: Path, wrong: _Wrong, *, on_key: bool = False) -> None:
+        self.found.extend(Violation(path, message, hint, on_key) for message, hint in wrong.faults.items())
 
     def _dict(self, value: dict[str, Any], old: Path, new: Path, element: Element | None, depth: int) -> Any:
         result: dict[str, Any] = {}
@@ -420,9 +458,9 @@ class _Expander:
         if "${" not in key:
             return key
         try:
-            return str(self._text(key, _Context(element)))
+            return str(self._text(key, _Context(key, element)))
         except _Wrong as wrong:
-            self.found.append(Violation(path, wrong.message, wrong.hint, on_key=True))
+            self._tell(path, wrong, on_key=True)
             return None
 
     def _scalar(self, text: str, context: _Context, old: Path, new: Path, depth: int) -> Any:
@@ -431,35 +469,49 @@ class _Expander:
         if not match or match[1] is None:
             return self._text(text, context, depth)
         if depth >= _DEEPEST:
-            raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
+            raise _wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
         value = self._referent(match, context, depth)
         if isinstance(value, Ref):
             return Template((value,))
         return self._value(value, old, new, context.element, depth + 1)
 
     def _text(self, text: str, context: _Context, depth: int = 0) -> str | Template:
-        """The text with its references replaced, but for those to resources. Raises _Wrong."""
-        return joined(self._parts(text, context, depth))
+        """The text with its references replaced, but for those to resources. Raises _Wrong, with all of them."""
+        wrong: list[_Wrong] = []
+        read = joined(self._parts(text, context, depth, wrong))
+        if wrong:
+            raise _Wrong({message: hint for each in wrong for message, hint in each.faults.items()}, read)
+        return read
 
-    def _parts(self, text: str, context: _Context, depth: int) -> Iterator[str | Ref]:
+    def _parts(self, text: str, context: _Context, depth: int, wrong: list[_Wrong]) -> Iterator[str | Ref]:
+        """The parts of the text; references without a value are left out, and add to ``wrong``."""
         if depth > _DEEPEST:
-            raise _Wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
+            raise _wrong(f"{shown(text)} refers to itself, or too deep", "write the value out")
         end = 0
         for match in context.pattern.finditer(text):
             yield text[end : match.start()]
             end = match.end()
-            value = "${" if match[1] is None else self._referent(match, context, depth)
-            if not isinstance(value, (str, Ref)):
-                message = f"${{{match[1]}}} is {'a mapping' if isinstance(value, dict) else 'a list'}"
-                raise _Wrong(f"{message}: it cannot be part of a text", "name one of its fields")
+            try:
+                value = "${" if match[1] is None else self._word(match, context, depth)
+            except _Wrong as error:
+                wrong.append(error)
+                continue
             self.size += 1 if isinstance(value, Ref) else len(value)
             if self._too_large():
-                raise _Wrong("the file is too large")
+                raise _wrong("the file is too large")
             if isinstance(value, str) and match[1] is not None and "${" in value:
-                yield from self._parts(value, context, depth + 1)
+                yield from self._parts(value, context, depth + 1, wrong)
             else:
                 yield value
         yield text[end:]
+
+    def _word(self, match: re.Match[str], context: _Context, depth: int) -> str | Ref:
+        """The value of a reference inside a text. Raises _Wrong."""
+        value = self._referent(match, context, depth)
+        if not isinstance(value, (str, Ref)):
+            message = f"${{{match[1]}}} is {'a mapping' if isinstance(value, dict) else 'a list'}"
+            raise _wrong(f"{message}: it cannot be part of a text", "name one of its fields")
+        return value
 
     def _referent(self, match: re.Match[str], context: _Context, depth: int) -> Any:
         """The value of a reference, as it is written; a Ref for an attribute of a resource. Raises _Wrong.
@@ -470,52 +522,69 @@ class _Expander:
         if not match[2]:
             raise _unclosed(match)
         if "${" in name:
-            name = str(self._text(name, _Context(context.element, inside=True), depth + 1))
+            name = str(self._text(name, _Context(context.key, context.element, inside=True), depth + 1))
         first, *rest = name.split(".")
         if first == "enireconcile" and len(rest) == 1 and rest[0] in _FACTS:
-            return self._fact(rest[0])
+            return self._fact(rest[0], name)
         if first in _FACTS and not rest:
-            return self._fact(first)
+            return self._fact(first, name)
         if first == "var" and rest:
             return self._variable(name, rest)
         if first == "each" and rest:
             return self._of_element(name, rest, context.element)
         if first in ATTRIBUTES:
             return _resource(name, context)
-        raise _Wrong(f"unknown reference ${{{name}}}", self._meant(name))
+        raise _wrong(f"unknown reference ${{{name}}}", self._meant(name, context))
 
-    def _meant(self, name: str) -> str:
+    def _meant(self, name: str, context: _Context) -> str:
         """What an unknown reference was meant for."""
         if name in self.variables:
             return f"write ${{var.{name}}}"
         if found := re.fullmatch(r"env[.:](\w{1,60})", name):
             return f'write ${{var.{found[1]}}}, and run with --var {found[1]}="${found[1]}"'
-        return _NAMESPACES
+        return _NAMESPACES_IN_USER_DATA if context.user_data else _NAMESPACES
 
-    def _fact(self, name: str) -> Any:
+    def _fact(self, name: str, written: str) -> Any:
         given = {"region": self.given.region, "account_id": self.given.account_id}
         value = given.get(name) or self.tree.data.get(name)
+        if name == "region" and value is None:
+            value = self._region(written)
         if not isinstance(value, str):
-            raise _Wrong(f"${{{name}}} has no value", f"write `{name}: …` at the top of the file")
+            hint = f"write `{name}: …` at the top of the file"
+            if name == "region":
+                hint += ", or give --region or AWS_REGION; a profile's Region is not read"
+            raise _wrong(f"${{{written}}} has no value", hint)
         return value
+
+    def _region(self, written: str) -> str | None:
+        """The Region of the environment, which becomes that of the file: calls go to the one that values have."""
+        if (found := of_environment(self.given.environment)) is None:
+            return None
+        variable, region = found
+        if wrong := wrong_region(region):
+            raise _wrong(f"${{{written}}} (from {variable}): {wrong[0]}", wrong[1])
+        self.region = region
+        return region
 
     def _variable(self, reference: str, names: list[str]) -> Any:
         self.known.add(names[0])
+        if names[0] not in self.variables and not isinstance(self.tree.data.get("variables", {}), dict):
+            raise _Wrong({})  # `variables` is no mapping, which is told.
         if names[0] not in self.variables:
             hint = Nearest(
                 names[0], sorted(self.variables), f"add it to `variables`, or give --var {names[0]}=VALUE"
             )
-            raise _Wrong(f"unknown variable {names[0]!r}", hint)
+            raise _wrong(f"unknown variable {names[0]!r}", hint)
         return _field(reference, self.variables[names[0]], names[1:])
 
     def _of_element(self, reference: str, names: list[str], element: Element | None) -> Any:
         if element is None:
-            raise _Wrong(f"${{{reference}}} outside of a row with `for_each`", "add `for_each` to the row")
+            raise _wrong(f"${{{reference}}} outside of a row with `for_each`", "add `for_each` to the row")
         if names == ["key"]:
             return element.key
         if names[0] == "value":
             return _field(reference, element.value, names[1:])
-        raise _Wrong(f"unknown reference ${{{reference}}}", "write ${each.key} or ${each.value.FIELD}")
+        raise _wrong(f"unknown reference ${{{reference}}}", "write ${each.key} or ${each.value.FIELD}")
 
     def _too_large(self) -> bool:
         if self.size <= MAX_SIZE and self.rows <= MAX_ROWS:
@@ -530,10 +599,10 @@ class _Expander:
 def _unclosed(match: re.Match[str]) -> _Wrong:
     if match.string.startswith("${", match.end()):
         hint = "close each of them; put the inner ones into a variable if there are several"
-        return _Wrong(
+        return _wrong(
             "a reference inside of a reference can have none inside, and each needs its closing `}`", hint
         )
-    return _Wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
+    return _wrong("`${` has no closing `}`", "close it, as in ${var.NAME}, or write $${ for a literal ${")
 
 
 def _unread(value: Any) -> Any:
@@ -546,16 +615,19 @@ def _unread(value: Any) -> Any:
 
 
 def _field(reference: str, value: Any, names: list[str]) -> Any:
+    """A value in a variable or an element. What has no value there is told there. Raises _Wrong."""
     for name in names:
+        if value is None:
+            raise _Wrong({})
         if isinstance(value, dict) and name in value:
             value = value[name]
         elif isinstance(value, tuple) and name.isascii() and name.isdigit() and int(name) < len(value):
             value = value[int(name)]
         else:
             known = sorted(value) if isinstance(value, dict) else ()
-            raise _Wrong(f"${{{reference}}}: there is no {shown(name)}", Nearest(name, known) if known else None)
+            raise _wrong(f"${{{reference}}}: there is no {shown(name)}", Nearest(name, known) if known else None)
     if value is None:
-        raise _Wrong(f"${{{reference}}} has no value", 'write "" for an empty text')
+        raise _Wrong({})
     return value
 
 
@@ -565,15 +637,16 @@ def _resource(name: str, context: _Context) -> Ref:
         hint = (
             "references to resources are known too late for that; write the name out, or take it from a variable"
         )
-        raise _Wrong(f"${{{name}}} cannot be part of another reference", hint)
+        raise _wrong(f"${{{name}}} cannot be part of another reference", hint)
     if not context.resources:
-        raise _Wrong(f"${{{name}}}: only user data and tags can refer to resources", "write the value out")
+        message = f"${{{name}}}: {shown(context.key)} cannot refer to resources"
+        raise _wrong(message, "write the value out; only user data and tags can refer to resources")
     section, *rest = name.split(".")
     known = ATTRIBUTES[section]
     if len(rest) != 2:
-        raise _Wrong(f"unknown reference ${{{name}}}", f"for example ${{{section}.NAME.{known[-1]}}}")
+        raise _wrong(f"unknown reference ${{{name}}}", f"for example ${{{section}.NAME.{known[-1]}}}")
     if rest[1] not in known:
-        raise _Wrong(f"${{{name}}}: {section} have no {shown(rest[1])} to refer to", Nearest(rest[1], known))
+        raise _wrong(f"${{{name}}}: {section} have no {shown(rest[1])} to refer to", Nearest(rest[1], known))
     return Ref(f"{section}.{rest[0]}", rest[1])
 
 
@@ -601,9 +674,9 @@ def _lent(part: str | Ref, borrowed: Borrowed) -> str | Ref:
         return lender
     if str(part).startswith("elastic_ips."):
         message = f"${{{part}}}: it is associated with no address that the file tells"
-        raise _Wrong(message, "refer to the interface that has the address: ${network_interfaces.NAME.private_ip}")
+        raise _wrong(message, "refer to the interface that has the address: ${network_interfaces.NAME.private_ip}")
     message = f"${{{part}}}: no Elastic IP of the file is associated with its primary private address"
-    raise _Wrong(message, "associate one, or refer to another one: ${elastic_ips.NAME.public_ip}")
+    raise _wrong(message, "associate one, or refer to another one: ${elastic_ips.NAME.public_ip}")
 
 
 def _is_tag(path: Path) -> bool:

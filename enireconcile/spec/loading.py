@@ -24,17 +24,26 @@ from enireconcile.files import read_up_to
 from enireconcile.model import fingerprint
 from enireconcile.spec.checks import check
 from enireconcile.spec.expand import NOTHING_GIVEN, Given, expand
-from enireconcile.spec.misplaced import in_place
+from enireconcile.spec.misplaced import in_place, misspelled
 from enireconcile.spec.places import Path, Place, Places, shown
+from enireconcile.spec.readable import check_readable, missing_rows, wrong_defaults
+from enireconcile.spec.references import dangling
 from enireconcile.spec.rows import ROW_SECTIONS, SECTIONS, Document
-from enireconcile.spec.scalars import ROLE_ARN
+from enireconcile.spec.scalars import MISSING_KEY, ROLE_ARN
 from enireconcile.spec.suggest import Nearest, hint_text
 from enireconcile.spec.userdata import read_user_data
-from enireconcile.spec.violations import Violation, violations
+from enireconcile.spec.violations import Violation, null_hint, violations
 from enireconcile.spec.yamltree import MAX_BYTES, SPEC_FILE, FileSort, Plain, Tree, read_tree
 
 STDIN = "-"
-_VARIABLES = "variables"
+_LINES = "write `NAME: VALUE` lines"
+_VARIABLES_FILE = FileSort(
+    begin=_LINES,
+    name=f"give the path of a file with variables: {_LINES}",
+    divide="split it into several files: --var-file is repeatable",
+    one="move the second document to a file of its own: --var-file is repeatable",
+)
+VARIABLES = "variables"
 """What errors call the variables of a program."""
 _HINTS_LOOKED_UP = 100
 """The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
@@ -169,17 +178,29 @@ def _read(sources: Sequence[str], given: Given, stdin: Callable[[], bytes | str]
     return result
 
 
-def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+class Variables(Struct, frozen=True):
+    """Variables, and file, line and column of those that are in files."""
+
+    values: dict[str, Any]
+    places: dict[str, tuple[str, int, int]]
+
+
+def variables_of(files: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Variables:
     """The values of ``--var-file`` and ``--var``; later ones override earlier ones. Raises SpecErrors."""
-    variables: dict[str, Any] = {}
+    found = Variables({}, {})
     problems: list[Problem] = []
     for file in files:
-        tree = read_file(file)
+        tree = read_file(file, sort=_VARIABLES_FILE)
         problems.extend(_no_variables(tree, file))
-        variables |= tree.data if isinstance(tree.data, dict) else {}
+        for name, value in tree.data.items() if isinstance(tree.data, dict) else ():
+            found.values[name] = value
+            found.places[name] = (file, *tree.places.of_key((name,)))
     if problems:
         raise SpecErrors(problems)
-    return {**variables, **{name: Plain(value) for name, value in pairs}}
+    for name, text in pairs:
+        found.values[name] = Plain(text)
+        found.places.pop(name, None)
+    return found
 
 
 def variables_from(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,8 +211,8 @@ def variables_from(values: Mapping[str, Any]) -> dict[str, Any]:
     if problems := list(_no_values(values)):
         raise SpecErrors(problems)
     # JSON is YAML. Texts are quoted in it, so they stay texts.
-    tree = read_tree(json.dumps(values), _VARIABLES)
-    if problems := list(_no_variables(tree, _VARIABLES)):
+    tree = read_tree(json.dumps(values), VARIABLES)
+    if problems := list(_no_variables(tree, VARIABLES)):
         raise SpecErrors(problems)
     return dict(tree.data)
 
@@ -203,7 +224,7 @@ def _no_values(values: Mapping[str, Any]) -> Iterator[Problem]:
             json.dumps({name: value}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             message = f"is no value of YAML: {error}"
-            yield Problem(_VARIABLES, 1, 1, str(name), message, "give texts, numbers, booleans, lists and dicts")
+            yield Problem(VARIABLES, 1, 1, str(name), message, "give texts, numbers, booleans, lists and dicts")
 
 
 def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
@@ -211,8 +232,7 @@ def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
     yield from tree.problems
     yield from _problems([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places)
     if not (tree.problems or isinstance(tree.data, dict)):
-        hint = "write `NAME: VALUE` lines"
-        yield Problem(file, 1, 1, "", "must be a mapping of names to values", hint)
+        yield Problem(file, 1, 1, "", "must be a mapping of names to values", _LINES)
 
 
 def files_of(sources: Sequence[str]) -> list[str]:
@@ -221,6 +241,23 @@ def files_of(sources: Sequence[str]) -> list[str]:
 
 
 def _files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
+    """The files of the sources, each once; a source without a file, or given twice, adds to ``problems``."""
+    given: dict[str, str] = {}
+    for file in _all_files(sources, problems):
+        # False, and no error, for a text that can be no path.
+        real = os.path.realpath(file) if os.path.isfile(file) else file  # noqa: PTH113
+        first = given.get(real)
+        if first is None:
+            given[real] = file
+            yield file
+            continue
+        message = "is given twice" if first == file else f"is the same file as {first}"
+        problem = Problem(file, 1, 1, "", message, "give it once; a directory stands for all its files")
+        if problem not in problems:
+            problems.append(problem)
+
+
+def _all_files(sources: Sequence[str], problems: list[Problem]) -> Iterator[str]:
     """The files of the sources; a source without a file adds to ``problems``."""
     for index, source in enumerate(sources):
         if source == STDIN:
@@ -299,22 +336,25 @@ def read_file(
 
 
 def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:
-    """The problems; what is wrong with a template alike for several elements is told for the first of them."""
-    told: set[tuple[Place, str]] = set()
+    """The problems; what is wrong alike in several rows with a template or a default is told for the first."""
+    told: set[tuple[Place, str, Path]] = set()
     for count, violation in enumerate(found):
+        path = violation.path
         hint = hint_text(violation.hint, search=count < _HINTS_LOOKED_UP)
-        problem = places.problem(file, violation.path, violation.message, hint, on_key=violation.on_key)
-        template = ((problem.line, problem.column), violation.message)
-        if places.element(violation.path) is None or template not in told:
+        problem = places.problem(file, path, violation.message, hint, on_key=violation.on_key)
+        in_row = () if places.element(path) is not None else path[2:] if len(path) > 2 else path
+        said = ((problem.line, problem.column), violation.message, in_row)
+        if said not in told:
             yield problem
-        told.add(template)
+        told.add(said)
 
 
 def _unknown_variables(given: Given, known: AbstractSet[str]) -> Iterator[Problem]:
     for name in given.variables:
         if name not in known | given.optional:
             hint = hint_text(Nearest(name, sorted(known), "add it to `variables` of the file"))
-            yield Problem("--var", 1, 1, "", f"no spec has a variable {shown(name)}", hint)
+            place = given.places.get(name, (given.called, 1, 1))
+            yield Problem(*place, "", f"no spec has a variable {shown(name)}", hint)
 
 
 class _Stack(Struct, frozen=True):
@@ -367,18 +407,24 @@ def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | No
     try:
         document = Document.model_validate(tree.data)
     except ValidationError as error:
-        # Without a key that is null, its mapping may look incomplete; the null is the mistake.
-        incomplete = {path[:-1] for path in tree.nulls}
+        # Without a key that has no value, its mapping may look incomplete; that is the mistake.
+        incomplete = {path[:-1] for path in tree.nulls | tree.refused}
+        invalid = [*in_place(violations(error), tree.data)]
+        spelled, defaults = misspelled(invalid), wrong_defaults(each.path for each in found)
         found.extend(
             item
-            for item in in_place(violations(error), tree.data)
-            if item.path not in incomplete and not _below_any(item.path, reported)
+            for item in invalid
+            if item.path not in incomplete
+            and not _below_any(item.path, reported)
+            and not (item.message == MISSING_KEY and (item.path in spelled or item.path[0] in defaults))
         )
+    if not isinstance(tree.data, dict):
+        return None, found
     wrong = {violation.path for violation in found} | tree.refused
-    if not wrong and document is not None:
-        found.extend(check(document, {}))
-    else:
-        found.extend(_check_readable(tree.data, wrong))
+    whole = None if wrong else document
+    found.extend(check_readable(tree.data, wrong) if whole is None else check(whole, {}))
+    wrong.update(violation.path for violation in found)
+    found.extend(dangling(tree.data, wrong, missing_rows(tree.data, wrong)))
     return (None if found or tree.problems else document), found
 
 
@@ -388,6 +434,8 @@ def _below_any(path: Path, others: AbstractSet[Path]) -> bool:
 
 def _null(path: Path) -> Violation:
     """A null could mean "none" or "not written yet", so it is an error; the hint says what to write instead."""
+    if hint := null_hint(path):
+        return Violation(path, "has no value", hint)
     if len(path) == 1 and path[0] in (*ROW_SECTIONS, "tags"):
         return Violation(path, "has no value", "remove the key, or write `{}`")
     if len(path) == 2 and path[0] in SECTIONS:
@@ -399,26 +447,3 @@ def _null(path: Path) -> Violation:
     if "tags" in path[:-1]:
         return Violation(path, "has no value", 'write "" for an empty value; write the word null in quotes')
     return Violation(path, "has no value", "remove the key, or write a value; write the word null in quotes")
-
-
-def _check_readable(data: Any, wrong: AbstractSet[Path]) -> Iterator[Violation]:
-    """Run the checks between rows on the valid rows, so that one mistake does not hide another."""
-    if not isinstance(data, dict):
-        return
-    tops, resources = {path[:1] for path in wrong}, {path[:2] for path in wrong}
-    part: dict[str, Any] = {"version": 1, "stack": "unknown"}
-    invalid: dict[str, set[str]] = {}
-    for key, value in data.items():
-        if key not in Document.model_fields or (key,) in wrong:
-            continue
-        if key not in ROW_SECTIONS:
-            if (key,) not in tops:
-                part[key] = value
-        elif isinstance(value, dict):
-            invalid[key] = {name for name in value if (key, name) in resources}
-            part[key] = {name: row for name, row in value.items() if name not in invalid[key]}
-    try:
-        document = Document.model_validate(part)
-    except ValidationError:  # an error without a path of its own, which is already reported
-        return
-    yield from check(document, invalid)

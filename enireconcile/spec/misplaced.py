@@ -7,15 +7,15 @@ help; these say of which mapping the key is, and where to move it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
-from enireconcile.likeness import likeness
+from enireconcile.likeness import closest, likeness
 from enireconcile.spec.places import Path
 from enireconcile.spec.rows import ROW_SECTIONS, Document
 from enireconcile.spec.scalars import UNKNOWN_KEY
 from enireconcile.spec.suggest import Hint, Nearest
-from enireconcile.spec.violations import Violation, keys_of, row_at
+from enireconcile.spec.violations import Violation, keys_for, keys_of, row_at
 
 _MOST = 100
 """Keys whose place is looked up; doing it for thousands would take too long."""
@@ -50,6 +50,16 @@ _OF_OTHER_TOOLS = {
     "interfaces": "the section of network interfaces is `network_interfaces`",
 }
 """What Terraform, CloudFormation and Ansible call a key, or people do for short."""
+_MEANT = {
+    **dict.fromkeys(("ami", "ami_id", "image_id"), ("image",)),
+    **dict.fromkeys(("cidr_blocks", "cidr_ipv4", "cidr"), ("sources", "destinations")),
+}
+"""The required keys that those are meant for."""
+_OTHER_ENDS = {
+    **{("ingress", key): "sources" for key in ("destinations", "destination")},
+    **{("egress", key): "destinations" for key in ("sources", "source")},
+}
+"""The end of a rule that was written in the other direction."""
 
 
 def in_place(found: Iterable[Violation], data: Mapping[str, Any]) -> Iterator[Violation]:
@@ -75,6 +85,25 @@ def in_place(found: Iterable[Violation], data: Mapping[str, Any]) -> Iterator[Vi
             yield Violation(path, UNKNOWN_KEY, where or violation.hint, True)
         else:
             yield violation
+
+
+def misspelled(found: Iterable[Violation]) -> set[Path]:
+    """The paths of keys that are not missing: they are in the file in another spelling."""
+    paths = (each.path for each in found if each.on_key and each.message == UNKNOWN_KEY)
+    meant: set[Path] = set()
+    for path in islice(paths, _MOST):
+        row = row_at(path[:-1])
+        near = _other_end(path) or (closest(str(path[-1]), keys_for(row)) if row is not None else None)
+        # A row that adopts a resource, and an external instance, need no other key.
+        needed = row.needed if row is not None and near in ("adopt", "external") else ()
+        others = _MEANT.get(str(path[-1]), ())
+        meant |= {(*path[:-1], key) for key in (near, *needed, *others) if key is not None}
+    return meant
+
+
+def _other_end(path: Path) -> str | None:
+    """The key that a rule has in its direction for this one of the other direction."""
+    return _OTHER_ENDS.get((str(path[2]), str(path[4]))) if len(path) == 5 else None
 
 
 def _stray_rows(found: Iterable[Violation], data: Mapping[str, Any]) -> set[Path]:
@@ -113,6 +142,8 @@ def _keys_in(section: str | int) -> tuple[str, ...]:
 def _where(path: Path, data: Mapping[str, Any]) -> Hint:
     """Where a key belongs that its mapping does not know; None if it is none of the format."""
     key, mapping = str(path[-1]), path[:-1]
+    if end := _other_end(path):
+        return f"in {path[2]} it is `{end}`"
     return _beside(key, mapping, data) or _below(key, mapping, data) or _in_section(key, mapping, data)
 
 

@@ -201,9 +201,13 @@ def _adopted(prefix: str, what: str) -> tuple[AfterValidator, WithJsonSchema]:
     return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{prefix}-[0-9a-f]{{8,17}}$"})
 
 
+IN_PART = "in part"
+"""The context of the validation of what is left of a file with mistakes: a row may lack what it needs."""
+
+
 def _unless_adopted(value: Any, info: ValidationInfo) -> Any:
     """Required unless the row adopts a resource. An invalid ``adopt`` is reported on its own."""
-    if value is None and info.data.get("adopt", "") is None:
+    if value is None and info.data.get("adopt", "") is None and info.context != IN_PART:
         raise PydanticCustomError("missing", "Field required")
     return value
 

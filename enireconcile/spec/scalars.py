@@ -116,6 +116,8 @@ def tuple_of_items(value: object) -> object:
 
 
 def _list_hint(value: object) -> str | None:
+    if hint := option_hint(value):
+        return hint
     if isinstance(value, str) and value.isprintable() and len(value) <= 60:
         return f"write `[{value}]`"
     if not isinstance(value, Mapping):
@@ -128,6 +130,13 @@ def _list_hint(value: object) -> str | None:
     return f"begin each item with `- `: `- {first}: …`" if content is not None and first.isprintable() else None
 
 
+def option_hint(value: object) -> str | None:
+    """For a list or a mapping that --var gives, which is text. In a file, no text without quotes begins so."""
+    if not isinstance(value, Plain) or value[:1] not in ("[", "{"):
+        return None
+    return f"--var gives text; give {'a list' if value[:1] == '[' else 'a mapping'} in a --var-file"
+
+
 def mapping_of_items(value: object) -> object:
     """A mapping of names to values."""
     if not isinstance(value, Mapping):
@@ -138,6 +147,8 @@ def mapping_of_items(value: object) -> object:
 
 def mapping_hint(value: object) -> str | None:
     """How to write as a mapping what was written as a list, or without the space after a colon."""
+    if hint := option_hint(value):
+        return hint
     if isinstance(value, Plain) and (found := re.match(r"([\w-]{1,60}) ?:?\{", value)):
         return f"write a colon and a space after the name: `{found[1]}: {{…}}`"
     first = value[0] if isinstance(value, tuple) and value else None
@@ -268,10 +279,14 @@ def _instance_profile(value: str) -> str:
 
 def ipv4(value: str) -> str:
     """An IPv4 address in normal form."""
+    return _ipv4(value, "172.31.0.10")
+
+
+def _ipv4(value: str, example: str) -> str:
     try:
         return str(ipaddress.IPv4Address(value))
     except ValueError:
-        raise value_error(f"must be an IPv4 address, not {shown(value)}", "for example 172.31.0.10") from None
+        raise value_error(f"must be an IPv4 address, not {shown(value)}", f"for example {example}") from None
 
 
 def ipv6(value: str) -> str:
@@ -303,7 +318,7 @@ def _delegated(version: int, length: int, example: str) -> AfterValidator:
 
 def public_ipv4(value: str) -> str:
     """An IPv4 address outside the private ranges."""
-    address = ipv4(value)
+    address = _ipv4(value, "203.0.113.7")
     if any(ipaddress.IPv4Address(address) in block for block in _PRIVATE):
         raise value_error(
             f"{address} is a private address", "an Elastic IP is a public address, for example 203.0.113.7"
@@ -400,10 +415,14 @@ def _own_tag_key(key: str) -> str:
 
 LOGICAL_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,126}"
 _LOGICAL_NAME = re.compile(LOGICAL_NAME)
+_LONGEST_NAME = 127
 
 
 def _logical_name(name: str) -> str:
     """Logical names are parts of dotted addresses, so they cannot contain dots."""
+    if len(name) > _LONGEST_NAME:
+        message = f"{shown(name)} cannot be the name of a resource: it is {len(name)} characters long"
+        raise value_error(message, f"use at most {_LONGEST_NAME}", key=True)
     if not _LOGICAL_NAME.fullmatch(name):
         hint = "use letters, digits, `-` and `_`, beginning with a letter or digit, for example web-eth1"
         raise value_error(f"{shown(name)} cannot be the name of a resource", hint, key=True)

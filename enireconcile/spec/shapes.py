@@ -339,6 +339,11 @@ def _read_image(value: object) -> object:
     if not isinstance(value, Mapping):
         raise value_error(f"must be an image selector, not {described(value)}", _IMAGE_HINT)
     _check_keys(value, ["ssm", "name", "owner", "architecture"])
+    if "ssm" in value and "name" not in value:
+        for key in ("owner", "architecture"):
+            if key in value:
+                hint = "remove it, or write `name` and `owner` instead of `ssm`"
+                raise value_error("goes only with `name`", hint, at=(key,), key=True)
     if set(value) not in ({"ssm"}, {"name", "owner"}, {"name", "owner", "architecture"}):
         alone = "name" in value and "ssm" not in value
         message = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from enireconcile.spec.places import Path
 from enireconcile.spec.row import Row
-from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document
+from enireconcile.spec.rows import EXTERNAL, MANAGED, NAMED, SELECTED, Document, Instance
 from enireconcile.spec.scalars import MISSING_KEY, UNKNOWN_KEY, VALUE_ERROR
 from enireconcile.spec.suggest import FEW, Hint, Nearest
 
@@ -44,14 +44,29 @@ def violations(error: ValidationError, root: type[Row] = Document) -> Iterator[V
             yield Violation(path, detail["msg"][:1].lower() + detail["msg"][1:])
 
 
+def null_hint(path: Path, root: type[Row] = Document) -> str | None:
+    """What to write for a key without a value that is required; None if it may be removed."""
+    if path in _FIRST_LINES:
+        return _FIRST_LINES[path]
+    row, key = row_at(path[:-1], root), str(path[-1]) if path else ""
+    field = row.model_fields.get(key) if row else None
+    if row is None or field is None or not (field.is_required() or key in row.needed):
+        return None
+    return f"write `{key}: …` ({field.description})"
+
+
 def _key_hint(path: Path, root: type[Row]) -> Hint:
     row = row_at(path[:-1], root)
     if row is None:
         return None
     if path[-1] in row.model_fields:
         return "an external instance has only the key `external`: enireconcile never changes it"
-    keys = keys_of(row)
-    return Nearest(str(path[-1]), keys, _SCHEMA if len(keys) > FEW else None)
+    return nearest_key(str(path[-1]), keys_for(row))
+
+
+def nearest_key(key: str, keys: Sequence[str]) -> Nearest:
+    """The hint for a key that is none of ``keys``."""
+    return Nearest(key, keys, _SCHEMA if len(keys) > FEW else None)
 
 
 _SCHEMA = "`enireconcile schema` prints the keys of every mapping"
@@ -60,6 +75,11 @@ _SCHEMA = "`enireconcile schema` prints the keys of every mapping"
 def keys_of(row: type[Row] | None) -> tuple[str, ...]:
     """The keys that a mapping may have; none for what is no mapping."""
     return (*row.model_fields, *row.also) if row is not None else ()
+
+
+def keys_for(row: type[Row] | None) -> tuple[str, ...]:
+    """The keys that an unknown one may be meant for: a row of an instance may be that of an external one."""
+    return (*keys_of(row), *(("external",) if row is Instance else ()))
 
 
 def _add_hint(path: Path, root: type[Row]) -> str | None:
@@ -72,7 +92,7 @@ def _add_hint(path: Path, root: type[Row]) -> str | None:
 
 _FIRST_LINES: dict[Path, str] = {
     ("version",): "begin the file with `version: 1`",
-    ("stack",): "add `stack: NAME`: every resource of the file is tagged with it",
+    ("stack",): "write `stack: NAME`: every resource of the file is tagged with it",
 }
 
 

@@ -32,6 +32,7 @@ _UNPRINTABLE = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\uf
 # Compiling the whole set takes milliseconds, and most files have no other characters than these.
 _UNPRINTABLE_ASCII = r"[^\t\n\r\x20-\x7e]"
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_BACKSLASH = "write `\\\\` for a backslash in double quotes, or use single quotes"
 _HINTS = {
     "mapping values are not allowed": "put a value that contains ': ' in quotes, or correct the indentation",
     "cannot start any token": "put a value that begins with this character in quotes",
@@ -42,6 +43,18 @@ _HINTS = {
     "could not find expected ':'": "write a colon and a space after a key: `key: value`",
     "expected ',' or ']'": "add the missing comma or the closing `]`",
     "expected ',' or '}'": "add the missing comma or the closing `}`",
+    "scanning an alias": "put a value that begins with `*` in quotes",
+    "scanning an anchor": "put a value that begins with `&` in quotes",
+    "tag handle": "put a value that begins with `!` in quotes",
+    "mapping keys are not allowed": "put a value that begins with `?` in quotes",
+    "scanning a directive": "put a key that begins with `%` in quotes",
+    "unknown escape": _BACKSLASH,
+    "escape sequence": _BACKSLASH,
+    "hexdecimal": _BACKSLASH,
+    "node content": "remove the comma or bracket that begins a value here, or put the value in quotes",
+    "sequence entries are not allowed": "begin a list on the line below its key",
+    "scanning a block scalar": "begin the text on the line below `|` or `>`",
+    "document start": "remove the line `...` above: one file is one document",
 }
 
 

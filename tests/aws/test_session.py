@@ -42,6 +42,18 @@ def test_a_region_that_is_none(region: str, message: str, hint: str, monkeypatch
     assert raised.value.message == f"region (from AWS_REGION, AWS_DEFAULT_REGION or the profile): {message}"
 
 
+def test_the_environment_comes_before_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for ``${region}`` in a spec, which reads no profile: values and calls have the same Region."""
+    config = tmp_path / "config"
+    config.write_text("[profile ops]\nregion = eu-central-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    found = [connect(region=None, profile="ops").region]
+    for name, region in (("AWS_DEFAULT_REGION", "eu-west-1"), ("AWS_REGION", "us-east-1")):
+        monkeypatch.setenv(name, region)
+        found.append(connect(region=None, profile="ops").region)
+    assert found == ["eu-central-1", "eu-west-1", "us-east-1"]
+
+
 def test_a_region_that_only_botocore_knows() -> None:
     """Without the endpoint of a Region that does not exist being tried for minutes."""
     assert connect(region="us-iso-east-1", profile=None).region == "us-iso-east-1"

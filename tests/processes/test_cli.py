@@ -304,6 +304,22 @@ def test_broken_spec_changes_nothing(server: EC2Server, command: Run, tmp_path: 
     assert server.calls == []
 
 
+@pytest.mark.parametrize("args", [["apply", "-y"], ["destroy", "-y", "--allow-destroy"], ["watch"]])
+def test_the_report_of_a_broken_spec_is_the_last_line(command: Run, tmp_path: Path, args: Sequence[str]) -> None:
+    """Of the JSON on stdout, as in the file of --report. So is that of a plan file that is none."""
+    bad, kept = tmp_path / "bad.yaml", tmp_path / "report.json"
+    bad.write_text(BROKEN)
+    ran = command(*args, "--output", "json", "--report", str(kept), str(bad))
+    report = json.loads(ran.stdout.splitlines()[-1])
+    assert (ran.code, report["type"], report["outcome"]) == (1, "report", "failed")
+    assert report == json.loads(kept.read_text())
+
+
+def test_the_report_of_a_plan_file_that_is_none(command: Run, tmp_path: Path) -> None:
+    ran = command("apply", "-y", "--output", "json", "--plan", str(tmp_path / "no.plan"))
+    assert (ran.code, json.loads(ran.stdout)["outcome"]) == (1, "failed")
+
+
 def test_refusal_of_the_first_call_is_an_error(server: EC2Server, command: Run, tmp_path: Path) -> None:
     """EC2 refuses the only call: nothing was changed, code 1, with call, code and request id."""
     spec = tmp_path / "spec.yaml"
@@ -373,9 +389,30 @@ def test_no_region(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     spec = tmp_path / "spec.yaml"
     spec.write_text("version: 1\nstack: x\nelastic_ips: {ip: {}}\n")
     assert "AWS_REGION" in command("plan", str(spec)).stderr
+    exported = command("export", "--stack", "x").stderr
+    assert exported == "error: no AWS region\n  hint: give --region or AWS_REGION\n"
     assert command("plan", "--region", "us-east-1", str(spec)).code == 0
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     assert command("plan", str(spec)).code == 0
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_the_region_of_the_environment_in_values(
+    command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is written into values, and calls go there; before both, --region."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("version: 1\nstack: x\nelastic_ips: {ip: {tags: {Region: '${region}'}}}\n")
+    assert "tags.Region: ${region} has no value" in command("validate", str(spec)).stderr
+    assert command("validate", "--region", "eu-west-1", str(spec)).code == 0
+    monkeypatch.setenv(name, "us-east-1")
+    assert command("validate", str(spec)).code == 0
+    for options, region in ((["--region", "eu-west-1"], "eu-west-1"), ([], "us-east-1")):
+        planned = json.loads(command("plan", "--output", "json", *options, str(spec)).stdout)
+        (step,) = planned["steps"]
+        tags = {tag["Key"]: tag["Value"] for tag in step["params"]["TagSpecifications"][0]["Tags"]}
+        assert (planned["region"], tags["Region"]) == (region, region)
 
 
 def test_unwritable_report_is_found_before_anything_changes(

@@ -24,6 +24,10 @@ __all__ = ["command", "server"]
 
 SPEC = str(STORY)
 OWNED = ["DescribeAddresses", "DescribeInstances", "DescribeNetworkInterfaces", "DescribeSecurityGroups"]
+ALL_OF_THE_STORY = (
+    "choose from: elastic_ips.web-1, elastic_ips.web-2, instances.web, network_interfaces.web-eth0, "
+    "network_interfaces.web-eth1, security_groups.my-sg-1, security_groups.my-sg-2"
+)
 SPARE = "version: 1\nstack: spare\nregion: us-east-1\nelastic_ips: {spare: {}}\n"
 
 
@@ -180,6 +184,14 @@ def test_one_value(applied: EC2Server, command: Run) -> None:
             "security_groups.my-sg-1 has no attribute zzz",
             "choose from: group_name, id, vpc_id",
         ),
+        (
+            "security_groups.my-sg-1",
+            "security_groups.my-sg-1 is a resource, and not one value",
+            "write security_groups.my-sg-1.ATTRIBUTE, one of id, group_name, vpc_id",
+        ),
+        ("elastic_ips.wbe-1", "two-enis has no elastic_ips.wbe-1", "did you mean `elastic_ips.web-1`?"),
+        ("my-sg-1.id", "two-enis has no my-sg-1.id", ALL_OF_THE_STORY),
+        ("nope", "two-enis has no nope", ALL_OF_THE_STORY),
     ],
 )
 def test_what_is_not_there_is_an_error(path: str, error: str, hint: str, command: Run) -> None:
@@ -234,9 +246,7 @@ def test_one_address_in_two_stacks_is_not_guessed(command: Run, tmp_path: Path) 
     assert "elastic_ips.spare is in the stacks spare and other" in ran.stderr
 
 
-@pytest.mark.parametrize(
-    "args", [("--get", "web-1.public_ip"), ("--get", "elastic_ips.web-1.id", "--output", "json")]
-)
+@pytest.mark.parametrize("args", [("--get", ""), ("--get", "elastic_ips.web-1.id", "--output", "json")])
 def test_get_is_used_rightly(args: tuple[str, ...], command: Run) -> None:
     assert command("show", *args, SPEC).code == 64
 

@@ -694,6 +694,24 @@ def test_what_does_fit_together(situation: str) -> None:
     assert problems(HEAD + FINE[situation].lstrip("\n") + "\n") == []
 
 
+@pytest.mark.parametrize(
+    ("instance", "at", "free"),
+    [
+        ("external: i-12345678", "instance: fw", 1),
+        ("external: i-12345678", "network_card_index: 1, instance: fw", 0),
+        ("adopt: i-12345678", "instance: fw", 0),
+        ("adopt: i-12345678", "instances: [fw]", 1),
+    ],
+)
+def test_the_index_that_is_free_can_be_taken(instance: str, at: str, free: int) -> None:
+    """Index 0 of an instance that is there, and for an interface that moves, is none."""
+    rows = "".join(
+        f"  {name}: {{subnet: subnet-12345678, attachment: {{{at}, device_index: 2}}}}\n" for name in "ab"
+    )
+    (found,) = problems(f"{HEAD}instances: {{fw: {{{instance}}}}}\nnetwork_interfaces:\n{rows}")
+    assert found.endswith(f"| device_index {free} is free")
+
+
 def test_an_invalid_interface_may_be_the_primary_one() -> None:
     """Only the mistake in the interface is reported, not that the instance has no interface."""
     text = HEAD + WEB + "network_interfaces: {a: {subnet: x, attachment: {instance: web, device_index: 0}}}\n"

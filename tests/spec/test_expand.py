@@ -409,6 +409,17 @@ def test_the_shells_own_braces_stay() -> None:
 def test_unknown_references_in_user_data_are_refused() -> None:
     text = INSTANCE + "user_data: |\n      #!/bin/sh\n      echo ${var.nope}\n"
     assert_refused(text, "8:16 instances.web.user_data", "unknown variable 'nope'", "--var nope=VALUE")
+    text = INSTANCE + "user_data: |\n      #!/bin/sh\n      echo ${enireconcile.nope}\n"
+    hint = "${enireconcile.stack}, ${enireconcile.region} or ${enireconcile.account_id}; $${ for a literal ${"
+    assert_refused(text, "8:16 instances.web.user_data", "unknown reference ${enireconcile.nope}", hint)
+    assert "${stack}" not in problems(text)[0]
+
+
+def test_volume_tags_refer_to_no_resources() -> None:
+    """EC2 gets them with the launch."""
+    text = INSTANCE + "volume_tags: {a: '${elastic_ips.b.id}'}\nelastic_ips: {b: {}}\n"
+    message, hint = "'volume_tags' cannot refer to resources", "only user data and tags can refer"
+    assert_refused(text, "8:22 instances.web.volume_tags.a", message, hint)
 
 
 SCRIPTS = sorted(
@@ -463,7 +474,7 @@ def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
         + "variables: {size: t3.micro, n: }\ntags: {size: '${var.size}', n: '${var.n}', e: '${var.extra.0}'}\n"
     )
     variables = variables_of([str(file)], [("size", "m5.xlarge")])
-    (spec,) = load(["-"], given=Given(variables), stdin=lambda: text)
+    (spec,) = load(["-"], given=Given(variables.values), stdin=lambda: text)
     assert spec.document.tags == {"size": "m5.xlarge", "n": "3", "e": "a"}
 
 
@@ -480,6 +491,47 @@ def test_a_variable_that_no_spec_has_is_refused() -> None:
     assert caught.value.problems[0].hint == "did you mean `ops`?"
 
 
+def test_a_variable_of_a_file_that_no_spec_has_is_refused_with_its_place(tmp_path: Path) -> None:
+    """Of several files, the last one that gives it; what --var gives has none."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("ops: x\noops: y\n")
+    files = [str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")]
+    read = variables_of(files, [("more", "z")])
+    given = Given(read.values, places=read.places)
+    with pytest.raises(SpecErrors) as caught:
+        load(["-"], given=given, stdin=lambda: HEAD + "variables: {ops: x}\n")
+    assert [str(each).splitlines()[0] for each in caught.value.problems] == [
+        "--var:1:1: no spec has a variable 'more'",
+        f"{files[1]}:2:1: no spec has a variable 'oops'",
+    ]
+
+
+def test_a_var_file_is_no_spec(tmp_path: Path) -> None:
+    """So the hints for one that is empty or missing tell what it is."""
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    with pytest.raises(SpecErrors) as caught:
+        variables_of([str(tmp_path / "empty.yaml"), str(tmp_path / "no.yaml")], [])
+    assert [(each.message.partition(":")[0], each.hint) for each in caught.value.problems] == [
+        ("the file is empty", "write `NAME: VALUE` lines"),
+        ("cannot be read", "give the path of a file with variables: write `NAME: VALUE` lines"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("security_groups: {a: {ingress: [{protocol: tcp, sources: '${var.a}'}]}}\n", "a list"),
+        ("elastic_ips: {'${each.key}': {for_each: '${var.a}'}}\n", "a list"),
+        ("elastic_ips: {a: {tags: '${var.b}'}}\n", "a mapping"),
+        ("elastic_ips: {a: {association: '${var.b}'}}\n", "a mapping"),
+    ],
+)
+def test_a_list_of_the_command_line_is_text(text: str, what: str) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        given(HEAD + "variables: {a: x, b: y}\n" + text, a="[10.0.0.0/8]", b="{k: v}")
+    assert [each.hint for each in caught.value.problems] == [f"--var gives text; give {what} in a --var-file"]
+
+
 @pytest.mark.parametrize("text", ["[a]\n", "a\n", "", "a: [\n", "a: \n"])
 def test_a_wrong_var_file_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "vars.yaml"
@@ -492,6 +544,33 @@ def test_the_region_of_the_command_line_wins() -> None:
     text = HEAD + "region: us-east-1\ntags: {r: '${region}'}\n"
     (spec,) = load(["-"], given=Given(region="eu-west-1"), stdin=lambda: text)
     assert spec.document.tags == {"r": "eu-west-1"}
+
+
+def test_the_region_of_the_environment_is_the_last_one() -> None:
+    """Where the file writes it into values, it is the Region of the file: calls must not go to another one."""
+    environment = {"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}
+    given = Given(environment=environment)
+    text = HEAD + "tags: {r: '${region}'}\n"
+    (spec,) = load(["-"], given=given, stdin=lambda: text)
+    assert (spec.document.tags, spec.document.region) == ({"r": "eu-west-1"}, "eu-west-1")
+    (spec,) = load(["-"], given=given, stdin=lambda: text + "region: us-east-1\n")
+    assert spec.document.tags == {"r": "us-east-1"}
+    (spec,) = load(["-"], given=given, stdin=lambda: HEAD + "variables: {a: b}\n")
+    assert spec.document.region is None
+    environment["AWS_REGION"] = "us-east-1a"
+    with pytest.raises(SpecErrors) as caught:
+        load(["-"], given=given, stdin=lambda: text)
+    (problem,) = caught.value.problems
+    assert "${region} (from AWS_REGION): must be a Region, but 'us-east-1a' is an" in str(problem)
+    assert (problem.line, problem.hint) == (3, "write us-east-1")
+
+
+def test_no_region_for_a_value() -> None:
+    """The hint says where it may come from; loading a spec reads no AWS configuration."""
+    hint = (
+        "write `region: …` at the top of the file, or give --region or AWS_REGION; a profile's Region is not read"
+    )
+    assert_refused(HEAD + "tags: {r: '${region}'}\n", "3:11 tags.r", "${region} has no value", hint)
 
 
 # ---- a small file does not become a large one

@@ -10,6 +10,7 @@ HEAD = "version: 1\nstack: s\n"
 ETH1 = "network_interfaces:\n  web-eth1:\n    subnet: subnet-12345678\n"
 GROUP = "security_groups:\n  web:\n    vpc: default\n"
 INSTANCE = "instances:\n  web: {image: ami-12345678, instance_type: t3.micro"
+FW = "instances: {web: {external: i-12345678}}\n"
 AT_0 = "attachment: {instance: web, device_index: 0}"
 OF_INTERFACE = "is a key of a network interface"
 
@@ -54,10 +55,28 @@ OF_INTERFACE = "is a key of a network interface"
             "`device_index` is a key of `attachment`: indent it under `attachment`",
         ),
         (
-            ETH1 + "    attachment: {instance: web, device_index: 1, security_groups: [web]}\n" + GROUP,
+            ETH1 + "    attachment: {instance: web, device_index: 1, security_groups: [web]}\n" + GROUP + FW,
             "6:50 network_interfaces.web-eth1.attachment.security_groups",
             "unknown key",
             f"`security_groups` {OF_INTERFACE}: move it out, beside `attachment`",
+        ),
+        (
+            GROUP + "    ingress: [{protocol: all, destinations: [self]}]\n",
+            "6:31 security_groups.web.ingress.0.destinations",
+            "unknown key",
+            "in ingress it is `sources`",
+        ),
+        (
+            GROUP + "    egress: [{protocol: all, source: [self]}]\n",
+            "6:30 security_groups.web.egress.0.source",
+            "unknown key",
+            "in egress it is `destinations`",
+        ),
+        (
+            GROUP + "    ingress: [{protocol: tcp, ports: 22, cidr_blocks: [10.0.0.0/8]}]\n",
+            "6:42 security_groups.web.ingress.0.cidr_blocks",
+            "unknown key",
+            "write `sources: [0.0.0.0/0]`",
         ),
         (
             GROUP + "    ingress: [{protocol: all, sources: [self], vpc: default}]\n",

@@ -94,9 +94,13 @@ def test_two_files_with_one_stack(tmp_path: Path, rest: str) -> None:
 
 
 def test_one_file_given_twice(tmp_path: Path) -> None:
-    """It is two files with one stack."""
+    """By one name, or by another one. It is told as that, not as two files of one stack."""
     name = spec(tmp_path, "a.yaml", "same")
-    assert len(problems(name, str(tmp_path))) == 1
+    hint = "\n  hint: give it once; a directory stands for all its files"
+    for again in (name, str(tmp_path)):
+        assert problems(name, again, name) == [f"{name}:1:1: is given twice{hint}"]
+    (tmp_path / "b.yaml").symlink_to("a.yaml")
+    assert problems(str(tmp_path)) == [f"{tmp_path}/b.yaml:1:1: is the same file as {name}{hint}"]
 
 
 # ---- a file that refuses itself alone

@@ -40,6 +40,13 @@ TOP = [
         "or `{}` to use only defaults",
     ),
     ("elastic_ips: {a.b: {}}", "3:15 elastic_ips.'a.b'", "cannot be the name of a resource", "web-eth1"),
+    (
+        f"elastic_ips: {{{'a' * 128}: {{}}}}",
+        f"3:15 elastic_ips.'{'a' * 59}…'",
+        "cannot be the name of a resource: it is 128 characters long",
+        "use at most 127",
+    ),
+    ("defaults: {instances: {zzz: 1}}", "3:24 defaults.instances.zzz", "unknown key", "enireconcile schema"),
     ("elastic_ips: {-a: {}}", "3:15 elastic_ips.-a", "cannot be the name of a resource", "web-eth1"),
     ("security_groups: {self: {}}", "3:19 security_groups.self", "cannot be the name of a group", "another"),
     ("security_groups: {sg-a: {}}", "3:19 security_groups.sg-a", "cannot be the name of a group", "another"),
@@ -54,7 +61,9 @@ TOP = [
 
 HEADS = [
     ("stack: s", "1:1 version", "is missing", "begin the file with `version: 1`"),
-    ("version: 1", "1:1 stack", "is missing", "add `stack: NAME`"),
+    ("version: 1", "1:1 stack", "is missing", "write `stack: NAME`"),
+    ("version: 1\nstack:", "2:1 stack", "has no value", "write `stack: NAME`"),
+    ("version: \nstack: s", "1:1 version", "has no value", "begin the file with `version: 1`"),
     ("version: 2\nstack: s", "1:10 version", "this release reads spec version 1, not 2", "`version: 1`"),
     ('version: "1"\nstack: s', "1:10 version", "'1' in quotes", "write 1"),
     ("version: 1.0\nstack: s", "1:10 version", "must be a whole number", "write 1"),
@@ -658,12 +667,13 @@ ADDRESSES = [
         "exactly one of the two",
     ),
     (
-        "association: {network_interface: eni-12345678, instance: web}",
+        "association: {network_interface: eni-12345678, instance: fw}",
         "5:18 ….association",
         "needs either `network_interface` or `instance`",
         "exactly one of the two",
     ),
     ("association: eni-12345678", "5:18 ….association", "must be a mapping", "{network_interface: web-eth0}"),
+    ("address: x", "5:14 ….address", "must be an IPv4 address, not 'x'", "for example 203.0.113.7"),
     ("reverse_dns: localhost", "5:18 ….reverse_dns", "must be a domain name, not 'localhost'", "www.example.com"),
     ("reverse_dns: -a.example.com", "5:18 ….reverse_dns", "must be a domain name", '"" for none'),
     ("reverse_dns: a..example.com", "5:18 ….reverse_dns", "must be a domain name", ""),
@@ -730,7 +740,7 @@ def test_the_top_level(snippet: str, place: str, message: str, hint: str) -> Non
 @pytest.mark.parametrize(("snippet", "place", "message", "hint"), ADDRESSES)
 def test_elastic_ips(snippet: str, place: str, message: str, hint: str) -> None:
     """The keys of an Elastic IP."""
-    text = HEAD + "elastic_ips:\n  a:\n    " + snippet + "\n"
+    text = HEAD + "elastic_ips:\n  a:\n    " + snippet + "\ninstances: {fw: {external: i-12345678}}\n"
     assert_refused(text, place.replace("…", "elastic_ips.a"), message, hint)
 
 
@@ -773,7 +783,8 @@ def test_an_instance_type_has_a_family_and_a_size() -> None:
 def test_a_network_interface(snippet: str, place: str, message: str, hint: str) -> None:
     """Groups, address, flags, attachment."""
     path = "network_interfaces.eth0"
-    assert_refused(INTERFACE + snippet + "\n", place.replace("…", path), message, hint)
+    text = INTERFACE + snippet + "\ninstances: {web: {external: i-12345678}}\n"
+    assert_refused(text, place.replace("…", path), message, hint)
 
 
 def test_a_name_may_be_that_of_a_field() -> None:
@@ -789,6 +800,7 @@ def test_a_name_may_be_that_of_a_field() -> None:
 def test_a_number_has_one_spelling(written: str, message: str, hint: str) -> None:
     """YAML 1.1 has seven spellings, which readers interpret differently."""
     text = INTERFACE + f"attachment: {{instance: web, device_index: {written}}}\n"
+    text += "instances: {web: {external: i-12345678}}\n"
     assert_refused(text, "6:47 network_interfaces.eth0.attachment.device_index", message, hint)
 
 

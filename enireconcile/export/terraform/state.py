@@ -109,13 +109,15 @@ class _Values(BaseModel):
     root_module: _Module = Field(default_factory=_Module)
 
 
-def read_state(content: bytes, file: str) -> tuple[Resource, ...]:
+def read_state(content: bytes, file: str, *, named: bool = True) -> tuple[Resource, ...]:
     """The resources of a state, in the order of the file. ``file`` names it in errors.
+
+    It is the path of a file if ``named``; a pipe has none.
 
     Raises EnireconcileError with what the content is instead, and how to get the state.
     """
     data = _parsed(content, file)
-    _refuse_others(data, file)
+    _refuse_others(data, file, named=named)
     try:
         values = _Values.model_validate(data.get("values") or {})
     except ValidationError as error:
@@ -190,13 +192,16 @@ def _parsed(content: bytes, file: str) -> Mapping[str, Any]:
     return data
 
 
-def _refuse_others(data: Mapping[str, Any], file: str) -> None:
+def _refuse_others(data: Mapping[str, Any], file: str, *, named: bool) -> None:
     """Raises EnireconcileError if it is not a state as ``show`` writes it."""
     if "planned_values" in data or "resource_changes" in data:
         hint = "run `terraform show -json` without the name of a plan file"
         raise _refused(file, "this is a plan: it says what Terraform is about to do, not what is there", hint)
     if "format_version" not in data and "version" in data and ("lineage" in data or "resources" in data):
-        hint = f"run `terraform show -json {printable(file)} > state.json`, or without the name of a file"
+        name = f" {printable(file)}" if named else ""
+        hint = f"run `terraform show -json{name} > state.json`" + (
+            ", or without the name of a file" if named else ""
+        )
         raise _refused(
             file, "this is the state as Terraform stores it, not as `terraform show -json` writes it", hint
         )

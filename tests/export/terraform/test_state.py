@@ -97,6 +97,13 @@ def test_what_is_no_state(content: Any, words: str, hint: str) -> None:
     assert hint in str(raised.value.hint)
 
 
+def test_a_stored_state_on_stdin_has_no_name_to_write() -> None:
+    text = json.dumps({"version": 4, "lineage": "x", "resources": []})
+    with pytest.raises(EnireconcileError) as raised:
+        read_state(text.encode(), "stdin", named=False)
+    assert raised.value.hint == "run `terraform show -json > state.json`"
+
+
 def test_what_is_no_text() -> None:
     with pytest.raises(EnireconcileError, match=r"\Astate\.json: this is not JSON: it is no text"):
         read_state(b"PK\xff\xfe\x80", "state.json")
