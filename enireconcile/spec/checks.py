@@ -177,7 +177,8 @@ def _guest_networks(document: Document, lacking: Lacking) -> Iterator[Violation]
 
 def _numbered(path: Path, items: Iterable[T], positions: Positions) -> Iterator[tuple[int, T]]:
     """The items of a list with their indexes in the file."""
-    return zip(positions.get(path, itertools.count()), items, strict=False)
+    kept = positions.get(path)
+    return enumerate(items) if kept is None else zip(kept, items, strict=False)
 
 
 def peers_of(name: str, group: SecurityGroup) -> Iterator[tuple[Path, Peer]]:

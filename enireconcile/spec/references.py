@@ -117,9 +117,9 @@ def _rows(data: Mapping[str, Any], section: str) -> dict[str, Mapping[str, Any]]
 
 def _mapping(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = value.get(key)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _items(value: Any, key: str) -> Iterator[tuple[int, Any]]:
-    found = value.get(key) if isinstance(value, Mapping) else None
+    found = value.get(key) if isinstance(value, dict) else None
     return enumerate(found if isinstance(found, tuple) else ())
