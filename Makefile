@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := enireconcile tests docs
-# The tests of every day. Proofs, packets, clocks, watching, moto and the acceptance kit take long, and the peers need tools that are not Python's.
-PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/docs/test_console.py \
+# The tests of every day. Proofs, packets, clocks, watching, moto and the acceptance kit take long, as do the tests that go
+# through all attributes, lost answers, IAM statements and accounts to export; the peers need tools that are not Python's.
+EXHAUSTIVE := tests/iam/test_policy.py tests/scenarios/test_attributes.py tests/scenarios/test_export.py \
+  tests/scenarios/test_tokens.py
+PROOFS := $(EXHAUSTIVE) tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_guests.py tests/docs/test_console.py \
   tests/docs/test_cron.py tests/processes/test_demo.py tests/processes/test_timeout.py tests/processes/test_paused.py \
   tests/processes/test_clocks.py tests/processes/test_sandbox.py tests/processes/test_watch.py \
   tests/scenarios/test_moto.py tests/scenarios/test_specs_on_moto.py tests/scenarios/test_wrong_answers.py \
@@ -13,7 +16,8 @@ PROOFS := tests/proofs tests/acceptance tests/real tests/vpc tests/docs/test_gue
 PROPERTIES := tests/export/test_templates.py tests/planning/test_left_out.py tests/planning/test_simulation.py \
   tests/planning/test_targeting.py tests/outputs/test_planfile.py tests/spec/test_adopt.py tests/spec/test_render.py \
   tests/state/test_damage.py
-TESTS := tests $(PROOFS:%=--ignore=%) --ignore=tests/peers --hypothesis-profile=everyday
+without = $(1:%=--ignore=%) --ignore=tests/peers --hypothesis-profile=everyday
+TESTS := tests $(call without,$(PROOFS))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # What an installation that is not editable does, too: without bytecode, a command takes half as long again to start, and
 # where PYTHONDONTWRITEBYTECODE is set, none is ever written.
@@ -47,7 +51,7 @@ layers: $(VENV)/dev.stamp
 	@$(BIN)/lint-imports --no-cache
 
 coverage: $(VENV)/dev.stamp ## Run the tests and require a minimum of line coverage (twice as long)
-	@$(BIN)/pytest -n auto $(TESTS) --cov
+	@$(BIN)/pytest -n auto tests $(call without,$(filter-out $(EXHAUSTIVE),$(PROOFS))) --cov
 
 prove: $(VENV)/dev.stamp ## Run the exhaustive proofs and the acceptance kit, and print what the proofs covered
 	@$(BIN)/pytest -n auto $(PROOFS) $(PROPERTIES)

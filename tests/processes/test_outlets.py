@@ -510,9 +510,14 @@ def test_no_spec_of_a_directory_is_overwritten(command: str, why: str, server: E
         path.write_text(f"version: 1\nstack: {path.stem}\nregion: us-east-1\nelastic_ips: {{a: {{}}}}\n")
         texts[path] = path.read_text()
     (tmp_path / "link.yaml").symlink_to("d/core.yaml")
-    assert _shell(server, "$cmd plan --out saved d", tmp_path).returncode == 0
-    ran = _shell(server, f"$cmd {command}", tmp_path)
+    before = "$cmd plan --out saved d && " if "--plan" in command else ""
+    ran = _shell(server, f"{before}$cmd {command}", tmp_path)
     assert (ran.returncode, why in ran.stderr) == (64, True), ran
     assert {path: path.read_text() for path in (tmp_path / "d").iterdir()} == texts
     assert server.mutating() == []
+
+
+def test_other_files_may_stand_beside_specs(server: EC2Server, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "core.yaml").write_text("version: 1\nstack: core\nregion: us-east-1\n")
     assert _shell(server, "$cmd apply -y --report d/run.json --metrics d/m.prom d", tmp_path).returncode == 0
