@@ -342,7 +342,7 @@ def apply(specs: opt.SpecArguments, plan: Path | None, connection: Connection, *
         if plan is not None:
             return apply_planfile(
                 plan,
-                lambda files: specs.load_valid(files=files),
+                lambda regions: specs.load_valid(files=list(regions), regions=regions),
                 connection,
                 ApplyOptions(**options),
                 interrupt,

@@ -143,12 +143,15 @@ def destroy_specs(
 
 def apply_planfile(
     path: Path,
-    load: Callable[[Sequence[str]], Loaded],
+    load: Callable[[Mapping[str, str]], Loaded],
     connection: Connection,
     options: ApplyOptions,
     interrupt: Interrupt,
 ) -> int:
-    """Apply each plan of a file exactly as saved, or refuse its stack alone. Returns the worst exit code."""
+    """Apply each plan of a file exactly as saved, or refuse its stack alone. Returns the worst exit code.
+
+    ``load`` gets the spec files, with the Regions of their plans.
+    """
     saved, loaded = interrupt.in_thread(lambda: _read(path, load, options), "the plan file and its specs")
     specs = loaded.specs
     if saved.destroy:
@@ -162,11 +165,11 @@ def apply_planfile(
     return apply_specs(specs, connection, options, interrupt, loaded.refused)
 
 
-def _read(path: Path, load: Callable[[Sequence[str]], Loaded], options: ApplyOptions) -> tuple[Saved, Loaded]:
+def _read(path: Path, load: Callable[[Mapping[str, str]], Loaded], options: ApplyOptions) -> tuple[Saved, Loaded]:
     saved = read_planfile(path)
-    files = [each.file for each in saved.plans]
-    refuse_one_file_for_two(files, vars(options))
-    return saved, load(files)
+    regions = {each.file: each.plan.region for each in saved.plans}
+    refuse_one_file_for_two([*regions], vars(options))
+    return saved, load(regions)
 
 
 def read_planfile(path: Path) -> Saved:

@@ -218,10 +218,11 @@ class SpecArguments(NamedTuple):
         region: str | None = None,
         *,
         files: Sequence[str] | None = None,
+        regions: Mapping[str, str] | None = None,
         stdin: Callable[[], bytes | str] | None = None,
         every_variable: bool = True,
     ) -> Loaded:
-        """Load the specs of the valid files, or those of ``files``.
+        """Load the specs of the valid files, or those of ``files``, of which ``regions`` has the Regions.
 
         Raises SpecErrors if there is none, or for the command line.
         """
@@ -229,12 +230,12 @@ class SpecArguments(NamedTuple):
 
         return load_valid(
             self.files if files is None else files,
-            given=self._given(region),
+            given=self._given(region, regions),
             stdin=stdin or read_stdin,
             every_variable=every_variable,
         )
 
-    def _given(self, region: str | None) -> Given:
+    def _given(self, region: str | None, regions: Mapping[str, str] | None = None) -> Given:
         from enireconcile.spec import Given, variables_of
 
         of_files, of_pairs = variables_of(self.var_files, ()), variables_of((), self.variables)
@@ -243,6 +244,7 @@ class SpecArguments(NamedTuple):
         return Given(
             of_files.values | of_pairs.values,
             region,
+            regions=regions or {},
             optional=frozenset({*of_files.values, *of_pairs.values} - typed),
             environment=os.environ,
             places={name: place for name, place in of_files.places.items() if name not in of_pairs.values},

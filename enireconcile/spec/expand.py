@@ -94,7 +94,8 @@ _NAMESPACES_IN_USER_DATA = (
 class Given(Struct, frozen=True):
     """What the command line or a fleet gives, and what overrides the file: variables, Region and account.
 
-    ``optional`` are names of variables that no file needs to have. ``environment`` names the Region where neither
+    ``regions`` are those of single files. ``optional`` are names of variables that no file needs to have.
+    ``environment`` names the Region where neither
     this nor the file does. For errors, ``places`` are file, line and column of variables, and ``called`` is the
     name of the others.
     """
@@ -102,6 +103,7 @@ class Given(Struct, frozen=True):
     variables: Mapping[str, Any] = {}
     region: str | None = None
     account_id: str | None = None
+    regions: Mapping[str, str] = {}
     optional: frozenset[str] = frozenset()
     environment: Mapping[str, str] = {}
     places: Mapping[str, tuple[str, int, int]] = {}

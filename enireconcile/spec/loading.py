@@ -163,11 +163,12 @@ def _read(sources: Sequence[str], given: Given, stdin: Callable[[], bytes | str]
     problems, stacks = result.problems, dict[str, list[_Stack]]()
     for file in _files(sources, problems):
         root = FilePath.cwd() if file == STDIN else FilePath(file).parent
-        expansion = expand(read_file(file, stdin, disk), given, functools.partial(disk.user_data, root=root))
+        own = replace(given, region=given.regions.get(file, given.region))
+        expansion = expand(read_file(file, stdin, disk), own, functools.partial(disk.user_data, root=root))
         tree = expansion.tree
         result.variables |= expansion.variables
         document, found = _validate(tree, expansion.violations)
-        twins = list(_twins(tree, file, given, stacks))
+        twins = list(_twins(tree, file, own, stacks))
         found.extend(_is_twin(twin.file, twin.stack, "already") for twin in twins[:1])
         problems.extend(tree.problems)
         problems.extend(_problems(found, file, tree.places))

@@ -315,6 +315,19 @@ def test_what_the_file_says_itself_is_not_said_again(command: Run, plan: Path, m
     assert (ran.code, "--plan cannot be combined" in ran.stderr) == (64, True)
 
 
+@pytest.mark.usefixtures("server")
+def test_references_get_the_region_of_the_plan(
+    command: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from --region or the environment, and may be another one when the plan is applied."""
+    spec = tmp_path / "anywhere.yaml"
+    spec.write_text('version: 1\nstack: anywhere\ntags: {where: "${region}"}\nelastic_ips: {a: {}}\n')
+    assert command("plan", "--region", "us-east-1", "--out", str(plan), str(spec)).code == 0
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    ran = command("apply", "-y", "--output", "json", "--plan", str(plan))
+    assert (ran.code, ran.lines[-1]["outcome"], ran.lines[-1]["region"]) == (0, "converged", "us-east-1")
+
+
 def test_neither_spec_nor_plan(command: Run) -> None:
     ran = command("apply", "-y")
     assert (ran.code, "--plan FILE" in ran.stderr) == (64, True)
