@@ -7,11 +7,12 @@ loopback is refused without TLS with certificates on both sides. Units travel as
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,11 +54,16 @@ def check_state(url: str, state: str | None) -> None:
         )
 
 
-def run_on_dask(text: str, topic: str, name: str) -> str:
-    """``run_unit`` on a worker of a cluster. Tells the subscribers of a topic that the unit ``name`` begins."""
+_TOPIC = "enireconcile"
+_TO_CLOSE = 2
+"""Seconds to take leave of a scheduler that may not answer."""
+
+
+def run_on_dask(text: str, run: str, name: str) -> str:
+    """``run_unit`` on a worker of a cluster. Tells the client of this ``run`` that the unit ``name`` begins."""
     from distributed import get_worker
 
-    get_worker().log_event(topic, name)
+    get_worker().log_event(_TOPIC, [run, name])
     return run_unit(text)
 
 
@@ -67,21 +73,21 @@ class DaskWorkers:
     def __init__(self, library: Any, client: Any, jobs: int | None, task: Callable[[Unit], str]) -> None:
         self._library, self._client, self._task = library, client, task
         self.jobs = jobs or max(1, sum(client.nthreads().values()))
-        self._flying: dict[Future[UnitResult], Any] = {}
+        self._flying: dict[Future[UnitResult], tuple[Unit, Any]] = {}
         self._begun: Counter[str] = Counter()
         self._stopping = False
-        self._topic = f"enireconcile-{uuid.uuid4()}"
-        client.subscribe_topic(self._topic, lambda event: self._begun.update([event[1]]))
+        self._run = str(uuid.uuid4())
+        client.subscribe_topic(_TOPIC, self._note)
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         made: Future[UnitResult] = Future()
         made.set_running_or_notify_cancel()
         try:
-            future = self._client.submit(run_on_dask, self._task(unit), self._topic, unit.name, pure=False)
+            future = self._client.submit(run_on_dask, self._task(unit), self._run, unit.name, pure=False)
         except Exception as error:  # noqa: BLE001 (whatever a client without a connection raises)
             made.set_exception(WorkersGone(f"no connection to the scheduler ({error})"))
             return made
-        self._flying[made] = future
+        self._flying[made] = unit, future
         future.add_done_callback(lambda future: self._ended(made, unit, future))
         return made
 
@@ -90,6 +96,11 @@ class DaskWorkers:
         if self._client.status != "running":
             for made in [*self._flying]:
                 self._end(made, WorkersGone("the connection to the scheduler was lost"))
+
+    def _note(self, event: tuple[float, Sequence[str]]) -> None:
+        run, name = event[1]
+        if run == self._run:
+            self._begun[name] += 1
 
     def _ended(self, made: Future[UnitResult], unit: Unit, future: Any) -> None:
         begun = self._begun[unit.name]
@@ -123,10 +134,16 @@ class DaskWorkers:
             made.set_result(found)
 
     def stop(self) -> None:
-        """Take back what no worker runs. What runs goes on to its end: a worker hears no signal from here."""
+        """Take back what no worker has begun. The rest goes on to its end: a worker hears no signal from here."""
         self._stopping = True
-        running = {key for keys in self._client.processing().values() for key in keys}
-        self._client.cancel([future for future in self._flying.values() if future.key not in running])
+        waiting = [future for unit, future in [*self._flying.values()] if not self._begun[unit.name]]
+
+        def cancel() -> None:
+            with suppress(Exception):
+                self._client.cancel(waiting)
+
+        # A scheduler that hangs must not hold up the second signal.
+        threading.Thread(target=cancel, daemon=True).start()
 
 
 def _silence() -> None:
@@ -168,4 +185,5 @@ def dask_workers(
             )
         yield DaskWorkers(library, client, jobs, task)
     finally:
-        client.close()
+        with suppress(TimeoutError):
+            client.close(timeout=_TO_CLOSE)

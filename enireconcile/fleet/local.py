@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import suppress
-from multiprocessing import util
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
+from queue import SimpleQueue
 
 from enireconcile.cli.signals import Interrupt
 from enireconcile.errors import internal_error
@@ -37,6 +38,7 @@ class LocalWorkers:
         self._context = _context()
         self._idle: list[ProcessPoolExecutor] = []
         self._pools: set[ProcessPoolExecutor] = set()
+        self._broken: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
 
     def submit(self, unit: Unit) -> Future[UnitResult]:
         made: Future[UnitResult] = Future()
@@ -48,14 +50,16 @@ class LocalWorkers:
             # It died between two units: of none of them.
             self._drop(pool)
             return self.submit(unit)
-        except OSError as error:
-            made.set_result(ended(unit, "failed", f"cannot start a worker process: {error.strerror}"))
+        except (OSError, EOFError) as error:
+            why = getattr(error, "strerror", None) or "it ended before it was ready"
+            made.set_result(ended(unit, "failed", f"cannot start a worker process: {why}"))
             return made
 
         def done(text: Future[str]) -> None:
             error = text.exception()
             if isinstance(error, BrokenExecutor):
-                self._drop(pool)
+                # From Python 3.12 on, the pool holds its lock during this call, and cannot be shut down here.
+                self._broken.put(pool)
                 made.set_exception(error)
                 return
             self._idle.append(pool)
@@ -68,17 +72,20 @@ class LocalWorkers:
         return made
 
     def poll(self) -> None:
-        """Processes that die are noticed without it."""
+        """Drop the pools of processes that have died."""
+        while not self._broken.empty():
+            self._drop(self._broken.get())
 
     def stop(self) -> None:
         """Interrupt the processes, as Ctrl-C does: each ends its unit after the calls in flight."""
-        for pool in [*self._pools]:
+        for pool in self._pools:
             for pid in list(pool._processes or ()):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)
 
     def close(self) -> None:
         """End the processes, which are idle when a run has ended."""
+        self.poll()
         for pool in self._pools:
             pool.shutdown(cancel_futures=True)
 
@@ -115,14 +122,24 @@ def _affordable(jobs: int) -> int:
 
 
 def _context() -> BaseContext:
-    """Processes are forked from one that has loaded the code and has no threads."""
+    """Processes are forked from one that has loaded the code and has no threads.
+
+    It gets no signals, and ends with this process: the workers of a run that is stopped end their units. They get
+    signals from ``_begin`` on.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["enireconcile.fleet.worker", "enireconcile.aws.api", "enireconcile.fleet.preload"]
-    )
+    context.set_forkserver_preload(["enireconcile.fleet.worker", "enireconcile.aws.api"])
+    # Started by the other one, it would unblock signals.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PULSE = 0.2
 """Seconds after which a process without a parent ends, once its unit has."""
 
@@ -145,8 +162,9 @@ def _run(text: str) -> str:
 def _begin() -> None:
     """Signals of the terminal go to the parent only, which tells its processes; without a parent, they end."""
     os.setpgid(0, 0)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: _Process.interrupt.stop("a signal"))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

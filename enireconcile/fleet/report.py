@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -89,8 +89,13 @@ class FleetReport(Struct, frozen=True):
 
     @property
     def exit_code(self) -> int:
-        codes = {result.code for result in self.results}
-        return next((code for code in _WORST_FIRST if code in codes), 0)
+        return worst(result.code for result in self.results)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a fleet whose units have these."""
+    found = {*codes}
+    return next((code for code in _WORST_FIRST if code in found), 0)
 
 
 def report_json(report: FleetReport) -> dict[str, Any]:
@@ -126,7 +131,7 @@ def head_of(result: UnitResult) -> str:
     """A unit on one line; with its account, if it needs attention and the name does not say the id."""
     named = not CODES[result.outcome] or result.unit.account == result.unit.account_id
     account = "" if named else f" (account {result.unit.account_id})"
-    changed = f", {result.changes} changed" if result.outcome in ("converged", "partial") else ""
+    changed = f", {result.changes} changed" if result.changes and result.outcome != "changes" else ""
     words = f"{result.changes} to change" if result.outcome == "changes" else result.outcome.replace("_", " ")
     attempts = f", {result.attempts} attempts" if result.attempts > 1 else ""
     return f"{result.unit.name}{account}: {words}{changed}{attempts}"

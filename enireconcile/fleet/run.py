@@ -18,13 +18,13 @@ from enireconcile.cli.prompt import confirmed
 from enireconcile.cli.publish import write_or_warn
 from enireconcile.cli.session import Connection
 from enireconcile.cli.signals import Interrupt
-from enireconcile.errors import GuardError, Problem, SpecErrors
+from enireconcile.errors import EnireconcileError, GuardError, Problem, SpecErrors
 from enireconcile.fleet.discovery import discovered
 from enireconcile.fleet.file import Fleet, Portion, load_fleet
 from enireconcile.fleet.local import LocalWorkers
 from enireconcile.fleet.metrics import metrics_text
 from enireconcile.fleet.progress import Progress
-from enireconcile.fleet.report import FleetReport, report_json, summary_text
+from enireconcile.fleet.report import FleetReport, report_json, summary_text, worst
 from enireconcile.fleet.rollout import stop_at, waves
 from enireconcile.fleet.scheduler import Scheduler, Workers
 from enireconcile.fleet.specs import check_specs
@@ -116,26 +116,26 @@ def unlock(file: str, choice: Choice, *, auto_approve: bool, force: bool) -> int
 
     fleet = load_fleet(file)
     connection = Connection(region=None, profile=None, parallelism=None)
-    codes = [0]
-    for unit in _chosen(fleet, choice):
+    state = fleet.rows.state or os.environ.get("ENIRECONCILE_STATE")
+    codes = []
+    for unit in _chosen(fleet, choice, silent=True):
         click.echo(f"{unit.name}:")
-        codes.append(
-            unlock_specs(
-                [spec_of(unit, DISK)],
-                connection,
-                fleet.rows.state or os.environ.get("ENIRECONCILE_STATE"),
-                auto_approve=auto_approve,
-                force=force,
-                state_as_caller=True,
+        try:
+            spec = spec_of(unit, DISK)
+            code = unlock_specs(
+                [spec], connection, state, auto_approve=auto_approve, force=force, state_as_caller=True
             )
-        )
-    return max(codes)
+        except EnireconcileError as error:
+            logs.complain(error, unit=unit.name)
+            code = error.exit_code
+        codes.append(code)
+    return worst(codes)
 
 
 def run(file: str, command: str, choice: Choice, options: RunOptions) -> int:
     """Plan, apply or verify all chosen units."""
     fleet = load_fleet(file)
-    chosen = _chosen(fleet, choice)
+    chosen = _chosen(fleet, choice, silent=command in ("apply", "verify"))
     lanes = Counter(unit.lane for unit in chosen)
     _refuse_two_of_one_stack(chosen, _stacks([unit for unit in chosen if lanes[unit.lane] > 1])[0])
     order = waves(fleet.rows.rollout if command == "apply" else None, chosen)
@@ -177,6 +177,7 @@ def _run(
             lambda: interrupt.stopped_by,
             abandoned.is_set,
             progress.tick,
+            changes=command == "apply",
         )
         results, begun = scheduler.run(order)
     return FleetReport(
@@ -189,13 +190,15 @@ def _run(
     )
 
 
-def _chosen(fleet: Fleet, choice: Choice) -> list[Unit]:
+def _chosen(fleet: Fleet, choice: Choice, *, silent: bool = False) -> list[Unit]:
+    """The chosen units. Warns of what has no unit, unless it is ``silent``, as a run of cron is."""
     others = discovered(fleet, refresh=choice.refresh)
     found = units_of(fleet, others)
     check_canaries(fleet, found)
     check_specs(fleet)
-    for problem in without_units(fleet, others, found):
-        logs.warn(str(problem))
+    if not silent:
+        for problem in without_units(fleet, others, found):
+            logs.warn(str(problem))
     return selected(found, choice.only, choice.shard)
 
 

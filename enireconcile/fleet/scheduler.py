@@ -23,7 +23,7 @@ from enireconcile.outputs import logs
 from enireconcile.outputs.words import counted
 
 MOST_ATTEMPTS = 3
-_GOES_ON = "what it changed is in its journal; the next run goes on from there"
+_GOES_ON = "; what it changed is in its journal, and the next run goes on from there"
 
 
 class WorkersGone(Exception):
@@ -57,6 +57,7 @@ class Scheduler:
     """One run. ``tell`` gets each result as it comes, ``tick`` again and again the names of the units in flight.
 
     ``stopped_by`` names the signal that ends the run, if any; ``abandoned`` says that a second one has come.
+    ``changes``: the units may change something.
     """
 
     workers: Workers
@@ -67,6 +68,7 @@ class Scheduler:
     tick: Callable[[Collection[str]], object] = lambda _: None
     clock: Callable[[], float] = time.monotonic
     pulse: float = PULSE
+    changes: bool = True
     reason: str | None = None
     """Why units were not run."""
     _failed: int = 0
@@ -95,11 +97,13 @@ class Scheduler:
         """Run the units; fewer results than units if the run is stopped."""
         results: dict[str, UnitResult] = {}
         since: dict[str, float] = {}
+        begun: dict[str, Future[UnitResult]] = {}
 
         def begin(unit: Unit) -> Future[UnitResult]:
             self._attempts[unit.name] = self._attempts.get(unit.name, 0) + 1
             since[unit.name] = self.clock()
-            return self.workers.submit(unit)
+            begun[unit.name] = self.workers.submit(unit)
+            return begun[unit.name]
 
         def keep(unit: Unit, result: UnitResult) -> None:
             since.pop(unit.name)
@@ -122,7 +126,7 @@ class Scheduler:
             self.tick(since.keys())
             return self.reason is None
 
-        why = f"its worker died; {_GOES_ON}"
+        why = "its worker died"
         try:
             run_in_lanes(
                 units,
@@ -134,12 +138,11 @@ class Scheduler:
                 pulse=self.pulse,
             )
         except _Abandoned:
-            why = f"in flight when a second signal ended the run; {_GOES_ON}"
+            why = "in flight when a second signal ended the run"
         for unit in units:
-            # Begun, and neither ended nor to be begun again.
-            if unit.name in since:
-                seconds = self.clock() - since[unit.name]
-                keep(unit, ended(unit, "lost", why, attempts=self._attempts[unit.name], seconds=seconds))
+            # Begun, and not ended; or ended, and not taken yet; or its worker died, and it is not begun again.
+            if unit.name in since and not (begun[unit.name].done() and done(unit, begun[unit.name])):
+                keep(unit, self._lost(unit, why, self.clock() - since[unit.name]))
         return results
 
     def _result(self, unit: Unit, future: Future[UnitResult], seconds: float) -> UnitResult | None:
@@ -151,11 +154,15 @@ class Scheduler:
         except BrokenExecutor:
             if attempts < MOST_ATTEMPTS:
                 return None
-            why = f"{attempts} workers died while running it; {_GOES_ON}"
+            why = f"{attempts} workers died while running it"
         except WorkersGone as gone:
             self.reason = self.reason or f"stopped: {gone}"
-            why = f"{gone}; {_GOES_ON}"
-        return ended(unit, "lost", why, attempts=attempts, seconds=seconds)
+            why = str(gone)
+        return self._lost(unit, why, seconds)
+
+    def _lost(self, unit: Unit, why: str, seconds: float) -> UnitResult:
+        why += _GOES_ON if self.changes else ""
+        return ended(unit, "lost", why, attempts=self._attempts[unit.name], seconds=seconds)
 
     def _check(self) -> None:
         """Find out whether to stop, and tell the workers once if a signal says so."""

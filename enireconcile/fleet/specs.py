@@ -35,8 +35,10 @@ def check_specs(fleet: Fleet) -> None:
         trees = {file: read_tree(content, file) for file, content in contents.items()}
         # A spec with a mistake of its own may have any variable.
         if not any(tree.problems for tree in trees.values()):
-            known = {name for content in contents.values() for name in _named(decode(content))}
-            if unknown := list(_unknown(fleet, trees, known.union(*map(_declared, trees.values())))):
+            texts = [decode(content) for content in contents.values()]
+            known = {name for text in texts for name in _named(text)}.union(*map(_declared, trees.values()))
+            computed = tuple(begin for text in texts for begin in _beginnings(text))
+            if unknown := list(_unknown(fleet, trees, known, computed)):
                 raise fleet.errors(unknown)
 
 
@@ -52,13 +54,18 @@ def _path_hint(error: Exception, file: Path, path: str) -> Hint:
     return Nearest(path, beside, "the path is relative to the fleet file")
 
 
-def _unknown(fleet: Fleet, trees: Mapping[str, Tree], known: set[str]) -> Iterator[Violation]:
-    """The variables of accounts that no spec has, and no user data file of one."""
+def _unknown(
+    fleet: Fleet, trees: Mapping[str, Tree], known: set[str], computed: tuple[str, ...]
+) -> Iterator[Violation]:
+    """The variables of accounts that no spec has, and no user data file of one.
+
+    ``computed`` are the beginnings of names that are put together of others.
+    """
     for number, account in enumerate(fleet.rows.accounts):
         if not account.variables.keys() <= known:
             known |= {name for file, tree in trees.items() for name in _in_user_data(account, tree, Path(file))}
         for name in account.variables:
-            if name not in known:
+            if name not in known and not name.startswith(computed):
                 path = ("accounts", number, "variables", name)
                 hint = Nearest(name, sorted(known), "add it to `variables` of a spec")
                 yield Violation(path, f"no spec has a variable {shown(name)}", hint, on_key=True)
@@ -70,7 +77,12 @@ def _declared(tree: Tree) -> set[str]:
 
 
 def _named(text: str) -> set[str]:
-    return set(re.findall(r"\$\{var\.([^.{}]+)", text))
+    return set(re.findall(r"\$\{var\.([^.{}$]+)[.}]", text))
+
+
+def _beginnings(text: str) -> list[str]:
+    """``net-`` of ``${var.net-${each.key}}``."""
+    return re.findall(r"\$\{var\.([^.{}$]*)\$\{", text)
 
 
 def _in_user_data(account: Account, tree: Tree, file: Path) -> set[str]:

@@ -88,21 +88,26 @@ def _result(task: Task, interrupt: Interrupt) -> UnitResult:
         found = _COMMANDS[task.command](task, spec, interrupt)
         return replace(result, **{"code": CODES[found["outcome"]], **found})
     except EnireconcileError as error:
-        return _failure(result, error)
+        return _failure(task, result, error)
     except Exception as error:  # noqa: BLE001 (a bug costs one unit, not the fleet)
-        return _failure(result, internal_error(error))
+        return _failure(task, result, internal_error(error))
 
 
-def _failure(result: UnitResult, error: EnireconcileError) -> UnitResult:
+def _failure(task: Task, result: UnitResult, error: EnireconcileError) -> UnitResult:
     outcome = outcome_of(error)
+    if outcome == "partial" and task.command != "apply":
+        outcome = "failed"  # It was stopped, and there is nothing to converge.
     return replace(result, outcome=outcome, error=_for_fleets(result.unit, str(error)), code=CODES[outcome])
 
 
 def _for_fleets(unit: Unit, text: str) -> str:
     """The text, with the commands and options of a fleet for those of one stack."""
-    of_units = rf"`enireconcile fleet \1 --only {unit.name} FLEET`"
-    text = re.sub(r"`enireconcile (apply|unlock)( [^`]*)?`", of_units, text)
-    return text.replace("--state", "`state` of the fleet file")
+
+    def for_fleets(found: re.Match[str]) -> str:
+        return f"`enireconcile fleet {found[1]} --only {unit.name} FLEET`"
+
+    text = re.sub(r"`enireconcile (apply|unlock)( [^`]*)?`", for_fleets, text)
+    return re.sub(r"(?<!\S)--state\b", "`state` of the fleet file", text)
 
 
 class Carried(Disk):
@@ -173,7 +178,7 @@ def _plan(task: Task, spec: Spec, interrupt: Interrupt) -> dict[str, Any]:
     found: dict[str, Any] = {"outcome": "changes" if changes else "unchanged", "changes": changes}
     if plan.errors:
         found |= {"outcome": "failed", "error": _for_fleets(task.unit, _messages(plan.errors))}
-    if changes or plan.errors:
+    if changes or plan.errors or plan.warnings or plan.leftovers:
         found["details"] = plan_json(plan, calls) if task.output == "json" else _text(plan)
     return found
 
