@@ -13,8 +13,13 @@ from typing import Any
 from enireconcile.model import Ref
 
 _INTERFACES, _INSTANCES, _ELASTIC_IPS = "network_interfaces", "instances", "elastic_ips"
-BORROWED = {(_INTERFACES, "public_ip"), (_INSTANCES, "public_ip"), (_ELASTIC_IPS, "private_ip")}
-"""Section and attribute."""
+BORROWED = {
+    (_INTERFACES, "public_ip"),
+    (_INSTANCES, "public_ip"),
+    (_INSTANCES, "private_ip"),
+    (_ELASTIC_IPS, "private_ip"),
+}
+"""Section and attribute. An instance without a primary interface in the file has its private address itself."""
 
 
 class Borrowed:
@@ -35,6 +40,9 @@ class Borrowed:
         section, _, name = ref.address.partition(".")
         if (section, ref.attribute) not in BORROWED or name not in self._rows[section]:
             return ref
+        if (section, ref.attribute) == (_INSTANCES, "private_ip"):
+            interface = self._primary_interfaces.get(name)
+            return ref if interface is None else Ref(f"{_INTERFACES}.{interface}", "private_ip")
         if section != _ELASTIC_IPS:
             lender = self._elastic_ips.get(self._holder(section, name))
             return Ref(f"{_ELASTIC_IPS}.{lender}", "public_ip") if lender is not None else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -74,9 +74,9 @@ ATTRIBUTES: Final[Mapping[str, tuple[str, ...]]] = {
 _EXPANDED = ("${", "variables", "defaults", "for_each", "user_data_file")
 """A file that has none of these words stays as it is."""
 _STRICT = re.compile(r"\$\$\{|\$\{((?:\$\{[^{}]*\}|\$(?!\{)|[^{}$])*)(\}?)")
+_OURS = r"\$\{(?:var|each|enireconcile|security_groups|instances|network_interfaces|elastic_ips)\."
 _LOOSE = re.compile(
-    r"\$\$\{|\$\{((?:var|each|enireconcile|security_groups|instances|network_interfaces|elastic_ips)"
-    r"\.(?:(?:\$\{[^{}]*\}|[A-Za-z0-9_.-])+(?=\})|[A-Za-z0-9_.-]*(?=\$\{)))(\}?)"
+    rf"\$\$\{{|(?={_OURS})\$\{{((?:{_OURS}[^{{}}]*\}}|[A-Za-z0-9_.-])+(?=\}})|[A-Za-z0-9_.-]+(?={_OURS}))(\}}?)"
 )
 """In user data, everything else that begins with ``${`` is the shell's.
 
@@ -161,20 +161,24 @@ def _literal(text: str) -> str:
 
 @dataclass
 class Expansion:
-    """The expanded tree, what is wrong with it, and the names of the variables that the file declares or uses."""
+    """The expanded tree, what is wrong with it, and the names of the variables that the file declares or uses.
+
+    ``unlent`` is what is wrong unless another mistake hides the resource that lends a value.
+    """
 
     tree: Tree
     violations: list[Violation]
     variables: set[str]
+    unlent: list[Violation]
 
 
 def expand(tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> Expansion:
     """Expand one file. ``read_user_data`` returns the content of a ``user_data_file``, or raises RefusedFile."""
     if not any(map(tree.mentions, _EXPANDED)):
-        return Expansion(tree, [], set())
+        return Expansion(tree, [], set(), [])
     work = _Expander(tree, given, read_user_data)
     work.run()
-    return Expansion(work.made, work.found, work.known)
+    return Expansion(work.made, work.found, work.known, work.unlent)
 
 
 def _locate(tree: Tree, given: Given, read_user_data: Callable[[object], str | bytes]) -> Located:
@@ -199,6 +203,7 @@ class _Expander:
         self.found: list[Violation] = []
         self.known: set[str] = set()
         self.variables: dict[str, Any] = {}
+        self.unlent: list[Violation] = []
         self.size = self.rows = 0
         self.full = False
         self.region: str | None = None
@@ -240,7 +245,7 @@ class _Expander:
                 try:
                     lent.append(_lent(part, borrowed))
                 except _Wrong as wrong:
-                    self._tell(below, wrong)
+                    self.unlent.extend(Violation(below, *fault) for fault in wrong.faults.items())
                     self.made.refused.add(below)
             holder[key] = joined(lent)
 
@@ -551,6 +556,9 @@ class _Expander:
         value = given.get(name) or self.tree.data.get(name)
         if name == "region" and value is None:
             value = self._region(written)
+        if name == "region" and isinstance(value, str):
+            # The same document wherever its Region comes from: a saved plan is compared with it.
+            self.region = value
         if not isinstance(value, str):
             hint = f"write `{name}: …` at the top of the file"
             if name == "region":
@@ -565,8 +573,11 @@ class _Expander:
         variable, region = found
         if wrong := wrong_region(region):
             raise _wrong(f"${{{written}}} (from {variable}): {wrong[0]}", wrong[1])
-        self.region = region
         return region
+
+    @cached_property
+    def _variable_names(self) -> list[str]:
+        return sorted(self.variables)
 
     def _variable(self, reference: str, names: list[str]) -> Any:
         self.known.add(names[0])
@@ -574,7 +585,7 @@ class _Expander:
             raise _Wrong({})  # `variables` is no mapping, which is told.
         if names[0] not in self.variables:
             hint = Nearest(
-                names[0], sorted(self.variables), f"add it to `variables`, or give --var {names[0]}=VALUE"
+                names[0], self._variable_names, f"add it to `variables`, or give --var {names[0]}=VALUE"
             )
             raise _wrong(f"unknown variable {names[0]!r}", hint)
         return _field(reference, self.variables[names[0]], names[1:])

@@ -167,7 +167,7 @@ def _read(sources: Sequence[str], given: Given, stdin: Callable[[], bytes | str]
         expansion = expand(read_file(file, stdin, disk), own, functools.partial(disk.user_data, root=root))
         tree = expansion.tree
         result.variables |= expansion.variables
-        document, found = _validate(tree, expansion.violations)
+        document, found = _validate(tree, expansion.violations, expansion.unlent)
         twins = list(_twins(tree, file, own, stacks))
         found.extend(_is_twin(twin.file, twin.stack, "already") for twin in twins[:1])
         problems.extend(tree.problems)
@@ -395,8 +395,13 @@ def _is_twin(other: str, stack: str, how: str) -> Violation:
     return Violation(("stack",), message, hint)
 
 
-def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | None, list[Violation]]:
-    """The document, None if there is any violation, and the violations, those of the expansion first."""
+def _validate(
+    tree: Tree, expanding: Sequence[Violation], unlent: Sequence[Violation]
+) -> tuple[Document | None, list[Violation]]:
+    """The document, None if there is any violation, and the violations, those of the expansion first.
+
+    ``unlent`` are told only if no other violation may be why.
+    """
     if tree.data is None:
         return None, list(expanding)
     if isinstance(tree.data, dict) and "fleet" in tree.data and "stack" not in tree.data:
@@ -426,7 +431,13 @@ def _validate(tree: Tree, expanding: Sequence[Violation]) -> tuple[Document | No
     found.extend(check_readable(tree.data, wrong) if whole is None else check(whole, {}))
     wrong.update(violation.path for violation in found)
     found.extend(dangling(tree.data, wrong, missing_rows(tree.data, wrong)))
+    if not any(len(each.path) == 1 or each.path[:1] in _LENDERS for each in found):
+        found.extend(unlent)
     return (None if found or tree.problems else document), found
+
+
+_LENDERS = {("elastic_ips",), ("network_interfaces",), ("instances",), ("defaults",), ("variables",)}
+"""Where a mistake may hide what lends another resource an attribute."""
 
 
 def _below_any(path: Path, others: AbstractSet[Path]) -> bool:

@@ -109,11 +109,14 @@ def _add_row(part: _Part, path: Path, row: Any, wrong: Sequence[Path], *, incomp
         part.lacking[path] = keys
         return
     left = {**row}
-    lost = {str(each[2]) for each in wrong}
-    for key in lost:
+    below: dict[str, list[Path]] = {}
+    for each in wrong:
+        below.setdefault(str(each[2]), []).append(each)
+    lost = {*below}
+    for key, places in below.items():
         items = left.pop(key, None)
-        dropped = {each[3] for each in wrong if each[2] == key and len(each) > 3 and isinstance(each[3], int)}
-        several = isinstance(items, tuple) and all(len(each) > 3 for each in wrong if each[2] == key)
+        dropped = {each[3] for each in places if len(each) > 3 and isinstance(each[3], int)}
+        several = isinstance(items, tuple) and all(len(each) > 3 for each in places)
         kept = [index for index in range(len(items)) if index not in dropped] if several and items else []
         if kept and items:
             left[key] = tuple(items[index] for index in kept)

@@ -65,7 +65,7 @@ def _groups_in_rules(path: Path, row: Mapping[str, Any]) -> Iterator[tuple[Path,
 
 def _in_interface(path: Path, row: Mapping[str, Any]) -> Iterator[tuple[Path, str, str]]:
     for index, group in _items(row, "security_groups"):
-        if isinstance(group, str) and not _is_literal(group, "sg"):
+        if isinstance(group, str) and not resource_id("sg", group):
             yield (*path, "security_groups", index), "security_groups", group
     below: Path = (*path, "attachment")
     attachment = _mapping(row, "attachment")

@@ -316,14 +316,23 @@ def test_what_the_file_says_itself_is_not_said_again(command: Run, plan: Path, m
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("options", "environment"), [(["--region", "us-east-1"], "eu-west-1"), ([], "us-east-1"), ([], "eu-west-1")]
+)
 def test_references_get_the_region_of_the_plan(
-    command: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Run,
+    plan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    environment: str,
 ) -> None:
-    """It comes from --region or the environment, and may be another one when the plan is applied."""
+    """It comes from --region or the environment, which may say another one when the plan is applied."""
     spec = tmp_path / "anywhere.yaml"
     spec.write_text('version: 1\nstack: anywhere\ntags: {where: "${region}"}\nelastic_ips: {a: {}}\n')
-    assert command("plan", "--region", "us-east-1", "--out", str(plan), str(spec)).code == 0
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert command("plan", *options, "--out", str(plan), str(spec)).code == 0
+    monkeypatch.setenv("AWS_REGION", environment)
     ran = command("apply", "-y", "--output", "json", "--plan", str(plan))
     assert (ran.code, ran.lines[-1]["outcome"], ran.lines[-1]["region"]) == (0, "converged", "us-east-1")
 

@@ -94,6 +94,27 @@ def test_addresses_of_other_resources_are_known_as_early_as_theirs(harness: Harn
     assert harness.apply(spec).outcome == "unchanged"
 
 
+def test_the_address_of_an_instance_that_comes_too(harness: Harness) -> None:
+    """It is that of its primary interface, and known before any launch: volumes get it, too."""
+    instance = '{image: {name: "al2023-ami-2023*-x86_64", owner: amazon}, instance_type: t3.micro'
+    text = (
+        "version: 1\nstack: refs\nregion: us-east-1\ninstances:\n"
+        f'  web: {instance}, volume_tags: {{V: v}}, tags: {{Peer: "${{instances.db.private_ip}}"}}}}\n'
+        f"  db: {instance}}}\n"
+        "network_interfaces:\n"
+        "  w: {subnet: {default_for_az: us-east-1a}, attachment: {instance: web, device_index: 0}}\n"
+        "  d: {subnet: {default_for_az: us-east-1a}, attachment: {instance: db, device_index: 0}}\n"
+    )
+    report = harness.apply(text)
+    assert (report.outcome, report.error) == ("converged", None)
+    world = harness.strict.world.data
+    [address] = [each.ips[0] for each in world.interfaces.values() if each.tags["Name"] == "d"]
+    peers = [each.tags.get("Peer") for each in (*world.instances.values(), *world.volumes.values())]
+    assert sorted(filter(None, peers)) == [address, address]
+    harness.loop.now += 60
+    assert harness.plan(text).empty
+
+
 def test_what_a_lost_answer_would_have_told_is_found(harness: Harness) -> None:
     """The interface is found by its tag after three losses, with the address that the user data names."""
     harness.strict.faults.add(DropConnection("CreateNetworkInterface", times=99, late=True))

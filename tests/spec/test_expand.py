@@ -262,6 +262,14 @@ elastic_ips:
 """
 
 
+@pytest.mark.parametrize(
+    "text", ["echo ${instances.web-${HOSTNAME}.private_ip}", "x ${var.name${SUFFIX}} y", "${each.key${x}", "${var"]
+)
+def test_what_has_a_variable_of_the_shell_inside_is_the_shells(text: str) -> None:
+    written = "ip=${elastic_ips.e-${each.key}.public_ip} ${HOME:-${PWD}}"
+    assert document(NESTED.replace(written, text)).own_instances["i-a"].user_data == text
+
+
 def test_a_reference_inside_of_another_one_is_expanded_first() -> None:
     """In user data, in tags, in variables; what the shell nests stays the shell's."""
     made = document(NESTED)
@@ -277,7 +285,6 @@ def test_a_reference_inside_of_another_one_is_expanded_first() -> None:
     ("text", "message"),
     [
         ("${elastic_ips.e-${each.ky}.public_ip}", "unknown reference ${each.ky}"),
-        ("${elastic_ips.e-${HOST}.public_ip}", "unknown reference ${HOST}"),
         ("${elastic_ips.e-${each.key}x.public_ip}", "there is no elastic ip 'e-ax'"),
         ("${elastic_ips.e-${each.key}.public}", "${elastic_ips.e-a.public}: elastic_ips have no 'public'"),
         ("${elastic_ips.${elastic_ips.e-a.id}.id}", "${elastic_ips.e-a.id} cannot be part of another reference"),
@@ -348,6 +355,8 @@ elastic_ips:
         ("network_interfaces.eth0.public_ip", Ref("elastic_ips.a", "public_ip")),
         ("network_interfaces.eth1.public_ip", Ref("elastic_ips.b", "public_ip")),
         ("instances.web.public_ip", Ref("elastic_ips.a", "public_ip")),
+        ("instances.web.private_ip", Ref("network_interfaces.eth0", "private_ip")),
+        ("instances.out.private_ip", Ref("instances.out", "private_ip")),
         ("instances.out.public_ip", Ref("elastic_ips.d", "public_ip")),
         ("elastic_ips.a.private_ip", "10.0.0.10"),
         ("elastic_ips.b.private_ip", Ref("network_interfaces.eth1", "private_ip")),

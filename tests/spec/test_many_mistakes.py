@@ -248,3 +248,42 @@ ALONE = {
 @pytest.mark.parametrize("situation", ALONE)
 def test_what_follows_from_a_mistake_is_not_told(situation: str) -> None:
     assert len(told(ALONE[situation])) == 1
+
+
+LENT = """\
+version: 1
+stack: s
+tags: {T: "${network_interfaces.a.public_ip}", P: "${elastic_ips.e.private_ip}"}
+network_interfaces:
+  a: {subnet: subnet-12345678}
+elastic_ips:
+  e: {association: {network_interface: a}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ("elastic_ips:", "elastic_ip:", "unknown key"),
+        ("network_interface: a", "network_interfce: a", "unknown key"),
+        ("network_interface: a", 'network_interface: "${var.q}"', "unknown variable 'q'"),
+        ("network_interface: a", "network_interface: b", "there is no network interface 'b'"),
+        ("{subnet: subnet-12345678}", "3", "must be a mapping"),
+    ],
+)
+def test_a_mistake_in_what_lends_an_attribute_is_told_alone(written: str, instead: str, message: str) -> None:
+    found = problems(LENT.replace(written, instead))
+    assert not any("${" in each for each in found), found
+    assert any(message in each for each in found), found
+
+
+def test_what_nothing_lends_is_told_where_nothing_else_is_wrong() -> None:
+    found = problems(LENT.replace("association: {network_interface: a}", ""))
+    assert sum("no Elastic IP of the file" in each for each in found) == 1
+    assert sum("associated with no address" in each for each in found) == 1
+
+
+@pytest.mark.parametrize("group", ["10.0.0.0/16", "web/1"])
+def test_a_group_of_an_interface_is_no_cidr(group: str) -> None:
+    text = LENT.replace("{subnet: subnet-12345678}", f"{{subnet: subnet-12345678, security_groups: [{group}]}}")
+    assert any(f"there is no security group '{group}'" in each for each in problems(text))
