@@ -353,6 +353,7 @@ def test_converge_on_dask_with_one_worker_killed(everything: Path, tmp_path: Pat
         assert_nothing_twice_or_lost(estate, names(report))
 
 
+@pytest.mark.timeout(300)
 def test_200_units_with_nothing_to_do_on_dask(tmp_path: Path) -> None:
     path = write_fleet(tmp_path, 25, ("edge", "core", "lab", "dmz"))
     with estate_at(Settings()) as (estate, variables), _cluster(variables, 2) as (url, _):
