@@ -25,12 +25,14 @@ from tests.ec2 import Call, Hook, Settings
 from tests.ec2.estate import Estate
 from tests.fleet.estates import REGIONS, account_id, blocks, estate_at, write_fleet
 
+# A unit whose worker was killed while it made something looks for that for up to 30 s (--settle-timeout).
+pytestmark = pytest.mark.timeout(300)
 ACCOUNTS, SPECS = 10, ("edge", "core", "lab")
 UNITS = ACCOUNTS * len(REGIONS) * len(SPECS)
 
 
 def fleet(
-    variables: Mapping[str, str], *arguments: object, ends: int = 0, timeout: float = 100
+    variables: Mapping[str, str], *arguments: object, ends: int = 0, timeout: float = 250
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "enireconcile", "fleet", *map(str, arguments)],
@@ -353,7 +355,6 @@ def test_converge_on_dask_with_one_worker_killed(everything: Path, tmp_path: Pat
         assert_nothing_twice_or_lost(estate, names(report))
 
 
-@pytest.mark.timeout(300)
 def test_200_units_with_nothing_to_do_on_dask(tmp_path: Path) -> None:
     path = write_fleet(tmp_path, 25, ("edge", "core", "lab", "dmz"))
     with estate_at(Settings()) as (estate, variables), _cluster(variables, 2) as (url, _):
