@@ -23,7 +23,7 @@ from enireconcile.errors import EnireconcileError, StoppedError
 from enireconcile.outputs import logs
 
 T = TypeVar("T")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXITING = b"exiting immediately; run the command again to finish\n"
 
 GRACE = 2.0
@@ -110,7 +110,7 @@ class Interrupt:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -345,7 +345,7 @@ class Interrupt:
         Raises StoppedError at the time limit.
         """
         began = time.monotonic()
-        numbers = (*_SIGNALS, signal.SIGALRM)
+        numbers = (*SIGNALS, signal.SIGALRM)
         ours = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
         if self._ends < math.inf:
             signal.setitimer(signal.ITIMER_REAL, max(self.left, 0.001))

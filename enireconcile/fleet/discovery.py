@@ -18,6 +18,7 @@ from enireconcile import files
 from enireconcile.aws.organizations import Member, members, source
 from enireconcile.aws.session import connect
 from enireconcile.fleet.file import Account, Fleet, Organization, is_account_id
+from enireconcile.regions import of_environment
 
 FRESH = 3600.0
 """Seconds for which the accounts that were found are used again."""
@@ -29,7 +30,7 @@ def discovered(fleet: Fleet, *, refresh: bool = False) -> list[Account]:
     if fleet.rows.discover is None:
         return []
     wanted = fleet.rows.discover.organization
-    session = connect(region=None if _has_region() else "us-east-1", profile=None, read_only=True)
+    session = connect(region=None if of_environment(os.environ) else "us-east-1", profile=None, read_only=True)
     path = _path(wanted, source(session))
     found = None if refresh or path is None else _cached(path)
     if found is None:
@@ -61,10 +62,6 @@ def _named(found: Sequence[Member], taken: Sequence[str], regions: tuple[str, ..
         )
         for member in found
     ]
-
-
-def _has_region() -> bool:
-    return any(os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
 
 
 def _path(wanted: Organization, source: tuple[str, str]) -> Path | None:

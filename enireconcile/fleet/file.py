@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from enireconcile.cli.options import state_location
 from enireconcile.errors import Problem, SpecErrors
 from enireconcile.likeness import closest
-from enireconcile.spec.loading import STDIN, read_file
+from enireconcile.spec.loading import STDIN, problems_of, read_file
 from enireconcile.spec.places import Path, Places, shown
 from enireconcile.spec.row import Row
 from enireconcile.spec.scalars import (
@@ -37,7 +37,7 @@ from enireconcile.spec.scalars import (
     tuple_of_items,
     value_error,
 )
-from enireconcile.spec.suggest import Nearest, hint_text
+from enireconcile.spec.suggest import Nearest
 from enireconcile.spec.violations import Violation, violations
 from enireconcile.spec.yamltree import FileSort, Plain
 
@@ -47,8 +47,6 @@ FLEET_FILE = FileSort(
     divide="split it into several fleets",
     one="one file is one fleet; move the second document to a file of its own",
 )
-_HINTS_LOOKED_UP = 100
-"""The first problems of a file get a "did you mean"; looking it up for thousands would take too long."""
 _LONGEST_KEY = 60
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
@@ -229,7 +227,7 @@ class Fleet(Struct, frozen=True):
 
     def problems(self, found: Iterable[Violation]) -> list[Problem]:
         """The violations with their places in the fleet file."""
-        return _problems(found, self.file, self.places)
+        return [*problems_of(list(found), self.file, self.places)]
 
     def errors(self, found: Iterable[Violation]) -> SpecErrors:
         """The violations as an error."""
@@ -270,26 +268,13 @@ def load_fleet(file: str) -> Fleet:
             ]
         else:
             found += _check(rows)
-    problems = [*tree.problems, *_problems(found, file, tree.places)]
+    problems = [*tree.problems, *problems_of(found, file, tree.places)]
     if problems or rows is None:
         raise SpecErrors(problems, _WHERE)
     if rows.state is not None and not rows.state.startswith("s3://"):
         # A worker may have another working directory.
         rows = rows.model_copy(update={"state": str((FilePath(file).parent / rows.state).absolute())})
     return Fleet(rows, file, tree.places)
-
-
-def _problems(found: Iterable[Violation], file: str, places: Places) -> list[Problem]:
-    return [
-        places.problem(
-            file,
-            each.path,
-            each.message,
-            hint_text(each.hint, search=count < _HINTS_LOOKED_UP),
-            on_key=each.on_key,
-        )
-        for count, each in enumerate(found)
-    ]
 
 
 def _told_once(found: Sequence[Violation]) -> Iterator[Violation]:

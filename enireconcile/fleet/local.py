@@ -15,7 +15,7 @@ from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import BaseContext
 from queue import SimpleQueue
 
-from enireconcile.cli.signals import Interrupt
+from enireconcile.cli.signals import SIGNALS, Interrupt
 from enireconcile.errors import internal_error
 from enireconcile.fleet.report import UnitResult, ended
 from enireconcile.fleet.units import Unit
@@ -131,7 +131,7 @@ def _context() -> BaseContext:
     context.set_forkserver_preload(["enireconcile.fleet.worker", "enireconcile.aws.api"])
     # Started by the other one, it would unblock signals.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         forkserver.ensure_running()
     finally:
@@ -139,7 +139,6 @@ def _context() -> BaseContext:
     return context
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PULSE = 0.2
 """Seconds after which a process without a parent ends, once its unit has."""
 
@@ -162,9 +161,9 @@ def _run(text: str) -> str:
 def _begin() -> None:
     """Signals of the terminal go to the parent only, which tells its processes; without a parent, they end."""
     os.setpgid(0, 0)
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, lambda *_: _Process.interrupt.stop("a signal"))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

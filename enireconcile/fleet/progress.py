@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from textwrap import indent
 
 from enireconcile.errors import EnireconcileError
 from enireconcile.fleet.report import CODES, UnitResult, head_of, unit_json
@@ -46,12 +47,12 @@ class Progress:
             plan = {"plan": result.details} if self._command == "plan" else {}
             print_result(dumps({"type": "unit", **unit_json(result), **plan}))
         elif result.details or result.code == CHECK_FAILED:
-            below = result.details or _indented(result.error or "")
+            below = result.details or indent(result.error or "", "  ")
             print_result(as_shown(f"{head_of(result)}\n{printable_lines(below)}\n"))
         elif result.outcome == "converged":
             logs.say(head_of(result))
         if CODES[result.outcome] and result.code != CHECK_FAILED:
-            why = f"\n{_indented(result.error)}" if result.error else ""
+            why = f"\n{indent(result.error, '  ')}" if result.error else ""
             logs.complain(EnireconcileError(f"{head_of(result)}{why}"), exit_code=result.code)
         self._speaks = self._speaks or result.outcome != "unchanged"
 
@@ -72,7 +73,3 @@ class Progress:
         shown = f"; running: {', '.join(names[:_FEW])}{more}" if names else ""
         units, of_accounts = counted(self._units, "unit"), counted(self._accounts, "account")
         return f"{done} of {units}, {accounts} of {of_accounts}{troubled}{shown}"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -29,7 +29,7 @@ from enireconcile.fleet.rollout import stop_at, waves
 from enireconcile.fleet.scheduler import Scheduler, Workers
 from enireconcile.fleet.specs import check_specs
 from enireconcile.fleet.units import Shard, Unit, check_canaries, selected, units_of, without_units
-from enireconcile.fleet.worker import Snapshot, Task, spec_of
+from enireconcile.fleet.worker import Snapshot, Task, spec_of, state_of
 from enireconcile.outputs import logs
 from enireconcile.outputs.json import dumps
 from enireconcile.outputs.outlet import Outlet, opened
@@ -116,7 +116,7 @@ def unlock(file: str, choice: Choice, *, auto_approve: bool, force: bool) -> int
 
     fleet = load_fleet(file)
     connection = Connection(region=None, profile=None, parallelism=None)
-    state = fleet.rows.state or os.environ.get("ENIRECONCILE_STATE")
+    state = state_of(fleet.rows.state)
     codes = []
     for unit in _chosen(fleet, choice, silent=True):
         click.echo(f"{unit.name}:")

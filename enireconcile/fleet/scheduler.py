@@ -96,24 +96,23 @@ class Scheduler:
     def _wave(self, units: Sequence[Unit]) -> dict[str, UnitResult]:
         """Run the units; fewer results than units if the run is stopped."""
         results: dict[str, UnitResult] = {}
-        since: dict[str, float] = {}
-        begun: dict[str, Future[UnitResult]] = {}
+        flying: dict[str, tuple[float, Future[UnitResult]]] = {}
 
         def begin(unit: Unit) -> Future[UnitResult]:
             self._attempts[unit.name] = self._attempts.get(unit.name, 0) + 1
-            since[unit.name] = self.clock()
-            begun[unit.name] = self.workers.submit(unit)
-            return begun[unit.name]
+            since, future = self.clock(), self.workers.submit(unit)
+            flying[unit.name] = since, future
+            return future
 
         def keep(unit: Unit, result: UnitResult) -> None:
-            since.pop(unit.name)
+            flying.pop(unit.name)
             # A plan has been told; a thousand of them are much to keep.
             results[unit.name] = replace(result, details=None)
             self._failed += result.failed
             self.tell(result)
 
         def done(unit: Unit, future: Future[UnitResult]) -> bool:
-            result = self._result(unit, future, self.clock() - since[unit.name])
+            result = self._result(unit, future, self.clock() - flying[unit.name][0])
             if result is not None:
                 keep(unit, result)
             return result is not None
@@ -123,7 +122,7 @@ class Scheduler:
             if self.abandoned():
                 raise _Abandoned
             self.workers.poll()
-            self.tick(since.keys())
+            self.tick(flying.keys())
             return self.reason is None
 
         why = "its worker died"
@@ -141,8 +140,10 @@ class Scheduler:
             why = "in flight when a second signal ended the run"
         for unit in units:
             # Begun, and not ended; or ended, and not taken yet; or its worker died, and it is not begun again.
-            if unit.name in since and not (begun[unit.name].done() and done(unit, begun[unit.name])):
-                keep(unit, self._lost(unit, why, self.clock() - since[unit.name]))
+            if unit.name in flying:
+                since, future = flying[unit.name]
+                if not (future.done() and done(unit, future)):
+                    keep(unit, self._lost(unit, why, self.clock() - since))
         return results
 
     def _result(self, unit: Unit, future: Future[UnitResult], seconds: float) -> UnitResult | None:

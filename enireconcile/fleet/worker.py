@@ -152,6 +152,11 @@ class Snapshot(Disk):
         return text_if_it_is(base64.b64decode(self.files[path]))
 
 
+def state_of(named: str | None) -> str | None:
+    """The state that a fleet file names, else that of the environment."""
+    return named or os.environ.get("ENIRECONCILE_STATE")
+
+
 def spec_of(unit: Unit, disk: Disk) -> Spec:
     """The spec of a unit, with the account, the Region and the role of the unit. Raises SpecErrors."""
     given = Given(unpacked(unit.variables) if unit.variables else {}, unit.region, unit.account_id)
@@ -202,7 +207,7 @@ def _apply(task: Task, spec: Spec, interrupt: Interrupt) -> dict[str, Any]:
         timeout=None,
         settle_timeout=30.0,
         lock_timeout=task.lock_timeout,
-        state=task.state or os.environ.get("ENIRECONCILE_STATE"),
+        state=state_of(task.state),
         state_as_caller=True,
         allow_destroy=task.allow_destroy,
         max_changes=task.max_changes,

@@ -171,9 +171,9 @@ def _read(sources: Sequence[str], given: Given, stdin: Callable[[], bytes | str]
         twins = list(_twins(tree, file, own, stacks))
         found.extend(_is_twin(twin.file, twin.stack, "already") for twin in twins[:1])
         problems.extend(tree.problems)
-        problems.extend(_problems(found, file, tree.places))
+        problems.extend(problems_of(found, file, tree.places))
         for twin in twins:
-            result.of_twins.extend(_problems([_is_twin(file, twin.stack, "also")], twin.file, twin.places))
+            result.of_twins.extend(problems_of([_is_twin(file, twin.stack, "also")], twin.file, twin.places))
         if document is not None:
             result.specs.append(Spec(document, file, tree.places, document.protected))
     return result
@@ -231,7 +231,7 @@ def _no_values(values: Mapping[str, Any]) -> Iterator[Problem]:
 def _no_variables(tree: Tree, file: str) -> Iterator[Problem]:
     """Why a tree is no mapping of variables to values."""
     yield from tree.problems
-    yield from _problems([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places)
+    yield from problems_of([_null(path) for path in sorted(tree.nulls, key=str)], file, tree.places)
     if not (tree.problems or isinstance(tree.data, dict)):
         yield Problem(file, 1, 1, "", "must be a mapping of names to values", _LINES)
 
@@ -336,7 +336,7 @@ def read_file(
     return read_tree(source, file, sort)
 
 
-def _problems(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:
+def problems_of(found: Sequence[Violation], file: str, places: Places) -> Iterator[Problem]:
     """The problems; what is wrong alike in several rows with a template or a default is told for the first."""
     told: set[tuple[Place, str, Path]] = set()
     for count, violation in enumerate(found):

@@ -31,11 +31,15 @@ ACCOUNTS, SPECS = 10, ("edge", "core", "lab")
 UNITS = ACCOUNTS * len(REGIONS) * len(SPECS)
 
 
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "enireconcile", "fleet", *map(str, arguments)]
+
+
 def fleet(
     variables: Mapping[str, str], *arguments: object, ends: int = 0, timeout: float = 250
 ) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "enireconcile", "fleet", *map(str, arguments)],
+        command(*arguments),
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -67,7 +71,7 @@ def started(variables: Mapping[str, str], *arguments: object, log: Path) -> Iter
     """The command in a session of its own; both of its streams go to ``log``, which outlives it."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "enireconcile", "fleet", *map(str, arguments)],
+            command(*arguments),
             env={**os.environ, **variables},
             stdout=stream,
             stderr=stream,
@@ -225,9 +229,8 @@ def test_stop_at_stops(tmp_path: Path) -> None:
 def test_as_many_processes_as_may_have_their_files(tmp_path: Path) -> None:
     path = write_fleet(tmp_path, 20, ("edge",), regions=["us-east-1"])
     with estate_at(Settings()) as (_, variables):
-        command = [sys.executable, "-m", "enireconcile", "fleet", "plan", "--jobs", "20", str(path)]
         done = subprocess.run(
-            ["sh", "-c", 'ulimit -n 96 && exec "$@"', "sh", *command],
+            ["sh", "-c", 'ulimit -n 96 && exec "$@"', "sh", *command("plan", "--jobs", 20, path)],
             env={**os.environ, **variables},
             capture_output=True,
             text=True,
